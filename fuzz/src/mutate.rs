@@ -28,7 +28,7 @@ fn run(plan: &Plan) -> ExitCode {
     let inputs: Vec<Vec<u8>> = std::fs::read_dir(&plan.corpus)
         .map(|entries| entries.filter_map(|entry| std::fs::read(entry.ok()?.path()).ok()).collect())
         .unwrap_or_default();
-    let (mut dice, began, mut rounds) = (Dice(0x9e37_79b9_7f4a_7c15), Instant::now(), 0_u64);
+    let (mut dice, began, mut rounds) = (Rng(0x9e37_79b9_7f4a_7c15), Instant::now(), 0_u64);
     for input in &inputs {
         targets::run(input);
     }
@@ -51,9 +51,9 @@ fn run(plan: &Plan) -> ExitCode {
 }
 
 /// A pseudo-random generator (xorshift*); fuzzing needs no better one.
-struct Dice(u64);
+struct Rng(u64);
 
-impl Dice {
+impl Rng {
     fn draw(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;

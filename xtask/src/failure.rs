@@ -37,12 +37,12 @@ impl Failure {
     }
 
     /// Removes the message, because the failed program has already printed it.
-    pub(crate) fn told(self) -> Self {
+    pub(crate) fn without_message(self) -> Self {
         Self { sentence: String::new(), code: self.code }
     }
 
     /// Returns whether the message has already been printed.
-    pub(crate) fn is_told(&self) -> bool {
+    pub(crate) fn is_printed(&self) -> bool {
         self.sentence.is_empty()
     }
 

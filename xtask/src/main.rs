@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     match dispatch(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            if !failure.is_told() {
+            if !failure.is_printed() {
                 eprintln!("xtask: {failure}");
             }
             failure.exit_code()
@@ -62,9 +62,9 @@ fn dispatch(args: &[String]) -> Result<()> {
     let (command, rest) =
         args.split_first().map_or(("help", args), |(command, rest)| (command.as_str(), rest));
     match command {
-        "ci" => none_of(rest).and_then(|()| ci::run()),
+        "ci" => no_arguments(rest).and_then(|()| ci::run()),
         "test" => test::run(rest),
-        "tidy" => none_of(rest).and_then(|()| tidy::run()),
+        "tidy" => no_arguments(rest).and_then(|()| tidy::run()),
         "soak" => soak::run(rest),
         "fuzz" => fuzz::command(rest),
         "sim" => sim::command(rest),
@@ -79,7 +79,7 @@ fn dispatch(args: &[String]) -> Result<()> {
     }
 }
 
-fn none_of(args: &[String]) -> Result<()> {
+fn no_arguments(args: &[String]) -> Result<()> {
     match args.first() {
         None => Ok(()),
         Some(unexpected) => Err(Failure::usage(format!(

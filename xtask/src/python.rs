@@ -16,9 +16,9 @@ const LEAST: &str = "(3, 10)";
 /// The outcome of preparing the environment.
 pub(crate) enum Ready {
     /// The environment's Python.
-    Is(PathBuf),
+    Found(PathBuf),
     /// There is no environment, for this reason.
-    Not(Missing),
+    Missing(Missing),
 }
 
 /// The reason why there is no environment. Its text includes the remedy.
@@ -45,15 +45,15 @@ pub(crate) fn ready() -> Result<Ready> {
     // The environment depends on the Python that made it, which may have been removed.
     let runs = || program::works(Command::new(&python).args(["-c", ""]));
     if std::fs::read_to_string(&installed).is_ok_and(|text| text == REQUIREMENTS) && runs() {
-        return Ok(Ready::Is(python));
+        return Ok(Ready::Found(python));
     }
     println!("installing {} for Python under target/python (once)", packages().join(", "));
     std::fs::create_dir_all(&folder).context("making target/python")?;
     match make(&folder, &python)? {
-        Some(missing) => Ok(Ready::Not(missing)),
+        Some(missing) => Ok(Ready::Missing(missing)),
         None => {
             std::fs::write(&installed, REQUIREMENTS).context("noting what is installed")?;
-            Ok(Ready::Is(python))
+            Ok(Ready::Found(python))
         }
     }
 }
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_comes_with_its_remedy() {
+    fn missing_requirements_name_their_remedy() {
         let all = [
             Missing::Python,
             Missing::Old("3.9.2".into()),

@@ -39,7 +39,7 @@ pub(crate) fn start() -> Result<Services> {
     services.left_out.extend(faketime().err());
     services.left_out.extend(vectors()?.err());
     let python = match python::ready()? {
-        Ready::Not(Missing::Venv) if install("python3-venv").is_ok() => {
+        Ready::Missing(Missing::Venv) if install("python3-venv").is_ok() => {
             println!("python3-venv was installed with apt-get");
             python::ready()?
         }
@@ -83,14 +83,14 @@ impl Services {
 
     fn take(&mut self, python: Ready) {
         match python {
-            Ready::Is(python) => {
+            Ready::Found(python) => {
                 println!(
                     "Python with {} is installed: the tests against Django and PyJWT will run",
                     python::packages().join(", ")
                 );
                 self.variables.push((PYTHON, python.into()));
             }
-            Ready::Not(missing) => {
+            Ready::Missing(missing) => {
                 println!(
                     "The tests against Django and PyJWT will be skipped, because they lack a Python environment."
                 );

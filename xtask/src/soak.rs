@@ -81,7 +81,7 @@ mod tests {
     use super::announced;
 
     #[test]
-    fn the_runner_says_how_many_tests_it_runs() {
+    fn test_counts_are_parsed_from_output() {
         assert_eq!(
             ["running 0 tests", "running 1 test", "running 12 tests"].map(announced),
             [Some(0), Some(1), Some(12)]

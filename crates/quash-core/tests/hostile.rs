@@ -100,7 +100,7 @@ const SEEN_EARLIER: [(&str, &str); 5] = [
 ];
 
 #[test]
-fn every_token_of_the_list_gets_its_verdict() {
+fn every_hostile_token_gets_its_verdict() {
     let corpus = corpus();
     let cases = corpus["cases"].as_array().expect("cases");
     assert_eq!(cases.len(), 64);

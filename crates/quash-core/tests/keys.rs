@@ -61,7 +61,7 @@ fn all() -> Vec<SigningKey> {
 }
 
 #[test]
-fn every_algorithm_signs_and_verifies_and_no_other_agrees() {
+fn every_algorithm_verifies_only_its_own_signatures() {
     for key in all() {
         let token = key.sign(b"{}").expect("a signature");
         let unverified = Unverified::parse(&token).expect("a JWS");
@@ -77,7 +77,7 @@ fn every_algorithm_signs_and_verifies_and_no_other_agrees() {
 }
 
 #[test]
-fn a_published_key_verifies_what_its_private_half_signs() {
+fn published_keys_verify_their_private_keys_signatures() {
     for key in all() {
         let published =
             serde_json::to_value(KeyRing::new(1, vec![key.verifying().clone()]).jwks()).expect("JSON");
@@ -108,7 +108,7 @@ fn a_published_key_verifies_what_its_private_half_signs() {
 }
 
 #[test]
-fn nothing_secret_is_shown_by_accident() {
+fn debug_output_hides_secrets() {
     let [first, .., last] = &all()[..] else { panic!("keys") };
     assert!(format!("{first:?}").starts_with("SigningKey { kid:"), "{first:?}");
     assert_eq!(format!("{last:?}"), r#"SigningKey { kid: Kid("secret"), .. }"#);
@@ -121,7 +121,7 @@ fn nothing_secret_is_shown_by_accident() {
 
 /// RFC 8037 A.1 to A.3 and RFC 7638 3.1: thumbprints.
 #[test]
-fn the_rfcs_own_examples_are_met() {
+fn rfc_thumbprint_examples_match() {
     let seed = URL_SAFE_NO_PAD.decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").expect("a seed");
     let key = SigningKey::new(Algorithm::EdDsa, &seed, None).expect("a key");
     assert_eq!(key.verifying().kid().as_str(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
@@ -135,7 +135,7 @@ fn the_rfcs_own_examples_are_met() {
 
 /// K1 to K4: secrets that must be refused.
 #[test]
-fn weak_secrets_are_no_keys() {
+fn weak_secrets_are_refused() {
     for (algorithm, least) in [(Algorithm::Hs256, 32), (Algorithm::Hs384, 48), (Algorithm::Hs512, 64)] {
         let of = |length: usize| VerifyingKey::hmac(algorithm, &vec![7; length], kid("k")).map(|_| ());
         assert_eq!(of(least), Ok(()));
@@ -154,7 +154,7 @@ fn weak_secrets_are_no_keys() {
     let published = b"09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7";
     assert_eq!(
         VerifyingKey::hmac(Algorithm::Hs256, published, kid("k")).map(|_| ()),
-        Err(KeyFault::Published)
+        Err(KeyFault::PubliclyKnown)
     );
     assert_eq!(
         SigningKey::new(Algorithm::Hs256, &[7; 32], None).map(|_| ()),
@@ -170,7 +170,7 @@ fn weak_secrets_are_no_keys() {
 }
 
 #[test]
-fn a_private_key_is_read_from_pem_and_from_jwk() {
+fn private_keys_are_read_from_pem_and_jwk() {
     let (ec, rsa) = (ec(), rsa());
     let pair = ec_pair();
     let point = pair.public_key().as_ref().to_vec();
@@ -212,7 +212,7 @@ fn a_private_key_is_read_from_pem_and_from_jwk() {
 }
 
 #[test]
-fn what_is_no_private_key_is_refused_by_name() {
+fn invalid_private_keys_are_refused_with_their_fault() {
     let (ec, rsa) = (ec(), rsa());
     let public = json!({ "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode([7; 32]) }).to_string();
     for (algorithm, text, fault) in [
@@ -241,7 +241,7 @@ fn what_is_no_private_key_is_refused_by_name() {
 }
 
 #[test]
-fn a_public_key_is_read_from_pem_and_from_jwk() {
+fn public_keys_are_read_from_pem_and_jwk() {
     let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
     let key = VerifyingKey::read(Algorithm::Rs256, &pem("RSA PUBLIC KEY", pair.public_key().as_ref()))
         .expect("a key");
@@ -273,7 +273,7 @@ fn a_public_key_is_read_from_pem_and_from_jwk() {
 
 /// K7 to K11: the contents of a JWK set.
 #[test]
-fn a_set_of_keys_is_read_strictly() {
+fn jwk_sets_are_read_strictly() {
     let ed = || json!({ "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" });
     let with = |more: Value| {
         let mut key = ed();
@@ -282,10 +282,10 @@ fn a_set_of_keys_is_read_strictly() {
     };
     let read = |keys: Value| KeySet::parse(json!({ "keys": keys }).to_string().as_bytes());
     for (more, fault) in [
-        (json!({ "use": "enc" }), KeyFault::OtherUse),
-        (json!({ "use": ["sig"] }), KeyFault::OtherUse),
-        (json!({ "key_ops": ["encrypt"] }), KeyFault::OtherUse),
-        (json!({ "key_ops": "verify" }), KeyFault::OtherUse),
+        (json!({ "use": "enc" }), KeyFault::NotForSignatures),
+        (json!({ "use": ["sig"] }), KeyFault::NotForSignatures),
+        (json!({ "key_ops": ["encrypt"] }), KeyFault::NotForSignatures),
+        (json!({ "key_ops": "verify" }), KeyFault::NotForSignatures),
         (json!({ "alg": "RS256" }), KeyFault::AlgorithmMismatch),
         (json!({ "alg": "none" }), KeyFault::Unknown),
         (json!({ "alg": 1 }), KeyFault::MalformedJwk),
@@ -325,7 +325,7 @@ fn a_set_of_keys_is_read_strictly() {
 
 /// A secret that we share with another issuer is one key. The issuer's tokens may use a key id of their own.
 #[test]
-fn a_shared_secret_is_found_by_every_name_that_it_has() {
+fn shared_secrets_are_found_by_every_kid() {
     let ours = SigningKey::new(Algorithm::Hs256, &[7; 32], Some(kid("ours"))).expect("a key");
     let named = |name: &str| SigningKey::new(Algorithm::Hs256, &[7; 32], Some(kid(name))).expect("a key");
     let issuer = Arc::new(Issuer {
@@ -348,7 +348,7 @@ fn a_shared_secret_is_found_by_every_name_that_it_has() {
 /// A revoked key is still found to check whether refresh tokens are genuine, but isn't published. Its
 /// material is one key, for every algorithm that another issuer uses it with.
 #[test]
-fn a_struck_key_is_known_and_not_published() {
+fn revoked_keys_are_known_but_not_published() {
     let struck = SigningKey::new(Algorithm::EdDsa, &[1; 32], None).expect("a key");
     let secret = SigningKey::new(Algorithm::Hs256, &[7; 64], Some(kid("ours"))).expect("a key");
     let other = SigningKey::new(Algorithm::EdDsa, &[2; 32], None).expect("a key");
@@ -363,7 +363,7 @@ fn a_struck_key_is_known_and_not_published() {
     let foreign = ForeignKey { key: theirs.verifying().clone(), named: true, issuer };
     let own = [&other, &struck, &secret].map(|key| key.verifying().clone()).to_vec();
     let kids = [&struck, &secret].map(|key| key.verifying().kid().clone());
-    let ring = KeyRing::with_foreign(1, own, vec![foreign]).with_struck(&kids);
+    let ring = KeyRing::with_foreign(1, own, vec![foreign]).with_revoked(&kids);
     let jwks = serde_json::to_value(ring.jwks()).expect("JSON");
     assert_eq!(jwks["keys"].as_array().map(Vec::len), Some(1));
     assert_eq!(jwks["keys"][0]["kid"], other.verifying().kid().as_str());

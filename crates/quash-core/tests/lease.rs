@@ -80,15 +80,15 @@ struct Issuer {
     /// A head that was read for another verifier.
     read_before: Option<u8>,
     /// A lease that was answered and isn't recorded yet.
-    unnoted: bool,
+    unrecorded: bool,
     /// The time until which the issuer's table counts the verifier's lease.
     counts_until: u8,
     /// The revocation that a client waits for, and the client's last answer.
-    barrier: Option<(u8, Told)>,
+    barrier: Option<(u8, BarrierAnswer)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Told {
+enum BarrierAnswer {
     NotYet,
     Confirmed,
     Effective,
@@ -174,7 +174,7 @@ impl Lease {
 impl Lease {
     /// Drops messages that are too old to prove anything. That saves states, and a network may lose any
     /// message.
-    fn forget_what_proves_nothing(&self, state: &mut State) {
+    fn drop_expired(&self, state: &mut State) {
         if self.is(Mutant::TimeOfReceipt) {
             return;
         }
@@ -249,7 +249,7 @@ impl Model for Lease {
         if issuer.reading.is_some() && network.answers.len() < UNDER_WAY {
             actions.push(Action::ReadHead);
         }
-        if issuer.unnoted {
+        if issuer.unrecorded {
             actions.push(Action::Note);
         }
         actions.extend(network.answers.iter().copied().map(Action::Lease));
@@ -260,8 +260,10 @@ impl Model for Lease {
         if verifier.cursor > 0 {
             actions.push(Action::StartAnew);
         }
-        let told = issuer.barrier.map(|(_, told)| told);
-        if told == Some(Told::Confirmed) || (told == Some(Told::NotYet) && *now >= issuer.counts_until) {
+        let answer = issuer.barrier.map(|(_, answer)| answer);
+        if answer == Some(BarrierAnswer::Confirmed)
+            || (answer == Some(BarrierAnswer::NotYet) && *now >= issuer.counts_until)
+        {
             actions.push(Action::TellEffective);
         }
     }
@@ -279,10 +281,10 @@ impl Model for Lease {
             // A delivered message stays under way, too: it may arrive again.
             Action::Arrive(request) => {
                 issuer.reading = Some(request);
-                if let Some((seq, told @ Told::NotYet)) = &mut issuer.barrier
+                if let Some((seq, answer @ BarrierAnswer::NotYet)) = &mut issuer.barrier
                     && request.cursor >= *seq
                 {
-                    *told = Told::Confirmed;
+                    *answer = BarrierAnswer::Confirmed;
                 }
                 if !self.is(Mutant::RegisteredLate) {
                     issuer.counts_until = issuer.counts_until.max(*now + T + SLACK);
@@ -296,11 +298,11 @@ impl Model for Lease {
                     _ if self.is(Mutant::ReplicaRead) => last.head().saturating_sub(1),
                     _ => last.head(),
                 };
-                issuer.unnoted = self.is(Mutant::RegisteredLate);
+                issuer.unrecorded = self.is(Mutant::RegisteredLate);
                 network.answers.insert(Answer { sent: request.sent, head });
             }
             Action::Note => {
-                issuer.unnoted = false;
+                issuer.unrecorded = false;
                 issuer.counts_until = issuer.counts_until.max(*now + T + SLACK);
             }
             Action::Lease(Answer { sent, head }) => {
@@ -325,10 +327,12 @@ impl Model for Lease {
                     *verifier = Verifier::default();
                 }
             }
-            Action::Wait(seq) => issuer.barrier = Some((seq, Told::NotYet)),
-            Action::TellEffective => issuer.barrier.iter_mut().for_each(|(_, told)| *told = Told::Effective),
+            Action::Wait(seq) => issuer.barrier = Some((seq, BarrierAnswer::NotYet)),
+            Action::TellEffective => {
+                issuer.barrier.iter_mut().for_each(|(_, answer)| *answer = BarrierAnswer::Effective)
+            }
         }
-        self.forget_what_proves_nothing(&mut state);
+        self.drop_expired(&mut state);
         Some(state).filter(|state| state != last)
     }
 
@@ -348,7 +352,8 @@ impl Model for Lease {
             Property::always(
                 "barrier: once told effective, no fresh verifier lacks it",
                 |model: &Self, state: &State| {
-                    let effective = state.issuer.barrier.filter(|(_, told)| *told == Told::Effective);
+                    let effective =
+                        state.issuer.barrier.filter(|(_, answer)| *answer == BarrierAnswer::Effective);
                     !model.is_fresh(state)
                         || effective.is_none_or(|(seq, _)| state.verifier.applied.contains(&seq))
                 },
@@ -362,7 +367,7 @@ impl Model for Lease {
             Property::sometimes(
                 "a client is told that a revocation is effective",
                 |_: &Self, state: &State| {
-                    state.issuer.barrier.is_some_and(|(_, told)| told == Told::Effective)
+                    state.issuer.barrier.is_some_and(|(_, answer)| answer == BarrierAnswer::Effective)
                 },
             ),
         ]
@@ -374,14 +379,14 @@ impl Model for Lease {
 }
 
 #[test]
-fn the_lease_keeps_its_promises_in_every_state() {
+fn leases_keep_their_promises_in_every_state() {
     let checker = Lease { mutant: None }.checker().threads(2).spawn_bfs().join();
     println!("{} states", checker.unique_state_count());
     checker.assert_properties();
 }
 
 #[test]
-fn each_way_to_get_it_wrong_is_refuted() {
+fn every_known_mistake_is_refuted() {
     for mutant in MUTANTS {
         let checker = Lease { mutant: Some(mutant) }.checker().threads(2).spawn_bfs().join();
         let broken: Vec<_> = checker

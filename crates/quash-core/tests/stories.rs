@@ -12,7 +12,7 @@ use world::World;
 
 #[tokio::test]
 #[expect(clippy::disallowed_methods, reason = "an environment variable makes the test rewrite the stories")]
-async fn stories_are_as_they_are_told() {
+async fn stories_give_the_expected_answers() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stories");
     let mut paths: Vec<_> =
         std::fs::read_dir(&folder).expect("stories").map(|entry| entry.expect("an entry").path()).collect();

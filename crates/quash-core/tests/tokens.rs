@@ -103,7 +103,7 @@ fn payload(text: &str) -> String {
 }
 
 #[test]
-fn claims_stand_in_simple_jwts_order() {
+fn claims_are_in_simple_jwts_order() {
     let mint = Mint::new(Algorithm::Hs256);
     let (_, refresh) = mint.both(&mint.grant());
     let sid = "ab".repeat(16);
@@ -128,7 +128,7 @@ fn claims_stand_in_simple_jwts_order() {
 }
 
 #[test]
-fn a_sliding_token_says_until_when_it_can_be_exchanged() {
+fn sliding_tokens_carry_the_end_of_their_exchange() {
     let mut mint = Mint::new(Algorithm::EdDsa);
     mint.policy.names.password_mark = Some("hash_password".into());
     mint.policy.names.user_id_type = UserIdType::Integer;
@@ -145,7 +145,7 @@ fn a_sliding_token_says_until_when_it_can_be_exchanged() {
 }
 
 #[test]
-fn a_subject_is_a_number_only_where_it_is_the_one_spelling_of_one() {
+fn subjects_are_numbers_only_in_canonical_form() {
     let mut mint = Mint::new(Algorithm::EdDsa);
     mint.policy.names.user_id_type = UserIdType::Integer;
     for (user_id, written) in [
@@ -166,7 +166,7 @@ fn a_subject_is_a_number_only_where_it_is_the_one_spelling_of_one() {
 }
 
 #[test]
-fn an_access_token_never_outlives_its_session() {
+fn access_tokens_never_outlive_their_session() {
     let mint = Mint::new(Algorithm::EdDsa);
     let grant = Grant { ends_at: Some(NOW + Duration::from_secs(10)), ..mint.grant() };
     for text in [mint.both(&grant).0, mint.sliding(grant)] {
@@ -175,7 +175,7 @@ fn an_access_token_never_outlives_its_session() {
 }
 
 #[test]
-fn a_token_holds_until_the_second_it_expires() {
+fn tokens_are_valid_until_their_expiry_second() {
     let mut mint = Mint::new(Algorithm::EdDsa);
     let token = mint.read(&mint.access()).expect("a token of ours");
     let exp = NOW + Duration::from_secs(300);
@@ -195,7 +195,7 @@ fn a_token_holds_until_the_second_it_expires() {
 }
 
 #[test]
-fn every_other_spelling_of_a_token_is_refused() {
+fn noncanonical_spellings_of_tokens_are_refused() {
     for algorithm in [Algorithm::EdDsa, Algorithm::Hs256] {
         let mint = Mint::new(algorithm);
         let token = mint.access();
@@ -234,7 +234,7 @@ fn every_other_spelling_of_a_token_is_refused() {
 }
 
 #[test]
-fn a_header_that_asks_for_more_is_refused() {
+fn unsupported_headers_are_refused() {
     let mint = Mint::new(Algorithm::Hs256);
     let mac = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &[9; 32]);
     let with_header = |header: &str| {
@@ -273,7 +273,7 @@ fn a_header_that_asks_for_more_is_refused() {
 }
 
 #[test]
-fn claims_of_the_wrong_type_are_not_absent_claims() {
+fn claims_of_the_wrong_type_are_refused() {
     let mint = Mint::new(Algorithm::EdDsa);
     let good = |more: &str| {
         format!(
@@ -356,7 +356,7 @@ fn issuer_and_audience_are_compared_exactly() {
 }
 
 #[test]
-fn the_refresh_key_verifies_refresh_tokens_alone() {
+fn the_refresh_key_verifies_only_refresh_tokens() {
     let mint = Mint::new(Algorithm::EdDsa);
     let (access, refresh) = mint.both(&mint.grant());
     let token = mint.read(&refresh).expect("a refresh token");

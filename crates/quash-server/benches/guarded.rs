@@ -117,7 +117,7 @@ fn guard_of(key: &SigningKey) -> Guard {
         scopes,
         clock: Arc::new(Stopped),
         cache_key: [2; 16],
-        more_keys: None,
+        key_fetcher: None,
     };
     let revoked = Revoked::empty(Seq::start_of(1), feed::EMPTY);
     guard(setup, revoked, KeyRing::new(1, vec![key.verifying().clone()])).0

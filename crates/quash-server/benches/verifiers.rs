@@ -15,10 +15,10 @@ use quash_core::model::{
     Actor, Change, Clock, ForeignTokens, Keep, NewEntry, Policy, Reason, Rights, ScopeKey, ScopeKind, Seeded,
 };
 use quash_core::token::{Algorithm, Expected, Issued};
-use quash_server::DoorSettings;
+use quash_server::HttpSettings;
 use quash_service::{
-    Argon2Hasher, DeviceSaid, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup, MasterKey,
-    NewAccount, NewState, Rehash, Service, Setup,
+    Argon2Hasher, DeviceTokenInput, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup,
+    MasterKey, NewAccount, NewState, Rehash, Service, Setup,
 };
 use quash_store::{SqliteOptions, SqliteStore, Store};
 use quash_verify::{SystemClock, Verifier, WhenStale};
@@ -114,7 +114,7 @@ impl World {
         let (_, secret) = service.add_client("bench", Rights::VERIFIER, None).await.expect("a verifier");
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let address = listener.local_addr().expect("an address");
-        let router = quash_server::router(service.clone(), DoorSettings::default());
+        let router = quash_server::router(service.clone(), HttpSettings::default());
         tokio::spawn(quash_server::serve(
             quash_server::Listener::tcp(listener),
             router,
@@ -214,7 +214,11 @@ impl World {
         let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, SECRET);
         let token =
             format!("{signed}.{}", URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, signed.as_bytes())));
-        match self.service.refresh(&token, &Device::default(), &DeviceSaid::Nothing).await.expect("a session")
+        match self
+            .service
+            .refresh(&token, &Device::default(), &DeviceTokenInput::Unsupported)
+            .await
+            .expect("a session")
         {
             Issued::Both { access, refresh } => (access, refresh),
             other => panic!("a pair: {other:?}"),

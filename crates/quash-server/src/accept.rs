@@ -10,7 +10,7 @@ use axum::Router;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::connection::Attendant;
+use crate::connection::ConnectionHandler;
 use crate::listen::Listener;
 
 /// The time limit for pending requests after shutdown has begun.
@@ -29,28 +29,28 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let (stop, stopping) = watch::channel(false);
-    let attendant = Attendant::new(router, stopping).at(&listener);
+    let handler = ConnectionHandler::new(router, stopping).at(&listener);
     let mut connections = JoinSet::new();
     // Logged once each time the limit is reached: connections that come and go at the limit mustn't fill the
     // log.
-    let mut told_full = false;
+    let mut logged_full = false;
     let mut shutdown = pin!(shutdown);
     loop {
         let may_accept = connections.len() < listener.connections;
-        if !may_accept && !told_full {
+        if !may_accept && !logged_full {
             tracing::warn!(
                 "reached the limit of {} open connections; further ones have to wait",
                 listener.connections
             );
         }
-        told_full = !may_accept || (told_full && connections.len() > listener.connections / 2);
+        logged_full = !may_accept || (logged_full && connections.len() > listener.connections / 2);
         tokio::select! {
             accepted = listener.accept(), if may_accept => match accepted {
                 Ok((stream, peer)) => {
                     let tls = listener.tls.as_ref().map(crate::tls::Tls::acceptor);
-                    connections.spawn(attendant.clone().attend(stream, peer, tls));
+                    connections.spawn(handler.clone().serve_connection(stream, peer, tls));
                 }
-                Err(error) => wait_out(&error).await,
+                Err(error) => pause_after_accept_error(&error).await,
             },
             Some(_) = connections.join_next() => {}
             () = &mut shutdown => break,
@@ -67,7 +67,7 @@ pub async fn serve(
 
 /// Ignores a connection that the client closed before it was accepted. If the process has no file descriptor
 /// left, waits: the connection can be accepted later.
-async fn wait_out(error: &io::Error) {
+async fn pause_after_accept_error(error: &io::Error) {
     match error.kind() {
         io::ErrorKind::ConnectionAborted
         | io::ErrorKind::ConnectionReset

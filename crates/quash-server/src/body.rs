@@ -16,7 +16,7 @@ use quash_core::token::{Duplicates, parse_json};
 use serde_json::{Map, Value};
 
 use crate::charset::{Charset, NotText};
-use crate::memory::{Account, Full};
+use crate::memory::{Full, MemoryAccount};
 use crate::surrogates::{Mark, marked};
 
 /// The largest body, in bytes. It holds two passwords of the maximum length with each character escaped as
@@ -32,11 +32,11 @@ const BODY_WITHIN: Duration = Duration::from_secs(20);
 
 /// An error in a body.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum BodyFault {
+pub(crate) enum BodyError {
     TooLarge,
-    TooSlow,
+    Timeout,
     NoMemory,
-    Cut,
+    Incomplete,
     MediaType(String),
     Json(String),
     Multipart,
@@ -44,16 +44,16 @@ pub(crate) enum BodyFault {
     Charset(NotText),
     NotAnObject(&'static str),
     Nothing,
-    Fields(Vec<(String, FieldFault)>),
+    Fields(Vec<(String, FieldError)>),
     /// Fields that don't exist here, by their names, shortened.
     Unknown(Vec<String>),
     /// A form parameter that occurs twice.
-    Twice(&'static str),
+    Duplicated(&'static str),
 }
 
 /// An error in a field, in the words of Django REST framework.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum FieldFault {
+pub(crate) enum FieldError {
     Required,
     Null,
     Blank,
@@ -69,17 +69,17 @@ pub(crate) struct Fields {
     values: Map<String, Value>,
     /// The mark that replaces lone surrogates in the values, if there were any.
     mark: Option<Mark>,
-    faults: Vec<(String, FieldFault)>,
+    faults: Vec<(String, FieldError)>,
 }
 
 /// The parameters of a form, each of which may occur once (RFC 6749 3.1).
-pub(crate) struct Form {
+pub(crate) struct FormParameters {
     pairs: Vec<(String, String)>,
 }
 
 /// The handling of white space in a text.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Take {
+pub(crate) enum Whitespace {
     /// Without the surrounding white space.
     Trimmed,
     /// Exactly as sent.
@@ -87,7 +87,7 @@ pub(crate) enum Take {
 }
 
 impl Fields {
-    pub(crate) async fn read(request: Request) -> Result<Self, BodyFault> {
+    pub(crate) async fn read(request: Request) -> Result<Self, BodyError> {
         let (parts, body) = request.into_parts();
         let bytes = read_whole(body, parts.extensions.get()).await?;
         let ContentType { media_type, charset } = ContentType::of(&parts.headers, &bytes);
@@ -101,36 +101,36 @@ impl Fields {
             "multipart/form-data" => {
                 of_multipart(Request::from_parts(parts, Body::from(bytes)), &charset).await?
             }
-            other => return Err(BodyFault::MediaType(other.chars().take(100).collect())),
+            other => return Err(BodyError::MediaType(other.chars().take(100).collect())),
         };
         Ok(Self { values, ..Self::default() })
     }
 
     /// Reads the fields of a request to one of quash's own paths: JSON only, which no form of another site
     /// can send.
-    pub(crate) async fn read_json(request: Request) -> Result<Self, BodyFault> {
+    pub(crate) async fn read_json(request: Request) -> Result<Self, BodyError> {
         let (parts, body) = request.into_parts();
         let bytes = read_whole(body, parts.extensions.get()).await?;
         let ContentType { media_type, charset } = ContentType::of(&parts.headers, &bytes);
         match media_type.as_str() {
             "application/json" => of_json(&bytes, &charset),
-            other => Err(BodyFault::MediaType(other.chars().take(100).collect())),
+            other => Err(BodyError::MediaType(other.chars().take(100).collect())),
         }
     }
 
     /// Takes a text. Collects a missing or invalid one as an error, so that one response can report all of
     /// them.
-    pub(crate) fn text(&mut self, name: &str, take: Take, longest: usize) -> String {
+    pub(crate) fn text(&mut self, name: &str, take: Whitespace, longest: usize) -> String {
         let taken = match self.values.remove(name) {
-            None => Err(FieldFault::Required),
-            Some(Value::Null) => Err(FieldFault::Null),
+            None => Err(FieldError::Required),
+            Some(Value::Null) => Err(FieldError::Null),
             Some(Value::String(text)) => match self.mark.and_then(|mark| mark.first_in(&text)) {
-                Some(_) if text.contains('\0') => Err(FieldFault::NulCharacter),
-                Some(surrogate) => Err(FieldFault::Surrogate(surrogate)),
+                Some(_) if text.contains('\0') => Err(FieldError::NulCharacter),
+                Some(surrogate) => Err(FieldError::Surrogate(surrogate)),
                 None => check(text, take, longest),
             },
             Some(Value::Number(number)) => check(number.to_string(), take, longest),
-            Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => Err(FieldFault::NotText),
+            Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)) => Err(FieldError::NotText),
         };
         taken.unwrap_or_else(|fault| {
             self.faults.push((name.to_owned(), fault));
@@ -143,49 +143,49 @@ impl Fields {
     }
 
     /// Like [`Fields::done`], but also refuses fields that weren't taken.
-    pub(crate) fn done_with_all(self) -> Result<(), BodyFault> {
+    pub(crate) fn done_with_all(self) -> Result<(), BodyError> {
         if self.values.is_empty() {
             return self.done();
         }
         let names = self.values.keys().take(UNKNOWN).map(|name| name.chars().take(UNKNOWN_CHARS).collect());
-        Err(BodyFault::Unknown(names.collect()))
+        Err(BodyError::Unknown(names.collect()))
     }
 
     /// Returns the collected errors of the texts that were taken.
-    pub(crate) fn done(self) -> Result<(), BodyFault> {
-        if self.faults.is_empty() { Ok(()) } else { Err(BodyFault::Fields(self.faults)) }
+    pub(crate) fn done(self) -> Result<(), BodyError> {
+        if self.faults.is_empty() { Ok(()) } else { Err(BodyError::Fields(self.faults)) }
     }
 }
 
-impl Form {
+impl FormParameters {
     /// Reads a form body, and no other type.
-    pub(crate) async fn read(request: Request) -> Result<Self, BodyFault> {
+    pub(crate) async fn read(request: Request) -> Result<Self, BodyError> {
         let (parts, body) = request.into_parts();
         let bytes = read_whole(body, parts.extensions.get()).await?;
         let ContentType { media_type, charset } = ContentType::of(&parts.headers, &bytes);
         match media_type.as_str() {
             "application/x-www-form-urlencoded" => Ok(Self { pairs: charset.decode_form(&bytes)? }),
-            other => Err(BodyFault::MediaType(other.chars().take(100).collect())),
+            other => Err(BodyError::MediaType(other.chars().take(100).collect())),
         }
     }
 
     /// Takes a parameter. One without a value counts as omitted (RFC 6749 3.1).
-    pub(crate) fn take(&mut self, name: &'static str) -> Result<Option<String>, BodyFault> {
+    pub(crate) fn take(&mut self, name: &'static str) -> Result<Option<String>, BodyError> {
         let mut values = self.pairs.extract_if(.., |(found, _)| found == name).map(|(_, value)| value);
         match (values.next(), values.next()) {
-            (_, Some(_)) => Err(BodyFault::Twice(name)),
+            (_, Some(_)) => Err(BodyError::Duplicated(name)),
             (value, None) => Ok(value.filter(|value| !value.is_empty())),
         }
     }
 }
 
-impl From<NotText> for BodyFault {
+impl From<NotText> for BodyError {
     fn from(fault: NotText) -> Self {
         Self::Charset(fault)
     }
 }
 
-impl fmt::Display for FieldFault {
+impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Required => f.write_str("This field is required."),
@@ -201,26 +201,26 @@ impl fmt::Display for FieldFault {
 
 /// Checks a text. White space alone counts as blank even if the text is taken as sent: no valid password is
 /// blank.
-fn check(text: String, take: Take, longest: usize) -> Result<String, FieldFault> {
+fn check(text: String, take: Whitespace, longest: usize) -> Result<String, FieldError> {
     let trimmed = text.trim();
     if trimmed.is_empty() {
-        return Err(FieldFault::Blank);
+        return Err(FieldError::Blank);
     }
     if text.contains('\0') {
-        return Err(FieldFault::NulCharacter);
+        return Err(FieldError::NulCharacter);
     }
     let taken = match take {
-        Take::AsSent => &text,
-        Take::Trimmed => trimmed,
+        Whitespace::AsSent => &text,
+        Whitespace::Trimmed => trimmed,
     };
     if taken.len() > longest && taken.chars().count() > longest {
-        return Err(FieldFault::TooLong(longest));
+        return Err(FieldError::TooLong(longest));
     }
     Ok(if taken.len() == text.len() { text } else { taken.to_owned() })
 }
 
 /// Reads a whole body. Charges it to its connection's account, if there is one.
-async fn read_whole(body: Body, account: Option<&Account>) -> Result<Bytes, BodyFault> {
+async fn read_whole(body: Body, account: Option<&MemoryAccount>) -> Result<Bytes, BodyError> {
     let closing = async {
         match account {
             Some(account) => account.closing().await,
@@ -228,15 +228,15 @@ async fn read_whole(body: Body, account: Option<&Account>) -> Result<Bytes, Body
         }
     };
     tokio::select! {
-        whole = tokio::time::timeout(BODY_WITHIN, gather(Limited::new(body, BODY_BYTES), account)) => whole.map_err(|_| BodyFault::TooSlow)?,
-        () = closing => Err(BodyFault::NoMemory),
+        whole = tokio::time::timeout(BODY_WITHIN, gather(Limited::new(body, BODY_BYTES), account)) => whole.map_err(|_| BodyError::Timeout)?,
+        () = closing => Err(BodyError::NoMemory),
     }
 }
 
 /// Copies the parts into one buffer: each part, however short, would keep the buffer alive that it was read
 /// into.
-async fn gather(mut body: Limited<Body>, account: Option<&Account>) -> Result<Bytes, BodyFault> {
-    let mut charge = account.map(Account::body);
+async fn gather(mut body: Limited<Body>, account: Option<&MemoryAccount>) -> Result<Bytes, BodyError> {
+    let mut charge = account.map(MemoryAccount::body);
     let Some(first) = next_part(&mut body).await? else { return Ok(Bytes::new()) };
     if body.is_end_stream() {
         return Ok(first);
@@ -256,11 +256,11 @@ async fn gather(mut body: Limited<Body>, account: Option<&Account>) -> Result<By
     Ok(whole.into())
 }
 
-async fn next_part(body: &mut Limited<Body>) -> Result<Option<Bytes>, BodyFault> {
+async fn next_part(body: &mut Limited<Body>) -> Result<Option<Bytes>, BodyError> {
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| match error.downcast::<LengthLimitError>() {
-            Ok(_) => BodyFault::TooLarge,
-            Err(_) => BodyFault::Cut,
+            Ok(_) => BodyError::TooLarge,
+            Err(_) => BodyError::Incomplete,
         })?;
         // Trailers don't belong to a body.
         if let Ok(data) = frame.into_data() {
@@ -270,7 +270,7 @@ async fn next_part(body: &mut Limited<Body>) -> Result<Option<Bytes>, BodyFault>
     Ok(None)
 }
 
-impl From<Full> for BodyFault {
+impl From<Full> for BodyError {
     fn from(Full: Full) -> Self {
         Self::NoMemory
     }
@@ -293,7 +293,7 @@ impl ContentType {
     }
 }
 
-fn of_json(bytes: &[u8], charset: &Charset) -> Result<Fields, BodyFault> {
+fn of_json(bytes: &[u8], charset: &Charset) -> Result<Fields, BodyError> {
     if bytes.is_empty() {
         return Ok(Fields::default());
     }
@@ -312,12 +312,12 @@ fn of_json(bytes: &[u8], charset: &Charset) -> Result<Fields, BodyFault> {
             // The parser's message could quote the input, which may contain a password: report only the
             // position.
             let what = if error.is_eof() { "Unexpected end" } else { "Unexpected input" };
-            BodyFault::Json(format!("{what}: line {} column {}", error.line(), error.column()))
+            BodyError::Json(format!("{what}: line {} column {}", error.line(), error.column()))
         })?,
     };
-    Err(BodyFault::NotAnObject(match value {
+    Err(BodyError::NotAnObject(match value {
         Value::Object(values) => return Ok(Fields { values, mark, ..Fields::default() }),
-        Value::Null => return Err(BodyFault::Nothing),
+        Value::Null => return Err(BodyError::Nothing),
         Value::Array(_) => "list",
         Value::String(_) => "str",
         Value::Bool(_) => "bool",
@@ -333,16 +333,16 @@ fn read_marked(bytes: &[u8]) -> Option<(Value, Option<Mark>)> {
 }
 
 /// A part may declare its own charset.
-async fn of_multipart(request: Request, charset: &Charset) -> Result<Map<String, Value>, BodyFault> {
-    let mut multipart = Multipart::from_request(request, &()).await.map_err(|_| BodyFault::Multipart)?;
+async fn of_multipart(request: Request, charset: &Charset) -> Result<Map<String, Value>, BodyError> {
+    let mut multipart = Multipart::from_request(request, &()).await.map_err(|_| BodyError::Multipart)?;
     let mut values = Map::new();
-    while let Some(field) = multipart.next_field().await.map_err(|_| BodyFault::Multipart)? {
+    while let Some(field) = multipart.next_field().await.map_err(|_| BodyError::Multipart)? {
         let Some(name) = field.name().map(str::to_owned) else { continue };
         let own = field
             .content_type()
             .filter(|content_type| content_type.to_ascii_lowercase().contains("charset"))
             .map(Charset::of);
-        let bytes = field.bytes().await.map_err(|_| BodyFault::Multipart)?;
+        let bytes = field.bytes().await.map_err(|_| BodyError::Multipart)?;
         let text = own.as_ref().unwrap_or(charset).decode(&bytes)?;
         values.insert(name, Value::String(text.into_owned()));
     }
@@ -356,7 +356,7 @@ mod tests {
     use super::*;
     use crate::memory::Memory;
 
-    async fn read(media_type: Option<&str>, body: impl Into<Body>) -> Result<Fields, BodyFault> {
+    async fn read(media_type: Option<&str>, body: impl Into<Body>) -> Result<Fields, BodyError> {
         let mut request = Request::new(body.into());
         if let Some(media_type) = media_type {
             request.headers_mut().insert(CONTENT_TYPE, media_type.parse().expect("a media type"));
@@ -364,37 +364,37 @@ mod tests {
         Fields::read(request).await
     }
 
-    async fn username(body: &str) -> Result<String, FieldFault> {
+    async fn username(body: &str) -> Result<String, FieldError> {
         let mut fields = read(Some("application/json"), body.to_owned()).await.expect("an object");
-        let text = fields.text("username", Take::Trimmed, usize::MAX);
+        let text = fields.text("username", Whitespace::Trimmed, usize::MAX);
         match fields.done() {
             Ok(()) => Ok(text),
-            Err(BodyFault::Fields(faults)) => Err(faults[0].1),
+            Err(BodyError::Fields(faults)) => Err(faults[0].1),
             Err(other) => panic!("{other:?}"),
         }
     }
 
     #[tokio::test]
-    async fn fields_have_the_faults_that_clients_know() {
-        assert_eq!(username("{}").await, Err(FieldFault::Required));
-        assert_eq!(username(r#"{"username":null}"#).await, Err(FieldFault::Null));
-        assert_eq!(username(r#"{"username":"  "}"#).await, Err(FieldFault::Blank));
-        assert_eq!(username(r#"{"username":["a"]}"#).await, Err(FieldFault::NotText));
-        assert_eq!(username(r#"{"username":true}"#).await, Err(FieldFault::NotText));
-        assert_eq!(username(r#"{"username":"a\u0000b"}"#).await, Err(FieldFault::NulCharacter));
+    async fn field_errors_match_django_rest_framework() {
+        assert_eq!(username("{}").await, Err(FieldError::Required));
+        assert_eq!(username(r#"{"username":null}"#).await, Err(FieldError::Null));
+        assert_eq!(username(r#"{"username":"  "}"#).await, Err(FieldError::Blank));
+        assert_eq!(username(r#"{"username":["a"]}"#).await, Err(FieldError::NotText));
+        assert_eq!(username(r#"{"username":true}"#).await, Err(FieldError::NotText));
+        assert_eq!(username(r#"{"username":"a\u0000b"}"#).await, Err(FieldError::NulCharacter));
         assert_eq!(username(r#"{"username":12}"#).await, Ok("12".into()));
         assert_eq!(username(r#"{"username":"a","username":" b "}"#).await, Ok("b".into()));
     }
 
     #[tokio::test]
-    async fn a_lone_surrogate_is_a_fault_of_its_field_alone() {
+    async fn lone_surrogates_are_errors_of_their_field() {
         assert_eq!(
             username(r#"{"username":"\ud800","password":"x"}"#).await,
-            Err(FieldFault::Surrogate(0xd800))
+            Err(FieldError::Surrogate(0xd800))
         );
-        assert_eq!(username(r#"{"username":"a\udFFFb\ud801"}"#).await, Err(FieldFault::Surrogate(0xdfff)));
-        assert_eq!(username(r#"{"username":"\ud800\u0000"}"#).await, Err(FieldFault::NulCharacter));
-        assert_eq!(username(r#"{"username":["\ud800"]}"#).await, Err(FieldFault::NotText));
+        assert_eq!(username(r#"{"username":"a\udFFFb\ud801"}"#).await, Err(FieldError::Surrogate(0xdfff)));
+        assert_eq!(username(r#"{"username":"\ud800\u0000"}"#).await, Err(FieldError::NulCharacter));
+        assert_eq!(username(r#"{"username":["\ud800"]}"#).await, Err(FieldError::NotText));
         assert_eq!(username(r#"{"username":"\ud800","username":"dana"}"#).await, Ok("dana".into()));
         assert_eq!(
             username(r#"{"username":"dana","\ud800":"\udc00","other":["\udc00"]}"#).await,
@@ -406,7 +406,7 @@ mod tests {
         );
         assert_eq!(
             read(Some("application/json"), r#""\ud800""#).await.err(),
-            Some(BodyFault::NotAnObject("str"))
+            Some(BodyError::NotAnObject("str"))
         );
         for (body, place) in [
             (r#"{"username":"\ud800","#, "Unexpected input: line 1 column 20"),
@@ -415,38 +415,38 @@ mod tests {
         ] {
             assert_eq!(
                 read(Some("application/json"), body).await.err(),
-                Some(BodyFault::Json(place.into())),
+                Some(BodyError::Json(place.into())),
                 "{body}"
             );
         }
     }
 
     #[tokio::test]
-    async fn bodies_that_are_no_objects_are_named() {
+    async fn bodies_other_than_objects_are_refused() {
         for (body, kind) in
             [("[]", "list"), ("\"x\"", "str"), ("1", "int"), ("1.5", "float"), ("true", "bool")]
         {
             assert_eq!(
                 read(Some("application/json; charset=utf-8"), body).await.err(),
-                Some(BodyFault::NotAnObject(kind))
+                Some(BodyError::NotAnObject(kind))
             );
         }
-        assert_eq!(read(Some("application/json"), "null").await.err(), Some(BodyFault::Nothing));
-        assert!(matches!(read(Some("application/json"), "{\"a\":").await, Err(BodyFault::Json(_))));
-        assert!(matches!(read(Some("application/json"), "[".repeat(30_000)).await, Err(BodyFault::Json(_))));
+        assert_eq!(read(Some("application/json"), "null").await.err(), Some(BodyError::Nothing));
+        assert!(matches!(read(Some("application/json"), "{\"a\":").await, Err(BodyError::Json(_))));
+        assert!(matches!(read(Some("application/json"), "[".repeat(30_000)).await, Err(BodyError::Json(_))));
         assert!(matches!(
             read(Some("application/json"), vec![b'"', 0xff, b'"']).await,
-            Err(BodyFault::Json(_))
+            Err(BodyError::Json(_))
         ));
-        assert_eq!(read(None, "x").await.err(), Some(BodyFault::MediaType("text/plain".into())));
+        assert_eq!(read(None, "x").await.err(), Some(BodyError::MediaType("text/plain".into())));
         assert!(read(None, "").await.is_ok());
     }
 
     #[tokio::test]
-    async fn a_body_is_limited_one_past_the_edge() {
+    async fn body_size_is_limited() {
         let of = |length: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(length - 8));
         assert!(read(Some("application/json"), of(BODY_BYTES)).await.is_ok());
-        assert_eq!(read(Some("application/json"), of(BODY_BYTES + 1)).await.err(), Some(BodyFault::TooLarge));
+        assert_eq!(read(Some("application/json"), of(BODY_BYTES + 1)).await.err(), Some(BodyError::TooLarge));
     }
 
     /// A body that arrives one byte at a time, each in its own buffer.
@@ -460,41 +460,41 @@ mod tests {
     async fn bodies_in_parts_are_gathered_and_limited() {
         let mut fields =
             read(Some("application/json"), in_parts(br#"{"username":"dana"}"#)).await.expect("an object");
-        assert_eq!(fields.text("username", Take::AsSent, 9), "dana");
+        assert_eq!(fields.text("username", Whitespace::AsSent, 9), "dana");
         static LONG: [u8; BODY_BYTES + 1] = [b' '; BODY_BYTES + 1];
         assert_eq!(read_whole(in_parts(&LONG[1..]), None).await.map(|whole| whole.len()), Ok(BODY_BYTES));
-        assert_eq!(read_whole(in_parts(&LONG), None).await, Err(BodyFault::TooLarge));
+        assert_eq!(read_whole(in_parts(&LONG), None).await, Err(BodyError::TooLarge));
     }
 
     #[tokio::test]
-    async fn a_body_ends_when_its_connection_must_close() {
+    async fn bodies_end_when_their_connection_closes() {
         let memory = Memory::new(64 * 1024);
         let account = memory.open(false);
         let endless = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
         let reading = async { read_whole(endless, Some(&account)).await };
         let flood = async { (0..8).map(|_| memory.open(false)).collect::<Vec<_>>() };
         let (read, _others) = tokio::join!(reading, flood);
-        assert_eq!(read, Err(BodyFault::NoMemory));
-        assert_eq!(read_whole(in_parts(b"ab"), Some(&account)).await, Err(BodyFault::NoMemory));
+        assert_eq!(read, Err(BodyError::NoMemory));
+        assert_eq!(read_whole(in_parts(b"ab"), Some(&account)).await, Err(BodyError::NoMemory));
     }
 
     #[tokio::test]
-    async fn forms_are_read() {
+    async fn forms_are_parsed() {
         let mut form = read(Some("application/x-www-form-urlencoded"), "a=1+2%26&b=2").await.expect("a form");
-        assert_eq!(form.text("a", Take::AsSent, 9), "1 2&");
+        assert_eq!(form.text("a", Whitespace::AsSent, 9), "1 2&");
         let body = "--X\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n b \r\n--X--\r\n";
         let mut multipart =
             read(Some("multipart/form-data; boundary=X"), body).await.expect("a multipart form");
-        assert_eq!(multipart.text("a", Take::AsSent, 9), " b ");
+        assert_eq!(multipart.text("a", Whitespace::AsSent, 9), " b ");
         for (media_type, body) in
             [("multipart/form-data", body), ("multipart/form-data; boundary=X", "--X\r\nhalf")]
         {
-            assert_eq!(read(Some(media_type), body).await.err(), Some(BodyFault::Multipart));
+            assert_eq!(read(Some(media_type), body).await.err(), Some(BodyError::Multipart));
         }
     }
 
     #[tokio::test]
-    async fn bodies_are_read_in_their_charset() {
+    async fn bodies_are_decoded_from_their_charset() {
         let part = |header: &str, value: &[u8]| {
             [
                 format!("--X\r\nContent-Disposition: form-data; name=\"a\"{header}\r\n\r\n").as_bytes(),
@@ -522,7 +522,7 @@ mod tests {
             let mut fields = read(Some(content_type), body)
                 .await
                 .unwrap_or_else(|fault| panic!("{content_type}: {fault:?}"));
-            assert_eq!(fields.text("a", Take::AsSent, 9), "\u{e9}", "{content_type}");
+            assert_eq!(fields.text("a", Whitespace::AsSent, 9), "\u{e9}", "{content_type}");
         }
         for (content_type, body) in [
             ("application/json; charset=utf-16", b"{}x".to_vec()),
@@ -532,19 +532,22 @@ mod tests {
             ("multipart/form-data; boundary=X", part("", b"\xe9")),
         ] {
             assert!(
-                matches!(read(Some(content_type), body).await, Err(BodyFault::Charset(_))),
+                matches!(read(Some(content_type), body).await, Err(BodyError::Charset(_))),
                 "{content_type}"
             );
         }
     }
 
     #[test]
-    fn a_password_is_limited_one_past_the_edge() {
+    fn password_length_is_limited() {
         let longest = limits::PASSWORD_CHARS;
-        assert!(check("é".repeat(longest), Take::AsSent, longest).is_ok());
-        assert_eq!(check("é".repeat(longest + 1), Take::AsSent, longest), Err(FieldFault::TooLong(longest)));
-        assert_eq!(check(" a ".into(), Take::AsSent, longest).as_deref(), Ok(" a "));
-        assert_eq!(check("  ab  ".into(), Take::Trimmed, 2).as_deref(), Ok("ab"));
-        assert_eq!(check("  ab  ".into(), Take::Trimmed, 1), Err(FieldFault::TooLong(1)));
+        assert!(check("é".repeat(longest), Whitespace::AsSent, longest).is_ok());
+        assert_eq!(
+            check("é".repeat(longest + 1), Whitespace::AsSent, longest),
+            Err(FieldError::TooLong(longest))
+        );
+        assert_eq!(check(" a ".into(), Whitespace::AsSent, longest).as_deref(), Ok(" a "));
+        assert_eq!(check("  ab  ".into(), Whitespace::Trimmed, 2).as_deref(), Ok("ab"));
+        assert_eq!(check("  ab  ".into(), Whitespace::Trimmed, 1), Err(FieldError::TooLong(1)));
     }
 }

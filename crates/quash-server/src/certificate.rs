@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_times_of_a_certificate_are_read() {
+    fn certificate_validity_is_parsed() {
         for (not_before, not_after, wanted) in [
             ((1970, 1, 1), (1970, 1, 2), (0, 86_400)),
             ((2000, 2, 29), (2049, 12, 31), (951_782_400, 2_524_521_600)),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn other_bytes_have_no_times() {
+    fn malformed_certificates_have_no_validity() {
         let whole = made((2026, 1, 1), (2027, 1, 1));
         let times_end = 120;
         assert!((0..times_end).all(|length| validity(&whole[..length]).is_none()), "a cut one");

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_refused() {
+    fn bytes_invalid_in_their_charset_are_refused() {
         for (charset, bytes, named) in [
             ("utf-8", &b"\xe9"[..], "utf-8"),
             ("utf-8", b"\xed\xa0\x80", "utf-8"),

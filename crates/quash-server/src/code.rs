@@ -4,7 +4,7 @@
 
 use http::StatusCode;
 use quash_core::model::Refusal;
-use quash_verify::{Barred, Denied, HeaderFault, Problem};
+use quash_verify::{HeaderFault, Problem, Rejection, VerifyError};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Code {
@@ -141,7 +141,7 @@ impl Code {
 
     /// Returns whether bodies in Simple JWT's format carry the code. It has codes only for tokens; errors of
     /// its framework have none.
-    pub(crate) const fn is_told_by_simple_jwt(self) -> bool {
+    pub(crate) const fn is_in_simple_jwt_bodies(self) -> bool {
         match self {
             Self::NotAuthenticated
             | Self::BadCredentials
@@ -184,11 +184,11 @@ impl Code {
     #[rustfmt::skip]
     const fn row(self) -> Row {
         match self {
-            Self::TokenNotValid => of_the_guard(Problem::of(Barred::Token(Denied::Refused(Refusal::TokenExpired))),
+            Self::TokenNotValid => guard_row(Problem::of(Rejection::Token(VerifyError::Refused(Refusal::TokenExpired))),
                 "The token is malformed or not signed with an accepted key, has expired, is of the wrong type, or has been revoked. Get a new access token with the refresh token; if that is refused too, sign in again."),
-            Self::NotAuthenticated => of_the_guard(Problem::of(Barred::Header(HeaderFault::Missing)),
+            Self::NotAuthenticated => guard_row(Problem::of(Rejection::Header(HeaderFault::Missing)),
                 "The request carries no access token. Send it in the header `Authorization: Bearer <token>`; tokens in the address or in the body are ignored."),
-            Self::BadAuthorizationHeader => of_the_guard(Problem::of(Barred::Header(HeaderFault::Malformed)),
+            Self::BadAuthorizationHeader => guard_row(Problem::of(Rejection::Header(HeaderFault::Malformed)),
                 "The Authorization header must contain the scheme and the token, separated by a space, and must be sent once."),
             Self::BadCredentials => ("bad_credentials", StatusCode::UNAUTHORIZED, "Bad credentials",
                 "No active account has this name and password. The response does not reveal which of the two is wrong, or whether the account is inactive."),
@@ -244,22 +244,22 @@ impl Code {
                 "The credential is valid, but lacks the required right. The operator creates another with `quash verifier add`."),
             Self::SnapshotRequired => ("snapshot_required", StatusCode::CONFLICT, "Snapshot required",
                 "The feed cannot continue from this cursor: it is of another epoch, beyond the log's end, or no longer retained. Take a snapshot, and follow from its cursor."),
-            Self::ClaimMissing => of_the_guard(Problem::CLAIM_MISSING,
+            Self::ClaimMissing => guard_row(Problem::CLAIM_MISSING,
                 "The token is valid, but lacks what this route of the application requires: a role, for example, or a claim of another form. Another token of the same account will not help. The operator gives the account the claim with `quash account set --claims-stdin`; the next refresh includes it."),
             Self::Throttled => ("throttled", StatusCode::TOO_MANY_REQUESTS, "Throttled",
                 "Too many failed sign-ins from one network, or too many password checks at once from one network or for one name. Wait as long as Retry-After says."),
-            Self::Unavailable => of_the_guard(Problem::of(Barred::Token(Denied::Stale)),
+            Self::Unavailable => guard_row(Problem::of(Rejection::Token(VerifyError::Stale)),
                 "The request cannot be answered now: the store is full or unreachable, or too many password checks are waiting. It may or may not have been carried out. Try again after Retry-After: repeating it is safe."),
             Self::NoSigningKey => ("no_signing_key", StatusCode::SERVICE_UNAVAILABLE, "No signing key",
                 "The key that the settings name was revoked in an emergency, and nothing is signed until they name another. Nothing was changed: no token was used up, and no session has ended. Try again after Retry-After."),
-            Self::InternalError => of_the_guard(Problem::INTERNAL_ERROR,
+            Self::InternalError => guard_row(Problem::INTERNAL_ERROR,
                 "A bug in the program. The header X-Request-Id identifies the request in the log; an application that is guarded by quash has its own log."),
         }
     }
 }
 
 /// A code that the guard also returns in applications.
-const fn of_the_guard(problem: Problem, page: &'static str) -> Row {
+const fn guard_row(problem: Problem, page: &'static str) -> Row {
     (problem.code, problem.status, problem.title, page)
 }
 
@@ -268,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_have_names_of_their_own() {
+    fn error_codes_have_unique_names() {
         let mut names: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
         names.sort_unstable();
         names.dedup();

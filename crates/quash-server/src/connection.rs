@@ -1,5 +1,5 @@
 //! Handles one connection from its handshake to its end, within limits on time and resources. `body.rs` and
-//! `layers.rs` limit a request after its head; `sending.rs` limits the time for a response; `memory.rs`
+//! `middleware.rs` limit a request after its head; `sending.rs` limits the time for a response; `memory.rs`
 //! accounts for the memory.
 
 use std::net::SocketAddr;
@@ -23,9 +23,9 @@ use tower::ServiceExt;
 
 use crate::keep_alive::KeepAlive;
 use crate::listen::{Listener, Stream};
-use crate::memory::{Account, Full, Memory, Ongoing};
-use crate::metered::Metered;
-use crate::sending::{Patience, Sending};
+use crate::memory::{Full, Memory, MemoryAccount, PendingRequestCharge};
+use crate::metered::MeteredStream;
+use crate::sending::{Patience, SendProgress};
 use crate::tls::H2;
 
 /// The maximum size of a request's head, in bytes.
@@ -64,11 +64,11 @@ const CHARGED: u64 = 512 * 1024;
 
 /// Marks requests that arrived over TLS, in their extensions.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Secured;
+pub(crate) struct OverTls;
 
 /// The state that all connections of a server share.
 #[derive(Clone)]
-pub(crate) struct Attendant {
+pub(crate) struct ConnectionHandler {
     http: Builder<TokioExecutor>,
     router: Router,
     memory: Memory,
@@ -76,7 +76,7 @@ pub(crate) struct Attendant {
     stopping: watch::Receiver<bool>,
 }
 
-impl Attendant {
+impl ConnectionHandler {
     pub(crate) fn new(router: Router, stopping: watch::Receiver<bool>) -> Self {
         let mut http = Builder::new(TokioExecutor::new());
         http.http1().max_buf_size(HEADER_BYTES as usize).max_headers(HEADERS).keep_alive(true);
@@ -100,42 +100,46 @@ impl Attendant {
     }
 
     /// Serves a connection until it ends.
-    pub(crate) async fn attend(
+    pub(crate) async fn serve_connection(
         mut self,
         stream: Box<dyn Stream>,
         peer: Option<SocketAddr>,
         tls: Option<TlsAcceptor>,
     ) {
         // Wraps the stream beneath TLS, so that only bytes that were sent count.
-        let sending = Sending::default();
+        let sending = SendProgress::default();
         let account = self.memory.open(tls.is_some());
-        let stream: Box<dyn Stream> = Box::new(Metered::new(sending.metered(stream), account.clone()));
+        let stream: Box<dyn Stream> = Box::new(MeteredStream::new(sending.metered(stream), account.clone()));
         let Some(acceptor) = tls else {
-            return self.serve(stream, sending, Arrival { peer, secured: None, account }).await;
+            return self.serve(stream, sending, ConnectionExtensions { peer, secured: None, account }).await;
         };
-        let shaken = tokio::select! {
+        let handshake_done = tokio::select! {
             () = account.closing() => return,
-            shaken = timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)) => shaken,
+            handshake_done = timeout(HANDSHAKE_WITHIN, acceptor.accept(stream)) => handshake_done,
             _ = self.stopping.wait_for(|stopping| *stopping) => return,
         };
-        match shaken {
+        match handshake_done {
             Ok(Ok(stream)) => {
-                account.shaken();
+                account.handshake_done();
                 // Without an agreed protocol, speak HTTP/1.1 (RFC 9113 3.2).
                 let is_h2 = stream.get_ref().1.alpn_protocol() == Some(H2);
                 self.http = if is_h2 { self.http.http2_only() } else { self.http.http1_only() };
-                self.serve(Box::new(stream), sending, Arrival { peer, secured: Some(Secured), account })
-                    .await;
+                self.serve(
+                    Box::new(stream),
+                    sending,
+                    ConnectionExtensions { peer, secured: Some(OverTls), account },
+                )
+                .await;
             }
             Ok(Err(error)) => tracing::trace!(%error, "a TLS handshake failed"),
             Err(_) => tracing::trace!("a TLS handshake took too long"),
         }
     }
 
-    async fn serve(self, stream: Box<dyn Stream>, sending: Sending, arrival: Arrival) {
+    async fn serve(self, stream: Box<dyn Stream>, sending: SendProgress, arrival: ConnectionExtensions) {
         let Self { http, router, idle, mut stopping, .. } = self;
         let account = arrival.account.clone();
-        let work = Work { counts: Arc::default(), sending, account: account.clone() };
+        let work = RequestCounts { counts: Arc::default(), sending, account: account.clone() };
         let (begun, stops) = (work.clone(), stopping.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
             let keeps = KeepAlive::of(&request, idle);
@@ -153,9 +157,9 @@ impl Attendant {
         let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
             ended = connection.as_mut() => Some(ended),
-            pause = work.pause(idle) => match pause {
-                Pause::Rested => None,
-                Pause::Stalled => return tracing::trace!("a client takes its response too slowly"),
+            until_closable = work.until_closable(idle) => match until_closable {
+                CloseReason::Idle => None,
+                CloseReason::Stalled => return tracing::trace!("a client takes its response too slowly"),
             },
             () = account.closing() => None,
             _ = stopping.wait_for(|stopping| *stopping) => None,
@@ -171,7 +175,7 @@ impl Attendant {
                 };
                 tokio::select! {
                     ended = connection => ended,
-                    _ = work.pause(CLOSE_WITHIN) => return,
+                    _ = work.until_closable(CLOSE_WITHIN) => return,
                     () = too_long => return,
                 }
             }
@@ -184,13 +188,13 @@ impl Attendant {
 
 /// The extensions that all requests of a connection share.
 #[derive(Clone)]
-struct Arrival {
+struct ConnectionExtensions {
     peer: Option<SocketAddr>,
-    secured: Option<Secured>,
-    account: Account,
+    secured: Option<OverTls>,
+    account: MemoryAccount,
 }
 
-impl Arrival {
+impl ConnectionExtensions {
     fn mark(self, mut request: Request<Body>) -> Request<Body> {
         if let Some(peer) = self.peer {
             request.extensions_mut().insert(peer);
@@ -206,10 +210,10 @@ impl Arrival {
 /// The number of requests that began and ended on a connection. Plain counters: a request must not wake the
 /// task that waits for the connection to become idle.
 #[derive(Clone)]
-struct Work {
+struct RequestCounts {
     counts: Arc<Counts>,
-    sending: Sending,
-    account: Account,
+    sending: SendProgress,
+    account: MemoryAccount,
 }
 
 #[derive(Default)]
@@ -219,25 +223,25 @@ struct Counts {
 }
 
 /// A pending request, until this is dropped.
-struct UnderWay {
-    work: Work,
-    ongoing: Option<Ongoing>,
+struct PendingRequest {
+    work: RequestCounts,
+    ongoing: Option<PendingRequestCharge>,
 }
 
 /// The reason to close a connection.
-enum Pause {
+enum CloseReason {
     /// No request has been pending for the idle time.
-    Rested,
+    Idle,
     /// The client doesn't take its response.
     Stalled,
 }
 
-impl Work {
-    fn begin(&self, request: &Request<Incoming>) -> (UnderWay, Result<(), Full>) {
+impl RequestCounts {
+    fn begin(&self, request: &Request<Incoming>) -> (PendingRequest, Result<(), Full>) {
         self.counts.begun.fetch_add(1, Ordering::Relaxed);
         let ongoing = self.account.begin(head_bytes(request), request.version());
         let has_memory = ongoing.as_ref().map(|_| ()).map_err(|full| *full);
-        (UnderWay { work: self.clone(), ongoing: ongoing.ok() }, has_memory)
+        (PendingRequest { work: self.clone(), ongoing: ongoing.ok() }, has_memory)
     }
 
     fn is_under_way(&self) -> bool {
@@ -246,25 +250,27 @@ impl Work {
 
     /// Returns once no request has been pending for `idle`, or up to a tenth longer; once a head has taken
     /// too long; or once the client has stalled.
-    async fn pause(&self, idle: Duration) -> Pause {
+    async fn until_closable(&self, idle: Duration) -> CloseReason {
         let look = idle.min(HEAD_WITHIN) / LOOKS;
         let (mut seen, mut quiet, mut in_a_head) = (0, Duration::ZERO, Duration::ZERO);
         let mut patience = Patience::new(&self.sending);
         while quiet < idle && in_a_head < HEAD_WITHIN {
             sleep(look).await;
             if patience.is_over(&self.sending, look) {
-                return Pause::Stalled;
+                return CloseReason::Stalled;
             }
             let (ended, begun) =
                 (self.counts.ended.load(Ordering::Relaxed), self.counts.begun.load(Ordering::Relaxed));
-            let rests =
-                begun == ended && begun == seen && !self.sending.is_blocked() && !self.account.must_wait();
+            let rests = begun == ended
+                && begun == seen
+                && !self.sending.is_blocked()
+                && !self.account.must_wait_for_memory();
             let is_in_a_head = rests && self.account.is_in_a_head();
             quiet = if rests { quiet + look } else { Duration::ZERO };
             in_a_head = if is_in_a_head { in_a_head + look } else { Duration::ZERO };
             seen = begun;
         }
-        Pause::Rested
+        CloseReason::Idle
     }
 }
 
@@ -274,7 +280,7 @@ fn head_bytes(request: &Request<Incoming>) -> usize {
     request.uri().path().len() + request.uri().query().map_or(0, str::len) + headers.sum::<usize>()
 }
 
-impl UnderWay {
+impl PendingRequest {
     /// Keeps the request pending until its response body has been sent. A short body of known length counts
     /// as sent when it is handed over.
     fn held_by(mut self, answer: Response) -> Response {
@@ -286,7 +292,7 @@ impl UnderWay {
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for PendingRequest {
     fn drop(&mut self) {
         self.work.counts.ended.fetch_add(1, Ordering::Relaxed);
     }

@@ -25,14 +25,14 @@ pub enum RefreshCookie {
 
 /// The cookie was sent more than once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Twice;
+pub(crate) struct Duplicated;
 
 /// Returns the token in a request's cookie. A value with a byte beyond ASCII becomes a text that is no token.
-pub(crate) fn sent(headers: &HeaderMap) -> Result<Option<&str>, Twice> {
+pub(crate) fn sent(headers: &HeaderMap) -> Result<Option<&str>, Duplicated> {
     let mut ours = values(headers, NAME).filter(|value| !value.is_empty());
     match (ours.next(), ours.next()) {
         (token, None) => Ok(token),
-        (_, Some(_)) => Err(Twice),
+        (_, Some(_)) => Err(Duplicated),
     }
 }
 
@@ -62,7 +62,7 @@ pub(crate) fn cleared() -> HeaderValue {
 mod tests {
     use super::*;
 
-    fn read(lines: &[&[u8]]) -> Result<Option<String>, Twice> {
+    fn read(lines: &[&[u8]]) -> Result<Option<String>, Duplicated> {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(COOKIE, HeaderValue::from_bytes(line).expect("a header"));
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cookie_is_found_among_others_and_refused_twice() {
+    fn refresh_cookie_is_found_and_duplicates_are_refused() {
         assert_eq!(read(&[]), Ok(None));
         assert_eq!(read(&[b"a=b; __Host-quash-refresh=x.y.z;c=d"]), Ok(Some("x.y.z".into())));
         assert_eq!(read(&[b"a=b", b"__Host-quash-refresh=x"]), Ok(Some("x".into())));
@@ -93,12 +93,12 @@ mod tests {
             assert_eq!(read(&[line]), Ok(Some("x".into())), "{line:?}");
         }
         assert_eq!(read(&[b"__Host-quash-refresh=\xff"]), Ok(Some(NO_TOKEN.into())));
-        assert_eq!(read(&[b"__Host-quash-refresh=x; __Host-quash-refresh=y"]), Err(Twice));
-        assert_eq!(read(&[b"__Host-quash-refresh=x", b"__Host-quash-refresh=x"]), Err(Twice));
+        assert_eq!(read(&[b"__Host-quash-refresh=x; __Host-quash-refresh=y"]), Err(Duplicated));
+        assert_eq!(read(&[b"__Host-quash-refresh=x", b"__Host-quash-refresh=x"]), Err(Duplicated));
     }
 
     #[test]
-    fn a_cookie_is_limited_one_past_the_edge() {
+    fn cookie_size_is_limited() {
         let around = set("", Duration::from_secs(60)).expect("a cookie").len();
         assert!(set(&"x".repeat(BYTES - around), Duration::from_secs(60)).is_some());
         assert_eq!(set(&"x".repeat(BYTES - around + 1), Duration::from_secs(60)), None);

@@ -18,11 +18,11 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
+use crate::app_state::AppState;
 use crate::cookie::RefreshCookie;
 use crate::cross_site::{SEC_FETCH_SITE, is_own};
-use crate::door::Door;
 use crate::origin::Origin;
-use crate::settings::DoorSettings;
+use crate::settings::HttpSettings;
 
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
@@ -47,7 +47,7 @@ pub(crate) struct Cors {
 }
 
 impl Cors {
-    pub(crate) fn new(settings: &DoorSettings) -> Self {
+    pub(crate) fn new(settings: &HttpSettings) -> Self {
         let cors = &settings.cors;
         let token = Some(&settings.token_header.name).filter(|name| **name != AUTHORIZATION);
         Self {
@@ -59,7 +59,7 @@ impl Cors {
     }
 
     /// Logs, once for each origin, that its pages may not read responses.
-    fn tell_of_refusal(&self, settings: &DoorSettings, request: &Request) {
+    fn log_refusal(&self, settings: &HttpSettings, request: &Request) {
         let Some(origin) = request.headers().get(ORIGIN).and_then(|origin| origin.to_str().ok()) else {
             return;
         };
@@ -100,21 +100,25 @@ fn is_cors(headers: &HeaderMap) -> bool {
 }
 
 /// Answers the preflight requests of named origins, and lets their pages read the other answers.
-pub(crate) async fn across_origins(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
-    let origins = &door.settings.cors_origins;
+pub(crate) async fn across_origins(
+    State(state): State<Arc<AppState>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let origins = &state.settings.cors_origins;
     let origin = named(origins, request.headers());
     if origin.is_none() && request.headers().contains_key(ORIGIN) {
-        door.cors.tell_of_refusal(&door.settings, &request);
+        state.cors.log_refusal(&state.settings, &request);
     }
     if origins.is_empty() {
         return next.run(request).await;
     }
     let mut answer = match &origin {
-        Some(_) if is_preflight(&request) => preflight(&door.cors),
+        Some(_) if is_preflight(&request) => preflight(&state.cors),
         _ => next.run(request).await,
     };
     if let Some(origin) = origin {
-        permit(answer.headers_mut(), origin, door.settings.refresh_cookie, &door.cors);
+        permit(answer.headers_mut(), origin, state.settings.refresh_cookie, &state.cors);
     }
     // The response depends on the origin, even if the origin isn't a named one.
     answer.headers_mut().append(VARY, HeaderValue::from_static("Origin"));

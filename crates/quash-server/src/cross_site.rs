@@ -9,80 +9,86 @@ use axum::response::Response;
 use http::HeaderMap;
 use http::header::{HOST, HeaderName, ORIGIN};
 
-use crate::connection::Secured;
+use crate::app_state::AppState;
+use crate::connection::OverTls;
 use crate::cookie::RefreshCookie;
-use crate::door::Door;
-use crate::error::Fault;
+use crate::error::HttpError;
 use crate::paths::Endpoint;
 use crate::public_url::{PublicUrl, is_loopback};
-use crate::settings::DoorSettings;
+use crate::settings::HttpSettings;
 
 pub(crate) const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Lets a request pass that is safe, that comes from our own pages or those of a named origin, or that no
 /// page sent.
-pub(crate) async fn same_site(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
-    if is_ours(&door.settings, &request) {
+pub(crate) async fn same_site(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
+    if is_ours(&state.settings, &request) {
         next.run(request).await
     } else {
-        Fault::cross_site().into_problem(&door.settings)
+        HttpError::cross_site().into_problem_response(&state.settings)
     }
 }
 
 /// The same for every endpoint, where refresh tokens travel in a cookie: the cookie would act for an
 /// unsuspecting user, and a sign-in would switch the user's account.
 pub(crate) async fn same_site_with_cookies(
-    State(door): State<Arc<Door>>,
+    State(state): State<Arc<AppState>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let settings = &door.settings;
+    let settings = &state.settings;
     if settings.refresh_cookie == RefreshCookie::Off || is_ours(settings, &request) {
         return next.run(request).await;
     }
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     if settings.endpoint_at(path).is_some_and(Endpoint::follows_simple_jwt) {
-        return door.answer(Fault::cross_site());
+        return state.answer(HttpError::cross_site());
     }
-    Fault::cross_site().into_problem(settings)
+    HttpError::cross_site().into_problem_response(settings)
 }
 
-fn is_ours(settings: &DoorSettings, request: &Request) -> bool {
+fn is_ours(settings: &HttpSettings, request: &Request) -> bool {
     if request.method().is_safe() {
         return true;
     }
     let headers = request.headers();
     let (site, origin) = (said(headers, &SEC_FETCH_SITE), said(headers, &ORIGIN));
     match (site, origin) {
-        (Said::Nothing, Said::Nothing) | (Said::Once(b"same-origin" | b"none"), Said::Nothing) => true,
+        (HeaderValues::Nothing, HeaderValues::Nothing)
+        | (HeaderValues::Once(b"same-origin" | b"none"), HeaderValues::Nothing) => true,
         // A form on a page that hides its origin, as ours do, sends `Origin: null`. Pages can't forge the
         // other header.
-        (Said::Once(b"same-origin"), Said::Once(b"null")) => true,
-        (Said::Once(_) | Said::Nothing, Said::Once(origin)) if is_named(settings, origin) => true,
-        (Said::Once(b"same-origin" | b"none") | Said::Nothing, Said::Once(origin)) => {
-            is_own(settings, request, origin)
+        (HeaderValues::Once(b"same-origin"), HeaderValues::Once(b"null")) => true,
+        (HeaderValues::Once(_) | HeaderValues::Nothing, HeaderValues::Once(origin))
+            if is_named(settings, origin) =>
+        {
+            true
         }
+        (
+            HeaderValues::Once(b"same-origin" | b"none") | HeaderValues::Nothing,
+            HeaderValues::Once(origin),
+        ) => is_own(settings, request, origin),
         _ => false,
     }
 }
 
 /// Returns whether the settings name an origin.
-fn is_named(settings: &DoorSettings, origin: &[u8]) -> bool {
+fn is_named(settings: &HttpSettings, origin: &[u8]) -> bool {
     settings.cors_origins.iter().any(|ours| ours.as_str().as_bytes() == origin)
 }
 
 /// Returns whether an origin is quash's own: the one in the settings, or the one that the request itself
 /// names, which no page of another site can choose. Where clients reach quash over TLS, a page of the same
 /// host over plain HTTP is another site: any attacker on the network can forge it.
-pub(crate) fn is_own(settings: &DoorSettings, request: &Request, origin: &[u8]) -> bool {
+pub(crate) fn is_own(settings: &HttpSettings, request: &Request, origin: &[u8]) -> bool {
     if settings.public_url.as_ref().is_some_and(|url| url.origin().as_str().as_bytes() == origin) {
         return true;
     }
     let host = match request.uri().authority() {
-        Some(authority) => Said::Once(authority.as_str().as_bytes()),
+        Some(authority) => HeaderValues::Once(authority.as_str().as_bytes()),
         None => said(request.headers(), &HOST),
     };
-    let Said::Once(host) = host else { return false };
+    let HeaderValues::Once(host) = host else { return false };
     let place = match origin.strip_prefix(b"https://") {
         Some(place) => Some(place),
         None => origin
@@ -99,26 +105,26 @@ fn is_this_machine(host: &[u8]) -> bool {
 }
 
 /// Returns whether clients reach quash over TLS: its own, or that of the proxy or address in the settings.
-fn is_reached_over_tls(settings: &DoorSettings, request: &Request) -> bool {
+fn is_reached_over_tls(settings: &HttpSettings, request: &Request) -> bool {
     let is_https = |url: &PublicUrl| url.origin().as_str().starts_with("https://");
-    request.extensions().get::<Secured>().is_some()
+    request.extensions().get::<OverTls>().is_some()
         || settings.behind_proxy
         || settings.public_url.as_ref().is_some_and(is_https)
 }
 
 /// A header's content.
-enum Said<'a> {
+enum HeaderValues<'a> {
     Nothing,
     Once(&'a [u8]),
     Often,
 }
 
-fn said<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Said<'a> {
+fn said<'a>(headers: &'a HeaderMap, name: &HeaderName) -> HeaderValues<'a> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
-        (None, _) => Said::Nothing,
-        (Some(value), None) => Said::Once(value.as_bytes()),
-        (Some(_), Some(_)) => Said::Often,
+        (None, _) => HeaderValues::Nothing,
+        (Some(value), None) => HeaderValues::Once(value.as_bytes()),
+        (Some(_), Some(_)) => HeaderValues::Often,
     }
 }
 
@@ -135,12 +141,12 @@ mod tests {
             request = request.header(*name, *value);
         }
         let cors_origins = vec![Origin::parse("https://app.example").expect("an origin")];
-        let settings = DoorSettings { cors_origins, ..DoorSettings::default() };
+        let settings = HttpSettings { cors_origins, ..HttpSettings::default() };
         !is_ours(&settings, &request.body(Body::empty()).expect("a request"))
     }
 
     #[test]
-    fn a_browser_tells_where_a_request_comes_from() {
+    fn fetch_metadata_and_origin_decide_same_site() {
         for own in [
             &[][..],
             &[("sec-fetch-site", "same-origin")],
@@ -174,8 +180,8 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_is_another_site_under_tls() {
-        let sent_by = |settings: &DoorSettings, secured: bool, origin: &str| {
+    fn plain_http_is_cross_site_under_tls() {
+        let sent_by = |settings: &HttpSettings, secured: bool, origin: &str| {
             let host = origin.split_once("://").map_or(origin, |(_, host)| host);
             let mut request = http::Request::builder()
                 .method("POST")
@@ -183,23 +189,23 @@ mod tests {
                 .header(HOST, host)
                 .header(ORIGIN, origin);
             if secured {
-                request = request.extension(Secured);
+                request = request.extension(OverTls);
             }
             is_ours(settings, &request.body(Body::empty()).expect("a request"))
         };
         let with_url =
-            |url: &str| DoorSettings { public_url: PublicUrl::parse(url).ok(), ..DoorSettings::default() };
-        let behind_proxy = DoorSettings { behind_proxy: true, ..DoorSettings::default() };
+            |url: &str| HttpSettings { public_url: PublicUrl::parse(url).ok(), ..HttpSettings::default() };
+        let behind_proxy = HttpSettings { behind_proxy: true, ..HttpSettings::default() };
         for (settings, secured) in [
             (with_url("https://id.example"), false),
             (with_url("https://other.example"), false),
             (behind_proxy, false),
-            (DoorSettings::default(), true),
+            (HttpSettings::default(), true),
         ] {
             assert!(sent_by(&settings, secured, "https://id.example"), "{settings:?}");
             assert!(!sent_by(&settings, secured, "http://id.example"), "{settings:?}");
         }
-        assert!(sent_by(&DoorSettings::default(), false, "http://id.example"));
+        assert!(sent_by(&HttpSettings::default(), false, "http://id.example"));
         assert!(sent_by(&with_url("http://localhost:8000"), false, "http://localhost:8000"));
         assert!(
             sent_by(&with_url("https://id.example"), false, "http://127.0.0.1:8000"),

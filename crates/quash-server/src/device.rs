@@ -8,11 +8,11 @@
 
 use axum::response::Response;
 use http::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
-use quash_service::{DeviceSaid, DeviceToken};
+use quash_service::{DeviceToken, DeviceTokenInput};
 
-use crate::answer::with_header;
 use crate::cookie;
 use crate::cross_site::SEC_FETCH_SITE;
+use crate::response::with_header;
 
 pub(crate) const HEADER: HeaderName = HeaderName::from_static("quash-device");
 /// The cookie's name (RFC 6265bis 4.1.3.2).
@@ -23,7 +23,7 @@ const MAX_AGE: u32 = 400 * 24 * 3600;
 
 /// The way in which a device token is sent and returned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) enum Carrier {
+pub(crate) enum DeviceTokenTransport {
     #[default]
     None,
     Header,
@@ -32,30 +32,34 @@ pub(crate) enum Carrier {
 
 /// Returns the device token of a request, and the way to return one. A token that is sent twice counts as
 /// none.
-pub(crate) fn said(headers: &HeaderMap) -> (DeviceSaid, Carrier) {
+pub(crate) fn read_device_token(headers: &HeaderMap) -> (DeviceTokenInput, DeviceTokenTransport) {
     let mut sent = headers.get_all(HEADER).iter();
     if let Some(first) = sent.next() {
         let token =
             first.to_str().ok().map(str::trim).filter(|token| !token.is_empty() && sent.next().is_none());
-        return (brought(token), Carrier::Header);
+        return (presented(token), DeviceTokenTransport::Header);
     }
     let mut cookies = cookie::values(headers, NAME);
     if let Some(first) = cookies.next() {
-        return (brought(Some(first).filter(|_| cookies.next().is_none())), Carrier::Cookie);
+        return (presented(Some(first).filter(|_| cookies.next().is_none())), DeviceTokenTransport::Cookie);
     }
     match headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes) {
-        Some(b"same-origin") => (DeviceSaid::Asks, Carrier::Cookie),
-        _ => (DeviceSaid::Nothing, Carrier::None),
+        Some(b"same-origin") => (DeviceTokenInput::Missing, DeviceTokenTransport::Cookie),
+        _ => (DeviceTokenInput::Unsupported, DeviceTokenTransport::None),
     }
 }
 
 /// Adds a device token to a response.
-pub(crate) fn with_token(mut answer: Response, token: &DeviceToken, carrier: Carrier) -> Response {
+pub(crate) fn with_token(
+    mut answer: Response,
+    token: &DeviceToken,
+    transport: DeviceTokenTransport,
+) -> Response {
     let token = token.as_str();
-    match carrier {
-        Carrier::None => answer,
-        Carrier::Header => with_header(answer, HEADER, token),
-        Carrier::Cookie => {
+    match transport {
+        DeviceTokenTransport::None => answer,
+        DeviceTokenTransport::Header => with_header(answer, HEADER, token),
+        DeviceTokenTransport::Cookie => {
             let cookie = format!("{NAME}={token}; Path=/; Max-Age={MAX_AGE}; Secure; HttpOnly; SameSite=Lax");
             // A token is hexadecimal, so this can't fail.
             if let Ok(cookie) = HeaderValue::try_from(cookie) {
@@ -66,50 +70,59 @@ pub(crate) fn with_token(mut answer: Response, token: &DeviceToken, carrier: Car
     }
 }
 
-fn brought(token: Option<&str>) -> DeviceSaid {
-    token.map_or(DeviceSaid::Asks, |token| DeviceSaid::Brings(DeviceToken::new(token)))
+fn presented(token: Option<&str>) -> DeviceTokenInput {
+    token.map_or(DeviceTokenInput::Missing, |token| DeviceTokenInput::Presented(DeviceToken::new(token)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(sent: &[(&'static str, &str)]) -> (Option<String>, Carrier) {
+    fn read(sent: &[(&'static str, &str)]) -> (Option<String>, DeviceTokenTransport) {
         let mut headers = HeaderMap::new();
         for (name, value) in sent {
             headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).expect("a header"));
         }
-        match said(&headers) {
-            (DeviceSaid::Nothing, carrier) => {
-                assert_eq!(carrier, Carrier::None);
-                (None, carrier)
+        match read_device_token(&headers) {
+            (DeviceTokenInput::Unsupported, transport) => {
+                assert_eq!(transport, DeviceTokenTransport::None);
+                (None, transport)
             }
-            (DeviceSaid::Asks, carrier) => (Some(String::new()), carrier),
-            (DeviceSaid::Brings(token), carrier) => (Some(token.as_str().to_owned()), carrier),
+            (DeviceTokenInput::Missing, transport) => (Some(String::new()), transport),
+            (DeviceTokenInput::Presented(token), transport) => (Some(token.as_str().to_owned()), transport),
         }
     }
 
     #[test]
-    fn the_header_goes_before_the_cookie_and_what_is_sent_twice_is_none() {
+    fn device_header_wins_and_duplicates_are_ignored() {
         let (ours, twice) =
             ("a=b; __Host-quash-device=x;c=d", "__Host-quash-device=x; __Host-quash-device=x");
         let some = |token: &str| Some(token.to_owned());
-        assert_eq!(read(&[]), (None, Carrier::None));
-        assert_eq!(read(&[("quash-device", " y ")]), (some("y"), Carrier::Header));
-        assert_eq!(read(&[("quash-device", "")]), (some(""), Carrier::Header));
-        assert_eq!(read(&[("quash-device", "y"), ("quash-device", "y")]), (some(""), Carrier::Header));
-        assert_eq!(read(&[("cookie", ours)]), (some("x"), Carrier::Cookie));
-        assert_eq!(read(&[("cookie", "na\u{ef}ve=1; __Host-quash-device=x")]), (some("x"), Carrier::Cookie));
-        assert_eq!(read(&[("cookie", ours), ("quash-device", "y")]), (some("y"), Carrier::Header));
-        assert_eq!(read(&[("cookie", ours), ("quash-device", "")]), (some(""), Carrier::Header));
-        assert_eq!(read(&[("cookie", twice)]), (some(""), Carrier::Cookie));
+        assert_eq!(read(&[]), (None, DeviceTokenTransport::None));
+        assert_eq!(read(&[("quash-device", " y ")]), (some("y"), DeviceTokenTransport::Header));
+        assert_eq!(read(&[("quash-device", "")]), (some(""), DeviceTokenTransport::Header));
+        assert_eq!(
+            read(&[("quash-device", "y"), ("quash-device", "y")]),
+            (some(""), DeviceTokenTransport::Header)
+        );
+        assert_eq!(read(&[("cookie", ours)]), (some("x"), DeviceTokenTransport::Cookie));
+        assert_eq!(
+            read(&[("cookie", "na\u{ef}ve=1; __Host-quash-device=x")]),
+            (some("x"), DeviceTokenTransport::Cookie)
+        );
+        assert_eq!(
+            read(&[("cookie", ours), ("quash-device", "y")]),
+            (some("y"), DeviceTokenTransport::Header)
+        );
+        assert_eq!(read(&[("cookie", ours), ("quash-device", "")]), (some(""), DeviceTokenTransport::Header));
+        assert_eq!(read(&[("cookie", twice)]), (some(""), DeviceTokenTransport::Cookie));
         assert_eq!(
             read(&[("cookie", "x__Host-quash-device=x; __host-quash-device=x")]),
-            (None, Carrier::None)
+            (None, DeviceTokenTransport::None)
         );
-        assert_eq!(read(&[("sec-fetch-site", "same-origin")]), (some(""), Carrier::Cookie));
+        assert_eq!(read(&[("sec-fetch-site", "same-origin")]), (some(""), DeviceTokenTransport::Cookie));
         for other in ["same-site", "cross-site", "none", ""] {
-            assert_eq!(read(&[("sec-fetch-site", other)]), (None, Carrier::None), "{other}");
+            assert_eq!(read(&[("sec-fetch-site", other)]), (None, DeviceTokenTransport::None), "{other}");
         }
     }
 }

@@ -12,23 +12,23 @@ use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use quash_core::model::{ClaimNames, Reason, Refusal};
 use quash_core::token::TokenType;
 use quash_service::{Failure, Unavailable};
-use quash_verify::{Barred, Denied, HeaderFault, Problem};
+use quash_verify::{HeaderFault, Problem, Rejection, VerifyError};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::answer::{PROBLEM, of_type, token_json, with_header};
 use crate::code::Code;
-use crate::settings::{Compat, DoorSettings};
+use crate::response::{PROBLEM, of_type, token_json, with_header};
+use crate::settings::{Compat, HttpSettings};
 
 #[derive(Clone, PartialEq, Debug)]
-pub(crate) struct Fault {
+pub(crate) struct HttpError {
     code: Code,
     detail: String,
     reason: Option<Reason>,
     retry_after: Option<Duration>,
     allow: Option<&'static str>,
     /// Puts the code into bodies in Simple JWT's format.
-    code_is_told: bool,
+    shows_code: bool,
     /// The whole body, where Simple JWT has one that isn't `{"detail", "code"}`.
     body: Option<Box<Value>>,
     /// The cause, for the log only.
@@ -37,18 +37,18 @@ pub(crate) struct Fault {
 
 /// The cause of a 5xx, for the log: an extension of the response that never leaves the process.
 #[derive(Clone, Debug)]
-pub(crate) struct Cause(pub(crate) String);
+pub(crate) struct ErrorCause(pub(crate) String);
 
-impl Fault {
+impl HttpError {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        let code_is_told = code.is_told_by_simple_jwt();
+        let shows_code = code.is_in_simple_jwt_bodies();
         Self {
             code,
             detail: detail.into(),
             reason: None,
             retry_after: None,
             allow: None,
-            code_is_told,
+            shows_code,
             body: None,
             cause: None,
         }
@@ -71,7 +71,7 @@ impl Fault {
 
     /// Converts the refusal of a token in the header, in Simple JWT's format: one message for each token type
     /// that it tries.
-    pub(crate) fn of_access(
+    pub(crate) fn for_access_token(
         mut self,
         failure: &Failure,
         tried: &[TokenType],
@@ -102,16 +102,16 @@ impl Fault {
     }
 
     /// Adapts the refusal of a token exchange: Simple JWT has no code there for an unusable account.
-    pub(crate) fn of_exchange(self) -> Self {
-        let code_is_told = self.code_is_told && self.code != Code::PasswordChanged;
-        Self { code_is_told, ..self }
+    pub(crate) fn for_exchange(self) -> Self {
+        let shows_code = self.shows_code && self.code != Code::PasswordChanged;
+        Self { shows_code, ..self }
     }
 
     /// Converts the guard's rejection of a request.
-    pub(crate) fn of_barred(barred: Barred, names: &ClaimNames) -> Self {
+    pub(crate) fn from_rejection(barred: Rejection, names: &ClaimNames) -> Self {
         match barred {
-            Barred::Header(fault) => fault.into(),
-            Barred::Token(denied) => Self::of(&denied.into(), names),
+            Rejection::Header(fault) => fault.into(),
+            Rejection::Token(denied) => Self::of(&denied.into(), names),
         }
     }
 
@@ -161,7 +161,7 @@ impl Fault {
 
     /// A bug.
     pub(crate) fn internal(cause: impl Into<String>) -> Self {
-        Self::as_the_guard(Code::InternalError, Problem::INTERNAL_ERROR).with_cause(cause)
+        Self::from_guard(Code::InternalError, Problem::INTERNAL_ERROR).with_cause(cause)
     }
 
     /// Sets the cause, for the log.
@@ -197,19 +197,19 @@ impl Fault {
     }
 
     /// The cause of a 5xx. Client errors need none.
-    pub(crate) fn cause(&self) -> Option<Cause> {
+    pub(crate) fn cause(&self) -> Option<ErrorCause> {
         let cause = || self.cause.clone().unwrap_or_else(|| self.detail.clone());
-        self.status().is_server_error().then(|| Cause(cause()))
+        self.status().is_server_error().then(|| ErrorCause(cause()))
     }
 
     /// The response on a path that follows Simple JWT.
-    pub(crate) fn into_token_answer(self, settings: &DoorSettings) -> Response {
+    pub(crate) fn into_simple_jwt_response(self, settings: &HttpSettings) -> Response {
         let body = match &self.body {
             Some(body) => (**body).clone(),
             None => {
                 let mut body = Map::new();
                 body.insert("detail".into(), self.detail.clone().into());
-                if self.code_is_told {
+                if self.shows_code {
                     body.insert("code".into(), self.code.as_str().into());
                 }
                 if let Some(reason) = self.reason.filter(|_| settings.compat == Compat::Standard) {
@@ -222,7 +222,7 @@ impl Fault {
     }
 
     /// The response on any other path.
-    pub(crate) fn into_problem(self, settings: &DoorSettings) -> Response {
+    pub(crate) fn into_problem_response(self, settings: &HttpSettings) -> Response {
         #[derive(Serialize)]
         struct Problem<'a> {
             r#type: String,
@@ -249,7 +249,7 @@ impl Fault {
         self.with_headers(of_type(code.status(), PROBLEM, &problem), settings)
     }
 
-    fn with_headers(&self, mut answer: Response, settings: &DoorSettings) -> Response {
+    fn with_headers(&self, mut answer: Response, settings: &HttpSettings) -> Response {
         if let Some(cause) = self.cause() {
             answer.extensions_mut().insert(cause);
         }
@@ -266,7 +266,7 @@ impl Fault {
     }
 
     /// Uses the guard's text.
-    fn as_the_guard(code: Code, problem: Problem) -> Self {
+    fn from_guard(code: Code, problem: Problem) -> Self {
         Self { retry_after: problem.retry_after, ..Self::new(code, problem.detail) }
     }
 
@@ -278,9 +278,10 @@ impl Fault {
             | Refusal::TokenWithoutId
             | Refusal::TokenWithoutType
             | Refusal::TokenOfWrongType
-            | Refusal::TokenWithoutUser => {
-                Self::as_the_guard(Code::TokenNotValid, Problem::of(Barred::Token(Denied::Refused(refusal))))
-            }
+            | Refusal::TokenWithoutUser => Self::from_guard(
+                Code::TokenNotValid,
+                Problem::of(Rejection::Token(VerifyError::Refused(refusal))),
+            ),
             Refusal::TokenWithoutRefreshExp => {
                 Self::new(Code::TokenNotValid, format!("Token has no '{}' claim", names.refresh_exp))
             }
@@ -293,8 +294,8 @@ impl Fault {
                 Self::new(Code::PasswordChanged, "The user's password has been changed.")
             }
             Refusal::TokenRevoked(reason) => {
-                let problem = Problem::of(Barred::Token(Denied::Refused(refusal)));
-                Self { reason, ..Self::as_the_guard(Code::TokenNotValid, problem) }
+                let problem = Problem::of(Rejection::Token(VerifyError::Refused(refusal)));
+                Self { reason, ..Self::from_guard(Code::TokenNotValid, problem) }
             }
             Refusal::BadCredentials => {
                 Self::new(Code::BadCredentials, "No active account found with the given credentials")
@@ -352,7 +353,10 @@ impl Fault {
                 (Duration::from_secs(5), "The service cannot use its store now.")
             }
             Unavailable::ForeignKeysAway => {
-                return Self::as_the_guard(Code::Unavailable, Problem::of(Barred::Token(Denied::KeysAway)));
+                return Self::from_guard(
+                    Code::Unavailable,
+                    Problem::of(Rejection::Token(VerifyError::KeysUnavailable)),
+                );
             }
             // Lasts until the operator changes a setting.
             Unavailable::NoSigningKey => {
@@ -364,21 +368,24 @@ impl Fault {
             }
             Unavailable::Unsigned => (Duration::from_secs(1), "The service cannot sign now."),
             Unavailable::Stale => {
-                return Self::as_the_guard(Code::Unavailable, Problem::of(Barred::Token(Denied::Stale)));
+                return Self::from_guard(
+                    Code::Unavailable,
+                    Problem::of(Rejection::Token(VerifyError::Stale)),
+                );
             }
         };
         Self { retry_after: Some(retry_after), ..Self::new(Code::Unavailable, detail) }
     }
 }
 
-impl From<HeaderFault> for Fault {
+impl From<HeaderFault> for HttpError {
     fn from(fault: HeaderFault) -> Self {
         let code = match fault {
             HeaderFault::Missing => Code::NotAuthenticated,
             HeaderFault::Malformed => Code::BadAuthorizationHeader,
             HeaderFault::NotText => Code::TokenNotValid,
         };
-        Self::as_the_guard(code, Problem::of(Barred::Header(fault)))
+        Self::from_guard(code, Problem::of(Rejection::Header(fault)))
     }
 }
 
@@ -392,7 +399,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waiting_is_rounded_up() {
+    fn retry_after_is_rounded_up() {
         for (millis, secs) in [(0, 1), (1, 1), (1000, 1), (1001, 2)] {
             assert_eq!(whole_seconds(Duration::from_millis(millis)), secs);
         }

@@ -19,7 +19,7 @@ const HOPS: usize = 32;
 /// ```
 /// use quash_server::{Proxies, ProxiesFault};
 /// assert!(Proxies::parse("10.0.0.0/8").is_ok());
-/// assert_eq!(Proxies::parse("0.0.0.0/0"), Err(ProxiesFault::Everybody));
+/// assert_eq!(Proxies::parse("0.0.0.0/0"), Err(ProxiesFault::AllAddresses));
 /// assert_eq!(Proxies::parse("10.0.0.1/8"), Err(ProxiesFault::BeyondThePrefix));
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,7 +42,7 @@ pub enum ProxiesFault {
     /// The address has bits beyond the prefix.
     BeyondThePrefix,
     /// The network contains every address, so every client would be trusted.
-    Everybody,
+    AllAddresses,
 }
 
 /// The header in which proxies pass on the client's address. The other one isn't read: a proxy that writes
@@ -58,13 +58,13 @@ pub enum ForwardingHeader {
 
 /// The source of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Whence {
+pub(crate) enum ClientAddr {
     /// The address that a trusted proxy passed on.
-    Told(IpAddr),
+    Forwarded(IpAddr),
     /// The peer's own address.
     Peer(IpAddr),
     /// A unix socket, without an address.
-    Nowhere,
+    Unknown,
 }
 
 impl Proxies {
@@ -90,7 +90,7 @@ impl Proxies {
             Some(_) => return Err(ProxiesFault::NotANetwork),
         };
         if prefix == 0 {
-            return Err(ProxiesFault::Everybody);
+            return Err(ProxiesFault::AllAddresses);
         }
         if bits(first).checked_shl(u32::from(prefix) + u32::from(128 - width)).unwrap_or(0) != 0 {
             return Err(ProxiesFault::BeyondThePrefix);
@@ -115,29 +115,29 @@ impl fmt::Display for ProxiesFault {
         f.write_str(match self {
             Self::NotANetwork => "is neither an IP address nor a network",
             Self::BeyondThePrefix => "has bits beyond its prefix",
-            Self::Everybody => "would trust every client",
+            Self::AllAddresses => "would trust every client",
         })
     }
 }
 
 /// Returns the source of a request.
-pub(crate) fn whence(
+pub(crate) fn client_addr(
     peer: Option<SocketAddr>,
     headers: &HeaderMap,
     trusted: &[Proxies],
     header: ForwardingHeader,
-) -> Whence {
+) -> ClientAddr {
     let peer = peer.map(|peer| peer.ip().to_canonical());
     let is_trusted = |address: Option<IpAddr>| trusted.iter().any(|proxies| proxies.has(address));
-    let itself = peer.map_or(Whence::Nowhere, Whence::Peer);
+    let itself = peer.map_or(ClientAddr::Unknown, ClientAddr::Peer);
     if !is_trusted(peer) {
         return itself;
     }
     let mut seen = itself;
-    for hop in hops(headers, header).into_iter().rev() {
+    for hop in addresses(headers, header).into_iter().rev() {
         // A trusted proxy wrote an unreadable element: only the proxy itself is known.
         let Some(address) = hop else { return seen };
-        seen = Whence::Told(address);
+        seen = ClientAddr::Forwarded(address);
         if !is_trusted(Some(address)) {
             break;
         }
@@ -152,7 +152,7 @@ pub(crate) fn is_forwarded(headers: &HeaderMap) -> bool {
 
 /// Returns the last addresses of the header, in order. Each proxy appends one after a comma, so that no text
 /// before the last comma affects the last element, not even a quotation mark that a client left open.
-fn hops(headers: &HeaderMap, header: ForwardingHeader) -> VecDeque<Option<IpAddr>> {
+fn addresses(headers: &HeaderMap, header: ForwardingHeader) -> VecDeque<Option<IpAddr>> {
     let (name, read): (_, fn(&str) -> Option<IpAddr>) = match header {
         ForwardingHeader::XForwardedFor => (X_FORWARDED_FOR, node),
         ForwardingHeader::Forwarded => (FORWARDED, forwarded_for),
@@ -245,22 +245,22 @@ mod tests {
         headers
     }
 
-    fn told(peer: Option<&str>, lines: &[(&'static str, &[u8])], header: ForwardingHeader) -> Whence {
+    fn told(peer: Option<&str>, lines: &[(&'static str, &[u8])], header: ForwardingHeader) -> ClientAddr {
         let trusted =
             ["10.0.0.0/8", "2001:db8:1::/48", "unix"].map(|text| Proxies::parse(text).expect("proxies"));
-        whence(peer.map(|peer| peer.parse().expect("an address")), &headers(lines), &trusted, header)
+        client_addr(peer.map(|peer| peer.parse().expect("an address")), &headers(lines), &trusted, header)
     }
 
-    fn x(value: &str) -> Whence {
+    fn x(value: &str) -> ClientAddr {
         told(Some(PROXY), &[("x-forwarded-for", value.as_bytes())], ForwardingHeader::XForwardedFor)
     }
 
-    fn f(value: &str) -> Whence {
+    fn f(value: &str) -> ClientAddr {
         told(Some(PROXY), &[("forwarded", value.as_bytes())], ForwardingHeader::Forwarded)
     }
 
     #[test]
-    fn a23_only_a_named_proxy_is_believed() {
+    fn a23_only_trusted_proxies_are_believed() {
         let lines: [(&'static str, &[u8]); 3] = [
             ("x-forwarded-for", b"198.51.100.7"),
             ("forwarded", b"for=198.51.100.7"),
@@ -270,42 +270,49 @@ mod tests {
             for peer in ["203.0.113.9:1", "127.0.0.1:1", "192.168.0.1:1", "[::1]:1", "[2001:db8:2::1]:1"] {
                 assert_eq!(
                     told(Some(peer), &lines, header),
-                    Whence::Peer(peer.parse::<SocketAddr>().expect("an address").ip()),
+                    ClientAddr::Peer(peer.parse::<SocketAddr>().expect("an address").ip()),
                     "{peer}"
                 );
             }
             for peer in [Some(PROXY), Some("[::ffff:10.0.0.2]:1"), Some("[2001:db8:1::5]:1"), None] {
-                assert_eq!(told(peer, &lines, header), Whence::Told(ip("198.51.100.7")), "{peer:?}");
+                assert_eq!(told(peer, &lines, header), ClientAddr::Forwarded(ip("198.51.100.7")), "{peer:?}");
             }
         }
-        assert_eq!(whence(None, &headers(&lines), &[], ForwardingHeader::XForwardedFor), Whence::Nowhere);
+        assert_eq!(
+            client_addr(None, &headers(&lines), &[], ForwardingHeader::XForwardedFor),
+            ClientAddr::Unknown
+        );
     }
 
     #[test]
-    fn a24_the_last_address_that_is_not_a_proxys_is_the_clients() {
-        assert_eq!(x("198.51.100.7"), Whence::Told(ip("198.51.100.7")));
-        assert_eq!(x("1.1.1.1, 198.51.100.7"), Whence::Told(ip("198.51.100.7")));
-        assert_eq!(x("1.1.1.1, 198.51.100.7, 10.1.1.1,10.0.0.9"), Whence::Told(ip("198.51.100.7")));
-        assert_eq!(x("10.1.1.1, 10.0.0.9"), Whence::Told(ip("10.1.1.1")), "a proxy that asks for itself");
+    fn a24_last_untrusted_address_is_the_client() {
+        assert_eq!(x("198.51.100.7"), ClientAddr::Forwarded(ip("198.51.100.7")));
+        assert_eq!(x("1.1.1.1, 198.51.100.7"), ClientAddr::Forwarded(ip("198.51.100.7")));
+        assert_eq!(x("1.1.1.1, 198.51.100.7, 10.1.1.1,10.0.0.9"), ClientAddr::Forwarded(ip("198.51.100.7")));
+        assert_eq!(
+            x("10.1.1.1, 10.0.0.9"),
+            ClientAddr::Forwarded(ip("10.1.1.1")),
+            "a proxy that asks for itself"
+        );
         for spelled in
             ["198.51.100.7:80", " 198.51.100.7 ", "::ffff:198.51.100.7", "[::ffff:198.51.100.7]:443"]
         {
-            assert_eq!(x(spelled), Whence::Told(ip("198.51.100.7")), "{spelled}");
+            assert_eq!(x(spelled), ClientAddr::Forwarded(ip("198.51.100.7")), "{spelled}");
         }
         for spelled in ["[2001:db8::7]", "2001:db8::7", "[2001:db8::7]:1", "2001:DB8::7%eth0"] {
-            assert_eq!(x(spelled), Whence::Told(ip("2001:db8::7")), "{spelled}");
+            assert_eq!(x(spelled), ClientAddr::Forwarded(ip("2001:db8::7")), "{spelled}");
         }
         let lines: [(&'static str, &[u8]); 2] =
             [("x-forwarded-for", b"1.1.1.1"), ("x-forwarded-for", b"198.51.100.7")];
         assert_eq!(
             told(Some(PROXY), &lines, ForwardingHeader::XForwardedFor),
-            Whence::Told(ip("198.51.100.7"))
+            ClientAddr::Forwarded(ip("198.51.100.7"))
         );
     }
 
     #[test]
-    fn a24_what_cannot_be_read_leaves_the_proxy_that_wrote_it() {
-        let proxy = Whence::Peer(ip("10.0.0.2"));
+    fn a24_unreadable_addresses_yield_the_proxy_address() {
+        let proxy = ClientAddr::Peer(ip("10.0.0.2"));
         for value in [
             "",
             " ",
@@ -330,27 +337,27 @@ mod tests {
         );
         assert_eq!(told(Some(PROXY), &[], ForwardingHeader::XForwardedFor), proxy);
         assert_eq!(x("198.51.100.7, unknown"), proxy, "nothing before it is believed");
-        assert_eq!(x("198.51.100.7, unknown, 10.0.0.3"), Whence::Told(ip("10.0.0.3")));
-        assert_eq!(x("unknown, 198.51.100.7"), Whence::Told(ip("198.51.100.7")), "nor looked at");
+        assert_eq!(x("198.51.100.7, unknown, 10.0.0.3"), ClientAddr::Forwarded(ip("10.0.0.3")));
+        assert_eq!(x("unknown, 198.51.100.7"), ClientAddr::Forwarded(ip("198.51.100.7")), "nor looked at");
     }
 
     #[test]
-    fn a24_of_a_thousand_addresses_the_last_are_looked_at() {
+    fn a24_only_the_last_addresses_are_read() {
         let many = vec!["10.0.0.1"; 1000].join(",");
-        assert_eq!(x(&many), Whence::Told(ip("10.0.0.1")));
+        assert_eq!(x(&many), ClientAddr::Forwarded(ip("10.0.0.1")));
         assert_eq!(
             x(&format!("198.51.100.7,{}", vec!["10.0.0.1"; HOPS].join(","))),
-            Whence::Told(ip("10.0.0.1"))
+            ClientAddr::Forwarded(ip("10.0.0.1"))
         );
         assert_eq!(
             x(&format!("198.51.100.7,{}", vec!["10.0.0.1"; HOPS - 1].join(","))),
-            Whence::Told(ip("198.51.100.7"))
+            ClientAddr::Forwarded(ip("198.51.100.7"))
         );
-        assert_eq!(x(&format!("{many},198.51.100.7")), Whence::Told(ip("198.51.100.7")));
+        assert_eq!(x(&format!("{many},198.51.100.7")), ClientAddr::Forwarded(ip("198.51.100.7")));
     }
 
     #[test]
-    fn a24_forwarded_is_read_as_strictly() {
+    fn a24_forwarded_is_parsed_strictly() {
         for value in [
             "for=198.51.100.7",
             "For=\"198.51.100.7:80\";proto=https;by=203.0.113.43",
@@ -361,9 +368,9 @@ mod tests {
             "for=\"1.1.1.1\\\", for=198.51.100.7",
             "garbage, for=198.51.100.7",
         ] {
-            assert_eq!(f(value), Whence::Told(ip("198.51.100.7")), "{value}");
+            assert_eq!(f(value), ClientAddr::Forwarded(ip("198.51.100.7")), "{value}");
         }
-        assert_eq!(f("for=\"[2001:db8::7]:4711\""), Whence::Told(ip("2001:db8::7")));
+        assert_eq!(f("for=\"[2001:db8::7]:4711\""), ClientAddr::Forwarded(ip("2001:db8::7")));
         for value in [
             "for=unknown",
             "for=_mystery",
@@ -374,24 +381,30 @@ mod tests {
             "for=\"1.1.1.1",
             ";",
         ] {
-            assert_eq!(f(value), Whence::Peer(ip("10.0.0.2")), "{value}");
+            assert_eq!(f(value), ClientAddr::Peer(ip("10.0.0.2")), "{value}");
         }
     }
 
     #[test]
-    fn the_other_header_is_not_read() {
+    fn only_the_configured_forwarding_header_is_read() {
         let lines: [(&'static str, &[u8]); 2] =
             [("x-forwarded-for", b"198.51.100.7"), ("forwarded", b"for=203.0.113.1")];
         assert_eq!(
             told(Some(PROXY), &lines, ForwardingHeader::XForwardedFor),
-            Whence::Told(ip("198.51.100.7"))
+            ClientAddr::Forwarded(ip("198.51.100.7"))
         );
-        assert_eq!(told(Some(PROXY), &lines, ForwardingHeader::Forwarded), Whence::Told(ip("203.0.113.1")));
-        assert_eq!(told(Some(PROXY), &lines[..1], ForwardingHeader::Forwarded), Whence::Peer(ip("10.0.0.2")));
+        assert_eq!(
+            told(Some(PROXY), &lines, ForwardingHeader::Forwarded),
+            ClientAddr::Forwarded(ip("203.0.113.1"))
+        );
+        assert_eq!(
+            told(Some(PROXY), &lines[..1], ForwardingHeader::Forwarded),
+            ClientAddr::Peer(ip("10.0.0.2"))
+        );
     }
 
     #[test]
-    fn proxies_are_named_exactly() {
+    fn proxy_settings_are_parsed_strictly() {
         for text in
             ["10.0.0.0/8", "10.0.0.1", "10.0.0.1/32", "128.0.0.0/1", "::1", "fd00::/8", "8000::/1", "unix"]
         {
@@ -415,12 +428,12 @@ mod tests {
             assert_eq!(Proxies::parse(text), Err(ProxiesFault::BeyondThePrefix), "{text}");
         }
         for text in ["0.0.0.0/0", "::/0", "1.2.3.4/0"] {
-            assert_eq!(Proxies::parse(text), Err(ProxiesFault::Everybody), "{text}");
+            assert_eq!(Proxies::parse(text), Err(ProxiesFault::AllAddresses), "{text}");
         }
     }
 
     #[test]
-    fn a_network_has_its_first_and_last_address_and_no_other() {
+    fn networks_include_exactly_their_addresses() {
         let network = |text: &str| Proxies::parse(text).expect("a network");
         for (text, inside, outside) in [
             ("10.8.0.0/13", ["10.8.0.0", "10.15.255.255"], ["10.7.255.255", "10.16.0.0"]),

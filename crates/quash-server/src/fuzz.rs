@@ -6,10 +6,10 @@ use http::header::CONTENT_TYPE;
 use quash_core::model::limits;
 use serde::Serialize;
 
-use crate::DoorSettings;
+use crate::HttpSettings;
 use crate::api::feed;
-use crate::body::{Fields, Take};
-use crate::error::Fault;
+use crate::body::{Fields, Whitespace};
+use crate::error::HttpError;
 
 /// Reads a body as the endpoints do, and formats all its errors.
 pub async fn body(media_type: &str, body: Vec<u8>) {
@@ -18,10 +18,10 @@ pub async fn body(media_type: &str, body: Vec<u8>) {
     };
     let read = Fields::read(request).await.and_then(|mut fields| {
         let texts = [
-            ("username", Take::Trimmed),
-            ("password", Take::AsSent),
-            ("refresh", Take::Trimmed),
-            ("token", Take::Trimmed),
+            ("username", Whitespace::Trimmed),
+            ("password", Whitespace::AsSent),
+            ("refresh", Whitespace::Trimmed),
+            ("token", Whitespace::Trimmed),
         ];
         for (name, take) in texts {
             let text = fields.text(name, take, limits::PASSWORD_CHARS);
@@ -33,7 +33,7 @@ pub async fn body(media_type: &str, body: Vec<u8>) {
         fields.done()
     });
     if let Err(fault) = read {
-        let _ = Fault::from(fault).into_token_answer(&DoorSettings::default());
+        let _ = HttpError::from(fault).into_simple_jwt_response(&HttpSettings::default());
     }
 }
 

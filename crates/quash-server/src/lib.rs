@@ -6,7 +6,7 @@ mod routes;
 
 mod listed;
 
-mod door;
+mod app_state;
 
 mod api;
 
@@ -14,7 +14,7 @@ mod code;
 
 mod error;
 
-mod barred;
+mod token_rejection;
 
 mod body;
 
@@ -22,13 +22,13 @@ mod charset;
 
 mod paths;
 
-mod client;
+mod client_info;
 
 mod forwarding;
 
 mod surrogates;
 
-mod refused_body;
+mod body_error;
 
 mod oauth_error;
 
@@ -36,9 +36,9 @@ mod cookie;
 
 mod device;
 
-mod label;
+mod device_label;
 
-mod answer;
+mod response;
 
 mod negotiation;
 
@@ -46,13 +46,13 @@ mod settings;
 
 mod origin;
 
-mod layers;
+mod middleware;
 
 mod cors;
 
 mod cross_site;
 
-mod effective;
+mod wait_effective;
 
 mod metrics;
 
@@ -60,7 +60,7 @@ mod public_url;
 
 mod pages;
 
-mod letters;
+mod email_templates;
 
 mod accept;
 
@@ -72,7 +72,7 @@ mod sending;
 
 mod tls;
 
-mod unread;
+mod drain_body;
 
 mod memory;
 
@@ -80,24 +80,24 @@ mod metered;
 
 mod keep_alive;
 
-mod host;
+mod host_header;
 
 mod certificate;
 
 pub use accept::serve;
 pub use code::Code;
 pub use cookie::RefreshCookie;
+pub use email_templates::{RenderedEmail, render};
 pub use forwarding::{ForwardingHeader, Proxies, ProxiesFault};
-pub use letters::{Written, write};
 pub use listen::{Listener, SocketFault};
 pub use metrics::DroppedLines;
 pub use origin::{Origin, OriginFault};
 pub use paths::{Endpoint, Paths, PathsFault, is_path, is_reserved};
 pub use public_url::{PublicUrl, PublicUrlFault};
 pub use routes::{paths, router, router_counting};
-pub use settings::{Compat, CorsSettings, DoorSettings, MailWay, Registration};
+pub use settings::{Compat, CorsSettings, HttpSettings, MailWay, Registration};
 pub use tls::{Tls, TlsFault, TlsFaultKind, TlsFiles};
-// `DoorSettings` contains these.
+// `HttpSettings` contains these.
 pub use quash_verify::{SchemeCase, TokenHeader};
 // The guard provides it to applications; the binary uses the same.
 pub use quash_verify::SystemClock;

@@ -5,21 +5,21 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::MethodRouter;
 
-use crate::door::Door;
+use crate::app_state::AppState;
 
 /// A router and its paths. `routes.rs` builds its router only with this type, so that no endpoint is missing.
-pub(crate) struct Listed {
-    router: Router<Arc<Door>>,
+pub(crate) struct ListedRouter {
+    router: Router<Arc<AppState>>,
     paths: Vec<String>,
 }
 
-impl Listed {
+impl ListedRouter {
     pub(crate) fn new() -> Self {
         Self { router: Router::new(), paths: Vec::new() }
     }
 
     /// Adds a path, with `{…}` for parameters.
-    pub(crate) fn route(mut self, path: &str, methods: MethodRouter<Arc<Door>>) -> Self {
+    pub(crate) fn route(mut self, path: &str, methods: MethodRouter<Arc<AppState>>) -> Self {
         self.paths.push(path.to_owned());
         Self { router: self.router.route(path, methods), ..self }
     }
@@ -30,11 +30,11 @@ impl Listed {
     }
 
     /// Wraps all paths so far in a layer.
-    pub(crate) fn layered(self, layer: impl FnOnce(Router<Arc<Door>>) -> Router<Arc<Door>>) -> Self {
+    pub(crate) fn layered(self, layer: impl FnOnce(Router<Arc<AppState>>) -> Router<Arc<AppState>>) -> Self {
         Self { router: layer(self.router), ..self }
     }
 
-    pub(crate) fn into_router(self) -> Router<Arc<Door>> {
+    pub(crate) fn into_router(self) -> Router<Arc<AppState>> {
         self.router
     }
 

@@ -41,12 +41,12 @@ struct Budget {
     events: AtomicU64,
     connections: Mutex<HashMap<u64, Arc<Connection>>>,
     /// Set while an exhausted budget has been logged.
-    is_told: AtomicBool,
+    is_logged: AtomicBool,
 }
 
 /// The account of one connection. Clones share it; dropping the last one frees all its bytes.
 #[derive(Clone)]
-pub(crate) struct Account(Arc<Owner>);
+pub(crate) struct MemoryAccount(Arc<Owner>);
 
 struct Owner {
     id: u64,
@@ -92,13 +92,13 @@ pub(crate) struct Full;
 
 /// Bytes that are held until this is dropped.
 pub(crate) struct Charge {
-    account: Account,
+    account: MemoryAccount,
     bytes: usize,
     is_body: bool,
 }
 
 /// A pending request, until this is dropped.
-pub(crate) struct Ongoing {
+pub(crate) struct PendingRequestCharge {
     charge: Charge,
     is_streaming: bool,
 }
@@ -111,12 +111,12 @@ impl Memory {
             lingering: AtomicUsize::new(0),
             events: AtomicU64::new(0),
             connections: Mutex::default(),
-            is_told: AtomicBool::new(false),
+            is_logged: AtomicBool::new(false),
         }))
     }
 
     /// Opens the account of a new connection.
-    pub(crate) fn open(&self, is_handshake: bool) -> Account {
+    pub(crate) fn open(&self, is_handshake: bool) -> MemoryAccount {
         let budget = Arc::clone(&self.0);
         let id = budget.events.fetch_add(1, Ordering::Relaxed);
         let held = CONNECTION_BYTES + if is_handshake { TLS_BYTES } else { 0 };
@@ -124,7 +124,7 @@ impl Memory {
         let connection = Arc::new(Connection { state: Mutex::new(state), closing: Notify::new() });
         lock(&budget.connections).insert(id, Arc::clone(&connection));
         budget.used.fetch_add(held, Ordering::Relaxed);
-        let account = Account(Arc::new(Owner { id, budget, connection }));
+        let account = MemoryAccount(Arc::new(Owner { id, budget, connection }));
         account.0.budget.make_room();
         account
     }
@@ -143,7 +143,7 @@ impl Budget {
         if self.used.load(Ordering::Relaxed) <= self.most {
             return;
         }
-        if !self.is_told.swap(true, Ordering::Relaxed) {
+        if !self.is_logged.swap(true, Ordering::Relaxed) {
             let mebibytes = self.most / (1024 * 1024);
             tracing::warn!(
                 "connections and unfinished requests exceed their {mebibytes} MiB; closing those that have waited longest"
@@ -185,8 +185,8 @@ impl Budget {
 
     fn free(&self, bytes: usize) {
         let before = self.used.fetch_sub(bytes, Ordering::Relaxed);
-        if before - bytes < self.most / 2 && self.is_told.load(Ordering::Relaxed) {
-            self.is_told.store(false, Ordering::Relaxed);
+        if before - bytes < self.most / 2 && self.is_logged.load(Ordering::Relaxed) {
+            self.is_logged.store(false, Ordering::Relaxed);
         }
     }
 }
@@ -212,7 +212,7 @@ impl State {
     }
 
     /// Runs an action after which the client may have something unfinished.
-    fn noting<T>(&mut self, budget: &Budget, act: impl FnOnce(&mut Self) -> T) -> T {
+    fn track_unfinished<T>(&mut self, budget: &Budget, act: impl FnOnce(&mut Self) -> T) -> T {
         let was_unfinished = self.is_unfinished();
         let done = act(self);
         if !was_unfinished && self.is_unfinished() {
@@ -259,7 +259,7 @@ impl State {
     }
 }
 
-impl Account {
+impl MemoryAccount {
     /// Charges the bytes that a request needs.
     ///
     /// # Errors
@@ -272,7 +272,7 @@ impl Account {
 
     /// Opens the charge of a body that hasn't ended.
     pub(crate) fn body(&self) -> Charge {
-        self.state().noting(&self.0.budget, |state| state.bodies += 1);
+        self.state().track_unfinished(&self.0.budget, |state| state.bodies += 1);
         Charge { account: self.clone(), bytes: 0, is_body: true }
     }
 
@@ -280,7 +280,7 @@ impl Account {
     ///
     /// # Errors
     /// The connection has exhausted its share, or has to close.
-    pub(crate) fn begin(&self, head: usize, version: Version) -> Result<Ongoing, Full> {
+    pub(crate) fn begin(&self, head: usize, version: Version) -> Result<PendingRequestCharge, Full> {
         let charge = self.charge(REQUEST_BYTES + head)?;
         let mut state = self.state();
         state.give_input(&self.0.budget);
@@ -288,7 +288,7 @@ impl Account {
         state.is_h2 = version == Version::HTTP_2;
         state.last = self.0.budget.events.fetch_add(1, Ordering::Relaxed);
         drop(state);
-        Ok(Ongoing { charge, is_streaming: false })
+        Ok(PendingRequestCharge { charge, is_streaming: false })
     }
 
     /// Waits until the connection has to close.
@@ -313,7 +313,7 @@ impl Account {
     }
 
     /// Records the end of the TLS handshake.
-    pub(crate) fn shaken(&self) {
+    pub(crate) fn handshake_done(&self) {
         let mut state = self.state();
         state.is_handshake = false;
         state.give_input(&self.0.budget);
@@ -321,7 +321,7 @@ impl Account {
 
     /// Returns whether reading must wait until other connections have closed. A connection that holds little
     /// waits only if they hold much.
-    pub(crate) fn must_wait(&self) -> bool {
+    pub(crate) fn must_wait_for_memory(&self) -> bool {
         let (total, most) = (self.0.budget.total(), self.0.budget.most);
         total > most && (total > most + most / 4 || self.state().held > MODEST_BYTES)
     }
@@ -342,7 +342,7 @@ impl Account {
         if state.is_handshake && state.input + more > HANDSHAKE_BYTES {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        state.noting(&self.0.budget, |state| state.input += more);
+        state.track_unfinished(&self.0.budget, |state| state.input += more);
         state.take(&self.0.budget, more);
         drop(state);
         self.0.budget.make_room();
@@ -399,7 +399,7 @@ impl Drop for Charge {
     }
 }
 
-impl Ongoing {
+impl PendingRequestCharge {
     /// Records the request's response, with its length in bytes if it is known.
     pub(crate) fn answered(&mut self, length: Option<u64>) {
         let budget = &self.charge.account.0.budget;
@@ -411,7 +411,7 @@ impl Ongoing {
             }
             Some(length) if !state.is_closed => {
                 let bytes = usize::try_from(length).unwrap_or(usize::MAX).min(SHARE_BYTES);
-                state.noting(budget, |state| state.unsent += bytes);
+                state.track_unfinished(budget, |state| state.unsent += bytes);
                 state.take(budget, bytes);
             }
             Some(_) => {}
@@ -421,7 +421,7 @@ impl Ongoing {
     }
 }
 
-impl Drop for Ongoing {
+impl Drop for PendingRequestCharge {
     fn drop(&mut self) {
         let budget = &self.charge.account.0.budget;
         let mut state = self.charge.account.state();

@@ -10,20 +10,20 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use crate::listen::Stream;
-use crate::memory::Account;
+use crate::memory::MemoryAccount;
 
 /// The interval between checks for memory.
 const PAUSE: Duration = Duration::from_millis(10);
 
-pub(crate) struct Metered {
+pub(crate) struct MeteredStream {
     stream: Box<dyn Stream>,
-    account: Account,
+    account: MemoryAccount,
     /// The pause before the next check for memory.
     pause: Option<Pin<Box<Sleep>>>,
 }
 
-impl Metered {
-    pub(crate) fn new(stream: Box<dyn Stream>, account: Account) -> Self {
+impl MeteredStream {
+    pub(crate) fn new(stream: Box<dyn Stream>, account: MemoryAccount) -> Self {
         Self { stream, account, pause: None }
     }
 
@@ -34,7 +34,7 @@ impl Metered {
                 ready!(pause.as_mut().poll(context));
                 self.pause = None;
             }
-            if !self.account.must_wait() {
+            if !self.account.must_wait_for_memory() {
                 return Poll::Ready(());
             }
             self.pause = Some(Box::pin(sleep(PAUSE)));
@@ -42,7 +42,7 @@ impl Metered {
     }
 }
 
-impl AsyncRead for Metered {
+impl AsyncRead for MeteredStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -55,7 +55,7 @@ impl AsyncRead for Metered {
     }
 }
 
-impl AsyncWrite for Metered {
+impl AsyncWrite for MeteredStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -16,8 +16,8 @@ use serde::Serialize;
 use serde_json::ser::PrettyFormatter;
 use serde_json::{Serializer, Value};
 
-use crate::door::Door;
-use crate::error::Fault;
+use crate::app_state::AppState;
+use crate::error::HttpError;
 
 /// The deepest indentation, in spaces.
 const INDENT: usize = 8;
@@ -26,21 +26,21 @@ const INDENTED_BYTES: usize = 64 * 1024;
 
 /// The JSON format that a client asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Form {
+enum JsonFormat {
     Compact,
     /// The spaces per level, at least one.
     Indented(usize),
 }
 
 /// Refuses a request whose client accepts no available format, and formats the response as the client asks.
-pub(crate) async fn negotiate(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+pub(crate) async fn negotiate(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
     if !is_known(request.uri().query().unwrap_or_default()) {
-        return door.answer(Fault::not_found());
+        return state.answer(HttpError::not_found());
     }
     match accepted(request.headers()) {
-        None => door.answer(Fault::not_acceptable()),
-        Some(Form::Compact) => next.run(request).await,
-        Some(Form::Indented(blanks)) => indented(next.run(request).await, blanks).await,
+        None => state.answer(HttpError::not_acceptable()),
+        Some(JsonFormat::Compact) => next.run(request).await,
+        Some(JsonFormat::Indented(blanks)) => indented(next.run(request).await, blanks).await,
     }
 }
 
@@ -53,19 +53,19 @@ fn is_known(query: &str) -> bool {
 
 /// Returns the format that `Accept` asks for. `None` if it excludes JSON. Browsers that ask for HTML receive
 /// JSON. An empty header excludes nothing.
-fn accepted(headers: &HeaderMap) -> Option<Form> {
+fn accepted(headers: &HeaderMap) -> Option<JsonFormat> {
     let lines: Vec<_> =
         headers.get_all(ACCEPT).iter().map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
     let ranges: Vec<Range<'_>> =
         lines.iter().flat_map(|line| line.split(',')).filter_map(Range::read).collect();
     if ranges.is_empty() {
-        return Some(Form::Compact);
+        return Some(JsonFormat::Compact);
     }
     match judged(&ranges, "application", "json") {
         Some(Judged::Taken(range)) => Some(range.form()),
         Some(Judged::Refused) => None,
         None => match judged(&ranges, "text", "html")? {
-            Judged::Taken(_) => Some(Form::Compact),
+            Judged::Taken(_) => Some(JsonFormat::Compact),
             Judged::Refused => None,
         },
     }
@@ -130,14 +130,14 @@ impl<'a> Range<'a> {
     }
 
     /// Reads `indent`, if it is a whole number, and limits it to [`INDENT`].
-    fn form(&self) -> Form {
+    fn form(&self) -> JsonFormat {
         let digits = self.parameter("indent").map_or("", |text| text.strip_prefix('+').unwrap_or(text));
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Form::Compact;
+            return JsonFormat::Compact;
         }
         match digits.parse().unwrap_or(usize::MAX).min(INDENT) {
-            0 => Form::Compact,
-            blanks => Form::Indented(blanks),
+            0 => JsonFormat::Compact,
+            blanks => JsonFormat::Indented(blanks),
         }
     }
 
@@ -175,7 +175,7 @@ mod tests {
 
     use super::*;
 
-    fn of(lines: &[&str]) -> Option<Form> {
+    fn of(lines: &[&str]) -> Option<JsonFormat> {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(ACCEPT, HeaderValue::from_bytes(line.as_bytes()).expect("a header value"));
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_what_most_clients_take() {
+    fn common_accept_headers_yield_json() {
         for lines in [
             &[][..],
             &[""],
@@ -206,12 +206,12 @@ mod tests {
             &["application/json;q=0, application/json"],
             &["application/xml;a=\", application/json"],
         ] {
-            assert_eq!(of(lines), Some(Form::Compact), "{lines:?}");
+            assert_eq!(of(lines), Some(JsonFormat::Compact), "{lines:?}");
         }
     }
 
     #[test]
-    fn what_allows_no_json_is_told_apart() {
+    fn accept_headers_excluding_json_are_refused() {
         for lines in [
             &["application/xml"][..],
             &["application/xml, text/plain;q=0.5"],
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn an_indent_is_a_whole_number_within_its_bounds() {
+    fn indent_is_a_bounded_integer() {
         for (range, blanks) in [
             ("application/json; indent=1", 1),
             ("application/json;indent=4", 4),
@@ -248,16 +248,20 @@ mod tests {
             ("*/*; indent=2, application/*; indent=4", 4),
             ("application/json, application/json; indent=4", 4),
         ] {
-            assert_eq!(of(&[range]), Some(Form::Indented(blanks)), "{range}");
+            assert_eq!(of(&[range]), Some(JsonFormat::Indented(blanks)), "{range}");
         }
         for indent in ["0", "-1", "", "4.0", "four", "\u{661}", "+", "0x4", "4 4"] {
-            assert_eq!(of(&[&format!("application/json; indent={indent}")]), Some(Form::Compact), "{indent}");
+            assert_eq!(
+                of(&[&format!("application/json; indent={indent}")]),
+                Some(JsonFormat::Compact),
+                "{indent}"
+            );
         }
-        assert_eq!(of(&["text/html; indent=4"]), Some(Form::Compact));
+        assert_eq!(of(&["text/html; indent=4"]), Some(JsonFormat::Compact));
     }
 
     #[test]
-    fn the_last_format_counts() {
+    fn the_last_format_parameter_counts() {
         for query in [
             "",
             "format=",

@@ -8,24 +8,24 @@ use quash_core::model::Right;
 use quash_service::Failure;
 use serde::Serialize;
 
-use crate::answer::{json, with_header};
-use crate::body::BodyFault;
-use crate::door::Door;
-use crate::error::{Cause, Fault};
+use crate::app_state::AppState;
+use crate::body::BodyError;
+use crate::error::{ErrorCause, HttpError};
+use crate::response::{json, with_header};
 
 #[derive(Clone, Debug)]
-pub(crate) struct OAuthFault {
+pub(crate) struct OAuthError {
     status: StatusCode,
-    error: Word,
+    error: OAuthErrorCode,
     description: String,
     retry_after_secs: Option<u64>,
     /// The cause of a 5xx, for the log only.
-    cause: Option<Cause>,
+    cause: Option<ErrorCause>,
 }
 
 /// OAuth's error codes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Word {
+enum OAuthErrorCode {
     InvalidRequest,
     InvalidClient,
     InvalidGrant,
@@ -39,38 +39,42 @@ struct Body<'a> {
     error_description: &'a str,
 }
 
-impl OAuthFault {
+impl OAuthError {
     /// The request is unreadable, incomplete or ambiguous.
     pub(crate) fn invalid_request(description: &str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, Word::InvalidRequest, description)
+        Self::new(StatusCode::BAD_REQUEST, OAuthErrorCode::InvalidRequest, description)
     }
 
     /// The client is unknown or its secret is wrong. The response doesn't reveal which.
     pub(crate) fn invalid_client() -> Self {
         Self::new(
             StatusCode::UNAUTHORIZED,
-            Word::InvalidClient,
+            OAuthErrorCode::InvalidClient,
             "The client is not known, or its secret is wrong.",
         )
     }
 
     /// The client is authenticated but lacks this right.
-    pub(crate) fn lacks(right: Right) -> Self {
+    pub(crate) fn missing_right(right: Right) -> Self {
         let description = format!("The client does not have the right {}.", right.as_str());
-        Self::new(StatusCode::FORBIDDEN, Word::UnauthorizedClient, description)
+        Self::new(StatusCode::FORBIDDEN, OAuthErrorCode::UnauthorizedClient, description)
     }
 
     /// The token's session belongs to another client (RFC 7009 2.1).
     pub(crate) fn of_another_client() -> Self {
-        Self::new(StatusCode::BAD_REQUEST, Word::InvalidGrant, "The token was issued to another client.")
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            OAuthErrorCode::InvalidGrant,
+            "The token was issued to another client.",
+        )
     }
 
     /// Converts a use case's failure that isn't about the token: these endpoints return no error for tokens.
-    pub(crate) fn of(door: &Door, failure: &Failure) -> Self {
-        Self::like(&door.fault(failure))
+    pub(crate) fn of(state: &AppState, failure: &Failure) -> Self {
+        Self::from_http_error(&state.fault(failure))
     }
 
-    pub(crate) fn into_answer(self) -> Response {
+    pub(crate) fn into_response(self) -> Response {
         let body = Body { error: self.error.as_str(), error_description: &self.description };
         let mut answer = json(self.status, &body);
         if let Some(cause) = self.cause {
@@ -88,16 +92,16 @@ impl OAuthFault {
         }
     }
 
-    fn new(status: StatusCode, error: Word, description: impl Into<String>) -> Self {
+    fn new(status: StatusCode, error: OAuthErrorCode, description: impl Into<String>) -> Self {
         Self { status, error, description: description.into(), retry_after_secs: None, cause: None }
     }
 
     /// Converts an error that other endpoints share.
-    fn like(fault: &Fault) -> Self {
+    fn from_http_error(fault: &HttpError) -> Self {
         let error = if fault.status().is_server_error() {
-            Word::TemporarilyUnavailable
+            OAuthErrorCode::TemporarilyUnavailable
         } else {
-            Word::InvalidRequest
+            OAuthErrorCode::InvalidRequest
         };
         Self {
             retry_after_secs: fault.retry_after_secs(),
@@ -107,10 +111,10 @@ impl OAuthFault {
     }
 }
 
-impl From<BodyFault> for OAuthFault {
-    fn from(fault: BodyFault) -> Self {
-        let is_another_type = matches!(fault, BodyFault::MediaType(_));
-        let told = Self::like(&fault.into());
+impl From<BodyError> for OAuthError {
+    fn from(fault: BodyError) -> Self {
+        let is_another_type = matches!(fault, BodyError::MediaType(_));
+        let told = Self::from_http_error(&fault.into());
         if is_another_type {
             // Don't repeat the request's text: a description has no quotation marks and only ASCII characters
             // (RFC 6749 5.2).
@@ -123,7 +127,7 @@ impl From<BodyFault> for OAuthFault {
     }
 }
 
-impl Word {
+impl OAuthErrorCode {
     const fn as_str(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",

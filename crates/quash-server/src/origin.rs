@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_browsers_send_is_an_origin() {
+    fn browser_origins_are_accepted() {
         let longest = format!(
             "https://{}.example",
             ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(53)].join(".")
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_browser_sends_is_none() {
+    fn other_origins_are_refused() {
         let long = format!(
             "https://{}.example",
             ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(54)].join(".")

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::settings::DoorSettings;
+use crate::settings::HttpSettings;
 
 /// The longest path, in bytes.
 const PATH_BYTES: usize = 200;
@@ -179,7 +179,7 @@ impl Paths {
     }
 }
 
-impl DoorSettings {
+impl HttpSettings {
     /// Returns the paths of an endpoint. A default path may be served only without a trailing slash; a
     /// configured one is served with and without.
     pub(crate) fn paths_of(&self, endpoint: Endpoint) -> Vec<String> {
@@ -240,9 +240,9 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_is_served_where_the_site_says() {
+    fn configured_paths_replace_default_paths() {
         let paths = read(&[("token", "/auth/jwt/create/"), ("me", "/auth/users/me")]).expect("paths");
-        let settings = DoorSettings { paths, ..DoorSettings::default() };
+        let settings = HttpSettings { paths, ..HttpSettings::default() };
         assert_eq!(settings.paths_of(Endpoint::Token), ["/auth/jwt/create", "/auth/jwt/create/"]);
         assert_eq!(settings.paths_of(Endpoint::TokenRefresh), ["/api/token/refresh", "/api/token/refresh/"]);
         assert_eq!(settings.paths_of(Endpoint::Me), ["/auth/users/me", "/auth/users/me/"]);
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_plain_and_each_endpoints_own() {
+    fn paths_must_be_plain_and_unique() {
         let longest = format!("/{}", "a".repeat(PATH_BYTES - 1));
         assert!(read(&[("token", &longest)]).is_ok());
         assert!(

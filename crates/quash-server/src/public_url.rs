@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_begin_with_an_encrypted_address_or_this_machines_own() {
+    fn public_urls_must_be_https_or_loopback() {
         for (text, shown, site) in [
             ("https://id.example.org", "https://id.example.org", "id.example.org"),
             (

@@ -26,7 +26,7 @@ const PIECE: usize = 16 * 1024;
 
 /// The progress of the responses of one connection. Counted without waking any task.
 #[derive(Clone, Default)]
-pub(crate) struct Sending(Arc<Counts>);
+pub(crate) struct SendProgress(Arc<Counts>);
 
 #[derive(Default)]
 struct Counts {
@@ -46,10 +46,10 @@ pub(crate) struct Patience {
     taken: u64,
 }
 
-impl Sending {
+impl SendProgress {
     /// Wraps a stream to count its writes here.
     pub(crate) fn metered(&self, stream: Box<dyn Stream>) -> Box<dyn Stream> {
-        Box::new(Metered { stream, sending: self.clone() })
+        Box::new(CountedStream { stream, sending: self.clone() })
     }
 
     /// Wraps a body so that it holds `held` until it has been sent. Returns a body of known length that fits
@@ -58,7 +58,7 @@ impl Sending {
         if body.size_hint().exact().is_some_and(|length| length <= PIECE as u64) {
             return body;
         }
-        Body::new(Tracked {
+        Body::new(TrackedBody {
             body,
             rest: Bytes::new(),
             offer: Offer { sending: self.clone(), is_open: false },
@@ -84,12 +84,12 @@ impl Sending {
 }
 
 impl Patience {
-    pub(crate) fn new(sending: &Sending) -> Self {
+    pub(crate) fn new(sending: &SendProgress) -> Self {
         Self { left: STALLED_AFTER, taken: sending.0.taken.load(Ordering::Relaxed) }
     }
 
     /// Returns whether the connection's patience with its client is exhausted, `passed` after the last check.
-    pub(crate) fn is_over(&mut self, sending: &Sending, passed: Duration) -> bool {
+    pub(crate) fn is_over(&mut self, sending: &SendProgress, passed: Duration) -> bool {
         let taken = sending.0.taken.load(Ordering::Relaxed);
         self.look(taken, sending.is_waiting(), passed)
     }
@@ -108,12 +108,12 @@ impl Patience {
 }
 
 /// A stream whose writes are counted.
-struct Metered {
+struct CountedStream {
     stream: Box<dyn Stream>,
-    sending: Sending,
+    sending: SendProgress,
 }
 
-impl AsyncRead for Metered {
+impl AsyncRead for CountedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -123,7 +123,7 @@ impl AsyncRead for Metered {
     }
 }
 
-impl AsyncWrite for Metered {
+impl AsyncWrite for CountedStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -158,7 +158,7 @@ impl AsyncWrite for Metered {
 }
 
 /// A body that is handed out in pieces. It counts as offered from each piece until the next one is requested.
-struct Tracked<H> {
+struct TrackedBody<H> {
     body: Body,
     rest: Bytes,
     offer: Offer,
@@ -166,7 +166,7 @@ struct Tracked<H> {
 }
 
 struct Offer {
-    sending: Sending,
+    sending: SendProgress,
     is_open: bool,
 }
 
@@ -187,7 +187,7 @@ impl Drop for Offer {
     }
 }
 
-impl<H: Send + Unpin + 'static> HttpBody for Tracked<H> {
+impl<H: Send + Unpin + 'static> HttpBody for TrackedBody<H> {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -235,18 +235,18 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn patience() -> Patience {
-        Patience::new(&Sending::default())
+        Patience::new(&SendProgress::default())
     }
 
     #[test]
-    fn stalled_clients_are_given_up_after_the_limit() {
+    fn stalled_clients_exhaust_their_patience() {
         let mut patience = patience();
         assert!((1..30).all(|_| !patience.look(0, true, SECOND)));
         assert!(patience.look(0, true, SECOND), "one second past the edge");
     }
 
     #[test]
-    fn slow_clients_at_the_lowest_rate_are_served() {
+    fn clients_at_the_minimum_rate_are_served() {
         let mut patience = patience();
         // 64 KiB at a time, as the kernel frees its buffer, at 4 KiB a second.
         for second in 0..10_000 {
@@ -255,21 +255,21 @@ mod tests {
     }
 
     #[test]
-    fn clients_below_the_lowest_rate_are_given_up() {
+    fn clients_below_the_minimum_rate_are_disconnected() {
         let mut patience = patience();
         let given_up = (1..).find(|second| patience.look(second * (RATE / 2), true, SECOND));
         assert_eq!(given_up, Some(59), "each second but the first earns half of one");
     }
 
     #[test]
-    fn waiting_for_the_application_costs_the_client_nothing() {
+    fn waiting_for_the_application_costs_no_patience() {
         let mut patience = patience();
         assert!((0..1000).all(|_| !patience.look(0, false, SECOND)));
     }
 
     #[tokio::test]
-    async fn bodies_keep_their_bytes_and_length_in_pieces() {
-        let sending = Sending::default();
+    async fn tracked_bodies_keep_bytes_and_length() {
+        let sending = SendProgress::default();
         let bytes = Bytes::from(vec![7; 3 * PIECE + 1]);
         let mut body = sending.track(Body::from(bytes.clone()), ());
         assert_eq!(body.size_hint().exact(), Some(bytes.len() as u64));

@@ -13,7 +13,7 @@ use crate::public_url::PublicUrl;
 
 /// The operator's settings of the HTTP layer.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct DoorSettings {
+pub struct HttpSettings {
     /// The prefix of `/token/` and `/logout/`: `/api` by default.
     pub prefix: String,
     /// The endpoints that aren't at their default paths.
@@ -93,7 +93,7 @@ impl Default for CorsSettings {
     }
 }
 
-impl Default for DoorSettings {
+impl Default for HttpSettings {
     fn default() -> Self {
         Self {
             prefix: "/api".into(),
@@ -114,7 +114,7 @@ impl Default for DoorSettings {
     }
 }
 
-impl DoorSettings {
+impl HttpSettings {
     /// The challenge of a 401 (RFC 9110 11.6.1), as Simple JWT writes it.
     pub(crate) fn challenge(&self) -> String {
         format!("{} realm=\"api\"", self.token_header.schemes.first().map_or("Bearer", String::as_str))

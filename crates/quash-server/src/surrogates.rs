@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn lone_surrogates_are_marked_and_pairs_are_left_alone() {
+    fn lone_surrogates_are_marked_and_pairs_kept() {
         for (json, wanted) in [
             (r#""\ud800""#, Some("\"\u{fdd0}d800\"")),
             (r#""\uDFFF""#, Some("\"\u{fdd0}DFFF\"")),
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_escapes_are_no_surrogates_and_break_nothing() {
+    fn malformed_escapes_are_left_unchanged() {
         for json in [
             "\\",
             "\"\\u",
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_is_never_taken_for_what_was_sent() {
+    fn marks_never_occur_in_the_input() {
         for sent in ["\u{fdd0}", "\\ufdd0", "\\uFDD0", "\\\\ufdd0"] {
             let (text, mark) = marked(format!("\"{sent}\\udabc\"").as_bytes()).expect("another mark is free");
             assert_eq!(mark, Mark('\u{fdd1}'), "{sent}");

@@ -41,9 +41,9 @@ pub struct TlsFiles {
 
 /// The server's TLS configuration. Clones share it.
 #[derive(Clone)]
-pub struct Tls(Arc<Shared>);
+pub struct Tls(Arc<TlsState>);
 
-struct Shared {
+struct TlsState {
     files: TlsFiles,
     loaded: ArcSwap<Loaded>,
 }
@@ -95,7 +95,7 @@ impl Tls {
     /// They can't be used now.
     pub fn load(files: TlsFiles, now: Timestamp) -> Result<Self, TlsFault> {
         let loaded = ArcSwap::from_pointee(Loaded::read(&files, now)?);
-        Ok(Self(Arc::new(Shared { files, loaded })))
+        Ok(Self(Arc::new(TlsState { files, loaded })))
     }
 
     /// Reloads the files, for new connections.

@@ -2,9 +2,9 @@
 
 mod support;
 
-use quash_core::decide::{By, edit_account};
+use quash_core::decide::{ChangeAuthor, edit_account};
 use quash_core::model::{
-    AccountBy, AccountEdit, AccountFields, Actor, Change, ClaimsChange, Clock, CustomClaims, Road,
+    AccountBy, AccountEdit, AccountFields, Actor, Change, ClaimsChange, Clock, CustomClaims, EndCause,
     RotationPolicy,
 };
 use quash_store::Store;
@@ -22,9 +22,9 @@ async fn role(world: &World, role: &str) -> AccountEdit {
         (loaded.account.expect("dana"), world.service.policy(), world.service.guard().scopes());
     edit_account(
         &account,
-        Road::ClaimsChanged,
+        EndCause::ClaimsChanged,
         fields,
-        By::from(Actor::Operator),
+        ChangeAuthor::from(Actor::Operator),
         policy,
         scopes,
         world.clock.now(),
@@ -43,7 +43,7 @@ fn said(pair: &Pair) -> [serde_json::Value; 2] {
 }
 
 #[tokio::test]
-async fn a_new_role_ends_access_tokens_and_the_next_refresh_brings_it() {
+async fn new_roles_end_access_tokens_until_refresh() {
     let world = World::open().await;
     give(&world, "editor").await;
     let pair = world.sign_in("dana").await;
@@ -63,7 +63,7 @@ async fn a_new_role_ends_access_tokens_and_the_next_refresh_brings_it() {
 }
 
 #[tokio::test]
-async fn with_wait_access_tokens_hold_until_they_expire() {
+async fn with_wait_access_tokens_stay_valid_until_expiry() {
     let mut plan = Plan::default();
     plan.policy.accounts.claims_change = ClaimsChange::Wait;
     let world = World::planned(plan).await;
@@ -76,7 +76,7 @@ async fn with_wait_access_tokens_hold_until_they_expire() {
 }
 
 #[tokio::test]
-async fn a_refresh_that_began_before_a_new_role_gives_tokens_that_hold() {
+async fn refreshes_concurrent_with_role_changes_yield_valid_tokens() {
     for (rotate, blacklist) in [(true, true), (true, false), (false, false)] {
         let mut plan = Plan::rotating(rotate, blacklist);
         // Retrying with the parent would end the session.
@@ -99,7 +99,7 @@ async fn a_refresh_that_began_before_a_new_role_gives_tokens_that_hold() {
 }
 
 #[tokio::test]
-async fn an_answer_within_the_grace_that_began_before_a_new_role_holds_too() {
+async fn grace_retries_during_role_changes_yield_valid_tokens() {
     let world = World::open().await;
     give(&world, "admin").await;
     let pair = world.sign_in("dana").await;
@@ -115,7 +115,7 @@ async fn an_answer_within_the_grace_that_began_before_a_new_role_holds_too() {
 }
 
 #[tokio::test]
-async fn a_refresh_whose_session_ends_meanwhile_gives_nothing() {
+async fn refreshes_of_sessions_ended_meanwhile_fail() {
     for (rotate, blacklist) in [(true, true), (false, false)] {
         let world = World::planned(Plan::rotating(rotate, blacklist)).await;
         let pair = world.sign_in("dana").await;
@@ -128,7 +128,7 @@ async fn a_refresh_whose_session_ends_meanwhile_gives_nothing() {
             (loaded.account.expect("dana"), world.service.policy(), world.service.guard().scopes());
         let ends = edit_account(
             &account,
-            Road::PasswordReset,
+            EndCause::PasswordReset,
             AccountFields::default(),
             Actor::Owner.into(),
             policy,

@@ -6,14 +6,14 @@ mod support;
 use http::header::{ACCEPT, HOST};
 use http::{HeaderName, Method};
 use quash_core::token::Algorithm;
-use quash_server::{Code, Compat, DoorSettings, Paths};
+use quash_server::{Code, Compat, HttpSettings, Paths};
 use quash_verify::TokenHeader;
 use serde_json::json;
 
 use support::{Call, PASSWORD, Plan, READ_PATHS, TOKEN_PATHS, World, claims, secs};
 
 #[tokio::test]
-async fn the_main_way() {
+async fn main_flow_works() {
     let world = World::open().await;
     let signed_in = world.attempt("dana", PASSWORD).await;
     insta::assert_snapshot!(signed_in, @r#"
@@ -63,7 +63,7 @@ async fn the_main_way() {
 }
 
 #[tokio::test]
-async fn tokens_say_what_the_design_says_in_its_order() {
+async fn token_claims_and_order_follow_the_design() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let rsq = world.head().await.as_u64();
@@ -81,7 +81,7 @@ async fn tokens_say_what_the_design_says_in_its_order() {
 }
 
 #[tokio::test]
-async fn keys_are_published_without_their_private_halves() {
+async fn published_keys_contain_no_private_parts() {
     let world = World::open().await;
     let answer = world.send(Call::get("/.well-known/jwks.json")).await;
     insta::assert_snapshot!(answer, @r#"
@@ -96,13 +96,13 @@ async fn keys_are_published_without_their_private_halves() {
 }
 
 #[tokio::test]
-async fn an_hmac_secret_is_never_published() {
+async fn hmac_secrets_are_never_published() {
     let world = World::planned(Plan { algorithm: Algorithm::Hs256, ..Plan::default() }).await;
     insta::assert_snapshot!(world.send(Call::get("/.well-known/jwks.json")).await.brief(), @r#"200 {"keys":[]}"#);
 }
 
 #[tokio::test]
-async fn hmac_tokens_go_the_main_way_too() {
+async fn main_flow_works_with_hmac() {
     let world = World::planned(Plan { algorithm: Algorithm::Hs256, ..Plan::default() }).await;
     let first = world.sign_in("dana").await;
     world.assert_live(&first).await;
@@ -114,7 +114,7 @@ async fn hmac_tokens_go_the_main_way_too() {
 }
 
 #[tokio::test]
-async fn issuer_and_audience_are_written_and_required() {
+async fn issuer_and_audience_are_set_and_required() {
     let mut plan = Plan::default();
     plan.policy.tokens.issuer = Some("https://id.example.org".into());
     plan.policy.tokens.audience = vec!["shop".into(), "api".into()];
@@ -139,7 +139,7 @@ async fn issuer_and_audience_are_written_and_required() {
 }
 
 #[tokio::test]
-async fn the_process_says_that_it_lives_and_is_ready() {
+async fn health_endpoints_report_liveness_and_readiness() {
     let world = World::open().await;
     insta::assert_snapshot!(world.send(Call::get("/livez")).await.brief(), @r#"200 {"status":"ok"}"#);
     insta::assert_snapshot!(world.send(Call::get("/readyz")).await.brief(), @r#"200 {"status":"ok"}"#);
@@ -147,7 +147,7 @@ async fn the_process_says_that_it_lives_and_is_ready() {
 }
 
 #[tokio::test]
-async fn every_code_has_its_page_and_the_index_lists_it() {
+async fn every_error_code_has_an_indexed_page() {
     let world = World::open().await;
     let index = world.send(Call::get("/docs/errors/")).await;
     assert_eq!((index.status, index.header("content-type")), (200, Some("text/html; charset=utf-8")));
@@ -195,7 +195,7 @@ async fn home_page_states_purpose_readiness_and_next_steps() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_a_problem_of_its_own() {
+async fn unknown_paths_return_a_problem_document() {
     let world = World::open().await;
     insta::assert_snapshot!(world.send(Call::get("/nowhere")).await, @r#"
     404
@@ -220,7 +220,7 @@ async fn what_is_not_there_is_a_problem_of_its_own() {
 }
 
 #[tokio::test]
-async fn paths_are_the_same_with_and_without_their_last_slash() {
+async fn trailing_slashes_make_no_difference() {
     let world = World::open().await;
     for (path, _) in TOKEN_PATHS {
         for method in [Method::POST, Method::OPTIONS, Method::GET] {
@@ -256,7 +256,7 @@ async fn bodies_may_be_json_a_form_or_multipart() {
 }
 
 #[tokio::test]
-async fn bodies_of_another_type_are_refused() {
+async fn unsupported_media_types_are_refused() {
     let world = World::open().await;
     let body = json!({ "username": "dana", "password": PASSWORD }).to_string();
     insta::assert_snapshot!(world.send(Call::post("/api/token/").body("text/plain", body.clone())).await, @r#"
@@ -289,7 +289,7 @@ async fn bodies_of_another_type_are_refused() {
 }
 
 #[tokio::test]
-async fn a_body_is_limited_one_past_the_edge() {
+async fn body_size_is_limited() {
     let world = World::open().await;
     let of =
         |length: usize| format!("{}{}", json!({ "refresh": "x", "token": "x" }), " ".repeat(length - 27));
@@ -314,7 +314,7 @@ async fn a_body_is_limited_one_past_the_edge() {
 }
 
 #[tokio::test]
-async fn a_request_without_a_body_is_told_its_fields() {
+async fn empty_bodies_report_required_fields() {
     let world = World::open().await;
     insta::assert_snapshot!(world.send(Call::post("/api/token/")).await, @r#"
     400
@@ -341,7 +341,7 @@ async fn a_request_without_a_body_is_told_its_fields() {
 }
 
 #[tokio::test]
-async fn a76_no_answer_with_a_token_or_a_user_may_be_kept() {
+async fn a76_responses_with_tokens_or_users_are_uncacheable() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let answers = [
@@ -362,7 +362,7 @@ async fn a76_no_answer_with_a_token_or_a_user_may_be_kept() {
 }
 
 #[tokio::test]
-async fn every_request_has_an_id_of_its_own() {
+async fn every_request_has_a_unique_id() {
     let world = World::open().await;
     let mut ids = std::collections::BTreeSet::new();
     let name = HeaderName::from_static("x-request-id");
@@ -378,8 +378,8 @@ async fn every_request_has_an_id_of_its_own() {
 }
 
 #[tokio::test]
-async fn the_reason_is_told_unless_answers_must_be_exact() {
-    let settings = DoorSettings { compat: Compat::Strict, ..DoorSettings::default() };
+async fn strict_compatibility_omits_the_reason() {
+    let settings = HttpSettings { compat: Compat::Strict, ..HttpSettings::default() };
     let (standard, strict) =
         (World::open().await, World::planned(Plan { settings, ..Plan::default() }).await);
     let mut told = Vec::new();
@@ -399,11 +399,11 @@ async fn the_reason_is_told_unless_answers_must_be_exact() {
 }
 
 #[tokio::test]
-async fn the_prefix_and_the_schemes_can_be_chosen() {
-    let settings = DoorSettings {
+async fn prefix_and_schemes_are_configurable() {
+    let settings = HttpSettings {
         prefix: "/auth/jwt".into(),
         token_header: TokenHeader { schemes: vec!["JWT".into(), "Bearer".into()], ..TokenHeader::default() },
-        ..DoorSettings::default()
+        ..HttpSettings::default()
     };
     let world = World::planned(Plan { settings, ..Plan::default() }).await;
     assert_eq!(world.attempt("dana", PASSWORD).await.status, 404);
@@ -418,7 +418,7 @@ async fn the_prefix_and_the_schemes_can_be_chosen() {
 }
 
 #[tokio::test]
-async fn endpoints_are_served_at_chosen_paths() {
+async fn endpoint_paths_are_configurable() {
     let chosen = [
         ("token", "/auth/jwt/create/"),
         ("logout", "/auth/logout"),
@@ -427,7 +427,7 @@ async fn endpoints_are_served_at_chosen_paths() {
     ];
     let chosen = chosen.map(|(name, path)| (name.to_owned(), path.to_owned()));
     let settings =
-        DoorSettings { paths: Paths::parse(&chosen, "/api").expect("paths"), ..DoorSettings::default() };
+        HttpSettings { paths: Paths::parse(&chosen, "/api").expect("paths"), ..HttpSettings::default() };
     let world = World::planned(Plan { settings, ..Plan::default() }).await;
     let body = json!({ "username": "dana", "password": PASSWORD });
     let mut told = Vec::new();
@@ -473,7 +473,7 @@ async fn endpoints_are_served_at_chosen_paths() {
 }
 
 #[tokio::test]
-async fn headers_that_ask_for_another_form_change_nothing() {
+async fn language_and_encoding_headers_change_nothing() {
     let world = World::open().await;
     let plain = world.send(Call::post("/api/token/")).await.to_string();
     for (name, value) in [
@@ -536,7 +536,7 @@ fn codes_are_a_closed_list() {
 }
 
 #[test]
-fn every_code_stands_in_the_reference_once_and_no_other() {
+fn reference_lists_every_error_code_once() {
     let reference = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/http.md");
     let reference = std::fs::read_to_string(reference).expect("the reference");
     let codes =

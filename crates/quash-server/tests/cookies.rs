@@ -4,7 +4,7 @@ mod support;
 
 use http::header::{COOKIE, HeaderName, ORIGIN, SET_COOKIE};
 use http::{Method, header};
-use quash_server::{DoorSettings, Origin, RefreshCookie};
+use quash_server::{HttpSettings, Origin, RefreshCookie};
 use serde_json::{Value, json};
 
 use support::{Answer, Call, OWN_PATHS, PASSWORD, Plan, TOKEN_PATHS, World, claims, secs};
@@ -21,7 +21,7 @@ struct Browser {
 }
 
 async fn open() -> World {
-    let settings = DoorSettings { refresh_cookie: RefreshCookie::On, ..DoorSettings::default() };
+    let settings = HttpSettings { refresh_cookie: RefreshCookie::On, ..HttpSettings::default() };
     World::planned(Plan { settings, ..Plan::default() }).await
 }
 
@@ -67,7 +67,7 @@ async fn refresh(world: &World, refresh: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a73_the_refresh_token_is_in_the_cookie_alone_and_each_is_a_new_one() {
+async fn a73_refresh_tokens_travel_only_in_fresh_cookies() {
     let world = open().await;
     let answer = world.attempt("dana", PASSWORD).await;
     insta::assert_snapshot!(answer.brief(), @r#"200 {"access":"<access>"}"#);
@@ -151,7 +151,7 @@ async fn dead_cookies_are_cleared_with_the_401() {
 }
 
 #[tokio::test]
-async fn a_token_from_before_moves_from_the_body_into_the_cookie() {
+async fn earlier_body_tokens_move_into_the_cookie() {
     let world = open().await;
     let first = sign_in(&world, "dana").await;
     let moved = browser(&world.refresh(&first.refresh).await);
@@ -159,7 +159,7 @@ async fn a_token_from_before_moves_from_the_body_into_the_cookie() {
 }
 
 #[tokio::test]
-async fn our_own_paths_set_it_and_take_it_away() {
+async fn own_paths_set_and_clear_the_cookie() {
     let world = open().await;
     let this = sign_in(&world, "dana").await;
     let this = browser(&world.own("POST", "/v1/me/sessions/end-others", &this.access, &Value::Null).await);
@@ -184,7 +184,7 @@ async fn our_own_paths_set_it_and_take_it_away() {
 }
 
 #[tokio::test]
-async fn a74_what_another_site_sends_is_refused_signing_in_too() {
+async fn a74_cross_site_requests_are_refused_including_sign_in() {
     let world = open().await;
     let (form, text) = ("application/x-www-form-urlencoded", "text/plain");
     for (site, origin) in [
@@ -238,7 +238,7 @@ async fn a74_what_another_site_sends_is_refused_signing_in_too() {
 }
 
 #[tokio::test]
-async fn a74_text_that_holds_json_is_no_json() {
+async fn a74_json_as_plain_text_is_refused() {
     for world in [World::open().await, open().await] {
         let credentials = json!({ "username": "dana", "password": PASSWORD }).to_string();
         for path in ["/api/token/", "/api/token/refresh/", "/api/token/blacklist/", "/v1/password"] {
@@ -249,12 +249,12 @@ async fn a74_text_that_holds_json_is_no_json() {
 }
 
 #[tokio::test]
-async fn a75_only_a_named_origin_may_send_cookies_and_read_answers() {
+async fn a75_only_named_origins_may_use_cookies() {
     let origin = Origin::parse("https://app.example").expect("an origin");
-    let settings = DoorSettings {
+    let settings = HttpSettings {
         refresh_cookie: RefreshCookie::On,
         cors_origins: vec![origin],
-        ..DoorSettings::default()
+        ..HttpSettings::default()
     };
     let world = World::planned(Plan { settings, ..Plan::default() }).await;
     let credentials = json!({ "username": "dana", "password": PASSWORD });
@@ -289,7 +289,7 @@ async fn a75_only_a_named_origin_may_send_cookies_and_read_answers() {
 }
 
 #[tokio::test]
-async fn a79_tokens_in_two_places_are_never_mixed() {
+async fn a79_tokens_in_body_and_cookie_are_refused() {
     let world = open().await;
     let (dana, noor) = (sign_in(&world, "dana").await, sign_in(&world, "noor").await);
     for (in_body, in_cookie) in [(&dana, &noor), (&dana, &dana)] {
@@ -320,7 +320,7 @@ async fn a79_tokens_in_two_places_are_never_mixed() {
 }
 
 #[tokio::test]
-async fn a79_without_the_cookie_the_body_is_the_one_source() {
+async fn a79_disabled_cookies_are_ignored() {
     let world = World::open().await;
     let (dana, noor) = (world.sign_in("dana").await, world.sign_in("noor").await);
     let call =
@@ -336,7 +336,7 @@ async fn a79_without_the_cookie_the_body_is_the_one_source() {
 }
 
 #[tokio::test]
-async fn a_token_that_no_cookie_holds_is_not_given() {
+async fn tokens_too_long_for_a_cookie_fail() {
     let world = open().await;
     let long = quash_core::model::CustomClaims::new(&[("note".into(), Value::String("x".repeat(4000)))])
         .expect("claims");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::header::{ACCEPT, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 use http::{HeaderName, Method};
-use quash_server::{CorsSettings, DoorSettings, Origin, TokenHeader};
+use quash_server::{CorsSettings, HttpSettings, Origin, TokenHeader};
 use serde_json::json;
 
 use support::{Answer, Call, PASSWORD, Plan, READ_PATHS, TOKEN_PATHS, World};
@@ -17,7 +17,7 @@ const LOCAL: &str = "http://localhost:3000";
 async fn world() -> World {
     let cors_origins = [APP, LOCAL].map(|origin| Origin::parse(origin).expect("an origin")).into();
     World::planned(Plan {
-        settings: DoorSettings { cors_origins, ..DoorSettings::default() },
+        settings: HttpSettings { cors_origins, ..HttpSettings::default() },
         ..Plan::default()
     })
     .await
@@ -35,7 +35,7 @@ fn cors_headers(answer: &Answer) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_preflight_of_a_named_origin_is_answered_on_every_path() {
+async fn named_origins_get_preflights_on_every_path() {
     let world = world().await;
     insta::assert_snapshot!(world.send(preflight("/api/token/", APP)).await, @r"
     204
@@ -61,11 +61,11 @@ async fn a_preflight_of_a_named_origin_is_answered_on_every_path() {
 }
 
 #[tokio::test]
-async fn a_page_may_send_the_token_in_a_header_of_another_name() {
+async fn preflights_allow_a_renamed_token_header() {
     let token_header =
         TokenHeader { name: HeaderName::from_static("x-access-token"), ..TokenHeader::default() };
     let cors_origins = vec![Origin::parse(APP).expect("an origin")];
-    let settings = DoorSettings { cors_origins, token_header, ..DoorSettings::default() };
+    let settings = HttpSettings { cors_origins, token_header, ..HttpSettings::default() };
     let world = World::planned(Plan { settings, ..Plan::default() }).await;
     let answer = world.send(preflight("/api/token/", APP)).await;
     let allowed = answer.header("access-control-allow-headers");
@@ -80,7 +80,7 @@ async fn settings_add_headers_and_set_the_max_age() {
         max_age: Duration::from_secs(86_400),
     };
     let cors_origins = vec![Origin::parse(APP).expect("an origin")];
-    let settings = DoorSettings { cors_origins, cors, ..DoorSettings::default() };
+    let settings = HttpSettings { cors_origins, cors, ..HttpSettings::default() };
     let world = World::planned(Plan { settings, ..Plan::default() }).await;
     let answer = world.send(preflight("/api/token/", APP)).await;
     let ends = |name: &str, end: &str| {
@@ -92,7 +92,7 @@ async fn settings_add_headers_and_set_the_max_age() {
 }
 
 #[tokio::test]
-async fn options_without_a_preflight_is_told_about_the_path() {
+async fn options_without_preflight_describes_the_path() {
     let world = world().await;
     let plain = world.send(Call::of(Method::OPTIONS, "/api/token/")).await;
     assert_eq!((plain.status, plain.json()["name"].as_str()), (200, Some("Token Obtain Pair")));
@@ -108,7 +108,7 @@ async fn options_without_a_preflight_is_told_about_the_path() {
 }
 
 #[tokio::test]
-async fn pages_of_a_named_origin_read_every_answer() {
+async fn named_origins_may_read_every_response() {
     let world = world().await;
     let body = json!({ "username": "dana", "password": PASSWORD });
     insta::assert_snapshot!(world.send(Call::post("/api/token/").header(ORIGIN, APP).json(&body)).await, @r#"
@@ -142,7 +142,7 @@ async fn pages_of_a_named_origin_read_every_answer() {
 }
 
 #[tokio::test]
-async fn a75_an_origin_that_was_not_named_reads_nothing() {
+async fn a75_other_origins_may_read_nothing() {
     let world = world().await;
     let body = json!({ "username": "dana", "password": PASSWORD });
     for origin in [
@@ -181,7 +181,7 @@ async fn a75_an_origin_that_was_not_named_reads_nothing() {
 }
 
 #[tokio::test]
-async fn a75_nobody_is_named_by_default() {
+async fn a75_no_origin_is_named_by_default() {
     let world = World::open().await;
     for origin in ["null", "*", APP, LOCAL] {
         for call in [preflight("/api/token/", origin), Call::get("/livez").header(ORIGIN, origin)] {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::header::{COOKIE, HeaderName, SET_COOKIE};
 use quash_core::model::{AccountState, Actor, LockEnds, MailKind, ScopeKind, limits};
-use quash_server::{DoorSettings, RefreshCookie, Registration};
+use quash_server::{HttpSettings, RefreshCookie, Registration};
 use quash_service::HashSettings;
 use serde_json::{Value, json};
 
@@ -51,7 +51,7 @@ async fn is_known(world: &World, name: &str, token: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_token_goes_the_way_that_it_came_and_is_in_no_body() {
+async fn device_tokens_return_the_way_they_came() {
     let world = World::open().await;
     let plain = world.send(call("dana", PASSWORD)).await;
     assert!(!plain.headers.contains_key(DEVICE) && !plain.headers.contains_key(SET_COOKIE), "nobody asked");
@@ -84,7 +84,7 @@ async fn a_token_goes_the_way_that_it_came_and_is_in_no_body() {
 }
 
 #[tokio::test]
-async fn a_full_queue_has_places_for_known_devices() {
+async fn full_queues_reserve_places_for_known_devices() {
     let (plan, valve) = Plan::valved();
     // The initial estimate is the time of four hashes, of which a quarter is reserved.
     let hashing = HashSettings { longest_wait: millis(120), ..plan.hashing };
@@ -100,8 +100,8 @@ async fn a_full_queue_has_places_for_known_devices() {
 }
 
 #[tokio::test]
-async fn it_travels_beside_the_cookie_with_the_refresh_token() {
-    let settings = DoorSettings { refresh_cookie: RefreshCookie::On, ..DoorSettings::default() };
+async fn device_and_refresh_cookies_coexist() {
+    let settings = HttpSettings { refresh_cookie: RefreshCookie::On, ..HttpSettings::default() };
     let world = World::planned(Plan { settings, ..Plan::default() }).await;
     let answer = world.send(call("dana", PASSWORD).header(SITE, "same-origin")).await;
     let cookies = answer.headers.get_all(SET_COOKIE).iter().map(|cookie| cookie.to_str().expect("ASCII"));
@@ -111,7 +111,7 @@ async fn it_travels_beside_the_cookie_with_the_refresh_token() {
 }
 
 #[tokio::test]
-async fn a27_a_victim_under_attack_gets_in_from_a_known_device_and_by_a_reset_mail() {
+async fn a27_known_devices_and_resets_bypass_attacks() {
     let world = World::open().await;
     let device = new_device(&world, "dana").await;
     for _ in 0..3 {
@@ -152,8 +152,8 @@ async fn a27_a_victim_under_attack_gets_in_from_a_known_device_and_by_a_reset_ma
 }
 
 #[tokio::test]
-async fn a27_who_registers_with_the_victims_address_as_a_name_does_not_lock_the_victim() {
-    let settings = DoorSettings { registration: Registration::Open, ..DoorSettings::default() };
+async fn a27_names_like_an_address_do_not_lock_it() {
+    let settings = HttpSettings { registration: Registration::Open, ..HttpSettings::default() };
     let world = World::planned(Plan { settings, ..Plan::default() }).await;
     let body =
         json!({ "username": "dana@example.org", "email": "mallory@example.org", "password": PASSWORD });
@@ -168,7 +168,7 @@ async fn a27_who_registers_with_the_victims_address_as_a_name_does_not_lock_the_
 }
 
 #[tokio::test]
-async fn a_token_that_is_forged_dropped_or_another_accounts_is_as_none_at_all() {
+async fn invalid_device_tokens_count_as_none() {
     let world = World::open().await;
     let (danas, noors) = (new_device(&world, "dana").await, new_device(&world, "noor").await);
     let forged = format!("{}{}", &danas[..95], if danas.ends_with('0') { '1' } else { '0' });
@@ -214,7 +214,7 @@ async fn a_token_that_is_forged_dropped_or_another_accounts_is_as_none_at_all() 
 }
 
 #[tokio::test]
-async fn a_device_has_a_counter_of_its_own_and_its_lock_is_nobody_elses() {
+async fn devices_have_their_own_counters_and_locks() {
     let world = World::open().await;
     let (one, other) = (new_device(&world, "dana").await, new_device(&world, "dana").await);
     world.guess("dana", 4).await;
@@ -234,7 +234,7 @@ async fn a_device_has_a_counter_of_its_own_and_its_lock_is_nobody_elses() {
 }
 
 #[tokio::test]
-async fn a_device_has_turns_and_waiting_places_of_its_own() {
+async fn devices_have_their_own_queue_places() {
     let (plan, valve) = Plan::valved();
     let world = Arc::new(World::planned(plan).await);
     let device = new_device(&world, "dana").await;
@@ -250,7 +250,7 @@ async fn a_device_has_turns_and_waiting_places_of_its_own() {
 }
 
 #[tokio::test]
-async fn all_devices_of_an_account_stop_together_at_fifty_failures_an_hour() {
+async fn known_devices_share_fifty_failures_an_hour() {
     let world = World::open().await;
     let mut devices = Vec::new();
     for _ in 0..13 {
@@ -279,7 +279,7 @@ async fn all_devices_of_an_account_stop_together_at_fifty_failures_an_hour() {
 }
 
 #[tokio::test]
-async fn a_network_that_has_failed_too_often_is_stopped_with_a_device_token_too() {
+async fn device_tokens_do_not_bypass_network_limits() {
     let world = World::open().await;
     let device = new_device(&world, "dana").await;
     let from_there = |password: &str| {
@@ -293,7 +293,7 @@ async fn a_network_that_has_failed_too_often_is_stopped_with_a_device_token_too(
 }
 
 #[tokio::test]
-async fn an_account_is_known_on_twenty_devices_and_the_one_not_used_longest_goes() {
+async fn accounts_keep_the_twenty_latest_devices() {
     let world = World::open().await;
     let mut devices = Vec::new();
     for _ in 0..limits::DEVICES {
@@ -312,7 +312,7 @@ async fn an_account_is_known_on_twenty_devices_and_the_one_not_used_longest_goes
 }
 
 #[tokio::test]
-async fn what_is_done_against_somebody_else_drops_the_devices_and_nothing_else_does() {
+async fn only_defensive_actions_drop_known_devices() {
     let own = async |world: &World, method: &str, path: &str, body: Value, token: &str| {
         let pair = from_device(world, "dana", PASSWORD, token).await.pair();
         let answer = world.own(method, path, &pair.access, &body).await;
@@ -367,7 +367,7 @@ async fn what_is_done_against_somebody_else_drops_the_devices_and_nothing_else_d
 }
 
 #[tokio::test]
-async fn a31_a_lock_spares_sessions_whose_client_presented_a_device_token() {
+async fn a31_locks_spare_sessions_bound_to_devices() {
     let world = World::open().await;
     let first = from_device(&world, "dana", PASSWORD, "").await;
     let device = token(&first).expect("a token");
@@ -391,7 +391,7 @@ async fn a31_a_lock_spares_sessions_whose_client_presented_a_device_token() {
 }
 
 #[tokio::test]
-async fn a31_a_lock_ends_all_sessions_if_none_is_bound() {
+async fn a31_locks_end_all_unbound_sessions() {
     let world = World::open().await;
     let (one, other) = (world.sign_in("dana").await, from_device(&world, "dana", PASSWORD, "").await.pair());
     world.guess("dana", 5).await;
@@ -402,7 +402,7 @@ async fn a31_a_lock_ends_all_sessions_if_none_is_bound() {
 }
 
 #[tokio::test]
-async fn a31_a_refresh_with_the_cookie_binds_the_session() {
+async fn a31_refreshes_with_device_cookies_bind_sessions() {
     let world = World::open().await;
     let browser = world.send(call("dana", PASSWORD).header(SITE, "same-origin")).await;
     let (cookie, _) = browser.header("set-cookie").expect("a cookie").split_once(';').expect("attributes");
@@ -423,7 +423,7 @@ async fn a31_a_refresh_with_the_cookie_binds_the_session() {
 }
 
 #[tokio::test]
-async fn a31_a_refresh_that_writes_nothing_else_binds_too() {
+async fn a31_refreshes_without_rotation_bind_sessions_too() {
     let mut plan = Plan::default();
     plan.policy.rotation.rotate = false;
     let world = World::planned(plan).await;
@@ -446,7 +446,7 @@ async fn a31_a_refresh_that_writes_nothing_else_binds_too() {
 }
 
 #[tokio::test]
-async fn a31_a_device_that_is_known_no_more_spares_nothing() {
+async fn a31_forgotten_devices_spare_no_sessions() {
     let world = World::open().await;
     let device = new_device(&world, "dana").await;
     let early = from_device(&world, "dana", PASSWORD, &device).await.pair();
@@ -459,7 +459,7 @@ async fn a31_a_device_that_is_known_no_more_spares_nothing() {
 }
 
 #[tokio::test]
-async fn a31_with_all_a_lock_ends_bound_sessions_too_and_they_sign_in_again() {
+async fn a31_locks_may_end_bound_sessions_too() {
     let mut plan = Plan::default();
     plan.policy.accounts.lock_ends = LockEnds::All;
     let world = World::planned(plan).await;
@@ -473,7 +473,7 @@ async fn a31_with_all_a_lock_ends_bound_sessions_too_and_they_sign_in_again() {
 }
 
 #[tokio::test]
-async fn a_lock_by_hand_ends_bound_sessions_too() {
+async fn operator_locks_end_bound_sessions_too() {
     let world = World::open().await;
     let device = new_device(&world, "dana").await;
     let bound = from_device(&world, "dana", PASSWORD, &device).await.pair();

@@ -7,11 +7,11 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use quash_core::model::{Rights, Seq, SessionState};
-use quash_server::{DoorSettings, Registration};
+use quash_server::{HttpSettings, Registration};
 use quash_store::{Store, StoreError};
 use serde_json::json;
 
-use support::{Answer, Brittle, Call, PASSWORD, Part, Plan, World, claims, kinds, secs};
+use support::{Answer, Call, FaultyStore, PASSWORD, Part, Plan, World, claims, kinds, secs};
 
 /// A 503 without details.
 fn assert_generic(answer: &Answer) {
@@ -23,8 +23,8 @@ fn assert_generic(answer: &Answer) {
 }
 
 #[tokio::test]
-async fn a45_a89_no_token_without_its_row() {
-    for error in [Brittle::away(), StoreError::Full, StoreError::Conflict] {
+async fn a45_a89_no_tokens_without_stored_sessions() {
+    for error in [FaultyStore::away(), StoreError::Full, StoreError::Conflict] {
         let world = World::open().await;
         let pair = world.sign_in("dana").await;
         let before = world.sessions("dana").await;
@@ -40,9 +40,9 @@ async fn a45_a89_no_token_without_its_row() {
 }
 
 #[tokio::test]
-async fn a45_a_store_that_is_away_is_told_in_one_way() {
+async fn a45_unavailable_stores_give_one_generic_503() {
     let world = World::open().await;
-    world.store.break_part(Part::Writes, Brittle::away());
+    world.store.break_part(Part::Writes, FaultyStore::away());
     insta::assert_snapshot!(world.attempt("dana", PASSWORD).await, @r#"
     503
     content-type: application/json
@@ -60,11 +60,11 @@ async fn a45_a_store_that_is_away_is_told_in_one_way() {
 }
 
 #[tokio::test]
-async fn a45_a89_what_cannot_be_read_is_not_guessed() {
+async fn a45_a89_unreadable_state_is_never_guessed() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     world.hashes();
-    world.store.break_part(Part::Rows, Brittle::away());
+    world.store.break_part(Part::Rows, FaultyStore::away());
     for answer in [
         world.attempt("dana", PASSWORD).await,
         world.attempt("nobody", PASSWORD).await,
@@ -102,8 +102,8 @@ async fn a45_a89_what_cannot_be_read_is_not_guessed() {
 }
 
 #[tokio::test]
-async fn a52_what_could_not_be_written_has_not_ended() {
-    for error in [Brittle::away(), StoreError::Full] {
+async fn a52_failed_writes_end_nothing() {
+    for error in [FaultyStore::away(), StoreError::Full] {
         let world = World::open().await;
         let pair = world.sign_in("dana").await;
         let spent = world.sign_in("noor").await;
@@ -127,10 +127,10 @@ async fn a52_what_could_not_be_written_has_not_ended() {
 }
 
 #[tokio::test]
-async fn a52_an_end_is_not_confirmed_before_the_guard_knows_it() {
+async fn a52_ends_are_confirmed_after_the_guard_knows() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
-    world.store.break_part(Part::Log, Brittle::away());
+    world.store.break_part(Part::Log, FaultyStore::away());
     // No password is hashed from here on, so waiting can take no real time.
     tokio::time::pause();
     assert_generic(&world.log_out(&pair.access, &pair.refresh).await);
@@ -142,7 +142,7 @@ async fn a52_an_end_is_not_confirmed_before_the_guard_knows_it() {
 }
 
 #[tokio::test]
-async fn a47_a_stolen_store_holds_no_token() {
+async fn a47_stores_contain_no_tokens() {
     let world = World::open().await;
     let first = world.sign_in("dana").await;
     let second = world.refresh(&first.refresh).await.pair();
@@ -190,7 +190,7 @@ fn holds(dump: &[u8], secret: &[u8]) -> bool {
 }
 
 #[tokio::test]
-async fn a47_the_secrets_in_a_store_are_sealed() {
+async fn a47_stored_secrets_are_sealed() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let key = world.stolen_key();
@@ -204,7 +204,7 @@ async fn a47_the_secrets_in_a_store_are_sealed() {
 
 #[tokio::test]
 async fn readyz_fails_while_the_store_cannot_be_written() {
-    for error in [Brittle::away(), StoreError::Full] {
+    for error in [FaultyStore::away(), StoreError::Full] {
         let world = World::open().await;
         let ready = async || world.send(Call::get("/readyz")).await;
         assert_eq!(ready().await.status, 200);
@@ -243,7 +243,7 @@ async fn the_log_states_cause_and_request_id_of_each_5xx() {
     // threads.
     let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let _default = tracing::subscriber::set_default(subscriber);
-    let settings = DoorSettings { registration: Registration::Open, ..DoorSettings::default() };
+    let settings = HttpSettings { registration: Registration::Open, ..HttpSettings::default() };
     let world = World::planned(Plan { settings, ..Plan::default() }).await;
     let pair = world.sign_in("dana").await;
     let (_, secret) = world.service.add_client("shop", Rights::VERIFIER, None).await.expect("a client");
@@ -266,7 +266,7 @@ async fn the_log_states_cause_and_request_id_of_each_5xx() {
     for (part, calls) in
         [(Part::Rows, read.to_vec()), (Part::Writes, read[..2].to_vec()), (Part::Rows, vec![pages])]
     {
-        world.store.break_part(part, Brittle::away());
+        world.store.break_part(part, FaultyStore::away());
         for call in calls {
             let target = call.target.clone();
             let answer = world.send(call).await;

@@ -9,10 +9,10 @@ use futures_util::StreamExt;
 use http::header::ACCEPT;
 use http::{HeaderName, Method};
 use quash_core::model::{
-    Actor, Change, Clock, Keep, NewEntry, Reason, Right, Rights, Road, Scope, ScopeKey, ScopeKind, Seq,
+    Actor, Change, Clock, EndCause, Keep, NewEntry, Reason, Right, Rights, Scope, ScopeKey, ScopeKind, Seq,
 };
 use quash_core::watch::frame::{Cursor, Frame, LeaseGrant, Snapshot, SnapshotReader, Wanted};
-use quash_core::watch::{Astray, Follower, Freshness, Lease, Revoked};
+use quash_core::watch::{FeedError, Follower, Freshness, Lease, Revoked};
 use quash_store::Store;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -101,7 +101,7 @@ impl Events {
 }
 
 #[tokio::test]
-async fn a99_only_a_verifiers_credential_opens_the_feed() {
+async fn a99_the_feed_requires_a_verifier_credential() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let (_, other) = world
@@ -149,12 +149,16 @@ async fn world_cursor(world: &World, secret: &str) -> Cursor {
 }
 
 #[tokio::test]
-async fn a99_the_feed_holds_no_token_and_nothing_about_a_person() {
+async fn a99_the_feed_contains_no_tokens_or_personal_data() {
     let world = World::open().await;
     let secret = credential(&world, "api").await;
     let mut events = Events::open(&world, &secret, &world_cursor(&world, &secret).await).await;
     let pair = world.sign_in("dana").await;
-    world.service.end_account(&subject("dana"), Road::AccountRevoked, Actor::Operator).await.expect("an end");
+    world
+        .service
+        .end_account(&subject("dana"), EndCause::AccountRevoked, Actor::Operator)
+        .await
+        .expect("an end");
     events.next().await.expect("the policy");
     let frame = serde_json::to_string(&events.frame().await).expect("text");
     let whole = snapshot_text(&world, &secret).await;
@@ -166,7 +170,7 @@ async fn a99_the_feed_holds_no_token_and_nothing_about_a_person() {
 }
 
 #[tokio::test]
-async fn a_verifier_follows_from_a_snapshot_on_and_refuses_what_has_ended() {
+async fn verifiers_follow_snapshots_and_refuse_ended_tokens() {
     let world = World::open().await;
     let secret = credential(&world, "api").await;
     let (dana, noor) = (world.sign_in("dana").await, world.sign_in("noor").await);
@@ -175,7 +179,7 @@ async fn a_verifier_follows_from_a_snapshot_on_and_refuses_what_has_ended() {
     let (name, policy) = events.next().await.expect("the policy");
     assert_eq!((name.as_str(), policy["term_ms"].as_u64()), ("policy", Some(10_000)));
     let scopes = first.policy.scopes().expect("words that are known");
-    let mut follower = Follower::tenant(first.revoked, first.policy.term());
+    let mut follower = Follower::lease_holder(first.revoked, first.policy.term());
     assert_eq!(world.log_out(&dana.access, &dana.refresh).await.status, 200);
     let frame = events.frame().await;
     follower.follow(&frame.entries().expect("entries")).expect("in order");
@@ -201,7 +205,7 @@ async fn a_verifier_follows_from_a_snapshot_on_and_refuses_what_has_ended() {
 }
 
 #[tokio::test]
-async fn entries_at_once_share_a_frame_after_the_first_and_come_in_order() {
+async fn concurrent_entries_share_ordered_frames() {
     let world = World::open().await;
     let secret = credential(&world, "api").await;
     let first = snapshot(&world, &secret).await;
@@ -210,7 +214,7 @@ async fn entries_at_once_share_a_frame_after_the_first_and_come_in_order() {
     for _ in 0..700 {
         world.end_all("noor").await;
     }
-    let mut follower = Follower::tenant(first.revoked, T);
+    let mut follower = Follower::lease_holder(first.revoked, T);
     let mut frames = 0;
     while follower.revoked().cursor() < world.head().await {
         follower.follow(&events.frame().await.entries().expect("entries")).expect("in order");
@@ -220,7 +224,7 @@ async fn entries_at_once_share_a_frame_after_the_first_and_come_in_order() {
 }
 
 #[tokio::test]
-async fn one_answer_at_a_time_is_to_be_had_too() {
+async fn the_feed_supports_polling() {
     let world = World::open().await;
     let secret = credential(&world, "api").await;
     let after = world_cursor(&world, &secret).await;
@@ -235,7 +239,7 @@ async fn one_answer_at_a_time_is_to_be_had_too() {
 }
 
 #[tokio::test]
-async fn who_waits_for_nothing_is_answered_after_a_while() {
+async fn idle_polls_time_out() {
     let world = World::open().await;
     let secret = credential(&world, "api").await;
     let after = world_cursor(&world, &secret).await;
@@ -247,7 +251,7 @@ async fn who_waits_for_nothing_is_answered_after_a_while() {
 }
 
 #[tokio::test]
-async fn a_place_that_is_none_of_this_log_needs_a_snapshot() {
+async fn invalid_cursors_require_a_snapshot() {
     let world = World::open().await;
     let secret = credential(&world, "api").await;
     let here = world_cursor(&world, &secret).await;
@@ -293,7 +297,7 @@ fn form_urlencoded(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_barrier_waits_for_those_who_hold_a_lease_and_no_longer_than_it_holds() {
+async fn barriers_wait_for_lease_holders_until_expiry() {
     let world = World::open().await;
     world.wait(Duration::from_secs(60));
     let secret = credential(&world, "api").await;
@@ -333,7 +337,7 @@ async fn the_barrier_waits_for_those_who_hold_a_lease_and_no_longer_than_it_hold
 }
 
 #[tokio::test]
-async fn without_verifiers_the_barrier_is_passed_at_once_and_without_the_preference_nothing_changes() {
+async fn barriers_need_verifiers_and_the_preference() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let call = Call::of(Method::POST, "/v1/me/sessions/end-all").bearer(&pair.access);
@@ -351,7 +355,7 @@ async fn without_verifiers_the_barrier_is_passed_at_once_and_without_the_prefere
 }
 
 #[tokio::test]
-async fn a_verifier_that_does_not_refuse_is_listed_and_not_waited_for() {
+async fn unbound_verifiers_are_listed_but_not_awaited() {
     let world = World::open().await;
     let secret = credential(&world, "api").await;
     let here = world_cursor(&world, &secret).await;
@@ -368,7 +372,7 @@ async fn a_verifier_that_does_not_refuse_is_listed_and_not_waited_for() {
 }
 
 #[tokio::test]
-async fn after_a_start_the_barrier_waits_for_leases_of_the_process_before() {
+async fn barriers_wait_for_leases_from_before_a_restart() {
     let world = World::open().await;
     world.wait(Duration::from_secs(60));
     let world = world.reopened(Plan::default()).await;
@@ -384,7 +388,7 @@ async fn after_a_start_the_barrier_waits_for_leases_of_the_process_before() {
 }
 
 #[tokio::test]
-async fn snapshots_hold_the_newest_watermark_of_each_scope() {
+async fn snapshots_contain_only_the_newest_watermarks() {
     let world = World::open().await;
     let secret = credential(&world, "api").await;
     let pair = world.sign_in("dana").await;
@@ -431,7 +435,7 @@ async fn snapshots_are_sent_in_bounded_parts() {
 }
 
 #[tokio::test]
-async fn removing_a_credential_ends_what_it_has_open() {
+async fn removed_credentials_end_their_open_streams() {
     let world = World::open().await;
     let (secret, other) = (credential(&world, "api").await, credential(&world, "chat").await);
     let after = world_cursor(&world, &secret).await;
@@ -453,7 +457,7 @@ async fn removing_a_credential_ends_what_it_has_open() {
 }
 
 #[tokio::test]
-async fn a_reader_that_is_closed_ends() {
+async fn closed_readers_end() {
     let world = World::open().await;
     let secret = credential(&world, "api").await;
     let mut events = Events::open(&world, &secret, &world_cursor(&world, &secret).await).await;
@@ -463,15 +467,15 @@ async fn a_reader_that_is_closed_ends() {
 }
 
 #[test]
-fn an_issuer_that_knows_less_than_it_told_grants_nothing() {
-    let mut follower = Follower::tenant(Revoked::empty(Seq::start_of(2), [1; 32]), T);
+fn issuers_behind_a_cursor_grant_no_lease() {
+    let mut follower = Follower::lease_holder(Revoked::empty(Seq::start_of(2), [1; 32]), T);
     let lease = Lease { sent_at: T, cursor: Seq::start_of(2), head: Seq::start_of(1), chain: [0; 32] };
-    assert!(matches!(follower.grant(lease), Err(Astray::WentBack { .. })));
+    assert!(matches!(follower.grant(lease), Err(FeedError::WentBack { .. })));
     assert_eq!(follower.freshness(), Freshness::Never);
 }
 
 #[tokio::test]
-async fn a90_metrics_are_for_who_has_a_credential_and_their_labels_are_words_of_ours() {
+async fn a90_metrics_need_credentials_and_use_fixed_labels() {
     let world = World::open().await;
     assert_eq!(world.send(Call::get("/metrics")).await.status, 401);
     let pair = world.sign_in("dana").await;
@@ -509,7 +513,7 @@ async fn a90_metrics_are_for_who_has_a_credential_and_their_labels_are_words_of_
 }
 
 #[tokio::test]
-async fn a_place_in_another_log_proves_that_the_store_went_back() {
+async fn newer_cursors_prove_a_store_reset() {
     let (world, other) = (World::open().await, World::open().await);
     let (secret, of_the_other) = (credential(&world, "api").await, credential(&other, "api").await);
     let pair = world.sign_in("dana").await;

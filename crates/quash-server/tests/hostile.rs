@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderName, Method};
 use quash_core::model::{Entropy, Name, NumericNames, Right, Seeded, draw};
-use quash_server::{DoorSettings, Registration};
+use quash_server::{HttpSettings, Registration};
 use serde_json::{Value, json};
 
 use support::{
@@ -21,7 +21,7 @@ use support::{
 const METADATA: &str = "/.well-known/oauth-authorization-server";
 
 #[tokio::test]
-async fn a43_only_post_makes_or_ends_anything() {
+async fn a43_only_post_changes_state() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     world.hashes();
@@ -75,7 +75,7 @@ async fn a43_only_post_makes_or_ends_anything() {
 }
 
 #[tokio::test]
-async fn a44_tokens_and_passwords_in_the_address_are_not_looked_at() {
+async fn a44_tokens_and_passwords_in_urls_are_ignored() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     world.hashes();
@@ -131,7 +131,7 @@ fn naughty() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a84_a86_naughty_strings_are_compared_and_nothing_else() {
+async fn a84_a86_hostile_strings_are_only_compared() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     for string in naughty() {
@@ -160,7 +160,7 @@ async fn a84_a86_naughty_strings_are_compared_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a86_naughty_names_are_kept_as_typed_and_shown_unchanged() {
+async fn a86_hostile_names_are_stored_unchanged() {
     let world = World::open().await;
     for name in naughty()
         .into_iter()
@@ -182,7 +182,7 @@ async fn a86_naughty_names_are_kept_as_typed_and_shown_unchanged() {
 }
 
 #[tokio::test]
-async fn every_route_answers_every_kind_of_token() {
+async fn every_route_handles_every_kind_of_token() {
     let world = World::open().await;
     let revoked = world.sign_in("dana").await;
     let expired = world.sign_in("dana").await;
@@ -268,7 +268,7 @@ async fn headers_of_hostile_tokens_are_refused() {
 }
 
 #[tokio::test]
-async fn a_token_is_limited_one_past_the_edge() {
+async fn token_length_is_limited() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let padded = |length: usize| {
@@ -426,9 +426,9 @@ impl Dice {
 }
 
 #[tokio::test]
-async fn random_requests_never_meet_a_fault_of_ours() {
+async fn random_requests_never_cause_server_errors() {
     let dice = Dice(Seeded::new(20_260_101));
-    let settings = DoorSettings { registration: Registration::Open, ..DoorSettings::default() };
+    let settings = HttpSettings { registration: Registration::Open, ..HttpSettings::default() };
     let world = World::planned(Plan { settings, ..Plan::default() }).await;
     let rights = [Right::Introspect, Right::Revoke].into_iter().collect();
     let (_, secret) = world.service.add_client("shop", rights, None).await.expect("a client");

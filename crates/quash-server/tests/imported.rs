@@ -39,7 +39,7 @@ fn told(answer: &Answer) -> String {
 }
 
 #[tokio::test]
-async fn a06_an_attempt_costs_one_comparison_of_its_own_class() {
+async fn a06_attempts_cost_one_comparison_of_their_class() {
     let world = World::open().await;
     let unknown = world.attempt("nobody", PASSWORD).await;
     world.import("django", PBKDF2).await;
@@ -70,7 +70,7 @@ async fn a06_an_attempt_costs_one_comparison_of_its_own_class() {
 }
 
 #[tokio::test]
-async fn a06_a_sign_in_that_succeeds_replaces_the_hash_once() {
+async fn a06_successful_sign_ins_upgrade_hashes_once() {
     let world = World::open().await;
     let before = world.import("django", PBKDF2).await;
     let (answer, spent) = cost(&world, "django", PASSWORD).await;
@@ -100,7 +100,7 @@ async fn a12_after_the_first_sign_in_the_whole_password_counts() {
 }
 
 #[tokio::test]
-async fn hashes_that_others_read_too_can_stay() {
+async fn imported_hashes_can_be_kept() {
     let world = World::planned(Plan { rehash: Rehash::Never, ..Plan::default() }).await;
     world.import("django", PBKDF2).await;
     for _ in 0..2 {
@@ -111,7 +111,7 @@ async fn hashes_that_others_read_too_can_stay() {
 }
 
 #[tokio::test]
-async fn a_sign_in_succeeds_where_no_better_hash_can_be_made() {
+async fn sign_ins_succeed_when_rehashing_fails() {
     let world = World::empty(Plan { hasher: Arc::new(Unmade), ..Plan::default() }).await;
     let before = world.import("django", PBKDF2).await;
     let (answer, spent) = cost(&world, "django", PASSWORD).await;
@@ -121,7 +121,7 @@ async fn a_sign_in_succeeds_where_no_better_hash_can_be_made() {
 }
 
 #[tokio::test]
-async fn a06_attempts_at_once_cost_one_comparison_each() {
+async fn a06_concurrent_attempts_cost_one_comparison_each() {
     let world = World::open().await;
     world.import("django", PBKDF2).await;
     world.hasher.taken();
@@ -147,7 +147,7 @@ async fn picks(world: &World) -> Vec<CostClass> {
 }
 
 #[tokio::test]
-async fn a02_an_unknown_name_is_charged_a_class_of_the_store_and_always_the_same() {
+async fn a02_unknown_names_cost_a_fixed_stored_class() {
     let world = World::open().await;
     assert_eq!(picks(&world).await.into_iter().collect::<BTreeSet<_>>(), BTreeSet::from([Cheap.current()]));
     world.import("django", PBKDF2).await;
@@ -173,7 +173,7 @@ async fn a02_an_unknown_name_is_charged_a_class_of_the_store_and_always_the_same
 }
 
 #[tokio::test]
-async fn a02_which_class_a_name_is_charged_hangs_on_the_master_key() {
+async fn a02_cost_classes_depend_on_the_master_key() {
     let mut all = Vec::new();
     for secret in [21, 21, 22] {
         let world = World::planned(Plan { secret, ..Plan::default() }).await;
@@ -185,7 +185,7 @@ async fn a02_which_class_a_name_is_charged_hangs_on_the_master_key() {
 }
 
 #[tokio::test]
-async fn a_hash_in_the_store_that_nothing_can_be_compared_with_is_as_good_as_none() {
+async fn unusable_stored_hashes_count_as_none() {
     let world = World::open().await;
     let unknown = world.attempt("nobody", PASSWORD).await;
     for (n, text) in
@@ -212,7 +212,7 @@ async fn a_hash_in_the_store_that_nothing_can_be_compared_with_is_as_good_as_non
 }
 
 #[tokio::test]
-async fn what_cannot_be_compared_with_is_not_imported() {
+async fn unusable_hashes_are_not_imported() {
     let world = World::open().await;
     for (text, fault) in [
         ("", FormatFault::Unknown),
@@ -250,7 +250,7 @@ async fn added(world: &World, name: &str, subject: Option<&str>) -> Result<Strin
 }
 
 #[tokio::test]
-async fn subjects_are_numbers_that_no_account_has_or_had() {
+async fn numeric_subjects_are_never_reused() {
     let mut plan = Plan::default();
     plan.policy.accounts.subjects = Subjects::Integer;
     let world = World::planned(plan).await;

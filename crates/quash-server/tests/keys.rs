@@ -3,12 +3,12 @@
 
 mod support;
 
-use quash_core::decide::{KeyRefusal, StruckSessions};
+use quash_core::decide::{KeyRefusal, RevokedKeySessions};
 use quash_core::model::{Actor, ForeignTokens, Invalid, KeyState, Kid};
 use quash_core::token::{Algorithm, Expected, KeyRing, TokenType, Unverified};
-use quash_service::{ForeignKeys, ForeignSetup, KeyTurnFault, RefreshSigning, StartError, Takeover};
+use quash_service::{ForeignKeys, ForeignSetup, KeyChangeFault, RefreshSigning, StartError, Takeover};
 use serde_json::{Value, json};
-use support::{Brittle, Call, PASSWORD, Part, Plan, START, World, secs};
+use support::{Call, FaultyStore, PASSWORD, Part, Plan, START, World, secs};
 use zeroize::Zeroizing;
 
 const DAY: u64 = 86_400;
@@ -82,11 +82,16 @@ async fn states(world: &World) -> Vec<KeyState> {
 }
 
 async fn tend(world: &World) {
-    world.service.tend_keys().await.expect("a store");
+    world.service.apply_due_key_changes().await.expect("a store");
 }
 
 async fn strike(world: &World, kid: &Kid) -> Option<Kid> {
-    world.service.strike_key(kid, StruckSessions::GoOn, Actor::Operator).await.expect("a strike").signs
+    world
+        .service
+        .revoke_key(kid, RevokedKeySessions::Continue, Actor::Operator)
+        .await
+        .expect("a strike")
+        .signs
 }
 
 async fn rotate(world: &World, takeover: Takeover) -> Kid {
@@ -94,7 +99,7 @@ async fn rotate(world: &World, takeover: Takeover) -> Kid {
 }
 
 #[tokio::test]
-async fn the_next_key_is_published_ten_minutes_before_it_signs_and_what_the_old_one_signed_stays_good() {
+async fn next_keys_are_published_ten_minutes_early() {
     let world = World::planned(every_30_days()).await;
     tend(&world).await;
     world.wait(secs(30 * DAY - 601));
@@ -138,7 +143,7 @@ async fn the_next_key_is_published_ten_minutes_before_it_signs_and_what_the_old_
 }
 
 #[tokio::test]
-async fn a_restart_in_any_state_goes_on_from_there() {
+async fn key_rotation_survives_restarts_in_any_state() {
     let world = World::planned(every_30_days()).await;
     world.wait(secs(30 * DAY));
     tend(&world).await;
@@ -171,7 +176,7 @@ async fn a_restart_in_any_state_goes_on_from_there() {
 }
 
 #[tokio::test]
-async fn an_operator_lets_another_key_sign() {
+async fn operators_can_switch_the_signing_key() {
     let world = World::open().await;
     let old = world.sign_in("dana").await;
     let next = rotate(&world, Takeover::Announced).await;
@@ -189,23 +194,23 @@ async fn an_operator_lets_another_key_sign() {
 }
 
 #[tokio::test]
-async fn only_a_key_that_nobody_needs_is_retired() {
+async fn keys_still_in_use_cannot_be_retired() {
     let world = World::open().await;
     let retire =
         async |kid: &Kid| world.service.retire_key(kid, Actor::Operator).await.map(|turned| turned.state);
     let old = kid_of(&world.sign_in("dana").await.access);
-    assert_eq!(retire(&old).await, Err(KeyTurnFault::Refused(KeyRefusal::Signs)));
+    assert_eq!(retire(&old).await, Err(KeyChangeFault::Refused(KeyRefusal::Signs)));
     let next = rotate(&world, Takeover::Announced).await;
     assert_eq!(retire(&next).await, Ok(None));
     assert_eq!(published(&world).await, [old.to_string()]);
     rotate(&world, Takeover::Now).await;
     let refused = retire(&old).await;
-    assert!(matches!(refused, Err(KeyTurnFault::Refused(KeyRefusal::StillVerifies { .. }))), "{refused:?}");
-    assert_eq!(retire(&next).await, Err(KeyTurnFault::Refused(KeyRefusal::Unknown)));
+    assert!(matches!(refused, Err(KeyChangeFault::Refused(KeyRefusal::StillVerifies { .. }))), "{refused:?}");
+    assert_eq!(retire(&next).await, Err(KeyChangeFault::Refused(KeyRefusal::Unknown)));
 }
 
 #[tokio::test]
-async fn what_a_struck_key_has_signed_is_refused_and_sessions_go_on() {
+async fn revoked_keys_invalidate_tokens_but_not_sessions() {
     // The same with refresh tokens in the old format, which the revoked key also signed.
     let world = World::planned(Plan { refresh_tokens: RefreshSigning::LikeAccess, ..Plan::default() }).await;
     let (pair, ended) = (world.sign_in("dana").await, world.sign_in("dana").await);
@@ -222,13 +227,13 @@ async fn what_a_struck_key_has_signed_is_refused_and_sessions_go_on() {
     // Log-out with the refresh token alone.
     assert_eq!(world.blacklist(&ended.refresh).await.status, 200);
     assert_eq!(world.refresh(&ended.refresh).await.status, 401);
-    let again = world.service.strike_key(&before, StruckSessions::GoOn, Actor::Operator).await;
-    assert!(matches!(again, Err(KeyTurnFault::Refused(KeyRefusal::Struck { .. }))), "{again:?}");
+    let again = world.service.revoke_key(&before, RevokedKeySessions::Continue, Actor::Operator).await;
+    assert!(matches!(again, Err(KeyChangeFault::Refused(KeyRefusal::Revoked { .. }))), "{again:?}");
 }
 
 /// A thief of the key can sign any token. None gives access or ends a session.
 #[tokio::test]
-async fn who_has_a_struck_key_can_neither_refresh_nor_log_anybody_out() {
+async fn revoked_keys_can_neither_refresh_nor_log_out() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let forged_refresh = world.forge(&pair.refresh, &json!({ "jti": "00".repeat(16) }));
@@ -243,12 +248,12 @@ async fn who_has_a_struck_key_can_neither_refresh_nor_log_anybody_out() {
 }
 
 #[tokio::test]
-async fn a_strike_may_end_the_sessions_of_before() {
+async fn key_revocation_may_end_earlier_sessions() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let struck = world
         .service
-        .strike_key(&kid_of(&pair.access), StruckSessions::End, Actor::Operator)
+        .revoke_key(&kid_of(&pair.access), RevokedKeySessions::End, Actor::Operator)
         .await
         .expect("a strike");
     assert_eq!(struck.seq, Some(world.head().await));
@@ -259,7 +264,7 @@ async fn a_strike_may_end_the_sessions_of_before() {
 }
 
 #[tokio::test]
-async fn the_key_that_is_next_takes_the_place_of_a_struck_one() {
+async fn next_keys_replace_revoked_keys() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let next = rotate(&world, Takeover::Announced).await;
@@ -268,7 +273,7 @@ async fn the_key_that_is_next_takes_the_place_of_a_struck_one() {
 }
 
 #[tokio::test]
-async fn striking_a_retired_key_leaves_who_signs() {
+async fn revoking_retired_keys_keeps_the_signing_key() {
     let world = World::open().await;
     let old = world.sign_in("dana").await;
     let now = rotate(&world, Takeover::Now).await;
@@ -280,7 +285,7 @@ async fn striking_a_retired_key_leaves_who_signs() {
 }
 
 #[tokio::test]
-async fn a_sliding_token_of_a_struck_key_opens_no_door_and_is_exchanged() {
+async fn sliding_tokens_of_revoked_keys_are_only_exchanged() {
     let mut plan = Plan::default();
     plan.policy.tokens.accepted = vec![TokenType::Sliding];
     let world = World::planned(plan).await;
@@ -299,10 +304,10 @@ async fn a_sliding_token_of_a_struck_key_opens_no_door_and_is_exchanged() {
 }
 
 #[tokio::test]
-async fn the_settings_own_key_is_turned_by_the_settings_alone() {
+async fn configured_keys_are_rotated_only_by_settings() {
     let world = World::planned(shared()).await;
     let refused = world.service.rotate_key(Takeover::Now, Actor::Operator).await;
-    assert_eq!(refused, Err(KeyTurnFault::Refused(KeyRefusal::NamedBySettings)));
+    assert_eq!(refused, Err(KeyChangeFault::Refused(KeyRefusal::NamedBySettings)));
     world.wait(secs(400 * DAY));
     tend(&world).await;
     assert_eq!(states(&world).await, [KeyState::Current]);
@@ -310,7 +315,7 @@ async fn the_settings_own_key_is_turned_by_the_settings_alone() {
 
 /// Without a signing key no token is used up.
 #[tokio::test]
-async fn without_a_key_nothing_is_signed_and_nothing_is_spent_until_the_settings_name_another() {
+async fn missing_signing_keys_use_up_no_tokens() {
     let world = World::planned(shared()).await;
     let pair = world.sign_in("dana").await;
     let djangos = djangos();
@@ -324,11 +329,11 @@ async fn without_a_key_nothing_is_signed_and_nothing_is_spent_until_the_settings
     assert_eq!(world.me(&pair.access).await.status, 401);
     // A secret is the same key with any algorithm.
     let other_use = Plan { algorithm: Algorithm::Hs384, ..shared() };
-    assert!(matches!(world.tried_again(other_use).await, Err(StartError::StruckKey)));
+    assert!(matches!(world.tried_again(other_use).await, Err(StartError::RevokedKey)));
 }
 
 #[tokio::test]
-async fn a_start_with_a_struck_key_is_refused_and_one_with_another_goes_on() {
+async fn starting_with_a_revoked_key_is_refused() {
     let world = World::planned(shared()).await;
     let pair = world.sign_in("dana").await;
     strike(&world, &kid_of(&pair.access)).await;
@@ -341,19 +346,20 @@ async fn a_start_with_a_struck_key_is_refused_and_one_with_another_goes_on() {
     world.assert_live(&world.refresh(&pair.refresh).await.pair()).await;
     let world = world.reopened(Plan { algorithm: Algorithm::EdDsa, signing: None, ..shared() }).await;
     assert_eq!(world.me(&djangos()).await.status, 401);
-    assert!(matches!(world.tried_again(shared()).await, Err(StartError::StruckKey)));
+    assert!(matches!(world.tried_again(shared()).await, Err(StartError::RevokedKey)));
 }
 
 /// A key that can't be stored isn't activated.
 #[tokio::test]
-async fn a_store_that_is_away_turns_nothing() {
+async fn unavailable_stores_rotate_no_keys() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
-    world.store.break_part(Part::Writes, Brittle::away());
+    world.store.break_part(Part::Writes, FaultyStore::away());
     let failed = world.service.rotate_key(Takeover::Now, Actor::Operator).await;
-    assert!(matches!(failed, Err(KeyTurnFault::Failed(_))), "{failed:?}");
-    let failed = world.service.strike_key(&kid_of(&pair.access), StruckSessions::GoOn, Actor::Operator).await;
-    assert!(matches!(failed, Err(KeyTurnFault::Failed(_))), "{failed:?}");
+    assert!(matches!(failed, Err(KeyChangeFault::Failed(_))), "{failed:?}");
+    let failed =
+        world.service.revoke_key(&kid_of(&pair.access), RevokedKeySessions::Continue, Actor::Operator).await;
+    assert!(matches!(failed, Err(KeyChangeFault::Failed(_))), "{failed:?}");
     world.store.mend();
     world.assert_live(&pair).await;
     assert_eq!(kid_of(&world.sign_in("dana").await.access), kid_of(&pair.access));
@@ -362,12 +368,13 @@ async fn a_store_that_is_away_turns_nothing() {
 
 /// After any failure nothing is signed with a key that may have been revoked.
 #[tokio::test]
-async fn nothing_is_signed_while_nobody_knows_what_the_store_has() {
+async fn uncertain_key_state_signs_nothing() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     world.store.break_after_write();
-    let failed = world.service.strike_key(&kid_of(&pair.access), StruckSessions::GoOn, Actor::Operator).await;
-    assert!(matches!(failed, Err(KeyTurnFault::Failed(_))), "{failed:?}");
+    let failed =
+        world.service.revoke_key(&kid_of(&pair.access), RevokedKeySessions::Continue, Actor::Operator).await;
+    assert!(matches!(failed, Err(KeyChangeFault::Failed(_))), "{failed:?}");
     world.store.mend();
     assert_eq!(world.attempt("dana", PASSWORD).await.json()["code"], "no_signing_key");
     tend(&world).await;
@@ -408,7 +415,7 @@ async fn published_keys_verify_no_refresh_token() {
 }
 
 #[tokio::test]
-async fn refresh_tokens_of_both_forms_are_accepted() {
+async fn refresh_tokens_of_both_formats_are_accepted() {
     let like_access = || Plan { refresh_tokens: RefreshSigning::LikeAccess, ..Plan::default() };
     let shared = || Plan { algorithm: Algorithm::Hs256, ..Plan::default() };
     let plans: [(&dyn Fn() -> Plan, bool); 5] = [
@@ -430,18 +437,18 @@ async fn refresh_tokens_of_both_forms_are_accepted() {
 }
 
 #[tokio::test]
-async fn a_struck_signing_key_leaves_refresh_tokens() {
+async fn revoked_signing_keys_keep_refresh_tokens() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     world
         .service
-        .strike_key(&kid_of(&pair.access), StruckSessions::GoOn, Actor::Operator)
+        .revoke_key(&kid_of(&pair.access), RevokedKeySessions::Continue, Actor::Operator)
         .await
         .expect("a strike");
     assert_eq!(world.me(&pair.access).await.status, 401);
     let refused =
-        world.service.strike_key(&kid_of(&pair.refresh), StruckSessions::GoOn, Actor::Operator).await;
-    assert!(matches!(refused, Err(KeyTurnFault::Refused(KeyRefusal::Unknown))));
+        world.service.revoke_key(&kid_of(&pair.refresh), RevokedKeySessions::Continue, Actor::Operator).await;
+    assert!(matches!(refused, Err(KeyChangeFault::Refused(KeyRefusal::Unknown))));
     let next = world.refresh(&pair.refresh).await.pair();
     world.assert_live(&next).await;
 }

@@ -5,7 +5,7 @@ mod support;
 
 use std::sync::Arc;
 
-use quash_core::decide::By;
+use quash_core::decide::ChangeAuthor;
 use quash_core::model::{AccountState, Actor, Event, LockEnds, Note, ScopeKind};
 use serde_json::json;
 
@@ -20,7 +20,7 @@ fn count(answers: &[Answer], status: u16) -> usize {
 }
 
 #[tokio::test]
-async fn a18_the_fifth_wrong_password_locks_and_the_right_one_is_refused_until_the_lock_ends() {
+async fn a18_five_wrong_passwords_lock_the_account() {
     let world = World::open().await;
     assert_eq!(world.guess("dana", 5).await, [401; 5]);
     world.locked("dana").await;
@@ -34,7 +34,7 @@ async fn a18_the_fifth_wrong_password_locks_and_the_right_one_is_refused_until_t
 }
 
 #[tokio::test]
-async fn a18_four_wrong_ones_lock_nothing_and_a_good_sign_in_forgets_them() {
+async fn a18_four_failures_lock_nothing_and_are_reset() {
     let world = World::open().await;
     for _ in 0..3 {
         world.guess("dana", 4).await;
@@ -44,7 +44,7 @@ async fn a18_four_wrong_ones_lock_nothing_and_a_good_sign_in_forgets_them() {
 }
 
 #[tokio::test]
-async fn attempts_during_a_lock_pay_one_hash_and_are_neither_compared_nor_counted() {
+async fn attempts_during_a_lock_are_not_compared() {
     let world = World::open().await;
     world.guess("dana", 5).await;
     let until = world.locked("dana").await.state;
@@ -61,7 +61,7 @@ async fn attempts_during_a_lock_pay_one_hash_and_are_neither_compared_nor_counte
 }
 
 #[tokio::test]
-async fn each_lock_in_a_row_holds_twice_as_long_and_a_good_sign_in_ends_the_row() {
+async fn consecutive_locks_double_until_a_successful_sign_in() {
     let world = World::open().await;
     for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
         world.guess("dana", 5).await;
@@ -79,7 +79,7 @@ async fn each_lock_in_a_row_holds_twice_as_long_and_a_good_sign_in_ends_the_row(
 }
 
 #[tokio::test]
-async fn a19_there_is_one_counter_whatever_the_spelling_and_the_door() {
+async fn a19_spellings_and_endpoints_share_one_counter() {
     let world = World::open().await;
     for name in ["dana", "DANA", " Dana ", "ｄａｎａ"] {
         assert_eq!(world.attempt(name, "wrong password").await.status, 401, "{name}");
@@ -91,7 +91,7 @@ async fn a19_there_is_one_counter_whatever_the_spelling_and_the_door() {
 }
 
 #[tokio::test]
-async fn a29_every_door_that_asks_for_a_password_counts_into_the_one_counter_and_heeds_the_lock() {
+async fn a29_all_password_endpoints_share_counter_and_lock() {
     let owns: [(&str, &str, &str); 5] = [
         ("PATCH", "/v1/me", r#"{"username":"kim","password":"wrong password"}"#),
         ("DELETE", "/v1/me", r#"{"password":"wrong password"}"#),
@@ -135,7 +135,7 @@ async fn a29_every_door_that_asks_for_a_password_counts_into_the_one_counter_and
 }
 
 #[tokio::test]
-async fn a20_of_200_parallel_guesses_five_are_evaluated_and_a_right_one_among_the_others_does_not_sign_in() {
+async fn a20_parallel_guesses_evaluate_only_five() {
     for right in [5, 20, 99] {
         let (plan, valve) = Plan::valved();
         let world = Arc::new(World::planned(plan).await);
@@ -151,7 +151,7 @@ async fn a20_of_200_parallel_guesses_five_are_evaluated_and_a_right_one_among_th
 }
 
 #[tokio::test]
-async fn a21_parallel_right_ones_all_succeed_up_to_those_that_may_wait() {
+async fn a21_parallel_right_attempts_succeed_within_the_queue() {
     let (plan, valve) = Plan::valved();
     let world = Arc::new(World::planned(plan).await);
     let answers = world.at_once(&valve, (0..21).map(|_| attempt("dana", PASSWORD)).collect()).await;
@@ -176,7 +176,7 @@ async fn a21_parallel_right_ones_all_succeed_up_to_those_that_may_wait() {
 }
 
 #[tokio::test]
-async fn who_hangs_up_has_no_turn_any_more() {
+async fn disconnected_clients_lose_their_place() {
     let (plan, valve) = Plan::valved();
     let world = Arc::new(World::planned(plan).await);
     valve.close();
@@ -196,7 +196,7 @@ async fn who_hangs_up_has_no_turn_any_more() {
 }
 
 #[tokio::test]
-async fn a20_names_that_nobody_has_wait_and_are_turned_away_as_others_are() {
+async fn a20_unknown_names_queue_like_known_ones() {
     for before in [0, 4, 5, 7] {
         let told = async |name: &str| {
             let (plan, valve) = Plan::valved();
@@ -213,7 +213,7 @@ async fn a20_names_that_nobody_has_wait_and_are_turned_away_as_others_are() {
 }
 
 #[tokio::test]
-async fn a22_when_a_lock_ends_counting_starts_at_once() {
+async fn a22_counting_restarts_when_locks_end() {
     let world = World::open().await;
     world.guess("dana", 5).await;
     world.locked("dana").await;
@@ -225,7 +225,7 @@ async fn a22_when_a_lock_ends_counting_starts_at_once() {
 }
 
 #[tokio::test]
-async fn a28_a_sign_in_to_another_account_forgets_nothing_of_this_one() {
+async fn a28_other_accounts_sign_ins_reset_nothing() {
     let world = World::open().await;
     world.guess("dana", 4).await;
     world.sign_in("noor").await;
@@ -234,7 +234,7 @@ async fn a28_a_sign_in_to_another_account_forgets_nothing_of_this_one() {
 }
 
 #[tokio::test]
-async fn a30_what_is_refused_for_another_reason_than_the_password_is_not_counted() {
+async fn a30_refusals_for_other_reasons_are_not_counted() {
     let mut plan = Plan::default();
     plan.policy.sessions.max_per_account = 1;
     let world = World::planned(plan).await;
@@ -253,16 +253,16 @@ async fn a30_what_is_refused_for_another_reason_than_the_password_is_not_counted
 }
 
 #[tokio::test]
-async fn a30_an_attempt_that_could_not_be_judged_is_not_counted() {
+async fn a30_unjudged_attempts_are_not_counted() {
     let world = World::open().await;
-    world.store.break_part(Part::Rows, support::Brittle::away());
+    world.store.break_part(Part::Rows, support::FaultyStore::away());
     assert_eq!(world.guess("dana", 10).await, [503; 10]);
     world.store.mend();
     world.sign_in("dana").await;
 }
 
 #[tokio::test]
-async fn a31_a_lock_ends_all_sessions_once() {
+async fn a31_locks_end_all_sessions_once() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let other = world.sign_in("noor").await;
@@ -276,7 +276,7 @@ async fn a31_a_lock_ends_all_sessions_once() {
 }
 
 #[tokio::test]
-async fn a31_a_lock_may_end_nothing_or_everything() {
+async fn a31_locks_may_end_nothing_or_everything() {
     for (ends, logged) in [(LockEnds::None, vec![]), (LockEnds::All, vec![ScopeKind::Subject])] {
         let mut plan = Plan::default();
         plan.policy.accounts.lock_ends = ends;
@@ -295,7 +295,7 @@ async fn a31_a_lock_may_end_nothing_or_everything() {
 }
 
 #[tokio::test]
-async fn a32_an_operator_unlocks_and_that_is_in_the_audit() {
+async fn a32_operator_unlocks_are_audited() {
     let world = World::open().await;
     for minutes in [1, 2] {
         world.guess("dana", 5).await;
@@ -305,7 +305,7 @@ async fn a32_an_operator_unlocks_and_that_is_in_the_audit() {
     world.guess("dana", 5).await;
     world.locked("dana").await;
     let note = Note { author: Some("op".into()), text: Some("she rang".into()) };
-    let by = By { actor: Actor::Operator, note: Some(note.clone()) };
+    let by = ChangeAuthor { actor: Actor::Operator, note: Some(note.clone()) };
     world.service.unlock(&subject("dana"), by.clone()).await.expect("an unlock");
     let account = world.account("dana").await;
     assert_eq!((account.state, account.locks), (AccountState::Active, 0));
@@ -321,7 +321,7 @@ async fn a32_an_operator_unlocks_and_that_is_in_the_audit() {
 }
 
 #[tokio::test]
-async fn a_deactivated_account_is_counted_and_stays_deactivated() {
+async fn failures_of_deactivated_accounts_count() {
     let world = World::open().await;
     world.deactivate("dana").await;
     let deactivated = world.account("dana").await;
@@ -332,7 +332,7 @@ async fn a_deactivated_account_is_counted_and_stays_deactivated() {
 }
 
 #[tokio::test]
-async fn a_lock_outlives_the_process_and_its_failures_do_not() {
+async fn locks_survive_restarts_and_failures_do_not() {
     let world = World::open().await;
     world.guess("dana", 5).await;
     world.locked("dana").await;
@@ -347,9 +347,9 @@ async fn a_lock_outlives_the_process_and_its_failures_do_not() {
 }
 
 #[tokio::test]
-async fn a_lock_holds_even_where_the_store_cannot_keep_it() {
+async fn locks_hold_without_the_store() {
     let world = World::open().await;
-    world.store.break_part(Part::Writes, support::Brittle::away());
+    world.store.break_part(Part::Writes, support::FaultyStore::away());
     assert_eq!(world.guess("dana", 5).await, [401; 5]);
     world.evaluated();
     assert_eq!(world.attempt("dana", PASSWORD).await.status, 401);
@@ -360,7 +360,7 @@ async fn a_lock_holds_even_where_the_store_cannot_keep_it() {
 }
 
 #[tokio::test]
-async fn a_lock_of_a_clock_that_was_ahead_does_not_hold() {
+async fn locks_from_a_fast_clock_are_ignored() {
     let world = World::open().await;
     world.guess("dana", 5).await;
     world.locked("dana").await;

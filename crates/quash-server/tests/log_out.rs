@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 
 use http::HeaderName;
 use http::header::{AUTHORIZATION, COOKIE};
-use quash_core::model::{Actor, Reason, Road, ScopeKind};
+use quash_core::model::{Actor, EndCause, Reason, ScopeKind};
 use quash_core::token::TokenType;
 use serde_json::json;
 
 use support::{Call, PASSWORD, Plan, World, kinds, secs, subject};
 
 #[tokio::test]
-async fn a48_after_log_out_the_next_request_is_refused() {
+async fn a48_requests_after_log_out_are_refused() {
     let world = World::open().await;
     let (pair, other) = (world.sign_in("dana").await, world.sign_in("dana").await);
     insta::assert_snapshot!(world.log_out(&pair.access, &pair.refresh).await, @r#"
@@ -33,7 +33,7 @@ async fn a48_after_log_out_the_next_request_is_refused() {
 }
 
 #[tokio::test]
-async fn a53_a_second_log_out_is_the_golden_401() {
+async fn a53_second_log_out_gets_simple_jwts_401() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     assert_eq!(world.log_out(&pair.access, &pair.refresh).await.status, 200);
@@ -61,7 +61,7 @@ async fn a53_a_second_log_out_is_the_golden_401() {
 }
 
 #[tokio::test]
-async fn a53_an_expired_access_token_logs_out() {
+async fn a53_expired_access_tokens_log_out() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     world.wait(secs(301));
@@ -71,7 +71,7 @@ async fn a53_an_expired_access_token_logs_out() {
 }
 
 #[tokio::test]
-async fn a53_an_expired_refresh_token_logs_nobody_out() {
+async fn a53_expired_refresh_tokens_do_not_log_out() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     world.wait(secs(86_400));
@@ -111,7 +111,7 @@ async fn a53_two_sessions_of_one_account_both_end() {
 }
 
 #[tokio::test]
-async fn a53_an_access_token_of_a_session_that_has_ended_logs_the_other_out() {
+async fn a53_ended_access_tokens_still_log_out_refresh_tokens() {
     let world = World::open().await;
     let (one, two) = (world.sign_in("dana").await, world.sign_in("dana").await);
     assert_eq!(world.log_out(&one.access, &one.refresh).await.status, 200);
@@ -129,7 +129,7 @@ async fn a53_tokens_of_a_deactivated_account_are_refused() {
 }
 
 #[tokio::test]
-async fn any_genuine_generation_logs_out() {
+async fn every_genuine_generation_logs_out() {
     for spent in 0..3 {
         let world = World::open().await;
         let mut pairs = vec![world.sign_in("dana").await];
@@ -146,7 +146,7 @@ async fn any_genuine_generation_logs_out() {
 }
 
 #[tokio::test]
-async fn logging_out_asks_for_both_tokens() {
+async fn log_out_requires_both_tokens() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let body = json!({ "refresh": pair.refresh });
@@ -188,7 +188,7 @@ async fn logging_out_asks_for_both_tokens() {
 }
 
 #[tokio::test]
-async fn a_sliding_token_that_has_logged_out_was_never_an_access_token() {
+async fn logged_out_sliding_tokens_report_their_type() {
     let mut plan = Plan::default();
     plan.policy.tokens.accepted = vec![TokenType::Access, TokenType::Sliding];
     let world = World::planned(plan).await;
@@ -203,7 +203,7 @@ async fn a_sliding_token_that_has_logged_out_was_never_an_access_token() {
 }
 
 #[tokio::test]
-async fn a79_the_access_token_comes_from_the_header_alone() {
+async fn a79_access_tokens_come_only_from_the_header() {
     let world = World::open().await;
     let (dana, noor) = (world.sign_in("dana").await, world.sign_in("noor").await);
     let body = json!({ "refresh": noor.refresh, "access": noor.access, "token": noor.access });
@@ -218,7 +218,7 @@ async fn a79_the_access_token_comes_from_the_header_alone() {
 }
 
 #[tokio::test]
-async fn blacklisting_needs_no_header_and_ignores_a_bad_one() {
+async fn blacklisting_ignores_the_authorization_header() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let call =
@@ -253,7 +253,7 @@ async fn verifying_has_no_side_effect() {
 }
 
 #[tokio::test]
-async fn a54_an_operator_ends_one_session_and_the_reason_is_told() {
+async fn a54_operators_end_one_session_with_a_reason() {
     let world = World::open().await;
     let (one, two) = (world.sign_in("dana").await, world.sign_in("dana").await);
     let id = world.sessions("dana").await[0].id;
@@ -265,10 +265,14 @@ async fn a54_an_operator_ends_one_session_and_the_reason_is_told() {
 }
 
 #[tokio::test]
-async fn a40_the_reason_of_a_watermark_is_told() {
+async fn a40_watermarks_give_their_reason() {
     let world = World::open().await;
     let (dana, noor) = (world.sign_in("dana").await, world.sign_in("noor").await);
-    world.service.end_account(&subject("dana"), Road::PasswordReset, Actor::Operator).await.expect("an end");
+    world
+        .service
+        .end_account(&subject("dana"), EndCause::PasswordReset, Actor::Operator)
+        .await
+        .expect("an end");
     insta::assert_snapshot!(world.refresh(&dana.refresh).await.brief(), @r#"401 {"detail":"Token is blacklisted","code":"token_not_valid","reason":"password_reset"}"#);
     insta::assert_snapshot!(world.log_out(&dana.access, &dana.refresh).await.brief(), @r#"401 {"detail":"Token is blacklisted","code":"token_not_valid","reason":"password_reset"}"#);
     world.assert_live(&noor).await;
@@ -279,7 +283,7 @@ async fn a40_the_reason_of_a_watermark_is_told() {
 }
 
 #[tokio::test]
-async fn headers_that_rename_a_method_do_nothing() {
+async fn method_override_headers_are_ignored() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     for name in ["x-http-method-override", "x-http-method", "x-method-override"] {

@@ -3,7 +3,7 @@
 mod support;
 
 use quash_core::model::{AccountBy, AccountFields, Actor, Change, Clock, Email, Event, LoginFields, Name};
-use quash_server::DoorSettings;
+use quash_server::HttpSettings;
 use quash_store::Store;
 use serde_json::json;
 
@@ -38,7 +38,7 @@ async fn code(world: &World, name: &str, password: &str) -> String {
 }
 
 #[tokio::test]
-async fn each_choice_finds_what_it_says() {
+async fn login_fields_select_the_account() {
     let mut told = Vec::new();
     for (word, fields) in
         [("name", LoginFields::Name), ("both", LoginFields::NameOrEmail), ("email", LoginFields::Email)]
@@ -86,7 +86,7 @@ async fn each_choice_finds_what_it_says() {
 }
 
 #[tokio::test]
-async fn an_unconfirmed_address_is_told_only_to_who_knows_the_password() {
+async fn unconfirmed_addresses_are_reported_after_the_password() {
     let world = open(LoginFields::NameOrEmail).await;
     let unknown = world.attempt("nobody@example.org", "wrong password").await;
     for typed in ["kim@example.org", "dana@example.org", "kim", "nobody"] {
@@ -98,7 +98,7 @@ async fn an_unconfirmed_address_is_told_only_to_who_knows_the_password() {
 }
 
 #[tokio::test]
-async fn whoever_has_confirmed_an_address_goes_before_a_name_that_looks_like_it() {
+async fn confirmed_addresses_win_over_similar_names() {
     let world = open(LoginFields::NameOrEmail).await;
     // Noor takes dana's address as a user name: dana can still sign in.
     let fields = AccountFields { username: Name::parse("dana@example.org").ok(), ..AccountFields::default() };
@@ -117,10 +117,10 @@ async fn whoever_has_confirmed_an_address_goes_before_a_name_that_looks_like_it(
 }
 
 #[tokio::test]
-async fn a_password_for_once_is_changed_under_each_of_them() {
+async fn temporary_passwords_change_under_each_login_field() {
     let world = open(LoginFields::NameOrEmail).await;
     let until = Some(Some(world.clock.now() + support::secs(60)));
-    edit(&world, "dana", AccountFields { must_change: until, ..AccountFields::default() }).await;
+    edit(&world, "dana", AccountFields { temporary_until: until, ..AccountFields::default() }).await;
     assert_eq!(code(&world, "dana@example.org", PASSWORD).await, "401 password_change_required");
     let body = json!({ "username": "dana@example.org", "password": PASSWORD, "new_password": "another horse battery staple" });
     assert_eq!(world.send(Call::post("/v1/password").json(&body)).await.status, 204);
@@ -128,7 +128,7 @@ async fn a_password_for_once_is_changed_under_each_of_them() {
 
 /// The response to a sign-in with each body, and the first field in the response to `OPTIONS`.
 async fn posted(username_field: &str, login_fields: LoginFields, bodies: &[serde_json::Value]) -> String {
-    let settings = DoorSettings { username_field: username_field.into(), ..DoorSettings::default() };
+    let settings = HttpSettings { username_field: username_field.into(), ..HttpSettings::default() };
     let mut plan = Plan { settings, ..Plan::default() };
     plan.policy.accounts.login_fields = login_fields;
     let world = World::planned(plan).await;
@@ -147,7 +147,7 @@ async fn posted(username_field: &str, login_fields: LoginFields, bodies: &[serde
 }
 
 #[tokio::test]
-async fn the_field_of_a_sign_in_has_the_sites_name() {
+async fn the_sign_in_field_name_is_configurable() {
     let bodies = [
         json!({ "email": "dana@example.org", "password": PASSWORD }),
         json!({ "username": "dana@example.org", "password": PASSWORD }),
@@ -186,8 +186,8 @@ async fn the_field_of_a_sign_in_has_the_sites_name() {
 }
 
 #[tokio::test]
-async fn a_one_time_password_is_changed_under_the_same_field() {
-    let settings = DoorSettings { username_field: "email".into(), ..DoorSettings::default() };
+async fn temporary_passwords_use_the_same_field() {
+    let settings = HttpSettings { username_field: "email".into(), ..HttpSettings::default() };
     let world = World::planned(Plan { settings, ..Plan::default() }).await;
     let body =
         json!({ "email": "dana", "password": PASSWORD, "new_password": "another horse battery staple" });

@@ -13,7 +13,7 @@ use serde_json::json;
 use support::{Answer, Call, Plan, World, claims, millis, secs};
 
 #[tokio::test]
-async fn a92_an_account_is_shown_without_its_hash() {
+async fn a92_accounts_are_shown_without_their_hash() {
     let world = World::open().await;
     let answer = world.me(&world.sign_in("dana").await.access).await;
     insta::assert_snapshot!(answer, @r#"
@@ -34,7 +34,7 @@ async fn a92_an_account_is_shown_without_its_hash() {
 }
 
 #[tokio::test]
-async fn an_access_token_expires_one_past_the_edge() {
+async fn access_tokens_expire_exactly() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     world.wait(millis(299_999));
@@ -52,7 +52,7 @@ async fn an_access_token_expires_one_past_the_edge() {
 }
 
 #[tokio::test]
-async fn a49_what_was_opened_before_is_dead_and_what_was_opened_after_lives_in_the_same_second() {
+async fn a49_ends_separate_sessions_of_the_same_second() {
     let world = World::open().await;
     world.wait(millis(700));
     let before = world.sign_in("dana").await;
@@ -67,7 +67,7 @@ async fn a49_what_was_opened_before_is_dead_and_what_was_opened_after_lives_in_t
 }
 
 #[tokio::test]
-async fn a49_it_holds_within_one_millisecond_too() {
+async fn a49_ends_separate_sessions_of_the_same_millisecond() {
     let world = World::open().await;
     let before = world.sign_in("dana").await;
     world.end_all("dana").await;
@@ -80,7 +80,7 @@ async fn a49_it_holds_within_one_millisecond_too() {
 }
 
 #[tokio::test]
-async fn a57_what_died_with_an_account_stays_dead_when_it_comes_back() {
+async fn a57_reactivated_accounts_revive_no_tokens() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     world.deactivate("dana").await;
@@ -91,7 +91,7 @@ async fn a57_what_died_with_an_account_stays_dead_when_it_comes_back() {
 }
 
 #[tokio::test]
-async fn a50_a_revoked_token_does_not_come_back_in_another_spelling() {
+async fn a50_other_spellings_of_revoked_tokens_are_refused() {
     for algorithm in [Algorithm::EdDsa, Algorithm::Hs256] {
         let world = World::planned(Plan { algorithm, ..Plan::default() }).await;
         let (revoked, live) = (world.sign_in("dana").await, world.sign_in("dana").await);
@@ -167,7 +167,7 @@ fn with_order_added(mut signature: [u8; 64]) -> [u8; 64] {
 }
 
 #[tokio::test]
-async fn a78_authorization_headers_of_every_form_have_their_answer() {
+async fn a78_malformed_authorization_headers_are_handled() {
     let world = World::open().await;
     let access = world.sign_in("dana").await.access;
     let long = "x".repeat(64 * 1024);
@@ -232,7 +232,7 @@ async fn a78_authorization_headers_of_every_form_have_their_answer() {
 }
 
 #[tokio::test]
-async fn a44_a_token_in_the_address_is_not_looked_at() {
+async fn a44_tokens_in_the_url_are_ignored() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     for name in ["access_token", "token", "access", "jwt", "authorization"] {
@@ -254,7 +254,7 @@ async fn a44_a_token_in_the_address_is_not_looked_at() {
 }
 
 #[tokio::test]
-async fn a_stolen_signing_key_opens_no_door_with_claims_that_are_none() {
+async fn stolen_keys_need_valid_claims() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let far = 1_u64 << 60;
@@ -327,7 +327,7 @@ async fn a_stolen_signing_key_opens_no_door_with_claims_that_are_none() {
 }
 
 #[tokio::test]
-async fn a_claim_that_is_missing_is_named_as_simple_jwt_names_it() {
+async fn missing_claims_are_named_like_simple_jwt() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let mut told = Vec::new();
@@ -354,7 +354,7 @@ async fn a_claim_that_is_missing_is_named_as_simple_jwt_names_it() {
 }
 
 #[tokio::test]
-async fn a_token_from_ahead_of_the_log_cannot_be_judged() {
+async fn tokens_ahead_of_the_log_get_503() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let ahead = world
@@ -372,7 +372,7 @@ async fn a_token_from_ahead_of_the_log_cannot_be_judged() {
 }
 
 #[tokio::test]
-async fn other_methods_are_refused() {
+async fn unsupported_methods_are_refused() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let of = |method: Method| Call::of(method, "/v1/me").bearer(&pair.access);
@@ -400,7 +400,7 @@ fn identity(answer: &Answer) -> String {
 }
 
 #[tokio::test]
-async fn a_proxy_is_told_whose_request_it_is() {
+async fn forward_auth_names_the_user() {
     let world = World::open().await;
     let ask = async |token: &str| world.send(Call::get("/v1/forward-auth").bearer(token)).await;
     let dana = world.sign_in("dana").await;
@@ -429,7 +429,7 @@ async fn a_proxy_is_told_whose_request_it_is() {
         Some("Bearer realm=\"api\"")
     );
     assert_eq!(world.send(Call::post("/v1/forward-auth").bearer(&noor.access)).await.status, 405);
-    world.store.break_part(support::Part::Rows, support::Brittle::away());
+    world.store.break_part(support::Part::Rows, support::FaultyStore::away());
     let away = ask(&noor.access).await;
     assert_eq!((away.status, away.header("retry-after")), (503, Some("5")), "{away}");
 }

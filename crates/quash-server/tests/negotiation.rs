@@ -14,7 +14,7 @@ fn bad_sign_in(target: &str) -> Call {
 }
 
 #[tokio::test]
-async fn a_client_that_takes_no_json_is_told_so() {
+async fn clients_excluding_json_get_406() {
     let world = World::open().await;
     let call = Call::post("/api/token/").json(&json!({ "username": "dana", "password": PASSWORD }));
     insta::assert_snapshot!(world.send(call.header(ACCEPT, "application/xml")).await, @r#"
@@ -30,7 +30,7 @@ async fn a_client_that_takes_no_json_is_told_so() {
 }
 
 #[tokio::test]
-async fn an_answer_is_indented_as_far_as_asked() {
+async fn responses_are_indented_as_requested() {
     let world = World::open().await;
     let accepting = |range: &str| bad_sign_in("/api/token/").header(ACCEPT, range);
     insta::assert_snapshot!(world.send(accepting("application/json; indent=4")).await, @r#"
@@ -78,7 +78,7 @@ async fn an_answer_is_indented_as_far_as_asked() {
 }
 
 #[tokio::test]
-async fn a_format_may_be_named_in_the_address() {
+async fn format_parameters_are_honored() {
     let world = World::open().await;
     let plain = world.send(bad_sign_in("/api/token/")).await.to_string();
     for query in ["format=json", "format=api", "format=", "format=xyz&format=json", "other=xyz"] {
@@ -125,7 +125,7 @@ async fn browsers_and_careless_clients_get_json() {
 
 /// 404 for the format, 406, 401, 405, 415, 400: the first error that applies is reported.
 #[tokio::test]
-async fn what_is_wrong_is_looked_at_in_the_order_of_the_framework() {
+async fn checks_follow_the_frameworks_order() {
     let world = World::open().await;
     for (path, _) in TOKEN_PATHS {
         for method in [Method::POST, Method::GET, Method::HEAD, Method::DELETE, Method::OPTIONS] {
@@ -145,7 +145,7 @@ async fn what_is_wrong_is_looked_at_in_the_order_of_the_framework() {
 }
 
 #[tokio::test]
-async fn other_paths_answer_whatever_is_accepted() {
+async fn other_paths_ignore_the_accept_header() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     for path in READ_PATHS {
@@ -157,7 +157,7 @@ async fn other_paths_answer_whatever_is_accepted() {
 }
 
 #[tokio::test]
-async fn accept_headers_of_every_form_have_their_answer() {
+async fn malformed_accept_headers_are_handled() {
     let world = World::open().await;
     let long = format!("{}application/json", "application/xml;q=0.1, ".repeat(600));
     let parameters = format!("application/json{}", ";a=b".repeat(3000));
@@ -196,7 +196,7 @@ async fn accept_headers_of_every_form_have_their_answer() {
 }
 
 #[tokio::test]
-async fn options_tells_what_a_path_takes() {
+async fn options_describes_each_path() {
     let world = World::open().await;
     let told = async |path: &str| world.send(Call::of(Method::OPTIONS, path)).await;
     insta::assert_snapshot!(told("/api/token/").await, @r#"
@@ -234,9 +234,9 @@ async fn options_tells_what_a_path_takes() {
 }
 
 #[tokio::test]
-async fn a_prefix_of_ones_own_has_its_descriptions_too() {
+async fn custom_prefixes_keep_their_descriptions() {
     let settings =
-        quash_server::DoorSettings { prefix: "/auth/jwt".into(), ..quash_server::DoorSettings::default() };
+        quash_server::HttpSettings { prefix: "/auth/jwt".into(), ..quash_server::HttpSettings::default() };
     let world = World::planned(support::Plan { settings, ..support::Plan::default() }).await;
     for path in ["/auth/jwt/token", "/auth/jwt/token/verify/", "/auth/jwt/logout/"] {
         assert_eq!(world.send(Call::of(Method::OPTIONS, path)).await.status, 200, "{path}");
@@ -244,7 +244,7 @@ async fn a_prefix_of_ones_own_has_its_descriptions_too() {
 }
 
 #[tokio::test]
-async fn a_lone_surrogate_is_told_to_its_field() {
+async fn lone_surrogates_are_reported_at_their_field() {
     let world = World::open().await;
     let sent = |path: &str, body: &str| Call::post(path).body("application/json", body);
     insta::assert_snapshot!(world.send(sent("/api/token/", r#"{"username":"\ud800","password":"x"}"#)).await, @r#"

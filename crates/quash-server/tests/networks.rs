@@ -5,7 +5,7 @@ mod support;
 use std::net::SocketAddr;
 
 use http::HeaderName;
-use quash_server::{DoorSettings, ForwardingHeader, Proxies};
+use quash_server::{ForwardingHeader, HttpSettings, Proxies};
 use serde_json::json;
 
 use support::{Answer, Call, PASSWORD, Plan, World, secs};
@@ -23,7 +23,7 @@ fn from(peer: &str, name: &str, password: &str) -> Call {
 
 fn behind(proxies: &[&str], header: ForwardingHeader) -> Plan {
     let trusted_proxies = proxies.iter().map(|text| Proxies::parse(text).expect("proxies")).collect();
-    let settings = DoorSettings { trusted_proxies, forwarding_header: header, ..DoorSettings::default() };
+    let settings = HttpSettings { trusted_proxies, forwarding_header: header, ..HttpSettings::default() };
     Plan { settings, ..Plan::default() }
 }
 
@@ -41,7 +41,7 @@ async fn fail(world: &World, peer: &str, names: std::ops::Range<usize>) -> Answe
 }
 
 #[tokio::test]
-async fn fifty_failures_of_one_network_in_ten_minutes_are_the_last() {
+async fn networks_are_throttled_after_fifty_failures() {
     let world = World::open().await;
     let first = fail(&world, "198.51.100.7:1", 0..1).await;
     assert_eq!(left(&first), [Some("\"network\";q=50;w=600"), Some("\"network\";r=49;t=600")]);
@@ -68,7 +68,7 @@ async fn fifty_failures_of_one_network_in_ten_minutes_are_the_last() {
 }
 
 #[tokio::test]
-async fn a28_a_good_sign_in_gives_a_network_nothing_back() {
+async fn a28_sign_ins_do_not_restore_network_allowances() {
     let world = World::open().await;
     for round in 0..12 {
         fail(&world, "198.51.100.7:1", round * 4..round * 4 + 4).await;
@@ -79,7 +79,7 @@ async fn a28_a_good_sign_in_gives_a_network_nothing_back() {
 }
 
 #[tokio::test]
-async fn a_64_of_ipv6_is_one_network() {
+async fn ipv6_64_prefixes_are_one_network() {
     let world = World::open().await;
     for n in 0..50 {
         fail(&world, &format!("[2001:db8:1:2::{n:x}]:1"), n..n + 1).await;
@@ -89,7 +89,7 @@ async fn a_64_of_ipv6_is_one_network() {
 }
 
 #[tokio::test]
-async fn a_56_and_a_48_of_ipv6_fail_twice_and_four_times_as_often() {
+async fn larger_ipv6_prefixes_have_larger_allowances() {
     let world = World::open().await;
     let mut statuses = Vec::new();
     // Each time from another /64: first those of a /56, then those of the other /56 of its /48.
@@ -119,7 +119,7 @@ async fn throttled_networks_get_no_password_check() {
         peer: Some(peer.parse().expect("an address")),
         ..Call::post("/v1/password").json(&body)
     };
-    world.store.break_part(support::Part::Rows, support::Brittle::away());
+    world.store.break_part(support::Part::Rows, support::FaultyStore::away());
     assert_eq!(world.send(change("198.51.100.7:1")).await.status, 429, "before the store is read");
     world.store.mend();
     world.hashes();
@@ -132,7 +132,7 @@ async fn throttled_networks_get_no_password_check() {
 }
 
 #[tokio::test]
-async fn a30_what_is_no_failure_is_none_of_the_networks_either() {
+async fn a30_uncounted_refusals_spare_the_network() {
     let world = World::open().await;
     world.add("new", Some("new@example.org"), false).await;
     for _ in 0..60 {
@@ -143,7 +143,7 @@ async fn a30_what_is_no_failure_is_none_of_the_networks_either() {
 }
 
 #[tokio::test]
-async fn attempts_under_a_lock_are_failures_of_the_network() {
+async fn attempts_during_locks_count_against_the_network() {
     let world = World::open().await;
     for _ in 0..50 {
         assert_eq!(world.send(from("198.51.100.7:1", "dana", "wrong password")).await.status, 401);
@@ -152,7 +152,7 @@ async fn attempts_under_a_lock_are_failures_of_the_network() {
 }
 
 #[tokio::test]
-async fn nothing_that_is_told_of_a_network_tells_whether_an_account_exists() {
+async fn network_limits_do_not_reveal_accounts() {
     let told = async |name: &str| {
         let world = World::open().await;
         let mut told = Vec::new();
@@ -170,7 +170,7 @@ async fn nothing_that_is_told_of_a_network_tells_whether_an_account_exists() {
 }
 
 #[tokio::test]
-async fn a_loopback_or_private_peer_that_is_not_trusted_has_no_counter() {
+async fn untrusted_private_peers_have_no_counter() {
     for peer in [
         "127.0.0.1:1",
         "[::1]:1",
@@ -187,7 +187,7 @@ async fn a_loopback_or_private_peer_that_is_not_trusted_has_no_counter() {
 }
 
 #[tokio::test]
-async fn a23_what_a_peer_says_of_itself_gives_it_no_other_counter() {
+async fn a23_forged_headers_do_not_change_counters() {
     for proxies in [&[][..], &["10.0.0.0/8"]] {
         let world = World::planned(behind(proxies, ForwardingHeader::XForwardedFor)).await;
         for n in 0..50 {
@@ -203,7 +203,7 @@ async fn a23_what_a_peer_says_of_itself_gives_it_no_other_counter() {
 }
 
 #[tokio::test]
-async fn a24_behind_a_proxy_clients_are_told_apart_and_nothing_they_write_gives_them_another_counter() {
+async fn a24_proxied_clients_have_unforgeable_counters() {
     let world = World::planned(behind(&["10.0.0.0/8"], ForwardingHeader::XForwardedFor)).await;
     let hostile = [
         "unknown",
@@ -241,7 +241,7 @@ async fn a24_behind_a_proxy_clients_are_told_apart_and_nothing_they_write_gives_
 }
 
 #[tokio::test]
-async fn a24_a_header_that_is_no_address_is_no_way_around_the_password() {
+async fn a24_invalid_forwarding_headers_bypass_nothing() {
     let world = World::planned(behind(&["10.0.0.0/8", "unix"], ForwardingHeader::Forwarded)).await;
     for value in [&b"for=unknown"[..], b"for=", b"\xff", b"for=\"[::1\"", b"", b"for=1.2.3.4;for=1.2.3.5"] {
         for peer in [Some("10.0.0.2:1"), None] {

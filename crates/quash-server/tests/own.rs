@@ -3,9 +3,9 @@
 mod support;
 
 use http::header::AUTHORIZATION;
-use quash_core::decide::{By, edit_account};
+use quash_core::decide::{ChangeAuthor, edit_account};
 use quash_core::model::{
-    AccountBy, AccountFields, AccountState, Actor, Change, Clock, Event, LockEnds, NameChanges, Road,
+    AccountBy, AccountFields, AccountState, Actor, Change, Clock, EndCause, Event, LockEnds, NameChanges,
     ScopeKind, UserIdField,
 };
 use quash_store::Store;
@@ -20,13 +20,20 @@ async fn rename(world: &World, access: &str, name: &str) -> support::Answer {
 }
 
 /// Changes an account as an operator's command does.
-async fn edit(world: &World, name: &str, road: Road, fields: AccountFields) {
+async fn edit(world: &World, name: &str, cause: EndCause, fields: AccountFields) {
     let loaded =
         world.store.account(&AccountBy::Subject(subject(name)), world.clock.now()).await.expect("an account");
     let (account, policy, scopes) =
         (loaded.account.expect("it is there"), world.service.policy(), world.service.guard().scopes());
-    let edit =
-        edit_account(&account, road, fields, By::from(Actor::Operator), policy, scopes, world.clock.now());
+    let edit = edit_account(
+        &account,
+        cause,
+        fields,
+        ChangeAuthor::from(Actor::Operator),
+        policy,
+        scopes,
+        world.clock.now(),
+    );
     let seq = world.store.commit(Change::EditAccount(Box::new(edit))).await.expect("a receipt").seq;
     if let Some(seq) = seq {
         world.service.guard().caught_up(seq, secs(5)).await.expect("a guard that follows");
@@ -34,7 +41,7 @@ async fn edit(world: &World, name: &str, road: Road, fields: AccountFields) {
 }
 
 #[tokio::test]
-async fn a_user_takes_another_name_with_the_password() {
+async fn users_rename_themselves_with_the_password() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     insta::assert_snapshot!(rename(&world, &pair.access, " Dána ").await, @r#"
@@ -54,7 +61,7 @@ async fn a_user_takes_another_name_with_the_password() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_none_or_taken_is_refused() {
+async fn invalid_or_taken_names_are_refused() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     for taken in ["noor", "NOOR", "ｎｏｏｒ"] {
@@ -81,7 +88,7 @@ async fn a_name_that_is_none_or_taken_is_refused() {
 }
 
 #[tokio::test]
-async fn where_tokens_call_an_account_by_its_name_a_new_one_ends_all_sessions() {
+async fn renames_end_sessions_if_tokens_contain_names() {
     let mut plan = Plan::default();
     plan.policy.tokens.names.user_id_field = UserIdField::Username;
     let world = World::planned(plan).await;
@@ -99,7 +106,7 @@ async fn where_tokens_call_an_account_by_its_name_a_new_one_ends_all_sessions() 
 }
 
 #[tokio::test]
-async fn the_own_name_again_changes_nothing() {
+async fn setting_the_same_name_changes_nothing() {
     let mut plan = Plan::default();
     plan.policy.tokens.names.user_id_field = UserIdField::Username;
     let world = World::planned(plan).await;
@@ -111,7 +118,7 @@ async fn the_own_name_again_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_name_that_may_be_a_subject_is_refused() {
+async fn names_resembling_subjects_are_refused() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     for name in ["17", "01a20af06b5c7a69b6b4905ed54a13a4"] {
@@ -121,7 +128,7 @@ async fn a_name_that_may_be_a_subject_is_refused() {
 }
 
 #[tokio::test]
-async fn a17_what_isnt_a_users_to_set_is_refused_by_its_name() {
+async fn a17_protected_fields_are_refused_by_name() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let before = world.service.account("dana").await.expect("a store");
@@ -163,7 +170,7 @@ async fn a17_what_isnt_a_users_to_set_is_refused_by_its_name() {
 }
 
 #[tokio::test]
-async fn bodies_of_our_own_paths_are_json_alone() {
+async fn own_paths_accept_only_json() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let form = format!("password={}", PASSWORD.replace(' ', "+"));
@@ -191,7 +198,7 @@ async fn bodies_of_our_own_paths_are_json_alone() {
 }
 
 #[tokio::test]
-async fn a61_a_new_password_ends_the_others_and_this_session_gets_a_new_pair() {
+async fn a61_password_changes_end_all_other_sessions() {
     let world = World::open().await;
     let (this, other) = (world.sign_in("dana").await, world.sign_in("dana").await);
     world.hashes();
@@ -222,7 +229,7 @@ async fn a61_a_new_password_ends_the_others_and_this_session_gets_a_new_pair() {
 }
 
 #[tokio::test]
-async fn a_new_password_needs_the_current_one_and_must_be_taken() {
+async fn password_changes_require_the_current_password() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let change = async |current: &str, new: &str| {
@@ -252,27 +259,27 @@ async fn a_new_password_needs_the_current_one_and_must_be_taken() {
 }
 
 #[tokio::test]
-async fn a40_no_refresh_after_the_password_or_the_address_has_changed() {
-    for (road, reason) in [
-        (Road::PasswordChanged, "password_changed"),
-        (Road::PasswordReset, "password_reset"),
-        (Road::PasswordSet, "password_set"),
-        (Road::EmailChanged, "email_changed"),
+async fn a40_password_or_address_changes_end_refreshing() {
+    for (cause, reason) in [
+        (EndCause::PasswordChanged, "password_changed"),
+        (EndCause::PasswordReset, "password_reset"),
+        (EndCause::PasswordSet, "password_set"),
+        (EndCause::EmailChanged, "email_changed"),
     ] {
         let world = World::open().await;
         let pair = world.sign_in("dana").await;
         let rotated = world.refresh(&pair.refresh).await.pair();
-        edit(&world, "dana", road, AccountFields::default()).await;
+        edit(&world, "dana", cause, AccountFields::default()).await;
         for refresh in [&rotated.refresh, &pair.refresh] {
             let refused = world.refresh(refresh).await;
-            assert_eq!((refused.status, refused.reason().as_deref()), (401, Some(reason)), "{road:?}");
+            assert_eq!((refused.status, refused.reason().as_deref()), (401, Some(reason)), "{cause:?}");
         }
         world.assert_dead(&rotated).await;
     }
 }
 
 #[tokio::test]
-async fn a39_no_refresh_for_deleted_deactivated_and_locked_accounts() {
+async fn a39_inactive_accounts_cannot_refresh() {
     let world = World::open().await;
     let refused = async |pair: &support::Pair| {
         let answer = world.refresh(&pair.refresh).await;
@@ -284,7 +291,7 @@ async fn a39_no_refresh_for_deleted_deactivated_and_locked_accounts() {
     edit(
         &world,
         "dana",
-        Road::Locked,
+        EndCause::Locked,
         AccountFields {
             state: Some(AccountState::Locked {
                 since: world.clock.now(),
@@ -312,13 +319,13 @@ async fn a39_no_refresh_for_deleted_deactivated_and_locked_accounts() {
 }
 
 #[tokio::test]
-async fn a_lock_that_ends_nothing_is_about_signing_in_alone() {
+async fn locks_without_ends_affect_only_sign_in() {
     let mut plan = Plan::default();
     plan.policy.accounts.lock_ends = LockEnds::None;
     let world = World::planned(plan).await;
     let pair = world.sign_in("dana").await;
     let state = Some(AccountState::Locked { since: world.clock.now(), until: world.clock.now() + secs(60) });
-    edit(&world, "dana", Road::Locked, AccountFields { state, ..AccountFields::default() }).await;
+    edit(&world, "dana", EndCause::Locked, AccountFields { state, ..AccountFields::default() }).await;
     world.assert_live(&world.refresh(&pair.refresh).await.pair()).await;
     assert_eq!(world.attempt("dana", PASSWORD).await.status, 401);
     let again = world.own("POST", "/v1/me/deactivate", &pair.access, &json!({ "password": PASSWORD })).await;
@@ -330,7 +337,7 @@ async fn a_lock_that_ends_nothing_is_about_signing_in_alone() {
 }
 
 #[tokio::test]
-async fn a57_who_deactivates_the_account_is_out_and_stays_out() {
+async fn a57_self_deactivated_accounts_stay_signed_out() {
     let world = World::open().await;
     let (this, other) = (world.sign_in("dana").await, world.sign_in("dana").await);
     let wrong =
@@ -351,7 +358,7 @@ async fn a57_who_deactivates_the_account_is_out_and_stays_out() {
 }
 
 #[tokio::test]
-async fn who_deletes_the_account_is_gone() {
+async fn self_deleted_accounts_are_gone() {
     let world = World::open().await;
     let (this, other) = (world.sign_in("dana").await, world.sign_in("dana").await);
     assert_eq!(world.own("DELETE", "/v1/me", &this.access, &Value::Null).await.status, 400);
@@ -371,15 +378,15 @@ async fn who_deletes_the_account_is_gone() {
 }
 
 #[tokio::test]
-async fn a_password_for_once_is_good_for_being_changed_alone() {
+async fn temporary_passwords_can_only_be_changed() {
     let world = World::open().await;
     let before = world.sign_in("dana").await;
     let until = world.clock.now() + secs(86_400);
     edit(
         &world,
         "dana",
-        Road::PasswordSet,
-        AccountFields { must_change: Some(Some(until)), ..AccountFields::default() },
+        EndCause::PasswordSet,
+        AccountFields { temporary_until: Some(Some(until)), ..AccountFields::default() },
     )
     .await;
     world.assert_dead(&before).await;
@@ -428,14 +435,14 @@ async fn a_password_for_once_is_good_for_being_changed_alone() {
 }
 
 #[tokio::test]
-async fn a_password_for_once_is_none_after_its_time() {
+async fn temporary_passwords_expire() {
     let world = World::open().await;
     let until = world.clock.now() + secs(60);
     edit(
         &world,
         "dana",
-        Road::PasswordSet,
-        AccountFields { must_change: Some(Some(until)), ..AccountFields::default() },
+        EndCause::PasswordSet,
+        AccountFields { temporary_until: Some(Some(until)), ..AccountFields::default() },
     )
     .await;
     world.wait(secs(59));
@@ -447,7 +454,7 @@ async fn a_password_for_once_is_none_after_its_time() {
 }
 
 #[tokio::test]
-async fn a60_a_token_that_is_cut_opens_nothing() {
+async fn a60_truncated_tokens_are_refused() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     for cut in 1..=10 {
@@ -467,14 +474,14 @@ async fn a60_a_token_that_is_cut_opens_nothing() {
 }
 
 #[tokio::test]
-async fn a92_no_answer_about_an_account_holds_its_hash() {
+async fn a92_responses_never_contain_hashes() {
     let world = World::open().await;
     let until = world.clock.now() + secs(60);
     edit(
         &world,
         "noor",
-        Road::PasswordSet,
-        AccountFields { must_change: Some(Some(until)), ..AccountFields::default() },
+        EndCause::PasswordSet,
+        AccountFields { temporary_until: Some(Some(until)), ..AccountFields::default() },
     )
     .await;
     let pair = world.sign_in("dana").await;
@@ -495,7 +502,7 @@ async fn a92_no_answer_about_an_account_holds_its_hash() {
 }
 
 #[tokio::test]
-async fn a76_nobody_keeps_what_is_about_tokens_or_users() {
+async fn a76_own_path_responses_are_uncacheable() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let other = world.sign_in("dana").await;
@@ -523,7 +530,7 @@ async fn a76_nobody_keeps_what_is_about_tokens_or_users() {
 }
 
 #[tokio::test]
-async fn a78_headers_of_every_form_change_nothing() {
+async fn a78_malformed_headers_change_nothing() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let long = "x".repeat(64 * 1024);

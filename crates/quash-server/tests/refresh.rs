@@ -9,7 +9,7 @@ use std::time::Duration;
 use quash_core::decide::Device;
 use quash_core::model::{Generation, ScopeKind, Timestamp};
 use quash_core::token::{Algorithm, Issued};
-use quash_service::DeviceSaid;
+use quash_service::DeviceTokenInput;
 use serde_json::json;
 
 use support::{Plan, World, claims, kinds, millis, secs};
@@ -19,7 +19,7 @@ fn jti(token: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_refresh_gives_a_new_pair_and_the_old_access_token_stays_good() {
+async fn refreshes_return_pairs_and_keep_access_tokens() {
     let world = World::open().await;
     let first = world.sign_in("dana").await;
     world.wait(secs(60));
@@ -47,7 +47,7 @@ async fn a_refresh_gives_a_new_pair_and_the_old_access_token_stays_good() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a33_of_many_at_once_all_get_the_same_successor() {
+async fn a33_concurrent_refreshes_get_the_same_successor() {
     for algorithm in [Algorithm::EdDsa, Algorithm::Hs256] {
         let world = Arc::new(World::planned(Plan { algorithm, ..Plan::default() }).await);
         let mut current = world.sign_in("dana").await.refresh;
@@ -70,7 +70,7 @@ async fn a33_of_many_at_once_all_get_the_same_successor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a33_without_grace_one_wins_and_nobody_else_gets_a_token() {
+async fn a33_without_grace_one_refresh_wins() {
     let mut plan = Plan::default();
     plan.policy.rotation.grace = Duration::ZERO;
     let world = Arc::new(World::planned(plan).await);
@@ -91,7 +91,7 @@ async fn a33_without_grace_one_wins_and_nobody_else_gets_a_token() {
 }
 
 #[tokio::test]
-async fn a34_a_spent_token_after_the_grace_ends_the_session() {
+async fn a34_reuse_after_the_grace_ends_the_session() {
     let world = World::open().await;
     let first = world.sign_in("dana").await;
     let second = world.refresh(&first.refresh).await.pair();
@@ -116,7 +116,7 @@ async fn a34_a_spent_token_after_the_grace_ends_the_session() {
 }
 
 #[tokio::test]
-async fn a34_the_grace_is_limited_one_past_the_edge() {
+async fn a34_grace_ends_exactly() {
     for (waited, status) in [(millis(29_999), 200), (millis(30_000), 401)] {
         let world = World::open().await;
         let first = world.sign_in("dana").await;
@@ -127,7 +127,7 @@ async fn a34_the_grace_is_limited_one_past_the_edge() {
 }
 
 #[tokio::test]
-async fn a35_a_grandparent_inside_the_grace_ends_the_session() {
+async fn a35_grandparent_reuse_ends_the_session() {
     let world = World::open().await;
     let first = world.sign_in("dana").await;
     let second = world.refresh(&first.refresh).await.pair();
@@ -139,7 +139,7 @@ async fn a35_a_grandparent_inside_the_grace_ends_the_session() {
 }
 
 #[tokio::test]
-async fn a36_thief_and_owner_share_one_branch_and_lose_it_together() {
+async fn a36_thief_and_owner_lose_the_session_together() {
     let world = World::open().await;
     let shared = world.sign_in("dana").await;
     let thief = world.refresh(&shared.refresh).await.pair();
@@ -154,7 +154,7 @@ async fn a36_thief_and_owner_share_one_branch_and_lose_it_together() {
 }
 
 #[tokio::test]
-async fn a37_a_lost_answer_is_given_again() {
+async fn a37_lost_responses_are_repeated() {
     let world = World::open().await;
     let first = world.sign_in("dana").await;
     let lost = world.refresh(&first.refresh).await.pair();
@@ -169,7 +169,7 @@ async fn a37_a_lost_answer_is_given_again() {
 }
 
 #[tokio::test]
-async fn a37_a_successor_given_again_has_the_same_identity_when_the_head_has_moved() {
+async fn a37_repeated_successors_keep_their_identity() {
     let world = World::open().await;
     let first = world.sign_in("dana").await;
     let lost = world.refresh(&first.refresh).await.pair();
@@ -183,7 +183,7 @@ async fn a37_a_successor_given_again_has_the_same_identity_when_the_head_has_mov
 }
 
 #[tokio::test]
-async fn a38_only_a_refresh_token_refreshes() {
+async fn a38_only_refresh_tokens_refresh() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     insta::assert_snapshot!(world.refresh(&pair.access).await.brief(), @r#"401 {"detail":"Token has wrong type","code":"token_not_valid"}"#);
@@ -195,7 +195,7 @@ async fn a38_only_a_refresh_token_refreshes() {
 }
 
 #[tokio::test]
-async fn a38_a_stolen_signing_key_makes_no_refresh_token_and_ends_no_session() {
+async fn a38_stolen_signing_keys_cannot_forge_refresh_tokens() {
     let world = World::open().await;
     let (dana, noor) = (world.sign_in("dana").await, world.sign_in("noor").await);
     let second = world.refresh(&dana.refresh).await.pair();
@@ -225,7 +225,7 @@ async fn a38_a_stolen_signing_key_makes_no_refresh_token_and_ends_no_session() {
 }
 
 #[tokio::test]
-async fn a54_a_stolen_signing_key_and_a_session_of_ones_own_end_no_other_session() {
+async fn a54_stolen_signing_keys_end_no_other_session() {
     let world = World::open().await;
     let (thief, noor) = (world.sign_in("dana").await, world.sign_in("noor").await);
     let noors = claims(&noor.access);
@@ -239,7 +239,7 @@ async fn a54_a_stolen_signing_key_and_a_session_of_ones_own_end_no_other_session
 }
 
 #[tokio::test]
-async fn a39_a_deactivated_account_refreshes_no_more() {
+async fn a39_deactivated_accounts_cannot_refresh() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     world.deactivate("dana").await;
@@ -251,7 +251,7 @@ async fn a39_a_deactivated_account_refreshes_no_more() {
 }
 
 #[tokio::test]
-async fn a41_ten_thousand_rotations_move_no_end_and_add_no_row() {
+async fn a41_rotations_extend_no_session_and_add_no_rows() {
     let (lifetime, step) = (secs(90 * 86_400), secs(12 * 60));
     let world = World::planned(Plan { algorithm: Algorithm::Hs256, ..Plan::default() }).await;
     let mut pair = world.sign_in("dana").await;
@@ -260,7 +260,7 @@ async fn a41_ten_thousand_rotations_move_no_end_and_add_no_row() {
         world.wait(step);
         let next = world
             .service
-            .refresh(&pair.refresh, &Device::default(), &DeviceSaid::Nothing)
+            .refresh(&pair.refresh, &Device::default(), &DeviceTokenInput::Unsupported)
             .await
             .expect("a pair");
         let Issued::Both { access, refresh } = next else { panic!("a pair: {next:?}") };
@@ -289,7 +289,7 @@ async fn a41_ten_thousand_rotations_move_no_end_and_add_no_row() {
 }
 
 #[tokio::test]
-async fn an_idle_session_expires_one_past_the_edge() {
+async fn idle_sessions_expire_exactly() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     world.wait(millis(86_399_999));
@@ -299,7 +299,7 @@ async fn an_idle_session_expires_one_past_the_edge() {
 }
 
 #[tokio::test]
-async fn without_rotation_a_refresh_gives_an_access_token_alone() {
+async fn refreshes_without_rotation_return_only_access_tokens() {
     let mut told = BTreeSet::new();
     for blacklist in [true, false] {
         let world = World::planned(Plan::rotating(false, blacklist)).await;
@@ -317,7 +317,7 @@ async fn without_rotation_a_refresh_gives_an_access_token_alone() {
 }
 
 #[tokio::test]
-async fn without_blacklisting_a_spent_token_gets_the_current_one() {
+async fn without_blacklisting_reused_tokens_get_the_current_one() {
     let world = World::planned(Plan::rotating(true, false)).await;
     let first = world.sign_in("dana").await;
     let second = world.refresh(&first.refresh).await.pair();
@@ -333,7 +333,7 @@ async fn without_blacklisting_a_spent_token_gets_the_current_one() {
 }
 
 #[tokio::test]
-async fn a_token_from_a_store_that_went_back_ends_the_session() {
+async fn tokens_ahead_of_the_store_end_the_session() {
     let world = World::open().await;
     let first = world.sign_in("dana").await;
     let old = world.sessions("dana").await[0].clone();
@@ -348,7 +348,7 @@ async fn a_token_from_a_store_that_went_back_ends_the_session() {
 }
 
 #[tokio::test]
-async fn white_space_around_a_token_in_a_body_is_not_part_of_it() {
+async fn white_space_around_tokens_is_ignored() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     world.refresh(&format!(" {}\n", pair.refresh)).await.pair();

@@ -3,7 +3,7 @@
 mod support;
 
 use http::header::{AUTHORIZATION, USER_AGENT};
-use quash_core::model::{AccountState, Reason, Road, SessionPolicy, limits};
+use quash_core::model::{AccountState, EndCause, Reason, SessionPolicy, limits};
 use serde_json::{Value, json};
 
 use support::{Call, OWN_PATHS, PASSWORD, Plan, World, claims, secs};
@@ -20,7 +20,7 @@ fn sid(token: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_user_sees_each_session_with_device_address_and_times() {
+async fn session_lists_show_device_address_and_times() {
     let world = World::open().await;
     let first = sign_in_with(&world, FIREFOX).await;
     world.wait(secs(60));
@@ -43,7 +43,7 @@ async fn a_user_sees_each_session_with_device_address_and_times() {
 }
 
 #[tokio::test]
-async fn lists_come_in_pages() {
+async fn session_lists_are_paginated() {
     let world = World::open().await;
     let mut access = String::new();
     for _ in 0..5 {
@@ -84,7 +84,7 @@ async fn lists_come_in_pages() {
 }
 
 #[tokio::test]
-async fn a_page_that_leaves_much_out_says_where_to_go_on() {
+async fn filtered_pages_contain_a_next_cursor() {
     let world = World::open().await;
     for _ in 0..12 {
         let pair = world.sign_in("dana").await;
@@ -99,7 +99,7 @@ async fn a_page_that_leaves_much_out_says_where_to_go_on() {
 }
 
 #[tokio::test]
-async fn every_ended_session_knows_why_and_when() {
+async fn ended_sessions_list_reason_and_time() {
     let mut plan = Plan::default();
     plan.policy.sessions = SessionPolicy { max_per_account: 3, ..SessionPolicy::default() };
     let world = World::planned(plan).await;
@@ -114,19 +114,19 @@ async fn every_ended_session_knows_why_and_when() {
         world.wait(secs(1));
         world.sign_in("dana").await;
     }
-    let roads = [
-        Road::LogOutEverywhere,
-        Road::PasswordReset,
-        Road::PasswordSet,
-        Road::EmailChanged,
-        Road::Locked,
-        Road::AccountRevoked,
+    let causes = [
+        EndCause::LogOutEverywhere,
+        EndCause::PasswordReset,
+        EndCause::PasswordSet,
+        EndCause::EmailChanged,
+        EndCause::Locked,
+        EndCause::AccountRevoked,
     ];
-    for road in roads {
+    for cause in causes {
         world.wait(secs(1));
         world
             .service
-            .end_account(&support::subject("dana"), road, quash_core::model::Actor::Operator)
+            .end_account(&support::subject("dana"), cause, quash_core::model::Actor::Operator)
             .await
             .expect("an end");
         world.sign_in("dana").await;
@@ -174,7 +174,7 @@ async fn every_ended_session_knows_why_and_when() {
 }
 
 #[tokio::test]
-async fn a_user_ends_one_session_and_a_second_time_does_no_harm() {
+async fn ending_one_session_is_idempotent() {
     let world = World::open().await;
     let (this, other) = (world.sign_in("dana").await, world.sign_in("dana").await);
     let path = format!("/v1/me/sessions/{}", sid(&other.access));
@@ -191,7 +191,7 @@ async fn a_user_ends_one_session_and_a_second_time_does_no_harm() {
 }
 
 #[tokio::test]
-async fn a54_nobody_ends_a_session_of_somebody_else() {
+async fn a54_users_cannot_end_others_sessions() {
     let world = World::open().await;
     let (dana, noor) = (world.sign_in("dana").await, world.sign_in("noor").await);
     let theirs = sid(&noor.access);
@@ -207,7 +207,7 @@ async fn a54_nobody_ends_a_session_of_somebody_else() {
 }
 
 #[tokio::test]
-async fn all_others_end_and_this_one_gets_a_new_pair() {
+async fn ending_others_gives_the_session_new_tokens() {
     let world = World::open().await;
     let (this, other) = (world.sign_in("dana").await, world.sign_in("dana").await);
     let answer = world.own("POST", "/v1/me/sessions/end-others", &this.access, &Value::Null).await;
@@ -260,7 +260,7 @@ async fn ending_no_other_session_writes_nothing() {
 }
 
 #[tokio::test]
-async fn one_account_causes_a_limited_number_of_entries() {
+async fn log_entries_per_account_are_limited() {
     let world = World::open().await;
     let kept = world.sign_in("dana").await;
     let mut entries = 1;
@@ -278,13 +278,13 @@ async fn one_account_causes_a_limited_number_of_entries() {
     world.sign_in("dana").await;
     world
         .service
-        .end_account(&support::subject("dana"), Road::AccountRevoked, quash_core::model::Actor::Operator)
+        .end_account(&support::subject("dana"), EndCause::AccountRevoked, quash_core::model::Actor::Operator)
         .await
         .expect("an end");
 }
 
 #[tokio::test]
-async fn all_end() {
+async fn ending_all_ends_every_session() {
     let world = World::open().await;
     let (this, other, noor) =
         (world.sign_in("dana").await, world.sign_in("dana").await, world.sign_in("noor").await);
@@ -300,7 +300,7 @@ async fn all_end() {
 }
 
 #[tokio::test]
-async fn a_sliding_token_lives_on_as_another_one() {
+async fn ending_others_renews_the_sliding_token() {
     let mut plan = Plan::default();
     plan.policy.tokens.accepted = vec![quash_core::token::TokenType::Sliding];
     let world = World::planned(plan).await;
@@ -336,7 +336,7 @@ async fn a_sliding_token_lives_on_as_another_one() {
 }
 
 #[tokio::test]
-async fn what_a_user_does_needs_a_live_token() {
+async fn session_endpoints_require_a_live_token() {
     for (method, path, body) in OWN_PATHS {
         let world = World::open().await;
         let revoked = world.sign_in("dana").await;

@@ -23,7 +23,7 @@ fn told(answer: &Answer) -> String {
 }
 
 #[tokio::test]
-async fn a01_an_unknown_name_and_a_wrong_password_are_one_answer() {
+async fn a01_unknown_names_and_wrong_passwords_get_equal_responses() {
     let world = World::open().await;
     let wrong = world.attempt("dana", "wrong password").await;
     insta::assert_snapshot!(wrong, @r#"
@@ -48,7 +48,7 @@ async fn a01_an_unknown_name_and_a_wrong_password_are_one_answer() {
 }
 
 #[tokio::test]
-async fn a02_every_attempt_costs_one_hash_whoever_it_is() {
+async fn a02_every_attempt_costs_one_hash() {
     let world = World::open().await;
     world.add_with("invited", None, false, None).await;
     world.add("unverified", Some("u@example.org"), false).await;
@@ -64,7 +64,7 @@ async fn a02_every_attempt_costs_one_hash_whoever_it_is() {
 }
 
 #[tokio::test]
-async fn a03_an_account_without_a_password_is_refused_as_any_other() {
+async fn a03_accounts_without_password_are_refused_alike() {
     let world = World::open().await;
     world.add_with("invited", None, false, None).await;
     let unknown = world.attempt("nobody", PASSWORD).await;
@@ -74,7 +74,7 @@ async fn a03_an_account_without_a_password_is_refused_as_any_other() {
 }
 
 #[tokio::test]
-async fn a04_a_deactivated_account_is_refused_with_its_right_password() {
+async fn a04_deactivated_accounts_are_refused() {
     let world = World::open().await;
     let unknown = world.attempt("nobody", PASSWORD).await;
     world.deactivate("dana").await;
@@ -86,7 +86,7 @@ async fn a04_a_deactivated_account_is_refused_with_its_right_password() {
 }
 
 #[tokio::test]
-async fn a18_a_locked_account_is_refused_with_its_right_password() {
+async fn a18_locked_accounts_are_refused() {
     let world = World::open().await;
     let unknown = world.attempt("nobody", PASSWORD).await;
     world.add("unverified", Some("u@example.org"), false).await;
@@ -101,7 +101,7 @@ async fn a18_a_locked_account_is_refused_with_its_right_password() {
 }
 
 #[tokio::test]
-async fn a05_that_an_address_is_unverified_is_told_to_its_owner_alone() {
+async fn a05_unverified_addresses_are_reported_only_to_owners() {
     let world = World::open().await;
     world.add("new", Some("new@example.org"), false).await;
     let unknown = world.attempt("nobody", PASSWORD).await;
@@ -120,7 +120,7 @@ async fn a05_that_an_address_is_unverified_is_told_to_its_owner_alone() {
 }
 
 #[tokio::test]
-async fn a09_bodies_of_any_shape_are_answered_in_the_words_that_clients_know() {
+async fn a09_malformed_bodies_get_familiar_errors() {
     let world = World::open().await;
     let mut told = Vec::new();
     for body in [
@@ -199,7 +199,7 @@ async fn a09_bodies_of_any_shape_are_answered_in_the_words_that_clients_know() {
 }
 
 #[tokio::test]
-async fn a09_bytes_that_are_no_text_are_refused() {
+async fn a09_non_text_bytes_are_refused() {
     let world = World::open().await;
     for body in [
         &b"{\"username\":\"\xff\",\"password\":\"x\"}"[..],
@@ -231,7 +231,7 @@ async fn a09_bytes_that_are_no_text_are_refused() {
 }
 
 #[tokio::test]
-async fn a09_of_two_members_of_one_name_the_last_is_taken() {
+async fn a09_the_last_duplicate_member_counts() {
     let world = World::open().await;
     for (last, status) in [(PASSWORD, 200), ("wrong", 401)] {
         let first = if last == PASSWORD { "wrong" } else { PASSWORD };
@@ -249,7 +249,7 @@ async fn a09_of_two_members_of_one_name_the_last_is_taken() {
 }
 
 #[tokio::test]
-async fn a10_a_password_is_limited_one_past_the_edge_before_it_is_hashed() {
+async fn a10_password_length_is_limited_before_hashing() {
     let world = World::open().await;
     world.hashes();
     assert_eq!(world.attempt("dana", &"x".repeat(1024)).await.status, 401);
@@ -277,7 +277,7 @@ async fn a11_passwords_are_compared_as_received() {
 }
 
 #[tokio::test]
-async fn a19_spellings_of_one_name_are_one_account() {
+async fn a19_name_spellings_share_one_account() {
     let world = World::open().await;
     for name in ["Dana", "DANA", " dana\t", "\u{ff44}\u{ff41}\u{ff4e}\u{ff41}"] {
         assert_eq!(claims(&world.sign_in(name).await.access)["user_id"], "dana", "{name}");
@@ -287,7 +287,7 @@ async fn a19_spellings_of_one_name_are_one_account() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a21_right_attempts_at_once_all_succeed() {
+async fn a21_concurrent_right_attempts_all_succeed() {
     let world = Arc::new(World::open().await);
     let attempts: Vec<_> = (0..20)
         .map(|n| {
@@ -322,7 +322,7 @@ async fn over_long_names_are_unknown_names() {
 }
 
 #[tokio::test]
-async fn a83_a_network_has_four_places_and_the_queue_an_end() {
+async fn a83_network_places_and_queue_are_limited() {
     let (gated, open) = Gated::new();
     let hashing = HashSettings { slots: 1, longest_wait: Duration::from_secs(3600), places_per_network: 4 };
     let world = World::planned(Plan { hasher: Arc::new(gated), hashing, ..Plan::default() }).await;
@@ -349,7 +349,7 @@ async fn a83_a_network_has_four_places_and_the_queue_an_end() {
 }
 
 #[tokio::test]
-async fn a83_who_would_wait_too_long_is_sent_away_with_a_time_to_come_again() {
+async fn a83_overlong_waits_are_refused_with_retry_after() {
     let (gated, open) = Gated::new();
     let hashing = HashSettings { slots: 1, longest_wait: Duration::from_millis(30), places_per_network: 4 };
     let world = World::planned(Plan { hasher: Arc::new(gated), hashing, ..Plan::default() }).await;
@@ -378,7 +378,7 @@ async fn a83_who_would_wait_too_long_is_sent_away_with_a_time_to_come_again() {
 }
 
 #[tokio::test]
-async fn one_session_over_the_limit_ends_the_one_idle_longest() {
+async fn exceeding_the_session_limit_ends_the_idlest() {
     let mut plan = Plan::default();
     plan.policy.sessions.max_per_account = 2;
     let world = World::planned(plan).await;
@@ -405,7 +405,7 @@ async fn one_session_over_the_limit_ends_the_one_idle_longest() {
 }
 
 #[tokio::test]
-async fn attempts_at_once_stay_within_the_limit() {
+async fn concurrent_sign_ins_respect_the_session_limit() {
     let (gated, open) = Gated::new();
     let mut plan = Plan { hasher: Arc::new(gated), ..Plan::default() };
     plan.policy.sessions.max_per_account = 2;
@@ -424,7 +424,7 @@ async fn attempts_at_once_stay_within_the_limit() {
 }
 
 #[tokio::test]
-async fn what_a_client_tells_about_itself_is_cut_to_its_limit() {
+async fn client_details_are_truncated() {
     let world = World::open().await;
     let body = json!({ "username": "dana", "password": PASSWORD });
     for agent in [
@@ -447,7 +447,7 @@ async fn what_a_client_tells_about_itself_is_cut_to_its_limit() {
 }
 
 #[tokio::test]
-async fn a23_forwarding_headers_of_a_peer_are_ignored() {
+async fn a23_forwarding_headers_of_peers_are_ignored() {
     let world = World::open().await;
     let call = ["x-forwarded-for", "forwarded", "x-real-ip"].into_iter().fold(
         Call::post("/api/token/"),
@@ -463,7 +463,7 @@ async fn a23_forwarding_headers_of_a_peer_are_ignored() {
 }
 
 #[tokio::test]
-async fn argon2_goes_the_same_ways() {
+async fn sign_in_works_with_argon2() {
     let world = World::planned(Plan::with_argon2()).await;
     world.add_with("invited", None, false, None).await;
     world.hashes();

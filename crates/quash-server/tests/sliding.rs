@@ -37,7 +37,7 @@ fn token(answer: &Answer) -> String {
 }
 
 #[tokio::test]
-async fn a_sliding_token_opens_doors_and_renews_itself_under_its_own_id() {
+async fn sliding_tokens_give_access_and_renew_themselves() {
     let world = world().await;
     let first = obtain(&world, "dana").await;
     let said = claims(&first);
@@ -62,7 +62,7 @@ async fn a_sliding_token_opens_doors_and_renews_itself_under_its_own_id() {
 }
 
 #[tokio::test]
-async fn it_renews_itself_until_its_end_and_no_longer() {
+async fn sliding_tokens_renew_until_their_end() {
     let world = world().await;
     let mut token_now = obtain(&world, "dana").await;
     for _ in 0..(86_400 / 240 - 1) {
@@ -75,7 +75,7 @@ async fn it_renews_itself_until_its_end_and_no_longer() {
 }
 
 #[tokio::test]
-async fn it_is_told_apart_from_the_other_types() {
+async fn sliding_tokens_differ_from_other_types() {
     let world = World::open().await;
     let (pair, sliding) = (world.sign_in("noor").await, obtain(&world, "dana").await);
     insta::assert_snapshot!(world.me(&sliding).await.brief(), @r#"401 {"type":"/docs/errors/token_not_valid","title":"Token not valid","status":401,"detail":"Token has wrong type","code":"token_not_valid"}"#);
@@ -89,7 +89,7 @@ async fn it_is_told_apart_from_the_other_types() {
 }
 
 #[tokio::test]
-async fn log_out_ends_it_with_the_token_in_the_header_and_no_body() {
+async fn sliding_tokens_log_out_by_header_alone() {
     let world = world().await;
     let (first, other) = (obtain(&world, "dana").await, obtain(&world, "dana").await);
     let second = token(&exchange(&world, &first).await);
@@ -120,7 +120,7 @@ async fn log_out_ends_it_with_the_token_in_the_header_and_no_body() {
 }
 
 #[tokio::test]
-async fn a_body_with_a_refresh_token_is_asked_for_its_account() {
+async fn sliding_log_outs_check_the_body_token() {
     let world = world().await;
     let (sliding, pair, noors) =
         (obtain(&world, "dana").await, world.sign_in("dana").await, world.sign_in("noor").await);
@@ -133,7 +133,7 @@ async fn a_body_with_a_refresh_token_is_asked_for_its_account() {
 }
 
 #[tokio::test]
-async fn a_stolen_signing_key_makes_none_that_is_believed() {
+async fn stolen_signing_keys_cannot_forge_sliding_tokens() {
     let world = world().await;
     let pair = world.sign_in("dana").await;
     let until = claims(&pair.refresh)["exp"].clone();
@@ -159,7 +159,7 @@ async fn a_stolen_signing_key_makes_none_that_is_believed() {
 }
 
 #[tokio::test]
-async fn what_ends_sessions_ends_sliding_tokens() {
+async fn ending_sessions_ends_sliding_tokens() {
     let world = world().await;
     let (dana, noor) = (obtain(&world, "dana").await, obtain(&world, "noor").await);
     world.deactivate("dana").await;
@@ -172,7 +172,7 @@ async fn what_ends_sessions_ends_sliding_tokens() {
 }
 
 #[tokio::test]
-async fn its_doors_have_the_forms_of_the_others() {
+async fn sliding_endpoints_match_the_others() {
     let world = world().await;
     for path in ["/api/token/sliding/", "/api/token/sliding/refresh/"] {
         assert_eq!(world.send(Call::of(Method::GET, path)).await.status, 405, "{path}");

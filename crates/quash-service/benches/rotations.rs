@@ -13,8 +13,8 @@ use quash_core::decide::{Device, Kind};
 use quash_core::model::{Clock, Entropy, PasswordHash, Policy, Seeded, Timestamp, draw};
 use quash_core::token::{Algorithm, Issued};
 use quash_service::{
-    Arena, Argon2Hasher, Attempt, CostClass, DeviceSaid, FetchNothing, FormatFault, HashSettings, KeySetup,
-    MasterKey, NewAccount, NewPassword, NewState, PasswordHasher, Rehash, Service, Setup,
+    Arena, Argon2Hasher, Attempt, CostClass, DeviceTokenInput, FetchNothing, FormatFault, HashSettings,
+    KeySetup, MasterKey, NewAccount, NewPassword, NewState, PasswordHasher, Rehash, Service, Setup,
 };
 use quash_store::{SqliteOptions, SqliteStore};
 use rusqlite::{Connection, params};
@@ -33,11 +33,11 @@ fn main() {
             if !is_asked_for(&format!("rotations, {name}")) {
                 continue;
             }
-            let desk = Desk::start(&folder.path().join(format!("{name}.db")), algorithm).await;
+            let bench = Bench::start(&folder.path().join(format!("{name}.db")), algorithm).await;
             let bare = Bare::start(&folder.path().join(format!("bare-{name}.db")));
             let mut rounds = Vec::new();
             for _ in 0..ROUNDS {
-                rounds.push((desk.round().await, bare.round().await));
+                rounds.push((bench.round().await, bare.round().await));
             }
             let median = |mut figures: Vec<f64>| {
                 figures.sort_by(f64::total_cmp);
@@ -63,12 +63,12 @@ fn refresh_of(issued: Issued) -> String {
 }
 
 /// The service, and the newest refresh token of each client.
-struct Desk {
+struct Bench {
     service: Service,
     tokens: Vec<Arc<tokio::sync::Mutex<String>>>,
 }
 
-impl Desk {
+impl Bench {
     async fn start(path: &Path, algorithm: Algorithm) -> Self {
         let store = Arc::new(SqliteStore::open(path, SqliteOptions::default()).expect("a store"));
         let entropy: Arc<dyn Entropy> = Arc::new(Seeded::new(1));
@@ -122,7 +122,7 @@ impl Desk {
                 while Instant::now() < until {
                     *token = refresh_of(
                         service
-                            .refresh(&token, &Device::default(), &DeviceSaid::Nothing)
+                            .refresh(&token, &Device::default(), &DeviceTokenInput::Unsupported)
                             .await
                             .expect("a rotation"),
                     );

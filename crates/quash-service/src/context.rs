@@ -18,7 +18,7 @@ use tokio::sync::{Mutex, Notify, watch};
 use crate::failure::{Failure, Unavailable};
 use crate::feed::Feed;
 use crate::keys::{Foreign, Keys};
-use crate::known::DeviceKey;
+use crate::known_device::DeviceKey;
 use crate::lockout::{Allowance, Lockout};
 use crate::mail::Outbox;
 use crate::metrics::Metrics;
@@ -30,10 +30,10 @@ use crate::sealer::Sealer;
 /// All use cases of one process. Cheap to clone.
 #[derive(Clone)]
 pub struct Service {
-    pub(crate) desk: Arc<Desk>,
+    pub(crate) context: Arc<Context>,
 }
 
-pub(crate) struct Desk {
+pub(crate) struct Context {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) policy: Policy,
     pub(crate) keys: Keys,
@@ -63,36 +63,36 @@ const ANNOUNCE_WITHIN: Duration = Duration::from_secs(5);
 impl Service {
     /// The guard of this process, for callers that only need to know whether a token is live.
     pub fn guard(&self) -> &Guard {
-        &self.desk.guard
+        &self.context.guard
     }
 
     /// The operator's choices.
     pub fn policy(&self) -> &Policy {
-        &self.desk.policy
+        &self.context.policy
     }
 
     /// The public keys that verify tokens.
     pub fn jwks(&self) -> JwkSet {
-        self.desk.guard.ring().jwks()
+        self.context.guard.ring().jwks()
     }
 
     /// The failed attempts that the address's networks have left. Reveals nothing about any account.
     pub fn allowance(&self, address: IpAddr) -> Option<Allowance> {
-        self.desk.lockout.allowance(address)
+        self.context.lockout.allowance(address)
     }
 
     /// Registers the metrics of the use cases.
     pub fn register_metrics(&self, registry: &mut Registry) {
-        self.desk.metrics.register(registry);
+        self.context.metrics.register(registry);
     }
 
     /// Becomes `true` when the process must exit, because a write to disk failed.
     pub fn broken(&self) -> watch::Receiver<bool> {
-        self.desk.store.broken()
+        self.context.store.broken()
     }
 }
 
-impl Desk {
+impl Context {
     /// Commits a change that ends something, and waits until this process's own guard has applied it.
     pub(crate) async fn commit_and_announce(&self, change: Change) -> Result<Receipt, StoreError> {
         let caused = caused_by_users(&change);
@@ -107,7 +107,7 @@ impl Desk {
     }
 
     /// Waits until this process's own guard has applied an entry.
-    pub(crate) async fn announce(&self, seq: Seq) -> Result<(), quash_verify::Denied> {
+    pub(crate) async fn announce(&self, seq: Seq) -> Result<(), quash_verify::VerifyError> {
         self.guard.caught_up(seq, ANNOUNCE_WITHIN).await
     }
 
@@ -145,9 +145,13 @@ impl Desk {
 
     /// The account that the typed login name denotes, and the folded text. A text longer than any name is
     /// treated as an unused name.
-    pub(crate) fn called(&self, typed: &str) -> (AccountBy, String) {
-        let by =
-            self.policy.accounts.login_fields.called(typed).unwrap_or_else(|| AccountBy::Name(String::new()));
+    pub(crate) fn resolve_login(&self, typed: &str) -> (AccountBy, String) {
+        let by = self
+            .policy
+            .accounts
+            .login_fields
+            .account_by(typed)
+            .unwrap_or_else(|| AccountBy::Name(String::new()));
         (by, fold(typed))
     }
 

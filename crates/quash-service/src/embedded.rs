@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ipv4_address_within_is_the_subscriber() {
+    fn embedded_ipv4_addresses_are_the_subscriber() {
         let of = |text: &str| subscriber(text.parse().expect("an address")).to_string();
         for address in [
             "192.0.2.33",

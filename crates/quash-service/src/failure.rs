@@ -32,10 +32,10 @@ pub enum StartError {
     OfAnotherAlgorithm(Algorithm),
     /// The signing key in the settings was removed in an emergency.
     #[error("the signing key in the settings was removed in an emergency and must be replaced by another")]
-    StruckKey,
+    RevokedKey,
     /// The stored half of a revoked key is unreadable.
     #[error("the stored public half of the revoked key {0} cannot be read")]
-    StruckHalf(Kid),
+    RevokedHalf(Kid),
     /// Another issuer's key is invalid.
     #[error("the key of the issuer {0} {1}")]
     ForeignKey(String, #[source] KeyFault),
@@ -131,12 +131,12 @@ impl From<StoreError> for Failure {
     }
 }
 
-impl From<quash_verify::Denied> for Failure {
-    fn from(denied: quash_verify::Denied) -> Self {
+impl From<quash_verify::VerifyError> for Failure {
+    fn from(denied: quash_verify::VerifyError) -> Self {
         match denied {
-            quash_verify::Denied::Refused(refusal) => Self::Refused(refusal),
-            quash_verify::Denied::Stale => Self::Unavailable(Unavailable::Stale),
-            quash_verify::Denied::KeysAway => Self::Unavailable(Unavailable::ForeignKeysAway),
+            quash_verify::VerifyError::Refused(refusal) => Self::Refused(refusal),
+            quash_verify::VerifyError::Stale => Self::Unavailable(Unavailable::Stale),
+            quash_verify::VerifyError::KeysUnavailable => Self::Unavailable(Unavailable::ForeignKeysAway),
         }
     }
 }

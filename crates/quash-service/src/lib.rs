@@ -10,7 +10,7 @@ mod embedded;
 mod failure;
 mod feed;
 mod keys;
-mod known;
+mod known_device;
 mod lockout;
 mod mail;
 mod metrics;
@@ -27,14 +27,14 @@ pub use context::Service;
 pub use credential::Credential;
 pub use embedded::subscriber;
 pub use failure::{Failure, StartError, Unavailable};
-pub use feed::{Binding, Delivery, FeedReader, FeedRefused, InstanceId, SnapshotFeed};
+pub use feed::{Binding, FeedEvent, FeedReader, FeedRefused, InstanceId, SnapshotFeed};
 pub use keys::{
-    FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup, IssuerKeySeen, IssuerSeen, KeySeen,
-    KeySetup, KeysFrom, KeysSeen, RefreshSigning, StruckAgain, strike_after_restore,
+    FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup, IssuerInfo, IssuerKeyInfo,
+    IssuerKeySource, KeyInfo, KeyList, KeySetup, KeysRevokedAgain, RefreshSigning, revoke_after_restore,
 };
-pub use known::{DeviceSaid, DeviceToken};
+pub use known_device::{DeviceToken, DeviceTokenInput};
 pub use lockout::Allowance;
-pub use mail::{Letter, LetterProof, Post, PostFault, mailbox};
+pub use mail::{EmailProof, Mailer, MailerError, OutgoingEmail, mailbox};
 pub use passwords::{
     Arena, Argon2Hasher, Cap, CostClass, FormatFault, FormatName, HashSettings, PasswordHasher, Rehash,
 };
@@ -42,23 +42,23 @@ pub use sealer::audit_seal_of;
 pub use start::Setup;
 pub use use_cases::account::add::{AddFault, ClaimsFault, NewAccount, NewPassword, NewState};
 pub use use_cases::account::change::{Address, ChangeFault, Changed, OneTimePassword};
-pub use use_cases::account::own::{Me, Reproof};
-pub use use_cases::feed::barrier::{Effective, VerifierSeen, VerifierState};
-pub use use_cases::feed::serve::{LeaseAsked, VerifierNow};
-pub use use_cases::keys::turn::{KeyTurnFault, Struck, Takeover, TurnedKey};
-pub use use_cases::mail::flows::{MailProof, Whom};
+pub use use_cases::account::own::{Me, Reauthentication};
+pub use use_cases::feed::barrier::{BarrierResult, VerifierResult, VerifierState};
+pub use use_cases::feed::serve::{LeaseRequest, VerifierInfo};
+pub use use_cases::keys::rotation::{ChangedKey, KeyChangeFault, KeyRevoked, Takeover};
+pub use use_cases::mail::flows::{MailProof, MailRecipient};
 pub use use_cases::mail::registration::{NewRegistration, RegisterFault};
 pub use use_cases::operation::audit::{AuditRefused, AuditVerified, NotAccepted};
 pub use use_cases::operation::backup::{BackedUp, BackupFault};
 pub use use_cases::operation::clients::{ClientFault, ClientSecret};
 pub use use_cases::operation::epoch::{
-    Beyond, WentBack, begin_after_restore, begin_if_gone_back, renew_store_id,
+    KnownLogEnd, RollbackReport, begin_after_restore, begin_if_gone_back, renew_store_id,
 };
-pub use use_cases::operation::upkeep::Upkept;
+pub use use_cases::operation::upkeep::UpkeepReport;
 pub use use_cases::session::end::{Ended, RefusedAccess};
-pub use use_cases::session::inspect::{Inspection, RevokedBy, Standing};
+pub use use_cases::session::inspect::{Inspection, RevokedBy, TokenStatus};
 pub use use_cases::session::introspect::Introspected;
-pub use use_cases::session::list::{Listed, SessionSeen, SessionsSeen};
+pub use use_cases::session::list::{SessionFilter, SessionInfo, SessionPage};
 pub use use_cases::session::revoke::TokenRevoked;
 pub use use_cases::session::sign_in::{Attempt, SignedIn};
 pub use vault::{MasterKey, MasterKeyFault};

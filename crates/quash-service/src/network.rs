@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mapped_address_is_ipv4_and_counted_once() {
+    fn mapped_addresses_count_as_ipv4() {
         assert_eq!(shared("::ffff:192.0.2.1", "192.0.2.1"), [Width::Subnet]);
         assert_eq!(shared("192.0.2.1", "192.0.2.2"), []);
         assert_eq!(shared("64:ff9b::192.0.2.1", "192.0.2.1"), [Width::Subnet]);

@@ -17,7 +17,7 @@ use crate::vault::MasterKey;
 /// The name of the setting that marks a store as sealed at least once.
 pub(crate) const BEGUN: &str = "audit_sealed";
 /// The interval at which a lasting fault is logged.
-const TELL_EVERY: Duration = Duration::from_secs(60);
+const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// Seals the audit, and remembers the newest seal.
 pub(crate) struct Sealer {
@@ -27,7 +27,7 @@ pub(crate) struct Sealer {
     /// Held from reading a seal until the next one is committed.
     pub(crate) turn: tokio::sync::Mutex<()>,
     /// The uptime at which a fault was last logged.
-    told_at: Mutex<Option<Duration>>,
+    logged_at: Mutex<Option<Duration>>,
 }
 
 impl Sealer {
@@ -68,9 +68,9 @@ impl Sealer {
             key,
             noted: watch::Sender::new(noted),
             turn: tokio::sync::Mutex::default(),
-            told_at: Mutex::default(),
+            logged_at: Mutex::default(),
         };
-        fault.into_iter().for_each(|fault| sealer.tell(fault, clock.uptime()));
+        fault.into_iter().for_each(|fault| sealer.log_fault(fault, clock.uptime()));
         Ok(sealer)
     }
 
@@ -85,12 +85,12 @@ impl Sealer {
     }
 
     /// Logs a fault, at most once a minute.
-    pub(crate) fn tell(&self, fault: AuditFault, uptime: Duration) {
-        let mut told_at = self.told_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if told_at.is_some_and(|at| uptime.saturating_sub(at) < TELL_EVERY) {
+    pub(crate) fn log_fault(&self, fault: AuditFault, uptime: Duration) {
+        let mut logged_at = self.logged_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged_at.is_some_and(|at| uptime.saturating_sub(at) < LOG_EVERY) {
             return;
         }
-        *told_at = Some(uptime);
+        *logged_at = Some(uptime);
         tracing::error!(
             %fault,
             "the audit is not what was sealed, and nothing is sealed until an operator accepts it: see `quash audit verify` and \

@@ -10,14 +10,14 @@ use quash_core::model::{
 use quash_core::token::FlowKey;
 use quash_core::watch::frame::CursorKey;
 use quash_store::{Store, StoreError};
-use quash_verify::{GuardSetup, MoreKeys};
+use quash_verify::{GuardSetup, KeyFetcher};
 use tokio::sync::{Mutex, Notify, mpsc};
 
-use crate::context::{Desk, Service};
+use crate::context::{Context, Service};
 use crate::failure::StartError;
-use crate::feed::{self, Feed, LONGEST_TERM, Leases, Outlet, Snapshots, remember_term};
-use crate::keys::{self, FetchKeys, Foreign, KeySetup, Keys, Looking};
-use crate::known::DeviceKey;
+use crate::feed::{self, Feed, FeedBroadcast, LONGEST_TERM, Leases, Snapshots, remember_term};
+use crate::keys::{self, FetchKeys, FetchOnDemand, Foreign, KeySetup, Keys};
+use crate::known_device::DeviceKey;
 use crate::lockout::Lockout;
 use crate::mail::Outbox;
 use crate::metrics::Metrics;
@@ -80,7 +80,7 @@ impl Service {
         let opened = keys::open(&key_setup, &*store, &master, &*clock, &*entropy).await?;
         let scope_key = master.derive("scopes");
         let scopes = ScopeHasher::ours(scope_key).of_user_ids(policy.tokens.names.user_id_field);
-        rename_bearers(&*store, &policy, &scopes, &*clock).await?;
+        end_tokens_of_old_field(&*store, &policy, &scopes, &*clock).await?;
         let (turn, rings) = mpsc::channel(1);
         let (foreign, first_ring) = Foreign::new(
             &key_setup.foreign,
@@ -98,17 +98,22 @@ impl Service {
             scopes,
             clock: Arc::clone(&clock),
             cache_key: draw(&*entropy),
-            more_keys: asked.clone().map(|asked| Arc::new(Looking(asked)) as Arc<dyn MoreKeys>),
+            key_fetcher: asked.clone().map(|asked| Arc::new(FetchOnDemand(asked)) as Arc<dyn KeyFetcher>),
         };
         let (guard, keeper) = quash_verify::guard(guard_setup, feed::snapshot(&*store).await?, first_ring);
         let renew = Arc::new(Notify::new());
-        let outlet = Arc::new(Outlet::new(keeper.cursor()));
+        let broadcast = Arc::new(FeedBroadcast::new(keeper.cursor()));
         let leases =
             Leases::new(policy.feed.term, term_before(&*store, policy.feed.term).await?, clock.uptime());
         let cursors = CursorKey::new(&master.derive("cursors"), &store_id(&*store).await?);
-        let feed =
-            Feed { outlet: Arc::clone(&outlet), leases, cursors, scope_key, snapshots: Snapshots::new() };
-        tokio::spawn(feed::follow(Arc::clone(&store), keeper, outlet, Arc::clone(&renew), rings));
+        let feed = Feed {
+            broadcast: Arc::clone(&broadcast),
+            leases,
+            cursors,
+            scope_key,
+            snapshots: Snapshots::new(),
+        };
+        tokio::spawn(feed::follow(Arc::clone(&store), keeper, broadcast, Arc::clone(&renew), rings));
         if let Some(asked) = asked {
             tokio::spawn(async move { asked.follow().await });
         }
@@ -124,7 +129,7 @@ impl Service {
         let (flow_key, outbox) = (FlowKey::new(&master.derive("flows")), Outbox::default());
         let device_key = DeviceKey::new(&master.derive("devices"));
         let keys = Keys::new(&key_setup, opened, Arc::clone(issuers.rings()), master);
-        let desk = Arc::new(Desk {
+        let context = Arc::new(Context {
             store,
             policy,
             keys,
@@ -145,8 +150,8 @@ impl Service {
             metrics: Metrics::new(),
             checked: Mutex::default(),
         });
-        tokio::spawn(lock::follow(Arc::downgrade(&desk), orders));
-        Ok(Self { desk })
+        tokio::spawn(lock::follow(Arc::downgrade(&context), orders));
+        Ok(Self { context })
     }
 }
 
@@ -175,7 +180,7 @@ async fn term_before(store: &dyn Store, term: Duration) -> Result<Duration, Stor
 
 /// Ends all access tokens if tokens now identify accounts by another field: later revocations wouldn't cover
 /// the old ones. Sessions stay, and their next refresh returns tokens with the new field.
-async fn rename_bearers(
+async fn end_tokens_of_old_field(
     store: &dyn Store,
     policy: &Policy,
     scopes: &ScopeHasher,

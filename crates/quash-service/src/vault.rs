@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_opens_under_its_name_and_key_only() {
+    fn sealed_secrets_open_only_with_name_and_key() {
         let entropy = Seeded::new(1);
         let key = MasterKey::new(&entropy);
         let sealed = key.seal("a", b"secret", &entropy);
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_read_back_from_its_text() {
+    fn master_keys_survive_encoding_and_parsing() {
         let key = MasterKey::new(&Seeded::new(2));
         let again = MasterKey::parse(&format!("{}\n", *key.to_text())).expect("its own text");
         assert_eq!(key.derive::<16>("x"), again.derive::<16>("x"));

@@ -12,9 +12,9 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending,
-    Entry, Flow, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, Receipt, RegistrationBy, ScopeKey,
-    Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Audit, AuditHead, Change, Client, ClientName, Digest, EarlierRequests,
+    Ending, Entry, Flow, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, Receipt, RegistrationBy,
+    ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -94,7 +94,12 @@ pub trait Store: Send + Sync {
     async fn flow(&self, id: FlowId) -> Result<FlowLoaded, StoreError>;
 
     /// The flows with these subject hashes, and the number of mails to a recipient since `since`.
-    async fn asked(&self, matters: &[Digest], whom: Digest, since: Timestamp) -> Result<Asked, StoreError>;
+    async fn earlier_requests(
+        &self,
+        subject_hashes: &[Digest],
+        recipient_hash: Digest,
+        since: Timestamp,
+    ) -> Result<EarlierRequests, StoreError>;
 
     /// The flow of the newest registration under a name or for an address that hasn't expired by `now`.
     async fn registration(&self, by: &RegistrationBy, now: Timestamp) -> Result<Option<Flow>, StoreError>;

@@ -9,7 +9,7 @@ use quash_core::decide::seal_audit;
 use quash_core::model::{
     AccountBy, AccountFields, AccountState, Actor, AuditPlace, Change, CustomClaims, DeviceId, Devices,
     Digest, Email, Ends, Epoch, Flow, Keep, KeyState, Kid, Mail, MailId, MailOutcome, MailPriority, Name,
-    NewEntry, OldSessions, Opening, PasswordHash, ScopeKind, Sealed, Seeded, Seq, Survivor,
+    NewEntry, OldSessions, PasswordHash, ScopeKind, Sealed, Seeded, Seq, SessionOpening, Survivor,
 };
 use quash_core::token::{Algorithm, SigningKey};
 use quash_store::{MemoryStore, Store};
@@ -39,8 +39,8 @@ enum Wish {
     Revoke { kind: usize, n: u8, keep: Keep },
     AddKey { n: u8, stale: bool, next: bool },
     PromoteKey { n: u8, stale: bool },
-    StrikeKey { n: u8 },
-    AddStruckKey { n: u8 },
+    RevokeKey { n: u8 },
+    AddRevokedKey { n: u8 },
     ResumeKey { n: u8 },
     DropKey { n: u8 },
     AddSecret { name: usize, byte: u8 },
@@ -50,10 +50,10 @@ enum Wish {
     Raise { secs: u64 },
     Seal { stale: bool, forget: u64 },
     Blank { who: usize, limit: u32 },
-    StartFlow { n: u8, matter: u8, who: usize, stale: bool },
+    StartFlow { n: u8, subject_hash: u8, who: usize, stale: bool },
     SpendTry { n: u8 },
     UseFlow { n: u8 },
-    AddMail { n: u8, whom: u8, secs: i64 },
+    AddMail { n: u8, recipient_hash: u8, secs: i64 },
     TryMail { n: u8, attempts: u32 },
     SettleMail { n: u8, attempts: u32, sent: bool },
     DropMail { n: u8 },
@@ -102,27 +102,27 @@ fn single() -> impl Strategy<Value = Wish> {
         2 => (0..KINDS.len(), n.clone(), keep).prop_map(|(kind, n, keep)| Wish::Revoke { kind, n, keep }),
         1 => (n.clone(), stale, any::<bool>()).prop_map(|(n, stale, next)| Wish::AddKey { n, stale, next }),
         1 => (n.clone(), stale).prop_map(|(n, stale)| Wish::PromoteKey { n, stale }),
-        1 => n.clone().prop_map(|n| Wish::StrikeKey { n }),
-        1 => n.clone().prop_map(|n| Wish::AddStruckKey { n }),
+        1 => n.clone().prop_map(|n| Wish::RevokeKey { n }),
+        1 => n.clone().prop_map(|n| Wish::AddRevokedKey { n }),
         1 => n.clone().prop_map(|n| Wish::ResumeKey { n }),
         1 => n.clone().prop_map(|n| Wish::DropKey { n }),
         1 => (0..SECRETS.len(), any::<u8>()).prop_map(|(name, byte)| Wish::Remember { name, byte }),
         1 => (0..SECRETS.len(), any::<u8>()).prop_map(|(name, byte)| Wish::AddSecret { name, byte }),
         1 => (0..200_000_u64).prop_map(|secs| Wish::Raise { secs }),
-        3 => post(n),
+        3 => mail_change(n),
         2 => (moment.clone(), 0..6_u32).prop_map(|(now, limit)| Wish::Mark { now, limit }),
         1 => (moment.clone(), moment, 0..6_u32).prop_map(|(now, marked_until, limit)| Wish::Delete { now, marked_until, limit }),
     ]
 }
 
 /// Wishes about flows and mails.
-fn post(n: std::ops::Range<u8>) -> impl Strategy<Value = Wish> {
+fn mail_change(n: std::ops::Range<u8>) -> impl Strategy<Value = Wish> {
     prop_oneof![
         3 => (n.clone(), 1..4_u8, 0..NAMES.len(), prop::bool::weighted(0.15))
-            .prop_map(|(n, matter, who, stale)| Wish::StartFlow { n, matter, who, stale }),
+            .prop_map(|(n, subject_hash, who, stale)| Wish::StartFlow { n, subject_hash, who, stale }),
         1 => n.clone().prop_map(|n| Wish::SpendTry { n }),
         1 => n.clone().prop_map(|n| Wish::UseFlow { n }),
-        3 => (n.clone(), 1..4_u8, 0..300_i64).prop_map(|(n, whom, secs)| Wish::AddMail { n, whom, secs }),
+        3 => (n.clone(), 1..4_u8, 0..300_i64).prop_map(|(n, recipient_hash, secs)| Wish::AddMail { n, recipient_hash, secs }),
         2 => (n.clone(), 0..2_u32).prop_map(|(n, attempts)| Wish::TryMail { n, attempts }),
         2 => (n.clone(), 0..3_u32, any::<bool>()).prop_map(|(n, attempts, sent)| Wish::SettleMail { n, attempts, sent }),
         1 => n.prop_map(|n| Wish::DropMail { n }),
@@ -144,7 +144,7 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
             None => account(NAMES[who]),
             Some(email) => with_email(NAMES[who], email),
         }),
-        Wish::Open { who, n, stale, rehash, evict } => Change::OpenSession(Box::new(Opening {
+        Wish::Open { who, n, stale, rehash, evict } => Change::OpenSession(Box::new(SessionOpening {
             session: quash_core::model::Session {
                 known_device: (n % 3 > 0).then(|| DeviceId::from_bytes([n / 2; 16])),
                 client: (n % 4 == 0).then(|| client(NAMES[who], n).name),
@@ -155,7 +155,7 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
                 .then(|| PasswordHash::new(format!("rehash {n}")).of_class(format!("class {}", n % 3))),
             evict: evict.map(end),
             last_login: rehash.then(|| at(i64::from(n))),
-            knows: (n % 3 > 1).then(|| DeviceId::from_bytes([n; 16])),
+            known_device: (n % 3 > 1).then(|| DeviceId::from_bytes([n; 16])),
             locks: (n % 3 == 0).then_some(u32::from(n)),
             adopts: None,
             claims: (n % 4 == 1).then(|| CustomClaims::parse("{\"b\":2}").expect("claims")),
@@ -186,7 +186,7 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
             let fields = AccountFields {
                 username: like.and_then(|like| Name::parse(NAMES[like]).ok()),
                 email: email.map(|email| EMAILS[email].and_then(|email| Email::parse(email).ok())),
-                must_change: claims.then(|| Some(at(i64::from(stale)))),
+                temporary_until: claims.then(|| Some(at(i64::from(stale)))),
                 locks: Some(u32::from(stale)),
                 claims: CustomClaims::parse(if claims { "{\"a\":1}" } else { "{}" }).ok(),
                 mark: stale.then(|| claims.then(|| "a mark".to_owned())),
@@ -254,13 +254,13 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
             Change::ResumeKey { kid: key_id(n), at: NOW, replaces: replaced(model, n).await }
         }
         Wish::DropKey { n } => Change::DropKey { kid: key_id(n), at: NOW, actor: Actor::Rule },
-        Wish::StrikeKey { n } => Change::StrikeKey {
+        Wish::RevokeKey { n } => Change::RevokeKey {
             kid: key_id(n),
             secret: Sealed(vec![n]),
             entry: NewEntry { keep: Keep::Forever, ..entry(ScopeKind::Key, n) },
         },
-        Wish::AddStruckKey { n } => Change::AddStruckKey {
-            key: key(&format!("key{n}"), KeyState::Struck { at: at(i64::from(n)) }, at(i64::from(n % 3))),
+        Wish::AddRevokedKey { n } => Change::AddRevokedKey {
+            key: key(&format!("key{n}"), KeyState::Revoked { at: at(i64::from(n)) }, at(i64::from(n % 3))),
             entry: NewEntry { keep: Keep::Forever, ..entry(ScopeKind::Key, n) },
         },
         Wish::AddSecret { name, byte } => {
@@ -275,23 +275,29 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
         }
         Wish::Remember { name, byte } => Change::Remember { name: SECRETS[name], value: byte.to_string() },
         Wish::Raise { secs } => Change::RaiseLongestLifetime(secs * 1000),
-        Wish::StartFlow { n, matter, who, stale } => {
-            let asked = model.asked(&[Digest([matter; 16])], Digest([0; 16]), NOW).await.expect("a look");
+        Wish::StartFlow { n, subject_hash, who, stale } => {
+            let asked = model
+                .earlier_requests(&[Digest([subject_hash; 16])], Digest([0; 16]), NOW)
+                .await
+                .expect("a look");
             let replaces = asked.flows[0].map(|(id, _)| id).filter(|_| !stale);
             let of = (n % 3 != 0).then_some(NAMES[who]);
-            let started = if of.is_none() && matter == 3 {
+            let started = if of.is_none() && subject_hash == 3 {
                 let email = format!("{}@example.org", NAMES[(who + 1) % NAMES.len()]);
-                Flow { matter: Digest([matter; 16]), ..registration(n, NAMES[who], &email, i64::from(n)) }
+                Flow {
+                    subject_hash: Digest([subject_hash; 16]),
+                    ..registration(n, NAMES[who], &email, i64::from(n))
+                }
             } else {
-                flow(n, matter, of, i64::from(n))
+                flow(n, subject_hash, of, i64::from(n))
             };
             Change::StartFlow { flow: Box::new(started), replaces }
         }
         Wish::SpendTry { n } => Change::SpendTry(flow_id(n)),
         Wish::UseFlow { n } => Change::UseFlow(flow_id(n)),
-        Wish::AddMail { n, whom, secs } => {
+        Wish::AddMail { n, recipient_hash, secs } => {
             let priority = MailPriority::ALL[usize::from(n % 3)];
-            Change::AddMail(Box::new(Mail { priority, ..mail(n, whom, secs) }))
+            Change::AddMail(Box::new(Mail { priority, ..mail(n, recipient_hash, secs) }))
         }
         Wish::TryMail { n, attempts } => {
             Change::TryMail { mail: MailId::from_bytes([n; 16]), attempts, due_at: at(i64::from(n)) }

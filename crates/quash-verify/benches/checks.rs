@@ -180,7 +180,7 @@ fn guard_of(key: &SigningKey, revoked: &Revoked) -> Guard {
         scopes,
         clock: Arc::new(Stopped),
         cache_key: [2; 16],
-        more_keys: None,
+        key_fetcher: None,
     };
     guard(setup, revoked.clone(), KeyRing::new(1, vec![key.verifying().clone()])).0
 }

@@ -98,7 +98,7 @@ impl Accepted {
     }
 
     /// Returns whether a claim has this value, or is a list that contains it.
-    pub fn says(&self, name: &str, value: &Value) -> bool {
+    pub fn has_claim(&self, name: &str, value: &Value) -> bool {
         let claims = self.live.claims();
         let is_text = |text: Option<&str>| text.is_some() && text == value.as_str();
         match name {

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use quash_core::model::Seq;
 
-use crate::denied::Denied;
-use crate::shared::Shared;
+use crate::shared::VerifierShared;
 use crate::verifier::VerifierState;
+use crate::verify_error::VerifyError;
 
-impl Shared {
+impl VerifierShared {
     /// Waits until the entry `seq` is known.
-    pub(crate) async fn caught_up(&self, seq: Seq, within: Duration) -> Result<(), Denied> {
+    pub(crate) async fn caught_up(&self, seq: Seq, within: Duration) -> Result<(), VerifyError> {
         let mut cursor = self.cursor.subscribe();
         match tokio::time::timeout(within, cursor.wait_for(|cursor| *cursor >= seq)).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(Denied::Stale),
+            Ok(Err(_)) | Err(_) => Err(VerifyError::Stale),
         }
     }
 
@@ -27,27 +27,27 @@ impl Shared {
     }
 
     /// Wakes the tasks that wait for a key: the ring has changed.
-    pub(crate) fn turned(&self) {
+    pub(crate) fn notify_key_waiters(&self) {
         self.ring.send_replace(());
     }
 
     /// Notes that the entry `seq` exists, and wakes the task that fetches entries.
     pub(crate) fn prove(&self, seq: Seq) {
-        self.proven.send_if_modified(|proven| {
-            let is_newer = seq > *proven;
-            *proven = seq.max(*proven);
+        self.known_to_exist.send_if_modified(|known_to_exist| {
+            let is_newer = seq > *known_to_exist;
+            *known_to_exist = seq.max(*known_to_exist);
             is_newer
         });
     }
 
     /// Returns the state of the known revocations now.
-    pub(crate) fn standing(&self) -> VerifierState {
+    pub(crate) fn verifier_state(&self) -> VerifierState {
         let state = self.state.load();
         if state.trust.is_none() {
             VerifierState::Boot
         } else if !state.freshness.holds(self.clock.uptime()) {
             VerifierState::Stale
-        } else if *self.proven.borrow() > state.revoked.cursor() {
+        } else if *self.known_to_exist.borrow() > state.revoked.cursor() {
             VerifierState::Behind
         } else {
             VerifierState::Fresh
@@ -57,7 +57,11 @@ impl Shared {
     /// Returns the number of entries known to exist after `cursor`. Entries can't be counted across epochs;
     /// the result is then 1.
     pub(crate) fn lag(&self, cursor: Seq) -> u64 {
-        let proven = *self.proven.borrow();
-        if proven.epoch() > cursor.epoch() { 1 } else { proven.as_u64().saturating_sub(cursor.as_u64()) }
+        let known_to_exist = *self.known_to_exist.borrow();
+        if known_to_exist.epoch() > cursor.epoch() {
+            1
+        } else {
+            known_to_exist.as_u64().saturating_sub(cursor.as_u64())
+        }
     }
 }

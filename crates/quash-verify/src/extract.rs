@@ -11,10 +11,10 @@ use serde::de::DeserializeOwned;
 
 use crate::accepted::Claims;
 use crate::header::{HeaderFault, TokenHeader};
-use crate::layer::Barred;
+use crate::layer::Rejection;
 use crate::problem::Problem;
 use crate::token_guard::TokenGuard;
-use crate::verifier_layer::Asked;
+use crate::verifier_layer::LayerMarker;
 
 /// Extractor for the claims of a request's token. The route must be under a
 /// [`VerifierLayer`](crate::VerifierLayer).
@@ -38,7 +38,7 @@ impl<S: Sync, C: DeserializeOwned> FromRequestParts<S> for Auth<C> {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, AuthRejection> {
         match claims(parts)? {
             Some(claims) => Ok(Self(claims)),
-            None => Err(rejection(Problem::of(Barred::Header(HeaderFault::Missing)), parts)),
+            None => Err(rejection(Problem::of(Rejection::Header(HeaderFault::Missing)), parts)),
         }
     }
 }
@@ -56,7 +56,7 @@ impl<S: Sync> FromRequestParts<S> for TokenGuard {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, AuthRejection> {
         guarded(parts)?;
-        let missing = || rejection(Problem::of(Barred::Header(HeaderFault::Missing)), parts);
+        let missing = || rejection(Problem::of(Rejection::Header(HeaderFault::Missing)), parts);
         parts.extensions.get::<Self>().cloned().ok_or_else(missing)
     }
 }
@@ -76,7 +76,7 @@ fn claims<C: DeserializeOwned>(parts: &Parts) -> Result<Option<C>, AuthRejection
 }
 
 fn guarded(parts: &Parts) -> Result<(), AuthRejection> {
-    if parts.extensions.get::<Asked>().is_some() {
+    if parts.extensions.get::<LayerMarker>().is_some() {
         return Ok(());
     }
     tracing::error!(path = parts.uri.path(), "a route extracts a token but has no verifier layer");
@@ -84,7 +84,11 @@ fn guarded(parts: &Parts) -> Result<(), AuthRejection> {
 }
 
 fn rejection(problem: Problem, parts: &Parts) -> AuthRejection {
-    let header = parts.extensions.get::<Asked>().map(|Asked(header)| Arc::clone(header)).unwrap_or_default();
+    let header = parts
+        .extensions
+        .get::<LayerMarker>()
+        .map(|LayerMarker(header)| Arc::clone(header))
+        .unwrap_or_default();
     AuthRejection { problem, header }
 }
 

@@ -8,15 +8,15 @@ use quash_core::model::{Clock, Invalid, Refusal, ScopeHasher, ScopeKey, Seq, Tok
 use quash_core::token::{Authentic, KeyRing, Minted, TokenType};
 use quash_core::watch::{Live, Verdict};
 
-use crate::denied::Denied;
-use crate::more_keys::MoreKeys;
-use crate::shared::{Doubt, Purposes, Shared};
+use crate::key_fetcher::KeyFetcher;
+use crate::shared::{Purposes, Uncertain, VerifierShared};
 use crate::trust::Terms;
+use crate::verify_error::VerifyError;
 
 /// Checks tokens in the issuer's own process. Clones are cheap and share their state.
 #[derive(Clone)]
 pub struct Guard {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<VerifierShared>,
     pub(crate) terms: Arc<Terms>,
 }
 
@@ -31,7 +31,7 @@ pub struct GuardSetup {
     /// The key of the cache of verified tokens: random, and never shared with another process.
     pub cache_key: [u8; 16],
     /// The source of keys that the ring lacks, if there is one.
-    pub more_keys: Option<Arc<dyn MoreKeys>>,
+    pub key_fetcher: Option<Arc<dyn KeyFetcher>>,
 }
 
 /// The longest that a check waits for an entry that the token proves to exist.
@@ -43,21 +43,21 @@ impl Guard {
     ///
     /// # Errors
     /// Returns an error if the token is refused, or if the guard can't decide.
-    pub async fn check(&self, text: &str, purposes: &[TokenType]) -> Result<Live, Denied> {
+    pub async fn check(&self, text: &str, purposes: &[TokenType]) -> Result<Live, VerifyError> {
         let purposes = Purposes::These(purposes);
-        match self.shared.judge(text, purposes) {
+        match self.shared.check_state(text, purposes) {
             Ok(accepted) => return Ok(accepted.into_live()),
-            Err(Doubt::Refused(Refusal::TokenInvalid(Invalid::Key))) => {
+            Err(Uncertain::Refused(Refusal::TokenInvalid(Invalid::Key))) => {
                 self.shared.look_for_key_of(text).await?
             }
-            Err(Doubt::Refused(refusal)) => return Err(Denied::Refused(refusal)),
-            Err(Doubt::Behind { rsq }) => self.caught_up(rsq, CATCH_UP).await?,
-            Err(Doubt::Stale | Doubt::Boot) => return Err(Denied::Stale),
+            Err(Uncertain::Refused(refusal)) => return Err(VerifyError::Refused(refusal)),
+            Err(Uncertain::Behind { rsq }) => self.caught_up(rsq, CATCH_UP).await?,
+            Err(Uncertain::Stale | Uncertain::Boot) => return Err(VerifyError::Stale),
         }
-        match self.shared.judge(text, purposes) {
+        match self.shared.check_state(text, purposes) {
             Ok(accepted) => Ok(accepted.into_live()),
-            Err(Doubt::Refused(refusal)) => Err(Denied::Refused(refusal)),
-            Err(Doubt::Behind { .. } | Doubt::Stale | Doubt::Boot) => Err(Denied::Stale),
+            Err(Uncertain::Refused(refusal)) => Err(VerifyError::Refused(refusal)),
+            Err(Uncertain::Behind { .. } | Uncertain::Stale | Uncertain::Boot) => Err(VerifyError::Stale),
         }
     }
 
@@ -66,7 +66,7 @@ impl Guard {
     /// # Errors
     /// Returns an error if the token is refused, or if it proves an entry that the guard doesn't know.
     pub fn check_now(&self, text: &str, purposes: &[TokenType]) -> Result<Live, Verdict> {
-        self.shared.judge_known(text, purposes)
+        self.shared.check_state_known(text, purposes)
     }
 
     /// Verifies a token's signature and nothing else. The result isn't cached: this is for tokens that are
@@ -74,12 +74,12 @@ impl Guard {
     ///
     /// # Errors
     /// Returns an error if neither a key of the ring nor a key that could be fetched signed the token.
-    pub async fn authenticate(&self, text: &str) -> Result<Authentic, Denied> {
+    pub async fn authenticate(&self, text: &str) -> Result<Authentic, VerifyError> {
         match self.authenticate_now(text) {
             Err(Invalid::Key) => self.shared.look_for_key_of(text).await?,
-            decided => return decided.map_err(|invalid| Denied::Refused(invalid.into())),
+            decided => return decided.map_err(|invalid| VerifyError::Refused(invalid.into())),
         }
-        self.authenticate_now(text).map_err(|invalid| Denied::Refused(invalid.into()))
+        self.authenticate_now(text).map_err(|invalid| VerifyError::Refused(invalid.into()))
     }
 
     /// Like [`Guard::authenticate`], with the keys that are in the ring now.
@@ -129,7 +129,7 @@ impl Guard {
     ///
     /// # Errors
     /// Returns an error if the entry doesn't arrive in time.
-    pub async fn caught_up(&self, seq: Seq, within: Duration) -> Result<(), Denied> {
+    pub async fn caught_up(&self, seq: Seq, within: Duration) -> Result<(), VerifyError> {
         self.shared.caught_up(seq, within).await
     }
 }

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hostile_headers_are_told_apart() {
+    fn hostile_authorization_headers_are_refused() {
         let of = |values: &[&[u8]]| {
             let mut headers = HeaderMap::new();
             for value in values {
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_site_may_choose_another_header_and_be_exact() {
+    fn header_name_and_exact_schemes_can_be_configured() {
         let strict = TokenHeader {
             name: HeaderName::from_static("x-access-token"),
             schemes: vec!["JWT".into(), "Bearer".into()],

@@ -1,5 +1,5 @@
 //! Asks the issuer about single tokens (introspection): one request at a time for each token, and few in
-//! total. `follow/asking.rs` sends the requests.
+//! total. `follow/introspect.rs` sends the requests.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -56,7 +56,7 @@ impl Introspection {
     pub(crate) async fn ask(&self, token: &str) -> Answer {
         let hash = self.hash(token);
         let Some(slot) = self.slot(hash) else { return Answer::Away };
-        let _leave = Leave { introspection: self, hash };
+        let _leave = SlotGuard { introspection: self, hash };
         tokio::time::timeout(WITHIN, self.ask_or_share(token, &slot)).await.unwrap_or(Answer::Away)
     }
 
@@ -95,12 +95,12 @@ impl Introspection {
 }
 
 /// Removes the slot once the last caller has left, also when that caller was cancelled.
-struct Leave<'a> {
+struct SlotGuard<'a> {
     introspection: &'a Introspection,
     hash: u128,
 }
 
-impl Drop for Leave<'_> {
+impl Drop for SlotGuard<'_> {
     fn drop(&mut self) {
         let mut slots = self.introspection.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((waiting, _)) = slots.get_mut(&self.hash) {
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_comes_while_a_question_is_under_way_shares_the_next_one() {
+    async fn concurrent_introspections_share_the_next_request() {
         let (issuer, introspection) = introspection();
         let introspection = Arc::new(introspection);
         let ask = || {
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_issuer_that_does_not_answer_is_given_up_and_too_many_tokens_are_not_asked_about() {
+    async fn introspection_times_out_and_limits_concurrent_tokens() {
         let (issuer, introspection) = introspection();
         assert_eq!(introspection.ask("token").await, Answer::Away);
         let slots: Vec<_> =

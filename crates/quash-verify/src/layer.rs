@@ -6,18 +6,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::denied::Denied;
 use crate::guard::Guard;
 use crate::header::{HeaderFault, TokenHeader};
+use crate::verify_error::VerifyError;
 use http::{Request, Response};
 
 /// The reason why a request is rejected.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Barred {
+pub enum Rejection {
     /// No token can be taken from the request.
     Header(HeaderFault),
     /// The token isn't accepted.
-    Token(Denied),
+    Token(VerifyError),
 }
 
 /// Layer that passes on requests with a token of a type that the policy accepts. A function of the caller
@@ -55,7 +55,7 @@ impl<S, F, In, Out> tower_service::Service<Request<In>> for Guarded<S, F>
 where
     S: tower_service::Service<Request<In>, Response = Response<Out>> + Clone + Send + 'static,
     S::Future: Send,
-    F: Fn(Barred, &http::HeaderMap) -> Response<Out> + Clone + Send + 'static,
+    F: Fn(Rejection, &http::HeaderMap) -> Response<Out> + Clone + Send + 'static,
     In: Send + 'static,
     Out: 'static,
 {
@@ -75,9 +75,9 @@ where
         Box::pin(async move {
             let checked = match layer.header.token(request.headers()) {
                 Ok(token) => {
-                    layer.guard.check(token, &layer.guard.policy().accepted).await.map_err(Barred::Token)
+                    layer.guard.check(token, &layer.guard.policy().accepted).await.map_err(Rejection::Token)
                 }
-                Err(fault) => Err(Barred::Header(fault)),
+                Err(fault) => Err(Rejection::Header(fault)),
             };
             match checked {
                 Ok(live) => {

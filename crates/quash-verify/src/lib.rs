@@ -12,9 +12,9 @@
 //! use tower::ServiceExt;
 //!
 //! #[derive(serde::Deserialize)]
-//! struct Who { user_id: String, role: String }
+//! struct User { user_id: String, role: String }
 //!
-//! async fn orders(Auth(who): Auth<Who>) -> String {
+//! async fn orders(Auth(who): Auth<User>) -> String {
 //!     format!("{} is {}", who.user_id, who.role)
 //! }
 //!
@@ -34,7 +34,7 @@
 //! # }
 //! ```
 //!
-//! A [`Guard`] is for the issuer's own process, through which every revocation passes. A [`Keeper`] is the
+//! A [`Guard`] is for the issuer's own process, through which every revocation passes. A [`Publisher`] is the
 //! only place that builds the state that a guard reads.
 //!
 //! Features: `follow` (on by default) adds `Verifier::builder` and an HTTP client, `axum` adds the
@@ -42,7 +42,7 @@
 
 #![warn(missing_docs)]
 
-mod denied;
+mod verify_error;
 
 mod guard;
 
@@ -50,15 +50,15 @@ mod verifier;
 
 mod shared;
 
-mod keeper;
+mod publisher;
 
 mod catch_up;
 
-mod known;
+mod token_cache;
 
 mod trust;
 
-mod more_keys;
+mod key_fetcher;
 
 mod accepted;
 
@@ -92,18 +92,18 @@ pub mod test;
 pub use accepted::{Accepted, Claims, TextOrNumber};
 #[cfg(feature = "clock")]
 pub use clock::SystemClock;
-pub use denied::Denied;
 #[cfg(feature = "axum")]
 pub use extract::{Auth, AuthRejection, OptionalAuth};
 #[cfg(feature = "follow")]
-pub use follow::{Carrier, Connection, Fault, Pieces, Soon, StartError, VerifierBuilder};
+pub use follow::{BodyStream, BoxFuture, Connection, IssuerError, StartError, Transport, VerifierBuilder};
 pub use guard::{Guard, GuardSetup};
 pub use header::{HeaderFault, SchemeCase, TokenHeader};
-pub use keeper::{Keeper, guard};
-pub use layer::{Barred, GuardLayer, Guarded};
-pub use more_keys::{Looked, MoreKeys};
+pub use key_fetcher::{KeyFetch, KeyFetcher};
+pub use layer::{GuardLayer, Guarded, Rejection};
 pub use problem::Problem;
+pub use publisher::{Publisher, guard};
 pub use stale::WhenStale;
 pub use token_guard::TokenGuard;
 pub use verifier::{Verifier, VerifierMetrics, VerifierState};
 pub use verifier_layer::{Verified, VerifierLayer};
+pub use verify_error::VerifyError;

@@ -8,15 +8,15 @@ use http::{Response, StatusCode};
 use quash_core::model::Refusal;
 use serde::Serialize;
 
-use crate::denied::Denied;
 use crate::header::{HeaderFault, TokenHeader};
-use crate::layer::Barred;
+use crate::layer::Rejection;
+use crate::verify_error::VerifyError;
 
 /// The answer to a rejected request.
 ///
 /// ```
-/// use quash_verify::{Barred, HeaderFault, Problem};
-/// let problem = Problem::of(Barred::Header(HeaderFault::Missing));
+/// use quash_verify::{Rejection, HeaderFault, Problem};
+/// let problem = Problem::of(Rejection::Header(HeaderFault::Missing));
 /// assert_eq!((problem.status.as_u16(), problem.code), (401, "not_authenticated"));
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,8 +43,8 @@ struct Body {
     code: &'static str,
 }
 
-const BLIND: Duration = Duration::from_secs(1);
-const KEYLESS: Duration = Duration::from_secs(10);
+const STALE_RETRY_AFTER: Duration = Duration::from_secs(1);
+const KEYS_RETRY_AFTER: Duration = Duration::from_secs(10);
 
 impl Problem {
     /// The token is valid but lacks a claim that the route requires.
@@ -63,20 +63,20 @@ impl Problem {
     );
 
     /// Returns the answer to a request without a token, or with one that isn't accepted.
-    pub const fn of(barred: Barred) -> Self {
+    pub const fn of(barred: Rejection) -> Self {
         match barred {
-            Barred::Header(HeaderFault::Missing) => Self::unauthorized(
+            Rejection::Header(HeaderFault::Missing) => Self::unauthorized(
                 "not_authenticated",
                 "Not authenticated",
                 "Authentication credentials were not provided.",
             ),
-            Barred::Header(HeaderFault::Malformed) => Self::unauthorized(
+            Rejection::Header(HeaderFault::Malformed) => Self::unauthorized(
                 "bad_authorization_header",
                 "Bad Authorization header",
                 "Authorization header must contain two space-delimited values",
             ),
-            Barred::Header(HeaderFault::NotText) => Self::not_valid("Token is invalid"),
-            Barred::Token(Denied::Refused(refusal)) => Self::not_valid(match refusal {
+            Rejection::Header(HeaderFault::NotText) => Self::not_valid("Token is invalid"),
+            Rejection::Token(VerifyError::Refused(refusal)) => Self::not_valid(match refusal {
                 Refusal::TokenExpired => "Token is expired",
                 Refusal::TokenWithoutExp => "Token has no 'exp' claim",
                 Refusal::TokenWithoutId => "Token has no id",
@@ -88,11 +88,12 @@ impl Problem {
                 // who forges tokens.
                 _ => "Token is invalid",
             }),
-            Barred::Token(Denied::Stale) => {
-                Self::unavailable("The service cannot tell now whether the token has been revoked.", BLIND)
-            }
-            Barred::Token(Denied::KeysAway) => {
-                Self::unavailable("The keys of the token's issuer are unavailable now.", KEYLESS)
+            Rejection::Token(VerifyError::Stale) => Self::unavailable(
+                "The service cannot tell now whether the token has been revoked.",
+                STALE_RETRY_AFTER,
+            ),
+            Rejection::Token(VerifyError::KeysUnavailable) => {
+                Self::unavailable("The keys of the token's issuer are unavailable now.", KEYS_RETRY_AFTER)
             }
         }
     }

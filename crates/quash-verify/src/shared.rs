@@ -1,4 +1,4 @@
-//! The immutable state that guards and verifiers read, and the check itself. `keeper.rs` builds the next
+//! The immutable state that guards and verifiers read, and the check itself. `publisher.rs` builds the next
 //! state.
 
 use std::sync::Arc;
@@ -7,14 +7,14 @@ use std::task::Poll;
 use arc_swap::ArcSwap;
 use quash_core::model::{Clock, Invalid, Refusal, Seq, TokenPolicy};
 use quash_core::token::{Authentic, TokenType, authenticate};
-use quash_core::watch::{Freshness, Live, Revoked, Verdict, admit, admit_unvouched};
+use quash_core::watch::{Freshness, Live, Revoked, Verdict, admit, admit_without_lease};
 use tokio::sync::{Notify, watch};
 
 use crate::accepted::Accepted;
-use crate::denied::Denied;
-use crate::known::Known;
-use crate::more_keys::{Looked, MoreKeys};
+use crate::key_fetcher::{KeyFetch, KeyFetcher};
+use crate::token_cache::TokenCache;
 use crate::trust::Trust;
+use crate::verify_error::VerifyError;
 
 /// The state that a check reads, replaced as a whole.
 pub(crate) struct State {
@@ -25,19 +25,19 @@ pub(crate) struct State {
 }
 
 /// The data that a guard or verifier shares with its publisher and the tasks that feed it.
-pub(crate) struct Shared {
+pub(crate) struct VerifierShared {
     pub(crate) state: ArcSwap<State>,
     pub(crate) clock: Arc<dyn Clock>,
     /// The newest known number, for tasks that wait for an entry.
     pub(crate) cursor: watch::Sender<Seq>,
     /// The newest number known to exist: a token or a lease has named it.
-    pub(crate) proven: watch::Sender<Seq>,
+    pub(crate) known_to_exist: watch::Sender<Seq>,
     /// Notified when a check waits for an entry that isn't known.
-    pub(crate) poked: Notify,
+    pub(crate) missing_entry: Notify,
     /// Changes with the key ring.
     pub(crate) ring: watch::Sender<()>,
-    known: Known,
-    more_keys: Option<Arc<dyn MoreKeys>>,
+    token_cache: TokenCache,
+    key_fetcher: Option<Arc<dyn KeyFetcher>>,
 }
 
 /// The purposes that a token may have.
@@ -51,7 +51,7 @@ pub(crate) enum Purposes<'a> {
 
 /// The reason why a token isn't accepted at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Doubt {
+pub(crate) enum Uncertain {
     /// The token is refused.
     Refused(Refusal),
     /// The token was issued after a revocation that isn't known here.
@@ -62,43 +62,43 @@ pub(crate) enum Doubt {
     Boot,
 }
 
-impl Shared {
+impl VerifierShared {
     pub(crate) fn new(
         clock: Arc<dyn Clock>,
         cache_key: [u8; 16],
-        more_keys: Option<Arc<dyn MoreKeys>>,
+        key_fetcher: Option<Arc<dyn KeyFetcher>>,
         state: State,
     ) -> Self {
-        let (cursor, proven) =
+        let (cursor, known_to_exist) =
             (watch::Sender::new(state.revoked.cursor()), watch::Sender::new(state.revoked.cursor()));
-        let known = Known::new(cache_key);
+        let token_cache = TokenCache::new(cache_key);
         let ring = watch::Sender::new(());
         Self {
             state: ArcSwap::from_pointee(state),
             clock,
             cursor,
-            proven,
-            poked: Notify::new(),
+            known_to_exist,
+            missing_entry: Notify::new(),
             ring,
-            known,
-            more_keys,
+            token_cache,
+            key_fetcher,
         }
     }
 
     /// Checks a token against the current state. Loads the state once and reads the clocks afterwards: a
     /// pause in between can only make the token look older and the state staler.
-    pub(crate) fn judge(&self, text: &str, purposes: Purposes<'_>) -> Result<Accepted, Doubt> {
+    pub(crate) fn check_state(&self, text: &str, purposes: Purposes<'_>) -> Result<Accepted, Uncertain> {
         let state = self.state.load();
-        let trust = state.trust.as_ref().ok_or(Doubt::Boot)?;
+        let trust = state.trust.as_ref().ok_or(Uncertain::Boot)?;
         let token =
-            self.authenticate_or_recall(text, trust).map_err(|invalid| Doubt::Refused(invalid.into()))?;
+            self.authenticate_or_recall(text, trust).map_err(|invalid| Uncertain::Refused(invalid.into()))?;
         self.admit(token, purposes, &state, trust)
     }
 
-    /// Like [`Shared::judge`], for a token that has been verified already.
-    pub(crate) fn judge_again(&self, token: Arc<Authentic>) -> Result<Accepted, Doubt> {
+    /// Like [`VerifierShared::check_state`], for a token that has been verified already.
+    pub(crate) fn check_state_again(&self, token: Arc<Authentic>) -> Result<Accepted, Uncertain> {
         let state = self.state.load();
-        let trust = state.trust.as_ref().ok_or(Doubt::Boot)?;
+        let trust = state.trust.as_ref().ok_or(Uncertain::Boot)?;
         self.admit(token, Purposes::Accepted, &state, trust)
     }
 
@@ -109,12 +109,12 @@ impl Shared {
         purposes: Purposes<'_>,
         state: &State,
         trust: &Trust,
-    ) -> Result<Accepted, Doubt> {
+    ) -> Result<Accepted, Uncertain> {
         let policy = &trust.terms.policy;
         let live = admit(token, purposes.under(policy), policy, &state.revoked, self.clock.now()).map_err(
             |verdict| match verdict {
-                Verdict::Refused(refusal) => Doubt::Refused(refusal),
-                Verdict::Behind { rsq } => Doubt::Behind { rsq },
+                Verdict::Refused(refusal) => Uncertain::Refused(refusal),
+                Verdict::Behind { rsq } => Uncertain::Behind { rsq },
             },
         )?;
         match state.freshness {
@@ -122,24 +122,25 @@ impl Shared {
             bounded if bounded.holds(self.clock.uptime()) => {
                 Ok(Accepted::new(live, Arc::clone(&trust.terms)))
             }
-            Freshness::Until(_) | Freshness::Never => Err(Doubt::Stale),
+            Freshness::Until(_) | Freshness::Never => Err(Uncertain::Stale),
         }
     }
 
     /// Checks a token against the known revocations, although some may be missing.
-    pub(crate) fn judge_unvouched(&self, text: &str) -> Result<Accepted, Denied> {
+    pub(crate) fn check_state_unvouched(&self, text: &str) -> Result<Accepted, VerifyError> {
         let state = self.state.load();
-        let trust = state.trust.as_ref().ok_or(Denied::Stale)?;
-        let token =
-            self.authenticate_or_recall(text, trust).map_err(|invalid| Denied::Refused(invalid.into()))?;
+        let trust = state.trust.as_ref().ok_or(VerifyError::Stale)?;
+        let token = self
+            .authenticate_or_recall(text, trust)
+            .map_err(|invalid| VerifyError::Refused(invalid.into()))?;
         let policy = &trust.terms.policy;
-        let live = admit_unvouched(token, &policy.accepted, policy, &state.revoked, self.clock.now())
-            .map_err(Denied::Refused)?;
+        let live = admit_without_lease(token, &policy.accepted, policy, &state.revoked, self.clock.now())
+            .map_err(VerifyError::Refused)?;
         Ok(Accepted::new(live, Arc::clone(&trust.terms)))
     }
 
     /// Checks a token against the known revocations, without regard to the state's freshness.
-    pub(crate) fn judge_known(&self, text: &str, purposes: &[TokenType]) -> Result<Live, Verdict> {
+    pub(crate) fn check_state_known(&self, text: &str, purposes: &[TokenType]) -> Result<Live, Verdict> {
         let state = self.state.load();
         let trust = state.trust.as_ref().ok_or(Verdict::Refused(Invalid::Key.into()))?;
         let token =
@@ -155,19 +156,19 @@ impl Shared {
     }
 
     /// Fetches keys until the token's key is known. Doesn't wait for the keys of further issuers once it is.
-    pub(crate) async fn look_for_key_of(&self, text: &str) -> Result<(), Denied> {
-        let Some(more) = &self.more_keys else { return Err(Denied::Refused(Invalid::Key.into())) };
+    pub(crate) async fn look_for_key_of(&self, text: &str) -> Result<(), VerifyError> {
+        let Some(more) = &self.key_fetcher else { return Err(VerifyError::Refused(Invalid::Key.into())) };
         let mut ring = self.ring.subscribe();
-        let mut looking = more.look();
+        let mut looking = more.fetch();
         loop {
-            let mut turned = std::pin::pin!(ring.changed());
+            let mut notify_key_waiters = std::pin::pin!(ring.changed());
             let looked = std::future::poll_fn(|context| match looking.as_mut().poll(context) {
                 Poll::Ready(looked) => Poll::Ready(Some(looked)),
-                Poll::Pending => turned.as_mut().poll(context).map(|_| None),
+                Poll::Pending => notify_key_waiters.as_mut().poll(context).map(|_| None),
             });
             match looked.await {
-                Some(Looked::Done) => return Ok(()),
-                Some(Looked::Away) => return Err(Denied::KeysAway),
+                Some(KeyFetch::Done) => return Ok(()),
+                Some(KeyFetch::Unavailable) => return Err(VerifyError::KeysUnavailable),
                 None if self.authenticate(text).err() != Some(Invalid::Key) => return Ok(()),
                 None => {}
             }
@@ -176,7 +177,7 @@ impl Shared {
 
     fn authenticate_or_recall(&self, text: &str, trust: &Trust) -> Result<Arc<Authentic>, Invalid> {
         let Trust { ring, terms, version } = trust;
-        self.known
+        self.token_cache
             .get_or(text, ring, *version, || authenticate(text, ring, &terms.policy.names, &terms.scopes))
     }
 }

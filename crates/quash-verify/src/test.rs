@@ -16,8 +16,8 @@ use quash_core::token::{
 use quash_core::watch::{Freshness, Lease, Revoked, feed};
 use serde_json::Value;
 
-use crate::keeper::Keeper;
-use crate::shared::{Shared, State};
+use crate::publisher::Publisher;
+use crate::shared::{State, VerifierShared};
 use crate::stale::WhenStale;
 use crate::trust::Terms;
 use crate::verifier::{Counts, Inner, Verifier};
@@ -30,7 +30,7 @@ pub struct TestIssuer {
     scopes: ScopeHasher,
     entropy: Seeded,
     clock: Arc<TestClock>,
-    shared: Arc<Shared>,
+    shared: Arc<VerifierShared>,
     log: Mutex<Log>,
 }
 
@@ -51,7 +51,7 @@ pub struct TestToken {
 }
 
 struct Log {
-    keeper: Keeper,
+    publisher: Publisher,
     seq: Seq,
     chain: Chain,
 }
@@ -85,10 +85,11 @@ impl TestIssuer {
         let seq = Seq::start_of(1);
         let nothing = Revoked::empty(seq, feed::EMPTY);
         let state = State { revoked: nothing.clone(), freshness: Freshness::Never, trust: None };
-        let shared = Arc::new(Shared::new(Arc::clone(&clock) as Arc<dyn Clock>, draw(&entropy), None, state));
+        let shared =
+            Arc::new(VerifierShared::new(Arc::clone(&clock) as Arc<dyn Clock>, draw(&entropy), None, state));
         let terms = Terms { policy: policy.clone(), scopes: scopes.clone() };
         let ring = KeyRing::new(1, vec![key.verifying().clone()]);
-        let keeper = Keeper::tenant(Arc::clone(&shared), nothing, TERM, terms, ring);
+        let publisher = Publisher::for_verifier(Arc::clone(&shared), nothing, TERM, terms, ring);
         let issuer = Self {
             key,
             policy,
@@ -96,9 +97,9 @@ impl TestIssuer {
             entropy,
             clock,
             shared,
-            log: Mutex::new(Log { keeper, seq, chain: feed::EMPTY }),
+            log: Mutex::new(Log { publisher, seq, chain: feed::EMPTY }),
         };
-        issuer.speak();
+        issuer.grant_lease();
         issuer
     }
 
@@ -152,21 +153,21 @@ impl TestIssuer {
 
     /// Advances the clock. Verifiers stay fresh.
     pub fn advance(&self, span: Duration) {
-        self.clock.go_on(span);
-        self.speak();
+        self.clock.advance(span);
+        self.grant_lease();
     }
 
     /// Stops granting leases until the last one has expired: verifiers become stale.
-    pub fn fall_silent(&self) {
-        self.clock.go_on(TERM);
+    pub fn stop_leases(&self) {
+        self.clock.advance(TERM);
     }
 
     /// Grants a lease again: verifiers become fresh.
-    pub fn speak(&self) {
+    pub fn grant_lease(&self) {
         let mut log = self.log();
         let lease = Lease { sent_at: self.clock.uptime(), cursor: log.seq, head: log.seq, chain: log.chain };
         // Can't fail: the lease is for this log's own head.
-        let _ = log.keeper.grant(lease, TERM);
+        let _ = log.publisher.grant(lease, TERM);
     }
 
     fn revoke(&self, kind: ScopeKind, key: ScopeKey) {
@@ -175,7 +176,7 @@ impl TestIssuer {
         let new = NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() };
         let chain = feed::chain(&log.chain, seq, &new, None);
         // Can't fail: the entry follows the log's head.
-        let _ = log.keeper.follow(&[Entry { seq, kind, key, drop_after: None, reason, at, actor, chain }]);
+        let _ = log.publisher.follow(&[Entry { seq, kind, key, drop_after: None, reason, at, actor, chain }]);
         (log.seq, log.chain) = (seq, chain);
     }
 
@@ -252,7 +253,7 @@ impl TestToken {
 }
 
 impl TestClock {
-    fn go_on(&self, span: Duration) {
+    fn advance(&self, span: Duration) {
         let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         self.millis.fetch_add(i64::try_from(millis).unwrap_or(i64::MAX), Ordering::SeqCst);
         self.uptime_millis.fetch_add(millis, Ordering::SeqCst);

@@ -10,10 +10,10 @@ use quash_core::watch::Freshness;
 use zeroize::Zeroizing;
 
 use crate::accepted::Accepted;
-use crate::denied::Denied;
-use crate::shared::Doubt;
+use crate::shared::Uncertain;
 use crate::stale::WhenStale;
 use crate::verifier::Verifier;
+use crate::verify_error::VerifyError;
 
 /// The token that a request was accepted with. Clones are cheap.
 #[derive(Clone)]
@@ -27,7 +27,7 @@ pub struct TokenGuard {
 /// The longest pause between two looks at the clock: it may be set, and machines sleep.
 const AT_LEAST_EVERY: Duration = Duration::from_secs(10);
 /// The interval between introspection requests for one token while the verifier is stale.
-const IN_DOUBT_EVERY: Duration = Duration::from_secs(3);
+const UNCERTAIN_EVERY: Duration = Duration::from_secs(3);
 
 impl TokenGuard {
     pub(crate) fn new(accepted: Accepted, text: &str, verifier: Verifier, when_stale: WhenStale) -> Self {
@@ -55,11 +55,11 @@ impl TokenGuard {
     /// }
     /// # }
     /// ```
-    pub async fn revoked(&self) -> Denied {
+    pub async fn revoked(&self) -> VerifyError {
         loop {
             // Subscribes before the check, so that no change is missed.
             let mut cursor = self.verifier.inner.shared.cursor.subscribe();
-            let wait = match self.again().await {
+            let wait = match self.check_again().await {
                 Ok(wait) => wait,
                 Err(denied) => return denied,
             };
@@ -69,9 +69,9 @@ impl TokenGuard {
     }
 
     /// Checks the token again, and returns how long the result is good unless a revocation arrives.
-    async fn again(&self) -> Result<Duration, Denied> {
+    async fn check_again(&self) -> Result<Duration, VerifyError> {
         let shared = &self.verifier.inner.shared;
-        match shared.judge_again(self.accepted.live().to_authentic()) {
+        match shared.check_state_again(self.accepted.live().to_authentic()) {
             Ok(_) => {
                 let now = shared.clock.now();
                 let expires_in =
@@ -84,9 +84,9 @@ impl TokenGuard {
                 Ok(expires_in.unwrap_or_default().min(fresh_for).min(AT_LEAST_EVERY)
                     + Duration::from_millis(1))
             }
-            Err(Doubt::Refused(refusal)) => Err(Denied::Refused(refusal)),
-            Err(Doubt::Behind { .. } | Doubt::Stale | Doubt::Boot) => {
-                self.verifier.decide(&self.text, self.when_stale).await.map(|_| IN_DOUBT_EVERY)
+            Err(Uncertain::Refused(refusal)) => Err(VerifyError::Refused(refusal)),
+            Err(Uncertain::Behind { .. } | Uncertain::Stale | Uncertain::Boot) => {
+                self.verifier.decide(&self.text, self.when_stale).await.map(|_| UNCERTAIN_EVERY)
             }
         }
     }
@@ -97,7 +97,7 @@ impl Verifier {
     ///
     /// # Errors
     /// Returns an error if the token is refused, or if its revocation can't be ruled out.
-    pub async fn watch(&self, token: &str) -> Result<TokenGuard, Denied> {
+    pub async fn watch(&self, token: &str) -> Result<TokenGuard, VerifyError> {
         let when_stale = self.inner.when_stale;
         self.check(token).await.map(|accepted| TokenGuard::new(accepted, token, self.clone(), when_stale))
     }

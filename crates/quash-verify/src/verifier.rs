@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use quash_core::model::{Invalid, Refusal, Timestamp};
 
 use crate::accepted::Accepted;
-use crate::denied::Denied;
 use crate::guard::CATCH_UP;
 #[cfg(feature = "follow")]
 use crate::introspection::{Answer, Introspection};
-use crate::shared::{Doubt, Purposes, Shared};
+use crate::shared::{Purposes, Uncertain, VerifierShared};
 use crate::stale::WhenStale;
+use crate::verify_error::VerifyError;
 
 /// Verifies an issuer's tokens in an application.
 ///
@@ -24,7 +24,7 @@ pub struct Verifier {
 }
 
 pub(crate) struct Inner {
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<VerifierShared>,
     pub(crate) when_stale: WhenStale,
     /// Set if any route accepts unvouched tokens. Reported to the issuer.
     pub(crate) unbound: Arc<AtomicBool>,
@@ -82,7 +82,7 @@ impl Verifier {
     ///
     /// # Errors
     /// Returns an error if the token is refused, or if its revocation can't be ruled out.
-    pub async fn check(&self, token: &str) -> Result<Accepted, Denied> {
+    pub async fn check(&self, token: &str) -> Result<Accepted, VerifyError> {
         self.check_when_stale(token, self.inner.when_stale).await
     }
 
@@ -90,7 +90,11 @@ impl Verifier {
     ///
     /// # Errors
     /// Returns an error if the token is refused, or if its revocation can't be ruled out.
-    pub async fn check_when_stale(&self, token: &str, when_stale: WhenStale) -> Result<Accepted, Denied> {
+    pub async fn check_when_stale(
+        &self,
+        token: &str,
+        when_stale: WhenStale,
+    ) -> Result<Accepted, VerifyError> {
         let decided = self.decide(token, when_stale).await;
         self.inner.counts.count(&decided);
         decided
@@ -98,7 +102,7 @@ impl Verifier {
 
     /// Returns the verifier's current state.
     pub fn state(&self) -> VerifierState {
-        self.inner.shared.standing()
+        self.inner.shared.verifier_state()
     }
 
     /// Returns the verifier's current state and counters.
@@ -110,7 +114,7 @@ impl Verifier {
         };
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         VerifierMetrics {
-            state: shared.standing(),
+            state: shared.verifier_state(),
             cursor: cursor.as_u64(),
             lag: shared.lag(cursor),
             entries,
@@ -121,46 +125,48 @@ impl Verifier {
     }
 
     /// Makes leases report to the issuer that a route accepts unvouched tokens, if `when_stale` allows that.
-    pub(crate) fn goes_on_with(&self, when_stale: WhenStale) {
+    pub(crate) fn report_unbound(&self, when_stale: WhenStale) {
         if !when_stale.is_bound() {
             self.inner.unbound.store(true, Ordering::Relaxed);
         }
     }
 
-    pub(crate) async fn decide(&self, token: &str, when_stale: WhenStale) -> Result<Accepted, Denied> {
+    pub(crate) async fn decide(&self, token: &str, when_stale: WhenStale) -> Result<Accepted, VerifyError> {
         let shared = &self.inner.shared;
-        let mut judged = shared.judge(token, Purposes::Accepted);
-        if judged.as_ref().err() == Some(&Doubt::Refused(Refusal::TokenInvalid(Invalid::Key))) {
+        let mut judged = shared.check_state(token, Purposes::Accepted);
+        if judged.as_ref().err() == Some(&Uncertain::Refused(Refusal::TokenInvalid(Invalid::Key))) {
             shared.look_for_key_of(token).await?;
-            judged = shared.judge(token, Purposes::Accepted);
+            judged = shared.check_state(token, Purposes::Accepted);
         }
-        if let Err(Doubt::Behind { rsq }) = judged {
+        if let Err(Uncertain::Behind { rsq }) = judged {
             shared.prove(rsq);
-            shared.poked.notify_one();
+            shared.missing_entry.notify_one();
             // The next check sees whether the entry has arrived.
             let _ = shared.caught_up(rsq, CATCH_UP).await;
-            judged = shared.judge(token, Purposes::Accepted);
+            judged = shared.check_state(token, Purposes::Accepted);
         }
         match judged {
             Ok(accepted) => Ok(accepted),
-            Err(Doubt::Refused(refusal)) => Err(Denied::Refused(refusal)),
-            Err(Doubt::Boot) => Err(Denied::Stale),
-            Err(Doubt::Behind { .. } | Doubt::Stale) => self.decide_in_doubt(token, when_stale).await,
+            Err(Uncertain::Refused(refusal)) => Err(VerifyError::Refused(refusal)),
+            Err(Uncertain::Boot) => Err(VerifyError::Stale),
+            Err(Uncertain::Behind { .. } | Uncertain::Stale) => {
+                self.apply_stale_policy(token, when_stale).await
+            }
         }
     }
 
-    async fn decide_in_doubt(&self, token: &str, when_stale: WhenStale) -> Result<Accepted, Denied> {
+    async fn apply_stale_policy(&self, token: &str, when_stale: WhenStale) -> Result<Accepted, VerifyError> {
         let shared = &self.inner.shared;
-        let accepted = shared.judge_unvouched(token)?;
+        let accepted = shared.check_state_unvouched(token)?;
         match when_stale {
-            WhenStale::Deny => Err(Denied::Stale),
+            WhenStale::Deny => Err(VerifyError::Stale),
             WhenStale::Allow => Ok(accepted),
             WhenStale::AllowYoung(age) => {
                 let minted_at = accepted.live().claims().iat.map(Timestamp::from_secs);
                 if minted_at.is_some_and(|at| shared.clock.now() < at + age) {
                     Ok(accepted)
                 } else {
-                    Err(Denied::Stale)
+                    Err(VerifyError::Stale)
                 }
             }
             WhenStale::IntrospectThenDeny => self.introspect(token).await,
@@ -168,29 +174,29 @@ impl Verifier {
     }
 
     #[cfg(feature = "follow")]
-    async fn introspect(&self, token: &str) -> Result<Accepted, Denied> {
-        let introspection = self.inner.introspection.as_ref().ok_or(Denied::Stale)?;
+    async fn introspect(&self, token: &str) -> Result<Accepted, VerifyError> {
+        let introspection = self.inner.introspection.as_ref().ok_or(VerifyError::Stale)?;
         match introspection.ask(token).await {
             // A revocation that arrived meanwhile overrides the issuer's answer.
-            Answer::Active => self.inner.shared.judge_unvouched(token),
-            Answer::Inactive => Err(Denied::Refused(Refusal::TokenRevoked(None))),
-            Answer::Away => Err(Denied::Stale),
+            Answer::Active => self.inner.shared.check_state_unvouched(token),
+            Answer::Inactive => Err(VerifyError::Refused(Refusal::TokenRevoked(None))),
+            Answer::Away => Err(VerifyError::Stale),
         }
     }
 
     /// Without the feature `follow` no issuer can be asked.
     #[cfg(not(feature = "follow"))]
-    async fn introspect(&self, _token: &str) -> Result<Accepted, Denied> {
-        Err(Denied::Stale)
+    async fn introspect(&self, _token: &str) -> Result<Accepted, VerifyError> {
+        Err(VerifyError::Stale)
     }
 }
 
 impl Counts {
-    fn count(&self, decided: &Result<Accepted, Denied>) {
+    fn count(&self, decided: &Result<Accepted, VerifyError>) {
         let count = match decided {
             Ok(_) => &self.accepted,
-            Err(Denied::Refused(_)) => &self.refused,
-            Err(Denied::Stale | Denied::KeysAway) => &self.stale,
+            Err(VerifyError::Refused(_)) => &self.refused,
+            Err(VerifyError::Stale | VerifyError::KeysUnavailable) => &self.stale,
         };
         count.fetch_add(1, Ordering::Relaxed);
     }

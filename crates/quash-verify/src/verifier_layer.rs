@@ -9,7 +9,7 @@ use http::{Request, Response};
 use serde_json::Value;
 
 use crate::header::{HeaderFault, TokenHeader};
-use crate::layer::Barred;
+use crate::layer::Rejection;
 use crate::problem::Problem;
 use crate::stale::WhenStale;
 use crate::token_guard::TokenGuard;
@@ -29,7 +29,7 @@ pub struct VerifierLayer {
 /// The treatment of requests without a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum WithoutToken {
-    Barred,
+    Reject,
     Passes,
 }
 
@@ -43,7 +43,7 @@ pub struct Verified<S> {
 /// The extension that marks a request as having passed a layer, with or without a token. Extractors take the
 /// challenge's header from it.
 #[derive(Clone)]
-pub(crate) struct Asked(
+pub(crate) struct LayerMarker(
     #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "only extractors read it"))]
     pub(crate)  Arc<TokenHeader>,
 );
@@ -56,7 +56,7 @@ impl Verifier {
             header: Arc::default(),
             when_stale: self.inner.when_stale,
             required: Arc::default(),
-            without_token: WithoutToken::Barred,
+            without_token: WithoutToken::Reject,
         }
     }
 }
@@ -65,7 +65,7 @@ impl VerifierLayer {
     /// Sets the policy for the time while the verifier is stale.
     #[must_use]
     pub fn when_stale(self, when_stale: WhenStale) -> Self {
-        self.verifier.goes_on_with(when_stale);
+        self.verifier.report_unbound(when_stale);
         Self { when_stale, ..self }
     }
 
@@ -94,11 +94,11 @@ impl VerifierLayer {
         let token = match token {
             Ok(token) => token,
             Err(HeaderFault::Missing) if self.without_token == WithoutToken::Passes => return Ok(None),
-            Err(fault) => return Err(Problem::of(Barred::Header(fault))),
+            Err(fault) => return Err(Problem::of(Rejection::Header(fault))),
         };
         let checked = self.verifier.check_when_stale(token, self.when_stale).await;
-        let accepted = checked.map_err(|denied| Problem::of(Barred::Token(denied)))?;
-        if self.required.iter().all(|(claim, value)| accepted.says(claim, value)) {
+        let accepted = checked.map_err(|denied| Problem::of(Rejection::Token(denied)))?;
+        if self.required.iter().all(|(claim, value)| accepted.has_claim(claim, value)) {
             Ok(Some(TokenGuard::new(accepted, token, self.verifier.clone(), self.when_stale)))
         } else {
             Err(Problem::CLAIM_MISSING)
@@ -140,7 +140,7 @@ where
                 layer.header.token(request.headers()).map(|token| zeroize::Zeroizing::new(token.to_owned()));
             match layer.check(token.as_ref().map(|token| token.as_str()).map_err(|fault| *fault)).await {
                 Ok(guard) => {
-                    request.extensions_mut().insert(Asked(Arc::clone(&layer.header)));
+                    request.extensions_mut().insert(LayerMarker(Arc::clone(&layer.header)));
                     // A guard that an outer layer left must not count as this layer's.
                     request.extensions_mut().remove::<TokenGuard>();
                     if let Some(guard) = guard {

@@ -9,7 +9,7 @@ use axum::{Json, Router};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use quash_verify::test::TestIssuer;
-use quash_verify::{Auth, Claims, Denied, OptionalAuth, TokenGuard, VerifierState, WhenStale};
+use quash_verify::{Auth, Claims, OptionalAuth, TokenGuard, VerifierState, VerifyError, WhenStale};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -56,7 +56,7 @@ async fn shown(answer: Response<Body>) -> String {
 }
 
 #[tokio::test]
-async fn a_live_token_passes_and_a_revoked_one_does_not() {
+async fn live_tokens_pass_and_revoked_ones_do_not() {
     let issuer = TestIssuer::new();
     let app = Router::new().route("/", get(clerk)).layer(issuer.verifier().layer());
     let (dana, lee) = (
@@ -92,7 +92,7 @@ async fn a_live_token_passes_and_a_revoked_one_does_not() {
 }
 
 #[tokio::test]
-async fn what_brings_no_good_token_is_answered_as_quash_answers() {
+async fn missing_and_invalid_tokens_are_answered_like_quash() {
     let issuer = TestIssuer::new();
     let app = Router::new().route("/", get(clerk)).layer(issuer.verifier().layer());
     insta::assert_snapshot!(shown(ask(&app, "/", None).await).await, @r#"
@@ -127,7 +127,7 @@ async fn what_brings_no_good_token_is_answered_as_quash_answers() {
 }
 
 #[tokio::test]
-async fn a_token_that_does_not_say_what_is_asked_for_is_forbidden() {
+async fn tokens_without_required_claims_are_forbidden() {
     let issuer = TestIssuer::new();
     let layer = issuer.verifier().layer();
     let app = Router::new()
@@ -177,7 +177,7 @@ async fn a_token_that_does_not_say_what_is_asked_for_is_forbidden() {
 }
 
 #[tokio::test]
-async fn an_optional_token_may_be_missing_but_not_be_bad() {
+async fn optional_tokens_may_be_missing_but_not_invalid() {
     let issuer = TestIssuer::new();
     let app = Router::new()
         .route("/", get(anybody))
@@ -197,7 +197,7 @@ async fn an_optional_token_may_be_missing_but_not_be_bad() {
 }
 
 #[tokio::test]
-async fn the_usual_claims_are_there_without_a_type_of_ones_own() {
+async fn standard_claims_are_extracted_by_default() {
     let issuer = TestIssuer::new();
     let app = Router::new().route("/", get(all)).layer(issuer.verifier().layer());
     let token = issuer.token("7").claim("role", "clerk").mint();
@@ -207,7 +207,7 @@ async fn the_usual_claims_are_there_without_a_type_of_ones_own() {
 }
 
 #[tokio::test]
-async fn a_route_that_no_layer_guards_lets_nobody_in() {
+async fn extractors_without_a_layer_answer_500() {
     let app = Router::new().route("/", get(clerk)).route("/anybody", get(anybody));
     for path in ["/", "/anybody"] {
         assert_eq!(ask(&app, path, None).await.status(), 500, "{path}");
@@ -215,7 +215,7 @@ async fn a_route_that_no_layer_guards_lets_nobody_in() {
 }
 
 #[tokio::test]
-async fn while_nobody_can_vouch_each_route_goes_on_in_its_own_way() {
+async fn each_route_applies_its_own_stale_policy() {
     let issuer = TestIssuer::new();
     let verifier = issuer.verifier();
     let young = WhenStale::AllowYoung(Duration::from_secs(60));
@@ -237,7 +237,7 @@ async fn while_nobody_can_vouch_each_route_goes_on_in_its_own_way() {
         statuses
     };
     assert_eq!(statuses(&old).await, [200; 4]);
-    issuer.fall_silent();
+    issuer.stop_leases();
     assert_eq!(verifier.state(), VerifierState::Stale);
     assert_eq!(statuses(&old).await, [503, 503, 200, 503]);
     assert_eq!(statuses(&new).await, [503, 503, 200, 200]);
@@ -250,7 +250,7 @@ async fn while_nobody_can_vouch_each_route_goes_on_in_its_own_way() {
 
     {"type":"/docs/errors/unavailable","title":"Unavailable","status":503,"detail":"The service cannot tell now whether the token has been revoked.","code":"unavailable"}
     "#);
-    issuer.speak();
+    issuer.grant_lease();
     assert_eq!(statuses(&old).await, [200; 4]);
     let metrics = verifier.metrics();
     assert_eq!((metrics.state, metrics.entries, metrics.lag), (VerifierState::Fresh, 1, 0));
@@ -258,7 +258,7 @@ async fn while_nobody_can_vouch_each_route_goes_on_in_its_own_way() {
 }
 
 #[tokio::test]
-async fn what_goes_on_is_cut_when_its_token_stops_to_hold() {
+async fn watched_tokens_report_revocation_expiry_and_staleness() {
     let issuer = TestIssuer::new();
     let verifier = issuer.verifier();
     let watch = async |token: &quash_verify::test::TestToken| -> TokenGuard {
@@ -273,22 +273,22 @@ async fn what_goes_on_is_cut_when_its_token_stops_to_hold() {
     let [first, second, third] = guards.map(|guard| tokio::spawn(async move { guard.revoked().await }));
     tokio::task::yield_now().await;
     issuer.revoke_session(ended.session());
-    assert!(matches!(first.await.expect("an end"), Denied::Refused(_)));
+    assert!(matches!(first.await.expect("an end"), VerifyError::Refused(_)));
     issuer.advance(Duration::from_secs(60));
     // Another user's revocation wakes it; otherwise its own timer would, within ten seconds.
     issuer.revoke_subject("nobody");
     assert!(matches!(
         second.await.expect("an end"),
-        Denied::Refused(quash_core::model::Refusal::TokenExpired)
+        VerifyError::Refused(quash_core::model::Refusal::TokenExpired)
     ));
     assert!(!third.is_finished());
-    issuer.fall_silent();
+    issuer.stop_leases();
     issuer.revoke_subject("nobody");
-    assert_eq!(third.await.expect("an end"), Denied::Stale);
+    assert_eq!(third.await.expect("an end"), VerifyError::Stale);
 }
 
 #[tokio::test]
-async fn a_service_of_tower_alone_is_guarded() {
+async fn a_plain_tower_service_can_be_guarded() {
     let issuer = TestIssuer::new();
     let inner = tower::service_fn(async |request: Request<()>| {
         let user =

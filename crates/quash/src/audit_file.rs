@@ -29,7 +29,7 @@ pub(crate) struct AuditFile {
 
 /// Keeps the file up to date.
 #[derive(Clone, Debug)]
-pub(crate) struct AuditNotes {
+pub(crate) struct SealRecorder {
     file: AuditFile,
     newest: watch::Receiver<Option<AuditSeal>>,
     /// The seal in the file. Locked while it is written.
@@ -76,7 +76,7 @@ impl AuditFile {
     }
 }
 
-impl AuditNotes {
+impl SealRecorder {
     /// Keeps `file`, which holds `written`, up to date with the audit's newest seal in `newest`.
     pub(crate) fn new(
         file: AuditFile,
@@ -144,7 +144,7 @@ mod tests {
         let file = AuditFile::in_directory(room.path());
         assert_eq!(file.read().expect("no fault"), None);
         let newest = watch::Sender::new(None);
-        let notes = AuditNotes::new(file.clone(), None, newest.subscribe());
+        let notes = SealRecorder::new(file.clone(), None, newest.subscribe());
         notes.note();
         assert_eq!(file.read().expect("no fault"), None);
         for last in [1, 7] {

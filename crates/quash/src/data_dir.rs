@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_directory_is_private_and_a_missing_one_can_be_refused() {
+    fn new_directories_are_private_and_missing_ones_refusable() {
         let (room, data_dir) = fresh();
         assert_eq!(fs::metadata(data_dir.path()).expect("it is there").permissions().mode() & 0o7777, 0o700);
         let refused = DataDir::open(room.path().join("c"), Absent::Refuse, GroupAccess::Refused)
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_master_key_is_made_once_and_kept_private() {
+    fn a_master_key_is_created_once_and_private() {
         let (_room, data_dir) = fresh();
         assert!(data_dir.master_key().expect("no fault").is_none());
         let key = data_dir.make_master_key(&Seeded::new(1)).expect("it can be written");
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn one_server_at_a_time() {
+    fn only_one_server_locks_a_directory() {
         let (_room, data_dir) = fresh();
         let lock = data_dir.lock_for_server().expect("no other process holds the lock");
         assert_eq!(data_dir.lock_for_server().expect_err("taken").exit, Exit::InUse);

@@ -31,7 +31,7 @@ pub(crate) struct EpochFile {
 
 /// Keeps the file up to date.
 #[derive(Clone, Debug)]
-pub(crate) struct EpochNotes {
+pub(crate) struct EpochRecorder {
     file: EpochFile,
     newest: watch::Receiver<Seq>,
     /// The number in the file. Locked while it is written.
@@ -78,7 +78,7 @@ impl EpochFile {
     }
 }
 
-impl EpochNotes {
+impl EpochRecorder {
     /// Keeps `file`, which holds `written`, up to date with the log's durable end in `newest`.
     pub(crate) fn new(file: EpochFile, written: Option<Seq>, newest: watch::Receiver<Seq>) -> Self {
         Self { file, newest, written: Arc::new(Mutex::new(written)) }
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_noted_is_read_back_and_private() {
+    fn written_numbers_are_read_back_and_private() {
         let room = tempfile::tempdir().expect("a temporary directory");
         let file = EpochFile::in_directory(room.path());
         assert_eq!(file.read().expect("no fault"), None);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_something_else_is_refused() {
+    fn files_without_a_number_are_refused() {
         let room = tempfile::tempdir().expect("a temporary directory");
         let file = EpochFile::in_directory(room.path());
         let beyond = (1_u64 << 53).to_string();
@@ -145,11 +145,11 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_newer_is_noted() {
+    fn only_newer_numbers_are_written() {
         let room = tempfile::tempdir().expect("a temporary directory");
         let file = EpochFile::in_directory(room.path());
         let newest = watch::Sender::new(seq(2));
-        let notes = EpochNotes::new(file.clone(), Some(seq(2)), newest.subscribe());
+        let notes = EpochRecorder::new(file.clone(), Some(seq(2)), newest.subscribe());
         notes.note();
         assert_eq!(file.read().expect("no fault"), None, "the number counts as written already");
         newest.send_replace(seq(5));

@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn some_handles_are_kept_for_the_store() {
+    fn file_descriptors_are_reserved_for_the_store() {
         let connections = for_connections();
         let handles = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         assert!((1..=Listener::CONNECTIONS).contains(&connections));

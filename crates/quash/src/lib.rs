@@ -42,7 +42,7 @@ use clap::error::ErrorKind;
 
 use crate::commands::Cli;
 use crate::error::{CommandError, Exit};
-use crate::output::Form;
+use crate::output::OutputFormat;
 
 #[cfg(fuzzing)]
 pub use settings::fuzz as fuzz_settings;
@@ -68,7 +68,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn failed(form: Form, error: &CommandError) -> ExitCode {
+fn failed(form: OutputFormat, error: &CommandError) -> ExitCode {
     output::error(form, error);
     ExitCode::from(error.exit.code())
 }
@@ -76,7 +76,7 @@ fn failed(form: Form, error: &CommandError) -> ExitCode {
 /// Prints help, the version, or the fault in the command line.
 fn answered(answer: &clap::Error, arguments: &[OsString]) -> ExitCode {
     if let Err(error) = output::of_clap(answer) {
-        return failed(Form::Text, &error);
+        return failed(OutputFormat::Text, &error);
     }
     const PLACE: [&str; 6] = ["--data-dir", "--config", "--set", "--json", "--verbose", "-v"];
     let is_own_flag = |text: &str| text.starts_with('-') && !PLACE.iter().any(|flag| text.starts_with(flag));
@@ -87,7 +87,7 @@ fn answered(answer: &clap::Error, arguments: &[OsString]) -> ExitCode {
         // In a script, this was probably the name of an account called `--help`.
         let error = CommandError::new(Exit::Usage, "nothing was done: this command line asks for help");
         return failed(
-            Form::Text,
+            OutputFormat::Text,
             &error.hint("put a name that begins with - after --, such as in `quash account add -- --help`"),
         );
     }

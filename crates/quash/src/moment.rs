@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_shown_in_utc() {
+    fn times_are_printed_in_utc() {
         let moment = Moment(Timestamp::from_millis(1_800_000_000_123));
         assert_eq!(moment.to_the_second(), "2027-01-15 08:00:00Z");
         assert_eq!(serde_json::to_string(&moment).ok().as_deref(), Some("\"2027-01-15T08:00:00.123Z\""));
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn and_how_far_away_it_is() {
+    fn times_show_their_distance_from_now() {
         let now = Timestamp::from_secs(1_800_000_000);
         let seen = |secs: i64| Moment(Timestamp::from_secs(1_800_000_000 + secs)).seen_from(now);
         assert_eq!(seen(0), "2027-01-15 08:00:00Z (now)");

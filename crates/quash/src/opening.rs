@@ -7,10 +7,10 @@ use quash_core::model::AuditSeal;
 use quash_service::{HashSettings, MasterKey, Service, Setup, StartError, begin_if_gone_back};
 use quash_store::{MemoryStore, OpenError, SqliteOptions, SqliteStore, Store, StoreError};
 
-use crate::audit_file::{AuditFile, AuditNotes};
+use crate::audit_file::{AuditFile, SealRecorder};
 use crate::data_dir::DataDir;
 use crate::entropy::SystemEntropy;
-use crate::epoch_file::{EpochFile, EpochNotes};
+use crate::epoch_file::{EpochFile, EpochRecorder};
 use crate::error::{CommandError, Exit};
 use crate::fetch::HttpsFetch;
 use crate::settings::{Engine, Settings};
@@ -28,8 +28,8 @@ pub(crate) struct Opened {
 /// The files next to the database that reveal a database replaced or changed by another party.
 #[derive(Clone, Debug)]
 pub(crate) struct Notes {
-    epoch: EpochNotes,
-    audit: AuditNotes,
+    epoch: EpochRecorder,
+    audit: SealRecorder,
 }
 
 impl Notes {
@@ -50,7 +50,7 @@ struct Kept {
     store: Arc<dyn Store>,
     master: MasterKey,
     audit_seal: Option<AuditSeal>,
-    notes: Option<(EpochNotes, AuditFile)>,
+    notes: Option<(EpochRecorder, AuditFile)>,
     made: Vec<String>,
 }
 
@@ -87,7 +87,7 @@ pub(crate) async fn open(settings: &Settings, data_dir: &DataDir) -> Result<Open
     .map_err(|error| start_error(error, data_dir))?;
     let notes = notes.map(|(epoch, file)| Notes {
         epoch,
-        audit: AuditNotes::new(file, audit_seal, service.audit_seals()),
+        audit: SealRecorder::new(file, audit_seal, service.audit_seals()),
     });
     // The first seal is written before the service is used.
     notes.iter().for_each(|notes| notes.audit.note());
@@ -136,16 +136,16 @@ async fn notice(
     store: &SqliteStore,
     master: &MasterKey,
     data_dir: &DataDir,
-) -> Result<EpochNotes, CommandError> {
+) -> Result<EpochRecorder, CommandError> {
     let file = EpochFile::in_directory(data_dir.path());
     let noted = file.read()?;
     if let Some(noted) = noted {
         let went_back = begin_if_gone_back(store, master, noted, &SystemClock)
             .await
             .map_err(|error| start_error(error, data_dir))?;
-        went_back.iter().for_each(|went_back| went_back.tell("the file epoch says"));
+        went_back.iter().for_each(|went_back| went_back.log("the file epoch says"));
     }
-    let notes = EpochNotes::new(file, noted, store.newest());
+    let notes = EpochRecorder::new(file, noted, store.newest());
     notes.note();
     Ok(notes)
 }
@@ -173,12 +173,12 @@ pub(crate) fn start_error(error: StartError, data_dir: &DataDir) -> CommandError
             .hint(format!("restore the {} that belongs to this database", data_dir.master_key_path().display())),
         StartError::OfAnotherAlgorithm(_) => CommandError::failure(message)
             .hint("set a new key for the new algorithm, or none, and quash creates one; the old key keeps verifying until its last token expires"),
-        StartError::StruckKey => CommandError::failure(message)
+        StartError::RevokedKey => CommandError::failure(message)
             .hint("set another in tokens.signing_key or tokens.signing_key_file, or none, and quash creates one"),
         StartError::Store(_)
         | StartError::Unsigned
         | StartError::NoEpochLeft
-        | StartError::StruckHalf(_)
+        | StartError::RevokedHalf(_)
         | StartError::NoSigningKey
         | StartError::Key(..)
         | StartError::SigningKey(_)

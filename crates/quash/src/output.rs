@@ -16,7 +16,7 @@ const WRITTEN_WITHIN: Duration = Duration::from_secs(1);
 
 /// The format of results.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Form {
+pub(crate) enum OutputFormat {
     /// For people.
     Text,
     /// For programs: one JSON value.
@@ -37,13 +37,13 @@ pub(crate) enum Reader {
 /// # Errors
 /// Standard output can't be written. A closed pipe is no error.
 pub(crate) fn result(
-    form: Form,
+    form: OutputFormat,
     value: &impl Serialize,
     text: impl FnOnce() -> String,
 ) -> Result<Reader, CommandError> {
     match form {
-        Form::Text => line(&text()),
-        Form::Json => {
+        OutputFormat::Text => line(&text()),
+        OutputFormat::Json => {
             line(&serde_json::to_string(value).map_err(|error| CommandError::failure(error.to_string()))?)
         }
     }
@@ -72,9 +72,9 @@ pub(crate) fn note(text: &str) {
 }
 
 /// Prints the error that ended the command.
-pub(crate) fn error(form: Form, error: &CommandError) {
+pub(crate) fn error(form: OutputFormat, error: &CommandError) {
     let text = match form {
-        Form::Json => {
+        OutputFormat::Json => {
             let mut told = serde_json::json!({
                 "message": error.message, "hint": error.hint, "kind": error.exit, "exit_code": error.exit.code()
             });
@@ -83,7 +83,7 @@ pub(crate) fn error(form: Form, error: &CommandError) {
             }
             serde_json::json!({ "error": told }).to_string()
         }
-        Form::Text => {
+        OutputFormat::Text => {
             let hint =
                 error.hint.as_deref().map(|hint| format!("\n hint: {}", clean(hint))).unwrap_or_default();
             // A single finding is the message itself.
@@ -155,12 +155,12 @@ pub(crate) fn pairs(pairs: &[(&str, String)]) -> String {
 /// Escapes characters that move the cursor, change a colour or reverse the writing direction.
 pub(crate) fn clean(text: &str) -> String {
     text.chars()
-        .flat_map(|c| if steers(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+        .flat_map(|c| if is_control(c) { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
         .collect()
 }
 
 /// Returns whether a character moves the cursor, changes a colour or reverses the writing direction.
-pub(crate) fn steers(c: char) -> bool {
+pub(crate) fn is_control(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_steers_the_terminal() {
+    fn control_characters_are_escaped() {
         assert_eq!(clean("a\u{1b}[31mb\r\n\u{202e}c"), "a\\u{1b}[31mb\\r\\n\\u{202e}c");
         assert_eq!(clean("Zoë ✓"), "Zoë ✓");
         assert_eq!(pairs(&[("a", "1".into()), ("long", "\u{7}".into())]), "a     1\nlong  \\u{7}");
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pipe_is_no_error_and_a_full_disk_is_one() {
+    fn closed_pipes_succeed_and_full_disks_fail() {
         assert_eq!(written(Ok(())), Ok(Reader::Reading));
         assert_eq!(written(Err(io::ErrorKind::BrokenPipe.into())), Ok(Reader::Gone));
         let full = written(Err(io::ErrorKind::StorageFull.into())).expect_err("the output is lost");
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_fits_its_terminal_and_ids_stay_whole() {
+    fn tables_fit_the_terminal_without_wrapping_ids() {
         let id = "01a20af0-6b5c-7a69-b6b4-905ed54a13a4";
         let row = || {
             std::iter::once([
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_aligned_and_without_lines() {
+    fn tables_are_aligned_without_borders() {
         let rows = [["dana", "active"], ["eve\n", "locked"]].map(|row| row.map(str::to_owned));
         assert_eq!(table(["name", "state"], rows.into_iter()), "NAME   STATE\ndana   active\neve\\n  locked");
     }

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_a_blocked_stream_are_dropped_counted_and_reported() {
+    fn lines_to_blocked_streams_are_dropped_and_reported() {
         let ((allow, may_write), (written, lines)) = (mpsc::channel(), mpsc::channel());
         let (report, reports) = mpsc::channel();
         let dropped = DroppedLines::default();

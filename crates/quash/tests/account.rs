@@ -50,7 +50,7 @@ impl World {
 }
 
 #[test]
-fn a57_deactivated_is_dead_and_stays_so_when_it_is_reactivated() {
+fn a57_reactivation_does_not_revive_ended_sessions() {
     let world = World::start(&[]);
     let pair = world.pair();
     let told = world.account(&["deactivate", "dana", "--reason", "left the firm"], "");
@@ -68,7 +68,7 @@ fn a57_deactivated_is_dead_and_stays_so_when_it_is_reactivated() {
 }
 
 #[test]
-fn a_lock_ends_sessions_and_ends_by_hand() {
+fn locking_ends_sessions_and_can_be_undone() {
     let world = World::start(&[]);
     let pair = world.pair();
     let told = world.account(&["lock", "dana", "--for", "2d"], "");
@@ -87,7 +87,7 @@ fn a_lock_ends_sessions_and_ends_by_hand() {
 }
 
 #[test]
-fn a_password_for_once_is_printed_once_and_good_for_being_changed() {
+fn one_time_passwords_only_allow_a_password_change() {
     let world = World::start(&[]);
     let pair = world.pair();
     let told = world.account(&["one-time-password", "dana"], "");
@@ -111,7 +111,7 @@ fn a_password_for_once_is_printed_once_and_good_for_being_changed() {
 }
 
 #[test]
-fn passwords_are_set_and_taken_away() {
+fn passwords_can_be_set_and_removed() {
     let world = World::start(&[]);
     let pair = world.pair();
     world.account(&["set", "dana", "--password-stdin"], NEW);
@@ -162,7 +162,7 @@ fn names_and_addresses_are_set() {
 }
 
 #[test]
-fn claims_are_set_and_the_next_refresh_brings_them() {
+fn the_next_refresh_has_the_new_claims() {
     let world = World::start(&[]);
     let pair = world.pair();
     let told =
@@ -188,7 +188,7 @@ fn claims_are_set_and_the_next_refresh_brings_them() {
 }
 
 #[test]
-fn repeating_a_value_ends_nothing_and_is_no_event() {
+fn setting_the_same_value_has_no_effect() {
     let world = World::start(&[]);
     let hash = "pbkdf2_sha256$10$uqZlmSoPEuJNjWxOnGTzHz$Da69/IhV1B9SnRk3poBfYNDgeGwQElGo3unJDyYD52o=";
     let set = |args: &[&str], stdin: &str| world.account(&[&["set", "dana"], args].concat(), stdin);
@@ -262,7 +262,7 @@ fn a_deleted_account_is_gone() {
 
 /// Every command that ends something also ends the access tokens that were issued before.
 #[test]
-fn after_each_command_that_ends_something_a_live_access_token_is_refused() {
+fn every_ending_command_revokes_live_access_tokens() {
     let server = Server::start(&[]);
     let commands: [(&[&str], &str, &str); 13] = [
         (&["session", "end", "SESSION"], "", "ended"),
@@ -319,7 +319,7 @@ fn everything_works_without_a_server_too() {
 
 /// The author of a command is the system user, with and without a server.
 #[tokio::test]
-async fn the_audit_keeps_who_did_it_and_why() {
+async fn the_audit_records_author_and_reason() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     let server = Server::start_in(&data_dir, &[]);
@@ -338,7 +338,7 @@ async fn the_audit_keeps_who_did_it_and_why() {
 }
 
 #[test]
-fn the_table_of_what_ends_what_is_shown_as_it_is_in_force() {
+fn policy_show_prints_the_table_in_force() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let row = |shown: &Value, road: &str| {
         let roads = shown["roads"].as_array().expect("roads").clone();

@@ -36,7 +36,7 @@ fn tamper(data_dir: &Path, statement: &str) {
 }
 
 #[test]
-fn what_has_happened_is_listed_in_order() {
+fn audit_entries_are_listed_in_order() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let (server, verified) = with_a_past(&room.path().join("data"));
     let page = server.run(&["audit", "list", "--account", "dana", "--json"], "").json();
@@ -75,7 +75,7 @@ fn what_has_happened_is_listed_in_order() {
 }
 
 #[test]
-fn who_changes_the_record_is_found_out() {
+fn tampering_with_the_audit_is_detected() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     let (server, verified) = with_a_past(&data_dir);
@@ -120,7 +120,7 @@ fn who_changes_the_record_is_found_out() {
 }
 
 #[test]
-fn removed_seals_are_not_written_anew_until_an_operator_accepts() {
+fn removed_seals_require_an_operator_to_accept() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     let (server, _) = with_a_past(&data_dir);
@@ -167,7 +167,7 @@ fn removed_seals_are_not_written_anew_until_an_operator_accepts() {
 }
 
 #[test]
-fn older_seals_are_noticed() {
+fn older_seals_are_detected() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     let (server, _) = with_a_past(&data_dir);

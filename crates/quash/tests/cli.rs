@@ -19,7 +19,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn accounts_are_added_and_seen_without_a_server() {
+fn accounts_can_be_added_and_listed_offline() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     let added = on(
@@ -68,7 +68,7 @@ fn accounts_are_added_and_seen_without_a_server() {
 }
 
 #[test]
-fn what_cannot_be_an_account_is_wrong_usage() {
+fn invalid_accounts_are_usage_errors() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     for (args, stdin, message) in [
@@ -120,7 +120,7 @@ fn what_cannot_be_an_account_is_wrong_usage() {
 }
 
 #[test]
-fn an_account_comes_with_the_hash_that_django_has_made() {
+fn accounts_can_be_added_with_django_hashes() {
     let server = Server::start(&[]);
     for (name, line) in [
         ("unix", format!("{DJANGO_HASH}\nnot this")),
@@ -142,7 +142,7 @@ fn an_account_comes_with_the_hash_that_django_has_made() {
 }
 
 #[test]
-fn a_password_is_taken_as_it_comes() {
+fn passwords_are_read_unchanged() {
     let server = Server::start(&[]);
     for (name, line, password) in [
         ("unix", "  blanks stay  \nnot this", "  blanks stay  "),
@@ -159,7 +159,7 @@ fn a_password_is_taken_as_it_comes() {
 }
 
 #[test]
-fn looking_makes_nothing() {
+fn read_commands_create_no_files() {
     let room = tempfile::tempdir().expect("a temporary directory");
     for (data_dir, message) in
         [(room.path().join("none"), "no data directory"), (room.path().to_owned(), "no quash in")]
@@ -238,7 +238,7 @@ fn revoking_an_account_and_everything() {
 }
 
 #[test]
-fn what_was_ended_without_a_server_is_ended_for_the_next_one() {
+fn offline_revocations_hold_for_the_next_server() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     assert_eq!(on(&data_dir, &["account", "add", "dana", "--password-stdin"], PASSWORD).code(), 0);
@@ -277,7 +277,7 @@ fn files_are_for_their_owner_only() {
 }
 
 #[test]
-fn a_master_key_that_others_can_read_or_that_is_missing_stops_the_start() {
+fn missing_or_readable_master_keys_stop_the_start() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     assert_eq!(on(&data_dir, &["account", "add", "dana"], "").code(), 0);
@@ -298,7 +298,7 @@ fn a_master_key_that_others_can_read_or_that_is_missing_stops_the_start() {
 }
 
 #[test]
-fn the_demo_keeps_its_promise_and_leaves_nothing() {
+fn the_demo_succeeds_and_cleans_up() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let mut command = quash();
     command.arg("demo").env("TMPDIR", room.path());
@@ -312,7 +312,7 @@ fn the_demo_keeps_its_promise_and_leaves_nothing() {
 }
 
 #[test]
-fn help_names_the_exit_codes() {
+fn help_lists_the_exit_codes() {
     let mut command = quash();
     command.arg("--help");
     let help = run(command, "");

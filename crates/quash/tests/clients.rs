@@ -17,7 +17,7 @@ fn introspect(server: &Server, secret: &str, token: &str) -> (u16, Value) {
 }
 
 #[test]
-fn a_client_without_a_right_is_told_all_three() {
+fn clients_without_rights_are_refused_with_all_flags() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let refused = on(&room.path().join("data"), &["client", "add", "shop"], "");
     assert_eq!(refused.code(), 2);
@@ -27,7 +27,7 @@ fn a_client_without_a_right_is_told_all_three() {
 }
 
 #[test]
-fn a_secret_is_printed_once_alone_on_stdout_and_opens_the_doors_until_its_client_is_removed() {
+fn client_secrets_work_until_the_client_is_removed() {
     let server = Server::start(&[]);
     server.add_account("dana", "correct horse battery staple");
     let pair = server.sign_in("dana", "correct horse battery staple");
@@ -68,7 +68,7 @@ fn a_secret_is_printed_once_alone_on_stdout_and_opens_the_doors_until_its_client
 }
 
 #[test]
-fn clients_are_kept_in_the_store_and_each_list_has_its_kind() {
+fn clients_and_verifiers_are_stored_and_listed_separately() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     assert_eq!(on(&data_dir, &["client", "list"], "").code(), 4, "looking makes nothing");
@@ -100,7 +100,7 @@ fn clients_are_kept_in_the_store_and_each_list_has_its_kind() {
 }
 
 #[test]
-fn what_cannot_be_done_has_its_exit_code() {
+fn failed_client_commands_have_their_exit_codes() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     assert_eq!(on(&data_dir, &["account", "add", "dana"], "").code(), 0);

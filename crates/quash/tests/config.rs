@@ -23,7 +23,7 @@ fn config(room: &TempDir, args: &[&str]) -> Command {
 }
 
 #[test]
-fn check_says_ok_and_which_file_was_read() {
+fn check_prints_ok_and_the_file() {
     let full = room("[rotation]\ngrace = \"1m\"\n");
     let path = full.path().join("quash.toml").display().to_string();
     let checked = run(config(&full, &["check"]), "");
@@ -38,7 +38,7 @@ fn check_says_ok_and_which_file_was_read() {
 }
 
 #[test]
-fn check_tells_each_fault_in_a_line() {
+fn check_prints_one_fault_a_line() {
     let room = room("[rotation]\ngrace = \"6m\"\n[log]\nlevel = \"loud\"\n");
     let mut command = config(&room, &["check", "--set", "colour=red"]);
     command.env("QUASH_LOG_FORMT", "json");
@@ -78,7 +78,7 @@ fn check_tells_each_fault_in_a_line() {
 }
 
 #[test]
-fn show_prints_what_holds() {
+fn show_prints_the_settings_in_force() {
     let room = room("[tokens]\nissuer = \"https://auth.example\"\n");
     let path = room.path().join("quash.toml").display().to_string();
     let plain = run(config(&room, &["show"]), "");
@@ -127,7 +127,7 @@ fn check_refuses_what_serve_refuses() {
 }
 
 #[test]
-fn init_and_schema_print_whatever_the_settings_are() {
+fn init_and_schema_ignore_the_settings() {
     let room = room("this is no TOML");
     for args in [&["init"][..], &["init", "--minimal"], &["schema"]] {
         let mut command = config(&room, args);

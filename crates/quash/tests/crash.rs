@@ -43,7 +43,7 @@ fn f01_soak_killed_at_random_moments() {
 }
 
 #[test]
-fn f28_told_to_end_under_load() {
+fn f28_stopped_under_load() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     let server = Server::start_in(&data_dir, &[]);
@@ -65,7 +65,7 @@ fn f28_told_to_end_under_load() {
 
 /// The server is killed after the commit and before the answer: trying again is safe.
 #[test]
-fn f02_a_retry_after_a_kill_finds_the_same_successor() {
+fn f02_retries_after_a_kill_get_the_same_successor() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     let server = Server::start_in(&data_dir, &[]);

@@ -40,7 +40,7 @@ fn f05_a_failed_fsync_ends_the_process() {
 }
 
 #[test]
-fn f06_writes_that_fail_are_answered_and_got_over() {
+fn f06_failed_writes_are_answered_and_recovered() {
     let Some(room) = room_for("strace") else { return };
     let server = Server::start_in(&room.path().join("data"), &[]);
     server.add_account("dana", PASSWORD);
@@ -62,7 +62,7 @@ fn f06_writes_that_fail_are_answered_and_got_over() {
 }
 
 #[test]
-fn f04_a_full_disk_refuses_what_must_be_kept_and_nothing_else() {
+fn f04_a_full_disk_refuses_only_writes() {
     let Some(room) = room_for("unshare") else { return };
     let disk = room.path().join("disk");
     std::fs::create_dir(&disk).expect("it is made");

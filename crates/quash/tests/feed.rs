@@ -44,7 +44,7 @@ fn revoke(server: &Server) -> (i32, Value) {
 }
 
 #[test]
-fn the_command_that_waits_says_who_knows_and_who_does_not() {
+fn revoke_wait_prints_the_state_of_each_verifier() {
     let (server, secret) = start();
     let (code, effective) = revoke(&server);
     assert_eq!((code, effective["verifiers"].as_array().map(Vec::len)), (0, Some(0)), "no verifier follows");
@@ -87,7 +87,7 @@ fn the_command_that_waits_says_who_knows_and_who_does_not() {
 }
 
 #[test]
-fn a_stream_tells_what_ends_and_ends_with_the_server() {
+fn streams_send_revocations_and_end_with_the_server() {
     let (server, secret) = start();
     let mut stream = TcpStream::connect(server.address).expect("a connection");
     let path = format!("/v1/feed?after={}", cursor(&server, &secret));

@@ -14,7 +14,7 @@ const PASSWORD: &str = "a password of dana's";
 const CLOSED_WITHIN: Duration = Duration::from_secs(30);
 
 #[test]
-fn a81_connections_that_do_nothing_are_closed_and_nobody_waits_for_them() {
+fn a81_idle_connections_are_closed_without_delaying_others() {
     let server = Server::start(&[]);
     server.add_account("dana", PASSWORD);
     support::raise_limit_of_open_files();
@@ -163,7 +163,7 @@ fn a82_http2_floods_are_ended() {
 }
 
 #[test]
-fn a82_frames_that_carry_nothing_hold_nothing() {
+fn a82_empty_frames_hold_no_resources() {
     let server = Server::start(&[]);
     let empty = frame(DATA, 0, 1, &[]).repeat(1000);
     assert_ended(

@@ -12,7 +12,7 @@ const PASSWORD: &str = "correct horse battery staple";
 
 /// A client's name never reaches the log, and each event stays one line.
 #[test]
-fn a87_what_a_client_sends_forges_no_line_of_the_log() {
+fn a87_clients_cannot_forge_log_lines() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let settings = ["--set", "log.level=trace", "--set", "log.format=json"];
     let server = Server::start_in(&room.path().join("data"), &settings);
@@ -63,7 +63,7 @@ fn a87_a_user_agent_is_harmless_on_a_terminal() {
 }
 
 #[test]
-fn a85_a_page_has_a_size_that_makes_sense() {
+fn a85_page_sizes_are_bounded() {
     let server = Server::start(&[]);
     server.add_account("dana", PASSWORD);
     for limit in ["0", "-1", "9223372036854775808", "1e9", "ten", ""] {
@@ -101,7 +101,7 @@ fn taking_all(room: &Path, corpus: &Value) -> Server {
 
 /// The server gives each token of the list its verdict, in a header and in a body, without side effects.
 #[test]
-fn every_token_of_the_list_gets_its_verdict_over_http() {
+fn hostile_tokens_get_their_verdict_over_http() {
     let corpus: Value =
         serde_json::from_str(include_str!("../../quash-core/tests/hostile/tokens.json")).expect("JSON");
     let room = tempfile::tempdir().expect("a temporary directory");

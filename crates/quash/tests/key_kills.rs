@@ -112,7 +112,7 @@ impl Round {
 }
 
 #[test]
-fn f03_soak_killed_while_keys_turn() {
+fn f03_soak_killed_during_key_rotation() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     let chance = Seeded::new(3);

@@ -102,7 +102,7 @@ fn keys_are_listed_without_a_server() {
 /// RFC 8725 3.1: each key is for exactly one algorithm. Returning to a key that still verifies creates no new
 /// key.
 #[test]
-fn a_key_pair_of_the_settings_is_for_one_algorithm() {
+fn configured_key_pairs_serve_one_algorithm() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let (data_dir, file) = (room.path().join("data"), room.path().join("key"));
     let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
@@ -140,7 +140,7 @@ fn a_key_pair_of_the_settings_is_for_one_algorithm() {
 
 /// A site that changes from HS256 to HS384 has one secret; its tokens name either key.
 #[test]
-fn a_secret_of_the_settings_is_a_key_for_each_algorithm() {
+fn configured_secrets_make_a_key_for_each_algorithm() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let (data_dir, secret) = (room.path().join("data"), room.path().join("secret"));
     fs::write(&secret, SECRET).expect("it is ours");
@@ -166,7 +166,7 @@ fn a_secret_of_the_settings_is_a_key_for_each_algorithm() {
 }
 
 #[test]
-fn a_running_server_tells_its_keys_and_those_of_other_issuers() {
+fn running_servers_list_own_and_foreign_keys() {
     let (room, publisher, away) =
         (tempfile::tempdir().expect("a temporary directory"), Publisher::start(), closed());
     let data_dir = room.path().join("data");
@@ -295,7 +295,7 @@ fn keys_are_rotated_retired_and_revoked_while_the_server_runs() {
 
 /// A thumbprint may begin like a flag.
 #[test]
-fn an_id_that_begins_with_a_dash_is_an_id() {
+fn key_ids_may_begin_with_a_dash() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     assert_eq!(on(&data_dir, &["account", "add", "dana"], "").code(), 0);
@@ -315,7 +315,7 @@ fn an_id_that_begins_with_a_dash_is_an_id() {
 }
 
 #[test]
-fn a_key_of_the_settings_is_struck_and_a_start_with_it_is_refused() {
+fn revoked_configured_keys_stop_the_start() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let (data_dir, secret) = (room.path().join("data"), room.path().join("secret"));
     fs::write(&secret, SECRET).expect("it is ours");

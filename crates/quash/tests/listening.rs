@@ -75,7 +75,7 @@ fn ask(server: &Server, trusted: &CertificateDer<'static>) -> std::io::Result<St
 }
 
 #[test]
-fn tls_is_spoken_everywhere_and_its_files_are_read_again() {
+fn tls_files_are_reloaded_on_sighup() {
     let (files, first) = Files::new();
     let settings = files.settings();
     let mut args: Vec<&str> = settings.iter().map(String::as_str).collect();
@@ -117,7 +117,7 @@ fn tls_is_spoken_everywhere_and_its_files_are_read_again() {
 }
 
 #[test]
-fn files_that_cannot_be_used_stop_the_start_before_anything_is_made() {
+fn unusable_tls_files_stop_the_start() {
     let (files, _) = Files::new();
     let settings = files.settings();
     let data_dir = files.room.path().join("data");
@@ -188,7 +188,7 @@ fn a_unix_socket_belongs_to_one_live_server() {
 }
 
 #[test]
-fn pages_of_named_origins_may_read_answers() {
+fn cors_allows_the_configured_origins() {
     let server = Server::start(&["--set", "http.cors_origins=https://app.example,http://localhost:3000"]);
     for (origin, seen) in
         [("https://app.example", true), ("http://localhost:3000", true), ("https://evil.example", false)]

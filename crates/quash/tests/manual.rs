@@ -21,7 +21,7 @@ fn printed(args: &[&str]) -> Finished {
 }
 
 #[test]
-fn the_cost_of_a_password_is_measured_and_settings_proposed_that_hold() {
+fn password_cost_proposes_valid_settings() {
     let measured = printed(&["password-cost", "--target", "2s", "--json"]).json();
     assert_eq!(measured["measured"].as_array().map(Vec::len), Some(7));
     // The result depends on the machine, but some parameters fit into two seconds.
@@ -111,7 +111,7 @@ fn has_bash() -> bool {
 }
 
 #[test]
-fn pages_are_printed_and_written_for_everybody_to_read() {
+fn manual_pages_are_printed_and_world_readable() {
     let main = printed(&["man"]);
     assert_eq!((main.code(), main.stderr.as_str()), (0, ""));
     assert!(

@@ -18,7 +18,7 @@ const PASSWORD: &str = "a password of everybody's";
 const RESIDENT_KIB: u64 = 200 * 1024;
 
 #[test]
-fn soak_a_refresh_among_many_costs_what_it_costs_among_few() {
+fn soak_refresh_cost_is_independent_of_store_size() {
     let (many, measured) = (rounds(100_000, 1_000_000), rounds(200, 2000));
     let room = tempfile::tempdir().expect("a temporary directory");
     let [few, crowd] = ["few", "many"].map(|name| room.path().join(name));

@@ -48,7 +48,7 @@ fn owners(data_dir: &Path) -> Vec<(String, u32)> {
 }
 
 #[test]
-fn root_leaves_no_file_to_a_service_of_another_user() {
+fn root_creates_no_files_for_another_user() {
     if !rustix::process::geteuid().is_root() {
         eprintln!("skipped: only root can give a directory to another user");
         return;
@@ -93,7 +93,7 @@ fn root_leaves_no_file_to_a_service_of_another_user() {
 }
 
 #[test]
-fn a_volume_of_a_group_is_used_where_the_setting_allows_it() {
+fn group_volumes_require_the_setting() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     assert_eq!(on(&data_dir, &["account", "add", "dana", "--password-stdin"], PASSWORD).code(), 0);
@@ -115,7 +115,7 @@ fn a_volume_of_a_group_is_used_where_the_setting_allows_it() {
 }
 
 #[test]
-fn service_links_of_kubernetes_are_ignored_with_one_line() {
+fn kubernetes_service_links_are_ignored_with_one_warning() {
     let mut command = quash();
     command.envs([
         ("QUASH_PORT", "tcp://10.96.0.17:8000"),
@@ -133,7 +133,7 @@ fn service_links_of_kubernetes_are_ignored_with_one_line() {
 }
 
 #[test]
-fn a_name_never_stands_for_another_account() {
+fn names_never_select_another_account() {
     let server = Server::start(&["--set", "accounts.numeric_names=true"]);
     let add = |args: &[&str]| server.run(&[&["account", "add", "--password-stdin"], args].concat(), PASSWORD);
     assert_eq!(add(&["victim", "--subject", "17"]).code(), 0);
@@ -171,7 +171,7 @@ fn a_name_never_stands_for_another_account() {
 }
 
 #[test]
-fn numbers_are_no_names_unless_the_setting_allows_them() {
+fn numeric_names_require_the_setting() {
     let server = Server::start(&[]);
     let refused = server.run(&["account", "add", "17"], "");
     assert_eq!(
@@ -198,7 +198,7 @@ fn with_two_meanings(data_dir: &Path) -> Finished {
 }
 
 #[test]
-fn an_argument_that_means_two_accounts_stops_every_command() {
+fn ambiguous_account_arguments_are_refused() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     let listed = with_two_meanings(&data_dir).json();
@@ -239,7 +239,7 @@ fn an_argument_that_means_two_accounts_stops_every_command() {
 }
 
 #[test]
-fn an_account_is_found_by_its_address() {
+fn accounts_are_found_by_address() {
     let server = Server::start(&[]);
     let added = server.run(&["account", "add", "dana", "--email", "Dana@example.org", "--verified"], "");
     assert_eq!(added.code(), 0, "{}", added.stderr);
@@ -274,7 +274,7 @@ fn into_full(server: &Server, args: &[&str], stdin: &str) -> Finished {
 }
 
 #[test]
-fn output_that_is_lost_fails_every_command() {
+fn lost_output_fails_every_command() {
     let server = Server::start(&[]);
     server.add_account("dana", PASSWORD);
     let pair = server.sign_in("dana", PASSWORD);
@@ -332,7 +332,7 @@ fn output_that_is_lost_fails_every_command() {
 }
 
 #[test]
-fn a_closed_pipe_is_no_fault() {
+fn closed_pipes_are_not_errors() {
     let server = Server::start(&[]);
     server.add_account("dana", PASSWORD);
     for args in [&["audit", "tail", "--follow"][..], &["audit", "export"], &["policy", "show"], &["--help"]] {
@@ -354,7 +354,7 @@ fn a_closed_pipe_is_no_fault() {
 }
 
 #[test]
-fn the_audit_is_read_to_its_seal_without_a_server() {
+fn audit_export_works_without_a_server() {
     let server = Server::start(&[]);
     server.add_account("dana", PASSWORD);
     let data_dir = server.data_dir.clone();
@@ -394,7 +394,7 @@ fn the_audit_is_read_to_its_seal_without_a_server() {
 }
 
 #[test]
-fn a_user_called_help_is_not_lost_in_a_script() {
+fn a_name_like_help_fails_a_script() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     let lost = on(&data_dir, &["account", "add", "--help", "--subject", "17", "--password-hash-stdin"], "");
@@ -416,7 +416,7 @@ fn a_user_called_help_is_not_lost_in_a_script() {
 }
 
 #[test]
-fn many_accounts_are_added_and_each_skipped_one_is_named() {
+fn batch_import_reports_each_skipped_account() {
     let server = Server::start(&[]);
     let hash = "pbkdf2_sha256$10$uqZlmSoPEuJNjWxOnGTzHz$Da69/IhV1B9SnRk3poBfYNDgeGwQElGo3unJDyYD52o=";
     let lines = [
@@ -467,7 +467,7 @@ fn many_accounts_are_added_and_each_skipped_one_is_named() {
 }
 
 #[test]
-fn messages_say_who_and_how_many_sessions() {
+fn messages_name_the_account_and_session_count() {
     let server = Server::start(&[]);
     server.add_account("dana", PASSWORD);
     let three_times = || (0..3).for_each(|_| drop(server.sign_in("dana", PASSWORD)));

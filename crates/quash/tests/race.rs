@@ -13,22 +13,22 @@ use support::{Answer, Pair, Server, claims, rounds};
 const AT_ONCE: usize = 50;
 
 #[test]
-fn a33_soak_with_grace_all_get_the_same_successor_sqlite() {
+fn a33_soak_grace_gives_one_successor_sqlite() {
     with_grace("sqlite");
 }
 
 #[test]
-fn a33_soak_with_grace_all_get_the_same_successor_memory() {
+fn a33_soak_grace_gives_one_successor_memory() {
     with_grace("memory");
 }
 
 #[test]
-fn a33_soak_without_grace_one_wins_and_the_session_ends_sqlite() {
+fn a33_soak_without_grace_reuse_ends_sqlite() {
     without_grace("sqlite");
 }
 
 #[test]
-fn a33_soak_without_grace_one_wins_and_the_session_ends_memory() {
+fn a33_soak_without_grace_reuse_ends_memory() {
     without_grace("memory");
 }
 
@@ -80,12 +80,12 @@ fn without_grace(engine: &str) {
 }
 
 #[test]
-fn a58_soak_deactivated_while_it_refreshes_sqlite() {
+fn a58_soak_deactivated_during_refresh_sqlite() {
     deactivated_while_it_refreshes("sqlite");
 }
 
 #[test]
-fn a58_soak_deactivated_while_it_refreshes_memory() {
+fn a58_soak_deactivated_during_refresh_memory() {
     deactivated_while_it_refreshes("memory");
 }
 
@@ -141,7 +141,7 @@ fn refresh_until_refused(server: &Server, first: Pair, round: usize) -> Vec<Pair
 
 /// The answer was lost after the commit: the client tries again with the parent and gets the same child.
 #[test]
-fn a37_a_lost_answer_is_given_again() {
+fn a37_lost_responses_are_repeated() {
     let (_room, server) = start("sqlite", "30s");
     let parent = server.sign_in("dana", PASSWORD);
     let first = refresh(&server, &parent.refresh).pair();

@@ -343,7 +343,7 @@ fn multipart(fields: &Value) -> Vec<u8> {
 }
 
 #[test]
-fn soak_no_request_leads_to_a_fault_of_ours() {
+fn soak_random_requests_cause_no_server_error() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     fs::create_dir(&data_dir).expect("it is ours");
@@ -383,13 +383,13 @@ fn soak_no_request_leads_to_a_fault_of_ours() {
 
 /// The user of a worker. Each worker has accounts of its own: a thousand concurrent sessions of one account
 /// would interfere with each other.
-struct Person {
+struct PersonalData {
     name: String,
     /// The number of accounts so far.
     accounts: usize,
 }
 
-impl Person {
+impl PersonalData {
     fn new(name: &str, place: usize) -> Self {
         Self { name: format!("{name}{place}"), accounts: 0 }
     }
@@ -433,7 +433,7 @@ fn beset(
     count: usize,
 ) -> BTreeMap<u16, usize> {
     let seed = 20_261_124 + u64::try_from(place).expect("a few");
-    let [mut dana, mut noor] = ["dana", "noor"].map(|name| Person::new(name, place));
+    let [mut dana, mut noor] = ["dana", "noor"].map(|name| PersonalData::new(name, place));
     let kid = header(&dana.sign_in(server).access)["kid"].as_str().and_then(|kid| Kid::parse(kid).ok());
     let key = SigningKey::new(Algorithm::Hs256, SECRET.as_bytes(), kid).expect("a key");
     let mut dice = Dice { seeded: Seeded::new(seed), key, tokens: Vec::new(), secrets: secrets.clone() };

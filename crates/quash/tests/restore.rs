@@ -124,7 +124,7 @@ fn restored_in_the_audit(server: &Server) -> Vec<Value> {
 }
 
 #[test]
-fn after_a_restore_everybody_signs_in_again_and_what_was_ended_stays_ended() {
+fn restore_ends_all_sessions() {
     let site = Site::new();
     let server = site.first_start();
     let (kept, ended) = (server.sign_in("dana", PASSWORD), server.sign_in("dana", PASSWORD));
@@ -170,7 +170,7 @@ fn after_a_restore_everybody_signs_in_again_and_what_was_ended_stays_ended() {
 }
 
 #[test]
-fn a_backup_needs_no_server_overwrites_nothing_and_says_what_is_missing_in_it() {
+fn backups_work_offline_and_overwrite_nothing() {
     let site = Site::new();
     site.first_start().terminate();
     let written = site.run(&["backup", text(&site.backup())]);
@@ -187,7 +187,7 @@ fn a_backup_needs_no_server_overwrites_nothing_and_says_what_is_missing_in_it() 
 }
 
 #[test]
-fn an_older_database_in_its_place_is_noticed_once() {
+fn an_older_database_is_detected_once() {
     let site = Site::new();
     let server = site.first_start();
     let (kept, ended) = (server.sign_in("dana", PASSWORD), server.sign_in("dana", PASSWORD));
@@ -235,7 +235,7 @@ fn cursor(server: &Server, secret: &str) -> String {
 }
 
 #[test]
-fn copies_prove_nothing_to_the_original() {
+fn copies_do_not_affect_the_original() {
     let (site, copy) = (Site::new(), Site::new());
     let server = site.first_start();
     let secret = server.run(&["verifier", "add", "api"], "").stdout.trim().to_owned();
@@ -265,7 +265,7 @@ fn copies_prove_nothing_to_the_original() {
 }
 
 #[test]
-fn kept_sessions_go_on_and_their_access_tokens_do_not() {
+fn kept_sessions_continue_but_their_access_tokens_end() {
     let site = Site::new();
     let server = site.first_start();
     let (kept, ended, rotated) = (
@@ -295,7 +295,7 @@ fn kept_sessions_go_on_and_their_access_tokens_do_not() {
 }
 
 #[test]
-fn a_key_that_was_struck_since_the_backup_signs_no_more_after_a_restore() {
+fn keys_revoked_since_the_backup_stay_revoked() {
     let site = Site::new();
     let server = site.first_start();
     let pair = server.sign_in("dana", PASSWORD);
@@ -350,7 +350,7 @@ fn a_key_that_was_struck_since_the_backup_signs_no_more_after_a_restore() {
 }
 
 #[test]
-fn a_key_of_the_settings_that_was_struck_since_the_backup_is_taken_by_no_start() {
+fn configured_keys_revoked_since_the_backup_stop_starts() {
     let site = Site::new();
     site.first_start().terminate();
     site.back_up();
@@ -372,7 +372,7 @@ fn a_key_of_the_settings_that_was_struck_since_the_backup_is_taken_by_no_start()
 }
 
 #[test]
-fn where_the_database_from_before_tells_nothing_the_operator_is_told_so() {
+fn an_unreadable_previous_database_is_reported() {
     let site = Site::new();
     let server = site.first_start();
     let stolen = kid(&server.sign_in("dana", PASSWORD).access);
@@ -406,7 +406,7 @@ fn where_the_database_from_before_tells_nothing_the_operator_is_told_so() {
 }
 
 #[test]
-fn an_epoch_is_above_the_one_that_is_named_and_there_is_a_last_one() {
+fn epoch_above_is_respected_and_bounded() {
     let site = Site::new();
     site.first_start().terminate();
     site.back_up();
@@ -427,7 +427,7 @@ fn an_epoch_is_above_the_one_that_is_named_and_there_is_a_last_one() {
 }
 
 #[test]
-fn what_cannot_be_restored_leaves_all_as_it_was() {
+fn failed_restores_change_nothing() {
     let site = Site::new();
     let server = site.first_start();
     let pair = server.sign_in("dana", PASSWORD);
@@ -459,7 +459,7 @@ fn what_cannot_be_restored_leaves_all_as_it_was() {
 }
 
 #[test]
-fn f08_soak_a_restore_that_is_killed_leaves_the_old_database_or_the_new_one() {
+fn f08_soak_killed_restores_leave_one_whole_database() {
     let site = Site::new();
     let server = site.first_start();
     let old = server.sign_in("dana", PASSWORD);

@@ -25,7 +25,7 @@ fn a_second_server_refuses() {
 }
 
 #[test]
-fn a_killed_server_leaves_nothing_in_the_way() {
+fn a_killed_server_does_not_block_the_next() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     let server = Server::start_in(&data_dir, &[]);
@@ -39,7 +39,7 @@ fn a_killed_server_leaves_nothing_in_the_way() {
 }
 
 #[test]
-fn a_long_data_directory_has_a_control_socket_too() {
+fn long_data_directories_have_a_control_socket() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let server = Server::start_in(&room.path().join("long".repeat(40)), &[]);
     server.add_account("dana", PASSWORD);
@@ -47,7 +47,7 @@ fn a_long_data_directory_has_a_control_socket_too() {
 }
 
 #[test]
-fn nothing_outlives_a_server_in_memory_and_it_says_so() {
+fn memory_servers_warn_and_keep_nothing() {
     let server = Server::start(&["--set", "storage.engine=memory"]);
     server.add_account("dana", PASSWORD);
     server.sign_in("dana", PASSWORD);
@@ -62,7 +62,7 @@ fn nothing_outlives_a_server_in_memory_and_it_says_so() {
 }
 
 #[test]
-fn sigterm_ends_in_order() {
+fn sigterm_stops_in_order() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     let server = Server::start_in(&data_dir, &[]);
@@ -74,7 +74,7 @@ fn sigterm_ends_in_order() {
 }
 
 #[test]
-fn connections_that_say_nothing_do_not_hold_it_up() {
+fn idle_connections_do_not_delay_shutdown() {
     let server = Server::start(&[]);
     let _silent = TcpStream::connect(server.address).expect("it listens");
     let mut half = TcpStream::connect(server.address).expect("it listens");
@@ -85,7 +85,7 @@ fn connections_that_say_nothing_do_not_hold_it_up() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_stops_at_once() {
     let server = Server::start(&[]);
     let mut half = TcpStream::connect(server.address).expect("it listens");
     // A request without its whole body is under way.
@@ -102,7 +102,7 @@ fn a_second_signal_ends_it_at_once() {
 }
 
 #[test]
-fn sighup_ends_nothing_where_there_is_nothing_to_read_again() {
+fn sighup_without_a_certificate_changes_nothing() {
     let server = Server::start(&[]);
     server.hang_up();
     assert_eq!(server.get("/livez", None).status, 200);
@@ -112,7 +112,7 @@ fn sighup_ends_nothing_where_there_is_nothing_to_read_again() {
 }
 
 #[test]
-fn the_control_socket_bears_nonsense() {
+fn the_control_socket_survives_malformed_requests() {
     let server = Server::start(&[]);
     server.add_account("dana", PASSWORD);
     let ask = |line: &[u8]| {
@@ -150,7 +150,7 @@ fn the_control_socket_bears_nonsense() {
 }
 
 #[test]
-fn another_algorithm_from_one_start_to_the_next() {
+fn changing_the_algorithm_between_starts_works() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     let server = Server::start_in(&data_dir, &[]);

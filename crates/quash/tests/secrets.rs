@@ -129,7 +129,7 @@ fn ask_as_clients(server: &Server, token: &str, secrets: &mut Vec<String>) -> St
 
 /// The same for mails, the cookie and the operators' commands.
 #[test]
-fn a88_nothing_of_mails_cookies_and_commands_is_logged_or_kept_in_clear() {
+fn a88_mails_cookies_and_commands_leak_no_secrets() {
     for format in ["text", "json"] {
         let room = tempfile::tempdir().expect("a temporary directory");
         let data_dir = room.path().join("data");
@@ -148,7 +148,8 @@ fn a88_nothing_of_mails_cookies_and_commands_is_logged_or_kept_in_clear() {
             &data_dir,
             &[&["--config", file.to_str().expect("UTF-8")][..], &sets].concat(),
         );
-        let mut heard = Heard { server, smtp, said: String::new(), secrets: vec![SMTP_PASSWORD.to_owned()] };
+        let mut heard =
+            Transcript { server, smtp, said: String::new(), secrets: vec![SMTP_PASSWORD.to_owned()] };
         heard.run(
             &["account", "add", "dana", "--email", "dana@example.org", "--verified", "--password-stdin"],
             PASSWORD,
@@ -164,7 +165,7 @@ fn a88_nothing_of_mails_cookies_and_commands_is_logged_or_kept_in_clear() {
         assert_eq!(set.code(), 0, "{}", set.stderr);
         heard.said += &set.stderr;
         assert_eq!(heard.server.get("/v1/me", Some(&access)).status, 401);
-        let Heard { server, smtp, said, secrets } = heard;
+        let Transcript { server, smtp, said, secrets } = heard;
         drop(smtp);
         let finished = server.terminate();
         let said = said + &finished.stdout + &finished.stderr;
@@ -182,14 +183,14 @@ fn a88_nothing_of_mails_cookies_and_commands_is_logged_or_kept_in_clear() {
 
 /// A server with a mailbox, the output of it and its commands, and the secrets that must not be in the
 /// output.
-struct Heard {
+struct Transcript {
     server: Server,
     smtp: Smtp,
     said: String,
     secrets: Vec<String>,
 }
 
-impl Heard {
+impl Transcript {
     fn run(&mut self, args: &[&str], stdin: &str) {
         let done = self.server.run(&[args, &["--set", "log.level=trace"]].concat(), stdin);
         assert_eq!(done.code(), 0, "{args:?}: {}", done.stderr);
@@ -317,7 +318,7 @@ fn assert_not_kept(data_dir: &Path, secrets: &[String]) {
 }
 
 #[test]
-fn a98_a_first_start_has_no_account_and_says_no_secret() {
+fn a98_first_starts_have_no_accounts_or_printed_secrets() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     let server = Server::start_in(&data_dir, &[]);
@@ -338,7 +339,7 @@ fn a98_a_first_start_has_no_account_and_says_no_secret() {
 }
 
 #[test]
-fn a87_one_event_is_one_line_whatever_a_client_calls_itself() {
+fn a87_user_agents_cannot_add_log_lines() {
     let names = [
         "dana\r\n2027-01-01T00:00:00Z  INFO forged",
         "\u{1b}[31mred",

@@ -81,7 +81,7 @@ fn assert_refused(finished: &Finished, origin: &str, mentions: &[&str]) {
 }
 
 #[test]
-fn in_the_file() {
+fn wrong_settings_in_the_file_are_refused() {
     for (key, toml, _, fault) in WRONG {
         let (section, name) = key.split_once('.').expect("a section and a name");
         let finished = serve(Some(&format!("# settings\n[{section}]\n{name} = {toml}\n")), None, &[]);
@@ -91,7 +91,7 @@ fn in_the_file() {
 }
 
 #[test]
-fn in_the_environment() {
+fn wrong_settings_in_the_environment_are_refused() {
     for (key, _, plain, fault) in WRONG {
         let variable = format!("QUASH_{}", key.replace('.', "_").to_uppercase());
         let finished = serve(None, Some((&variable, plain)), &[]);
@@ -102,7 +102,7 @@ fn in_the_environment() {
 }
 
 #[test]
-fn in_the_flags() {
+fn wrong_settings_in_flags_are_refused() {
     for (key, _, plain, fault) in WRONG {
         assert_refused(
             &serve(None, None, &["--set", &format!("{key}={plain}")]),
@@ -117,7 +117,7 @@ fn in_the_flags() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read() {
+fn unreadable_settings_files_are_refused() {
     let finished = serve(None, None, &["--config", "nowhere/quash.toml"]);
     assert_refused(&finished, "nowhere/quash.toml", &["can't be read"]);
     assert_refused(&serve(Some("[tokens\n"), None, &[]), "q.toml:1", &["isn't TOML"]);
@@ -125,7 +125,7 @@ fn a_file_that_cannot_be_read() {
 }
 
 #[test]
-fn every_command_reads_them() {
+fn every_command_checks_the_settings() {
     let room = tempfile::tempdir().expect("a temporary directory");
     for args in [&["account", "list"][..], &["revoke", "everything", "--yes"], &["session", "list", "dana"]] {
         let mut command = quash();
@@ -135,7 +135,7 @@ fn every_command_reads_them() {
 }
 
 #[test]
-fn a23_a_proxy_that_is_not_named_is_warned_of_once() {
+fn a23_unnamed_proxies_cause_one_warning() {
     let server = support::Server::start(&[]);
     let body = br#"{"username":"dana","password":"x"}"#;
     for _ in 0..3 {
@@ -150,7 +150,7 @@ fn a23_a_proxy_that_is_not_named_is_warned_of_once() {
 }
 
 #[test]
-fn a_proxy_lets_it_listen_everywhere() {
+fn behind_proxy_allows_any_listen_address() {
     let server = support::Server::start(&[
         "--set",
         "http.behind_proxy=true",

@@ -57,7 +57,7 @@ fn command(data_dir: &Path, args: &[&str]) -> Command {
 }
 
 #[test]
-fn a_password_is_typed_twice_and_never_shown() {
+fn passwords_are_prompted_twice_without_echo() {
     let server = Server::start(&[]);
     let add = |name: &str, lines: &[&str]| {
         at_a_terminal(server.command(&["account", "add", name, "--password-stdin"]), lines)
@@ -99,7 +99,7 @@ fn tables_fit_the_terminal() {
 }
 
 #[test]
-fn colours_are_left_out_where_the_environment_says_so() {
+fn no_color_disables_colours() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let serve = |name: &str| {
         let mut serve = command(&room.path().join(name), &["serve", "--listen", "unix:/nowhere/at/all"]);

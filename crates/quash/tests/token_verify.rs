@@ -108,7 +108,7 @@ fn each_hostile_token_gets_its_verdict() {
 }
 
 #[test]
-fn a_token_of_a_running_server_is_accepted_by_its_published_keys_until_somebody_looks_at_the_log() {
+fn offline_verification_misses_revocations() {
     let (server, room) = (Server::start(&[]), room());
     server.add_account("dana", PASSWORD);
     let pair = server.sign_in("dana", PASSWORD);
@@ -159,7 +159,7 @@ fn verdict_is(expected: &str, args: &[&str], token: &str) {
 }
 
 #[test]
-fn one_line_end_after_a_token_is_dropped_and_nothing_else() {
+fn only_one_line_end_after_tokens_is_dropped() {
     let (room, hostile) = (room(), hostile());
     let flags = flags(&room, &hostile, "A");
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
@@ -194,7 +194,7 @@ fn wrong(finished: &Finished, parts: &[&str]) {
 }
 
 #[test]
-fn what_cannot_be_asked_is_wrong_usage() {
+fn invalid_verify_arguments_are_usage_errors() {
     let room = room();
     let secret = file(&room, "secret", &"s".repeat(32));
     for (args, parts) in [
@@ -239,7 +239,7 @@ fn what_cannot_be_asked_is_wrong_usage() {
 }
 
 #[test]
-fn a_key_file_that_cannot_be_used_is_told_with_its_fault_and_remedy() {
+fn unusable_key_files_are_reported_with_a_remedy() {
     let (room, hostile) = (room(), hostile());
     let keys = &hostile["profiles"]["A"]["keys"];
     let set = |keys: Value| json!({ "keys": keys }).to_string();
@@ -281,7 +281,7 @@ fn a_key_file_that_cannot_be_used_is_told_with_its_fault_and_remedy() {
 }
 
 #[test]
-fn a_secret_is_read_as_the_settings_read_it() {
+fn verify_reads_secrets_like_the_settings() {
     let room = room();
     let secret = "fifty characters that stand in a settings file, say";
     let token = signed_with(secret, &json!({}));
@@ -330,7 +330,7 @@ fn signed_with(secret: &str, more: &Value) -> String {
 }
 
 #[test]
-fn a_public_key_is_read_from_pem_and_from_a_jwk() {
+fn verify_reads_public_keys_from_pem_and_jwk() {
     let (room, hostile) = (room(), hostile());
     let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
     let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": hostile["profiles"]["A"]["keys"][0]["x"], "kid": "another" }).to_string();
@@ -346,7 +346,7 @@ fn a_public_key_is_read_from_pem_and_from_a_jwk() {
 }
 
 #[test]
-fn nothing_that_a_token_says_steers_the_terminal() {
+fn token_contents_cannot_control_the_terminal() {
     let room = room();
     let path = file(&room, "secret", "short");
     let key = ["--secret-file", &path, "--algorithm", "HS256", "--insecure-short-secret"];

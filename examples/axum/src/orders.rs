@@ -4,7 +4,7 @@ use axum::{Router, routing::get};
 use quash_verify::{Auth, StartError, Verifier};
 
 #[derive(serde::Deserialize)]
-struct Who {
+struct User {
     user_id: String,
 }
 
@@ -13,6 +13,6 @@ pub(crate) async fn service(issuer: &str, credential: &str) -> Result<Router, St
     Ok(Router::new().route("/orders", get(orders)).layer(verifier.layer()))
 }
 
-async fn orders(Auth(who): Auth<Who>) -> String {
+async fn orders(Auth(who): Auth<User>) -> String {
     format!("orders of {}", who.user_id)
 }

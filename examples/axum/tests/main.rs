@@ -4,23 +4,23 @@
 #[path = "../../../crates/quash-server/tests/support/mod.rs"]
 mod support;
 
-#[path = "../../../crates/quash-server/tests/support/ways.rs"]
-mod ways;
+#[path = "../../../crates/quash-server/tests/support/end_cause_triggers.rs"]
+mod end_cause_triggers;
 
 #[path = "../../tests/example/mod.rs"]
 mod example;
 
-use quash_core::model::Road;
+use quash_core::model::EndCause;
 
+use end_cause_triggers::{Taken, Way, plan, take, ways};
 use example::{Example, assert_same_refusal, now};
 use support::{Plan, World};
-use ways::{Taken, Way, plan, take, ways};
 
 const AXUM: &str = env!("CARGO_BIN_EXE_quash-example-axum");
 const ORDERS: &str = "/orders";
 
 #[tokio::test]
-async fn after_log_out_the_next_request_is_refused_in_the_servers_words() {
+async fn log_out_leads_to_the_servers_own_refusal() {
     let world = World::planned(now(Plan::default())).await;
     let example = Example::beside(&world, AXUM).await;
     let (dana, noor) = (world.sign_in("dana").await, world.sign_in("noor").await);
@@ -35,9 +35,9 @@ async fn after_log_out_the_next_request_is_refused_in_the_servers_words() {
 }
 
 #[tokio::test]
-async fn every_way_of_every_road_leads_to_a_refusal_at_a_verifier_in_another_process() {
+async fn every_end_cause_reaches_a_remote_verifier() {
     let mut walked = 0;
-    for road in Road::ALL {
+    for road in EndCause::ALL {
         for way in ways(road) {
             // Shown if the test fails.
             println!("{way:?}");
@@ -69,12 +69,12 @@ async fn every_way_of_every_road_leads_to_a_refusal_at_a_verifier_in_another_pro
             walked += 1;
         }
     }
-    assert!(walked >= Road::ALL.len(), "each cause has a way");
+    assert!(walked >= EndCause::ALL.len(), "each cause has a way");
 }
 
 /// All code of the example that uses quash is in `orders.rs`.
 #[test]
-fn it_takes_at_most_15_lines_of_quash_code() {
+fn the_service_takes_at_most_15_lines() {
     let (service, rest) = (include_str!("../src/orders.rs"), include_str!("../src/main.rs"));
     let is_code = |line: &&str| !(line.trim().is_empty() || line.trim_start().starts_with("//"));
     let lines = service.lines().filter(is_code).count();

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
 use axum::{Router, routing::get};
-use quash_verify::{Denied, StartError, TokenGuard, Verifier};
+use quash_verify::{StartError, TokenGuard, Verifier, VerifyError};
 use tokio::sync::broadcast;
 
 /// The channel that sends each message to all participants.
@@ -58,10 +58,12 @@ async fn talk(socket: &mut WebSocket, name: &str, room: &Room) {
 }
 
 /// Returns the close frame that tells the client whether to sign in again or to reconnect.
-fn closing(why: Denied) -> CloseFrame {
+fn closing(why: VerifyError) -> CloseFrame {
     let (code, reason) = match why {
-        Denied::Refused(_) => (close_code::POLICY, "the session has ended"),
-        Denied::Stale | Denied::KeysAway => (close_code::AGAIN, "the session can't be checked now"),
+        VerifyError::Refused(_) => (close_code::POLICY, "the session has ended"),
+        VerifyError::Stale | VerifyError::KeysUnavailable => {
+            (close_code::AGAIN, "the session can't be checked now")
+        }
     };
     CloseFrame { code, reason: reason.into() }
 }

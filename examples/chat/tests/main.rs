@@ -56,7 +56,7 @@ fn text(message: &Message) -> &str {
 }
 
 #[tokio::test]
-async fn a_socket_closes_when_its_session_ends_and_no_other_does() {
+async fn only_sockets_of_the_ended_session_close() {
     let world = World::planned(now(Plan::default())).await;
     let example = Example::beside(&world, CHAT).await;
     let (pair, other) = (world.sign_in("dana").await, world.sign_in("noor").await);

@@ -12,7 +12,7 @@ use support::{Plan, World};
 const TOWER: &str = env!("CARGO_BIN_EXE_quash-example-tower");
 
 #[tokio::test]
-async fn after_log_out_the_next_request_is_refused_in_the_servers_words() {
+async fn log_out_leads_to_the_servers_own_refusal() {
     let world = World::planned(now(Plan::default())).await;
     let example = Example::beside(&world, TOWER).await;
     let (dana, noor) = (world.sign_in("dana").await, world.sign_in("noor").await);

@@ -19,10 +19,10 @@ pub(super) fn run(data: &[u8]) {
     let each: Vec<&[u8]> = bytes.chunks(1).collect();
     assert_eq!(read(&each, limit), whole, "byte by byte");
     let (events, is_too_long) = &whole;
-    let plainly = plainly(bytes);
+    let read_plainly = read_plainly(bytes);
     assert!(
-        plainly.starts_with(events) && (*is_too_long || plainly == *events),
-        "{events:?} instead of {plainly:?}"
+        read_plainly.starts_with(events) && (*is_too_long || read_plainly == *events),
+        "{events:?} instead of {read_plainly:?}"
     );
     #[cfg(fuzzing)]
     as_the_server_writes(bytes, *cut);
@@ -58,7 +58,7 @@ fn pieces(mut bytes: &[u8], cut: u8) -> Vec<&[u8]> {
 }
 
 /// Returns the events of a whole text, read line by line.
-fn plainly(bytes: &[u8]) -> Vec<Event> {
+fn read_plainly(bytes: &[u8]) -> Vec<Event> {
     let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
     let mut lines: Vec<Vec<u8>> = vec![Vec::new()];
     for (place, &byte) in text.iter().enumerate() {
@@ -118,13 +118,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_seeds_are_read_as_they_are_meant() {
+    fn event_seeds_parse_as_intended() {
         let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds/events");
         let mut events = 0;
         for seed in std::fs::read_dir(seeds).expect("the seeds") {
             let bytes = std::fs::read(seed.expect("a seed").path()).expect("bytes");
             run(&bytes);
-            events += plainly(&bytes[2..]).len();
+            events += read_plainly(&bytes[2..]).len();
         }
         assert!(events >= 10, "{events}");
     }

@@ -61,7 +61,7 @@ pub(super) fn run(data: &[u8]) {
 /// Returns a verifier that knows the first entries and has no lease.
 fn verifier() -> Follower {
     let known = &WORLD.log[..KNOWN];
-    Follower::tenant(Revoked::from_snapshot(known[KNOWN - 1].seq, known[KNOWN - 1].chain, known), TERM)
+    Follower::lease_holder(Revoked::from_snapshot(known[KNOWN - 1].seq, known[KNOWN - 1].chain, known), TERM)
 }
 
 /// Checks that the set is a state of the log, and that the verifier isn't fresh.
@@ -85,7 +85,7 @@ fn snapshot(bytes: &[u8]) {
     let Ok(snapshot) = whole else { return };
     let (_, _) = (snapshot.policy.tokens(Vec::new()), snapshot.policy.scopes());
     assert!(
-        snapshot.policy == WORLD.policy && WORLD.cursors.has_given(&snapshot.cursor),
+        snapshot.policy == WORLD.policy && WORLD.cursors.has_issued(&snapshot.cursor),
         "the issuer hasn't sent this snapshot"
     );
     let mut follower = verifier();
@@ -112,7 +112,7 @@ fn lease(bytes: &[u8]) {
     let Ok(grant) = serde_json::from_slice::<LeaseGrant>(bytes) else { return };
     assert!(grant.nonce() != NONCE, "the issuer hasn't granted this lease");
     assert!(
-        WORLD.cursors.has_given(grant.cursor()) && grant.term() == TERM,
+        WORLD.cursors.has_issued(grant.cursor()) && grant.term() == TERM,
         "the lease isn't the one that was sent"
     );
     // Even a requested lease counts only if the verifier has reached its head on the same log.
@@ -131,7 +131,7 @@ fn place(bytes: &[u8]) {
         let is_one_of_ours =
             WORLD.log.iter().any(|entry| WORLD.cursors.cursor(entry.seq, &entry.chain) == cursor);
         assert!(
-            is_one_of_ours || !WORLD.cursors.has_given(&cursor),
+            is_one_of_ours || !WORLD.cursors.has_issued(&cursor),
             "the issuer hasn't issued this cursor: {text}"
         );
     }
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_seeds_are_what_an_issuer_says_today() {
+    fn feed_seeds_match_the_current_format() {
         let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds/feed");
         let mut places = 0;
         for seed in std::fs::read_dir(seeds).expect("the seeds") {
@@ -159,7 +159,7 @@ mod tests {
                 .or(text.strip_prefix('3'))
                 .and_then(|cursor| Cursor::parse(cursor).ok());
             if let Some(cursor) = cursor {
-                assert!(WORLD.cursors.has_given(&cursor), "a cursor of an older form: {cursor}");
+                assert!(WORLD.cursors.has_issued(&cursor), "a cursor of an older form: {cursor}");
                 places += 1;
             }
         }

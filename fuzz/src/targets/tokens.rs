@@ -4,7 +4,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use quash_core::decide::{Presented, PresentedForeign};
+use quash_core::decide::{PresentedForeign, TokenRequest};
 use quash_core::model::{ForeignTokens, Kid, ScopeHasher, Seq, Timestamp, TokenPolicy};
 use quash_core::token::{
     Algorithm, Authentic, Expected, ForeignKey, Issuer, KeyRing, Minted, Origin, SigningKey, TokenType,
@@ -81,7 +81,7 @@ fn judge(key: &SigningKey, claims: &[u8]) {
         match token.origin() {
             Origin::Ours => {
                 token.place().expect("a token of ours that holds has a session");
-                let _ = Presented::new(&token, purpose, &WORLD.policy, NOW);
+                let _ = TokenRequest::new(&token, purpose, &WORLD.policy, NOW);
             }
             Origin::Foreign(issuer) => {
                 assert!(

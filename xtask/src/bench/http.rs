@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_are_read_by_length_in_chunks_and_to_the_end() {
+    fn answers_of_each_framing_are_read() {
         let body = || "{}".to_owned();
         assert_eq!(read("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP").unwrap(), (200, body(), true));
         assert_eq!(

@@ -62,7 +62,8 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         println!("bench: building xtask with the profile dist");
         let mut release =
             program::cargo(&["run", "--quiet", "--profile", "dist", "--package", "xtask", "--", "bench"]);
-        return program::run(release.args(args).current_dir(workspace::root()?)).map_err(Failure::told);
+        return program::run(release.args(args).current_dir(workspace::root()?))
+            .map_err(Failure::without_message);
     }
     let (filter, write) = arguments(args)?;
     let rows: Vec<&Row> = ROWS.iter().filter(|row| row.work.contains(filter)).collect();

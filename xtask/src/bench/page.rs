@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_stands_between_the_markers_is_replaced() {
+    fn only_the_text_between_markers_is_replaced() {
         let page = format!("# A\n{BEGIN}\nold\n{END}\nprose\n");
         let once = replace(&page, "| new |\n").unwrap();
         assert_eq!(once, format!("# A\n{BEGIN}\n\n| new |\n\n{END}\nprose\n"));

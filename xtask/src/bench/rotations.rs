@@ -21,8 +21,8 @@ pub(super) const ROW: Row = Row {
 
 fn measure() -> Result<Outcome> {
     let python = match python::ready()? {
-        Ready::Is(python) => python,
-        Ready::Not(missing) => return Ok(Outcome::NotMeasured(missing.to_string())),
+        Ready::Found(python) => python,
+        Ready::Missing(missing) => return Ok(Outcome::NotMeasured(missing.to_string())),
     };
     let quash = quash::prepare(quash::build()?)?.serve()?;
     let simple_jwt = simplejwt::start(&python)?;

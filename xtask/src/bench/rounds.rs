@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rounds_take_turns() {
+    fn rounds_alternate_which_side_begins() {
         let order = RefCell::new(String::new());
         let side = |name: char, figure: f64| {
             let order = &order;

@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_is_found_in_a_line_of_a_log() {
+    fn the_address_is_parsed_from_a_log_line() {
         let address = Some("127.0.0.1:4711".parse().unwrap());
         for line in [
             "quash listens on http://127.0.0.1:4711",
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_ends_says_what_it_printed() {
+    fn a_failed_start_includes_the_servers_output() {
         let failure = Server::start(Command::new("sh").args(["-c", "echo no luck >&2"])).err().unwrap();
         assert!(failure.to_string().contains("no luck"), "{failure}");
     }

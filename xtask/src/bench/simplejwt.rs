@@ -32,8 +32,8 @@ const PROJECT: [(&str, &str); 3] = [
 
 fn measure() -> Result<Outcome> {
     let python = match python::ready()? {
-        Ready::Is(python) => python,
-        Ready::Not(missing) => return Ok(Outcome::NotMeasured(missing.to_string())),
+        Ready::Found(python) => python,
+        Ready::Missing(missing) => return Ok(Outcome::NotMeasured(missing.to_string())),
     };
     let server = start(&python)?;
     let mut sessions = sign_in(server.address(), CLIENTS)?;

@@ -2,7 +2,7 @@
 //! fault of each mutant.
 
 mod mutants;
-mod workshop;
+mod workspace_copy;
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use crate::failure::{Context, Failure, Result};
 use crate::{program, workspace};
 
 use self::mutants::MUTANTS;
-use self::workshop::Workshop;
+use self::workspace_copy::WorkspaceCopy;
 
 /// The default number of seeds.
 const RUNS: u64 = 1000;
@@ -21,7 +21,7 @@ const MUTANT_RUNS: u64 = 1000;
 
 /// The parsed arguments.
 #[derive(PartialEq, Eq, Debug)]
-enum Asked {
+enum SimArgs {
     Seeds { first: u64, runs: u64 },
     Mutants { filter: String },
 }
@@ -31,9 +31,9 @@ enum Asked {
 /// # Errors
 /// Returns an error if a seed finds a fault, or if a mutant isn't found.
 pub(crate) fn command(args: &[String]) -> Result<()> {
-    match asked(args)? {
-        Asked::Seeds { first, runs } => seeds(first, runs),
-        Asked::Mutants { filter } => find(&filter),
+    match parse(args)? {
+        SimArgs::Seeds { first, runs } => seeds(first, runs),
+        SimArgs::Mutants { filter } => find(&filter),
     }
 }
 
@@ -46,15 +46,15 @@ pub(crate) fn soak() -> Result<()> {
     find("")
 }
 
-fn asked(args: &[String]) -> Result<Asked> {
+fn parse(args: &[String]) -> Result<SimArgs> {
     let usage =
         || Failure::usage("sim takes --seed N and --runs K, or --mutants with a part of a mutant's name");
     if let Some((first, rest)) = args.split_first()
         && first == "--mutants"
     {
         return match rest {
-            [] => Ok(Asked::Mutants { filter: String::new() }),
-            [filter] => Ok(Asked::Mutants { filter: filter.clone() }),
+            [] => Ok(SimArgs::Mutants { filter: String::new() }),
+            [filter] => Ok(SimArgs::Mutants { filter: filter.clone() }),
             _ => Err(usage()),
         };
     }
@@ -67,7 +67,7 @@ fn asked(args: &[String]) -> Result<Asked> {
             _ => return Err(usage()),
         }
     }
-    Ok(Asked::Seeds { first: seed.unwrap_or(1), runs })
+    Ok(SimArgs::Seeds { first: seed.unwrap_or(1), runs })
 }
 
 /// Runs the simulation, optimized, on all cores.
@@ -98,7 +98,7 @@ fn seeds(first: u64, runs: u64) -> Result<()> {
             "--quiet",
             "--",
         ]);
-        run.args(["--exact", workshop::TEST, "--nocapture"]).current_dir(workspace::root()?);
+        run.args(["--exact", workspace_copy::TEST, "--nocapture"]).current_dir(workspace::root()?);
         run.env("QUASH_SIM_SEED", from.to_string()).env("QUASH_SIM_RUNS", (to - from).to_string());
         running.push(run.spawn().context("starting the simulation")?);
     }
@@ -116,10 +116,10 @@ fn seeds(first: u64, runs: u64) -> Result<()> {
 /// Checks that the simulation finds each mutant whose name contains the filter.
 fn find(filter: &str) -> Result<()> {
     let began = Instant::now();
-    let workshop = Workshop::set_up()?;
+    let workspace_copy = WorkspaceCopy::set_up()?;
     let (mut found, mut missed) = (0, Vec::new());
     for mutant in MUTANTS.iter().filter(|mutant| mutant.name.contains(filter)) {
-        match workshop.find(mutant, MUTANT_RUNS)? {
+        match workspace_copy.find(mutant, MUTANT_RUNS)? {
             Some(finding) => {
                 found += 1;
                 println!("sim: {}: {finding}", mutant.name);
@@ -151,15 +151,15 @@ fn find(filter: &str) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn asked_with(line: &str) -> Option<Asked> {
-        asked(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).ok()
+    fn asked_with(line: &str) -> Option<SimArgs> {
+        parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).ok()
     }
 
     #[test]
-    fn seeds_and_mutants_are_asked_for() {
-        assert_eq!(asked_with(""), Some(Asked::Seeds { first: 1, runs: RUNS }));
-        assert_eq!(asked_with("--runs 3 --seed 9"), Some(Asked::Seeds { first: 9, runs: 3 }));
-        assert_eq!(asked_with("--mutants lease"), Some(Asked::Mutants { filter: "lease".into() }));
+    fn sim_arguments_are_parsed() {
+        assert_eq!(asked_with(""), Some(SimArgs::Seeds { first: 1, runs: RUNS }));
+        assert_eq!(asked_with("--runs 3 --seed 9"), Some(SimArgs::Seeds { first: 9, runs: 3 }));
+        assert_eq!(asked_with("--mutants lease"), Some(SimArgs::Mutants { filter: "lease".into() }));
         for wrong in ["--runs 0", "--runs", "--seed x", "lease", "--mutants a b"] {
             assert_eq!(asked_with(wrong), None, "{wrong}");
         }

@@ -14,12 +14,12 @@ pub(crate) struct Mutant {
 const FOLLOWER: &str = "crates/quash-core/src/watch/follower.rs";
 const FEED: &str = "crates/quash-core/src/watch/feed.rs";
 const GATE: &str = "crates/quash-core/src/watch/gate.rs";
-const ISSUER: &str = "crates/quash-service/src/feed/issuer.rs";
-const BARRIER: &str = "crates/quash-service/src/feed/barrier.rs";
-const DESK: &str = "crates/quash-service/src/desk.rs";
+const SERVE: &str = "crates/quash-service/src/use_cases/feed/serve.rs";
+const BARRIER: &str = "crates/quash-service/src/use_cases/feed/barrier.rs";
+const CONTEXT: &str = "crates/quash-service/src/context.rs";
 const TOKEN: &str = "crates/quash-core/src/token/token.rs";
 const LEASE: &str = "crates/quash-verify/src/follow/lease.rs";
-const KEEPING: &str = "crates/quash-verify/src/follow/keeping.rs";
+const PUBLISHER_TASK: &str = "crates/quash-verify/src/follow/publisher_task.rs";
 
 pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -60,20 +60,20 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a lease is noted after its head was read",
-        file: ISSUER,
-        text: "let entered = desk.feed.leases.enter(asked.id.clone(), asked.binding, desk.clock.uptime());\n        \
+        file: SERVE,
+        text: "let entered = context.feed.leases.enter(asked.id.clone(), asked.binding, context.clock.uptime());\n        \
                entered.map_err(FeedRefused::from)?;\n        \
-               let head = desk.store.head().await.map_err(Failure::from)?;",
-        replacement: "let arrived = desk.clock.uptime();\n        \
-                      let head = desk.store.head().await.map_err(Failure::from)?;\n        \
-                      let entered = desk.feed.leases.enter(asked.id.clone(), asked.binding, arrived);\n        \
+               let head = context.store.head().await.map_err(Failure::from)?;",
+        replacement: "let arrived = context.clock.uptime();\n        \
+                      let head = context.store.head().await.map_err(Failure::from)?;\n        \
+                      let entered = context.feed.leases.enter(asked.id.clone(), asked.binding, arrived);\n        \
                       entered.map_err(FeedRefused::from)?;",
     },
     Mutant {
         name: "a lease confirms its head instead of the verifier's cursor",
-        file: ISSUER,
-        text: "desk.feed.leases.confirm(&asked.id, asked.cursor.seq());",
-        replacement: "desk.feed.leases.confirm(&asked.id, head.seq);",
+        file: SERVE,
+        text: "context.feed.leases.confirm(&asked.id, asked.cursor.seq());",
+        replacement: "context.feed.leases.confirm(&asked.id, head.seq);",
     },
     Mutant {
         name: "the barrier doesn't wait for unconfirmed verifiers",
@@ -84,12 +84,12 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the barrier doesn't wait for leases of the previous process",
         file: BARRIER,
-        text: ".chain([leases.alone_from()])",
+        text: ".chain([leases.previous_expired_at()])",
         replacement: "",
     },
     Mutant {
         name: "an ended session is answered before the issuer's own guard knows it",
-        file: DESK,
+        file: CONTEXT,
         text: "if let Some(seq) = receipt.seq {\n            self.announce",
         replacement: "if let Some(seq) = receipt.seq.filter(|_| false) {\n            self.announce",
     },
@@ -103,21 +103,21 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         name: "the lease task stores over a newer frame",
         file: LEASE,
         text: "\
-        let mut questions = JoinSet::new();
+        let mut requests = JoinSet::new();
         loop {
-            if questions.len() < QUESTIONS {
-                questions.spawn(self.question(course.turn)?.ask());
+            if requests.len() < MAX_LEASE_REQUESTS {
+                requests.spawn(self.lease_request(health.address_index)?.ask());
             }
-            match tokio::time::timeout(AGAIN.min(course.every), questions.join_next()).await {
+            match tokio::time::timeout(AGAIN.min(health.every), requests.join_next()).await {
                 Ok(Some(Ok(Ok((lease, term))))) => {
 ",
         replacement: "\
-        let (mut questions, before) = (JoinSet::new(), self.shared.state.load_full());
+        let (mut requests, before) = (JoinSet::new(), self.shared.state.load_full());
         loop {
-            if questions.len() < QUESTIONS {
-                questions.spawn(self.question(course.turn)?.ask());
+            if requests.len() < MAX_LEASE_REQUESTS {
+                requests.spawn(self.lease_request(health.address_index)?.ask());
             }
-            match tokio::time::timeout(AGAIN.min(course.every), questions.join_next()).await {
+            match tokio::time::timeout(AGAIN.min(health.every), requests.join_next()).await {
                 Ok(Some(Ok(Ok((lease, term))))) if lease.head == before.revoked.cursor() => {
                     let freshness = quash_core::watch::Freshness::Until(lease.sent_at + term);
                     let state = crate::shared::State { revoked: before.revoked.clone(), freshness, trust: before.trust.clone() };
@@ -130,8 +130,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a lease counts from its arrival",
         file: LEASE,
-        text: "let lease = Lease { sent_at,",
-        replacement: "let _ = sent_at;\n        let lease = Lease { sent_at: self.clock.uptime(),",
+        text: "Lease { sent_at, cursor: self.cursor.seq(),",
+        replacement: "Lease { sent_at: sent_at.max(self.clock.uptime()), cursor: self.cursor.seq(),",
     },
     Mutant {
         name: "the answer to one lease request counts for another",
@@ -142,14 +142,14 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "leases requested before the issuer refused a token still count",
         file: FOLLOWER,
-        text: "if lease.sent_at < *doubted_at {",
-        replacement: "if false && lease.sent_at < *doubted_at {",
+        text: "if lease.sent_at < *leases_valid_from {",
+        replacement: "if false && lease.sent_at < *leases_valid_from {",
     },
     Mutant {
-        name: "the keeping task doesn't learn that the issuer refused a token",
-        file: KEEPING,
-        text: "            Message::Refused(taken) => {\n                if let Some(keeper) = &mut self.keeper {",
-        replacement: "            Message::Refused(taken) => {\n                if let Some(keeper) = self.keeper.as_mut().filter(|_| false) {",
+        name: "the publisher task doesn't learn that the issuer refused a token",
+        file: PUBLISHER_TASK,
+        text: "            Message::Refused(reply) => {\n                if let Some(publisher) = &mut self.publisher {",
+        replacement: "            Message::Refused(reply) => {\n                if let Some(publisher) = self.publisher.as_mut().filter(|_| false) {",
     },
 ];
 
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_mutant_can_be_made() {
+    fn every_mutant_applies_to_its_file() {
         let root = crate::workspace::root().expect("a workspace");
         for mutant in MUTANTS {
             let text = std::fs::read_to_string(root.join(mutant.file)).expect(mutant.file);

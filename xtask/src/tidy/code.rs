@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn statics_are_constants() {
+    fn mutable_and_lazy_statics_are_found() {
         let path = "crates/quash-core/src/a.rs";
         assert_eq!(
             found(path, "static mut A: u8 = 0;\nstatic B: LazyLock<u8> = LazyLock::new(f);"),

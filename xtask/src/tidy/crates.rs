@@ -10,12 +10,12 @@ use serde_json::Value;
 use super::report::{Finding, Rule};
 use crate::failure::{Failure, Result};
 
-const ARROW: Rule = Rule {
+const DEPENDENCY: Rule = Rule {
     name: "crates-point-one-way",
     why: "the design is quash -> server -> service -> store -> core <- verify; another dependency would let a handler run a query, or make the verifier need a server",
     remedy: "use the crate in between; a new dependency or crate needs a decision record and a line in ARROWS in xtask/src/tidy/crates.rs",
 };
-const LAW: Rule = Rule {
+const CORE_IMPORTS: Rule = Rule {
     name: "core-imports-little",
     why: "quash-core is pure: no runtime, HTTP, SQL, clock, randomness or logging",
     remedy: "do it in another crate and pass the result as an argument; a new dependency needs a reason and a line in LAW_IMPORTS in xtask/src/tidy/crates.rs",
@@ -27,7 +27,7 @@ const BANNED: Rule = Rule {
 };
 
 /// The allowed dependencies between our crates.
-const ARROWS: &[(&str, &[&str])] = &[
+const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("quash", &["quash-server", "quash-service", "quash-store", "quash-core"]),
     ("quash-server", &["quash-service", "quash-verify", "quash-core"]),
     ("quash-service", &["quash-store", "quash-verify", "quash-core"]),
@@ -42,7 +42,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// The allowed dependencies of quash-core.
-const LAW_IMPORTS: &[&str] = &[
+const ALLOWED_CORE_IMPORTS: &[&str] = &[
     "aws-lc-rs",
     "base64",
     "caseless",
@@ -61,7 +61,7 @@ const LAW_IMPORTS: &[&str] = &[
 ];
 
 /// The crates that quash-core's tree must not contain.
-const BANNED_IN_THE_LAW: &[&str] = &["tokio", "hyper", "axum", "rusqlite", "tracing", "log"];
+const BANNED_IN_CORE: &[&str] = &["tokio", "hyper", "axum", "rusqlite", "tracing", "log"];
 
 /// The crates that no tree of ours may contain.
 const BANNED_EVERYWHERE: &[&str] =
@@ -131,10 +131,12 @@ impl Graph {
             findings.extend(self.arrows(name, own));
             findings.extend(self.banned(own, BANNED_EVERYWHERE, &BANNED));
             if name == "quash-core" {
-                let foreign = own.direct.iter().filter(|direct| !LAW_IMPORTS.contains(&direct.as_str()));
-                findings
-                    .extend(foreign.map(|direct| LAW.found(&own.manifest, 1, format!("{name} -> {direct}"))));
-                findings.extend(self.banned(own, BANNED_IN_THE_LAW, &LAW));
+                let foreign =
+                    own.direct.iter().filter(|direct| !ALLOWED_CORE_IMPORTS.contains(&direct.as_str()));
+                findings.extend(
+                    foreign.map(|direct| CORE_IMPORTS.found(&own.manifest, 1, format!("{name} -> {direct}"))),
+                );
+                findings.extend(self.banned(own, BANNED_IN_CORE, &CORE_IMPORTS));
             }
         }
         findings
@@ -148,13 +150,13 @@ impl Graph {
     }
 
     fn arrows(&self, name: &str, own: &Own) -> Vec<Finding> {
-        let allowed = ARROWS.iter().find(|(from, _)| *from == name).map(|(_, to)| *to);
+        let allowed = ALLOWED_DEPENDENCIES.iter().find(|(from, _)| *from == name).map(|(_, to)| *to);
         let Some(allowed) = allowed else {
-            return vec![ARROW.found(&own.manifest, 1, format!("{name} isn't in ARROWS"))];
+            return vec![DEPENDENCY.found(&own.manifest, 1, format!("{name} isn't in ARROWS"))];
         };
         let ours = own.direct.iter().filter(|direct| self.own.contains_key(*direct));
         ours.filter(|direct| !allowed.contains(&direct.as_str()))
-            .map(|direct| ARROW.found(&own.manifest, 1, format!("{name} -> {direct}")))
+            .map(|direct| DEPENDENCY.found(&own.manifest, 1, format!("{name} -> {direct}")))
             .collect()
     }
 
@@ -256,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn arrows_point_one_way() {
+    fn dependencies_against_the_design_are_found() {
         let packages: &[(&str, &[&str])] = &[
             ("quash-core", &[]),
             ("quash-store", &["quash-core"]),
@@ -272,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn an_example_needs_the_guard_alone_but_its_tests_may_need_anything() {
+    fn examples_depend_on_verify_alone_except_in_tests() {
         let packages: &[(&str, &[&str])] = &[
             ("quash-verify", &[]),
             ("quash-core", &[]),
@@ -286,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_crate_goes_on_the_map() {
+    fn unlisted_crates_are_found() {
         assert_eq!(
             found(&[("quash-mail", &[])], &["quash-mail"]),
             ["crates/quash-mail/Cargo.toml crates-point-one-way: quash-mail isn't in ARROWS"]
@@ -294,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn the_law_imports_what_is_listed() {
+    fn core_imports_only_listed_crates() {
         let packages: &[(&str, &[&str])] = &[
             ("quash-core", &["uuid", "rand", "dev:proptest"]),
             ("uuid", &["getrandom"]),
@@ -310,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn banned_crates_are_found_deep_in_the_tree_but_not_in_tests() {
+    fn transitive_banned_crates_are_found_except_in_tests() {
         let packages: &[(&str, &[&str])] =
             &[("quash", &["a", "dev:rsa"]), ("a", &["b"]), ("b", &["ring"]), ("ring", &[]), ("rsa", &[])];
         assert_eq!(
@@ -320,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn an_optional_crate_counts_only_if_a_feature_turns_it_on() {
+    fn optional_crates_count_only_if_enabled() {
         let found = |features: &[&str]| {
             let own = json!({ "id": "quash", "name": "quash", "manifest_path": "/r/crates/quash/Cargo.toml", "dependencies": [{ "name": "a", "kind": null, "optional": false }] });
             let a = json!({

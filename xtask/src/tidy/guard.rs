@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_new_and_what_is_gone_is_found() {
+    fn unlisted_and_obsolete_dependencies_are_found() {
         let tree = ["a", "b"].map(str::to_owned).into();
         let found: Vec<_> = findings(&tree, "a\nc\n").into_iter().map(|finding| finding.found).collect();
         assert_eq!(found, ["b is needed but not listed", "c is listed but not needed"]);

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_are_texts() {
+    fn string_literals_become_text_tokens() {
         assert_eq!(
             shown(r####"f("a\"b", r"c\", r#"d"e"#, b"f", br##"g"#h"##)"####),
             ["f", "(", r#"a\"b"#, ",", r"c\", ",", "d\"e", ",", "f", ",", "g\"#h", ")"]
@@ -251,14 +251,14 @@ mod tests {
     }
 
     #[test]
-    fn an_unfinished_text_ends_with_the_file() {
+    fn unterminated_literals_end_with_the_file() {
         for source in ["\"a", "/* a", "r#\"a\"", "'", "'\\", "b'", "r#", "\"\\"] {
             lex(source);
         }
     }
 
     #[test]
-    fn what_exists_only_in_tests_is_marked() {
+    fn test_only_items_are_marked() {
         let source = "fn a() {} #[cfg(test)] #[derive(X)] mod tests { fn b() { if x {} } } fn c() {} #[cfg(not(test))] fn d() {}";
         let in_test = |word: &str| lex(source).iter().find(|token| token.is(word)).map(|token| token.in_test);
         assert_eq!(["a", "b", "c", "d"].map(in_test), [Some(false), Some(true), Some(false), Some(false)]);
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_of_code() {
+    fn sequences_match_only_code() {
         let tokens = lex("std::env::var(x); \"env::var\" // env::var");
         assert_eq!(rows(&tokens, &["env", "::", "var"]), [2]);
     }

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_code_are_not_asked() {
+    fn addresses_and_code_are_not_checked() {
         assert!(
             found(
                 "README.md",

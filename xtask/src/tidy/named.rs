@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_is_looked_for_where_the_page_says() {
+    fn named_tests_must_exist_in_the_named_file() {
         assert!(found("| x | `not_one` | `server/own.rs`: `a01_one`, `a02_…`, the `a…_at_once`; `quash/tests/mail`: `a65_…` |").is_empty());
         assert!(
             found("| x | setting `rotation.grace`, `Sec-Fetch-Site`, `quash-service/src/any.rs` |")
@@ -173,12 +173,12 @@ mod tests {
     }
 
     #[test]
-    fn other_pages_may_say_what_they_like() {
+    fn other_pages_are_not_checked() {
         assert!(Tests::default().findings("docs/start.md", "| `a_b` |", &|_| false).is_empty());
     }
 
     #[test]
-    fn a_bare_file_stands_beside_the_one_before() {
+    fn a_bare_file_name_uses_the_previous_folder() {
         assert_eq!(
             path_of("race.txt", Some("crates/quash-core/tests/stories/reset.txt")),
             "crates/quash-core/tests/stories/race.txt"

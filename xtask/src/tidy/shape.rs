@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_file_begins_with_its_purpose() {
+    fn source_files_begin_with_a_header() {
         for path in ["crates/quash/src/a.rs", "examples/chat/src/a.rs"] {
             assert_eq!(brief(&findings(path, "use x;\n")), ["files-have-headers:1"]);
         }
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_names_a_machine() {
+    fn machine_paths_are_found() {
         for folder in MACHINE_FOLDERS {
             assert_eq!(
                 brief(&findings("docs/a.md", &format!("\nsee `/{folder}/x`\n"))),

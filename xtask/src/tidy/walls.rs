@@ -24,7 +24,7 @@ const LOCK: Rule = Rule {
 
 /// The files of quash-verify that may take a lock: a check that needs only the current state calls none of
 /// them. The test issuer has a lock, but its verifiers don't take it.
-const LOCKED_ROOMS: [&str; 4] = ["follow/", "catch_up.rs", "introspection.rs", "test.rs"];
+const FILES_WITH_LOCKS: [&str; 4] = ["follow/", "catch_up.rs", "introspection.rs", "test.rs"];
 const LOCKS: [&str; 5] = ["Mutex", "RwLock", "Condvar", "Semaphore", "parking_lot"];
 /// The calls that take the lock inside a `tokio::sync::watch`.
 const LOCKING_CALLS: [&str; 6] =
@@ -62,7 +62,7 @@ pub(crate) fn findings(path: &str, tokens: &[Token<'_>]) -> Vec<Finding> {
         upward(path, tokens)
             .map(|(name, token)| PART.found(path, token.line, format!("an import of crate::{name}"))),
     );
-    if is_on_the_way_of_a_check(path) {
+    if is_lock_free_file(path) {
         findings.extend(locks(tokens).map(|token| LOCK.found(path, token.line, token.text)));
     }
     findings
@@ -85,9 +85,9 @@ fn upward<'t, 'a>(
     })
 }
 
-fn is_on_the_way_of_a_check(path: &str) -> bool {
+fn is_lock_free_file(path: &str) -> bool {
     let in_the_guard = path.strip_prefix("crates/quash-verify/src/");
-    let may = in_the_guard.is_some_and(|room| LOCKED_ROOMS.iter().any(|locked| room.starts_with(locked)));
+    let may = in_the_guard.is_some_and(|room| FILES_WITH_LOCKS.iter().any(|locked| room.starts_with(locked)));
     (in_the_guard.is_some() || path.starts_with("crates/quash-core/src/")) && !may && !is_test_path(path)
 }
 
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn sql_stands_in_the_store() {
+    fn sql_is_found_outside_the_store() {
         for sql in ["SELECT 1", "insert or INSERT INTO a VALUES (1)", "UPDATE a\n SET b = 1", "DELETE FROM a"]
         {
             let source = format!("f(\"{sql}\")");
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proof_is_made_in_one_file() {
+    fn proofs_made_in_other_files_are_found() {
         let source = "use crate::watch::{Live};\nfn f() { Live(x) }";
         assert_eq!(found("crates/quash-core/src/watch/feed.rs", source), ["proofs-have-one-maker:2"]);
         assert!(found("crates/quash-core/src/watch/gate.rs", source).is_empty());
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn naming_a_proof_is_not_making_it() {
+    fn naming_a_proof_is_allowed() {
         let source = "use crate::watch::Live; impl Live { fn f(&self) -> Live { g() } } impl X for Live {} fn h(a: &Live) {}";
         assert!(found("crates/quash-core/src/watch/feed.rs", source).is_empty());
         let source = "enum State { Live { since: u64 }, Ended } fn f() { State::Live { since: 1 } }";
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_takes_no_lock() {
+    fn locks_in_checks_are_found() {
         let source = "use std::sync::{Arc, Mutex};\nfn f(a: &A) { a.proven.borrow(); }\n#[cfg(test)] mod tests { use std::sync::RwLock; }";
         for path in ["crates/quash-verify/src/shared.rs", "crates/quash-core/src/watch/gate.rs"] {
             assert_eq!(found(path, source), ["checks-take-no-lock:1", "checks-take-no-lock:2"], "{path}");

@@ -1,21 +1,21 @@
-//! Changes to accounts. The table of `model/road.rs` says which sessions and tokens end with each.
+//! Changes to accounts. The table of `model/end_cause.rs` says which sessions and tokens end with each.
 
 use crate::model::{
-    Account, AccountEdit, AccountFields, Actor, Change, Devices, Ends, Event, Extent, NewEntry, Note, Policy,
-    Road, ScopeHasher, Timestamp,
+    Account, AccountEdit, AccountFields, Actor, Change, Devices, EndCause, EndScope, Ends, Event, NewEntry,
+    Note, Policy, ScopeHasher, Timestamp,
 };
 
 use super::cause::{Cause, account_entry};
 
 /// The actor of an account change, with an optional note.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct By {
+pub struct ChangeAuthor {
     pub actor: Actor,
     /// A free-text reason for the audit.
     pub note: Option<Note>,
 }
 
-impl From<Actor> for By {
+impl From<Actor> for ChangeAuthor {
     fn from(actor: Actor) -> Self {
         Self { actor, note: None }
     }
@@ -25,42 +25,42 @@ impl From<Actor> for By {
 /// sessions, all sessions end instead: only [`super::lock_account`] tells bound from unbound ones.
 pub fn edit_account(
     account: &Account,
-    road: Road,
+    cause: EndCause,
     fields: AccountFields,
-    by: By,
+    by: ChangeAuthor,
     policy: &Policy,
     scopes: &ScopeHasher,
     now: Timestamp,
 ) -> AccountEdit {
-    let extent = match road.ends(policy) {
-        Extent::Unbound => Extent::Sessions,
-        extent => extent,
+    let ended_scope = match cause.ends(policy) {
+        EndScope::Unbound => EndScope::Sessions,
+        ended_scope => ended_scope,
     };
     // Django nodes aren't notified of a new password: they compare tokens with the hash that they have.
     let is_marked = policy.tokens.names.password_mark.is_some();
     let kept = fields.password.as_ref().filter(|_| is_marked).map(|_| Some(account.node_mark()));
     let fields = AccountFields { mark: fields.mark.clone().or(kept), ..fields };
-    edit_ending(extent, account, road, fields, by, scopes, now)
+    edit_ending(ended_scope, account, cause, fields, by, scopes, now)
 }
 
 /// Like [`edit_account`], but with a given end scope.
 pub(super) fn edit_ending(
-    extent: Extent,
+    ended_scope: EndScope,
     account: &Account,
-    road: Road,
+    cause: EndCause,
     fields: AccountFields,
-    by: By,
+    by: ChangeAuthor,
     scopes: &ScopeHasher,
     now: Timestamp,
 ) -> AccountEdit {
-    let row = road.row();
-    let forgotten = road.forgets_devices().then(Devices::default);
+    let row = cause.row();
+    let forgotten = cause.forgets_devices().then(Devices::default);
     let fields = AccountFields { devices: forgotten.or(fields.devices), ..fields };
-    let entry = entry(account, road, &by, scopes, now);
-    let ends = match extent {
-        Extent::Sessions | Extent::Others => Ends::Sessions { entry, survivor: None },
-        Extent::Access => Ends::Access(entry),
-        Extent::Nothing | Extent::Session | Extent::Unbound | Extent::Key | Extent::Everything => {
+    let entry = entry(account, cause, &by, scopes, now);
+    let ends = match ended_scope {
+        EndScope::Sessions | EndScope::Others => Ends::Sessions { entry, survivor: None },
+        EndScope::Access => Ends::Access(entry),
+        EndScope::Nothing | EndScope::Session | EndScope::Unbound | EndScope::Key | EndScope::Everything => {
             Ends::Nothing
         }
     };
@@ -72,19 +72,25 @@ pub fn change_account(
     account: &Account,
     event: Event,
     fields: AccountFields,
-    by: By,
+    by: ChangeAuthor,
     now: Timestamp,
 ) -> AccountEdit {
     edit(account, event, fields, Ends::Nothing, by, now)
 }
 
-pub fn delete_account(account: &Account, by: By, scopes: &ScopeHasher, now: Timestamp) -> Change {
-    let entry = entry(account, Road::Deleted, &by, scopes, now);
+pub fn delete_account(account: &Account, by: ChangeAuthor, scopes: &ScopeHasher, now: Timestamp) -> Change {
+    let entry = entry(account, EndCause::Deleted, &by, scopes, now);
     Change::DeleteAccount { subject: account.subject.clone(), version: account.version, entry, note: by.note }
 }
 
-fn entry(account: &Account, road: Road, by: &By, scopes: &ScopeHasher, now: Timestamp) -> NewEntry {
-    account_entry(account, &Cause { reason: road.row().reason, actor: by.actor.clone() }, scopes, now)
+fn entry(
+    account: &Account,
+    cause: EndCause,
+    by: &ChangeAuthor,
+    scopes: &ScopeHasher,
+    now: Timestamp,
+) -> NewEntry {
+    account_entry(account, &Cause { reason: cause.row().reason, actor: by.actor.clone() }, scopes, now)
 }
 
 fn edit(
@@ -92,12 +98,12 @@ fn edit(
     event: Event,
     mut fields: AccountFields,
     ends: Ends,
-    by: By,
+    by: ChangeAuthor,
     now: Timestamp,
 ) -> AccountEdit {
     // A new password is permanent, unless the caller says that it must be changed.
-    if fields.password.is_some() && fields.must_change.is_none() {
-        fields.must_change = account.must_change.map(|_| None);
+    if fields.password.is_some() && fields.temporary_until.is_none() {
+        fields.temporary_until = account.temporary_until.map(|_| None);
     }
     AccountEdit { fields, ends, note: by.note, ..AccountEdit::of(account, event, by.actor, now) }
 }

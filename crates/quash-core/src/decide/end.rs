@@ -1,5 +1,5 @@
 //! Ends one session, by its token or by its id, or everything. Changes to accounts are in
-//! `decide/account.rs`; the table of end causes is in `model/road.rs`.
+//! `decide/account.rs`; the table of end causes is in `model/end_cause.rs`.
 
 use crate::model::{
     Actor, Change, ForeignLoaded, Invalid, NewEntry, Policy, Reason, Refusal, ScopeHasher, SessionEnd,
@@ -8,7 +8,7 @@ use crate::model::{
 use crate::token::{Authentic, RefreshKey, TokenType};
 
 use super::cause::{Cause, everything_entry, session_end, token_entry};
-use super::foreign::{adopted, check_current, why_dead};
+use super::foreign::{adopted, check_current, refusal_of_revoked};
 use super::presented::{PresentedForeign, PresentedRefresh, check_live, check_sliding_id};
 
 /// The end caused by a log-out with a token of another issuer.
@@ -53,7 +53,7 @@ pub fn end_foreign(
             Ok(()) => {
                 Ok(ForeignEnd::Token(token_entry(presented.key, presented.expires_at, &log_out(), now)))
             }
-            Err(_) => Err(why_dead(presented, loaded, policy)),
+            Err(_) => Err(refusal_of_revoked(presented, loaded, policy)),
         },
     }
 }
@@ -70,7 +70,7 @@ pub fn end_token_session(
     scopes: &ScopeHasher,
     now: Timestamp,
 ) -> Result<SessionEnd, Refusal> {
-    let (_, rsq) = token.place()?;
+    let (_, rsq) = token.session_and_rsq()?;
     if rsq > loaded.head.seq {
         return Err(Invalid::FromTheFuture.into());
     }

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_is_above_all_that_are_known_and_above_the_hours() {
+    fn new_epochs_exceed_known_epochs_and_the_hours() {
         let (before, third_hour) =
             (Timestamp::from_secs(0), Timestamp::from_secs(1_767_225_600 + 3 * 3600 + 1));
         assert_eq!(begun(1, None, before), Ok(2));
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn after_the_last_epoch_there_is_none_and_a_clock_far_ahead_uses_none_up() {
+    fn the_last_epoch_has_no_successor() {
         let last = Epoch::LAST.as_u64();
         assert_eq!(begun(last - 1, None, Timestamp::default()), Ok(last));
         assert_eq!(begun(last, None, Timestamp::default()), Err(NoEpochLeft));

@@ -4,19 +4,19 @@
 use std::time::Duration;
 
 use crate::model::{
-    Account, AccountFields, AccountState, Actor, Asked, Change, Digest, Email, Entropy, Event, Flow, FlowId,
-    FlowLoaded, Mail, MailId, MailKind, MailPriority, PasswordHash, PendingRegistration, Policy, Purpose,
-    Refusal, Road, ScopeHasher, Subject, Timestamp, limits,
+    Account, AccountFields, AccountState, Actor, Change, Digest, EarlierRequests, Email, EndCause, Entropy,
+    Event, Flow, FlowId, FlowLoaded, Mail, MailId, MailKind, MailPriority, PasswordHash, PendingRegistration,
+    Policy, Purpose, Refusal, ScopeHasher, Subject, Timestamp, limits,
 };
 use crate::token::FlowKey;
 
 use super::account::{change_account, edit_account};
 
 #[derive(Clone, Debug)]
-pub struct Asking<'a> {
+pub struct MailRequest<'a> {
     /// The action that the mail's link or code allows.
     pub purpose: Purpose,
-    pub about: About<'a>,
+    pub about: MailTarget<'a>,
     /// The typed name or address, folded: the lookup key when it matches no account.
     pub typed: &'a str,
     /// The mail's content.
@@ -30,18 +30,18 @@ pub struct Asking<'a> {
 
 /// The account or registration that a mail request refers to.
 #[derive(Clone, Debug)]
-pub enum About<'a> {
+pub enum MailTarget<'a> {
     Account(&'a Account),
     /// A registration whose address isn't confirmed yet.
     Registration {
         pending: &'a PendingRegistration,
         /// The registration's own subject hash, which stays the same when the mail is sent again.
-        matter: Digest,
+        subject_hash: Digest,
         /// The lifetime of its link.
         lifetime: Duration,
     },
     /// Neither. The request is answered with the id of a decoy.
-    Nobody,
+    Decoy,
 }
 
 /// The account or registration of a good flow.
@@ -52,25 +52,25 @@ pub enum FlowOwner<'a> {
     Registration(&'a PendingRegistration),
 }
 
-impl<'a> Asking<'a> {
+impl<'a> MailRequest<'a> {
     /// Returns the subject hash of the request.
-    pub fn matter(&self, key: &FlowKey) -> Digest {
+    pub fn subject_hash(&self, key: &FlowKey) -> Digest {
         match self.about {
-            About::Account(account) => key.matter(self.purpose, &account.subject),
-            About::Registration { matter, .. } => matter,
-            About::Nobody => key.matter_of_nobody(self.purpose, self.typed),
+            MailTarget::Account(account) => key.subject_hash(self.purpose, &account.subject),
+            MailTarget::Registration { subject_hash, .. } => subject_hash,
+            MailTarget::Decoy => key.subject_hash_of_unknown(self.purpose, self.typed),
         }
     }
 
     /// Returns the hash of the recipient.
-    pub fn whom(&self, key: &FlowKey) -> Digest {
-        key.whom(self.to.unwrap_or(self.typed))
+    pub fn recipient_hash(&self, key: &FlowKey) -> Digest {
+        key.recipient_hash(self.to.unwrap_or(self.typed))
     }
 
     fn account(&self) -> Option<&'a Account> {
         match self.about {
-            About::Account(account) => Some(account),
-            About::Registration { .. } | About::Nobody => None,
+            MailTarget::Account(account) => Some(account),
+            MailTarget::Registration { .. } | MailTarget::Decoy => None,
         }
     }
 }
@@ -92,46 +92,46 @@ impl<'a> FlowOwner<'a> {
 /// whose recipient has had too many mails; the previous flow then stays good. A decoy's rows are deleted in
 /// the transaction that writes them, so that the request costs as much as any other and leaves no row.
 pub fn start_flow(
-    asking: &Asking<'_>,
-    asked: &Asked,
+    request: &MailRequest<'_>,
+    earlier: &EarlierRequests,
     key: &FlowKey,
     now: Timestamp,
     entropy: &dyn Entropy,
 ) -> (FlowId, Vec<Change>) {
-    let is_beyond = asked.mails >= limits::MAILS;
-    let about = if is_beyond { &About::Nobody } else { &asking.about };
-    let to = asking.to.filter(|_| !is_beyond).map(str::to_owned);
+    let is_beyond = earlier.mails >= limits::MAILS;
+    let about = if is_beyond { &MailTarget::Decoy } else { &request.about };
+    let to = request.to.filter(|_| !is_beyond).map(str::to_owned);
     let id = FlowId::random(entropy);
-    let (matter, lifetime) = match about {
-        About::Account(_) => (asking.matter(key), limits::LINK_LIFETIME),
-        About::Registration { matter, lifetime, .. } => (*matter, *lifetime),
-        About::Nobody => (key.matter_of_decoy(id), limits::LINK_LIFETIME),
+    let (subject_hash, lifetime) = match about {
+        MailTarget::Account(_) => (request.subject_hash(key), limits::LINK_LIFETIME),
+        MailTarget::Registration { subject_hash, lifetime, .. } => (*subject_hash, *lifetime),
+        MailTarget::Decoy => (key.subject_hash_of_decoy(id), limits::LINK_LIFETIME),
     };
-    let account = asking.account().filter(|_| !is_beyond);
+    let account = request.account().filter(|_| !is_beyond);
     let flow = Flow {
         id,
-        purpose: asking.purpose,
-        matter,
+        purpose: request.purpose,
+        subject_hash,
         subject: account.map(|account| account.subject.clone()),
         registration: match about {
-            About::Registration { pending, .. } => Some((*pending).clone()),
-            About::Account(_) | About::Nobody => None,
+            MailTarget::Registration { pending, .. } => Some((*pending).clone()),
+            MailTarget::Account(_) | MailTarget::Decoy => None,
         },
         address: to.clone(),
-        binding: account.map_or(matter, |account| key.binding(account)),
+        binding: account.map_or(subject_hash, |account| key.binding(account)),
         tries: limits::CODE_TRIES,
         created_at: now,
         expires_at: now + lifetime,
     };
     let mail = Mail {
-        flow: asking.kind.purpose().map(|_| id),
+        flow: request.kind.purpose().map(|_| id),
         keep_until: flow.expires_at,
-        subject: asking.recipient.or(account.map(|account| &account.subject)).cloned(),
-        priority: asking.priority,
-        ..new_mail(asking.kind, to, key, now, entropy)
+        subject: request.recipient.or(account.map(|account| &account.subject)).cloned(),
+        priority: request.priority,
+        ..new_mail(request.kind, to, key, now, entropy)
     };
-    let (mail_id, is_sent, is_decoy) = (mail.id, mail.to.is_some(), matches!(about, About::Nobody));
-    let replaces = asked.flows.first().copied().flatten().map(|(id, _)| id).filter(|_| !is_decoy);
+    let (mail_id, is_sent, is_decoy) = (mail.id, mail.to.is_some(), matches!(about, MailTarget::Decoy));
+    let replaces = earlier.flows.first().copied().flatten().map(|(id, _)| id).filter(|_| !is_decoy);
     let mut changes =
         vec![Change::StartFlow { flow: Box::new(flow), replaces }, Change::AddMail(Box::new(mail))];
     changes.extend(is_decoy.then_some(Change::UseFlow(id)));
@@ -143,15 +143,15 @@ pub fn start_flow(
 /// much as trying one against a flow.
 pub fn empty_transaction(now: Timestamp, key: &FlowKey, entropy: &dyn Entropy) -> Change {
     let id = FlowId::random(entropy);
-    let matter = key.matter_of_decoy(id);
+    let subject_hash = key.subject_hash_of_decoy(id);
     let flow = Flow {
         id,
         purpose: Purpose::Reset,
-        matter,
+        subject_hash,
         subject: None,
         registration: None,
         address: None,
-        binding: matter,
+        binding: subject_hash,
         tries: 0,
         created_at: now,
         expires_at: now,
@@ -215,13 +215,14 @@ pub fn reset_by_mail(
 ) -> Change {
     let fields = AccountFields {
         password: Some(Some(password)),
-        must_change: Some(None),
+        temporary_until: Some(None),
         state: matches!(account.state, AccountState::Locked { .. }).then_some(AccountState::Active),
         locks: Some(0),
         email: confirmed(flow, account, now).map(Some),
         ..AccountFields::default()
     };
-    let edit = edit_account(account, Road::PasswordReset, fields, Actor::Owner.into(), policy, scopes, now);
+    let edit =
+        edit_account(account, EndCause::PasswordReset, fields, Actor::Owner.into(), policy, scopes, now);
     let mut changes = vec![Change::UseFlow(flow.id), Change::EditAccount(Box::new(edit))];
     changes.extend(
         flow.address.as_deref().map(|to| notice(MailKind::PasswordWasReset, to, account, key, now, entropy)),
@@ -284,7 +285,8 @@ pub fn change_email_by_mail(
         email: Some(Some(Email { verified_at: Some(now), ..email })),
         ..AccountFields::default()
     };
-    let edit = edit_account(account, Road::EmailChanged, fields, Actor::Owner.into(), policy, scopes, now);
+    let edit =
+        edit_account(account, EndCause::EmailChanged, fields, Actor::Owner.into(), policy, scopes, now);
     let mut changes = vec![Change::UseFlow(flow.id), Change::EditAccount(Box::new(edit))];
     let before = account.email.as_ref().map(|email| email.shown.as_str());
     changes.extend(before.map(|to| notice(MailKind::EmailWasChanged, to, account, key, now, entropy)));
@@ -307,7 +309,7 @@ fn new_mail(
     Mail {
         id: MailId::random(entropy),
         kind,
-        whom: key.whom(to.as_deref().unwrap_or_default()),
+        recipient_hash: key.recipient_hash(to.as_deref().unwrap_or_default()),
         to,
         subject: None,
         priority: kind.priority(),
@@ -316,7 +318,7 @@ fn new_mail(
         due_at: now,
         keep_until: now + limits::NOTICE_KEPT,
         attempts: 0,
-        doubts: 0,
+        uncertain_attempts: 0,
         sent_at: None,
     }
 }

@@ -6,8 +6,8 @@
 
 use crate::model::{
     Account, AccountClaims, Actor, Adopted, Adoption, Change, CustomClaims, Entropy, ForeignLoaded,
-    Generation, LastLogin, Opening, Policy, Reason, Refusal, ScopeHasher, Session, SessionLoaded, Timestamp,
-    limits,
+    Generation, LastLogin, Policy, Reason, Refusal, ScopeHasher, Session, SessionLoaded, SessionOpening,
+    Timestamp, limits,
 };
 use crate::token::{Bearer, Grant};
 
@@ -90,7 +90,7 @@ pub(super) fn adopted<'a>(
     policy: &Policy,
 ) -> Result<Option<(&'a Session, &'a Account)>, Refusal> {
     let Some((session, account)) = &loaded.adopted else {
-        return if loaded.revoked { Err(why_dead(presented, loaded, policy)) } else { Ok(None) };
+        return if loaded.revoked { Err(refusal_of_revoked(presented, loaded, policy)) } else { Ok(None) };
     };
     let as_loaded = SessionLoaded { head: loaded.account.head, found: None };
     check_live(session, account, &as_loaded)?;
@@ -117,7 +117,11 @@ pub(super) fn check_current(presented: &PresentedForeign, loaded: &ForeignLoaded
 
 /// Returns the reason why a token is dead, in Simple JWT's terms. The mark of another password takes
 /// precedence over any other reason.
-pub(super) fn why_dead(presented: &PresentedForeign, loaded: &ForeignLoaded, policy: &Policy) -> Refusal {
+pub(super) fn refusal_of_revoked(
+    presented: &PresentedForeign,
+    loaded: &ForeignLoaded,
+    policy: &Policy,
+) -> Refusal {
     match &loaded.account.account {
         Some(account) if is_of_another_password(presented.password_mark.as_deref(), account, policy) => {
             Refusal::PasswordChanged
@@ -162,7 +166,7 @@ fn adopt(
 ) -> Result<Refreshed, Refusal> {
     let account = match adoptable(presented, loaded, policy) {
         Ok(account) => account,
-        Err(Refusal::PasswordChanged) => return Ok(disown(presented, now)),
+        Err(Refusal::PasswordChanged) => return Ok(revoke_stale(presented, now)),
         Err(refusal) => return Err(refusal),
     };
     let new = new_session(&loaded.account, account, device, policy, now, entropy);
@@ -192,13 +196,13 @@ fn adopt(
             (session, grant)
         }
     };
-    let opening = Opening {
+    let opening = SessionOpening {
         session,
         version: account.version,
         rehash: None,
         evict: evicted(&loaded.account, policy, scopes, now),
         last_login: (policy.accounts.last_login == LastLogin::Recorded).then_some(now),
-        knows: None,
+        known_device: None,
         locks: None,
         adopts: Some(Adoption { minted_at: presented.minted_at, scopes: presented.scopes.to_vec() }),
         claims: (account.claims == AccountClaims::Unset && presented.claims != CustomClaims::default())
@@ -208,7 +212,7 @@ fn adopt(
 }
 
 /// Revokes a token that carries the mark of another password, as Simple JWT does.
-fn disown(presented: &PresentedForeign, now: Timestamp) -> Refreshed {
+fn revoke_stale(presented: &PresentedForeign, now: Timestamp) -> Refreshed {
     let cause = Cause { reason: Reason::PasswordChanged, actor: Actor::Rule };
     let tokens = vec![token_entry(presented.key, presented.expires_at, &cause, now)];
     Refreshed::End {

@@ -43,14 +43,14 @@ pub enum Successor {
     /// A new key.
     Make,
     /// None, until the settings name another key.
-    Nobody,
+    None,
 }
 
 /// The fate of the sessions that were opened before a key was revoked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum StruckSessions {
+pub enum RevokedKeySessions {
     /// They continue: their next refresh brings tokens signed with another key.
-    GoOn,
+    Continue,
     /// They end.
     End,
 }
@@ -75,7 +75,7 @@ pub enum KeyRefusal {
     StillVerifies { until: Timestamp },
     /// The key was revoked.
     #[error("the key was removed in an emergency")]
-    Struck { at: Timestamp },
+    Revoked { at: Timestamp },
 }
 
 /// Returns the next step that is due with the keys. Each step is one change, so an interrupted caller can
@@ -155,7 +155,7 @@ pub fn retire_key(keys: &[KeyRecord], kid: &Kid, actor: Actor, now: Timestamp) -
             return Err(KeyRefusal::StillVerifies { until });
         }
         KeyState::Retiring { .. } => {}
-        KeyState::Struck { at } => return Err(KeyRefusal::Struck { at }),
+        KeyState::Revoked { at } => return Err(KeyRefusal::Revoked { at }),
     }
     Ok(Change::DropKey { kid: kid.clone(), at: now, actor })
 }
@@ -164,20 +164,21 @@ pub fn retire_key(keys: &[KeyRecord], kid: &Kid, actor: Actor, now: Timestamp) -
 ///
 /// # Errors
 /// The first of these keys is unknown, or was revoked before.
-pub fn successor(keys: &[KeyRecord], struck: &[Kid]) -> Result<Successor, KeyRefusal> {
-    let first = struck.first().ok_or(KeyRefusal::Unknown)?;
-    if let KeyState::Struck { at } = known(keys, first)?.state {
-        return Err(KeyRefusal::Struck { at });
+pub fn successor(keys: &[KeyRecord], revoked: &[Kid]) -> Result<Successor, KeyRefusal> {
+    let first = revoked.first().ok_or(KeyRefusal::Unknown)?;
+    if let KeyState::Revoked { at } = known(keys, first)?.state {
+        return Err(KeyRefusal::Revoked { at });
     }
-    let Some(current) = current(keys).filter(|current| struck.contains(&current.kid)) else {
+    let Some(current) = current(keys).filter(|current| revoked.contains(&current.kid)) else {
         return Ok(Successor::Same);
     };
     Ok(
         match (
             current.source,
-            next(keys).filter(|(next, _)| next.algorithm == current.algorithm && !struck.contains(&next.kid)),
+            next(keys)
+                .filter(|(next, _)| next.algorithm == current.algorithm && !revoked.contains(&next.kid)),
         ) {
-            (KeySource::Settings, _) => Successor::Nobody,
+            (KeySource::Settings, _) => Successor::None,
             (KeySource::Made, Some((next, _))) => Successor::Next(next.kid.clone()),
             (KeySource::Made, None) => Successor::Make,
         },
@@ -186,52 +187,58 @@ pub fn successor(keys: &[KeyRecord], struck: &[Kid]) -> Result<Successor, KeyRef
 
 /// Returns the change that lets the successor sign once no key is current. `made` is the new key, if one had
 /// to be made.
-pub fn succeed(heir: Successor, made: Option<KeyRecord>, actor: Actor, now: Timestamp) -> Option<Change> {
-    match (heir, made) {
+pub fn succeed(
+    successor: Successor,
+    made: Option<KeyRecord>,
+    actor: Actor,
+    now: Timestamp,
+) -> Option<Change> {
+    match (successor, made) {
         (Successor::Next(kid), _) => Some(Change::PromoteKey { kid, at: now, replaces: None, actor }),
         (Successor::Make, Some(key)) => Some(Change::AddKey { key, replaces: None, actor }),
-        (Successor::Make, None) | (Successor::Same | Successor::Nobody, _) => None,
+        (Successor::Make, None) | (Successor::Same | Successor::None, _) => None,
     }
 }
 
 /// Revokes keys, each with the secret to keep of it. `signs` is the change of [`succeed`], which lets another
 /// key sign if one of these did.
-pub fn strike_keys(
-    struck: Vec<(Kid, Sealed)>,
+pub fn revoke_keys(
+    revoked: Vec<(Kid, Sealed)>,
     signs: Option<Change>,
-    sessions: StruckSessions,
+    sessions: RevokedKeySessions,
     actor: Actor,
     scopes: &ScopeHasher,
     now: Timestamp,
 ) -> Change {
     let cause = Cause { reason: Reason::KeyRemoved, actor };
-    let strike = |(kid, secret)| {
+    let revoke = |(kid, secret)| {
         let entry = key_entry(&kid, &cause, scopes, now);
-        Change::StrikeKey { kid, secret, entry }
+        Change::RevokeKey { kid, secret, entry }
     };
-    let mut changes: Vec<Change> = struck.into_iter().map(strike).collect();
+    let mut changes: Vec<Change> = revoked.into_iter().map(revoke).collect();
     changes.extend(signs);
-    if sessions == StruckSessions::End {
+    if sessions == RevokedKeySessions::End {
         changes.push(Change::EndEverything { entry: everything_entry(&cause, scopes, now) });
     }
     Change::Together(changes)
 }
 
 /// Repeats, in a store that replaces another one, the revocations of the other store: keys known here are
-/// revoked as in [`strike_keys`], and `unknown` ones are added as revoked, so that no start loads them. The
+/// revoked as in [`revoke_keys`], and `unknown` ones are added as revoked, so that no start loads them. The
 /// new epoch decides about the sessions.
-pub fn strike_again(
+pub fn repeat_revocations(
     unknown: Vec<KeyRecord>,
-    struck: Vec<(Kid, Sealed)>,
+    revoked: Vec<(Kid, Sealed)>,
     signs: Option<Change>,
     actor: Actor,
     scopes: &ScopeHasher,
     now: Timestamp,
 ) -> Change {
     let cause = Cause { reason: Reason::KeyRemoved, actor: actor.clone() };
-    let know = |key: KeyRecord| Change::AddStruckKey { entry: key_entry(&key.kid, &cause, scopes, now), key };
+    let know =
+        |key: KeyRecord| Change::AddRevokedKey { entry: key_entry(&key.kid, &cause, scopes, now), key };
     let mut changes: Vec<Change> = unknown.into_iter().map(know).collect();
-    changes.push(strike_keys(struck, signs, StruckSessions::GoOn, actor, scopes, now));
+    changes.push(revoke_keys(revoked, signs, RevokedKeySessions::Continue, actor, scopes, now));
     Change::Together(changes)
 }
 
@@ -245,7 +252,7 @@ fn known<'a>(keys: &'a [KeyRecord], kid: &Kid) -> Result<&'a KeyRecord, KeyRefus
 
 /// Returns the number of keys whose signatures are accepted.
 fn verifying(keys: &[KeyRecord]) -> usize {
-    keys.iter().filter(|key| !key.state.is_struck()).count()
+    keys.iter().filter(|key| !key.state.is_revoked()).count()
 }
 
 fn current(keys: &[KeyRecord]) -> Option<&KeyRecord> {
@@ -255,7 +262,7 @@ fn current(keys: &[KeyRecord]) -> Option<&KeyRecord> {
 fn next(keys: &[KeyRecord]) -> Option<(&KeyRecord, Timestamp)> {
     keys.iter().find_map(|key| match key.state {
         KeyState::Next { since } => Some((key, since)),
-        KeyState::Current | KeyState::Retiring { .. } | KeyState::Struck { .. } => None,
+        KeyState::Current | KeyState::Retiring { .. } | KeyState::Revoked { .. } => None,
     })
 }
 
@@ -286,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_key_is_made_ten_minutes_before_the_current_one_is_old() {
+    fn next_keys_are_made_ten_minutes_before_rotation() {
         let keys = [key("now", KeyState::Current)];
         let due = |now| key_due(&keys, EVERY, Duration::ZERO, at(now));
         assert_eq!(due(86_400 - 601), None);
@@ -301,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_so_many_keys_and_no_more() {
+    fn the_number_of_keys_is_limited() {
         let old = |n| key(&format!("old{n}"), KeyState::Retiring { until: at(86_400_000) });
         let with =
             |count: usize| (1..count).map(old).chain([key("now", KeyState::Current)]).collect::<Vec<_>>();
@@ -309,19 +316,19 @@ mod tests {
         assert_eq!((due(&with(49)), rotate_keys(&with(49))), (Some(KeyDue::Make), Ok(Rotation::Make)));
         assert_eq!((due(&with(50)), rotate_keys(&with(50))), (None, Err(KeyRefusal::TooMany)));
         assert_eq!(successor(&with(50), &[kid("now")]), Ok(Successor::Make), "an emergency has no limit");
-        let struck = with(50).into_iter().map(|key| match key.state {
-            KeyState::Retiring { .. } => KeyRecord { state: KeyState::Struck { at: at(0) }, ..key },
+        let revoked = with(50).into_iter().map(|key| match key.state {
+            KeyState::Retiring { .. } => KeyRecord { state: KeyState::Revoked { at: at(0) }, ..key },
             _ => key,
         });
         assert_eq!(
-            rotate_keys(&struck.collect::<Vec<_>>()),
+            rotate_keys(&revoked.collect::<Vec<_>>()),
             Ok(Rotation::Make),
             "revoked keys aren't published"
         );
     }
 
     #[test]
-    fn a_key_signs_once_it_was_published_for_ten_minutes_by_this_process() {
+    fn next_keys_sign_after_ten_minutes_of_publication() {
         let keys = [key("now", KeyState::Current), key("then", KeyState::Next { since: at(1000) })];
         let due = |published, now| key_due(&keys, None, Duration::from_secs(published), at(now));
         assert_eq!(due(600, 1600), Some(KeyDue::Promote(kid("then"))));
@@ -331,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_next_key_that_will_never_sign_is_dropped() {
+    fn next_keys_that_never_sign_are_dropped() {
         let next = key("then", KeyState::Next { since: at(0) });
         let due = |keys: &[KeyRecord]| key_due(keys, EVERY, DAY, at(0));
         assert_eq!(due(&[of_the_settings("now"), next.clone()]), Some(KeyDue::Drop(kid("then"))));
@@ -341,26 +348,26 @@ mod tests {
     }
 
     #[test]
-    fn a_retiring_key_is_dropped_when_its_last_token_holds_nowhere() {
+    fn retiring_keys_are_dropped_after_their_last_token() {
         let keys = [key("now", KeyState::Current), key("old", KeyState::Retiring { until: at(1000) })];
         let due = |now| key_due(&keys, None, Duration::ZERO, at(now));
         assert_eq!(due(1300), None, "the widest leeway");
         assert_eq!(due(1301), Some(KeyDue::Drop(kid("old"))));
-        let struck = [key("now", KeyState::Current), key("bad", KeyState::Struck { at: at(0) })];
+        let revoked = [key("now", KeyState::Current), key("bad", KeyState::Revoked { at: at(0) })];
         assert_eq!(
-            key_due(&struck, None, Duration::ZERO, at(86_400_000)),
+            key_due(&revoked, None, Duration::ZERO, at(86_400_000)),
             None,
             "a revoked key is kept forever"
         );
     }
 
     #[test]
-    fn only_what_nobody_needs_is_retired() {
+    fn only_unused_keys_can_be_retired() {
         let keys = [
             key("next", KeyState::Next { since: at(0) }),
             key("now", KeyState::Current),
             key("old", KeyState::Retiring { until: at(1000) }),
-            key("bad", KeyState::Struck { at: at(5) }),
+            key("bad", KeyState::Revoked { at: at(5) }),
         ];
         let retired = |name, now| retire_key(&keys, &kid(name), Actor::Operator, at(now));
         let dropped = |name, now| Ok(Change::DropKey { kid: kid(name), at: at(now), actor: Actor::Operator });
@@ -368,22 +375,22 @@ mod tests {
         assert_eq!(retired("now", 1), Err(KeyRefusal::Signs));
         assert_eq!(retired("old", 1300), Err(KeyRefusal::StillVerifies { until: at(1000) }));
         assert_eq!(retired("old", 1301), dropped("old", 1301));
-        assert_eq!(retired("bad", 1), Err(KeyRefusal::Struck { at: at(5) }));
+        assert_eq!(retired("bad", 1), Err(KeyRefusal::Revoked { at: at(5) }));
         assert_eq!(retired("none", 1), Err(KeyRefusal::Unknown));
     }
 
     #[test]
-    fn what_is_struck_again_is_known_for_ever_ends_no_session_and_has_a_successor() {
+    fn repeated_key_revocations_last_and_end_no_session() {
         let (now, scopes) = (at(9), ScopeHasher::ours([7; 16]));
         let entry = |name| {
             key_entry(&kid(name), &Cause { reason: Reason::KeyRemoved, actor: Actor::Operator }, &scopes, now)
         };
-        let (unknown, half) = (key("other", KeyState::Struck { at: at(5) }), Sealed(vec![1]));
+        let (unknown, half) = (key("other", KeyState::Revoked { at: at(5) }), Sealed(vec![1]));
         let signs = succeed(Successor::Next(kid("next")), None, Actor::Operator, now);
         let promoted =
             Change::PromoteKey { kid: kid("next"), at: now, replaces: None, actor: Actor::Operator };
         assert_eq!(
-            strike_again(
+            repeat_revocations(
                 vec![unknown.clone()],
                 vec![(kid("now"), half.clone())],
                 signs,
@@ -392,9 +399,9 @@ mod tests {
                 now
             ),
             Change::Together(vec![
-                Change::AddStruckKey { key: unknown, entry: entry("other") },
+                Change::AddRevokedKey { key: unknown, entry: entry("other") },
                 Change::Together(vec![
-                    Change::StrikeKey { kid: kid("now"), secret: half, entry: entry("now") },
+                    Change::RevokeKey { kid: kid("now"), secret: half, entry: entry("now") },
                     promoted
                 ]),
             ])
@@ -404,31 +411,40 @@ mod tests {
         let add = Change::AddKey { key: made.clone(), replaces: None, actor: Actor::Operator };
         assert_eq!(succeed(Successor::Make, Some(made), Actor::Operator, now), Some(add));
         assert_eq!(
-            [Successor::Same, Successor::Nobody].map(|heir| succeed(heir, None, Actor::Operator, now)),
+            [Successor::Same, Successor::None].map(|successor| succeed(
+                successor,
+                None,
+                Actor::Operator,
+                now
+            )),
             [None, None]
         );
     }
 
     #[test]
-    fn somebody_signs_after_a_strike_unless_the_settings_say_who() {
+    fn revoked_signing_keys_have_a_successor_unless_configured() {
         let next = key("next", KeyState::Next { since: at(0) });
         let old = key("old", KeyState::Retiring { until: at(1000) });
-        let heir = |keys: &[KeyRecord], struck: &[&str]| {
-            successor(keys, &struck.iter().map(|name| kid(name)).collect::<Vec<_>>())
+        let successor = |keys: &[KeyRecord], revoked: &[&str]| {
+            successor(keys, &revoked.iter().map(|name| kid(name)).collect::<Vec<_>>())
         };
         let now = key("now", KeyState::Current);
         assert_eq!(
-            heir(&[now.clone(), next.clone(), old.clone()], &["now"]),
+            successor(&[now.clone(), next.clone(), old.clone()], &["now"]),
             Ok(Successor::Next(kid("next")))
         );
-        assert_eq!(heir(&[now.clone(), old.clone()], &["now"]), Ok(Successor::Make), "never a retired key");
-        assert_eq!(heir(&[now.clone(), old.clone()], &["old"]), Ok(Successor::Same));
-        assert_eq!(heir(&[now.clone(), next.clone()], &["next"]), Ok(Successor::Same));
-        assert_eq!(heir(&[of_the_settings("now"), old.clone()], &["old", "now"]), Ok(Successor::Nobody));
-        assert_eq!(heir(std::slice::from_ref(&now), &["none"]), Err(KeyRefusal::Unknown));
         assert_eq!(
-            heir(&[now, key("bad", KeyState::Struck { at: at(5) })], &["bad"]),
-            Err(KeyRefusal::Struck { at: at(5) })
+            successor(&[now.clone(), old.clone()], &["now"]),
+            Ok(Successor::Make),
+            "never a retired key"
+        );
+        assert_eq!(successor(&[now.clone(), old.clone()], &["old"]), Ok(Successor::Same));
+        assert_eq!(successor(&[now.clone(), next.clone()], &["next"]), Ok(Successor::Same));
+        assert_eq!(successor(&[of_the_settings("now"), old.clone()], &["old", "now"]), Ok(Successor::None));
+        assert_eq!(successor(std::slice::from_ref(&now), &["none"]), Err(KeyRefusal::Unknown));
+        assert_eq!(
+            successor(&[now, key("bad", KeyState::Revoked { at: at(5) })], &["bad"]),
+            Err(KeyRefusal::Revoked { at: at(5) })
         );
     }
 }

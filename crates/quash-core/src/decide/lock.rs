@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use crate::model::{
-    Account, AccountFields, AccountState, Actor, Change, Extent, LockoutPolicy, Policy, Road, ScopeHasher,
-    Session, Standing, Timestamp,
+    Account, AccountFields, AccountState, AccountStatus, Actor, Change, EndCause, EndScope, LockoutPolicy,
+    Policy, ScopeHasher, Session, Timestamp,
 };
 
 use super::account::edit_ending;
@@ -30,7 +30,7 @@ pub fn lock_account(
     scopes: &ScopeHasher,
     now: Timestamp,
 ) -> Option<Change> {
-    if matches!(account.standing(now), Standing::Locked | Standing::Deactivated) {
+    if matches!(account.status(now), AccountStatus::Locked | AccountStatus::Deactivated) {
         return None;
     }
     let until = now + lock_span(account.locks, &policy.lockout);
@@ -40,16 +40,16 @@ pub fn lock_account(
         ..AccountFields::default()
     };
     let (unbound, bound): (Vec<_>, Vec<_>) = live.iter().partition(|session| is_unbound(session, account));
-    let extent = match Road::Locked.ends(policy) {
-        Extent::Unbound if bound.is_empty() => Extent::Sessions,
-        extent => extent,
+    let scope = match EndCause::Locked.ends(policy) {
+        EndScope::Unbound if bound.is_empty() => EndScope::Sessions,
+        scope => scope,
     };
-    let edit = edit_ending(extent, account, Road::Locked, fields, Actor::Rule.into(), scopes, now);
+    let edit = edit_ending(scope, account, EndCause::Locked, fields, Actor::Rule.into(), scopes, now);
     let edit = Change::EditAccount(Box::new(edit));
-    if extent != Extent::Unbound || unbound.is_empty() {
+    if scope != EndScope::Unbound || unbound.is_empty() {
         return Some(edit);
     }
-    let locked = Cause { reason: Road::Locked.row().reason, actor: Actor::Rule };
+    let locked = Cause { reason: EndCause::Locked.row().reason, actor: Actor::Rule };
     let sessions = unbound.into_iter().map(|session| session_end(session, &locked, scopes, now)).collect();
     Some(Change::Together(vec![edit, Change::EndSessions { sessions, tokens: Vec::new() }]))
 }
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lock_holds_twice_as_long_as_the_one_before_up_to_the_longest() {
+    fn locks_double_up_to_the_longest() {
         let policy = LockoutPolicy::default();
         let minutes = |locks| lock_span(locks, &policy).as_secs() / 60;
         assert_eq!([0, 1, 2, 5, 6, 31, 32, u32::MAX].map(minutes), [1, 2, 4, 32, 60, 60, 60, 60]);

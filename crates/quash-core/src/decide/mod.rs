@@ -29,7 +29,7 @@ mod seal;
 
 mod flow;
 
-pub use account::{By, change_account, delete_account, edit_account};
+pub use account::{ChangeAuthor, change_account, delete_account, edit_account};
 pub use cause::Cause;
 pub use end::{
     ForeignEnd, end_everything, end_foreign, end_presented, end_session, end_token_session, log_out_entry,
@@ -37,20 +37,23 @@ pub use end::{
 };
 pub use epoch::{NoEpochLeft, begin_epoch, went_back};
 pub use flow::{
-    About, Asking, FlowOwner, change_email_by_mail, empty_transaction, judge_flow, notice, register_by_mail,
-    reset_by_mail, start_flow, verify_by_mail,
+    FlowOwner, MailRequest, MailTarget, change_email_by_mail, empty_transaction, judge_flow, notice,
+    register_by_mail, reset_by_mail, start_flow, verify_by_mail,
 };
 pub use foreign::{is_of_another_password, recheck_foreign, refresh_foreign, refresh_foreign_sliding};
 pub use key::{
-    KeyDue, KeyRefusal, Rotation, StruckSessions, Successor, key_due, promote_key, replace_key, retire_key,
-    rotate_keys, strike_again, strike_keys, succeed, successor,
+    KeyDue, KeyRefusal, RevokedKeySessions, Rotation, Successor, key_due, promote_key, repeat_revocations,
+    replace_key, retire_key, revoke_keys, rotate_keys, succeed, successor,
 };
 pub use lock::{lock_account, lock_span, unlocked};
-pub use presented::{Presented, PresentedForeign, PresentedRefresh, PresentedSliding, recheck_access};
-pub use recover::{LivesOn, Survival, change_password, counted_from, end_others, reset_password};
+pub use presented::{PresentedForeign, PresentedRefresh, PresentedSliding, TokenRequest, recheck_access};
+pub use recover::{
+    SessionSurvival, SurvivorTokens, change_password, counted_from, end_others, reset_password,
+};
 pub use refresh::{Refreshed, bind_exchanged, recheck_presented, refresh, renew_grant};
 pub use seal::{AuditFault, AuditWalk, accept_audit, check_seal, is_ours, seal_audit};
 pub use sign_in::{
-    Device, Kind, Opened, Tried, judge_again, judge_one_time_password, judge_sign_in, open_session,
+    Device, Kind, Opened, PasswordCheck, judge_one_time_password, judge_reauthentication, judge_sign_in,
+    open_session,
 };
 pub use sliding::{recheck_sliding, refresh_sliding};

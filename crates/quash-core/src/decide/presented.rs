@@ -9,7 +9,7 @@ use crate::token::{Authentic, Claims, Origin, RefreshKey, TokenType};
 
 /// A refresh or sliding token that is valid by its own claims. Only the store can tell whether it is genuine.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Presented {
+pub enum TokenRequest {
     Refresh(PresentedRefresh),
     Sliding(PresentedSliding),
     Foreign(PresentedForeign),
@@ -57,7 +57,7 @@ pub struct PresentedForeign {
     pub(super) claims: CustomClaims,
 }
 
-impl Presented {
+impl TokenRequest {
     /// Reads a token that is presented for an exchange.
     ///
     /// # Errors
@@ -73,7 +73,7 @@ impl Presented {
         if let Origin::Foreign(_) = token.origin() {
             return PresentedForeign::new(token, policy).map(Self::Foreign);
         }
-        let (session, rsq) = token.place()?;
+        let (session, rsq) = token.session_and_rsq()?;
         let jti = token.claims().jti.clone().ok_or(Invalid::Claim)?;
         Ok(match purpose {
             TokenType::Sliding => Self::Sliding(PresentedSliding { session, rsq, refresh_until, jti }),
@@ -151,7 +151,7 @@ fn custom(claims: &Claims, policy: &TokenPolicy) -> Result<CustomClaims, Invalid
 /// # Errors
 /// The session isn't known or isn't live, or its account may not be used.
 pub fn recheck_access(token: &Authentic, loaded: &SessionLoaded, policy: &Policy) -> Result<(), Refusal> {
-    let (_, rsq) = token.place()?;
+    let (_, rsq) = token.session_and_rsq()?;
     let (session, account) = loaded.found.as_ref().ok_or(Invalid::UnknownSession)?;
     if rsq > loaded.head.seq {
         return Err(Invalid::FromTheFuture.into());

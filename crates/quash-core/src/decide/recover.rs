@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::model::{
-    AccountFields, AccountLoaded, Actor, Change, Ends, Invalid, PasswordHash, Policy, Refusal, Road,
+    AccountFields, AccountLoaded, Actor, Change, EndCause, Ends, Invalid, PasswordHash, Policy, Refusal,
     ScopeHasher, Seq, Session, SessionLoaded, Survivor, Timestamp, limits,
 };
 use crate::token::{Authentic, Bearer, Grant, RefreshKey, TokenType};
@@ -18,7 +18,7 @@ use super::sign_in::{bounded, idle_until, sliding_until};
 
 /// The tokens that the surviving session gets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LivesOn {
+pub enum SurvivorTokens {
     Pair,
     Sliding {
         /// The time until which it can be exchanged: no later than for the previous one.
@@ -28,16 +28,16 @@ pub enum LivesOn {
 
 /// The end of an account's other sessions.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Survival {
+pub struct SessionSurvival {
     pub change: Change,
-    lives_on: LivesOn,
+    survivor_tokens: SurvivorTokens,
     after: Session,
     bearer: Bearer,
     /// The newest number known at the time of the decision.
     known: Seq,
 }
 
-impl Survival {
+impl SessionSurvival {
     /// Returns whether other sessions end, so that the change has an entry in the log.
     pub fn ends_others(&self) -> bool {
         !matches!(self.change, Change::Rotate { .. })
@@ -48,10 +48,10 @@ impl Survival {
     pub fn grant(self, seq: Option<Seq>) -> Grant {
         let session = Session { opened_seq: seq.unwrap_or(self.after.opened_seq), ..self.after };
         let seq = seq.unwrap_or(self.known);
-        match self.lives_on {
-            LivesOn::Pair => Grant::of_both(&session, self.bearer, seq),
+        match self.survivor_tokens {
+            SurvivorTokens::Pair => Grant::of_both(&session, self.bearer, seq),
             // Its new token expires no later than the last exchange of the previous one could have allowed.
-            LivesOn::Sliding { refresh_until } => {
+            SurvivorTokens::Sliding { refresh_until } => {
                 let session = Session { ends_at: Some(session.idle_until), ..session };
                 Grant::of_sliding(&session, self.bearer, bounded(refresh_until, session.ends_at), seq)
             }
@@ -59,7 +59,7 @@ impl Survival {
     }
 }
 
-impl LivesOn {
+impl SurvivorTokens {
     /// Returns the kind of tokens for a live token's session. A sliding token comes without a refresh token,
     /// so its id must be genuine, too.
     ///
@@ -67,7 +67,7 @@ impl LivesOn {
     /// The session isn't live, or the token was minted before its session last survived the end of the
     /// others.
     pub fn of(token: &Authentic, loaded: &SessionLoaded, secret: &RefreshKey) -> Result<Self, Refusal> {
-        let (_, rsq) = token.place()?;
+        let (_, rsq) = token.session_and_rsq()?;
         let (session, account) = loaded.found.as_ref().ok_or(Invalid::UnknownSession)?;
         check_live(session, account, loaded)?;
         if rsq < session.opened_seq {
@@ -88,14 +88,14 @@ impl LivesOn {
 /// # Errors
 /// This session isn't live.
 pub fn change_password(
-    lives_on: LivesOn,
+    survivor_tokens: SurvivorTokens,
     loaded: &SessionLoaded,
     password: PasswordHash,
     policy: &Policy,
     scopes: &ScopeHasher,
     now: Timestamp,
-) -> Result<Survival, Refusal> {
-    survive(lives_on, loaded, Some(password), Road::PasswordChanged, policy, scopes, now)
+) -> Result<SessionSurvival, Refusal> {
+    survive(survivor_tokens, loaded, Some(password), EndCause::PasswordChanged, policy, scopes, now)
 }
 
 /// Logs a user out of all other sessions. If no other is live, this session's tokens are rotated, and nothing
@@ -104,14 +104,15 @@ pub fn change_password(
 /// # Errors
 /// This session isn't live.
 pub fn end_others(
-    lives_on: LivesOn,
+    survivor_tokens: SurvivorTokens,
     loaded: &SessionLoaded,
     counted: &AccountLoaded,
     policy: &Policy,
     scopes: &ScopeHasher,
     now: Timestamp,
-) -> Result<Survival, Refusal> {
-    let mut survival = survive(lives_on, loaded, None, Road::LogOutElsewhere, policy, scopes, now)?;
+) -> Result<SessionSurvival, Refusal> {
+    let mut survival =
+        survive(survivor_tokens, loaded, None, EndCause::LogOutElsewhere, policy, scopes, now)?;
     if let Some((session, _)) = loaded.found.as_ref().filter(|_| is_alone(counted, policy, now)) {
         let Session { rotated_at, idle_until, .. } = survival.after;
         survival.change =
@@ -123,7 +124,7 @@ pub fn end_others(
 /// Returns the time as of which sessions are counted to learn that an account has no other live token. A
 /// session's access token may outlive its refresh token, by at most its own lifetime.
 pub fn counted_from(policy: &Policy, now: Timestamp) -> Timestamp {
-    now - longest_at_doors(policy)
+    now - longest_authorizing_lifetime(policy)
 }
 
 /// Returns whether an entry for all tokens of the account would cover only those of the surviving session. In
@@ -131,12 +132,12 @@ pub fn counted_from(policy: &Policy, now: Timestamp) -> Timestamp {
 /// [`limits::SESSION_KEPT`] after its last refresh token has expired, regardless of its access token.
 fn is_alone(counted: &AccountLoaded, policy: &Policy, now: Timestamp) -> bool {
     counted.live_sessions <= 1
-        && !policy.tokens.foreign.are_taken(now)
-        && longest_at_doors(policy) <= limits::SESSION_KEPT
+        && !policy.tokens.foreign.are_accepted(now)
+        && longest_authorizing_lifetime(policy) <= limits::SESSION_KEPT
 }
 
 /// Returns the longest lifetime of a token that authorizes requests, with the leeway.
-fn longest_at_doors(policy: &Policy) -> Duration {
+fn longest_authorizing_lifetime(policy: &Policy) -> Duration {
     policy.tokens.access_lifetime.max(policy.tokens.sliding_lifetime) + policy.tokens.leeway
 }
 
@@ -157,7 +158,7 @@ pub fn reset_password(
         unlocked(account, AccountFields { password: Some(Some(password)), ..AccountFields::default() });
     Ok(Change::EditAccount(Box::new(edit_account(
         account,
-        Road::PasswordReset,
+        EndCause::PasswordReset,
         fields,
         actor.into(),
         policy,
@@ -167,19 +168,19 @@ pub fn reset_password(
 }
 
 fn survive(
-    lives_on: LivesOn,
+    survivor_tokens: SurvivorTokens,
     loaded: &SessionLoaded,
     password: Option<PasswordHash>,
-    road: Road,
+    cause: EndCause,
     policy: &Policy,
     scopes: &ScopeHasher,
     now: Timestamp,
-) -> Result<Survival, Refusal> {
+) -> Result<SessionSurvival, Refusal> {
     let found = loaded.found.as_ref().filter(|(session, account)| session.is_live(account, &loaded.head));
     let (session, account) = found.ok_or(Refusal::TokenRevoked(None))?;
-    let idle_until = match lives_on {
-        LivesOn::Pair => idle_until(session.ends_at, policy, now),
-        LivesOn::Sliding { refresh_until } => {
+    let idle_until = match survivor_tokens {
+        SurvivorTokens::Pair => idle_until(session.ends_at, policy, now),
+        SurvivorTokens::Sliding { refresh_until } => {
             sliding_until(bounded(refresh_until, session.ends_at), session.ends_at, policy)
         }
     };
@@ -187,14 +188,14 @@ fn survive(
         Survivor { session: session.id, generation: session.generation, rotated_at: now, idle_until };
     let bearer = Bearer::of(account, &session.claims, &policy.tokens.names)?;
     let fields = AccountFields { password: password.map(Some), ..AccountFields::default() };
-    let mut edit = edit_account(account, road, fields, Actor::Owner.into(), policy, scopes, now);
-    if let Ends::Sessions { survivor: lives_on, .. } = &mut edit.ends {
-        *lives_on = Some(survivor);
+    let mut edit = edit_account(account, cause, fields, Actor::Owner.into(), policy, scopes, now);
+    if let Ends::Sessions { survivor: survivor_tokens, .. } = &mut edit.ends {
+        *survivor_tokens = Some(survivor);
     }
     let change = Change::EditAccount(Box::new(edit));
     let after =
         Session { generation: session.generation.next(), rotated_at: now, idle_until, ..session.clone() };
-    Ok(Survival { change, lives_on, after, bearer, known: loaded.head.seq })
+    Ok(SessionSurvival { change, survivor_tokens, after, bearer, known: loaded.head.seq })
 }
 
 #[cfg(test)]
@@ -203,13 +204,13 @@ mod tests {
     use crate::model::{ForeignTokens, Forgotten, Head};
 
     #[test]
-    fn sessions_are_alone_only_where_that_is_certain() {
+    fn sessions_are_alone_only_when_certain() {
         let now = Timestamp::from_secs(1_800_000_000);
         let (seq, chain, foreign_after, forgotten) =
             (Seq::ZERO, [0; 32], Timestamp::from_secs(0), Forgotten::NOTHING);
         let counted = |live_sessions| {
             let head = Head { seq, chain, sessions_before: seq, foreign_after, forgotten };
-            AccountLoaded { head, account: None, live_sessions, idlest: None }
+            AccountLoaded { head, account: None, live_sessions, longest_idle: None }
         };
         let policy = Policy::default();
         assert!(is_alone(&counted(1), &policy, now) && !is_alone(&counted(2), &policy, now));

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use aws_lc_rs::digest::{Context, SHA256};
 
 use crate::model::{
-    Audit, AuditHead, AuditPlace, AuditSeal, Chain, Change, Entropy, Event, NewAudit, Note, Person,
+    Audit, AuditHead, AuditPlace, AuditSeal, Chain, Change, Entropy, Event, NewAudit, Note, PersonalData,
     SealedEntry, Sealing, Subject, Timestamp, draw,
 };
 use crate::token::{SigningKey, Unsigned};
@@ -24,7 +24,7 @@ pub enum AuditFault {
     Seal,
     /// The seal noted outside of the store isn't ours.
     #[error("the seal noted next to the database was not signed with this master key")]
-    Note,
+    NotedSeal,
     /// An earlier seal has replaced the current one.
     #[error("the seal is older than the noted one")]
     Older,
@@ -35,7 +35,7 @@ pub enum AuditFault {
     Changed(u64),
     /// The personal data of an entry was changed after it was sealed, and not blanked.
     #[error("the personal data of entry {0} is not what was sealed")]
-    Person(u64),
+    PersonalData(u64),
     /// The audit ends before an entry that was written.
     #[error("the audit ends before entry {0}, which was written")]
     Cut(u64),
@@ -105,7 +105,7 @@ pub fn check_seal<'a>(
     key: &SigningKey,
 ) -> Result<&'a AuditSeal, AuditFault> {
     if noted.is_some_and(|noted| !is_ours(noted, key)) {
-        return Err(AuditFault::Note);
+        return Err(AuditFault::NotedSeal);
     }
     let seal = head.seal.as_ref().ok_or(AuditFault::Unsealed)?;
     if !is_ours(seal, key) {
@@ -190,7 +190,7 @@ impl AuditWalk {
             (Some(person), Some(salt), Some(hash)) if hash_person(&salt, person) == hash => {}
             (None, None, Some(_)) => self.blank(audit)?,
             (None, None, None) => {}
-            _ => return Err(AuditFault::Person(id)),
+            _ => return Err(AuditFault::PersonalData(id)),
         }
         self.see_deletion(audit);
         self.entries += 1;
@@ -286,8 +286,8 @@ fn hash_entry(so_far: &Chain, audit: &Audit, person: Option<&Chain>) -> Chain {
     finish(hash, &texts)
 }
 
-fn hash_person(salt: &[u8; 16], person: &Person) -> Chain {
-    let Person { name, address, device, note } = person;
+fn hash_person(salt: &[u8; 16], person: &PersonalData) -> Chain {
+    let PersonalData { name, address, device, note } = person;
     let (author, text) =
         note.as_ref().map_or((None, None), |note| (note.author.as_deref(), note.text.as_deref()));
     let mut hash = Context::new(&SHA256);
@@ -329,7 +329,7 @@ mod tests {
         let entry = |id: u64| {
             let person = id
                 .is_multiple_of(2)
-                .then(|| Person { name: Some(format!("name {id}")), ..Person::default() });
+                .then(|| PersonalData { name: Some(format!("name {id}")), ..PersonalData::default() });
             let at = Timestamp::from_secs(i64::try_from(id).expect("small"));
             let subject = Subject::parse("dana").ok();
             let (event, actor) = (Event::SignedIn, Actor::Owner);
@@ -373,13 +373,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sealed_in_two_goes_is_walked_in_one() {
+    fn audits_sealed_in_two_steps_verify() {
         let (entries, seal) = sealed();
         assert_eq!(walked(&entries, &seal), Ok(0));
     }
 
     #[test]
-    fn whatever_is_changed_is_seen() {
+    fn changes_to_sealed_entries_are_detected() {
         let (entries, seal) = sealed();
         type Tamper = fn(&mut Vec<Audit>);
         let ways: [(Tamper, AuditFault); 9] = [
@@ -390,8 +390,8 @@ mod tests {
             (|entries| drop(entries.remove(2)), AuditFault::Missing(3)),
             (|entries| drop(entries.pop()), AuditFault::Cut(5)),
             (|entries| entries[2].sealing = None, AuditFault::Changed(3)),
-            (|entries| entries[1].new.person = Some(Person::default()), AuditFault::Person(2)),
-            (|entries| entries[2].new.person = Some(Person::default()), AuditFault::Person(3)),
+            (|entries| entries[1].new.person = Some(PersonalData::default()), AuditFault::PersonalData(2)),
+            (|entries| entries[2].new.person = Some(PersonalData::default()), AuditFault::PersonalData(3)),
         ];
         for (tamper, fault) in ways {
             let mut entries = entries.clone();
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_not_the_key_cannot_seal_it_again() {
+    fn seals_by_another_key_are_refused() {
         let mut entries = entries();
         let forged = seal(&mut entries, &AuditHead::default(), &key(2)).seal.expect("a seal");
         assert_eq!(walked(&entries, &forged), Err(AuditFault::Seal));
@@ -449,7 +449,7 @@ mod tests {
         assert_eq!(checked(&AuditHead::default(), &AuditHead::default()), Err(AuditFault::Unsealed));
         let mut others = self::entries();
         let forged = seal(&mut others, &AuditHead::default(), &key(2));
-        assert_eq!(checked(&late, &forged), Err(AuditFault::Note));
+        assert_eq!(checked(&late, &forged), Err(AuditFault::NotedSeal));
         assert_eq!(checked(&forged, &late), Err(AuditFault::Seal));
         others.iter_mut().for_each(|entry| (entry.sealing, entry.new.actor) = (None, Actor::Rule));
         let forked = seal(&mut others, &AuditHead::default(), &key(1));
@@ -494,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn the_beginning_can_be_forgotten() {
+    fn the_beginning_of_the_audit_can_be_dropped() {
         let (entries, seal) = sealed();
         let first = AuditPlace { id: 2, chain: entries[1].sealing.expect("it is sealed").chain };
         let head = AuditHead { newest: 5, present: Some((1, 5)), seal: Some(seal) };

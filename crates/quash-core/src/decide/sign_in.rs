@@ -2,9 +2,9 @@
 //! exactly once for every decision.
 
 use crate::model::{
-    Account, AccountLoaded, Actor, Adopted, Change, CustomClaims, DeviceId, Entropy, Generation, LastLogin,
-    Opening, PasswordHash, Policy, Reason, Refusal, ScopeHasher, Session, SessionEnd, SessionId,
-    SessionState, Standing, Timestamp, draw, limits,
+    Account, AccountLoaded, AccountStatus, Actor, Adopted, Change, CustomClaims, DeviceId, Entropy,
+    Generation, LastLogin, PasswordHash, Policy, Reason, Refusal, ScopeHasher, Session, SessionEnd,
+    SessionId, SessionOpening, SessionState, Timestamp, draw, limits,
 };
 use crate::token::{Bearer, Grant};
 
@@ -20,7 +20,7 @@ pub struct Device {
 
 /// The result of comparing a password.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Tried {
+pub enum PasswordCheck {
     /// The password is wrong, or wasn't compared.
     Wrong,
     Right,
@@ -50,18 +50,22 @@ pub struct Opened {
 ///
 /// # Errors
 /// [`Refusal::BadCredentials`], [`Refusal::EmailNotVerified`] or [`Refusal::PasswordChangeRequired`].
-pub fn judge_sign_in(loaded: &AccountLoaded, tried: Tried, now: Timestamp) -> Result<&Account, Refusal> {
+pub fn judge_sign_in(
+    loaded: &AccountLoaded,
+    tried: PasswordCheck,
+    now: Timestamp,
+) -> Result<&Account, Refusal> {
     let account = loaded.account.as_ref().filter(|_| tried.is_right()).ok_or(Refusal::BadCredentials)?;
-    match tried.standing(account, now) {
-        Standing::Active | Standing::Unverified if account.is_good_for_once(now) => {
+    match tried.status(account, now) {
+        AccountStatus::Active | AccountStatus::Unverified if account.has_temporary_password(now) => {
             Err(Refusal::PasswordChangeRequired)
         }
-        Standing::Active | Standing::Unverified if account.must_change.is_some() => {
+        AccountStatus::Active | AccountStatus::Unverified if account.temporary_until.is_some() => {
             Err(Refusal::BadCredentials)
         }
-        Standing::Active => Ok(account),
-        Standing::Unverified => Err(Refusal::EmailNotVerified),
-        Standing::Locked | Standing::Deactivated => Err(Refusal::BadCredentials),
+        AccountStatus::Active => Ok(account),
+        AccountStatus::Unverified => Err(Refusal::EmailNotVerified),
+        AccountStatus::Locked | AccountStatus::Deactivated => Err(Refusal::BadCredentials),
     }
 }
 
@@ -70,9 +74,14 @@ pub fn judge_sign_in(loaded: &AccountLoaded, tried: Tried, now: Timestamp) -> Re
 ///
 /// # Errors
 /// [`Refusal::BadCredentials`].
-pub fn judge_again(loaded: &AccountLoaded, tried: Tried, now: Timestamp) -> Result<&Account, Refusal> {
-    let account = loaded.account.as_ref().filter(|account| tried.is_right() && account.must_change.is_none());
-    account.filter(|account| tried.may_try(account, now)).ok_or(Refusal::BadCredentials)
+pub fn judge_reauthentication(
+    loaded: &AccountLoaded,
+    tried: PasswordCheck,
+    now: Timestamp,
+) -> Result<&Account, Refusal> {
+    let account =
+        loaded.account.as_ref().filter(|account| tried.is_right() && account.temporary_until.is_none());
+    account.filter(|account| tried.may_authenticate(account, now)).ok_or(Refusal::BadCredentials)
 }
 
 /// Decides whether a password is a temporary one that hasn't expired.
@@ -81,27 +90,28 @@ pub fn judge_again(loaded: &AccountLoaded, tried: Tried, now: Timestamp) -> Resu
 /// [`Refusal::BadCredentials`].
 pub fn judge_one_time_password(
     loaded: &AccountLoaded,
-    tried: Tried,
+    tried: PasswordCheck,
     now: Timestamp,
 ) -> Result<&Account, Refusal> {
-    let account = loaded.account.as_ref().filter(|account| tried.is_right() && account.is_good_for_once(now));
-    account.filter(|account| tried.may_try(account, now)).ok_or(Refusal::BadCredentials)
+    let account =
+        loaded.account.as_ref().filter(|account| tried.is_right() && account.has_temporary_password(now));
+    account.filter(|account| tried.may_authenticate(account, now)).ok_or(Refusal::BadCredentials)
 }
 
-impl Tried {
+impl PasswordCheck {
     pub const fn is_right(self) -> bool {
         matches!(self, Self::Right | Self::RightFromKnownDevice)
     }
 
-    fn standing(self, account: &Account, now: Timestamp) -> Standing {
+    fn status(self, account: &Account, now: Timestamp) -> AccountStatus {
         match self {
-            Self::Wrong | Self::Right => account.standing(now),
-            Self::RightFromKnownDevice => account.standing_past_lock(),
+            Self::Wrong | Self::Right => account.status(now),
+            Self::RightFromKnownDevice => account.status_past_lock(),
         }
     }
 
-    fn may_try(self, account: &Account, now: Timestamp) -> bool {
-        matches!(self.standing(account, now), Standing::Active | Standing::Unverified)
+    fn may_authenticate(self, account: &Account, now: Timestamp) -> bool {
+        matches!(self.status(account, now), AccountStatus::Active | AccountStatus::Unverified)
     }
 }
 
@@ -124,7 +134,7 @@ pub fn open_session(
     rehash: Option<PasswordHash>,
     device: &Device,
     presented: Option<DeviceId>,
-    knows: Option<DeviceId>,
+    known_device: Option<DeviceId>,
     policy: &Policy,
     scopes: &ScopeHasher,
     now: Timestamp,
@@ -147,14 +157,14 @@ pub fn open_session(
             (session, grant)
         }
     };
-    let opening = Opening {
+    let opening = SessionOpening {
         session,
         version: account.version,
         rehash,
         evict: evicted(loaded, policy, scopes, now),
-        knows,
+        known_device,
         last_login: (policy.accounts.last_login == LastLogin::Recorded).then_some(now),
-        locks: (account.locks > 0 && account.standing(now) != Standing::Locked).then_some(0),
+        locks: (account.locks > 0 && account.status(now) != AccountStatus::Locked).then_some(0),
         adopts: None,
         claims: None,
     };
@@ -200,7 +210,11 @@ pub(super) fn evicted(
 ) -> Option<SessionEnd> {
     let over = loaded.live_sessions >= policy.sessions.max_per_account;
     let one_over = Cause { reason: Reason::OverLimit, actor: Actor::Rule };
-    loaded.idlest.as_ref().filter(|_| over).map(|idlest| session_end(idlest, &one_over, scopes, now))
+    loaded
+        .longest_idle
+        .as_ref()
+        .filter(|_| over)
+        .map(|longest_idle| session_end(longest_idle, &one_over, scopes, now))
 }
 
 /// Returns the expiry of a refresh token minted now: whole seconds, and never after its session.

@@ -31,7 +31,7 @@ pub struct Account {
     pub last_login_at: Option<Timestamp>,
     /// The end of a temporary password, which can only be used to change it. `None`: the password has no
     /// restriction.
-    pub must_change: Option<Timestamp>,
+    pub temporary_until: Option<Timestamp>,
     /// The number of locks since the last sign-in.
     pub locks: u32,
     /// The custom claims of the account's tokens.
@@ -75,7 +75,7 @@ pub enum AccountState {
 
 /// The result of checking an account's state and address at a sign-in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Standing {
+pub enum AccountStatus {
     Active,
     /// The account's address isn't confirmed.
     Unverified,
@@ -148,7 +148,7 @@ impl Account {
             created_at: now,
             foreign_after: Timestamp::default(),
             last_login_at: None,
-            must_change: None,
+            temporary_until: None,
             locks: 0,
             claims: AccountClaims::default(),
             devices: Devices::default(),
@@ -157,19 +157,19 @@ impl Account {
     }
 
     /// Returns whether the account may sign in at `now`, and if not, why.
-    pub fn standing(&self, now: Timestamp) -> Standing {
+    pub fn status(&self, now: Timestamp) -> AccountStatus {
         match self.state {
-            AccountState::Locked { since, until } if since <= now && now < until => Standing::Locked,
-            _ => self.standing_past_lock(),
+            AccountState::Locked { since, until } if since <= now && now < until => AccountStatus::Locked,
+            _ => self.status_past_lock(),
         }
     }
 
     /// Like [`Account::standing`], but ignores a lock. For known devices.
-    pub fn standing_past_lock(&self) -> Standing {
+    pub fn status_past_lock(&self) -> AccountStatus {
         match (self.state, &self.email) {
-            (AccountState::Deactivated { .. }, _) => Standing::Deactivated,
-            (_, Some(email)) if email.verified_at.is_none() => Standing::Unverified,
-            _ => Standing::Active,
+            (AccountState::Deactivated { .. }, _) => AccountStatus::Deactivated,
+            (_, Some(email)) if email.verified_at.is_none() => AccountStatus::Unverified,
+            _ => AccountStatus::Active,
         }
     }
 
@@ -186,8 +186,8 @@ impl Account {
 
     /// Returns whether the password is a temporary one that is still valid at `now`. A temporary password
     /// with a longer validity than any that is issued was set while the clock was ahead.
-    pub fn is_good_for_once(&self, now: Timestamp) -> bool {
-        self.must_change.is_some_and(|until| now < until && until <= now + limits::ONE_TIME_PASSWORD)
+    pub fn has_temporary_password(&self, now: Timestamp) -> bool {
+        self.temporary_until.is_some_and(|until| now < until && until <= now + limits::ONE_TIME_PASSWORD)
     }
 
     /// The account's id in tokens. `None` if the account lacks the field.

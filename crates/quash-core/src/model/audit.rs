@@ -5,7 +5,7 @@
 
 use super::{
     AccountEdit, Actor, Chain, Change, Client, Ending, Ends, KeyRecord, Kid, NewEntry, Note, OldSessions,
-    Opening, Reason, SessionEnd, SessionId, Subject, Timestamp,
+    Reason, SessionEnd, SessionId, SessionOpening, Subject, Timestamp,
 };
 
 /// The kind of an audit entry.
@@ -59,7 +59,7 @@ pub enum Event {
     /// A client was removed: its secret is no longer accepted.
     ClientRemoved,
     /// A key was revoked in an emergency, and with it the tokens that it signed.
-    KeyStruck,
+    KeyRevoked,
     /// An operator accepted the audit after a fault. Earlier entries aren't protected by a seal.
     AuditAccepted,
 }
@@ -76,12 +76,12 @@ pub struct NewAudit {
     pub session: Option<SessionId>,
     pub kid: Option<String>,
     /// Personal data, which can be blanked.
-    pub person: Option<Person>,
+    pub person: Option<PersonalData>,
 }
 
 /// The personal data of an audit entry.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Person {
+pub struct PersonalData {
     /// The account's name, or the client's.
     pub name: Option<String>,
     /// The network address that opened the session.
@@ -168,7 +168,10 @@ impl NewAudit {
     pub fn of(change: &Change) -> Vec<Self> {
         match change {
             Change::AddAccount(account, actor) => {
-                let person = Person { name: Some(account.username.shown().to_owned()), ..Person::default() };
+                let person = PersonalData {
+                    name: Some(account.username.shown().to_owned()),
+                    ..PersonalData::default()
+                };
                 let new = Self::new(Event::AccountAdded, account.created_at, actor).about(&account.subject);
                 vec![Self { person: Some(person), ..new }]
             }
@@ -179,7 +182,7 @@ impl NewAudit {
             }
             Change::EditAccount(edit) => vec![edited(edit)],
             Change::DeleteAccount { subject, entry, note, .. } => {
-                vec![Self::ending(Event::AccountDeleted, entry).about(subject).noted(note.as_ref())]
+                vec![Self::ending(Event::AccountDeleted, entry).about(subject).with_note(note.as_ref())]
             }
             Change::EndEverything { entry } => vec![Self::ending(Event::EverythingEnded, entry)],
             Change::BeginEpoch { entry, sessions: OldSessions::End, .. } => {
@@ -200,9 +203,9 @@ impl NewAudit {
             Change::DropKey { kid, at, actor } => {
                 vec![Self::new(Event::KeyDropped, *at, actor).about_key(kid)]
             }
-            Change::StrikeKey { kid, entry, .. }
-            | Change::AddStruckKey { key: KeyRecord { kid, .. }, entry } => {
-                vec![Self::ending(Event::KeyStruck, entry).about_key(kid)]
+            Change::RevokeKey { kid, entry, .. }
+            | Change::AddRevokedKey { key: KeyRecord { kid, .. }, entry } => {
+                vec![Self::ending(Event::KeyRevoked, entry).about_key(kid)]
             }
             Change::AddClient { client, note, .. } => {
                 vec![of_client(Event::ClientAdded, client, client.created_at, note.as_ref())]
@@ -211,7 +214,7 @@ impl NewAudit {
                 vec![of_client(Event::ClientRemoved, client, *at, note.as_ref())]
             }
             Change::AcceptAudit { seal, note, .. } => {
-                vec![Self::new(Event::AuditAccepted, seal.at, &Actor::Operator).noted(note.as_ref())]
+                vec![Self::new(Event::AuditAccepted, seal.at, &Actor::Operator).with_note(note.as_ref())]
             }
             // The parts of `Together` have their own entries.
             Change::Together(_)
@@ -237,8 +240,8 @@ impl NewAudit {
 
     /// Returns whether the event ended sessions by a watermark: all of its account, or all there were. The
     /// sessions' rows then don't hold the reason.
-    pub fn raises_a_watermark(&self) -> bool {
-        self.reason.is_some() && self.event.may_raise_a_watermark()
+    pub fn raises_watermark(&self) -> bool {
+        self.reason.is_some() && self.event.may_raise_watermark()
     }
 
     /// The reason, time and actor, if something ended.
@@ -271,21 +274,24 @@ impl NewAudit {
         Self { kid: Some(kid.as_str().to_owned()), ..self }
     }
 
-    fn noted(self, note: Option<&Note>) -> Self {
-        let person = note.map(|note| Person { note: Some(note.clone()), ..Person::default() });
+    fn with_note(self, note: Option<&Note>) -> Self {
+        let person = note.map(|note| PersonalData { note: Some(note.clone()), ..PersonalData::default() });
         Self { person, ..self }
     }
 }
 
-fn opened(opening: &Opening) -> Vec<NewAudit> {
-    let Opening { session, evict, adopts, .. } = opening;
+fn opened(opening: &SessionOpening) -> Vec<NewAudit> {
+    let SessionOpening { session, evict, adopts, .. } = opening;
     let event = if adopts.is_some() { Event::TokenAdopted } else { Event::SignedIn };
-    let person =
-        Person { address: session.address.clone(), device: session.device.clone(), ..Person::default() };
+    let person = PersonalData {
+        address: session.address.clone(),
+        device: session.device.clone(),
+        ..PersonalData::default()
+    };
     let new = NewAudit::new(event, session.opened_at, &Actor::Owner).about(&session.subject);
     let opened = NewAudit {
         session: Some(session.id),
-        person: Some(person).filter(|person| *person != Person::default()),
+        person: Some(person).filter(|person| *person != PersonalData::default()),
         ..new
     };
     let evicted = evict.as_ref().map(|end| ended(end).about(&session.subject));
@@ -298,12 +304,14 @@ fn ended(end: &SessionEnd) -> NewAudit {
 }
 
 fn of_client(event: Event, client: &Client, at: Timestamp, note: Option<&Note>) -> NewAudit {
-    let person = Person { name: Some(client.name.to_string()), note: note.cloned(), ..Person::default() };
+    let person =
+        PersonalData { name: Some(client.name.to_string()), note: note.cloned(), ..PersonalData::default() };
     NewAudit { person: Some(person), ..NewAudit::new(event, at, &Actor::Operator) }
 }
 
 fn edited(edit: &AccountEdit) -> NewAudit {
-    let new = NewAudit::new(edit.event, edit.at, &edit.actor).about(&edit.subject).noted(edit.note.as_ref());
+    let new =
+        NewAudit::new(edit.event, edit.at, &edit.actor).about(&edit.subject).with_note(edit.note.as_ref());
     match &edit.ends {
         Ends::Nothing => new,
         Ends::Access(entry) => NewAudit { reason: Some(entry.reason), ..new },
@@ -341,7 +349,7 @@ impl Event {
         Self::KeyDropped,
         Self::ClientAdded,
         Self::ClientRemoved,
-        Self::KeyStruck,
+        Self::KeyRevoked,
         Self::AuditAccepted,
     ];
 
@@ -374,13 +382,13 @@ impl Event {
             Self::KeyDropped => "key_dropped",
             Self::ClientAdded => "client_added",
             Self::ClientRemoved => "client_removed",
-            Self::KeyStruck => "key_struck",
+            Self::KeyRevoked => "key_struck",
             Self::AuditAccepted => "audit_accepted",
         }
     }
 
     /// Returns whether the event can raise a watermark. If it does, its entry has a reason.
-    const fn may_raise_a_watermark(self) -> bool {
+    const fn may_raise_watermark(self) -> bool {
         match self {
             Self::AccountDeleted
             | Self::Deactivated
@@ -408,7 +416,7 @@ impl Event {
             | Self::KeyDropped
             | Self::ClientAdded
             | Self::ClientRemoved
-            | Self::KeyStruck
+            | Self::KeyRevoked
             | Self::AuditAccepted => false,
         }
     }
@@ -424,7 +432,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_read_as_it_is_kept() {
+    fn audit_events_round_trip_through_their_names() {
         for event in Event::ALL {
             assert_eq!(Event::parse(event.as_str()), Some(event));
         }

@@ -17,7 +17,7 @@ pub enum Change {
     AddAccount(Account, Actor),
     /// Opens a session. Only while the account's row is at its version and no watermark is above the
     /// session's `opened_seq`. If the session adopts a token, the conditions of [`Adoption`] apply too.
-    OpenSession(Box<Opening>),
+    OpenSession(Box<SessionOpening>),
     /// Advances a session to the next generation. Only while the session is live, at generation `from`, and
     /// no watermark covers it.
     Rotate {
@@ -128,7 +128,7 @@ pub enum Change {
     DropKey { kid: Kid, at: Timestamp, actor: Actor },
     /// Revokes a key in any state, and the tokens that it signed. Only while the key exists and isn't
     /// revoked.
-    StrikeKey {
+    RevokeKey {
         kid: Kid,
         /// The secret that is stored from now on: of a key pair, the public half alone.
         secret: super::Sealed,
@@ -137,7 +137,7 @@ pub enum Change {
     },
     /// Adds a key that was revoked in the store which this one replaces, so that no start uses it. Only while there
     /// is no key of its id.
-    AddStruckKey {
+    AddRevokedKey {
         /// The revoked key.
         key: KeyRecord,
         /// The entry, of the kind key.
@@ -248,7 +248,7 @@ pub struct AccountFields {
     /// The password; `Some(None)`: removed.
     pub password: Option<Option<PasswordHash>>,
     /// The end of a temporary password, which can only be used to change it; `Some(None)`: no restriction.
-    pub must_change: Option<Option<Timestamp>>,
+    pub temporary_until: Option<Option<Timestamp>>,
     pub state: Option<AccountState>,
     /// The number of locks since the last sign-in.
     pub locks: Option<u32>,
@@ -269,7 +269,7 @@ impl AccountFields {
         differs(self.username.as_ref(), &account.username)
             || differs(self.email.as_ref(), &account.email)
             || differs(self.password.as_ref(), &account.password)
-            || differs(self.must_change.as_ref(), &account.must_change)
+            || differs(self.temporary_until.as_ref(), &account.temporary_until)
             || differs(self.state.as_ref(), &account.state)
             || differs(self.locks.as_ref(), &account.locks)
             || self.claims.as_ref().is_some_and(
@@ -297,7 +297,7 @@ pub enum Ends {
 
 /// A session to open, with all that is written with it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Opening {
+pub struct SessionOpening {
     /// The session, live.
     pub session: Session,
     /// The account's version as loaded.
@@ -309,7 +309,7 @@ pub struct Opening {
     /// The time of the sign-in, if the settings record it.
     pub last_login: Option<Timestamp>,
     /// The device to add to the account's known devices, as the one with the latest sign-in.
-    pub knows: Option<DeviceId>,
+    pub known_device: Option<DeviceId>,
     /// The new number of locks since the last sign-in, if it changes.
     pub locks: Option<u32>,
     /// The token of another issuer that opens the session. The session holds its key.

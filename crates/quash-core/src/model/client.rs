@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_limited_one_past_the_edge() {
+    fn client_names_are_limited_one_past_the_edge() {
         for name in ["a", "grafana", "0.b_c-d", &"x".repeat(ClientName::LONGEST)] {
             assert_eq!(ClientName::parse(name).map(|name| name.to_string()).as_deref(), Ok(name));
         }
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn rights_are_read_as_they_are_kept() {
+    fn rights_round_trip_through_their_text() {
         for bits in 0..16 {
             let rights = Rights(bits);
             assert_eq!(Rights::parse(&rights.to_string()), Some(rights));

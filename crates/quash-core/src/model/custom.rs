@@ -27,7 +27,7 @@ impl AccountClaims {
     pub fn in_session(&self, adopted: &CustomClaims) -> CustomClaims {
         match self {
             Self::Unset => adopted.clone(),
-            Self::Adopted(own) => adopted.over(own),
+            Self::Adopted(own) => adopted.merged_over(own),
             Self::Set(own) => own.clone(),
         }
     }
@@ -100,7 +100,7 @@ impl CustomClaims {
     /// Merges these claims over others: the others' claims of the same name are dropped. Returns these claims
     /// alone if the result would be too long.
     #[must_use]
-    pub fn over(&self, others: &Self) -> Self {
+    pub fn merged_over(&self, others: &Self) -> Self {
         let named = |name: &str| self.0.iter().any(|(own, _)| own == name);
         let all: Vec<_> =
             self.0.iter().chain(others.0.iter().filter(|(name, _)| !named(name))).cloned().collect();
@@ -152,11 +152,11 @@ mod tests {
     }
 
     #[test]
-    fn claims_lie_over_others_of_their_names() {
+    fn claims_replace_others_of_the_same_name() {
         let of = |json: &str| CustomClaims::parse(json).expect("claims");
-        assert_eq!(of(r#"{"a":1}"#).over(&of(r#"{"b":2,"a":3}"#)), of(r#"{"a":1,"b":2}"#));
+        assert_eq!(of(r#"{"a":1}"#).merged_over(&of(r#"{"b":2,"a":3}"#)), of(r#"{"a":1,"b":2}"#));
         let long = CustomClaims::new(&[("c".into(), Value::String("x".repeat(limits::CLAIMS_BYTES - 8)))])
             .expect("exactly at the limit");
-        assert_eq!(of(r#"{"a":1}"#).over(&long), of(r#"{"a":1}"#), "both would be too long");
+        assert_eq!(of(r#"{"a":1}"#).merged_over(&long), of(r#"{"a":1}"#), "both would be too long");
     }
 }

@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn of_one_more_than_the_limit_the_one_not_used_longest_goes() {
+    fn oldest_device_is_dropped_at_the_limit() {
         let most = limits::DEVICES as u8;
         assert_eq!(devices(0..most).0.len(), limits::DEVICES);
         assert_eq!(devices(0..=most), devices(1..=most));
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn they_are_read_back_from_their_text() {
+    fn known_devices_round_trip_through_their_text() {
         for known in [devices([]), devices([1]), devices(0..9)] {
             assert_eq!(Devices::parse(&known.to_text()), Ok(known));
         }

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_numbers_of_the_last_epoch_are_below_two_to_the_53_and_there_is_none_after_it() {
+    fn last_epoch_stays_below_two_to_the_53() {
         let last = Epoch::LAST;
         assert!(last.start().as_u64() + (1 << 34) <= 1 << 53);
         assert_eq!(last.next(), None);

@@ -11,7 +11,7 @@ pub struct Flow {
     pub purpose: Purpose,
     /// The subject hash: over the purpose, and the account or the text that the user typed. Only the newest
     /// flow of each is kept.
-    pub matter: Digest,
+    pub subject_hash: Digest,
     /// The account that the flow belongs to; `None` for a registration.
     pub subject: Option<Subject>,
     /// The registration that the flow completes.
@@ -74,7 +74,7 @@ pub struct FlowLoaded {
 
 /// Earlier requests for mails.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Asked {
+pub struct EarlierRequests {
     /// The flow with each subject hash, and the time of its request.
     pub flows: Vec<Option<(FlowId, Timestamp)>>,
     /// The number of mails to the same recipient.

@@ -43,13 +43,13 @@ pub enum KeyState {
     },
     /// Revoked in an emergency: every token that it signed is revoked, except refresh tokens with the right
     /// id. The row is never deleted, so that the key is recognised and never accepted again.
-    Struck { at: Timestamp },
+    Revoked { at: Timestamp },
 }
 
 impl KeyState {
     /// Returns whether the key was revoked in an emergency.
-    pub const fn is_struck(self) -> bool {
-        matches!(self, Self::Struck { .. })
+    pub const fn is_revoked(self) -> bool {
+        matches!(self, Self::Revoked { .. })
     }
 }
 

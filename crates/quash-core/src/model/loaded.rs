@@ -56,7 +56,7 @@ pub struct AccountLoaded {
     /// The number of its live, unexpired sessions.
     pub live_sessions: u32,
     /// The live session that has been idle longest.
-    pub idlest: Option<Session>,
+    pub longest_idle: Option<Session>,
 }
 
 /// The stored data about a token of another issuer.

@@ -14,7 +14,7 @@ pub struct Mail {
     /// The mail's rank among the mails that are due.
     pub priority: MailPriority,
     /// A hash of the recipient, for counting mails to them.
-    pub whom: Digest,
+    pub recipient_hash: Digest,
     /// The flow that the mail's link belongs to.
     pub flow: Option<FlowId>,
     /// The time of the request.
@@ -26,7 +26,7 @@ pub struct Mail {
     /// The number of attempts to send it.
     pub attempts: u32,
     /// The number of attempts whose outcome is unknown.
-    pub doubts: u32,
+    pub uncertain_attempts: u32,
     pub sent_at: Option<Timestamp>,
 }
 
@@ -158,15 +158,15 @@ impl MailPriority {
 
 impl Mail {
     /// Begins an attempt. Until it is settled, its outcome counts as unknown.
-    pub fn tried(&mut self, due_at: Timestamp) {
+    pub fn begin_attempt(&mut self, due_at: Timestamp) {
         self.attempts = self.attempts.saturating_add(1);
-        self.doubts = self.doubts.saturating_add(1);
+        self.uncertain_attempts = self.uncertain_attempts.saturating_add(1);
         self.due_at = due_at;
     }
 
     /// Records the outcome of an attempt.
-    pub fn settle(&mut self, outcome: MailOutcome) {
-        self.doubts = self.doubts.saturating_sub(1);
+    pub fn settle_attempt(&mut self, outcome: MailOutcome) {
+        self.uncertain_attempts = self.uncertain_attempts.saturating_sub(1);
         if let MailOutcome::Sent(at) = outcome {
             self.sent_at = Some(at);
             self.keep_until = at + limits::MAIL_COUNTED;
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_and_purposes_are_read_as_they_are_kept() {
+    fn mail_kinds_purposes_and_priorities_round_trip() {
         for kind in MailKind::ALL {
             assert_eq!(MailKind::parse(kind.as_str()), Some(kind));
         }

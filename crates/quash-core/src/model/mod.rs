@@ -6,6 +6,7 @@ mod change;
 mod client;
 mod custom;
 mod device;
+mod end_cause;
 mod entropy;
 mod epoch;
 mod flow;
@@ -18,21 +19,23 @@ mod new_name;
 mod policy;
 mod refusal;
 mod revocation;
-mod road;
 mod session;
 mod time;
 
-pub use account::{Account, AccountBy, AccountState, Email, Name, NameFault, PasswordHash, Standing};
-pub use audit::{Audit, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, Person, SealedEntry, Sealing};
+pub use account::{Account, AccountBy, AccountState, AccountStatus, Email, Name, NameFault, PasswordHash};
+pub use audit::{
+    Audit, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, PersonalData, SealedEntry, Sealing,
+};
 pub use change::{
-    AccountEdit, AccountFields, Adoption, Change, Ends, Note, Opening, Receipt, SessionEnd, Survivor,
+    AccountEdit, AccountFields, Adoption, Change, Ends, Note, Receipt, SessionEnd, SessionOpening, Survivor,
 };
 pub use client::{Client, ClientName, ClientNameFault, Right, Rights, SecretDigest};
 pub use custom::{AccountClaims, CustomClaims, CustomClaimsFault};
 pub use device::Devices;
+pub use end_cause::{EndCause, EndCauseRow, EndScope};
 pub use entropy::{Entropy, Seeded, draw};
 pub use epoch::{Epoch, OldSessions};
-pub use flow::{Asked, Digest, Flow, FlowLoaded, PendingRegistration, Purpose, RegistrationBy};
+pub use flow::{Digest, EarlierRequests, Flow, FlowLoaded, PendingRegistration, Purpose, RegistrationBy};
 pub use fold::{fold, fold_unbounded};
 pub use id::{DeviceId, FlowId, Generation, IdFault, Jti, Kid, MailId, SessionId, Subject};
 pub use key::{KeyRecord, KeySource, KeyState, Sealed};
@@ -48,6 +51,5 @@ pub use refusal::{Invalid, PasswordFault, Refusal};
 pub use revocation::{
     Actor, Chain, Entry, Keep, NewEntry, Reason, Scope, ScopeHasher, ScopeKey, ScopeKind, Seq,
 };
-pub use road::{Extent, Road, RoadRow};
 pub use session::{Adopted, Ending, Session, SessionState};
 pub use time::{Clock, Timestamp};

@@ -71,7 +71,7 @@ pub mod limits {
     /// The time for which a mail counts towards these limits.
     pub const MAIL_COUNTED: Duration = Duration::from_secs(3600);
     /// The minimum time between two notices to an account's owner that the account is locked.
-    pub const TOLD_OF_LOCKS: Duration = Duration::from_secs(24 * 3600);
+    pub const LOCK_NOTICE_INTERVAL: Duration = Duration::from_secs(24 * 3600);
     /// The validity of a temporary password.
     pub const ONE_TIME_PASSWORD: Duration = Duration::from_secs(24 * 3600);
     /// The time for which a mail without a link is kept while it can't be sent.
@@ -89,7 +89,7 @@ pub mod limits {
     /// The maximum number of concurrent snapshots for one credential.
     pub const SNAPSHOTS_PER_CREDENTIAL: usize = 16;
     /// The maximum number of attempts with an unknown outcome before a mail is given up.
-    pub const MAIL_DOUBTS: u32 = 2;
+    pub const MAIL_UNCERTAIN_ATTEMPTS: u32 = 2;
     /// The time after a mail with a link during which a sign-in sends no other one.
     pub const REMIND_AFTER: Duration = Duration::from_secs(60);
 }
@@ -403,7 +403,7 @@ impl Default for TokenPolicy {
 impl LoginFields {
     /// The account that a user who signs in with this text means. `None` for a text longer than any name or
     /// address.
-    pub fn called(self, typed: &str) -> Option<AccountBy> {
+    pub fn account_by(self, typed: &str) -> Option<AccountBy> {
         match self {
             Self::Name => (!Name::is_too_long(typed)).then(|| AccountBy::Name(fold(typed))),
             Self::NameOrEmail => (!Name::is_too_long(typed) || !Email::is_too_long(typed))
@@ -415,7 +415,7 @@ impl LoginFields {
 
 impl ForeignTokens {
     /// Returns whether other issuers' tokens are accepted at `now`.
-    pub fn are_taken(self, now: Timestamp) -> bool {
+    pub fn are_accepted(self, now: Timestamp) -> bool {
         match self {
             Self::Reject => false,
             Self::Until(end) => now < end,

@@ -459,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_read_back() {
+    fn reasons_and_scope_kinds_round_trip() {
         for reason in Reason::ALL {
             assert_eq!(Reason::parse(reason.as_str()), Some(reason));
         }

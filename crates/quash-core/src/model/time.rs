@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_before_the_start_are_not_within() {
+    fn times_before_the_start_are_not_within() {
         let (start, span) = (Timestamp::from_secs(100), Duration::from_secs(30));
         let is_within = |millis| Timestamp::from_millis(millis).is_within(span, start);
         assert_eq!([99_999, 100_000, 129_999, 130_000].map(is_within), [false, true, true, false]);

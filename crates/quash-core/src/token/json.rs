@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_refused() {
+    fn malformed_json_is_refused() {
         for text in ["", "{", "NaN", "{'a':1}", "{} {}", "/**/{}", "\"\\ud800\"", "[1,]", "\u{feff}{}"] {
             assert!(parse_json(text.as_bytes(), Duplicates::LastWins).is_err(), "{text}");
         }

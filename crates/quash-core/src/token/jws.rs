@@ -82,11 +82,11 @@ impl<'a> Unverified<'a> {
     /// # Errors
     /// No key of the ring signed the text.
     pub fn verify(&self, ring: &'a KeyRing) -> Result<(Vec<u8>, &'a VerifyingKey), Invalid> {
-        self.find(ring).map(|(payload, candidate)| (payload, candidate.key))
+        self.verify_candidate(ring).map(|(payload, candidate)| (payload, candidate.key))
     }
 
     /// Returns the payload and the key that signed it, with its possible issuers.
-    pub(super) fn find(&self, ring: &'a KeyRing) -> Result<(Vec<u8>, Candidate<'a>), Invalid> {
+    pub(super) fn verify_candidate(&self, ring: &'a KeyRing) -> Result<(Vec<u8>, Candidate<'a>), Invalid> {
         // A header with the exact text that quash writes needn't be parsed.
         if let Some(candidate) = ring.by_header(self.header) {
             return self.signed_by(candidate);

@@ -50,7 +50,7 @@ pub fn authenticate(
     names: &ClaimNames,
     hasher: &ScopeHasher,
 ) -> Result<Authentic, Invalid> {
-    let (payload, found) = Unverified::parse(text)?.find(ring)?;
+    let (payload, found) = Unverified::parse(text)?.verify_candidate(ring)?;
     let own = if found.ours { Claims::parse(&payload, names) } else { Err(Invalid::Claim) };
     let (claims, origin) = match (own, found.issuer) {
         (own, None) => (own?, Origin::Ours),
@@ -134,7 +134,7 @@ impl Authentic {
     ///
     /// # Errors
     /// Another issuer issued the token.
-    pub fn place(&self) -> Result<(SessionId, Seq), Invalid> {
+    pub fn session_and_rsq(&self) -> Result<(SessionId, Seq), Invalid> {
         self.claims.sid.zip(self.claims.rsq).ok_or(Invalid::Claim)
     }
 
@@ -153,7 +153,7 @@ impl Authentic {
     }
 
     fn check_times_and_names(&self, policy: &TokenPolicy, now: Timestamp) -> Result<(), Refusal> {
-        if matches!(self.origin, Origin::Foreign(_)) && !policy.foreign.are_taken(now) {
+        if matches!(self.origin, Origin::Foreign(_)) && !policy.foreign.are_accepted(now) {
             return Err(Invalid::Foreign.into());
         }
         let (latest, earliest) = ((now + policy.leeway).as_secs(), (now - policy.leeway).as_secs());

@@ -11,16 +11,16 @@ use crate::model::{Chain, Entry, Seq};
 #[derive(Clone, Debug)]
 pub struct Follower {
     revoked: Revoked,
-    standing: Standing,
+    proof: FreshnessProof,
 }
 
 /// The verifier's proof that its set is current.
 #[derive(Clone, Debug)]
-enum Standing {
+enum FreshnessProof {
     /// Every revocation passes through this process before any client learns of it.
-    Holder,
+    Authority,
     /// The verifier holds a lease of the process that every revocation passes through.
-    Tenant {
+    LeaseHolder {
         /// The lifetime of a lease.
         term: Duration,
         /// The end of the newest counted lease.
@@ -28,7 +28,7 @@ enum Standing {
         /// Leases whose head isn't reached yet.
         unreached: Vec<Lease>,
         /// Leases requested before this time don't count.
-        doubted_at: Duration,
+        leases_valid_from: Duration,
     },
 }
 
@@ -60,7 +60,7 @@ pub enum Freshness {
 
 /// A contradiction between the feed and the known log. The set is kept; a snapshot is needed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Astray {
+pub enum FeedError {
     /// Entries don't follow the ones before.
     #[error(transparent)]
     Gap(#[from] Gap),
@@ -86,19 +86,19 @@ const UNREACHED: usize = 8;
 
 impl Follower {
     /// A verifier in the process that every revocation passes through.
-    pub fn holder(revoked: Revoked) -> Self {
-        Self { revoked, standing: Standing::Holder }
+    pub fn authority(revoked: Revoked) -> Self {
+        Self { revoked, proof: FreshnessProof::Authority }
     }
 
     /// A verifier in any other process, whose leases hold for `term`.
-    pub fn tenant(revoked: Revoked, term: Duration) -> Self {
+    pub fn lease_holder(revoked: Revoked, term: Duration) -> Self {
         Self {
             revoked,
-            standing: Standing::Tenant {
+            proof: FreshnessProof::LeaseHolder {
                 term,
                 fresh_until: None,
                 unreached: Vec::new(),
-                doubted_at: Duration::ZERO,
+                leases_valid_from: Duration::ZERO,
             },
         }
     }
@@ -108,9 +108,11 @@ impl Follower {
     }
 
     pub fn freshness(&self) -> Freshness {
-        match &self.standing {
-            Standing::Holder => Freshness::Always,
-            Standing::Tenant { fresh_until, .. } => fresh_until.map_or(Freshness::Never, Freshness::Until),
+        match &self.proof {
+            FreshnessProof::Authority => Freshness::Always,
+            FreshnessProof::LeaseHolder { fresh_until, .. } => {
+                fresh_until.map_or(Freshness::Never, Freshness::Until)
+            }
         }
     }
 
@@ -118,7 +120,7 @@ impl Follower {
     ///
     /// # Errors
     /// An entry doesn't follow. The ones before it are added.
-    pub fn follow(&mut self, entries: &[Entry]) -> Result<(), Astray> {
+    pub fn follow(&mut self, entries: &[Entry]) -> Result<(), FeedError> {
         for entry in entries {
             if entry.seq > self.revoked.cursor() {
                 self.revoked.follow(entry)?;
@@ -132,13 +134,13 @@ impl Follower {
     ///
     /// # Errors
     /// The new set's cursor is lower. Nothing has changed: revoked tokens stay revoked.
-    pub fn replace(&mut self, revoked: Revoked) -> Result<(), Astray> {
+    pub fn replace(&mut self, revoked: Revoked) -> Result<(), FeedError> {
         let known = self.revoked.cursor();
         if revoked.cursor() < known {
-            return Err(Astray::WentBack { head: revoked.cursor(), known });
+            return Err(FeedError::WentBack { head: revoked.cursor(), known });
         }
         if revoked.cursor().epoch() > known.epoch()
-            && let Standing::Tenant { fresh_until, .. } = &mut self.standing
+            && let FreshnessProof::LeaseHolder { fresh_until, .. } = &mut self.proof
         {
             // A lease of another epoch proves nothing about this log.
             *fresh_until = None;
@@ -151,12 +153,12 @@ impl Follower {
     ///
     /// # Errors
     /// The lease is for another log than the known one.
-    pub fn grant(&mut self, lease: Lease) -> Result<(), Astray> {
+    pub fn grant(&mut self, lease: Lease) -> Result<(), FeedError> {
         if lease.head < lease.cursor {
-            return Err(Astray::WentBack { head: lease.head, known: lease.cursor });
+            return Err(FeedError::WentBack { head: lease.head, known: lease.cursor });
         }
-        if let Standing::Tenant { unreached, doubted_at, .. } = &mut self.standing {
-            if lease.sent_at < *doubted_at {
+        if let FreshnessProof::LeaseHolder { unreached, leases_valid_from, .. } = &mut self.proof {
+            if lease.sent_at < *leases_valid_from {
                 return Ok(());
             }
             if unreached.len() == UNREACHED {
@@ -169,8 +171,8 @@ impl Follower {
 
     /// Sets the lifetime of future leases, which the issuer sends with each of them. Leases that already
     /// count keep their end.
-    pub fn hold_for(&mut self, new: Duration) {
-        if let Standing::Tenant { term, .. } = &mut self.standing {
+    pub fn set_term(&mut self, new: Duration) {
+        if let FreshnessProof::LeaseHolder { term, .. } = &mut self.proof {
             *term = new;
         }
     }
@@ -178,18 +180,21 @@ impl Follower {
     /// Invalidates every lease requested before `now`, because the issuer may know something that this
     /// verifier doesn't: its answer can't be read, or it has refused a token that would be accepted here. The
     /// set stays as it is.
-    pub fn doubt(&mut self, now: Duration) {
-        if let Standing::Tenant { fresh_until, unreached, doubted_at, .. } = &mut self.standing {
+    pub fn invalidate_leases(&mut self, now: Duration) {
+        if let FreshnessProof::LeaseHolder { fresh_until, unreached, leases_valid_from, .. } = &mut self.proof
+        {
             *fresh_until = None;
             unreached.clear();
-            *doubted_at = now;
+            *leases_valid_from = now;
         }
     }
 
     /// Counts the leases whose head is reached.
-    fn settle(&mut self) -> Result<(), Astray> {
+    fn settle(&mut self) -> Result<(), FeedError> {
         let (cursor, chain) = (self.revoked.cursor(), self.revoked.chain());
-        let Standing::Tenant { term, fresh_until, unreached, .. } = &mut self.standing else { return Ok(()) };
+        let FreshnessProof::LeaseHolder { term, fresh_until, unreached, .. } = &mut self.proof else {
+            return Ok(());
+        };
         let mut forked = false;
         unreached.retain(|lease| {
             if lease.head > cursor {
@@ -202,7 +207,7 @@ impl Follower {
             }
             false
         });
-        if forked { Err(Astray::Forked { seq: cursor }) } else { Ok(()) }
+        if forked { Err(FeedError::Forked { seq: cursor }) } else { Ok(()) }
     }
 }
 
@@ -242,8 +247,8 @@ mod tests {
         (0..length).map(|number| u8::try_from(number).expect("few")).map(next).collect()
     }
 
-    fn tenant() -> Follower {
-        Follower::tenant(Revoked::empty(Seq::start_of(1), feed::EMPTY), T)
+    fn lease_holder() -> Follower {
+        Follower::lease_holder(Revoked::empty(Seq::start_of(1), feed::EMPTY), T)
     }
 
     fn lease(sent_at: u64, cursor: Seq, at: &Entry) -> Lease {
@@ -251,8 +256,8 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_counts_from_when_it_was_asked_for_once_its_head_is_reached() {
-        let (entries, mut follower) = (log(3), tenant());
+    fn leases_count_from_their_request_once_reached() {
+        let (entries, mut follower) = (log(3), lease_holder());
         assert_eq!(follower.freshness(), Freshness::Never);
         follower.grant(lease(5, Seq::start_of(1), &entries[1])).expect("a lease ahead");
         follower.follow(&entries[..1]).expect("in order");
@@ -270,23 +275,23 @@ mod tests {
     }
 
     #[test]
-    fn an_issuer_that_went_back_or_has_another_log_grants_nothing() {
-        let (entries, mut follower) = (log(3), tenant());
+    fn leases_of_other_or_older_logs_are_refused() {
+        let (entries, mut follower) = (log(3), lease_holder());
         follower.follow(&entries).expect("in order");
         let behind = follower.grant(lease(5, entries[2].seq, &entries[1]));
-        assert_eq!(behind, Err(Astray::WentBack { head: entries[1].seq, known: entries[2].seq }));
+        assert_eq!(behind, Err(FeedError::WentBack { head: entries[1].seq, known: entries[2].seq }));
         let mut other = lease(5, entries[2].seq, &entries[2]);
         other.chain = [9; 32];
-        assert_eq!(follower.grant(other), Err(Astray::Forked { seq: entries[2].seq }));
+        assert_eq!(follower.grant(other), Err(FeedError::Forked { seq: entries[2].seq }));
         assert_eq!(follower.freshness(), Freshness::Never);
         let less = Revoked::from_snapshot(entries[0].seq, entries[0].chain, &entries[..1]);
-        assert!(matches!(follower.replace(less), Err(Astray::WentBack { .. })));
+        assert!(matches!(follower.replace(less), Err(FeedError::WentBack { .. })));
         assert_eq!(follower.revoked().cursor(), entries[2].seq);
     }
 
     #[test]
-    fn a_new_epoch_ends_what_leases_of_the_one_before_have_proven() {
-        let (entries, mut follower) = (log(1), tenant());
+    fn new_epochs_end_earlier_leases() {
+        let (entries, mut follower) = (log(1), lease_holder());
         follower.follow(&entries).expect("in order");
         follower.grant(lease(5, entries[0].seq, &entries[0])).expect("a lease");
         assert_eq!(follower.freshness(), Freshness::Until(Duration::from_secs(15)));
@@ -295,12 +300,12 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_ends_what_leases_have_proven() {
-        let (entries, mut follower) = (log(2), tenant());
+    fn unreadable_answers_end_earlier_leases() {
+        let (entries, mut follower) = (log(2), lease_holder());
         follower.follow(&entries[..1]).expect("in order");
         follower.grant(lease(5, entries[0].seq, &entries[0])).expect("a lease");
         follower.grant(lease(6, entries[0].seq, &entries[1])).expect("a lease ahead");
-        follower.doubt(Duration::from_secs(7));
+        follower.invalidate_leases(Duration::from_secs(7));
         assert_eq!(follower.freshness(), Freshness::Never);
         follower.follow(&entries).expect("in order");
         assert_eq!(
@@ -314,18 +319,18 @@ mod tests {
             Freshness::Never,
             "a lease requested earlier doesn't count, even if it arrives later"
         );
-        follower.hold_for(Duration::MAX);
+        follower.set_term(Duration::MAX);
         follower.grant(lease(7, entries[1].seq, &entries[1])).expect("a new lease");
         assert_eq!(follower.freshness(), Freshness::Until(Duration::MAX), "a term without end is accepted");
     }
 
     #[test]
-    fn leases_that_are_never_reached_are_bounded() {
-        let (entries, mut follower) = (log(2), tenant());
+    fn unreached_leases_are_limited() {
+        let (entries, mut follower) = (log(2), lease_holder());
         for sent_at in 0..100 {
             follower.grant(lease(sent_at, Seq::start_of(1), &entries[1])).expect("ahead");
         }
-        let Standing::Tenant { unreached, .. } = &follower.standing else { panic!("a tenant") };
+        let FreshnessProof::LeaseHolder { unreached, .. } = &follower.proof else { panic!("a tenant") };
         assert_eq!(unreached.len(), UNREACHED);
     }
 }

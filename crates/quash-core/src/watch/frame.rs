@@ -3,9 +3,9 @@
 //! Everything is JSON. Numbers of the log are below 2^53; hashes and keys are base64url without padding.
 
 mod cursor;
+mod digested;
 mod lease;
 mod snapshot;
-mod told;
 
 use std::fmt;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::cursor::{Cursor, CursorKey};
+use self::digested::{Bytes, Digested, digest_of, hash_of};
 pub use self::lease::{LeaseGrant, LeaseNonce};
 pub use self::snapshot::{SNAPSHOT_ROWS, Snapshot, SnapshotReader, SnapshotWriter};
-use self::told::{Bytes, Told, digest_of, hash_of};
 use crate::model::{
     Actor, ClaimNames, Entry, ForeignTokens, Kid, Reason, ScopeHasher, ScopeKey, ScopeKind, Seq, Timestamp,
     TokenPolicy, UserIdField, UserIdType,
@@ -27,13 +27,13 @@ pub const VERSION: u32 = 1;
 
 /// The issuer's settings that a verifier needs before it can check any token.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Told<PolicySaid>", into = "Told<PolicySaid>")]
+#[serde(try_from = "Digested<PolicyFields>", into = "Digested<PolicyFields>")]
 pub struct FeedPolicy {
-    said: PolicySaid,
+    fields: PolicyFields,
 }
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct PolicySaid {
+struct PolicyFields {
     version: u32,
     scope_key: Bytes<16>,
     term_ms: u64,
@@ -130,7 +130,7 @@ impl FeedPolicy {
             Some(SecretCheck { kid: key.kid().as_str().into(), alg: key.algorithm().as_str().into(), check })
         };
         let names = &policy.names;
-        let said = PolicySaid {
+        let fields = PolicyFields {
             version: VERSION,
             scope_key: Bytes(scope_key),
             term_ms: millis(term),
@@ -149,12 +149,12 @@ impl FeedPolicy {
             secrets: keys.filter_map(check).collect(),
             keys: digest_of(published),
         };
-        Self { said }
+        Self { fields }
     }
 
     /// Returns the lifetime of a lease.
     pub fn term(&self) -> Duration {
-        Duration::from_millis(self.said.term_ms)
+        Duration::from_millis(self.fields.term_ms)
     }
 
     /// Returns the token policy of a verifier for one of `audience`; an empty list accepts every audience.
@@ -162,27 +162,27 @@ impl FeedPolicy {
     /// # Errors
     /// The version or a word in the policy is unknown here.
     pub fn tokens(&self, audience: Vec<String>) -> Result<TokenPolicy, FrameFault> {
-        if self.said.version != VERSION {
-            return Err(FrameFault::Version(self.said.version));
+        if self.fields.version != VERSION {
+            return Err(FrameFault::Version(self.fields.version));
         }
         let accepted =
-            self.said.accepted.iter().map(|word| TokenType::parse(word).ok_or(FrameFault::UnknownWord));
+            self.fields.accepted.iter().map(|word| TokenType::parse(word).ok_or(FrameFault::UnknownWord));
         let names = ClaimNames {
-            token_type: self.said.token_type_claim.clone(),
-            jti: self.said.jti_claim.clone(),
-            user_id: self.said.user_id_claim.clone(),
+            token_type: self.fields.token_type_claim.clone(),
+            jti: self.fields.jti_claim.clone(),
+            user_id: self.fields.user_id_claim.clone(),
             user_id_field: self.user_id_field()?,
-            user_id_type: match self.said.user_id_form {
+            user_id_type: match self.fields.user_id_form {
                 UserIdForm::Text => UserIdType::Text,
                 UserIdForm::Integer => UserIdType::Integer,
             },
             ..ClaimNames::default()
         };
         Ok(TokenPolicy {
-            issuer: self.said.issuer.clone(),
+            issuer: self.fields.issuer.clone(),
             audience,
-            leeway: Duration::from_millis(self.said.leeway_ms),
-            longest_lifetime_ever: Duration::from_millis(self.said.longest_lifetime_ms),
+            leeway: Duration::from_millis(self.fields.leeway_ms),
+            longest_lifetime_ever: Duration::from_millis(self.fields.longest_lifetime_ms),
             names,
             accepted: accepted.collect::<Result<_, _>>()?,
             foreign: ForeignTokens::Reject,
@@ -195,27 +195,28 @@ impl FeedPolicy {
     /// # Errors
     /// A word in the policy is unknown here.
     pub fn scopes(&self) -> Result<ScopeHasher, FrameFault> {
-        Ok(ScopeHasher::ours(self.said.scope_key.0).of_user_ids(self.user_id_field()?))
+        Ok(ScopeHasher::ours(self.fields.scope_key.0).of_user_ids(self.user_id_field()?))
     }
 
     /// Returns whether both turn scopes into the same keys. Policies of one log always do.
     pub fn hashes_as(&self, other: &Self) -> bool {
-        self.said.scope_key == other.said.scope_key && self.said.user_id_field == other.said.user_id_field
+        self.fields.scope_key == other.fields.scope_key
+            && self.fields.user_id_field == other.fields.user_id_field
     }
 
     /// Returns the hash over the key set that the issuer publishes, in base64url.
     pub fn key_set(&self) -> String {
-        self.said.keys.to_string()
+        self.fields.keys.to_string()
     }
 
     /// Returns whether a text is the key set that the issuer publishes.
     pub fn publishes(&self, key_set: &[u8]) -> bool {
-        hash_of(key_set) == self.said.keys
+        hash_of(key_set) == self.fields.keys
     }
 
     /// Returns whether tokens may be signed with a secret, which a verifier then needs.
     pub fn names_secrets(&self) -> bool {
-        !self.said.secrets.is_empty()
+        !self.fields.secrets.is_empty()
     }
 
     /// Returns the key of a secret, under its name in tokens, or `None` if the issuer doesn't sign with the
@@ -224,12 +225,12 @@ impl FeedPolicy {
     /// # Errors
     /// The secret can't be used.
     pub fn secret(&self, secret: &[u8]) -> Result<Option<VerifyingKey>, KeyFault> {
-        for known in &self.said.secrets {
+        for known in &self.fields.secrets {
             let (Some(algorithm), Ok(kid)) = (Algorithm::parse(&known.alg), Kid::parse(&known.kid)) else {
                 continue;
             };
             let key = VerifyingKey::insecure_hmac(algorithm, secret, kid)?;
-            if key.is_checked_by(&known.check.0) {
+            if key.matches_check_value(&known.check.0) {
                 return Ok(Some(key));
             }
         }
@@ -237,7 +238,7 @@ impl FeedPolicy {
     }
 
     fn user_id_field(&self) -> Result<UserIdField, FrameFault> {
-        UserIdField::parse(&self.said.user_id_field).ok_or(FrameFault::UnknownWord)
+        UserIdField::parse(&self.fields.user_id_field).ok_or(FrameFault::UnknownWord)
     }
 }
 
@@ -283,17 +284,17 @@ impl TryFrom<&FrameEntry> for Entry {
     }
 }
 
-impl From<FeedPolicy> for Told<PolicySaid> {
+impl From<FeedPolicy> for Digested<PolicyFields> {
     fn from(policy: FeedPolicy) -> Self {
-        Self { digest: digest_of(&policy.said), said: policy.said }
+        Self { digest: digest_of(&policy.fields), fields: policy.fields }
     }
 }
 
-impl TryFrom<Told<PolicySaid>> for FeedPolicy {
+impl TryFrom<Digested<PolicyFields>> for FeedPolicy {
     type Error = FrameFault;
 
-    fn try_from(told: Told<PolicySaid>) -> Result<Self, FrameFault> {
-        told.whole().map(|said| Self { said })
+    fn try_from(digested: Digested<PolicyFields>) -> Result<Self, FrameFault> {
+        digested.whole().map(|fields| Self { fields })
     }
 }
 
@@ -305,8 +306,8 @@ impl fmt::Debug for FeedPolicy {
     /// Formats without the key that scopes are hashed with.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FeedPolicy")
-            .field("version", &self.said.version)
-            .field("issuer", &self.said.issuer)
+            .field("version", &self.fields.version)
+            .field("issuer", &self.fields.issuer)
             .finish_non_exhaustive()
     }
 }

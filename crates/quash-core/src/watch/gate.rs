@@ -44,7 +44,7 @@ pub fn admit(
 ///
 /// # Errors
 /// The token isn't valid, or it is revoked.
-pub fn admit_unvouched(
+pub fn admit_without_lease(
     token: Arc<Authentic>,
     purposes: &[TokenType],
     policy: &TokenPolicy,

@@ -11,6 +11,6 @@ pub mod frame;
 
 mod follower;
 
-pub use follower::{Astray, Follower, Freshness, Lease};
-pub use gate::{Live, Verdict, admit, admit_unvouched};
+pub use follower::{FeedError, Follower, Freshness, Lease};
+pub use gate::{Live, Verdict, admit, admit_without_lease};
 pub use revoked::Revoked;

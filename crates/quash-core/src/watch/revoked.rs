@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn watermarks_cover_what_was_before_and_presences_cover_all() {
+    fn watermarks_cover_earlier_tokens_and_presences_all() {
         let subject = Scope::Subject(Subject::parse("7").expect("a subject"));
         let session = Scope::Session(SessionId::from_bytes([9; 16]));
         let entries = log(&[subject.clone(), session.clone(), Scope::Everything]);
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_of_other_issuers_are_covered_by_the_second() {
+    fn foreign_tokens_are_covered_by_the_second() {
         let subject = Scope::Subject(Subject::parse("7").expect("a subject"));
         let token = Scope::Token("a".into());
         let hasher = ScopeHasher::ours([1; 16]);
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forgotten_covers_whom_it_can_have_been_about() {
+    fn forgotten_entries_cover_tokens_they_may_have_revoked() {
         let entries = log(&[Scope::Token("a".into()), Scope::Token("b".into())]);
         let (first, second) = (entries[0].seq, entries[1].seq);
         let forgotten =
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_and_a_broken_chain_are_noticed() {
+    fn gaps_and_broken_chains_are_refused() {
         let entries = log(&[Scope::Everything, Scope::Everything]);
         let mut set = Revoked::empty(Seq::start_of(1), feed::EMPTY);
         assert!(matches!(set.follow(&entries[1]), Err(Gap::Missing { .. })));

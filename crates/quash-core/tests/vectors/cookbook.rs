@@ -10,7 +10,7 @@ use super::{base64url, folder, is_signed, read, text};
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "priv"];
 
 /// Algorithms of the examples that quash doesn't support, and why.
-const UNSPOKEN: [(&str, &str); 4] = [
+const UNSUPPORTED: [(&str, &str); 4] = [
     ("ES512", "not in demand, and its curve is the slowest"),
     ("ML-DSA-44", "a draft"),
     ("ML-DSA-65", "a draft"),
@@ -34,7 +34,7 @@ fn check(name: &str, example: &Value) {
     let key = &example["input"]["key"];
     let detached = compact.contains("..");
     let unencoded = compact.starts_with("eyJhbGciOiJIUzI1NiIsImI2NCI6ZmFsc2Us");
-    let spoken = UNSPOKEN.iter().all(|(unspoken, _)| *unspoken != algorithm);
+    let spoken = UNSUPPORTED.iter().all(|(unspoken, _)| *unspoken != algorithm);
     assert_eq!(is_signed(compact, &public(key, algorithm)), spoken && !detached && !unencoded, "{name}");
     if spoken {
         private_half(name, key, algorithm);
@@ -59,7 +59,7 @@ fn private_half(name: &str, key: &Value, algorithm: &str) {
 }
 
 #[test]
-fn the_examples_of_the_standards_are_met() {
+fn examples_of_the_standards_match() {
     let Some(folder) = folder("jose-cookbook") else { return };
     let files = [
         "jws/4_1.rsa_v15_signature.json",
@@ -83,7 +83,7 @@ fn the_examples_of_the_standards_are_met() {
 }
 
 #[test]
-fn an_encrypted_token_is_no_token() {
+fn encrypted_tokens_are_refused() {
     let Some(folder) = folder("jose-cookbook") else { return };
     let mut seen = 0;
     for entry in std::fs::read_dir(folder.join("jwe")).expect("a folder") {
@@ -96,7 +96,7 @@ fn an_encrypted_token_is_no_token() {
 }
 
 #[test]
-fn the_keys_of_the_standards_are_told_apart() {
+fn example_keys_of_the_standards_are_classified() {
     let Some(folder) = folder("jose-cookbook") else { return };
     let keys_of = |file: &str| {
         let set = serde_json::json!({ "keys": [read(&folder.join("jwk").join(file))] });

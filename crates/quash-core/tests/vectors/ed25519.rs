@@ -21,7 +21,7 @@ const VERDICTS: [(bool, &str); 12] = [
 ];
 
 #[test]
-fn every_edge_has_one_verdict() {
+fn every_ed25519_edge_case_has_one_verdict() {
     let Some(folder) = folder("ed25519") else { return };
     let cases = read(&folder.join("speccheck_cases.json"));
     let cases = cases.as_array().expect("cases");

@@ -41,7 +41,7 @@ fn text(escaped: &str) -> String {
 }
 
 #[test]
-fn a16_what_the_isemail_tests_call_an_error_is_no_address_of_ones_own() {
+fn a16_addresses_that_isemail_rejects_are_refused() {
     let Some(folder) = folder("email") else { return };
     let tests = std::fs::read_to_string(folder.join("isemail_tests.xml")).expect("the tests");
     let (mut errors, mut taken) = (0, 0);

@@ -23,7 +23,7 @@ const READ: [&str; 5] = [
 ];
 
 #[test]
-fn every_text_gets_its_verdict() {
+fn every_json_text_gets_its_verdict() {
     let Some(folder) = folder("json-parsing") else { return };
     let (mut seen, mut chosen, mut wrong) = (0, Vec::new(), Vec::new());
     for entry in fs::read_dir(folder.join("test_parsing")).expect("a folder") {

@@ -1,20 +1,21 @@
 //! The world of the stories: the domain, the memory store, a clock that only `wait` moves, and requests that
 //! can be paused between load and commit.
 
-mod elsewhere;
+mod foreign_issuer;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quash_core::decide::{
-    Cause, Device, Kind, LivesOn, Presented, PresentedRefresh, PresentedSliding, Refreshed, Survival, Tried,
-    change_password, counted_from, edit_account, end_everything, end_others, end_presented,
-    end_token_session, judge_sign_in, open_session, refresh, refresh_sliding, renew_grant, reset_password,
+    Cause, Device, Kind, PasswordCheck, PresentedRefresh, PresentedSliding, Refreshed, SessionSurvival,
+    SurvivorTokens, TokenRequest, change_password, counted_from, edit_account, end_everything, end_others,
+    end_presented, end_token_session, judge_sign_in, open_session, refresh, refresh_sliding, renew_grant,
+    reset_password,
 };
 use quash_core::model::{
-    Account, AccountBy, AccountFields, AccountLoaded, AccountState, Actor, Change, CustomClaims,
-    ForeignLoaded, Generation, Head, Kid, Name, PasswordHash, Policy, Reason, Receipt, Refusal, Road,
-    ScopeHasher, Seeded, Seq, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountFields, AccountLoaded, AccountState, Actor, Change, CustomClaims, EndCause,
+    ForeignLoaded, Generation, Head, Kid, Name, PasswordHash, Policy, Reason, Receipt, Refusal, ScopeHasher,
+    Seeded, Seq, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use quash_core::token::{
     Algorithm, Authentic, Grant, Issued, KeyRing, Minting, RefreshKey, SigningKey, TokenType, Tokens,
@@ -23,7 +24,7 @@ use quash_core::token::{
 use quash_core::watch::{Revoked, Verdict, admit};
 use quash_store::{MemoryStore, Store, StoreError};
 
-use self::elsewhere::Elsewhere;
+use self::foreign_issuer::ForeignIssuer;
 
 /// The state of a story.
 pub(crate) struct World {
@@ -36,7 +37,7 @@ pub(crate) struct World {
     ring: KeyRing,
     secret: RefreshKey,
     scopes: ScopeHasher,
-    elsewhere: Elsewhere,
+    foreign_issuer: ForeignIssuer,
     sessions: BTreeMap<String, SessionId>,
     access: BTreeMap<String, String>,
     /// Refresh tokens by session and generation, sliding ones by session, foreign ones by their name in the
@@ -64,19 +65,19 @@ impl World {
         let key = SigningKey::new(Algorithm::EdDsa, &[1; 32], None).expect("a key");
         let refresh_key = SigningKey::new(Algorithm::Hs256, &[4; 32], Kid::parse("r1").ok()).expect("a key");
         let scopes = ScopeHasher::ours([3; 16]);
-        let elsewhere = Elsewhere::new(&scopes);
+        let foreign_issuer = ForeignIssuer::new(&scopes);
         Self {
             store: MemoryStore::new(),
             policy: Policy::default(),
-            now: elsewhere::START,
+            now: foreign_issuer::START,
             entropy: Seeded::new(7),
-            ring: KeyRing::with_foreign(1, vec![key.verifying().clone()], vec![elsewhere.key()])
+            ring: KeyRing::with_foreign(1, vec![key.verifying().clone()], vec![foreign_issuer.key()])
                 .with_refresh_key(refresh_key.verifying().clone()),
             key,
             refresh_key,
             secret: RefreshKey::new(&[2; 32]),
             scopes,
-            elsewhere,
+            foreign_issuer,
             sessions: BTreeMap::new(),
             access: BTreeMap::new(),
             refresh: BTreeMap::new(),
@@ -110,10 +111,10 @@ impl World {
             ["account", name] => self.add_account(name).await,
             ["foreign", "tokens", word] => self.take_foreign(word),
             ["sign", account, "in", "elsewhere", "as", token] => {
-                self.sign_elsewhere(TokenType::Refresh, account, token)
+                self.sign_foreign(TokenType::Refresh, account, token)
             }
             ["sign", account, "in", "elsewhere", "sliding", "as", token] => {
-                self.sign_elsewhere(TokenType::Sliding, account, token)
+                self.sign_foreign(TokenType::Sliding, account, token)
             }
             ["present", token, "as", name] => self.whole(&["present", token, "as", name]).await,
             ["sign", "in", account, "sliding", "as", name] => {
@@ -148,8 +149,8 @@ impl World {
                     claims.jti = claims.sid.map(|sid| secret.jti(sid, &seed, generation).to_string());
                 })
             }
-            ["use", "access", "of", name] => self.meet_gate(&self.access[*name], TokenType::Access).await,
-            ["use", "sliding", token] => self.meet_gate(&self.refresh[*token], TokenType::Sliding).await,
+            ["use", "access", "of", name] => self.verify_token(&self.access[*name], TokenType::Access).await,
+            ["use", "sliding", token] => self.verify_token(&self.refresh[*token], TokenType::Sliding).await,
             ["are", rest @ ..] => self.compare(rest),
             _ => Err(format!("unknown command: {command}")),
         };
@@ -251,7 +252,7 @@ impl World {
         match self.under_way.remove(request).expect("a request under way") {
             Request::Adopt { name, token, loaded } => self.commit_adoption(&name, &token, &loaded).await,
             Request::SignIn { name, kind, loaded } => {
-                let account = judge_sign_in(&loaded, Tried::Right, self.now).map_err(refused)?;
+                let account = judge_sign_in(&loaded, PasswordCheck::Right, self.now).map_err(refused)?;
                 let device = Device::default();
                 let opened = open_session(
                     kind,
@@ -275,7 +276,7 @@ impl World {
             Request::ChangePassword { name, loaded } => {
                 let new = PasswordHash::new("new".into());
                 let survival = change_password(
-                    self.lives_on(&name, &loaded)?,
+                    self.survivor_tokens(&name, &loaded)?,
                     &loaded,
                     new,
                     &self.policy,
@@ -286,9 +287,10 @@ impl World {
                 self.survive(&name, survival).await
             }
             Request::Others { name, loaded, counted } => {
-                let lives_on = self.lives_on(&name, &loaded)?;
-                let survival = end_others(lives_on, &loaded, &counted, &self.policy, &self.scopes, self.now)
-                    .map_err(refused)?;
+                let survivor_tokens = self.survivor_tokens(&name, &loaded)?;
+                let survival =
+                    end_others(survivor_tokens, &loaded, &counted, &self.policy, &self.scopes, self.now)
+                        .map_err(refused)?;
                 self.survive(&name, survival).await
             }
             Request::Reset { loaded } => {
@@ -302,11 +304,15 @@ impl World {
 
     async fn commit_refresh(&mut self, name: &str, token: &str, loaded: &SessionLoaded) -> Said {
         let presented = self.presented(token)?;
-        self.obey(name, refresh(&presented, loaded, &self.policy, &self.secret, &self.scopes, self.now)).await
+        self.apply_refresh(
+            name,
+            refresh(&presented, loaded, &self.policy, &self.secret, &self.scopes, self.now),
+        )
+        .await
     }
 
     /// Writes the change of a refresh and mints its grant.
-    async fn obey(&mut self, name: &str, refreshed: Result<Refreshed, Refusal>) -> Said {
+    async fn apply_refresh(&mut self, name: &str, refreshed: Result<Refreshed, Refusal>) -> Said {
         match refreshed.map_err(refused)? {
             Refreshed::Write { change, grant } if matches!(change, Change::OpenSession(_)) => {
                 self.write(change).await?;
@@ -325,7 +331,7 @@ impl World {
         }
     }
 
-    async fn survive(&mut self, name: &str, survival: Survival) -> Said {
+    async fn survive(&mut self, name: &str, survival: SessionSurvival) -> Said {
         let receipt = self.write(survival.change.clone()).await?;
         let grant = survival.grant(receipt.seq);
         let what = if receipt.seq.is_some() { "all others ended" } else { "nothing to end" };
@@ -334,7 +340,7 @@ impl World {
 
     /// Logs out with a refresh, sliding or foreign token.
     async fn log_out(&mut self, token: &str) -> Said {
-        if self.elsewhere.signed(&self.refresh[token]) {
+        if self.foreign_issuer.signed(&self.refresh[token]) {
             return self.log_out_foreign(token).await;
         }
         let (name, generation) =
@@ -363,9 +369,9 @@ impl World {
     }
 
     /// Returns the tokens that a surviving session gets for its access or sliding token.
-    fn lives_on(&self, name: &str, loaded: &SessionLoaded) -> Result<LivesOn, String> {
+    fn survivor_tokens(&self, name: &str, loaded: &SessionLoaded) -> Result<SurvivorTokens, String> {
         let token = self.access.get(name).or_else(|| self.refresh.get(name)).expect("a token");
-        LivesOn::of(&self.authentic(token), loaded, &self.secret).map_err(refused)
+        SurvivorTokens::of(&self.authentic(token), loaded, &self.secret).map_err(refused)
     }
 
     async fn give_role(&mut self, account: &str, role: &str) -> Said {
@@ -374,7 +380,7 @@ impl World {
         let fields = AccountFields { claims: Some(claims), ..AccountFields::default() };
         let edit = edit_account(
             &account,
-            Road::ClaimsChanged,
+            EndCause::ClaimsChanged,
             fields,
             Actor::Operator.into(),
             &self.policy,
@@ -410,7 +416,7 @@ impl World {
         };
         let edit = edit_account(
             &account,
-            Road::Deactivated,
+            EndCause::Deactivated,
             fields,
             Actor::Operator.into(),
             &self.policy,
@@ -426,7 +432,7 @@ impl World {
     }
 
     /// Checks a token as a verifier that has the whole log.
-    async fn meet_gate(&self, text: &str, purpose: TokenType) -> Said {
+    async fn verify_token(&self, text: &str, purpose: TokenType) -> Said {
         let entries = self.store.entries_after(Seq::ZERO, 1000).await.expect("the log");
         let mut revoked = Revoked::empty(Seq::start_of(1), quash_core::watch::feed::EMPTY);
         entries.iter().try_for_each(|entry| revoked.follow(entry)).expect("a log without gaps");
@@ -490,7 +496,7 @@ impl World {
     }
 
     fn presented(&self, token: &str) -> Result<PresentedRefresh, String> {
-        match Presented::new(
+        match TokenRequest::new(
             &self.authentic(&self.refresh[token]),
             TokenType::Refresh,
             &self.policy.tokens,
@@ -498,13 +504,13 @@ impl World {
         )
         .map_err(refused)?
         {
-            Presented::Refresh(presented) => Ok(presented),
+            TokenRequest::Refresh(presented) => Ok(presented),
             other => panic!("a refresh token of ours: {other:?}"),
         }
     }
 
     fn presented_sliding(&self, token: &str) -> Result<PresentedSliding, String> {
-        match Presented::new(
+        match TokenRequest::new(
             &self.authentic(&self.refresh[token]),
             TokenType::Sliding,
             &self.policy.tokens,
@@ -512,7 +518,7 @@ impl World {
         )
         .map_err(refused)?
         {
-            Presented::Sliding(presented) => Ok(presented),
+            TokenRequest::Sliding(presented) => Ok(presented),
             other => panic!("a sliding token of ours: {other:?}"),
         }
     }

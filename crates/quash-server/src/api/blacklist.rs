@@ -6,16 +6,16 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 
-use super::{done, presented_refresh};
-use crate::door::Door;
+use super::{empty_object, presented_refresh};
+use crate::app_state::AppState;
 
-pub(crate) async fn blacklist(State(door): State<Arc<Door>>, request: Request) -> Response {
-    let token = match presented_refresh(&door, request).await {
+pub(crate) async fn blacklist(State(state): State<Arc<AppState>>, request: Request) -> Response {
+    let token = match presented_refresh(&state, request).await {
         Ok(token) => token,
-        Err(fault) => return door.answer(fault),
+        Err(fault) => return state.answer(fault),
     };
-    match door.service.blacklist(&token).await {
-        Ok(_) => door.without_cookie(done()),
-        Err(failure) => door.without_dead_cookie(door.answer(door.fault(&failure))),
+    match state.service.blacklist(&token).await {
+        Ok(_) => state.without_cookie(empty_object()),
+        Err(failure) => state.without_dead_cookie(state.answer(state.fault(&failure))),
     }
 }

@@ -9,10 +9,10 @@ use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::answer::token_json;
-use crate::door::Door;
-use crate::error::Fault;
+use crate::app_state::AppState;
+use crate::error::HttpError;
 use crate::paths::Endpoint;
+use crate::response::token_json;
 
 /// The description of a path.
 struct Description {
@@ -24,22 +24,22 @@ struct Description {
 
 struct Field {
     name: &'static str,
-    way: Way,
+    way: Direction,
 }
 
 /// The direction of a field: request or response.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Direction {
     In,
     Out,
 }
 
 /// The field whose name is a setting.
-const USERNAME: Field = Field { name: "username", way: Way::In };
-const PASSWORD: Field = Field { name: "password", way: Way::In };
-const TOKEN: Field = Field { name: "token", way: Way::In };
-const REFRESH: Field = Field { name: "refresh", way: Way::In };
-const ACCESS: Field = Field { name: "access", way: Way::Out };
+const USERNAME: Field = Field { name: "username", way: Direction::In };
+const PASSWORD: Field = Field { name: "password", way: Direction::In };
+const TOKEN: Field = Field { name: "token", way: Direction::In };
+const REFRESH: Field = Field { name: "refresh", way: Direction::In };
+const ACCESS: Field = Field { name: "access", way: Direction::Out };
 
 const DESCRIPTIONS: [Description; 7] = [
     Description {
@@ -86,11 +86,11 @@ const DESCRIPTIONS: [Description; 7] = [
     },
 ];
 
-pub(crate) async fn describe(State(door): State<Arc<Door>>, path: MatchedPath) -> Response {
-    let endpoint = door.settings.endpoint_at(path.as_str());
+pub(crate) async fn describe(State(state): State<Arc<AppState>>, path: MatchedPath) -> Response {
+    let endpoint = state.settings.endpoint_at(path.as_str());
     match DESCRIPTIONS.iter().find(|description| Some(description.endpoint) == endpoint) {
-        Some(description) => token_json(StatusCode::OK, &description.seen(&door.settings.username_field)),
-        None => door.answer(Fault::not_found()),
+        Some(description) => token_json(StatusCode::OK, &description.seen(&state.settings.username_field)),
+        None => state.answer(HttpError::not_found()),
     }
 }
 
@@ -111,7 +111,7 @@ impl Description {
 
 impl Field {
     fn seen(&self, name: &str) -> Value {
-        json!({ "type": "string", "required": self.way == Way::In, "read_only": self.way == Way::Out, "label": label(name) })
+        json!({ "type": "string", "required": self.way == Direction::In, "read_only": self.way == Direction::Out, "label": label(name) })
     }
 }
 
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sliding_tokens_have_their_descriptions() {
+    fn sliding_token_paths_are_described() {
         let seen = |endpoint| {
             DESCRIPTIONS
                 .iter()
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_those_of_the_framework() {
+    fn field_labels_match_django_rest_framework() {
         for (name, shown) in
             [("username", "Username"), ("phone_number", "Phone number"), ("_x", " x"), ("userID", "Userid")]
         {

@@ -10,45 +10,45 @@ use quash_core::model::limits;
 use quash_core::watch::Live;
 use zeroize::Zeroizing;
 
-use super::mailed::{asked, confirming, proof, read};
+use super::mail_requests::{asked, confirmation_response, proof, read};
 use super::registration::of_fields;
-use crate::body::Take;
-use crate::client::Client;
-use crate::door::Door;
+use crate::app_state::AppState;
+use crate::body::Whitespace;
+use crate::client_info::Client;
 
 pub(crate) async fn request(
-    State(door): State<Arc<Door>>,
+    State(state): State<Arc<AppState>>,
     Extension(live): Extension<Live>,
     client: Client,
     request: Request,
 ) -> Response {
     let body = read(request, |fields| {
-        let email = fields.text("email", Take::Trimmed, usize::MAX);
-        (email, Zeroizing::new(fields.text("password", Take::AsSent, limits::PASSWORD_CHARS)))
+        let email = fields.text("email", Whitespace::Trimmed, usize::MAX);
+        (email, Zeroizing::new(fields.text("password", Whitespace::AsSent, limits::PASSWORD_CHARS)))
     });
     let (email, password) = match body.await {
         Ok(read) => read,
-        Err(fault) => return door.problem(fault),
+        Err(fault) => return state.problem(fault),
     };
-    match door.service.request_email_change(&live, &email, client.reproof(password)).await {
+    match state.service.request_email_change(&live, &email, client.reproof(password)).await {
         Ok(Ok(flow)) => asked(flow),
-        Ok(Err(fault)) => of_fields([("email", Some(fault))]).into_problem(&door.settings),
-        Err(failure) => door.fault(&failure).into_problem(&door.settings),
+        Ok(Err(fault)) => of_fields([("email", Some(fault))]).into_problem_response(&state.settings),
+        Err(failure) => state.fault(&failure).into_problem_response(&state.settings),
     }
 }
 
 pub(crate) async fn confirm(
-    State(door): State<Arc<Door>>,
+    State(state): State<Arc<AppState>>,
     Extension(live): Extension<Live>,
     client: Client,
     request: Request,
 ) -> Response {
     match read(request, |fields| proof(fields, client.network)).await {
-        Ok(proof) => match door.service.confirm_email_change(&proof, Some(&live)).await {
+        Ok(proof) => match state.service.confirm_email_change(&proof, Some(&live)).await {
             // All sessions of the account have ended.
-            Ok(()) => door.without_cookie(confirming(&door, Ok(()))),
-            Err(failure) => confirming(&door, Err(failure)),
+            Ok(()) => state.without_cookie(confirmation_response(&state, Ok(()))),
+            Err(failure) => confirmation_response(&state, Err(failure)),
         },
-        Err(fault) => door.problem(fault),
+        Err(fault) => state.problem(fault),
     }
 }

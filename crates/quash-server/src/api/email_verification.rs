@@ -6,20 +6,31 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 
-use super::mailed::{asking, confirming, proof, read, whom};
-use crate::client::Client;
-use crate::door::Door;
+use super::mail_requests::{confirmation_response, mail_recipient, mail_request_response, proof, read};
+use crate::app_state::AppState;
+use crate::client_info::Client;
 
-pub(crate) async fn request(State(door): State<Arc<Door>>, client: Client, request: Request) -> Response {
-    match read(request, whom).await {
-        Ok(whom) => asking(&door, door.service.request_verification(&whom, client.network).await),
-        Err(fault) => door.problem(fault),
+pub(crate) async fn request(
+    State(state): State<Arc<AppState>>,
+    client: Client,
+    request: Request,
+) -> Response {
+    match read(request, mail_recipient).await {
+        Ok(mail_recipient) => mail_request_response(
+            &state,
+            state.service.request_verification(&mail_recipient, client.network).await,
+        ),
+        Err(fault) => state.problem(fault),
     }
 }
 
-pub(crate) async fn confirm(State(door): State<Arc<Door>>, client: Client, request: Request) -> Response {
+pub(crate) async fn confirm(
+    State(state): State<Arc<AppState>>,
+    client: Client,
+    request: Request,
+) -> Response {
     match read(request, |fields| proof(fields, client.network)).await {
-        Ok(proof) => confirming(&door, door.service.confirm_verification(&proof).await),
-        Err(fault) => door.problem(fault),
+        Ok(proof) => confirmation_response(&state, state.service.confirm_verification(&proof).await),
+        Err(fault) => state.problem(fault),
     }
 }

@@ -20,16 +20,16 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use quash_core::model::Right;
 use quash_core::watch::frame::{Cursor, FeedPolicy, Frame, LeaseNonce, Wanted};
 use quash_service::{
-    Binding, Credential, Delivery, FeedReader, FeedRefused, InstanceId, LeaseAsked, SnapshotFeed,
+    Binding, Credential, FeedEvent, FeedReader, FeedRefused, InstanceId, LeaseRequest, SnapshotFeed,
 };
 use quash_verify::TokenHeader;
 use serde::Serialize;
 use serde_json::json as value;
 
-use crate::answer::json;
+use crate::app_state::AppState;
 use crate::code::Code;
-use crate::door::Door;
-use crate::error::Fault;
+use crate::error::HttpError;
+use crate::response::json;
 
 /// The media type of server-sent events (HTML, 9.2).
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
@@ -46,51 +46,54 @@ struct Polled {
     wanted: Option<Wanted>,
 }
 
-pub(crate) async fn snapshot(State(door): State<Arc<Door>>, headers: HeaderMap) -> Response {
+pub(crate) async fn snapshot(State(state): State<Arc<AppState>>, headers: HeaderMap) -> Response {
     let begun = async {
-        let credential = verifier(&door, &headers).await?;
+        let credential = verifier(&state, &headers).await?;
         let snapshot =
-            door.service.feed_snapshot(credential).await.map_err(|refused| refusal(&door, refused))?;
-        Ok::<_, Fault>(of_body(LINES, Body::from_stream(lines(snapshot))))
+            state.service.feed_snapshot(credential).await.map_err(|refused| refusal(&state, refused))?;
+        Ok::<_, HttpError>(of_body(LINES, Body::from_stream(lines(snapshot))))
     };
-    begun.await.unwrap_or_else(|fault: Fault| fault.into_problem(&door.settings))
+    begun.await.unwrap_or_else(|fault: HttpError| fault.into_problem_response(&state.settings))
 }
 
 pub(crate) async fn stream(
-    State(door): State<Arc<Door>>,
+    State(state): State<Arc<AppState>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
     let opened = async {
-        let credential = verifier(&door, &headers).await?;
-        let after = cursor(&asked(query.as_deref(), "after")?, "after")?;
-        let reader =
-            door.service.feed_stream(&after, credential).await.map_err(|refused| refusal(&door, refused))?;
+        let credential = verifier(&state, &headers).await?;
+        let after = cursor(&query_param(query.as_deref(), "after")?, "after")?;
+        let reader = state
+            .service
+            .feed_stream(&after, credential)
+            .await
+            .map_err(|refused| refusal(&state, refused))?;
         if takes_events(&headers) {
-            return Ok(events(Arc::clone(&door), reader));
+            return Ok(events(Arc::clone(&state), reader));
         }
-        let polled = polled(&door, reader).await?;
+        let polled = polled(&state, reader).await?;
         // The credential may have been removed while the request waited.
-        verifier(&door, &headers).await?;
+        verifier(&state, &headers).await?;
         Ok(polled)
     };
-    opened.await.unwrap_or_else(|fault: Fault| fault.into_problem(&door.settings))
+    opened.await.unwrap_or_else(|fault: HttpError| fault.into_problem_response(&state.settings))
 }
 
 pub(crate) async fn lease(
-    State(door): State<Arc<Door>>,
+    State(state): State<Arc<AppState>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
     let granted = async {
-        let Credential { client, .. } = verifier(&door, &headers).await?;
+        let Credential { client, .. } = verifier(&state, &headers).await?;
         let query = query.as_deref();
-        let cursor = cursor(&asked(query, "cursor")?, "cursor")?;
-        let number = instance(&asked(query, "instance")?)?;
-        let nonce = LeaseNonce::parse(&asked(query, "nonce")?).map_err(|_| {
+        let cursor = cursor(&query_param(query, "cursor")?, "cursor")?;
+        let number = instance(&query_param(query, "instance")?)?;
+        let nonce = LeaseNonce::parse(&query_param(query, "nonce")?).map_err(|_| {
             wrong("nonce", "must be 22 characters of base64url, chosen at random for each request")
         })?;
-        let binding = match asked(query, "policy")?.as_str() {
+        let binding = match query_param(query, "policy")?.as_str() {
             "deny" => Binding::Bound,
             "allow" => Binding::NotBound,
             _ => {
@@ -100,21 +103,21 @@ pub(crate) async fn lease(
                 ));
             }
         };
-        let asked =
-            LeaseAsked { id: InstanceId { name: client.name.to_string(), number }, cursor, nonce, binding };
-        let grant = door.service.lease(&asked).await.map_err(|refused| refusal(&door, refused))?;
+        let query_param =
+            LeaseRequest { id: InstanceId { name: client.name.to_string(), number }, cursor, nonce, binding };
+        let grant = state.service.lease(&query_param).await.map_err(|refused| refusal(&state, refused))?;
         Ok(json(StatusCode::OK, &grant))
     };
-    granted.await.unwrap_or_else(|fault: Fault| fault.into_problem(&door.settings))
+    granted.await.unwrap_or_else(|fault: HttpError| fault.into_problem_response(&state.settings))
 }
 
 /// Returns the requesting verifier's credential if it may read the feed.
-async fn verifier(door: &Door, headers: &HeaderMap) -> Result<Credential, Fault> {
+async fn verifier(state: &AppState, headers: &HeaderMap) -> Result<Credential, HttpError> {
     let header = TokenHeader { name: AUTHORIZATION, ..TokenHeader::default() };
-    let secret = header.token(headers).map_err(Fault::from)?;
-    match door.service.credential(secret).await.map_err(|failure| door.fault(&failure))? {
+    let secret = header.token(headers).map_err(HttpError::from)?;
+    match state.service.credential(secret).await.map_err(|failure| state.fault(&failure))? {
         Some(credential) if credential.client.may(Right::Feed) => Ok(credential),
-        Some(_) => Err(Fault::new(
+        Some(_) => Err(HttpError::new(
             Code::RightRequired,
             "This credential may not read the feed. Create one with `quash verifier add`.",
         )),
@@ -122,25 +125,25 @@ async fn verifier(door: &Door, headers: &HeaderMap) -> Result<Credential, Fault>
     }
 }
 
-fn not_valid() -> Fault {
-    Fault::new(
+fn not_valid() -> HttpError {
+    HttpError::new(
         Code::CredentialNotValid,
         "The credential for the feed is missing or not valid. Create one with `quash verifier add`.",
     )
 }
 
-fn refusal(door: &Door, refused: FeedRefused) -> Fault {
+fn refusal(state: &AppState, refused: FeedRefused) -> HttpError {
     match refused {
-        FeedRefused::SnapshotRequired => Fault::new(
+        FeedRefused::SnapshotRequired => HttpError::new(
             Code::SnapshotRequired,
             "The log cannot continue from this cursor. Take a snapshot, and follow from its cursor.",
         ),
-        FeedRefused::TooMany => Fault::busy("Too many verifiers, or too many snapshots at once."),
-        FeedRefused::TooManyWithCredential => {
-            Fault::busy("Too many verifiers use this credential. Create others with `quash verifier add`.")
-        }
+        FeedRefused::TooMany => HttpError::busy("Too many verifiers, or too many snapshots at once."),
+        FeedRefused::TooManyWithCredential => HttpError::busy(
+            "Too many verifiers use this credential. Create others with `quash verifier add`.",
+        ),
         FeedRefused::Removed => not_valid(),
-        FeedRefused::Failed(failure) => door.fault(&failure),
+        FeedRefused::Failed(failure) => state.fault(&failure),
     }
 }
 
@@ -157,20 +160,20 @@ fn lines(snapshot: SnapshotFeed) -> impl Stream<Item = io::Result<Bytes>> {
 }
 
 /// Streams server-sent events, built as fast as the reader takes them.
-fn events(door: Arc<Door>, reader: FeedReader) -> Response {
-    let first = event("policy", &door.service.feed_policy());
+fn events(state: Arc<AppState>, reader: FeedReader) -> Response {
+    let first = event("policy", &state.service.feed_policy());
     let first = stream::once(async { Ok::<_, Infallible>(first) });
-    let later = stream::unfold(Some((door, reader)), |state| async move {
-        let (door, mut reader) = state?;
+    let later = stream::unfold(Some((state, reader)), |state| async move {
+        let (state, mut reader) = state?;
         let told = match reader.next().await? {
-            Delivery::Policy => event("policy", &door.service.feed_policy()),
-            Delivery::Entries(frame) => event("entries", &frame),
-            Delivery::Wanted(wanted) => event("wanted", &wanted),
-            Delivery::Nothing => Bytes::from_static(b":\n\n"),
+            FeedEvent::Policy => event("policy", &state.service.feed_policy()),
+            FeedEvent::Entries(frame) => event("entries", &frame),
+            FeedEvent::Wanted(wanted) => event("wanted", &wanted),
+            FeedEvent::Nothing => Bytes::from_static(b":\n\n"),
             // No further event can follow.
-            Delivery::Resync => return Some((Ok(event("resync", &value!({}))), None)),
+            FeedEvent::Resync => return Some((Ok(event("resync", &value!({}))), None)),
         };
-        Some((Ok(told), Some((door, reader))))
+        Some((Ok(told), Some((state, reader))))
     });
     of_body(EVENTS, Body::from_stream(first.chain(later)))
 }
@@ -181,15 +184,15 @@ fn of_body(media_type: HeaderValue, body: Body) -> Response {
 }
 
 /// One response: the next entries, or none after the timeout.
-async fn polled(door: &Door, mut reader: FeedReader) -> Result<Response, Fault> {
+async fn polled(state: &AppState, mut reader: FeedReader) -> Result<Response, HttpError> {
     let (mut frame, mut wanted) = (None, None);
     match tokio::time::timeout(POLL, reader.next()).await {
-        Ok(Some(Delivery::Entries(entries))) => frame = Some(entries),
-        Ok(Some(Delivery::Wanted(number))) => wanted = Some(number),
-        Ok(Some(Delivery::Resync)) => return Err(refusal(door, FeedRefused::SnapshotRequired)),
-        Ok(Some(Delivery::Policy | Delivery::Nothing) | None) | Err(_) => {}
+        Ok(Some(FeedEvent::Entries(entries))) => frame = Some(entries),
+        Ok(Some(FeedEvent::Wanted(number))) => wanted = Some(number),
+        Ok(Some(FeedEvent::Resync)) => return Err(refusal(state, FeedRefused::SnapshotRequired)),
+        Ok(Some(FeedEvent::Policy | FeedEvent::Nothing) | None) | Err(_) => {}
     }
-    Ok(json(StatusCode::OK, &Polled { policy: door.service.feed_policy(), frame, wanted }))
+    Ok(json(StatusCode::OK, &Polled { policy: state.service.feed_policy(), frame, wanted }))
 }
 
 pub(crate) fn event(name: &str, data: &impl Serialize) -> Bytes {
@@ -213,7 +216,7 @@ fn takes_events(headers: &HeaderMap) -> bool {
 }
 
 /// Returns a required query parameter that must occur exactly once.
-fn asked(query: Option<&str>, name: &str) -> Result<String, Fault> {
+fn query_param(query: Option<&str>, name: &str) -> Result<String, HttpError> {
     let mut values =
         form_urlencoded::parse(query.unwrap_or_default().as_bytes()).filter(|(key, _)| key == name);
     match (values.next(), values.next()) {
@@ -223,12 +226,12 @@ fn asked(query: Option<&str>, name: &str) -> Result<String, Fault> {
     }
 }
 
-fn cursor(text: &str, name: &str) -> Result<Cursor, Fault> {
+fn cursor(text: &str, name: &str) -> Result<Cursor, HttpError> {
     Cursor::parse(text)
         .map_err(|_| wrong(name, "must be a cursor from the feed: a number, a dot and 22 characters"))
 }
 
-fn instance(text: &str) -> Result<[u8; 16], Fault> {
+fn instance(text: &str) -> Result<[u8; 16], HttpError> {
     let wrong = || {
         wrong("instance", "must be 32 characters from 0 to 9 and a to f, chosen at random by each process")
     };
@@ -244,8 +247,8 @@ fn instance(text: &str) -> Result<[u8; 16], Fault> {
     bytes.try_into().map_err(|_| wrong())
 }
 
-fn wrong(name: &str, fault: &str) -> Fault {
+fn wrong(name: &str, fault: &str) -> HttpError {
     let mut errors = serde_json::Map::new();
     errors.insert(name.into(), value!([format!("The parameter {fault}.")]));
-    Fault::new(Code::InvalidRequest, format!("The parameter `{name}` {fault}.")).with_body(errors.into())
+    HttpError::new(Code::InvalidRequest, format!("The parameter `{name}` {fault}.")).with_body(errors.into())
 }

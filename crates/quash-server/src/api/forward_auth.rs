@@ -12,9 +12,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use quash_core::watch::Live;
 use quash_service::Me;
 
-use super::nothing;
-use crate::answer::with_header;
-use crate::door::Door;
+use super::no_content;
+use crate::app_state::AppState;
+use crate::response::with_header;
 
 const SUBJECT: HeaderName = HeaderName::from_static("quash-subject");
 const USERNAME: HeaderName = HeaderName::from_static("quash-username");
@@ -27,12 +27,12 @@ const ENCODED: AsciiSet =
     NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'@').remove(b'+');
 
 pub(crate) async fn forward_auth(
-    State(door): State<Arc<Door>>,
+    State(state): State<Arc<AppState>>,
     Extension(live): Extension<Live>,
 ) -> Response {
-    match door.service.me(&live).await {
+    match state.service.me(&live).await {
         Ok(me) => passed(&me),
-        Err(failure) => door.fault(&failure).into_problem(&door.settings),
+        Err(failure) => state.fault(&failure).into_problem_response(&state.settings),
     }
 }
 
@@ -48,5 +48,5 @@ fn passed(me: &Me) -> Response {
         (EMAIL, email.map_or("", |email| email.shown.as_str())),
     ];
     let encoded = |text| utf8_percent_encode(text, &ENCODED).to_string();
-    said.into_iter().fold(nothing(), |answer, (name, text)| with_header(answer, name, &encoded(text)))
+    said.into_iter().fold(no_content(), |answer, (name, text)| with_header(answer, name, &encoded(text)))
 }

@@ -9,8 +9,8 @@ use http::StatusCode;
 use http::header::RETRY_AFTER;
 use serde_json::json as value;
 
-use crate::answer::{json, with_header};
-use crate::door::Door;
+use crate::app_state::AppState;
+use crate::response::{json, with_header};
 use crate::settings::MailWay;
 
 /// The `Retry-After` of an unready process, in seconds.
@@ -20,18 +20,18 @@ pub(crate) async fn livez() -> Response {
     json(StatusCode::OK, &value!({ "status": "ok" }))
 }
 
-pub(crate) async fn readyz(State(door): State<Arc<Door>>, RawQuery(query): RawQuery) -> Response {
-    let ready = door.service.ready().await;
+pub(crate) async fn readyz(State(state): State<Arc<AppState>>, RawQuery(query): RawQuery) -> Response {
+    let ready = state.service.ready().await;
     let store_is_ready = ready.is_ok();
     let word = if store_is_ready { "ok" } else { "unavailable" };
     let verbose = query.as_deref().is_some_and(|query| query.split('&').any(|part| part == "verbose=1"));
     let body = if verbose {
-        let mail = match door.settings.mail {
+        let mail = match state.settings.mail {
             MailWay::Sent => "ok".to_owned(),
             MailWay::Written => "development: written to standard error".to_owned(),
             MailWay::Waiting(setting) => format!("waiting: {setting} is not set"),
         };
-        value!({ "status": word, "checks": { "store": word, "log_seq": door.service.guard().cursor().as_u64(), "mail": mail } })
+        value!({ "status": word, "checks": { "store": word, "log_seq": state.service.guard().cursor().as_u64(), "mail": mail } })
     } else {
         value!({ "status": word })
     };
@@ -39,7 +39,7 @@ pub(crate) async fn readyz(State(door): State<Arc<Door>>, RawQuery(query): RawQu
         return json(StatusCode::OK, &body);
     }
     let mut answer = with_header(json(StatusCode::SERVICE_UNAVAILABLE, &body), RETRY_AFTER, READY_AFTER_SECS);
-    if let Some(cause) = ready.err().and_then(|failure| door.fault(&failure).cause()) {
+    if let Some(cause) = ready.err().and_then(|failure| state.fault(&failure).cause()) {
         answer.extensions_mut().insert(cause);
     }
     answer

@@ -7,14 +7,14 @@ use axum::response::Response;
 use http::StatusCode;
 use http::header::CACHE_CONTROL;
 
-use crate::answer::{json, with_header};
-use crate::door::Door;
+use crate::app_state::AppState;
+use crate::response::{json, with_header};
 
-pub(crate) async fn jwks(State(door): State<Arc<Door>>) -> Response {
+pub(crate) async fn jwks(State(state): State<Arc<AppState>>) -> Response {
     // Simple JWT's own client keeps a key set for this long, and fetches it again when it meets an unknown
     // kid.
     let mut answer =
-        with_header(json(StatusCode::OK, &door.service.jwks()), CACHE_CONTROL, "public, max-age=300");
+        with_header(json(StatusCode::OK, &state.service.jwks()), CACHE_CONTROL, "public, max-age=300");
     answer.headers_mut().remove(http::header::PRAGMA);
     answer
 }

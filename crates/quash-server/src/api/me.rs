@@ -10,8 +10,8 @@ use quash_core::watch::Live;
 use quash_service::Me;
 use serde::Serialize;
 
-use crate::answer::json;
-use crate::door::Door;
+use crate::app_state::AppState;
+use crate::response::json;
 
 #[derive(Serialize)]
 struct MeSeen<'a> {
@@ -22,10 +22,10 @@ struct MeSeen<'a> {
     session: Option<String>,
 }
 
-pub(crate) async fn me(State(door): State<Arc<Door>>, Extension(live): Extension<Live>) -> Response {
-    match door.service.me(&live).await {
+pub(crate) async fn me(State(state): State<Arc<AppState>>, Extension(live): Extension<Live>) -> Response {
+    match state.service.me(&live).await {
         Ok(me) => shown(&me),
-        Err(failure) => door.fault(&failure).into_problem(&door.settings),
+        Err(failure) => state.fault(&failure).into_problem_response(&state.settings),
     }
 }
 

@@ -9,29 +9,29 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use quash_verify::TokenHeader;
 
+use crate::app_state::AppState;
 use crate::code::Code;
-use crate::door::Door;
-use crate::error::Fault;
+use crate::error::HttpError;
 
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
-pub(crate) async fn metrics(State(door): State<Arc<Door>>, headers: HeaderMap) -> Response {
+pub(crate) async fn metrics(State(state): State<Arc<AppState>>, headers: HeaderMap) -> Response {
     let read = async {
         let header = TokenHeader { name: AUTHORIZATION, ..TokenHeader::default() };
-        let secret = header.token(&headers).map_err(Fault::from)?;
-        let client = door.service.client(secret).await.map_err(|failure| door.fault(&failure))?;
+        let secret = header.token(&headers).map_err(HttpError::from)?;
+        let client = state.service.client(secret).await.map_err(|failure| state.fault(&failure))?;
         client.ok_or_else(|| {
-            Fault::new(
+            HttpError::new(
                 Code::CredentialNotValid,
                 "The credential is missing or not valid. Create one with `quash client add`.",
             )
         })
     };
     if let Err(fault) = read.await {
-        return fault.into_problem(&door.settings);
+        return fault.into_problem_response(&state.settings);
     }
-    let mut answer = Response::new(Body::from(door.metrics.text(&door.service)));
+    let mut answer = Response::new(Body::from(state.metrics.text(&state.service)));
     answer.headers_mut().insert(CONTENT_TYPE, OPEN_METRICS);
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer

@@ -17,11 +17,11 @@ pub(crate) mod me;
 
 pub(crate) mod forward_auth;
 
-pub(crate) mod own;
+pub(crate) mod account_changes;
 
 pub(crate) mod sessions;
 
-pub(crate) mod mailed;
+pub(crate) mod mail_requests;
 
 pub(crate) mod password_reset;
 
@@ -52,16 +52,16 @@ use quash_verify::HeaderFault;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::answer::{json, token_json, with_header};
-use crate::body::{BodyFault, Fields, Take};
+use crate::app_state::AppState;
+use crate::body::{BodyError, Fields, Whitespace};
 use crate::cookie::RefreshCookie;
-use crate::door::Door;
-use crate::error::Fault;
+use crate::error::HttpError;
+use crate::response::{json, token_json, with_header};
 
 /// Reads the single token that most of these endpoints take.
-pub(crate) async fn token_field(request: Request, name: &'static str) -> Result<String, BodyFault> {
+pub(crate) async fn token_field(request: Request, name: &'static str) -> Result<String, BodyError> {
     let mut fields = Fields::read(request).await?;
-    let token = fields.text(name, Take::Trimmed, usize::MAX);
+    let token = fields.text(name, Whitespace::Trimmed, usize::MAX);
     fields.done().map(|()| token)
 }
 
@@ -84,21 +84,21 @@ enum Tokens<'a> {
 }
 
 /// The response with issued tokens, on a path that follows Simple JWT.
-pub(crate) fn issued(door: &Door, tokens: Issued, order: Order) -> Response {
-    match door.settings.refresh_cookie {
+pub(crate) fn issued(state: &AppState, tokens: Issued, order: Order) -> Response {
+    match state.settings.refresh_cookie {
         RefreshCookie::Off => token_json(StatusCode::OK, &Tokens::of(&tokens, order)),
         RefreshCookie::On => {
-            door.with_cookie(&tokens, |shown| token_json(StatusCode::OK, &Tokens::of(shown, order)))
+            state.with_cookie(&tokens, |shown| token_json(StatusCode::OK, &Tokens::of(shown, order)))
         }
     }
 }
 
 /// The response with issued tokens, on one of quash's own paths.
-pub(crate) fn own_tokens(door: &Door, tokens: Issued) -> Response {
-    match door.settings.refresh_cookie {
+pub(crate) fn own_tokens(state: &AppState, tokens: Issued) -> Response {
+    match state.settings.refresh_cookie {
         RefreshCookie::Off => json(StatusCode::OK, &Tokens::of(&tokens, Order::AccessFirst)),
         RefreshCookie::On => {
-            door.with_cookie(&tokens, |shown| json(StatusCode::OK, &Tokens::of(shown, Order::AccessFirst)))
+            state.with_cookie(&tokens, |shown| json(StatusCode::OK, &Tokens::of(shown, Order::AccessFirst)))
         }
     }
 }
@@ -115,46 +115,50 @@ impl<'a> Tokens<'a> {
 }
 
 /// Success without content.
-pub(crate) fn nothing() -> Response {
+pub(crate) fn no_content() -> Response {
     let mut answer = Response::new(Body::empty());
     *answer.status_mut() = StatusCode::NO_CONTENT;
     with_header(answer, CACHE_CONTROL, "no-store")
 }
 
 /// A point in time in UTC (RFC 3339).
-pub(crate) fn moment(at: Timestamp) -> String {
+pub(crate) fn rfc3339(at: Timestamp) -> String {
     // No clock returns a time outside jiff's range.
     jiff::Timestamp::from_millisecond(at.as_millis())
-        .map_or_else(|_| String::new(), |moment| format!("{moment:.3}"))
+        .map_or_else(|_| String::new(), |rfc3339| format!("{rfc3339:.3}"))
 }
 
 /// Returns the refresh token of a request that has no other field.
-pub(crate) async fn presented_refresh(door: &Door, request: Request) -> Result<String, Fault> {
+pub(crate) async fn presented_refresh(state: &AppState, request: Request) -> Result<String, HttpError> {
     // The headers are needed for the cookie alone.
-    let headers = match door.settings.refresh_cookie {
+    let headers = match state.settings.refresh_cookie {
         RefreshCookie::On => request.headers().clone(),
         RefreshCookie::Off => HeaderMap::new(),
     };
     let mut fields = Fields::read(request).await?;
-    let token = refresh_token(door, &headers, &mut fields)?;
+    let token = refresh_token(state, &headers, &mut fields)?;
     fields.done()?;
     Ok(token)
 }
 
 /// Returns the refresh token of a request: from its body or, where refresh tokens travel in a cookie, from
 /// the cookie. A request with both is refused.
-pub(crate) fn refresh_token(door: &Door, headers: &HeaderMap, fields: &mut Fields) -> Result<String, Fault> {
-    match door.sent_cookie(headers)? {
-        Some(_) if fields.has("refresh") => Err(Fault::two_tokens()),
+pub(crate) fn refresh_token(
+    state: &AppState,
+    headers: &HeaderMap,
+    fields: &mut Fields,
+) -> Result<String, HttpError> {
+    match state.sent_cookie(headers)? {
+        Some(_) if fields.has("refresh") => Err(HttpError::two_tokens()),
         Some(token) => Ok(token.to_owned()),
-        None if door.settings.refresh_cookie == RefreshCookie::On && !fields.has("refresh") => {
+        None if state.settings.refresh_cookie == RefreshCookie::On && !fields.has("refresh") => {
             Err(HeaderFault::Missing.into())
         }
-        None => Ok(fields.text("refresh", Take::Trimmed, usize::MAX)),
+        None => Ok(fields.text("refresh", Whitespace::Trimmed, usize::MAX)),
     }
 }
 
 /// `{}`: success without content.
-pub(crate) fn done() -> Response {
+pub(crate) fn empty_object() -> Response {
     token_json(StatusCode::OK, &Value::Object(Map::new()))
 }

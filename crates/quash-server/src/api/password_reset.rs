@@ -8,29 +8,39 @@ use axum::response::Response;
 use quash_core::model::limits;
 use zeroize::Zeroizing;
 
-use super::mailed::{asking, confirming, proof, read, whom};
-use crate::body::Take;
-use crate::client::Client;
-use crate::door::Door;
+use super::mail_requests::{confirmation_response, mail_recipient, mail_request_response, proof, read};
+use crate::app_state::AppState;
+use crate::body::Whitespace;
+use crate::client_info::Client;
 
-pub(crate) async fn request(State(door): State<Arc<Door>>, client: Client, request: Request) -> Response {
-    match read(request, whom).await {
-        Ok(whom) => asking(&door, door.service.request_reset(&whom, client.network).await),
-        Err(fault) => door.problem(fault),
+pub(crate) async fn request(
+    State(state): State<Arc<AppState>>,
+    client: Client,
+    request: Request,
+) -> Response {
+    match read(request, mail_recipient).await {
+        Ok(mail_recipient) => {
+            mail_request_response(&state, state.service.request_reset(&mail_recipient, client.network).await)
+        }
+        Err(fault) => state.problem(fault),
     }
 }
 
-pub(crate) async fn confirm(State(door): State<Arc<Door>>, client: Client, request: Request) -> Response {
+pub(crate) async fn confirm(
+    State(state): State<Arc<AppState>>,
+    client: Client,
+    request: Request,
+) -> Response {
     let body = read(request, |fields| {
         (
             proof(fields, client.network),
-            Zeroizing::new(fields.text("new_password", Take::AsSent, limits::PASSWORD_CHARS)),
+            Zeroizing::new(fields.text("new_password", Whitespace::AsSent, limits::PASSWORD_CHARS)),
         )
     });
     match body.await {
         Ok((proof, password)) => {
-            confirming(&door, door.service.confirm_reset(&proof, password, client.network).await)
+            confirmation_response(&state, state.service.confirm_reset(&proof, password, client.network).await)
         }
-        Err(fault) => door.problem(fault),
+        Err(fault) => state.problem(fault),
     }
 }

@@ -9,34 +9,38 @@ use axum::response::Response;
 use quash_service::Failure;
 
 use super::{Order, issued, presented_refresh, token_field};
-use crate::client::Client;
-use crate::door::Door;
+use crate::app_state::AppState;
+use crate::client_info::Client;
 
-pub(crate) async fn refresh(State(door): State<Arc<Door>>, client: Client, request: Request) -> Response {
-    let token = match presented_refresh(&door, request).await {
+pub(crate) async fn refresh(
+    State(state): State<Arc<AppState>>,
+    client: Client,
+    request: Request,
+) -> Response {
+    let token = match presented_refresh(&state, request).await {
         Ok(token) => token,
-        Err(fault) => return door.answer(fault),
+        Err(fault) => return state.answer(fault),
     };
-    match door.service.refresh(&token, &client.device, &client.device_token).await {
-        Ok(tokens) => issued(&door, tokens, Order::AccessFirst),
+    match state.service.refresh(&token, &client.device, &client.device_token).await {
+        Ok(tokens) => issued(&state, tokens, Order::AccessFirst),
         Err(failure @ Failure::Refused(_)) => {
-            door.without_cookie(door.answer(door.fault(&failure).of_exchange()))
+            state.without_cookie(state.answer(state.fault(&failure).for_exchange()))
         }
-        Err(failure) => door.answer(door.fault(&failure).of_exchange()),
+        Err(failure) => state.answer(state.fault(&failure).for_exchange()),
     }
 }
 
 pub(crate) async fn refresh_sliding(
-    State(door): State<Arc<Door>>,
+    State(state): State<Arc<AppState>>,
     client: Client,
     request: Request,
 ) -> Response {
     let token = match token_field(request, "token").await {
         Ok(token) => token,
-        Err(fault) => return door.answer(fault.into()),
+        Err(fault) => return state.answer(fault.into()),
     };
-    match door.service.refresh_sliding(&token, &client.device, &client.device_token).await {
-        Ok(tokens) => issued(&door, tokens, Order::AccessFirst),
-        Err(failure) => door.answer(door.fault(&failure).of_exchange()),
+    match state.service.refresh_sliding(&token, &client.device, &client.device_token).await {
+        Ok(tokens) => issued(&state, tokens, Order::AccessFirst),
+        Err(failure) => state.answer(state.fault(&failure).for_exchange()),
     }
 }

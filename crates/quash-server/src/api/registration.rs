@@ -10,38 +10,44 @@ use quash_service::{Failure, NewRegistration, RegisterFault};
 use serde_json::{Map, json as value};
 use zeroize::Zeroizing;
 
-use super::mailed::asked;
-use crate::body::{BodyFault, Fields, Take};
-use crate::client::Client;
-use crate::door::Door;
-use crate::error::Fault;
+use super::mail_requests::asked;
+use crate::app_state::AppState;
+use crate::body::{BodyError, Fields, Whitespace};
+use crate::client_info::Client;
+use crate::error::HttpError;
 
-pub(crate) async fn register(State(door): State<Arc<Door>>, client: Client, request: Request) -> Response {
+pub(crate) async fn register(
+    State(state): State<Arc<AppState>>,
+    client: Client,
+    request: Request,
+) -> Response {
     let new = match registration(client, request).await {
         Ok(new) => new,
-        Err(fault) => return door.problem(fault),
+        Err(fault) => return state.problem(fault),
     };
-    let fault = match door.service.register(new).await {
+    let fault = match state.service.register(new).await {
         Ok(flow) => return asked(flow),
         Err(RegisterFault::Fields { name, email }) => of_fields([("username", name), ("email", email)]),
-        Err(RegisterFault::Password(fault)) => door.fault(&Failure::Refused(Refusal::PasswordRefused(fault))),
-        Err(RegisterFault::Failed(failure)) => door.fault(&failure),
+        Err(RegisterFault::Password(fault)) => {
+            state.fault(&Failure::Refused(Refusal::PasswordRefused(fault)))
+        }
+        Err(RegisterFault::Failed(failure)) => state.fault(&failure),
     };
-    fault.into_problem(&door.settings)
+    fault.into_problem_response(&state.settings)
 }
 
 /// The refusal for an invalid name or address.
-pub(crate) fn of_fields<const N: usize>(faults: [(&'static str, Option<NameFault>); N]) -> Fault {
+pub(crate) fn of_fields<const N: usize>(faults: [(&'static str, Option<NameFault>); N]) -> HttpError {
     let told = faults.into_iter().filter_map(|(field, fault)| {
         fault.map(|fault| (field.to_owned(), value!([format!("This {fault}.")])))
     });
-    Fault::of_fields(told.collect::<Map<_, _>>().into())
+    HttpError::of_fields(told.collect::<Map<_, _>>().into())
 }
 
-async fn registration(client: Client, request: Request) -> Result<NewRegistration, BodyFault> {
+async fn registration(client: Client, request: Request) -> Result<NewRegistration, BodyError> {
     let mut fields = Fields::read(request).await?;
-    let name = fields.text("username", Take::Trimmed, usize::MAX);
-    let email = fields.text("email", Take::Trimmed, usize::MAX);
-    let password = Zeroizing::new(fields.text("password", Take::AsSent, limits::PASSWORD_CHARS));
+    let name = fields.text("username", Whitespace::Trimmed, usize::MAX);
+    let email = fields.text("email", Whitespace::Trimmed, usize::MAX);
+    let password = Zeroizing::new(fields.text("password", Whitespace::AsSent, limits::PASSWORD_CHARS));
     fields.done().map(|()| NewRegistration { name, email, password, network: client.network })
 }

@@ -10,15 +10,15 @@ use axum::response::Response;
 use http::StatusCode;
 use quash_core::model::{Refusal, SessionId, Timestamp, limits};
 use quash_core::watch::Live;
-use quash_service::{Failure, Listed, SessionSeen};
+use quash_service::{Failure, SessionFilter, SessionInfo};
 use serde::Serialize;
 
-use super::{moment, nothing, own_tokens};
-use crate::answer::json;
-use crate::body::{BodyFault, Fields};
-use crate::door::Door;
-use crate::error::Fault;
-use crate::label::label;
+use super::{no_content, own_tokens, rfc3339};
+use crate::app_state::AppState;
+use crate::body::{BodyError, Fields};
+use crate::device_label::label;
+use crate::error::HttpError;
+use crate::response::json;
 
 #[derive(Serialize)]
 struct Page<'a> {
@@ -36,115 +36,115 @@ struct Seen<'a> {
     last_used_at: String,
     expires_at: String,
     current: bool,
-    ended: Option<Over>,
+    ended: Option<SessionEndInfo>,
 }
 
 #[derive(Serialize)]
-struct Over {
+struct SessionEndInfo {
     reason: &'static str,
     at: String,
     by: Option<&'static str>,
 }
 
 /// The parameters of a list request.
-struct Asked {
-    listed: Listed,
+struct ListParameters {
+    filter: SessionFilter,
     after: Option<SessionId>,
     limit: u32,
 }
 
 pub(crate) async fn list(
-    State(door): State<Arc<Door>>,
+    State(state): State<Arc<AppState>>,
     Extension(live): Extension<Live>,
     RawQuery(query): RawQuery,
 ) -> Response {
-    match seen(&door, &live, query.as_deref().unwrap_or_default()).await {
+    match seen(&state, &live, query.as_deref().unwrap_or_default()).await {
         Ok(page) => page,
-        Err(fault) => fault.into_problem(&door.settings),
+        Err(fault) => fault.into_problem_response(&state.settings),
     }
 }
 
-async fn seen(door: &Door, live: &Live, query: &str) -> Result<Response, Fault> {
-    let Asked { listed, after, limit } = Asked::read(query)?;
-    let fault = |failure: Failure| door.fault(&failure);
-    let me = door.service.me(live).await.map_err(fault)?;
-    let page = door.service.sessions(&me.account, listed, after, limit).await.map_err(fault)?;
+async fn seen(state: &AppState, live: &Live, query: &str) -> Result<Response, HttpError> {
+    let ListParameters { filter, after, limit } = ListParameters::read(query)?;
+    let fault = |failure: Failure| state.fault(&failure);
+    let me = state.service.me(live).await.map_err(fault)?;
+    let page = state.service.sessions(&me.account, filter, after, limit).await.map_err(fault)?;
     let sessions = page.sessions.iter().map(|seen| Seen::new(seen, me.session)).collect();
     Ok(json(StatusCode::OK, &Page { sessions, next: page.next.map(|sid| sid.to_string()) }))
 }
 
 pub(crate) async fn end_one(
-    State(door): State<Arc<Door>>,
+    State(state): State<Arc<AppState>>,
     Extension(live): Extension<Live>,
     sid: Result<Path<String>, PathRejection>,
 ) -> Response {
     // A malformed id is treated as an unknown session.
     let sid = sid.ok().and_then(|Path(sid)| sid.parse::<SessionId>().ok());
     let ended = match sid {
-        Some(sid) => door.service.end_own_session(&live, sid).await,
+        Some(sid) => state.service.end_own_session(&live, sid).await,
         None => Err(Refusal::SessionNotFound.into()),
     };
-    let is_this = live.authentic().place().ok().map(|(own, _)| own) == sid;
+    let is_this = live.authentic().session_and_rsq().ok().map(|(own, _)| own) == sid;
     match ended {
-        Ok(()) if is_this => door.without_cookie(nothing()),
-        Ok(()) => nothing(),
-        Err(failure) => door.fault(&failure).into_problem(&door.settings),
+        Ok(()) if is_this => state.without_cookie(no_content()),
+        Ok(()) => no_content(),
+        Err(failure) => state.fault(&failure).into_problem_response(&state.settings),
     }
 }
 
 pub(crate) async fn end_others(
-    State(door): State<Arc<Door>>,
+    State(state): State<Arc<AppState>>,
     Extension(live): Extension<Live>,
     request: Request,
 ) -> Response {
     if let Err(fault) = empty(request).await {
-        return Fault::from(fault).into_problem(&door.settings);
+        return HttpError::from(fault).into_problem_response(&state.settings);
     }
-    match door.service.end_other_sessions(&live).await {
-        Ok(tokens) => own_tokens(&door, tokens),
-        Err(failure) => door.fault(&failure).into_problem(&door.settings),
+    match state.service.end_other_sessions(&live).await {
+        Ok(tokens) => own_tokens(&state, tokens),
+        Err(failure) => state.fault(&failure).into_problem_response(&state.settings),
     }
 }
 
 pub(crate) async fn end_all(
-    State(door): State<Arc<Door>>,
+    State(state): State<Arc<AppState>>,
     Extension(live): Extension<Live>,
     request: Request,
 ) -> Response {
     if let Err(fault) = empty(request).await {
-        return Fault::from(fault).into_problem(&door.settings);
+        return HttpError::from(fault).into_problem_response(&state.settings);
     }
-    match door.service.end_own_sessions(&live).await {
-        Ok(_) => door.without_cookie(nothing()),
-        Err(failure) => door.fault(&failure).into_problem(&door.settings),
+    match state.service.end_own_sessions(&live).await {
+        Ok(_) => state.without_cookie(no_content()),
+        Err(failure) => state.fault(&failure).into_problem_response(&state.settings),
     }
 }
 
 /// Requires a request without fields: no body, or an empty object.
-async fn empty(request: Request) -> Result<(), BodyFault> {
+async fn empty(request: Request) -> Result<(), BodyError> {
     Fields::read_json(request).await?.done_with_all()
 }
 
-impl Asked {
-    fn read(query: &str) -> Result<Self, Fault> {
-        let mut asked = Self { listed: Listed::Live, after: None, limit: limits::PAGE };
+impl ListParameters {
+    fn read(query: &str) -> Result<Self, HttpError> {
+        let mut parameters = Self { filter: SessionFilter::Live, after: None, limit: limits::PAGE };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match (&*name, &*value) {
-                ("ended", "true") => asked.listed = Listed::Over,
-                ("ended", "false") => asked.listed = Listed::Live,
-                ("ended", _) => return Err(Fault::of_field("ended", "Must be true or false.")),
+                ("ended", "true") => parameters.filter = SessionFilter::Over,
+                ("ended", "false") => parameters.filter = SessionFilter::Live,
+                ("ended", _) => return Err(HttpError::of_field("ended", "Must be true or false.")),
                 ("after", sid) => {
-                    asked.after =
-                        Some(sid.parse().map_err(|_| Fault::of_field("after", "Not a session id."))?)
+                    parameters.after =
+                        Some(sid.parse().map_err(|_| HttpError::of_field("after", "Not a session id."))?)
                 }
                 ("limit", limit) => {
-                    asked.limit =
-                        page_limit(limit).ok_or_else(|| Fault::of_field("limit", "Must be from 1 to 200."))?
+                    parameters.limit = page_limit(limit)
+                        .ok_or_else(|| HttpError::of_field("limit", "Must be from 1 to 200."))?
                 }
                 _ => {}
             }
         }
-        Ok(asked)
+        Ok(parameters)
     }
 }
 
@@ -155,17 +155,17 @@ fn page_limit(text: &str) -> Option<u32> {
 }
 
 impl<'a> Seen<'a> {
-    fn new(seen: &'a SessionSeen, current: Option<SessionId>) -> Self {
+    fn new(seen: &'a SessionInfo, current: Option<SessionId>) -> Self {
         let session = &seen.session;
-        let told = |at: Timestamp| moment(at);
+        let told = |at: Timestamp| rfc3339(at);
         let over = match &seen.ending {
-            Some(ending) => Some(Over {
+            Some(ending) => Some(SessionEndInfo {
                 reason: ending.reason.as_str(),
                 at: told(ending.at),
                 by: Some(ending.actor.kind()),
             }),
             None if seen.live => None,
-            None => Some(Over { reason: "expired", at: told(session.idle_until), by: None }),
+            None => Some(SessionEndInfo { reason: "expired", at: told(session.idle_until), by: None }),
         };
         Self {
             sid: session.id.to_string(),
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_is_limited_one_past_the_edge() {
+    fn page_size_is_limited() {
         for (text, limit) in [
             ("1", Some(1)),
             ("200", Some(200)),

@@ -11,43 +11,43 @@ use quash_service::{Attempt, SignedIn};
 use zeroize::Zeroizing;
 
 use super::issued;
-use crate::body::{BodyFault, Fields, Take};
-use crate::client::Client;
+use crate::app_state::AppState;
+use crate::body::{BodyError, Fields, Whitespace};
+use crate::client_info::Client;
 use crate::device::with_token;
-use crate::door::Door;
 
-pub(crate) async fn obtain(State(door): State<Arc<Door>>, client: Client, request: Request) -> Response {
-    sign_in(&door, Kind::Pair, client, request).await
+pub(crate) async fn obtain(State(state): State<Arc<AppState>>, client: Client, request: Request) -> Response {
+    sign_in(&state, Kind::Pair, client, request).await
 }
 
 pub(crate) async fn obtain_sliding(
-    State(door): State<Arc<Door>>,
+    State(state): State<Arc<AppState>>,
     client: Client,
     request: Request,
 ) -> Response {
-    sign_in(&door, Kind::Sliding, client, request).await
+    sign_in(&state, Kind::Sliding, client, request).await
 }
 
-async fn sign_in(door: &Door, kind: Kind, client: Client, request: Request) -> Response {
-    let (name, password) = match credentials(door, request).await {
+async fn sign_in(state: &AppState, kind: Kind, client: Client, request: Request) -> Response {
+    let (name, password) = match credentials(state, request).await {
         Ok(credentials) => credentials,
-        Err(fault) => return door.answer(fault.into()),
+        Err(fault) => return state.answer(fault.into()),
     };
-    let Client { device, network, device_token, carrier } = client;
+    let Client { device, network, device_token, transport } = client;
     let answer =
-        match door.service.sign_in(Attempt { kind, name, password, device, network, device_token }).await {
+        match state.service.sign_in(Attempt { kind, name, password, device, network, device_token }).await {
             Ok(SignedIn { tokens, device_token }) => {
-                let answer = issued(door, tokens, super::Order::RefreshFirst);
-                device_token.iter().fold(answer, |answer, token| with_token(answer, token, carrier))
+                let answer = issued(state, tokens, super::Order::RefreshFirst);
+                device_token.iter().fold(answer, |answer, token| with_token(answer, token, transport))
             }
-            Err(failure) => door.answer(door.fault(&failure)),
+            Err(failure) => state.answer(state.fault(&failure)),
         };
-    door.with_allowance(answer, network)
+    state.with_allowance(answer, network)
 }
 
-async fn credentials(door: &Door, request: Request) -> Result<(String, Zeroizing<String>), BodyFault> {
+async fn credentials(state: &AppState, request: Request) -> Result<(String, Zeroizing<String>), BodyError> {
     let mut fields = Fields::read(request).await?;
-    let name = door.login_name(&mut fields);
-    let password = Zeroizing::new(fields.text("password", Take::AsSent, limits::PASSWORD_CHARS));
+    let name = state.login_name(&mut fields);
+    let password = Zeroizing::new(fields.text("password", Whitespace::AsSent, limits::PASSWORD_CHARS));
     fields.done().map(|()| (name, password))
 }

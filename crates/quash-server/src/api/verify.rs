@@ -6,16 +6,16 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 
-use super::{done, token_field};
-use crate::door::Door;
+use super::{empty_object, token_field};
+use crate::app_state::AppState;
 
-pub(crate) async fn verify(State(door): State<Arc<Door>>, request: Request) -> Response {
+pub(crate) async fn verify(State(state): State<Arc<AppState>>, request: Request) -> Response {
     let token = match token_field(request, "token").await {
         Ok(token) => token,
-        Err(fault) => return door.answer(fault.into()),
+        Err(fault) => return state.answer(fault.into()),
     };
-    match door.service.verify(&token).await {
-        Ok(()) => done(),
-        Err(failure) => door.answer(door.fault(&failure)),
+    match state.service.verify(&token).await {
+        Ok(()) => empty_object(),
+        Err(failure) => state.answer(state.fault(&failure)),
     }
 }

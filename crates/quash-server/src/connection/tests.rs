@@ -21,7 +21,7 @@ fn connect() -> (DuplexStream, JoinHandle<Duration>) {
     let (client, server) = duplex(64 * 1024);
     let attended = tokio::spawn(async move {
         let (_stop, stopping) = watch::channel(false);
-        passed(Attendant::new(router, stopping).attend(Box::new(server), None, None)).await
+        passed(ConnectionHandler::new(router, stopping).serve_connection(Box::new(server), None, None)).await
     });
     (client, attended)
 }
@@ -49,9 +49,9 @@ async fn open_http2(
 async fn slow_downloads_complete() {
     let (mut client, _attended) = connect();
     client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.expect("it is read");
-    let (mut read, mut part, mut pause) = (0, vec![0; PART], interval(EVERY));
+    let (mut read, mut part, mut until_closable) = (0, vec![0; PART], interval(EVERY));
     loop {
-        pause.tick().await;
+        until_closable.tick().await;
         let mut taken = 0;
         while taken < PART {
             match client.read(&mut part[taken..]).await.expect("it isn't cut") {
@@ -67,7 +67,7 @@ async fn slow_downloads_complete() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stalled_downloads_are_cut() {
+async fn stalled_downloads_are_disconnected() {
     let (mut client, attended) = connect();
     client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("it is read");
     let passed = attended.await.expect("it ends");
@@ -78,19 +78,19 @@ async fn stalled_downloads_are_cut() {
 async fn slow_http2_downloads_complete() {
     let (client, _attended) = connect();
     let (mut body, _sender) = open_http2(client).await;
-    let (mut read, mut due, mut pause) = (0, 0, interval(EVERY));
+    let (mut read, mut due, mut until_closable) = (0, 0, interval(EVERY));
     while let Some(frame) = body.frame().await {
         read += frame.expect("it isn't cut").into_data().expect("data").len();
         if read >= due {
             due += PART;
-            pause.tick().await;
+            until_closable.tick().await;
         }
     }
     assert_eq!(read, LENGTH);
 }
 
 #[tokio::test(start_paused = true)]
-async fn stalled_http2_streams_are_cut() {
+async fn stalled_http2_streams_are_disconnected() {
     let (client, attended) = connect();
     // The stream's window is used up, while the connection itself takes and answers pings.
     let (_body, _sender) = open_http2(client).await;

@@ -5,11 +5,11 @@ use super::*;
 const ROOM: usize = 16 * CONNECTION_BYTES;
 
 #[test]
-fn everything_is_given_back() {
+fn memory_accounts_return_everything() {
     let memory = Memory::new(ROOM);
     let account = memory.open(true);
     account.read(100).expect("room");
-    account.shaken();
+    account.handshake_done();
     let rest = CONNECTION_BYTES + TLS_BYTES + HTTP_BYTES;
     assert_eq!(memory.used(), rest - HTTP_BYTES);
     account.read(100).expect("room");
@@ -43,7 +43,7 @@ fn the_oldest_unfinished_connection_is_closed_first() {
     let newest = memory.open(false);
     let body = newest.charge(6 * CONNECTION_BYTES).expect("room for the newest");
     assert_eq!(
-        [&idle, &busy, &old, &young, &newest].map(Account::is_closed),
+        [&idle, &busy, &old, &young, &newest].map(MemoryAccount::is_closed),
         [false, false, true, false, false]
     );
     assert_eq!(old.charge(1).err(), Some(Full));
@@ -53,27 +53,32 @@ fn the_oldest_unfinished_connection_is_closed_first() {
 }
 
 #[test]
-fn large_connections_wait_while_closed_ones_linger() {
+fn large_connections_wait_for_closing_ones() {
     let memory = Memory::new(ROOM);
     let [old, small, large] = [(); 3].map(|()| memory.open(false));
     let mut request = old.body();
     request.grow_to(5 * CONNECTION_BYTES).expect("room");
     let body = large.charge(10 * CONNECTION_BYTES).expect("room");
-    assert!(old.is_closed() && large.must_wait() && !small.must_wait() && !old.must_wait());
+    assert!(
+        old.is_closed()
+            && large.must_wait_for_memory()
+            && !small.must_wait_for_memory()
+            && !old.must_wait_for_memory()
+    );
     drop((request, old));
-    assert!(!large.must_wait());
+    assert!(!large.must_wait_for_memory());
     drop(body);
 }
 
 #[test]
-fn idle_connections_go_before_requests_and_streams_never() {
+fn idle_connections_close_before_requests_and_never_streams() {
     let memory = Memory::new(ROOM);
     let (stream, busy, idle) = (memory.open(false), memory.open(false), memory.open(false));
     let mut streaming = stream.begin(0, Version::HTTP_11).expect("room");
     streaming.answered(None);
     let request = busy.begin(0, Version::HTTP_11).expect("room");
     let others: Vec<_> = (0..24).map(|_| memory.open(false)).collect();
-    assert_eq!([&stream, &busy, &idle].map(Account::is_closed), [false, false, true]);
+    assert_eq!([&stream, &busy, &idle].map(MemoryAccount::is_closed), [false, false, true]);
     assert!(
         memory.used() <= ROOM
             && others[0].is_closed()
@@ -86,7 +91,7 @@ fn idle_connections_go_before_requests_and_streams_never() {
 }
 
 #[test]
-fn a_connection_keeps_to_its_share() {
+fn connection_memory_is_limited() {
     let memory = Memory::new(10 * SHARE_BYTES);
     let account = memory.open(false);
     let all = account.charge(SHARE_BYTES - CONNECTION_BYTES).expect("all of it");
@@ -97,14 +102,14 @@ fn a_connection_keeps_to_its_share() {
 }
 
 #[test]
-fn a_handshake_is_limited_one_past_the_edge() {
+fn handshake_size_is_limited() {
     let account = Memory::new(ROOM).open(true);
     assert!(account.read(HANDSHAKE_BYTES).is_ok());
     assert!(account.read(1).is_err());
 }
 
 #[tokio::test]
-async fn waiting_for_the_end_is_woken() {
+async fn closing_wakes_waiting_tasks() {
     let memory = Memory::new(2 * CONNECTION_BYTES);
     let first = memory.open(false);
     let waiting = first.clone();

@@ -12,12 +12,12 @@ use quash_service::MailProof;
 use zeroize::Zeroizing;
 
 use super::{message, page, refused, token_in};
-use crate::body::{Fields, Take};
-use crate::door::Door;
+use crate::app_state::AppState;
+use crate::body::{Fields, Whitespace};
 
 #[derive(Template)]
 #[template(path = "confirm.html")]
-struct Form<'a> {
+struct ConfirmPage<'a> {
     title: &'a str,
     text: &'a str,
     /// The name of the account that completing the registration creates.
@@ -27,13 +27,16 @@ struct Form<'a> {
     token: &'a str,
 }
 
-pub(crate) async fn show_verification(State(door): State<Arc<Door>>, RawQuery(query): RawQuery) -> Response {
+pub(crate) async fn show_verification(
+    State(state): State<Arc<AppState>>,
+    RawQuery(query): RawQuery,
+) -> Response {
     let token = token_in(query.as_deref());
-    let username = match door.service.look_at_verification(&token).await {
+    let username = match state.service.pending_name(&token).await {
         Ok(username) => username,
-        Err(failure) => return refused(&door.fault(&failure)),
+        Err(failure) => return refused(&state.fault(&failure)),
     };
-    let form = Form {
+    let form = ConfirmPage {
         title: "Confirm your e-mail address",
         text: match username {
             Some(_) => {
@@ -49,46 +52,52 @@ pub(crate) async fn show_verification(State(door): State<Arc<Door>>, RawQuery(qu
     page(StatusCode::OK, &form)
 }
 
-pub(crate) async fn show_email(State(door): State<Arc<Door>>, RawQuery(query): RawQuery) -> Response {
+pub(crate) async fn show_email(State(state): State<Arc<AppState>>, RawQuery(query): RawQuery) -> Response {
     let title = "Use this e-mail address for your account";
     let text = "This address will replace your account's current one. All devices that are signed in will be signed out.";
     let token = token_in(query.as_deref());
-    let form =
-        Form { title, text, username: None, action: "email", button: "Use this address", token: &token };
-    match door.service.look_at_link(&token, Purpose::EmailChange).await {
+    let form = ConfirmPage {
+        title,
+        text,
+        username: None,
+        action: "email",
+        button: "Use this address",
+        token: &token,
+    };
+    match state.service.check_link(&token, Purpose::EmailChange).await {
         Ok(()) => page(StatusCode::OK, &form),
-        Err(failure) => refused(&door.fault(&failure)),
+        Err(failure) => refused(&state.fault(&failure)),
     }
 }
 
-pub(crate) async fn send_verification(State(door): State<Arc<Door>>, request: Request) -> Response {
+pub(crate) async fn send_verification(State(state): State<Arc<AppState>>, request: Request) -> Response {
     let proof = match sent(request).await {
         Ok(proof) => proof,
         Err(answer) => return *answer,
     };
-    match door.service.confirm_verification(&proof).await {
+    match state.service.confirm_verification(&proof).await {
         Ok(()) => message(StatusCode::OK, "Your e-mail address is confirmed", "You can sign in now."),
-        Err(failure) => refused(&door.fault(&failure)),
+        Err(failure) => refused(&state.fault(&failure)),
     }
 }
 
-pub(crate) async fn send_email(State(door): State<Arc<Door>>, request: Request) -> Response {
+pub(crate) async fn send_email(State(state): State<Arc<AppState>>, request: Request) -> Response {
     let proof = match sent(request).await {
         Ok(proof) => proof,
         Err(answer) => return *answer,
     };
-    match door.service.confirm_email_change(&proof, None).await {
+    match state.service.confirm_email_change(&proof, None).await {
         Ok(()) => message(
             StatusCode::OK,
             "Your account has a new e-mail address",
             "All devices have been signed out. Please sign in again.",
         ),
-        Err(failure) => refused(&door.fault(&failure)),
+        Err(failure) => refused(&state.fault(&failure)),
     }
 }
 
 /// Reads the token that the button sends. A missing token is treated as an invalid one.
 async fn sent(request: Request) -> Result<MailProof, Box<Response>> {
     let mut fields = Fields::read(request).await.map_err(|fault| Box::new(refused(&fault.into())))?;
-    Ok(MailProof::Link(Zeroizing::new(fields.text("token", Take::Trimmed, usize::MAX))))
+    Ok(MailProof::Link(Zeroizing::new(fields.text("token", Whitespace::Trimmed, usize::MAX))))
 }

@@ -10,9 +10,9 @@ use axum::response::Response;
 use http::StatusCode;
 
 use super::{cacheable, html};
+use crate::app_state::AppState;
 use crate::code::Code;
-use crate::door::Door;
-use crate::error::Fault;
+use crate::error::HttpError;
 
 #[derive(Template)]
 #[template(path = "errors.html")]
@@ -34,13 +34,13 @@ pub(crate) async fn index() -> Response {
 }
 
 pub(crate) async fn show(
-    State(door): State<Arc<Door>>,
+    State(state): State<Arc<AppState>>,
     code: Result<Path<String>, PathRejection>,
 ) -> Response {
     // No code's name is invalid UTF-8.
     let code = code.ok().and_then(|Path(code)| Code::ALL.into_iter().find(|known| known.as_str() == code));
     let Some(code) = code else {
-        return Fault::not_found().into_problem(&door.settings);
+        return HttpError::not_found().into_problem_response(&state.settings);
     };
     let page = ErrorPage {
         title: code.title(),

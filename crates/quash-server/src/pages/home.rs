@@ -8,7 +8,7 @@ use axum::response::Response;
 use http::StatusCode;
 
 use super::page;
-use crate::door::Door;
+use crate::app_state::AppState;
 
 #[derive(Template)]
 #[template(path = "home.html")]
@@ -17,7 +17,7 @@ struct Home<'a> {
     prefix: &'a str,
 }
 
-pub(crate) async fn show(State(door): State<Arc<Door>>) -> Response {
-    let ready = door.service.ready().await.is_ok();
-    page(StatusCode::OK, &Home { ready, prefix: &door.settings.prefix })
+pub(crate) async fn show(State(state): State<Arc<AppState>>) -> Response {
+    let ready = state.service.ready().await.is_ok();
+    page(StatusCode::OK, &Home { ready, prefix: &state.settings.prefix })
 }

@@ -13,9 +13,9 @@ use axum::response::Response;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, PRAGMA, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 
-use crate::answer::with_header;
 use crate::code::Code;
-use crate::error::Fault;
+use crate::error::HttpError;
+use crate::response::with_header;
 
 /// The path of the password reset.
 pub(crate) const RESET: &str = "/reset";
@@ -45,7 +45,7 @@ fn message(status: StatusCode, title: &str, text: &str) -> Response {
 }
 
 /// The page that shows an error to a user who followed a link.
-fn refused(fault: &Fault) -> Response {
+fn refused(fault: &HttpError) -> Response {
     let (title, text) = match fault.code() {
         Code::LinkNotValid => (
             "This link is not valid any more",

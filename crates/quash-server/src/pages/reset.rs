@@ -11,49 +11,49 @@ use quash_service::MailProof;
 use zeroize::Zeroizing;
 
 use super::{message, page, refused, token_in};
-use crate::body::{BodyFault, Fields, Take};
-use crate::client::Client;
+use crate::app_state::AppState;
+use crate::body::{BodyError, Fields, Whitespace};
+use crate::client_info::Client;
 use crate::code::Code;
-use crate::door::Door;
-use crate::error::Fault;
+use crate::error::HttpError;
 
 #[derive(Template)]
 #[template(path = "reset.html")]
-struct Form<'a> {
+struct ResetPage<'a> {
     token: &'a str,
     error: Option<&'a str>,
     least: usize,
 }
 
 /// Shows the form. Doesn't use the link up.
-pub(crate) async fn show(State(door): State<Arc<Door>>, RawQuery(query): RawQuery) -> Response {
+pub(crate) async fn show(State(state): State<Arc<AppState>>, RawQuery(query): RawQuery) -> Response {
     let token = token_in(query.as_deref());
-    match door.service.look_at_link(&token, Purpose::Reset).await {
+    match state.service.check_link(&token, Purpose::Reset).await {
         Ok(()) => form(StatusCode::OK, &token, None),
-        Err(failure) => refused(&door.fault(&failure)),
+        Err(failure) => refused(&state.fault(&failure)),
     }
 }
 
 /// Sets the password, or shows the form again with the error.
-pub(crate) async fn send(State(door): State<Arc<Door>>, client: Client, request: Request) -> Response {
+pub(crate) async fn send(State(state): State<Arc<AppState>>, client: Client, request: Request) -> Response {
     let mut fields = match Fields::read(request).await {
         Ok(fields) => fields,
         Err(fault) => return refused(&fault.into()),
     };
-    let token = fields.text("token", Take::Trimmed, usize::MAX);
-    let password = Zeroizing::new(fields.text("new_password", Take::AsSent, limits::PASSWORD_CHARS));
-    if let Err(BodyFault::Fields(faults)) = fields.done() {
+    let token = fields.text("token", Whitespace::Trimmed, usize::MAX);
+    let password = Zeroizing::new(fields.text("new_password", Whitespace::AsSent, limits::PASSWORD_CHARS));
+    if let Err(BodyError::Fields(faults)) = fields.done() {
         return match faults.iter().find(|(name, _)| name == "new_password") {
             Some((_, fault)) if faults.len() == 1 => {
                 form(StatusCode::BAD_REQUEST, &token, Some(&fault.to_string()))
             }
-            _ => refused(&Fault::of(
+            _ => refused(&HttpError::of(
                 &quash_core::model::Refusal::LinkInvalid.into(),
-                &door.service.policy().tokens.names,
+                &state.service.policy().tokens.names,
             )),
         };
     }
-    match door
+    match state
         .service
         .confirm_reset(&MailProof::Link(Zeroizing::new(token.clone())), password, client.network)
         .await
@@ -62,7 +62,7 @@ pub(crate) async fn send(State(door): State<Arc<Door>>, client: Client, request:
             let text = "Sign in with your new password. All devices that were signed in to your account have been signed out.";
             message(StatusCode::OK, "Your password has been changed", text)
         }
-        Err(failure) => match door.fault(&failure) {
+        Err(failure) => match state.fault(&failure) {
             fault if fault.code() == Code::PasswordRefused => {
                 form(fault.status(), &token, Some(fault.detail()))
             }
@@ -72,5 +72,5 @@ pub(crate) async fn send(State(door): State<Arc<Door>>, client: Client, request:
 }
 
 fn form(status: StatusCode, token: &str, error: Option<&str>) -> Response {
-    page(status, &Form { token, error, least: limits::PASSWORD_MIN_CHARS })
+    page(status, &ResetPage { token, error, least: limits::PASSWORD_MIN_CHARS })
 }

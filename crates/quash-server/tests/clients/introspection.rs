@@ -3,11 +3,11 @@
 use quash_core::model::{Actor, Right};
 use serde_json::json;
 
-use crate::support::{self, Brittle, Part, World, kinds, secs};
+use crate::support::{self, FaultyStore, Part, World, kinds, secs};
 use crate::{Service, form, opened_by};
 
 #[tokio::test]
-async fn a56_what_is_not_live_is_inactive_and_nothing_else_is_told() {
+async fn a56_invalid_tokens_are_inactive_without_details() {
     let world = World::open().await;
     let shop = Service::full(&world, "shop").await;
     for call in [form("/oauth2/introspect", &[("token", "x")]), form("/oauth2/introspect", &[])] {
@@ -51,7 +51,7 @@ async fn a56_what_is_not_live_is_inactive_and_nothing_else_is_told() {
 }
 
 #[tokio::test]
-async fn a56_whatever_ends_a_session_is_seen_in_the_store() {
+async fn a56_introspection_reads_ends_from_the_store() {
     let world = World::open().await;
     let shop = Service::full(&world, "shop").await;
     for end in 0..4 {
@@ -77,7 +77,7 @@ async fn a56_whatever_ends_a_session_is_seen_in_the_store() {
 
 /// The store knows of the end but the memory doesn't: the row has ended, and its log entry covers no token.
 #[tokio::test]
-async fn a56_what_this_process_remembers_is_not_asked() {
+async fn a56_introspection_ignores_the_guards_memory() {
     let world = World::open().await;
     let shop = Service::full(&world, "shop").await;
     let pair = world.sign_in("dana").await;
@@ -88,7 +88,7 @@ async fn a56_what_this_process_remembers_is_not_asked() {
 }
 
 #[tokio::test]
-async fn a56_a_changed_claim_makes_access_tokens_inactive_and_leaves_the_session() {
+async fn a56_changed_claims_deactivate_access_tokens_only() {
     let world = World::open().await;
     let shop = Service::full(&world, "shop").await;
     let pair = world.sign_in("dana").await;
@@ -103,7 +103,7 @@ async fn a56_a_changed_claim_makes_access_tokens_inactive_and_leaves_the_session
 }
 
 #[tokio::test]
-async fn a56_a_token_of_another_client_is_inactive() {
+async fn a56_tokens_of_other_clients_are_inactive() {
     let world = World::open().await;
     let (shop, wiki) = (Service::full(&world, "shop").await, Service::full(&world, "wiki").await);
     let pair = opened_by(&world, "shop").await;
@@ -118,12 +118,12 @@ async fn a56_a_token_of_another_client_is_inactive() {
 }
 
 #[tokio::test]
-async fn a56_what_the_store_cannot_say_is_not_guessed() {
+async fn a56_introspection_fails_while_the_store_is_unavailable() {
     for part in [Part::Rows, Part::Log] {
         let world = World::open().await;
         let shop = Service::full(&world, "shop").await;
         let pair = world.sign_in("dana").await;
-        world.store.break_part(part, Brittle::away());
+        world.store.break_part(part, FaultyStore::away());
         let answer = shop.introspect(&pair.access).await;
         assert_eq!(
             (answer.status, &answer.json()["error"]),
@@ -137,7 +137,7 @@ async fn a56_what_the_store_cannot_say_is_not_guessed() {
 }
 
 #[tokio::test]
-async fn refresh_tokens_are_inactive_without_the_right_revoke() {
+async fn refresh_tokens_need_the_right_revoke() {
     let world = World::open().await;
     let asks = Service::with(&world, "asks", &[Right::Introspect]).await;
     let ends = Service::full(&world, "ends").await;
@@ -150,7 +150,7 @@ async fn refresh_tokens_are_inactive_without_the_right_revoke() {
 }
 
 #[tokio::test]
-async fn custom_claims_are_members_and_replace_none() {
+async fn custom_claims_never_replace_standard_members() {
     let world = World::open().await;
     let shop = Service::full(&world, "shop").await;
     let account = world.service.account("dana").await.expect("a store").expect("dana");

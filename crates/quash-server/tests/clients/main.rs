@@ -9,13 +9,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
 use quash_core::model::{
-    Change, ClientName, Generation, Opening, Right, Rights, Seeded, Session, SessionId, draw,
+    Change, ClientName, Generation, Right, Rights, Seeded, Session, SessionId, SessionOpening, draw,
 };
 use quash_core::token::RefreshKey;
-use quash_server::{DoorSettings, PublicUrl};
+use quash_server::{HttpSettings, PublicUrl};
 use quash_store::Store;
 use serde_json::{Value, json};
-use support::{Answer, Brittle, CLIENT_PATHS, Call, PASSWORD, Pair, Part, Plan, World, claims};
+use support::{Answer, CLIENT_PATHS, Call, FaultyStore, PASSWORD, Pair, Part, Plan, World, claims};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 const INACTIVE: &str = r#"{"active":false}"#;
@@ -79,13 +79,13 @@ async fn opened_by(world: &World, client: &str) -> Pair {
         .jti(other, &session.seed, Generation(0))
         .to_string();
     let version = account.version;
-    let opening = Opening {
+    let opening = SessionOpening {
         session,
         version,
         rehash: None,
         evict: None,
         last_login: None,
-        knows: None,
+        known_device: None,
         locks: None,
         adopts: None,
         claims: None,
@@ -99,7 +99,7 @@ async fn opened_by(world: &World, client: &str) -> Pair {
 }
 
 #[tokio::test]
-async fn a_client_is_told_what_a_live_token_says_and_can_end_it() {
+async fn clients_introspect_and_revoke_live_tokens() {
     let mut plan = Plan::default();
     plan.policy.tokens.issuer = Some("https://id.example.org".into());
     plan.policy.tokens.audience = vec!["shop".into(), "api".into()];
@@ -143,7 +143,7 @@ async fn a_client_is_told_what_a_live_token_says_and_can_end_it() {
 }
 
 #[tokio::test]
-async fn a_client_says_who_it_is_by_basic_bearer_or_in_the_body() {
+async fn clients_authenticate_by_basic_bearer_or_body() {
     let world = World::open().await;
     let shop = Service::full(&world, "shop.2").await;
     let token = world.sign_in("dana").await.access;
@@ -191,7 +191,7 @@ async fn a_client_says_who_it_is_by_basic_bearer_or_in_the_body() {
 }
 
 #[tokio::test]
-async fn faults_of_requests_have_the_shape_of_oauth() {
+async fn request_errors_have_oauth_format() {
     let world = World::open().await;
     let shop = Service::full(&world, "shop").await;
     let (verifier, ender) = (
@@ -226,7 +226,7 @@ async fn faults_of_requests_have_the_shape_of_oauth() {
 }
 
 #[tokio::test]
-async fn a48_the_next_request_after_a_log_out_is_refused_and_introspection_says_so() {
+async fn a48_log_out_refuses_the_next_request_and_introspection() {
     let world = World::open().await;
     let shop = Service::full(&world, "shop").await;
     for way in 0..4 {
@@ -248,7 +248,7 @@ async fn a48_the_next_request_after_a_log_out_is_refused_and_introspection_says_
 }
 
 #[tokio::test]
-async fn a99_nobody_but_a_client_is_taken_for_one() {
+async fn a99_other_credentials_do_not_authenticate_clients() {
     let world = World::open().await;
     let (_, secret) = world.service.add_client("guard", Rights::VERIFIER, None).await.expect("a verifier");
     let secret = secret.into_text().to_string();
@@ -285,7 +285,7 @@ async fn a99_nobody_but_a_client_is_taken_for_one() {
     let verifier = world.service.client(&secret).await.expect("a look").expect("a client");
     let may = [Right::Feed, Right::Introspect, Right::Revoke].map(|right| verifier.may(right));
     assert_eq!((verifier.name.as_str(), may), ("guard", [true, true, false]));
-    world.store.break_part(Part::Rows, Brittle::away());
+    world.store.break_part(Part::Rows, FaultyStore::away());
     assert!(
         world.service.client(&secret).await.is_err(),
         "who can't be looked up is nobody's client, and nobody's guess"
@@ -293,7 +293,7 @@ async fn a99_nobody_but_a_client_is_taken_for_one() {
 }
 
 #[tokio::test]
-async fn metadata_names_what_is_there_once_it_is_known_where() {
+async fn metadata_needs_a_public_url() {
     let world = World::open().await;
     insta::assert_snapshot!(world.send(Call::get("/.well-known/oauth-authorization-server")).await, @r#"
     404
@@ -302,9 +302,9 @@ async fn metadata_names_what_is_there_once_it_is_known_where() {
 
     {"type":"/docs/errors/not_found","title":"Not found","status":404,"detail":"There is no metadata while the setting http.public_url is missing.","code":"not_found"}
     "#);
-    let settings = DoorSettings {
+    let settings = HttpSettings {
         public_url: PublicUrl::parse("https://id.example.org/auth").ok(),
-        ..DoorSettings::default()
+        ..HttpSettings::default()
     };
     let mut plan = Plan { settings: settings.clone(), ..Plan::default() };
     let world = World::planned(plan).await;

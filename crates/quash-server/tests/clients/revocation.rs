@@ -5,11 +5,11 @@ use quash_core::token::TokenType;
 use quash_store::StoreError;
 use serde_json::{Value, json};
 
-use crate::support::{Brittle, Call, PASSWORD, Part, Plan, World, kinds, secs};
+use crate::support::{Call, FaultyStore, PASSWORD, Part, Plan, World, kinds, secs};
 use crate::{Service, basic, form, opened_by};
 
 #[tokio::test]
-async fn a51_a_revoked_access_token_makes_no_new_credentials() {
+async fn a51_revoked_access_tokens_yield_no_new_credentials() {
     let world = World::open().await;
     let shop = Service::full(&world, "shop").await;
     let (pair, other) = (world.sign_in("dana").await, world.sign_in("dana").await);
@@ -39,12 +39,12 @@ async fn a51_a_revoked_access_token_makes_no_new_credentials() {
 }
 
 #[tokio::test]
-async fn a52_a_client_is_never_told_that_something_ended_which_was_not_written() {
+async fn a52_unwritten_revocations_are_not_confirmed() {
     for (part, error) in [
-        (Part::Writes, Brittle::away()),
+        (Part::Writes, FaultyStore::away()),
         (Part::Writes, StoreError::Full),
         (Part::Writes, StoreError::Conflict),
-        (Part::Rows, Brittle::away()),
+        (Part::Rows, FaultyStore::away()),
     ] {
         let world = World::open().await;
         let shop = Service::full(&world, "shop").await;
@@ -68,11 +68,11 @@ async fn a52_a_client_is_never_told_that_something_ended_which_was_not_written()
 }
 
 #[tokio::test]
-async fn a52_what_ended_is_confirmed_by_nobody_before_the_guard_knows_it() {
+async fn a52_revocations_are_confirmed_after_the_guard_knows() {
     let world = World::open().await;
     let shop = Service::full(&world, "shop").await;
     let pair = world.sign_in("dana").await;
-    world.store.break_part(Part::Log, Brittle::away());
+    world.store.break_part(Part::Log, FaultyStore::away());
     // No password is hashed from here on, so waiting can take no real time.
     tokio::time::pause();
     // Written but not followed: neither the first request nor the second may report the end.
@@ -87,7 +87,7 @@ async fn a52_what_ended_is_confirmed_by_nobody_before_the_guard_knows_it() {
 }
 
 #[tokio::test]
-async fn a55_every_genuine_token_ends_its_session_and_every_other_is_answered_alike() {
+async fn a55_genuine_tokens_revoke_and_others_get_200() {
     let world = World::open().await;
     let shop = Service::full(&world, "shop").await;
     let bystander = world.sign_in("dana").await;
@@ -124,7 +124,7 @@ async fn a55_every_genuine_token_ends_its_session_and_every_other_is_answered_al
 }
 
 #[tokio::test]
-async fn a55_an_access_token_that_has_expired_still_says_which_session_is_meant() {
+async fn a55_expired_access_tokens_revoke_their_session() {
     let world = World::open().await;
     let shop = Service::full(&world, "shop").await;
     let pair = world.sign_in("dana").await;
@@ -137,7 +137,7 @@ async fn a55_an_access_token_that_has_expired_still_says_which_session_is_meant(
 }
 
 #[tokio::test]
-async fn a55_a_session_of_another_client_is_not_ended() {
+async fn a55_sessions_of_other_clients_are_not_revoked() {
     let world = World::open().await;
     let (shop, wiki) = (Service::full(&world, "shop").await, Service::full(&world, "wiki").await);
     let pair = opened_by(&world, "shop").await;
@@ -162,7 +162,7 @@ async fn a55_a_session_of_another_client_is_not_ended() {
 }
 
 #[tokio::test]
-async fn a55_a_public_client_ends_what_it_has_the_token_of_and_nothing_of_another_client() {
+async fn a55_public_clients_revoke_only_their_own_tokens() {
     let world = World::open().await;
     let _shop = Service::full(&world, "shop").await;
     for name in ["app", "web"] {
@@ -202,7 +202,7 @@ async fn a55_a_public_client_ends_what_it_has_the_token_of_and_nothing_of_anothe
 }
 
 #[tokio::test]
-async fn a55_a_name_alone_opens_nothing_that_takes_a_secret() {
+async fn a55_confidential_clients_need_their_secret() {
     let world = World::open().await;
     let shop = Service::full(&world, "shop").await;
     world.service.add_public_client("app", None).await.expect("a client");

@@ -1,6 +1,6 @@
 //! Tokens of other issuers and their accounts: names that change owners, claims, and other passwords.
 
-use quash_core::decide::By;
+use quash_core::decide::ChangeAuthor;
 use quash_core::model::{Actor, UserIdField};
 use quash_service::{NewAccount, NewState};
 use serde_json::json;
@@ -15,7 +15,7 @@ fn of_users(field: UserIdField) -> Plan {
 }
 
 #[tokio::test]
-async fn a_dead_token_opens_no_new_account_of_its_name() {
+async fn dead_foreign_tokens_open_no_recreated_account() {
     for (field, user, email) in [
         (UserIdField::Username, "robin", None),
         (UserIdField::Email, "robin@example.org", Some("robin@example.org")),
@@ -25,7 +25,11 @@ async fn a_dead_token_opens_no_new_account_of_its_name() {
         let (unused, used) = (refresh_of(user, "unused"), refresh_of(user, "used"));
         world.wait(secs(10));
         world.refresh(&used).await.pair();
-        world.service.delete(&robin.subject, By::from(Actor::Operator)).await.expect("it is deleted");
+        world
+            .service
+            .delete(&robin.subject, ChangeAuthor::from(Actor::Operator))
+            .await
+            .expect("it is deleted");
         world.wait(secs(10));
         let (name, email, subject) =
             ("robin".to_owned(), email.map(str::to_owned), Some("another robin".to_owned()));
@@ -58,7 +62,7 @@ async fn a_dead_token_opens_no_new_account_of_its_name() {
 }
 
 #[tokio::test]
-async fn a_dead_token_opens_no_account_that_takes_a_name_over() {
+async fn dead_foreign_tokens_open_no_renamed_account() {
     let world = World::planned(of_users(UserIdField::Username)).await;
     let (name, subject) = ("robin".to_owned(), Some("a subject".to_owned()));
     let new = NewAccount {
@@ -73,14 +77,22 @@ async fn a_dead_token_opens_no_account_that_takes_a_name_over() {
     let robin = world.service.add_account(new).await.expect("an account");
     let old = refresh_of("Robin", "old");
     world.wait(secs(10));
-    world.service.rename(&robin.subject, "sparrow", By::from(Actor::Operator)).await.expect("it is renamed");
+    world
+        .service
+        .rename(&robin.subject, "sparrow", ChangeAuthor::from(Actor::Operator))
+        .await
+        .expect("it is renamed");
     let kim = world.add("kim", None, true).await;
-    world.service.rename(&kim.subject, "robin", By::from(Actor::Operator)).await.expect("it is renamed");
+    world
+        .service
+        .rename(&kim.subject, "robin", ChangeAuthor::from(Actor::Operator))
+        .await
+        .expect("it is renamed");
     assert_eq!(world.refresh(&old).await.status, 401);
 }
 
 #[tokio::test]
-async fn adopted_claims_go_on_until_an_operator_sets_others() {
+async fn adopted_claims_last_until_an_operator_changes_them() {
     let world = world().await;
     let mut claimed = said("refresh", "dana", "one");
     claimed["plan"] = json!("gold");
@@ -94,7 +106,7 @@ async fn adopted_claims_go_on_until_an_operator_sets_others() {
     assert_eq!(plan_of(&world.sign_in("dana").await.access), Some(json!("gold")));
     world
         .service
-        .set_claims(&world.account("dana").await.subject, "{}", By::from(Actor::Operator))
+        .set_claims(&world.account("dana").await.subject, "{}", ChangeAuthor::from(Actor::Operator))
         .await
         .expect("they are set");
     for pair in [adopted, other] {
@@ -111,7 +123,7 @@ async fn adopted_claims_go_on_until_an_operator_sets_others() {
 }
 
 #[tokio::test]
-async fn tokens_of_another_password_say_so_everywhere() {
+async fn foreign_tokens_of_old_passwords_say_so() {
     let mut plan = plan(django(shared()));
     plan.policy.tokens.names.password_mark = Some("hash_password".into());
     let world = World::planned(plan).await;

@@ -64,7 +64,7 @@ fn refresh_of(user: &str, jti: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_first_refresh_adopts_it_and_its_claims_are_kept() {
+async fn first_refresh_adopts_the_token_and_claims() {
     let world = world().await;
     world.wait(secs(10));
     let mut claimed = said("refresh", "dana", "one");
@@ -89,7 +89,7 @@ async fn the_first_refresh_adopts_it_and_its_claims_are_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_race_of_sixteen_adopts_once() {
+async fn concurrent_refreshes_adopt_once() {
     let world = Arc::new(world().await);
     let old = refresh_of("dana", "one");
     let racing = [(); 16].map(|()| {
@@ -106,7 +106,7 @@ async fn a_race_of_sixteen_adopts_once() {
 }
 
 #[tokio::test]
-async fn they_are_refused_where_nobody_takes_them() {
+async fn foreign_tokens_are_refused_without_a_setting() {
     let mut plan = plan(django(shared()));
     plan.policy.tokens.foreign = ForeignTokens::Reject;
     let world = World::planned(plan).await;
@@ -118,7 +118,7 @@ async fn they_are_refused_where_nobody_takes_them() {
 }
 
 #[tokio::test]
-async fn until_a_moment_they_are_taken_and_then_not() {
+async fn foreign_tokens_are_accepted_until_a_deadline() {
     let mut plan = plan(django(shared()));
     plan.policy.tokens.foreign = ForeignTokens::Until(Timestamp::from_secs(START) + secs(100));
     let world = World::planned(plan).await;
@@ -133,7 +133,7 @@ async fn until_a_moment_they_are_taken_and_then_not() {
 }
 
 #[tokio::test]
-async fn blacklisting_one_that_nobody_has_adopted_is_remembered() {
+async fn blacklisted_unadopted_tokens_stay_revoked() {
     let world = world().await;
     let (old, access) = (refresh_of("dana", "one"), minted(&said("access", "dana", "two")));
     assert_eq!(world.blacklist(&old).await.brief(), "200 {}");
@@ -156,7 +156,7 @@ async fn ask(world: &World, secret: &str, door: &str, token: &str) -> String {
 }
 
 #[tokio::test]
-async fn a55_a56_a_client_introspects_and_revokes_them_too() {
+async fn a55_a56_clients_introspect_and_revoke_foreign_tokens() {
     const GONE: &str = r#"200 {"active":false}"#;
     let mut plan = plan(django(shared()));
     plan.policy.tokens.accepted = vec![TokenType::Sliding, TokenType::Access];
@@ -212,7 +212,7 @@ async fn a55_a56_a_client_introspects_and_revokes_them_too() {
 }
 
 #[tokio::test]
-async fn logging_out_with_a_sliding_one_ends_the_session_that_it_has_opened() {
+async fn foreign_sliding_tokens_log_out_their_session() {
     let mut plan = plan(django(shared()));
     plan.policy.tokens.accepted = vec![TokenType::Sliding, TokenType::Access];
     let world = World::planned(plan).await;
@@ -235,7 +235,7 @@ fn exchangeable(token_type: &str, user: &str, jti: &str) -> Value {
 }
 
 #[tokio::test]
-async fn its_account_is_asked() {
+async fn foreign_tokens_depend_on_their_account() {
     let world = world().await;
     world.deactivate("noor").await;
     world.wait(secs(1));
@@ -256,7 +256,7 @@ async fn its_account_is_asked() {
 }
 
 #[tokio::test]
-async fn ending_all_sessions_of_an_account_ends_the_tokens_that_it_had_elsewhere() {
+async fn ending_all_sessions_ends_foreign_tokens() {
     let world = world().await;
     let (old, access) = (refresh_of("dana", "one"), minted(&said("access", "dana", "two")));
     assert_eq!(world.me(&access).await.status, 200);
@@ -273,7 +273,7 @@ async fn ending_all_sessions_of_an_account_ends_the_tokens_that_it_had_elsewhere
 }
 
 #[tokio::test]
-async fn users_of_another_namespace_are_none_of_ours() {
+async fn users_of_other_namespaces_are_unknown() {
     let partner = ForeignSetup { namespace: "partner".into(), ..django(shared()) };
     let world = World::planned(plan(partner)).await;
     let (old, access) = (refresh_of("dana", "one"), minted(&said("access", "dana", "two")));
@@ -296,7 +296,7 @@ async fn users_of_another_namespace_are_none_of_ours() {
 }
 
 #[tokio::test]
-async fn it_cannot_pass_for_one_of_ours_nor_hold_for_longer_than_agreed() {
+async fn foreign_tokens_have_limited_form_and_lifetime() {
     let world = world().await;
     let ours = world.sign_in("dana").await;
     let (sid, school) = (claims(&ours.access)["sid"].clone(), json!("school 7"));
@@ -377,7 +377,7 @@ async fn world_of(address: &Arc<Address>) -> World {
 }
 
 #[tokio::test]
-async fn keys_at_an_address_are_had_when_a_token_needs_them() {
+async fn issuer_keys_are_fetched_on_demand() {
     let (one, two) = (key(1), key(2));
     let address = Arc::new(Address::default());
     address.tell(published(&[&one]));
@@ -402,7 +402,7 @@ async fn keys_at_an_address_are_had_when_a_token_needs_them() {
 }
 
 #[tokio::test]
-async fn an_address_that_has_never_answered_is_no_reason_to_sign_anybody_out() {
+async fn unreachable_key_addresses_sign_no_user_out() {
     let address = Arc::new(Address::default());
     let world = world_of(&address).await;
     let one = key(1);
@@ -421,7 +421,7 @@ async fn an_address_that_has_never_answered_is_no_reason_to_sign_anybody_out() {
 }
 
 #[tokio::test]
-async fn what_is_no_set_of_keys_changes_nothing() {
+async fn invalid_key_sets_are_ignored() {
     let one = key(1);
     let address = Arc::new(Address::default());
     address.tell(published(&[&one]));
@@ -446,7 +446,7 @@ async fn what_is_no_set_of_keys_changes_nothing() {
 }
 
 #[tokio::test]
-async fn without_a_session_it_ends_and_leaves_but_nothing_lives_on() {
+async fn unadopted_tokens_can_end_sessions_but_not_survive() {
     use support::PASSWORD;
     let world = world().await;
     world.wait(secs(10));

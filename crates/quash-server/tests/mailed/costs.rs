@@ -9,7 +9,7 @@ use crate::danas_link;
 use crate::support::{Call, Plan, World};
 
 #[tokio::test]
-async fn over_long_names_are_refused_before_they_are_folded() {
+async fn overlong_names_are_refused_before_folding() {
     let world = World::open().await;
     for path in ["/v1/password-reset", "/v1/email-verification"] {
         for (field, longest) in [("username", limits::NAME_CHARS), ("email", limits::EMAIL_BYTES)] {
@@ -26,7 +26,7 @@ async fn over_long_names_are_refused_before_they_are_folded() {
 }
 
 #[tokio::test]
-async fn a_new_password_is_checked_and_hashed_in_a_place_of_its_network() {
+async fn new_passwords_use_a_place_of_their_network() {
     let (plan, valve) = Plan::valved();
     let world = Arc::new(World::planned(plan).await);
     let link = danas_link(&world).await;

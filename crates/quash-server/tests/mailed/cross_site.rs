@@ -2,7 +2,7 @@
 
 use http::HeaderName;
 use http::header::{HOST, ORIGIN};
-use quash_server::{DoorSettings, Origin, PublicUrl, Registration};
+use quash_server::{HttpSettings, Origin, PublicUrl, Registration};
 use serde_json::json;
 
 use crate::support::{Call, MAIL_PATHS, Plan, World};
@@ -10,17 +10,17 @@ use crate::support::{Call, MAIL_PATHS, Plan, World};
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 async fn open() -> World {
-    let settings = DoorSettings {
+    let settings = HttpSettings {
         public_url: PublicUrl::parse("https://id.example.org").ok(),
         cors_origins: vec![Origin::parse("https://app.example.org").expect("an origin")],
         registration: Registration::Open,
-        ..DoorSettings::default()
+        ..HttpSettings::default()
     };
     World::planned(Plan { settings, ..Plan::default() }).await
 }
 
 #[tokio::test]
-async fn a74_a_page_of_another_site_can_not_send_to_these_doors() {
+async fn a74_cross_site_pages_cannot_send_mail_requests() {
     let world = open().await;
     let pair = world.sign_in("dana").await;
     let hostile: [&[(HeaderName, &str)]; 11] = [
@@ -55,7 +55,7 @@ async fn a74_a_page_of_another_site_can_not_send_to_these_doors() {
 }
 
 #[tokio::test]
-async fn a74_our_own_pages_named_origins_and_what_is_no_browser_may_send() {
+async fn a74_own_pages_named_origins_and_programs_may_send() {
     let world = open().await;
     let friendly: [&[(HeaderName, &str)]; 8] = [
         &[],
@@ -78,7 +78,7 @@ async fn a74_our_own_pages_named_origins_and_what_is_no_browser_may_send() {
 }
 
 #[tokio::test]
-async fn a74_a_body_that_any_form_can_send_without_asking_is_not_json() {
+async fn a74_simple_form_bodies_are_not_json() {
     let world = open().await;
     for media_type in ["text/plain", "text/plain; charset=utf-8", ""] {
         let call =

@@ -16,7 +16,7 @@ async fn confirm(world: &World, pair: &Pair, body: &Value) -> Answer {
 }
 
 #[tokio::test]
-async fn an_address_counts_once_it_is_confirmed_and_then_all_sessions_end() {
+async fn confirmed_address_changes_end_all_sessions() {
     let world = World::open().await;
     let (pair, other) = (world.sign_in("dana").await, world.sign_in("dana").await);
     let answer = change(&world, &pair, "new@example.org", PASSWORD).await;
@@ -30,9 +30,9 @@ async fn an_address_counts_once_it_is_confirmed_and_then_all_sessions_end() {
     );
     assert_eq!(world.me(&pair.access).await.json()["email"], "dana@example.org");
     world.assert_live(&other).await;
-    let letter = mails.iter().find(|letter| letter.kind == MailKind::EmailChange).expect("a mail");
+    let email = mails.iter().find(|email| email.kind == MailKind::EmailChange).expect("a mail");
     assert_eq!(
-        confirm(&world, &pair, &json!({ "flow": flow(&answer), "code": code(letter) })).await.status,
+        confirm(&world, &pair, &json!({ "flow": flow(&answer), "code": code(email) })).await.status,
         200
     );
     assert_eq!(world.refresh(&pair.refresh).await.reason().as_deref(), Some("email_changed"));
@@ -44,15 +44,15 @@ async fn an_address_counts_once_it_is_confirmed_and_then_all_sessions_end() {
 }
 
 #[tokio::test]
-async fn the_own_address_again_ends_nothing() {
+async fn setting_the_same_address_ends_nothing() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let before = world.service.account("dana").await.expect("a store");
     let answer = change(&world, &pair, "dana@example.org", PASSWORD).await;
     assert_eq!(answer.status, 202);
-    let letter =
-        world.mails().await.into_iter().find(|letter| letter.kind == MailKind::EmailChange).expect("a mail");
-    let body = json!({ "flow": flow(&answer), "code": code(&letter) });
+    let email =
+        world.mails().await.into_iter().find(|email| email.kind == MailKind::EmailChange).expect("a mail");
+    let body = json!({ "flow": flow(&answer), "code": code(&email) });
     assert_eq!(confirm(&world, &pair, &body).await.status, 200);
     world.assert_live(&pair).await;
     assert_eq!(world.service.account("dana").await.expect("a store"), before);
@@ -61,7 +61,7 @@ async fn the_own_address_again_ends_nothing() {
 }
 
 #[tokio::test]
-async fn a69_an_address_is_changed_with_the_password_alone() {
+async fn a69_address_changes_require_the_password() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     world.hashes();
@@ -98,7 +98,7 @@ async fn a69_an_address_is_changed_with_the_password_alone() {
 }
 
 #[tokio::test]
-async fn both_doors_open_for_a_live_access_token_alone() {
+async fn address_changes_require_a_live_access_token() {
     let world = World::open().await;
     let (expired, revoked) = (world.sign_in("dana").await, world.sign_in("dana").await);
     world.log_out(&revoked.access, &revoked.refresh).await;
@@ -121,7 +121,7 @@ async fn both_doors_open_for_a_live_access_token_alone() {
 }
 
 #[tokio::test]
-async fn a16_an_address_that_is_none_is_told_before_the_password_is_looked_at() {
+async fn a16_invalid_addresses_are_refused_before_the_password() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     world.hashes();
@@ -135,14 +135,14 @@ async fn a16_an_address_that_is_none_is_told_before_the_password_is_looked_at() 
 }
 
 #[tokio::test]
-async fn a68_of_two_changes_the_later_one_counts_and_others_links_do_not() {
+async fn a68_only_the_later_address_change_counts() {
     let world = World::open().await;
     world.add("max", Some("max@example.org"), true).await;
     let (dana, max) = (world.sign_in("dana").await, world.sign_in("max").await);
     let to_new = async |pair: &Pair, email: &str| {
         assert_eq!(change(&world, pair, email, PASSWORD).await.status, 202);
         let mails = world.mails().await;
-        link(mails.iter().find(|letter| letter.kind == MailKind::EmailChange).expect("a mail"))
+        link(mails.iter().find(|email| email.kind == MailKind::EmailChange).expect("a mail"))
     };
     let first = to_new(&dana, "first@example.org").await;
     let second = to_new(&dana, "second@example.org").await;
@@ -158,7 +158,7 @@ async fn a68_of_two_changes_the_later_one_counts_and_others_links_do_not() {
 }
 
 #[tokio::test]
-async fn a68_a_verification_is_dead_once_the_address_is_another() {
+async fn a68_address_changes_invalidate_verifications() {
     let world = World::open().await;
     world.add("max", Some("max@example.org"), false).await;
     world.post("/v1/email-verification", &json!({ "username": "max" })).await;
@@ -169,9 +169,9 @@ async fn a68_a_verification_is_dead_once_the_address_is_another() {
     world.mails().await;
     let max = world.attempt("max", crate::NEW_PASSWORD).await.pair();
     assert_eq!(change(&world, &max, "new@example.org", crate::NEW_PASSWORD).await.status, 202);
-    let letter =
-        world.mails().await.into_iter().find(|letter| letter.kind == MailKind::EmailChange).expect("a mail");
-    assert_eq!(confirm(&world, &max, &json!({ "token": link(&letter) })).await.status, 200);
+    let email =
+        world.mails().await.into_iter().find(|email| email.kind == MailKind::EmailChange).expect("a mail");
+    assert_eq!(confirm(&world, &max, &json!({ "token": link(&email) })).await.status, 200);
     assert_eq!(
         world.post("/v1/email-verification/confirm", &json!({ "token": verification })).await.status,
         400
@@ -183,7 +183,7 @@ async fn a68_a_verification_is_dead_once_the_address_is_another() {
 }
 
 #[tokio::test]
-async fn an_address_that_is_somebodys_is_answered_alike_and_its_owner_is_told() {
+async fn taken_addresses_notify_their_owner_only() {
     let world = World::open().await;
     world.add("max", Some("max@example.org"), true).await;
     let dana = world.sign_in("dana").await;
@@ -200,13 +200,13 @@ async fn an_address_that_is_somebodys_is_answered_alike_and_its_owner_is_told() 
 }
 
 #[tokio::test]
-async fn an_address_that_becomes_somebodys_meanwhile_is_not_given() {
+async fn addresses_taken_meanwhile_are_refused() {
     let world = World::open().await;
     let dana = world.sign_in("dana").await;
     change(&world, &dana, "new@example.org", PASSWORD).await;
-    let letter =
-        world.mails().await.into_iter().find(|letter| letter.kind == MailKind::EmailChange).expect("a mail");
+    let email =
+        world.mails().await.into_iter().find(|email| email.kind == MailKind::EmailChange).expect("a mail");
     world.add("max", Some("New@example.org"), true).await;
-    assert_eq!(confirm(&world, &dana, &json!({ "token": link(&letter) })).await.status, 400);
+    assert_eq!(confirm(&world, &dana, &json!({ "token": link(&email) })).await.status, 400);
     world.assert_live(&dana).await;
 }

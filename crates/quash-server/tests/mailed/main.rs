@@ -32,9 +32,9 @@ async fn ask(world: &World, body: Value) -> String {
 /// Requests a reset of dana's password, and returns the link.
 async fn danas_link(world: &World) -> String {
     ask(world, json!({ "username": "dana" })).await;
-    let letter =
-        world.mails().await.into_iter().find(|letter| letter.proof.is_some()).expect("a mail with a link");
-    support::link(&letter)
+    let email =
+        world.mails().await.into_iter().find(|email| email.proof.is_some()).expect("a mail with a link");
+    support::link(&email)
 }
 
 /// Sets a new password with a link.

@@ -1,17 +1,17 @@
 //! Sending mails: retried until sent, at most twice if the outcome is unknown, and never delaying a response.
 
-use quash_service::PostFault;
+use quash_service::MailerError;
 use serde_json::json;
 
 use crate::ask;
 use crate::support::{World, link, secs};
 
-fn not_now() -> PostFault {
-    PostFault::NotNow("away".into())
+fn not_now() -> MailerError {
+    MailerError::NotNow("away".into())
 }
 
 #[tokio::test]
-async fn a_mail_is_sent_again_until_it_is_sent() {
+async fn mails_are_retried_until_sent() {
     let world = World::open().await;
     world.mailbox.fail((0..6).map(|_| not_now()));
     ask(&world, json!({ "username": "dana" })).await;
@@ -29,9 +29,9 @@ async fn a_mail_is_sent_again_until_it_is_sent() {
 }
 
 #[tokio::test]
-async fn a_mail_that_may_have_been_sent_is_sent_once_more_and_no_more() {
+async fn uncertain_mails_are_sent_once_more() {
     let world = World::open().await;
-    world.mailbox.fail((0..9).map(|_| PostFault::Doubtful("the connection ended".into())));
+    world.mailbox.fail((0..9).map(|_| MailerError::Doubtful("the connection ended".into())));
     ask(&world, json!({ "username": "dana" })).await;
     let mut sent = 0;
     for _ in 0..20 {
@@ -42,9 +42,9 @@ async fn a_mail_that_may_have_been_sent_is_sent_once_more_and_no_more() {
 }
 
 #[tokio::test]
-async fn a_refusal_for_good_and_an_hour_too_late_are_the_end_of_a_mail() {
+async fn permanent_refusals_and_late_mails_are_dropped() {
     let world = World::open().await;
-    world.mailbox.fail([PostFault::Never("550".into())]);
+    world.mailbox.fail([MailerError::Never("550".into())]);
     ask(&world, json!({ "username": "dana" })).await;
     for _ in 0..5 {
         assert!(world.mails().await.is_empty());

@@ -12,7 +12,7 @@ async fn send(world: &World, path: &str, fields: &[(&str, &str)]) -> Answer {
 }
 
 #[tokio::test]
-async fn a66_a_link_that_is_only_fetched_is_not_used_up() {
+async fn a66_fetching_a_link_does_not_use_it() {
     let world = World::open().await;
     let link = danas_link(&world).await;
     for _ in 0..3 {
@@ -30,7 +30,7 @@ async fn a66_a_link_that_is_only_fetched_is_not_used_up() {
 }
 
 #[tokio::test]
-async fn a76_pages_are_framed_by_nobody_kept_by_nobody_and_load_nothing_from_elsewhere() {
+async fn a76_pages_are_unframeable_uncached_and_self_contained() {
     let world = World::open().await;
     let link = danas_link(&world).await;
     let good = world.send(Call::get(&format!("/reset?token={link}"))).await;
@@ -59,7 +59,7 @@ async fn a76_pages_are_framed_by_nobody_kept_by_nobody_and_load_nothing_from_els
 }
 
 #[tokio::test]
-async fn a_form_comes_again_with_what_is_wrong_beside_the_field() {
+async fn forms_show_errors_at_their_field() {
     let world = World::open().await;
     let link = danas_link(&world).await;
     let long = "x".repeat(1025);
@@ -104,16 +104,16 @@ async fn addresses_are_confirmed_with_a_button() {
                 .json(&json!({ "email": "new@example.org", "password": PASSWORD })),
         )
         .await;
-    let letter =
-        world.mails().await.into_iter().find(|letter| letter.kind == MailKind::EmailChange).expect("a mail");
-    assert_eq!(world.send(Call::get(&format!("/email?token={}", link(&letter)))).await.status, 200);
-    assert_eq!(send(&world, "/email", &[("token", &link(&letter))]).await.status, 200);
+    let email =
+        world.mails().await.into_iter().find(|email| email.kind == MailKind::EmailChange).expect("a mail");
+    assert_eq!(world.send(Call::get(&format!("/email?token={}", link(&email)))).await.status, 200);
+    assert_eq!(send(&world, "/email", &[("token", &link(&email))]).await.status, 200);
     world.assert_dead(&pair).await;
     assert_eq!(world.me(&world.sign_in("max").await.access).await.json()["email"], "new@example.org");
 }
 
 #[tokio::test]
-async fn a77_no_address_to_go_on_to_is_honoured() {
+async fn a77_redirect_parameters_are_ignored() {
     let world = World::open().await;
     for next in [
         "//evil.example",
@@ -149,7 +149,7 @@ async fn a77_no_address_to_go_on_to_is_honoured() {
 }
 
 #[tokio::test]
-async fn what_stands_in_the_address_is_text_on_the_page() {
+async fn url_parameters_are_escaped_on_pages() {
     let world = World::open().await;
     for token in
         ["%3Cscript%3Ealert(1)%3C/script%3E", "%22%3E%3Cimg%20src=x%3E", "%00", "%ff", "a&token=b", ""]
@@ -179,10 +179,10 @@ async fn what_stands_in_the_address_is_text_on_the_page() {
 }
 
 #[tokio::test]
-async fn a_page_says_when_the_store_is_away() {
+async fn pages_report_an_unavailable_store() {
     let world = World::open().await;
     let link = danas_link(&world).await;
-    world.store.break_part(crate::support::Part::Rows, crate::support::Brittle::away());
+    world.store.break_part(crate::support::Part::Rows, crate::support::FaultyStore::away());
     let page = world.send(Call::get(&format!("/reset?token={link}"))).await;
     assert!(
         page.status == 503 && page.header("retry-after").is_some() && page.text().contains("still valid"),

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use quash_core::model::{AccountState, MailKind};
-use quash_server::{DoorSettings, Registration};
+use quash_server::{HttpSettings, Registration};
 use serde_json::{Value, json};
 
 use crate::flow;
 use crate::support::{Answer, Call, PASSWORD, Plan, World, code, kinds_and_places, link, millis, secs};
 
 async fn open() -> World {
-    let settings = DoorSettings { registration: Registration::Open, ..DoorSettings::default() };
+    let settings = HttpSettings { registration: Registration::Open, ..HttpSettings::default() };
     World::planned(Plan { settings, ..Plan::default() }).await
 }
 
@@ -19,7 +19,7 @@ fn body(name: &str, email: &str) -> Value {
 }
 
 #[tokio::test]
-async fn whoever_registers_may_sign_in_once_the_address_is_confirmed() {
+async fn registered_users_sign_in_after_confirming_their_address() {
     let world = open().await;
     let answer = world.post("/v1/registration", &body("Max", "Max@example.org")).await;
     insta::assert_snapshot!(answer.brief(), @r#"202 {"flow":"<id>"}"#);
@@ -36,14 +36,14 @@ async fn whoever_registers_may_sign_in_once_the_address_is_confirmed() {
 }
 
 #[tokio::test]
-async fn registering_is_closed_unless_it_is_opened() {
+async fn registration_is_disabled_by_default() {
     let world = World::open().await;
     assert_eq!(world.post("/v1/registration", &body("max", "max@example.org")).await.status, 404);
     assert!(world.service.account("max").await.expect("a store").is_none());
 }
 
 #[tokio::test]
-async fn a08_a_taken_name_or_address_is_answered_like_a_free_one_and_a_mail_says_so() {
+async fn a08_taken_names_and_addresses_are_reported_by_mail() {
     let world = open().await;
     world.hashes();
     let free = world.post("/v1/registration", &body("max", "max@example.org")).await;
@@ -78,7 +78,7 @@ async fn confirm(world: &World, link: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn a08_signing_in_does_not_tell_a_free_name_from_a_taken_one() {
+async fn a08_sign_in_does_not_reveal_taken_names() {
     let world = open().await;
     for (name, email) in [("free", "free@example.org"), ("dana", "taken@example.org")] {
         assert_eq!(world.post("/v1/registration", &body(name, email)).await.status, 202);
@@ -103,7 +103,7 @@ async fn a08_signing_in_does_not_tell_a_free_name_from_a_taken_one() {
 }
 
 #[tokio::test]
-async fn a_mistyped_address_locks_neither_name_nor_address() {
+async fn mistyped_addresses_reserve_nothing() {
     let world = open().await;
     let mistyped = registered(&world, "max", "max@exmaple.org").await;
     let corrected = registered(&world, "max", "max@example.org").await;
@@ -122,7 +122,7 @@ async fn a_mistyped_address_locks_neither_name_nor_address() {
 }
 
 #[tokio::test]
-async fn a_strangers_registration_does_not_lock_the_owner_out() {
+async fn foreign_registrations_do_not_lock_out_the_owner() {
     let world = open().await;
     let strangers = registered(&world, "stranger", "max@example.org").await;
     let owners = registered(&world, "max", "max@example.org").await;
@@ -138,7 +138,7 @@ async fn a_strangers_registration_does_not_lock_the_owner_out() {
 #[tokio::test]
 async fn registrations_expire_with_their_link() {
     let mut plan = Plan {
-        settings: DoorSettings { registration: Registration::Open, ..DoorSettings::default() },
+        settings: HttpSettings { registration: Registration::Open, ..HttpSettings::default() },
         ..Plan::default()
     };
     plan.policy.registration.link_lifetime = secs(2 * 3600);
@@ -156,7 +156,7 @@ async fn registrations_expire_with_their_link() {
 }
 
 #[tokio::test]
-async fn the_mail_of_a_registration_is_sent_again_when_asked_for() {
+async fn registration_mails_are_resent_on_request() {
     let world = open().await;
     let mut link = registered(&world, "max", "max@example.org").await;
     for (asked, is_last) in
@@ -181,7 +181,7 @@ async fn the_mail_of_a_registration_is_sent_again_when_asked_for() {
 }
 
 #[tokio::test]
-async fn the_page_shows_the_name_that_is_added() {
+async fn confirmation_pages_show_the_user_name() {
     let world = open().await;
     let link = registered(&world, "<b>Max</b>", "max@example.org").await;
     let page = world.send(Call::get(&format!("/verify?token={link}"))).await;
@@ -197,7 +197,7 @@ async fn the_page_shows_the_name_that_is_added() {
 }
 
 #[tokio::test]
-async fn a15_names_that_look_alike_register_once() {
+async fn a15_lookalike_names_register_once() {
     let world = open().await;
     for name in ["admin", "kim"] {
         let link = registered(&world, name, &format!("{name}@example.org")).await;
@@ -216,7 +216,7 @@ async fn a15_names_that_look_alike_register_once() {
 }
 
 #[tokio::test]
-async fn a16_what_is_no_address_gets_no_mail() {
+async fn a16_invalid_addresses_get_no_mail() {
     let world = open().await;
     let huge = format!("{}@example.org", "x".repeat(30_000));
     for email in [
@@ -240,7 +240,7 @@ async fn a16_what_is_no_address_gets_no_mail() {
 }
 
 #[tokio::test]
-async fn a17_nobody_says_of_themselves_what_they_may() {
+async fn a17_registrations_cannot_set_permissions() {
     let world = open().await;
     let mut wished = body("max", "max@example.org");
     for (name, value) in [
@@ -270,7 +270,7 @@ async fn a17_nobody_says_of_themselves_what_they_may() {
 }
 
 #[tokio::test]
-async fn a71_registering_sends_one_address_no_more_mails_than_others_do() {
+async fn a71_registration_mails_share_the_address_limit() {
     let world = open().await;
     for n in 0..20 {
         assert_eq!(
@@ -282,7 +282,7 @@ async fn a71_registering_sends_one_address_no_more_mails_than_others_do() {
 }
 
 #[tokio::test]
-async fn two_at_once_make_one_account() {
+async fn concurrent_confirmations_create_one_account() {
     let world = open().await;
     let (left, right) = (body("max", "one@example.org"), body("MAX", "two@example.org"));
     let (one, other) =
@@ -296,7 +296,7 @@ async fn two_at_once_make_one_account() {
 }
 
 #[tokio::test]
-async fn an_address_taken_meanwhile_refuses_the_registration() {
+async fn addresses_taken_meanwhile_refuse_the_registration() {
     let world = open().await;
     let link = registered(&world, "max", "max@example.org").await;
     world.add("lee", Some("MAX@example.org"), false).await;
@@ -329,7 +329,7 @@ async fn registrations_count_for_their_network_before_hashing() {
 
 #[tokio::test]
 async fn registrations_have_four_places_in_the_queue() {
-    let settings = DoorSettings { registration: Registration::Open, ..DoorSettings::default() };
+    let settings = HttpSettings { registration: Registration::Open, ..HttpSettings::default() };
     let (plan, valve) = Plan::valved();
     let world = Arc::new(World::planned(Plan { settings, ..plan }).await);
     let register = |n: usize| {

@@ -1,7 +1,7 @@
 //! Password reset.
 
 use quash_core::model::{AccountState, MailKind, Timestamp};
-use quash_service::Letter;
+use quash_service::OutgoingEmail;
 use quash_store::Store;
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use crate::support::{Call, Part, World, claims, code, kinds_and_places, link, mi
 use crate::{NEW_PASSWORD, ask, danas_link, flow, reset};
 
 #[tokio::test]
-async fn a67_a_reset_ends_every_session_tells_the_owner_and_signs_nobody_in() {
+async fn a67_resets_end_sessions_and_notify_the_owner() {
     let world = World::open().await;
     let (one, other) = (world.sign_in("dana").await, world.sign_in("dana").await);
     let link = danas_link(&world).await;
@@ -30,7 +30,7 @@ async fn a67_a_reset_ends_every_session_tells_the_owner_and_signs_nobody_in() {
 }
 
 #[tokio::test]
-async fn a07_a_request_is_answered_alike_whoever_it_is_about() {
+async fn a07_reset_requests_do_not_reveal_accounts() {
     let world = World::open().await;
     world.add("max", Some("max@example.org"), false).await;
     world.add("lee", Some("lee@example.org"), true).await;
@@ -62,18 +62,18 @@ async fn a07_a_request_is_answered_alike_whoever_it_is_about() {
     assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:#?}");
     assert_eq!(world.hashes(), 0, "no request costs a hash");
     let mails = world.mails().await;
-    assert_eq!(mails.iter().filter(|letter| letter.to == "dana@example.org").count(), 3);
-    assert_eq!(mails.iter().filter(|letter| letter.to == "max@example.org").count(), 2);
+    assert_eq!(mails.iter().filter(|email| email.to == "dana@example.org").count(), 3);
+    assert_eq!(mails.iter().filter(|email| email.to == "max@example.org").count(), 2);
     assert_eq!(mails.len(), 5);
     // A full outbox or an unavailable store doesn't reveal a difference either.
-    world.store.break_part(Part::Writes, crate::support::Brittle::away());
+    world.store.break_part(Part::Writes, crate::support::FaultyStore::away());
     let known = world.post("/v1/password-reset", &about[0]).await;
     let unknown = world.post("/v1/password-reset", &about[3]).await;
     assert_eq!((known.status, known.to_string()), (503, unknown.to_string()));
 }
 
 #[tokio::test]
-async fn a07_confirming_tells_nobody_whether_a_flow_is_anybodys() {
+async fn a07_confirmations_do_not_reveal_flows() {
     let world = World::open().await;
     let known = ask(&world, json!({ "username": "dana" })).await;
     let unknown = ask(&world, json!({ "username": "nobody" })).await;
@@ -102,7 +102,7 @@ async fn a07_confirming_tells_nobody_whether_a_flow_is_anybodys() {
 }
 
 #[tokio::test]
-async fn requests_that_mean_no_account_leave_no_row() {
+async fn requests_without_an_account_store_nothing() {
     let world = World::open().await;
     let mut flows = Vec::new();
     for n in 0..20 {
@@ -118,7 +118,7 @@ async fn requests_that_mean_no_account_leave_no_row() {
 }
 
 #[tokio::test]
-async fn a_code_costs_the_same_writes_whether_its_flow_exists_or_not() {
+async fn codes_cost_equal_writes_for_unknown_flows() {
     let world = World::open().await;
     let known = ask(&world, json!({ "username": "dana" })).await;
     let unknown = ask(&world, json!({ "username": "nobody" })).await;
@@ -135,7 +135,7 @@ async fn a_code_costs_the_same_writes_whether_its_flow_exists_or_not() {
 }
 
 #[tokio::test]
-async fn wrong_codes_are_failures_of_their_network() {
+async fn wrong_codes_count_against_their_network() {
     let world = World::open().await;
     let asked = ask(&world, json!({ "username": "dana" })).await;
     let code = code(&world.mails().await[0]);
@@ -154,7 +154,7 @@ async fn wrong_codes_are_failures_of_their_network() {
 }
 
 #[tokio::test]
-async fn a_network_past_its_allowance_writes_nothing() {
+async fn throttled_networks_write_nothing() {
     let world = World::open().await;
     for n in 0..50 {
         assert_eq!(
@@ -171,7 +171,7 @@ async fn a_network_past_its_allowance_writes_nothing() {
 }
 
 #[tokio::test]
-async fn the_mail_to_a_confirmed_address_names_the_account() {
+async fn mails_to_confirmed_addresses_name_the_account() {
     let world = World::open().await;
     world.add("Max Mustermann", Some("max@example.org"), false).await;
     for email in ["dana@example.org", "max@example.org"] {
@@ -179,9 +179,9 @@ async fn the_mail_to_a_confirmed_address_names_the_account() {
         assert!(!asked.text().contains("dana") && !asked.text().contains("max"), "{asked}");
     }
     let mails = world.mails().await;
-    let name_of = |to: &str| mails.iter().find(|letter| letter.to == to).expect("a mail").username.clone();
+    let name_of = |to: &str| mails.iter().find(|email| email.to == to).expect("a mail").username.clone();
     assert_eq!((name_of("dana@example.org").as_deref(), name_of("max@example.org")), (Some("dana"), None));
-    let link = link(mails.iter().find(|letter| letter.to == "dana@example.org").expect("a mail"));
+    let link = link(mails.iter().find(|email| email.to == "dana@example.org").expect("a mail"));
     let page = world.send(Call::get(&format!("/reset?token={link}"))).await;
     assert!(page.status == 200 && !page.text().contains("dana"), "{page}");
     let sent = Call::post("/reset")
@@ -191,7 +191,7 @@ async fn the_mail_to_a_confirmed_address_names_the_account() {
 }
 
 #[tokio::test]
-async fn a63_a_link_is_used_once_and_of_twenty_at_once_one_succeeds() {
+async fn a63_links_work_once_even_concurrently() {
     let world = World::open().await;
     let link = danas_link(&world).await;
     let uses = (0..20).map(|n| {
@@ -209,7 +209,7 @@ async fn a63_a_link_is_used_once_and_of_twenty_at_once_one_succeeds() {
 }
 
 #[tokio::test]
-async fn a63_a_code_is_used_once_within_ten_minutes_and_five_tries() {
+async fn a63_codes_work_once_within_their_limits() {
     let world = World::open().await;
     let confirm = async |flow: &str, code: &str| {
         world
@@ -221,44 +221,44 @@ async fn a63_a_code_is_used_once_within_ten_minutes_and_five_tries() {
             .status
     };
     let first = ask(&world, json!({ "email": "dana@example.org" })).await;
-    let letter = world.mails().await.remove(0);
+    let email = world.mails().await.remove(0);
     for _ in 0..4 {
         assert_eq!(confirm(&first, "AAAAA-AAAAA").await, 400);
     }
     world.wait(millis(599_999));
-    assert_eq!(confirm(&first, &code(&letter).to_lowercase()).await, 200);
-    assert_eq!(confirm(&first, &code(&letter)).await, 400);
+    assert_eq!(confirm(&first, &code(&email).to_lowercase()).await, 200);
+    assert_eq!(confirm(&first, &code(&email)).await, 400);
     // After five wrong codes the right one is refused; the link still works.
     let second = ask(&world, json!({ "email": "dana@example.org" })).await;
-    let letter = newest_link(&world).await;
+    let email = newest_link(&world).await;
     for _ in 0..5 {
         assert_eq!(confirm(&second, "AAAAA-AAAAA").await, 400);
     }
-    assert_eq!(confirm(&second, &code(&letter)).await, 400);
-    assert_eq!(reset(&world, &link(&letter)).await.status, 200);
+    assert_eq!(confirm(&second, &code(&email)).await, 400);
+    assert_eq!(reset(&world, &link(&email)).await.status, 200);
     // A code isn't valid after its lifetime, nor with another request's flow.
     let third = ask(&world, json!({ "email": "dana@example.org" })).await;
-    let letter = newest_link(&world).await;
+    let email = newest_link(&world).await;
     let other = ask(&world, json!({ "email": "nobody@example.org" })).await;
-    assert_eq!(confirm(&other, &code(&letter)).await, 400);
-    assert_eq!(confirm("0", &code(&letter)).await, 400);
+    assert_eq!(confirm(&other, &code(&email)).await, 400);
+    assert_eq!(confirm("0", &code(&email)).await, 400);
     world.wait(secs(600));
-    assert_eq!(confirm(&third, &code(&letter)).await, 400);
-    assert_eq!(reset(&world, &link(&letter)).await.status, 200);
+    assert_eq!(confirm(&third, &code(&email)).await, 400);
+    assert_eq!(reset(&world, &link(&email)).await.status, 200);
 }
 
 /// The mail with a link, among notices of earlier actions.
-async fn newest_link(world: &World) -> Letter {
-    world.mails().await.into_iter().find(|letter| letter.proof.is_some()).expect("a mail with a link")
+async fn newest_link(world: &World) -> OutgoingEmail {
+    world.mails().await.into_iter().find(|email| email.proof.is_some()).expect("a mail with a link")
 }
 
 #[tokio::test]
-async fn a63_of_many_guesses_at_once_five_are_looked_at() {
+async fn a63_concurrent_code_guesses_are_limited_to_five() {
     let world = World::open().await;
     let flow = ask(&world, json!({ "username": "dana" })).await;
-    let letter = world.mails().await.remove(0);
+    let email = world.mails().await.remove(0);
     let guess = |n: usize| {
-        let code = if n == 20 { code(&letter) } else { format!("{n:010}") };
+        let code = if n == 20 { code(&email) } else { format!("{n:010}") };
         let body = json!({ "flow": flow, "code": code, "new_password": NEW_PASSWORD });
         let world = &world;
         async move { world.post("/v1/password-reset/confirm", &body).await.status }
@@ -271,7 +271,7 @@ async fn a63_of_many_guesses_at_once_five_are_looked_at() {
 }
 
 #[tokio::test]
-async fn a72_a_link_lasts_an_hour() {
+async fn a72_links_last_an_hour() {
     let world = World::open().await;
     let link = danas_link(&world).await;
     world.wait(millis(3_599_999));
@@ -282,7 +282,7 @@ async fn a72_a_link_lasts_an_hour() {
 }
 
 #[tokio::test]
-async fn a64_older_links_are_dead_after_a_newer_request() {
+async fn a64_newer_requests_invalidate_older_links() {
     let world = World::open().await;
     let (first, second) = (danas_link(&world).await, danas_link(&world).await);
     assert_eq!(reset(&world, &first).await.status, 400);
@@ -290,24 +290,24 @@ async fn a64_older_links_are_dead_after_a_newer_request() {
 }
 
 #[tokio::test]
-async fn a64_links_are_dead_once_the_password_or_the_address_is_another() {
+async fn a64_password_or_address_changes_invalidate_links() {
     use quash_core::decide::edit_account;
-    use quash_core::model::{AccountBy, AccountFields, Actor, Change, Email, PasswordHash, Road};
+    use quash_core::model::{AccountBy, AccountFields, Actor, Change, Email, EndCause, PasswordHash};
     let changed = [
         (
-            Road::PasswordChanged,
+            EndCause::PasswordChanged,
             AccountFields {
                 password: Some(Some(PasswordHash::new("cheap$another".into()))),
                 ..AccountFields::default()
             },
         ),
         (
-            Road::EmailChanged,
+            EndCause::EmailChanged,
             AccountFields { email: Some(Email::parse("new@example.org").ok()), ..AccountFields::default() },
         ),
-        (Road::EmailChanged, AccountFields { email: Some(None), ..AccountFields::default() }),
+        (EndCause::EmailChanged, AccountFields { email: Some(None), ..AccountFields::default() }),
     ];
-    for (road, fields) in changed {
+    for (cause, fields) in changed {
         let world = World::open().await;
         let link = danas_link(&world).await;
         let by = AccountBy::Name("dana".into());
@@ -315,14 +315,14 @@ async fn a64_links_are_dead_once_the_password_or_the_address_is_another() {
             world.store.account(&by, world.service.now()).await.expect("a look").account.expect("dana");
         let (policy, scopes) = (world.service.policy(), world.service.guard().scopes());
         let edit =
-            edit_account(&account, road, fields, Actor::Owner.into(), policy, scopes, world.service.now());
+            edit_account(&account, cause, fields, Actor::Owner.into(), policy, scopes, world.service.now());
         world.store.commit(Change::EditAccount(Box::new(edit))).await.expect("it holds");
-        assert_eq!(reset(&world, &link).await.status, 400, "{road:?}");
+        assert_eq!(reset(&world, &link).await.status, 400, "{cause:?}");
     }
 }
 
 #[tokio::test]
-async fn a_reset_lifts_a_lock_and_confirms_the_address_that_the_mail_went_to() {
+async fn resets_lift_locks_and_confirm_the_address() {
     let world = World::open().await;
     world.add("max", Some("max@example.org"), false).await;
     let at = |secs| quash_core::model::Timestamp::from_secs(crate::support::START + secs);
@@ -335,7 +335,7 @@ async fn a_reset_lifts_a_lock_and_confirms_the_address_that_the_mail_went_to() {
 }
 
 #[tokio::test]
-async fn a_deactivated_account_is_not_reset() {
+async fn deactivated_accounts_cannot_be_reset() {
     let world = World::open().await;
     let link = danas_link(&world).await;
     world.deactivate("dana").await;
@@ -345,7 +345,7 @@ async fn a_deactivated_account_is_not_reset() {
 }
 
 #[tokio::test]
-async fn a_password_that_is_not_taken_leaves_the_link_as_it_is() {
+async fn refused_passwords_do_not_use_the_link() {
     let world = World::open().await;
     let link = danas_link(&world).await;
     let answer =
@@ -355,19 +355,19 @@ async fn a_password_that_is_not_taken_leaves_the_link_as_it_is() {
 }
 
 #[tokio::test]
-async fn a15_a_mail_goes_to_the_address_as_it_is_stored() {
+async fn a15_mails_go_to_the_stored_address() {
     let world = World::open().await;
     for typed in ["Dana@example.org", "\u{ff24}ana@example.org", "dana@EXAMPLE.org"] {
         ask(&world, json!({ "email": typed })).await;
     }
     let mails = world.mails().await;
-    assert!(mails.len() == 3 && mails.iter().all(|letter| letter.to == "dana@example.org"));
+    assert!(mails.len() == 3 && mails.iter().all(|email| email.to == "dana@example.org"));
     ask(&world, json!({ "email": "dan\u{131}@example.org" })).await;
     assert!(world.mails().await.is_empty());
 }
 
 #[tokio::test]
-async fn a71_an_address_gets_five_mails_an_hour_and_the_link_before_stays_good() {
+async fn a71_addresses_get_five_mails_an_hour() {
     let world = World::open().await;
     let bodies = (0..100).map(|n| {
         if n % 2 == 0 { json!({ "username": "dana" }) } else { json!({ "email": "dana@example.org" }) }
@@ -382,8 +382,8 @@ async fn a71_an_address_gets_five_mails_an_hour_and_the_link_before_stays_good()
     assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:#?}");
     let mails = world.mails().await;
     assert_eq!(mails.len(), 5);
-    let statuses = join(mails.iter().map(|letter| {
-        let (world, link) = (&world, link(letter));
+    let statuses = join(mails.iter().map(|email| {
+        let (world, link) = (&world, link(email));
         async move { world.send(Call::get(&format!("/reset?token={link}"))).await.status }
     }))
     .await;
@@ -394,7 +394,7 @@ async fn a71_an_address_gets_five_mails_an_hour_and_the_link_before_stays_good()
 }
 
 #[tokio::test]
-async fn a71_a_network_causes_fifty_mails_an_hour_whoever_they_are_for() {
+async fn a71_networks_cause_fifty_mails_an_hour() {
     let world = World::open().await;
     for n in 0..60 {
         world.add_with(&format!("user{n}"), Some(&format!("user{n}@example.org")), true, None).await;
@@ -414,14 +414,14 @@ async fn a71_a_network_causes_fifty_mails_an_hour_whoever_they_are_for() {
 }
 
 #[tokio::test]
-async fn a70_a_link_is_good_for_its_purpose_alone_and_a_token_for_none() {
+async fn a70_links_work_only_for_their_purpose() {
     let world = World::open().await;
     world.add("max", Some("max@example.org"), false).await;
     let reset_link = danas_link(&world).await;
     let requested = world.post("/v1/email-verification", &json!({ "username": "max" })).await;
-    let letter = world.mails().await.remove(0);
+    let email = world.mails().await.remove(0);
     let access = world.sign_in("dana").await.access;
-    for token in [&link(&letter), &access, "", " ", "null", &"A".repeat(64), &"A".repeat(10_000)] {
+    for token in [&link(&email), &access, "", " ", "null", &"A".repeat(64), &"A".repeat(10_000)] {
         assert_eq!(reset(&world, token).await.status, 400, "{token}");
     }
     for token in [&reset_link, &access] {
@@ -435,14 +435,14 @@ async fn a70_a_link_is_good_for_its_purpose_alone_and_a_token_for_none() {
             assert_eq!(world.send(Call::get(&format!("{page}?token={token}"))).await.status, 400);
         }
     }
-    let body = json!({ "flow": flow(&requested), "code": code(&letter), "new_password": NEW_PASSWORD });
+    let body = json!({ "flow": flow(&requested), "code": code(&email), "new_password": NEW_PASSWORD });
     assert_eq!(world.post("/v1/password-reset/confirm", &body).await.status, 400);
-    assert_eq!(world.me(&link(&letter)).await.status, 401);
+    assert_eq!(world.me(&link(&email)).await.status, 401);
     assert_eq!(reset(&world, &reset_link).await.status, 200);
 }
 
 #[tokio::test]
-async fn what_is_missing_is_named() {
+async fn missing_reset_fields_are_named() {
     let world = World::open().await;
     insta::assert_snapshot!(world.post("/v1/password-reset", &json!({})).await.brief(), @r#"400 {"type":"/docs/errors/invalid_request","title":"Invalid request","status":400,"detail":"A field is missing or wrong.","code":"invalid_request","errors":{"email":["This field is required."]}}"#);
     insta::assert_snapshot!(world.post("/v1/password-reset/confirm", &json!({ "flow": 1, "code": [] })).await.json()["errors"], @r#"{"code":["Not a valid string."],"new_password":["This field is required."]}"#);
@@ -470,7 +470,7 @@ async fn join<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<
 }
 
 #[tokio::test]
-async fn a32_a_reset_by_mail_forgets_what_was_counted() {
+async fn a32_resets_by_mail_clear_failures() {
     let world = World::open().await;
     world.guess("dana", 4).await;
     let link = danas_link(&world).await;
@@ -481,7 +481,7 @@ async fn a32_a_reset_by_mail_forgets_what_was_counted() {
 }
 
 #[tokio::test]
-async fn a27_a32_who_is_locked_out_comes_back_by_mail() {
+async fn a27_a32_locked_out_users_return_by_mail() {
     let world = World::open().await;
     world.guess("dana", 5).await;
     world.locked("dana").await;
@@ -491,7 +491,7 @@ async fn a27_a32_who_is_locked_out_comes_back_by_mail() {
 }
 
 #[tokio::test]
-async fn the_owner_of_a_locked_account_is_told_once_a_day_with_the_way_back() {
+async fn owners_of_locked_accounts_get_daily_mails() {
     let world = World::open().await;
     for minutes in [1, 2] {
         world.guess("dana", 5).await;
@@ -510,7 +510,7 @@ async fn the_owner_of_a_locked_account_is_told_once_a_day_with_the_way_back() {
 }
 
 #[tokio::test]
-async fn an_owner_is_told_of_a_password_that_was_changed_with_the_one_before() {
+async fn password_changes_notify_the_owner() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     let body = json!({ "current_password": crate::support::PASSWORD, "new_password": NEW_PASSWORD });

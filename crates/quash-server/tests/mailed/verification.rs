@@ -7,7 +7,7 @@ use crate::support::{Call, PASSWORD, World, code, kinds_and_places, link, millis
 use crate::{NEW_PASSWORD, flow};
 
 #[tokio::test]
-async fn a05_the_right_password_and_an_unverified_address_send_the_mail_again_once_a_minute() {
+async fn a05_unverified_sign_ins_resend_mails_once_a_minute() {
     let world = World::open().await;
     world.add("max", Some("max@example.org"), false).await;
     assert_eq!(world.attempt("max", "wrong").await.status, 401);
@@ -23,9 +23,9 @@ async fn a05_the_right_password_and_an_unverified_address_send_the_mail_again_on
     assert_eq!(world.attempt("max", PASSWORD).await.to_string(), refused.to_string());
     let second = world.mails().await;
     assert_eq!(second.len(), 1);
-    for (letter, status) in [(&first[0], 400), (&second[0], 200), (&second[0], 400)] {
+    for (email, status) in [(&first[0], 400), (&second[0], 200), (&second[0], 400)] {
         assert_eq!(
-            world.post("/v1/email-verification/confirm", &json!({ "token": link(letter) })).await.status,
+            world.post("/v1/email-verification/confirm", &json!({ "token": link(email) })).await.status,
             status
         );
     }
@@ -33,7 +33,7 @@ async fn a05_the_right_password_and_an_unverified_address_send_the_mail_again_on
 }
 
 #[tokio::test]
-async fn a07_a_request_is_answered_alike_and_mails_only_what_is_to_be_confirmed() {
+async fn a07_only_unconfirmed_addresses_get_verification_mails() {
     let world = World::open().await;
     world.add("max", Some("max@example.org"), false).await;
     let mut answers = Vec::new();
@@ -51,7 +51,7 @@ async fn a07_a_request_is_answered_alike_and_mails_only_what_is_to_be_confirmed(
 }
 
 #[tokio::test]
-async fn a_code_confirms_an_address_and_sessions_go_on() {
+async fn codes_confirm_addresses_without_ending_sessions() {
     let world = World::open().await;
     world.add("max", Some("max@example.org"), true).await;
     let pair = world.sign_in("max").await;
@@ -67,7 +67,7 @@ async fn a_code_confirms_an_address_and_sessions_go_on() {
 }
 
 #[tokio::test]
-async fn a29_codes_from_mails_have_five_tries_of_their_own_and_count_against_no_account() {
+async fn a29_mail_codes_never_count_against_accounts() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;
     world.add("lee", Some("lee@example.org"), false).await;
@@ -100,7 +100,7 @@ async fn a29_codes_from_mails_have_five_tries_of_their_own_and_count_against_no_
         for _ in 0..5 {
             assert_eq!(confirm("AAAAA-AAAAA").await, 400, "{path}");
         }
-        let right = mails.iter().find(|letter| letter.kind == kind).expect("a mail");
+        let right = mails.iter().find(|email| email.kind == kind).expect("a mail");
         assert_eq!(confirm(&code(right)).await, 400, "one past the edge: {path}");
     }
     for name in ["dana", "lee"] {

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending,
-    Entry, Flow, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, Receipt, RegistrationBy, ScopeKey,
-    Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Audit, AuditHead, Change, Client, ClientName, Digest, EarlierRequests,
+    Ending, Entry, Flow, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, Receipt, RegistrationBy,
+    ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use quash_store::{BackupError, MemoryStore, Store, StoreError};
 use tokio::sync::watch;
@@ -150,8 +150,13 @@ impl Store for Disk {
         self.store.flow(id).await
     }
 
-    async fn asked(&self, matters: &[Digest], whom: Digest, since: Timestamp) -> Result<Asked, StoreError> {
-        self.store.asked(matters, whom, since).await
+    async fn earlier_requests(
+        &self,
+        subject_hashes: &[Digest],
+        recipient_hash: Digest,
+        since: Timestamp,
+    ) -> Result<EarlierRequests, StoreError> {
+        self.store.earlier_requests(subject_hashes, recipient_hash, since).await
     }
 
     async fn registration(&self, by: &RegistrationBy, now: Timestamp) -> Result<Option<Flow>, StoreError> {

@@ -58,7 +58,7 @@ const SLACK: Duration = Duration::from_millis(8);
 
 impl Journal {
     pub(crate) fn gives(&mut self, token: &Authentic, text: &str) {
-        let (session, rsq) = token.place().expect("a token of ours");
+        let (session, rsq) = token.session_and_rsq().expect("a token of ours");
         let subject = token.claims().user_id.clone().expect("a subject");
         let number = self.given.len();
         self.given.push(Given { number, text: text.into(), session, subject, kid: token.kid().clone(), rsq });

@@ -6,9 +6,9 @@ mod chance;
 mod disk;
 mod journal;
 mod network;
-mod people;
-mod temper;
+mod parameters;
 mod time;
+mod users;
 mod verifier;
 mod wait;
 mod world;
@@ -55,7 +55,7 @@ fn run(seed: u64) -> Seen {
 }
 
 #[test]
-fn no_seed_finds_a_token_that_should_have_been_refused() {
+fn simulated_verifiers_never_accept_ended_tokens() {
     let number = |name: &str, otherwise: u64| {
         #[expect(clippy::disallowed_methods, reason = "the caller chooses the seeds")]
         std::env::var(name).ok().map_or(otherwise, |text| text.parse().expect("a number"))
@@ -91,7 +91,7 @@ fn no_seed_finds_a_token_that_should_have_been_refused() {
 }
 
 #[test]
-fn a_seed_runs_the_same_way_twice() {
+fn simulation_seeds_are_deterministic() {
     let (one, other) = (format!("{:?}", run(7)), format!("{:?}", run(7)));
     assert_eq!(one, other);
     assert_ne!(Chance::new(1).below(1 << 40), Chance::new(2).below(1 << 40));

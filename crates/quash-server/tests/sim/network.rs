@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody};
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use quash_verify::{Carrier, Connection, Fault, Pieces, Soon};
+use quash_verify::{BodyStream, BoxFuture, Connection, IssuerError, Transport};
 use tower::ServiceExt;
 
 use crate::chance::Chance;
@@ -39,12 +39,12 @@ struct Line {
 /// The time until a peer notices a dead connection, if it does.
 const NOTICED_AFTER: Duration = Duration::from_millis(300);
 
-impl Carrier for Network {
-    fn carry(
+impl Transport for Network {
+    fn send(
         &self,
         request: Request<String>,
         _: Connection,
-    ) -> Soon<'_, Result<Response<Box<dyn Pieces>>, Fault>> {
+    ) -> BoxFuture<'_, Result<Response<Box<dyn BodyStream>>, IssuerError>> {
         let (world, chance) = (Arc::clone(&self.world), self.chance.fork());
         Box::pin(async move {
             pass(world.delay(&chance)).await;
@@ -75,14 +75,14 @@ impl Carrier for Network {
                 under_way: VecDeque::new(),
                 is_feed,
             };
-            Ok(Response::from_parts(head, Box::new(line) as Box<dyn Pieces>))
+            Ok(Response::from_parts(head, Box::new(line) as Box<dyn BodyStream>))
         })
     }
 }
 
-impl Pieces for Line {
+impl BodyStream for Line {
     /// Cancel-safe: nothing is lost if the caller stops waiting.
-    fn next(&mut self) -> Soon<'_, Result<Option<Bytes>, Fault>> {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, IssuerError>> {
         Box::pin(async {
             while self.under_way.is_empty() {
                 if self.body.is_end_stream() {
@@ -124,12 +124,12 @@ impl Line {
 }
 
 /// The peer is gone, which is noticed after a while, or never.
-async fn nobody(chance: &Chance) -> Fault {
+async fn nobody(chance: &Chance) -> IssuerError {
     if chance.once_in(6) {
         std::future::pending::<()>().await;
     }
     pass(NOTICED_AFTER).await;
-    Fault::Unreachable
+    IssuerError::Unreachable
 }
 
 /// A flipped bit, a changed letter, or a missing end.

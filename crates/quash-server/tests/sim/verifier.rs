@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quash_core::model::{Clock, Refusal, Seeded, Seq};
-use quash_verify::{Denied, VerifierMetrics, VerifierState, WhenStale};
+use quash_verify::{VerifierMetrics, VerifierState, VerifyError, WhenStale};
 use tokio::sync::watch;
 
 use crate::chance::Chance;
@@ -45,7 +45,7 @@ impl Verifier {
     pub(crate) fn start(&self, world: &Arc<World>) {
         let network = Network { world: Arc::clone(world), verifier: self.number, chance: self.chance.fork() };
         let builder = quash_verify::Verifier::builder("https://issuer.test").credential(world.credential());
-        let builder = builder.carrier(Arc::new(network)).entropy(Seeded::new(self.chance.below(u64::MAX)));
+        let builder = builder.transport(Arc::new(network)).entropy(Seeded::new(self.chance.below(u64::MAX)));
         let verifier = builder.clock(Arc::clone(&self.clock)).start_in_background().expect("a verifier");
         self.running.send_modify(|running| running.1 = Some(verifier));
     }
@@ -78,9 +78,9 @@ impl Verifier {
         };
         Some(match decided {
             Ok(_) => Said::Accepted { cursor: Seq::from_u64(verifier.metrics().cursor) },
-            Err(Denied::Refused(Refusal::TokenRevoked(_))) => Said::Revoked,
-            Err(Denied::Refused(refusal)) => Said::Refused(refusal),
-            Err(Denied::Stale | Denied::KeysAway) => Said::Unsure,
+            Err(VerifyError::Refused(Refusal::TokenRevoked(_))) => Said::Revoked,
+            Err(VerifyError::Refused(refusal)) => Said::Refused(refusal),
+            Err(VerifyError::Stale | VerifyError::KeysUnavailable) => Said::Unsure,
         })
     }
 

@@ -10,11 +10,11 @@ use axum::Router;
 use axum::body::Bytes;
 use quash_core::model::{ForeignTokens, KeyRecord, Kid, OldSessions, Policy, Rights, Seeded, Seq};
 use quash_core::token::{Algorithm, Expected, TokenType};
-use quash_server::DoorSettings;
+use quash_server::HttpSettings;
 use quash_service::{
-    Argon2Hasher, Beyond, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup, MasterKey,
+    Argon2Hasher, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup, KnownLogEnd, MasterKey,
     NewAccount, NewState, Rehash, Service, Setup, begin_after_restore, begin_if_gone_back,
-    strike_after_restore,
+    revoke_after_restore,
 };
 use quash_store::{MemoryStore, Store};
 use quash_verify::WhenStale;
@@ -25,7 +25,7 @@ use zeroize::Zeroizing;
 use crate::chance::Chance;
 use crate::disk::Disk;
 use crate::journal::{Ended, Given, Journal};
-use crate::temper::Temper;
+use crate::parameters::Parameters;
 use crate::time::{Drifting, Issuers, Time};
 use crate::verifier::{Said, Verifier};
 use crate::wait::pass;
@@ -50,7 +50,7 @@ pub(crate) struct World {
     pub(crate) journal: Mutex<Journal>,
     pub(crate) seen: Mutex<Seen>,
     calm: Arc<AtomicBool>,
-    pub(crate) temper: Temper,
+    pub(crate) temper: Parameters,
     /// The last response from each path, which the network has kept.
     kept: Mutex<BTreeMap<String, Bytes>>,
 }
@@ -74,7 +74,7 @@ impl World {
     pub(crate) async fn start(seed: u64) -> Arc<Self> {
         let (chance, time) = (Chance::new(seed), Arc::new(Time::default()));
         let drift = |chance: &Chance| i64::try_from(chance.below(401)).expect("small") - 200;
-        let temper = Temper::of(&chance);
+        let temper = Parameters::of(&chance);
         let verifiers = (0..temper.verifiers).map(|number| {
             let clock = Drifting { time: Arc::clone(&time), ppm: drift(&chance) };
             Arc::new(Verifier::new(number, Arc::new(clock), chance.fork()))
@@ -165,7 +165,7 @@ impl World {
             entropy: Arc::new(Seeded::new(self.seed.wrapping_mul(1000) + life)),
         };
         let service = Service::start(setup).await.expect("a service");
-        let door = quash_server::router(service.clone(), DoorSettings::default());
+        let door = quash_server::router(service.clone(), HttpSettings::default());
         self.issuer.send_replace((life, Some(Issuer { service: service.clone(), door })));
         service
     }
@@ -362,12 +362,12 @@ impl World {
         let began = match noticed {
             Some(noticed) => noticed.seq,
             None => {
-                let beyond = Beyond { seq: Some(proven), epoch: None };
+                let beyond = KnownLogEnd { seq: Some(proven), epoch: None };
                 let began = begin_after_restore(&copy, &master, beyond, OldSessions::End, &clock)
                     .await
                     .expect("an epoch");
                 let entropy = Seeded::new(chance.below(u64::MAX));
-                strike_after_restore(&keys, &copy, &master, &clock, &entropy).await.expect("strikes");
+                revoke_after_restore(&keys, &copy, &master, &clock, &entropy).await.expect("strikes");
                 began
             }
         };
@@ -426,5 +426,5 @@ impl World {
 
 /// The revoked ones of these keys.
 fn struck(keys: &[KeyRecord]) -> BTreeSet<&Kid> {
-    keys.iter().filter(|key| key.state.is_struck()).map(|key| &key.kid).collect()
+    keys.iter().filter(|key| key.state.is_revoked()).map(|key| &key.kid).collect()
 }

@@ -23,7 +23,7 @@ use super::{Served, hello, jumping};
 const IDLE: Duration = Duration::from_millis(11_100);
 
 #[tokio::test]
-async fn a81_a_head_that_does_not_come_is_not_waited_for() {
+async fn a81_missing_request_heads_time_out() {
     let served = Served::start(hello(), |listener| listener).await;
     let h2 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     for part in ["", "G", &h2[..20], "GET / HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: x\r\nA: b", h2] {
@@ -34,7 +34,7 @@ async fn a81_a_head_that_does_not_come_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a81_a_head_that_drips_is_not_waited_for() {
+async fn a81_slow_request_heads_time_out() {
     let served = Served::start(hello(), |listener| listener).await;
     let (mut read, mut write) = TcpStream::connect(served.address).await.expect("it listens").into_split();
     let drip = async move {
@@ -56,7 +56,7 @@ async fn a81_a_head_that_drips_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_connection_that_has_been_used_is_closed_when_it_rests() {
+async fn used_connections_close_when_idle() {
     let served = Served::start(hello(), |listener| listener).await;
     let mut stream = TcpStream::connect(served.address).await.expect("it listens");
     for _ in 0..3 {
@@ -101,7 +101,7 @@ async fn idle_connections_are_kept_as_long_as_announced() {
 }
 
 #[tokio::test]
-async fn a81_an_idle_http2_connection_is_closed_although_it_answers_pings() {
+async fn a81_idle_http2_connections_close_despite_pings() {
     let served = Served::start(hello(), |listener| listener).await;
     let (mut sender, open) = http2(TcpStream::connect(served.address).await.expect("it listens")).await;
     for _ in 0..3 {
@@ -135,7 +135,7 @@ impl hyper::body::Body for Slow {
 }
 
 #[tokio::test]
-async fn an_answer_that_goes_on_is_not_cut() {
+async fn progressing_responses_are_not_interrupted() {
     let slow =
         || async { Response::new(Body::new(Slow { every: interval(Duration::from_secs(12)), left: 4 })) };
     let served = Served::start(Router::new().route("/", on_get(slow)), |listener| listener).await;
@@ -149,7 +149,7 @@ async fn an_answer_that_goes_on_is_not_cut() {
 }
 
 #[tokio::test]
-async fn more_connections_than_there_may_be_have_to_wait() {
+async fn connections_over_the_limit_wait() {
     let served = Served::start(hello(), |listener| listener.at_most(2)).await;
     let open = async || TcpStream::connect(served.address).await.expect("the system takes it");
     let (mut first, mut second, mut third) = (open().await, open().await, open().await);
@@ -166,7 +166,7 @@ async fn more_connections_than_there_may_be_have_to_wait() {
 }
 
 #[tokio::test]
-async fn a_request_under_way_is_finished_and_others_do_not_hold_it_up() {
+async fn shutdown_finishes_pending_requests() {
     let (begun, may_end) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let (begins, ends) = (Arc::clone(&begun), Arc::clone(&may_end));
     let slow = || async move {
@@ -197,7 +197,7 @@ async fn a_request_under_way_is_finished_and_others_do_not_hold_it_up() {
 }
 
 #[tokio::test]
-async fn a_request_that_does_not_end_is_cut_when_the_time_is_over() {
+async fn shutdown_aborts_endless_requests() {
     let begun = Arc::new(Semaphore::new(0));
     let begins = Arc::clone(&begun);
     let endless = || async move {

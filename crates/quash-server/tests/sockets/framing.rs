@@ -16,7 +16,7 @@ async fn sent(served: &Served, bytes: &[u8]) -> String {
 
 /// Each is refused with 400 and the connection closed: the rest isn't read.
 #[tokio::test]
-async fn a80_lengths_that_say_nothing_are_refused() {
+async fn a80_invalid_lengths_are_refused() {
     let served = Served::start(hello(), |listener| listener).await;
     let follow = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
     for head in [
@@ -59,7 +59,7 @@ async fn a80_lengths_that_say_nothing_are_refused() {
 /// RFC 9112 6.3: the chunks count, and the connection closes. A proxy that counted differently can't be led
 /// to forward the rest as another client's request.
 #[tokio::test]
-async fn a80_a_length_beside_chunks_ends_the_connection() {
+async fn a80_length_with_chunks_closes_the_connection() {
     let served = Served::start(hello(), |listener| listener).await;
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
     for heads in [
@@ -78,7 +78,7 @@ async fn a80_a_length_beside_chunks_ends_the_connection() {
 }
 
 #[tokio::test]
-async fn a80_chunks_are_read_strictly() {
+async fn a80_chunks_are_parsed_strictly() {
     let served = Served::start(hello(), |listener| listener).await;
     let head = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
     let mut stream = TcpStream::connect(served.address).await.expect("it listens");
@@ -102,7 +102,7 @@ async fn a80_chunks_are_read_strictly() {
 }
 
 #[tokio::test]
-async fn a_head_is_limited_one_past_the_edge() {
+async fn request_head_size_is_limited() {
     let served = Served::start(hello(), |listener| listener).await;
     let of_headers = |count: usize| {
         format!("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{}\r\n", "a: b\r\n".repeat(count - 2))
@@ -118,7 +118,7 @@ async fn a_head_is_limited_one_past_the_edge() {
 }
 
 #[tokio::test]
-async fn a78_authorization_headers_of_every_form_have_their_answer() {
+async fn a78_malformed_authorization_headers_are_handled() {
     let world = World::open().await;
     let served = Served::start(world.router(), |listener| listener).await;
     let live = world.sign_in("dana").await.access;
@@ -152,7 +152,7 @@ async fn a78_authorization_headers_of_every_form_have_their_answer() {
 }
 
 #[tokio::test]
-async fn requests_that_come_together_are_answered_one_after_the_other() {
+async fn pipelined_requests_are_answered_in_order() {
     let served = Served::start(hello(), |listener| listener).await;
     let mut stream = TcpStream::connect(served.address).await.expect("it listens");
     stream.write_all(&get("/").repeat(3)).await.expect("it is read");
@@ -170,7 +170,7 @@ fn with_body(path: &str, length: usize) -> Vec<u8> {
 
 /// An unwanted body is read nevertheless: its client receives the response, and the connection stays open.
 #[tokio::test]
-async fn a_body_that_nobody_reads_ends_no_connection() {
+async fn unread_bodies_keep_the_connection_open() {
     let world = World::open().await;
     let served = Served::start(world.router(), |listener| listener).await;
     let mut stream = TcpStream::connect(served.address).await.expect("it listens");
@@ -192,7 +192,7 @@ async fn a_body_that_nobody_reads_ends_no_connection() {
 /// A body that is too long for that, or that the client hasn't begun to send, ends the connection, and the
 /// response says so.
 #[tokio::test]
-async fn a_connection_that_ends_on_a_body_is_said_to_end() {
+async fn large_unread_bodies_announce_connection_close() {
     let world = World::open().await;
     let served = Served::start(world.router(), |listener| listener).await;
     let head = |more: &str| format!("POST /livez HTTP/1.1\r\nHost: localhost\r\n{more}\r\n\r\n");

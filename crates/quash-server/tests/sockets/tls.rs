@@ -16,7 +16,7 @@ use super::{PATIENCE, Served, hello, jumping};
 const HSTS: &str = "strict-transport-security: max-age=31536000\r\n";
 
 #[tokio::test]
-async fn both_versions_of_http_are_spoken_over_tls() {
+async fn http1_and_http2_work_over_tls() {
     let (world, certificate) = (World::open().await, Certificate::new());
     let tls = Files::of(&certificate).load().expect("TLS");
     let served = Served::start(world.router(), |listener| listener.with_tls(tls)).await;
@@ -38,7 +38,7 @@ async fn both_versions_of_http_are_spoken_over_tls() {
 }
 
 #[tokio::test]
-async fn a76_plain_answers_promise_no_tls() {
+async fn a76_plain_responses_have_no_hsts() {
     let world = World::open().await;
     let served = Served::start(world.router(), |listener| listener).await;
     let answer =
@@ -65,7 +65,7 @@ fn client_hello(version: [u8; 2]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn old_versions_of_tls_are_refused() {
+async fn old_tls_versions_are_refused() {
     let tls = Files::of(&Certificate::new()).load().expect("TLS");
     let served = Served::start(hello(), |listener| listener.with_tls(tls)).await;
     for version in [[3, 0], [3, 1], [3, 2]] {
@@ -87,7 +87,7 @@ async fn old_versions_of_tls_are_refused() {
 }
 
 #[tokio::test]
-async fn plain_http_at_a_tls_port_is_told_off_at_once() {
+async fn plain_http_at_tls_ports_fails_immediately() {
     let certificate = Certificate::new();
     let tls = Files::of(&certificate).load().expect("TLS");
     let served = Served::start(hello(), |listener| listener.with_tls(tls)).await;
@@ -103,7 +103,7 @@ async fn plain_http_at_a_tls_port_is_told_off_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_read_again_holds_for_new_connections() {
+async fn reloaded_certificates_apply_to_new_connections() {
     let (first, second) = (Certificate::new(), Certificate::new());
     let files = Files::of(&first);
     let tls = files.load().expect("TLS");
@@ -122,7 +122,7 @@ async fn what_is_read_again_holds_for_new_connections() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_again_changes_nothing() {
+async fn failed_reloads_keep_the_old_certificate() {
     let (first, second) = (Certificate::new(), Certificate::new());
     let files = Files::of(&first);
     let tls = files.load().expect("TLS");
@@ -145,7 +145,7 @@ async fn what_cannot_be_read_again_changes_nothing() {
 }
 
 #[tokio::test]
-async fn files_that_cannot_be_used_are_named_with_what_is_wrong() {
+async fn unusable_tls_files_are_named_with_their_error() {
     let (good, other) = (Certificate::new(), Certificate::new());
     let kind = |files: &Files| files.load().map(|_| ()).map_err(|fault| fault.kind);
     let with = |name: &str, content: &[u8]| {
@@ -189,7 +189,7 @@ async fn files_that_cannot_be_used_are_named_with_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_key_is_for_its_owner_and_the_group() {
+async fn tls_key_permissions_are_checked() {
     let files = Files::of(&Certificate::new());
     for mode in [0o400, 0o600, 0o640, 0o440] {
         files.open_to("key.pem", mode);
@@ -207,7 +207,7 @@ async fn a_key_is_for_its_owner_and_the_group() {
 }
 
 #[tokio::test]
-async fn a_certificate_holds_from_its_first_second_to_its_last() {
+async fn certificate_validity_includes_both_ends() {
     let certificate = Certificate::with(|params| {
         params.not_before = rcgen::date_time_ymd(2027, 1, 1);
         params.not_after = rcgen::date_time_ymd(2027, 4, 1);
@@ -229,7 +229,7 @@ async fn a_certificate_holds_from_its_first_second_to_its_last() {
 }
 
 #[tokio::test]
-async fn a81_a_handshake_that_does_not_come_is_not_waited_for() {
+async fn a81_missing_tls_handshakes_time_out() {
     let certificate = Certificate::new();
     let tls = Files::of(&certificate).load().expect("TLS");
     let served = Served::start(hello(), |listener: Listener| listener.with_tls(tls)).await;
@@ -252,7 +252,7 @@ async fn a81_a_handshake_that_does_not_come_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_server_that_ends_waits_for_no_handshake() {
+async fn shutdown_does_not_wait_for_handshakes() {
     let tls = Files::of(&Certificate::new()).load().expect("TLS");
     let served = Served::start(hello(), |listener| listener.with_tls(tls)).await;
     let mut silent = TcpStream::connect(served.address).await.expect("it listens");

@@ -13,7 +13,7 @@ use super::support::{PASSWORD, World};
 use super::{PATIENCE, hello, serve};
 
 #[tokio::test]
-async fn a_unix_socket_is_served_and_those_who_connect_have_no_address() {
+async fn unix_socket_clients_have_no_address() {
     let (world, room) = (World::open().await, tempfile::tempdir().expect("a temporary directory"));
     let path = room.path().join("quash.sock");
     let listener = Listener::unix(&path).await.expect("a socket");
@@ -31,7 +31,7 @@ async fn a_unix_socket_is_served_and_those_who_connect_have_no_address() {
 }
 
 #[tokio::test]
-async fn its_file_goes_with_the_listener() {
+async fn the_socket_file_is_removed_with_the_listener() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let path = room.path().join("quash.sock");
     let (stop, serving) = serve(Listener::unix(&path).await.expect("a socket"), hello());
@@ -42,7 +42,7 @@ async fn its_file_goes_with_the_listener() {
 }
 
 #[tokio::test]
-async fn a_socket_of_a_dead_server_is_replaced() {
+async fn stale_sockets_are_replaced() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let path = room.path().join("quash.sock");
     drop(std::os::unix::net::UnixListener::bind(&path).expect("a socket"));
@@ -53,7 +53,7 @@ async fn a_socket_of_a_dead_server_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_socket_of_a_live_server_is_left_alone() {
+async fn sockets_of_live_servers_are_kept() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let path = room.path().join("quash.sock");
     let (_stop, _serving) = serve(Listener::unix(&path).await.expect("a socket"), hello());
@@ -64,7 +64,7 @@ async fn a_socket_of_a_live_server_is_left_alone() {
 }
 
 #[tokio::test]
-async fn what_is_no_socket_is_left_alone() {
+async fn files_other_than_sockets_are_kept() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let (file, directory, link) =
         (room.path().join("file"), room.path().join("directory"), room.path().join("link"));
@@ -84,7 +84,7 @@ async fn what_is_no_socket_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_file_that_another_has_put_there_is_not_removed() {
+async fn files_that_replaced_the_socket_are_kept() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let path = room.path().join("quash.sock");
     let listener = Listener::unix(&path).await.expect("a socket");

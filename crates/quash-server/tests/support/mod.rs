@@ -8,9 +8,9 @@
 )]
 
 mod answer;
-mod brittle;
 mod call;
 mod clock;
+mod faulty_store;
 mod hasher;
 mod mailbox;
 mod paths;
@@ -22,14 +22,14 @@ use std::time::Duration;
 
 use axum::Router;
 use quash_core::model::{
-    Account, AccountBy, AccountFields, AccountState, Actor, Change, Clock, Entropy, Policy, Reason, Road,
-    RotationPolicy, ScopeKind, Seeded, Seq, Session, Standing, Subject, Subjects, Timestamp,
+    Account, AccountBy, AccountFields, AccountState, AccountStatus, Actor, Change, Clock, EndCause, Entropy,
+    Policy, Reason, RotationPolicy, ScopeKind, Seeded, Seq, Session, Subject, Subjects, Timestamp,
 };
 use quash_core::token::{Algorithm, SigningKey, Unverified};
-use quash_server::{DoorSettings, router};
+use quash_server::{HttpSettings, router};
 use quash_service::{
-    Argon2Hasher, FetchKeys, FetchNothing, ForeignSetup, HashSettings, KeySetup, Letter, MasterKey,
-    NewAccount, NewPassword, NewState, PasswordHasher, Post, RefreshSigning, Rehash, Service, Setup,
+    Argon2Hasher, FetchKeys, FetchNothing, ForeignSetup, HashSettings, KeySetup, Mailer, MasterKey,
+    NewAccount, NewPassword, NewState, OutgoingEmail, PasswordHasher, RefreshSigning, Rehash, Service, Setup,
     StartError,
 };
 use quash_store::Store;
@@ -38,9 +38,9 @@ use tower::ServiceExt;
 use zeroize::Zeroizing;
 
 pub(crate) use answer::{Answer, Pair};
-pub(crate) use brittle::{Brittle, Part};
 pub(crate) use call::Call;
 pub(crate) use clock::HandClock;
+pub(crate) use faulty_store::{FaultyStore, Part};
 pub(crate) use hasher::{Cheap, Counted, Gated, Spent, Unmade, Valved};
 pub(crate) use mailbox::{Mailbox, code, kinds_and_places, link};
 pub(crate) use paths::{CLIENT_PATHS, MAIL_PATHS, OWN_PATHS, READ_PATHS, TOKEN_PATHS};
@@ -57,7 +57,7 @@ pub(crate) struct Plan {
     /// The time at the start.
     pub(crate) now: Timestamp,
     pub(crate) policy: Policy,
-    pub(crate) settings: DoorSettings,
+    pub(crate) settings: HttpSettings,
     pub(crate) algorithm: Algorithm,
     /// The key that the settings name.
     pub(crate) signing: Option<Vec<u8>>,
@@ -76,7 +76,7 @@ pub(crate) struct Plan {
 /// A router, and everything behind it.
 pub(crate) struct World {
     pub(crate) service: Service,
-    pub(crate) store: Arc<Brittle>,
+    pub(crate) store: Arc<FaultyStore>,
     pub(crate) clock: Arc<HandClock>,
     pub(crate) hasher: Arc<Counted>,
     pub(crate) mailbox: Arc<Mailbox>,
@@ -90,7 +90,7 @@ impl Default for Plan {
         Self {
             now: Timestamp::from_secs(START),
             policy: Policy::default(),
-            settings: DoorSettings::default(),
+            settings: HttpSettings::default(),
             algorithm: Algorithm::EdDsa,
             signing: None,
             rotate_every: None,
@@ -154,7 +154,7 @@ impl World {
         Self::over(store, clock, SEED + 100, plan).await
     }
 
-    async fn over(store: Arc<Brittle>, clock: Arc<HandClock>, seed: u64, plan: Plan) -> Self {
+    async fn over(store: Arc<FaultyStore>, clock: Arc<HandClock>, seed: u64, plan: Plan) -> Self {
         Self::tried(store, clock, seed, plan).await.expect("a service over an empty store")
     }
 
@@ -165,7 +165,7 @@ impl World {
     }
 
     async fn tried(
-        store: Arc<Brittle>,
+        store: Arc<FaultyStore>,
         clock: Arc<HandClock>,
         seed: u64,
         plan: Plan,
@@ -304,7 +304,7 @@ impl World {
     pub(crate) async fn locked(&self, name: &str) -> Account {
         loop {
             let account = self.account(name).await;
-            if account.standing(self.clock.now()) == Standing::Locked {
+            if account.status(self.clock.now()) == AccountStatus::Locked {
                 return account;
             }
             tokio::task::yield_now().await;
@@ -392,8 +392,8 @@ impl World {
     }
 
     /// Sends the mails that are due. Returns those since the last call.
-    pub(crate) async fn mails(&self) -> Vec<Letter> {
-        let post = Arc::clone(&self.mailbox) as Arc<dyn Post>;
+    pub(crate) async fn mails(&self) -> Vec<OutgoingEmail> {
+        let post = Arc::clone(&self.mailbox) as Arc<dyn Mailer>;
         self.service.deliver_due(&post).await.expect("a store");
         self.mailbox.taken()
     }
@@ -431,7 +431,7 @@ impl World {
             (loaded.account.expect("it is there"), self.service.policy(), self.service.guard().scopes());
         let edit = edit_account(
             &account,
-            Road::Deactivated,
+            EndCause::Deactivated,
             fields,
             Actor::Operator.into(),
             policy,
@@ -456,7 +456,7 @@ impl World {
     /// Ends an account's sessions.
     pub(crate) async fn end_all(&self, name: &str) {
         self.service
-            .end_account(&subject(name), Road::LogOutEverywhere, Actor::Operator)
+            .end_account(&subject(name), EndCause::LogOutEverywhere, Actor::Operator)
             .await
             .expect("an end");
     }

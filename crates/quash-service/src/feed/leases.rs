@@ -12,14 +12,14 @@ use tokio::sync::watch;
 
 /// The leases of all verifiers.
 pub(crate) struct Leases {
-    tenants: Mutex<BTreeMap<InstanceId, Tenant>>,
+    holders: Mutex<BTreeMap<InstanceId, LeaseHolder>>,
     confirmed: watch::Sender<()>,
     /// The time for which a lease counts, from its request.
     counted: Duration,
     /// Whether leases of an earlier process may last longer than this process's own, according to the store.
     shorter: AtomicBool,
     /// The uptime at which all leases of an earlier process have expired.
-    alone_from: Duration,
+    previous_expired_at: Duration,
 }
 
 /// A process that follows the feed, identified by its credential and a number that it chose.
@@ -41,7 +41,7 @@ pub enum Binding {
 
 /// The lease of a process that follows the feed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Tenant {
+pub(crate) struct LeaseHolder {
     /// The uptime until which the lease counts.
     pub(crate) until: Duration,
     /// The sequence number that it confirmed last.
@@ -73,51 +73,51 @@ impl Leases {
     pub(crate) fn new(term: Duration, before: Duration, started: Duration) -> Self {
         let (confirmed, shorter) = (watch::Sender::new(()), AtomicBool::new(term < before));
         Self {
-            tenants: Mutex::default(),
+            holders: Mutex::default(),
             confirmed,
             counted: counted(term),
             shorter,
-            alone_from: started + counted(before),
+            previous_expired_at: started + counted(before),
         }
     }
 
     /// Records a lease requested at `arrived`, before its head is read.
     pub(crate) fn enter(&self, id: InstanceId, binding: Binding, arrived: Duration) -> Result<(), TooMany> {
         let until = arrived + self.counted;
-        let mut tenants = self.tenants();
-        if let Some(tenant) = tenants.get_mut(&id) {
-            *tenant = Tenant { until: until.max(tenant.until), binding, ..*tenant };
+        let mut holders = self.holders();
+        if let Some(holder) = holders.get_mut(&id) {
+            *holder = LeaseHolder { until: until.max(holder.until), binding, ..*holder };
             return Ok(());
         }
-        if let Some(full) = full(&tenants, &id) {
+        if let Some(full) = full(&holders, &id) {
             let concerns = |other: &InstanceId| full == TooMany::Altogether || other.name == id.name;
-            tenants.retain(|other, tenant| tenant.until > arrived || !concerns(other));
+            holders.retain(|other, holder| holder.until > arrived || !concerns(other));
         }
-        if let Some(full) = full(&tenants, &id) {
+        if let Some(full) = full(&holders, &id) {
             return Err(full);
         }
-        tenants.insert(id, Tenant { until, confirmed: Seq::ZERO, binding });
+        holders.insert(id, LeaseHolder { until, confirmed: Seq::ZERO, binding });
         Ok(())
     }
 
     /// Records that a verifier has applied everything up to `seq`.
     pub(crate) fn confirm(&self, id: &InstanceId, seq: Seq) {
-        if let Some(tenant) = self.tenants().get_mut(id) {
-            tenant.confirmed = tenant.confirmed.max(seq);
+        if let Some(holder) = self.holders().get_mut(id) {
+            holder.confirmed = holder.confirmed.max(seq);
         }
         self.confirmed.send_replace(());
     }
 
     /// The verifiers that have a lease at `now` or had one recently. Forgets the others.
-    pub(crate) fn seen(&self, now: Duration) -> BTreeMap<InstanceId, Tenant> {
-        let mut tenants = self.tenants();
-        tenants.retain(|_, tenant| tenant.until + SHOWN > now);
-        tenants.clone()
+    pub(crate) fn seen(&self, now: Duration) -> BTreeMap<InstanceId, LeaseHolder> {
+        let mut holders = self.holders();
+        holders.retain(|_, holder| holder.until + SHOWN > now);
+        holders.clone()
     }
 
     /// The last sequence number that a verifier has confirmed.
     pub(crate) fn confirmed_by(&self, id: &InstanceId) -> Option<Seq> {
-        self.tenants().get(id).map(|tenant| tenant.confirmed)
+        self.holders().get(id).map(|holder| holder.confirmed)
     }
 
     /// Changes with each confirmation.
@@ -126,29 +126,29 @@ impl Leases {
     }
 
     /// The uptime at which all leases of an earlier process have expired.
-    pub(crate) fn alone_from(&self) -> Duration {
-        self.alone_from
+    pub(crate) fn previous_expired_at(&self) -> Duration {
+        self.previous_expired_at
     }
 
     /// Returns `true` once, when leases of an earlier process with a longer term have expired.
     pub(crate) fn have_become_shorter(&self, now: Duration) -> bool {
-        now >= self.alone_from && self.shorter.swap(false, Ordering::Relaxed)
+        now >= self.previous_expired_at && self.shorter.swap(false, Ordering::Relaxed)
     }
 
-    fn tenants(&self) -> MutexGuard<'_, BTreeMap<InstanceId, Tenant>> {
-        self.tenants.lock().unwrap_or_else(PoisonError::into_inner)
+    fn holders(&self) -> MutexGuard<'_, BTreeMap<InstanceId, LeaseHolder>> {
+        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The limit, if reached, that prevents a lease for another verifier with this credential.
-fn full(tenants: &BTreeMap<InstanceId, Tenant>, id: &InstanceId) -> Option<TooMany> {
+fn full(holders: &BTreeMap<InstanceId, LeaseHolder>, id: &InstanceId) -> Option<TooMany> {
     let of_credential = |number| InstanceId { name: id.name.clone(), number };
-    if tenants.range(of_credential([0; 16])..=of_credential([0xFF; 16])).count()
+    if holders.range(of_credential([0; 16])..=of_credential([0xFF; 16])).count()
         >= limits::VERIFIERS_PER_CREDENTIAL
     {
         return Some(TooMany::WithCredential);
     }
-    (tenants.len() >= limits::VERIFIERS).then_some(TooMany::Altogether)
+    (holders.len() >= limits::VERIFIERS).then_some(TooMany::Altogether)
 }
 
 /// The change that stores the longest term of leases that may still be valid.
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_counts_longer_than_it_holds_and_never_shrinks() {
+    fn leases_count_longer_than_their_term() {
         let leases = Leases::new(T, T, Duration::ZERO);
         assert!(leases.enter(id(1), Binding::Bound, Duration::from_secs(100)).is_ok());
         assert!(
@@ -181,7 +181,7 @@ mod tests {
         );
         let seen = leases.seen(Duration::from_secs(100));
         assert_eq!(seen[&id(1)].until, Duration::from_secs(110) + Duration::from_millis(6));
-        assert_eq!(leases.alone_from(), T + Duration::from_millis(6));
+        assert_eq!(leases.previous_expired_at(), T + Duration::from_millis(6));
     }
 
     fn numbered(name: usize, number: usize) -> InstanceId {
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn expired_leases_make_room_and_held_ones_do_not() {
+    fn expired_leases_are_evicted_when_full() {
         let leases = Leases::new(T, T, Duration::ZERO);
         let enter = |number: usize, at: Duration| {
             leases.enter(numbered(number / limits::VERIFIERS_PER_CREDENTIAL, number), Binding::Bound, at)
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_confirmed_stays_so() {
+    fn confirmations_never_decrease() {
         let leases = Leases::new(T, T, Duration::ZERO);
         assert!(leases.enter(id(1), Binding::Bound, Duration::ZERO).is_ok());
         leases.confirm(&id(1), Seq::start_of(1).next());

@@ -1,8 +1,8 @@
 //! The feed inside this process: committed entries reach the guard in order, and then the readers of the
 //! feed. The use cases for verifiers are in `use_cases/feed/serve.rs`.
 
+mod broadcast;
 mod leases;
-mod outlet;
 mod refused;
 mod snapshot;
 
@@ -12,21 +12,21 @@ use quash_core::model::{Entry, Head, Seq};
 use quash_core::watch::Revoked;
 use quash_core::watch::frame::CursorKey;
 use quash_store::{Store, StoreError};
-use quash_verify::Keeper;
+use quash_verify::Publisher;
 use tokio::sync::{Notify, mpsc};
 
+pub(crate) use self::broadcast::FeedBroadcast;
+pub use self::broadcast::{FeedEvent, FeedReader};
 pub use self::leases::{Binding, InstanceId};
 pub(crate) use self::leases::{LONGEST_TERM, Leases, remember_term};
-pub(crate) use self::outlet::Outlet;
-pub use self::outlet::{Delivery, FeedReader};
 pub use self::refused::FeedRefused;
 pub use self::snapshot::SnapshotFeed;
 pub(crate) use self::snapshot::Snapshots;
-use crate::keys::TurnRing;
+use crate::keys::RingUpdate;
 
 /// The state of the feed.
 pub(crate) struct Feed {
-    pub(crate) outlet: Arc<Outlet>,
+    pub(crate) broadcast: Arc<FeedBroadcast>,
     pub(crate) leases: Leases,
     pub(crate) cursors: CursorKey,
     pub(crate) scope_key: [u8; 16],
@@ -64,14 +64,14 @@ async fn everything(store: &dyn Store) -> Result<(Head, Vec<Entry>), StoreError>
 /// after entries have been pruned; `rings` delivers the key rings that replace the current one.
 pub(crate) async fn follow(
     store: Arc<dyn Store>,
-    mut keeper: Keeper,
-    outlet: Arc<Outlet>,
+    mut publisher: Publisher,
+    broadcast: Arc<FeedBroadcast>,
     renew: Arc<Notify>,
-    mut rings: mpsc::Receiver<TurnRing>,
+    mut rings: mpsc::Receiver<RingUpdate>,
 ) {
     let mut newest = store.newest();
     loop {
-        if let Err(fault) = catch_up(&*store, &mut keeper, &outlet).await {
+        if let Err(fault) = catch_up(&*store, &mut publisher, &broadcast).await {
             tracing::error!(fault, "failed to apply new revocations; retrying");
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
             continue;
@@ -79,17 +79,17 @@ pub(crate) async fn follow(
         tokio::select! {
             biased;
             changed = newest.changed() => if changed.is_err() { return },
-            Some(TurnRing { ring, seen }) = rings.recv() => {
-                keeper.turn_ring(ring);
-                outlet.renew_policy();
+            Some(RingUpdate { ring, seen }) = rings.recv() => {
+                publisher.set_ring(ring);
+                broadcast.renew_policy();
                 // The waiting task may have ended.
                 let _ = seen.send(());
             }
             () = renew.notified() => match snapshot(&*store).await {
                 // Entries in the snapshot that the guard lacked reach readers from the store.
                 Ok(revoked) => {
-                    keeper.replace(revoked);
-                    outlet.begin_anew(keeper.cursor());
+                    publisher.replace(revoked);
+                    broadcast.begin_anew(publisher.cursor());
                 }
                 Err(error) => tracing::warn!(%error, "failed to reload the set of revocations"),
             },
@@ -97,18 +97,23 @@ pub(crate) async fn follow(
     }
 }
 
-async fn catch_up(store: &dyn Store, keeper: &mut Keeper, outlet: &Outlet) -> Result<(), String> {
+async fn catch_up(
+    store: &dyn Store,
+    publisher: &mut Publisher,
+    broadcast: &FeedBroadcast,
+) -> Result<(), String> {
     loop {
-        let entries = store.entries_after(keeper.cursor(), PAGE).await.map_err(|error| error.to_string())?;
+        let entries =
+            store.entries_after(publisher.cursor(), PAGE).await.map_err(|error| error.to_string())?;
         if entries.is_empty() {
             return Ok(());
         }
-        if let Err(gap) = keeper.follow(&entries) {
+        if let Err(gap) = publisher.follow(&entries) {
             tracing::warn!(%gap, "reloading the set of revocations after a gap in the log");
-            keeper.replace(snapshot(store).await.map_err(|error| error.to_string())?);
-            outlet.begin_anew(keeper.cursor());
+            publisher.replace(snapshot(store).await.map_err(|error| error.to_string())?);
+            broadcast.begin_anew(publisher.cursor());
             return Ok(());
         }
-        outlet.push(&entries);
+        broadcast.push(&entries);
     }
 }

@@ -9,14 +9,14 @@ use quash_core::watch::frame::{CursorKey, FeedPolicy, SNAPSHOT_ROWS, SnapshotWri
 use quash_store::Store;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-use super::outlet::Watched;
+use super::broadcast::WatchedCredential;
 use super::refused::FeedRefused;
 use crate::failure::Failure;
 
 /// A snapshot that is being sent.
 pub struct SnapshotFeed {
     store: Arc<dyn Store>,
-    watched: Watched,
+    watched: WatchedCredential,
     /// Lines that are ready to be sent.
     ready: Option<String>,
     /// `None` once the last line is ready or was sent.
@@ -25,7 +25,7 @@ pub struct SnapshotFeed {
     until: Seq,
     /// The end of the last page that was read.
     after: Seq,
-    _turn: Turn,
+    _permit: SnapshotPermit,
 }
 
 /// Limits the snapshots that are sent at once.
@@ -35,7 +35,7 @@ pub(crate) struct Snapshots {
 }
 
 /// A permit to send a snapshot.
-pub(crate) struct Turn {
+pub(crate) struct SnapshotPermit {
     _of_credential: OwnedSemaphorePermit,
     _of_all: OwnedSemaphorePermit,
 }
@@ -47,10 +47,10 @@ impl Snapshots {
 
     /// Waits for a permit. Snapshots with one credential wait for each other first, so that they don't take
     /// the permits of others.
-    pub(crate) async fn turn(&self, credential: &ClientName) -> Result<Turn, AcquireError> {
+    pub(crate) async fn permit(&self, credential: &ClientName) -> Result<SnapshotPermit, AcquireError> {
         let of_credential = self.of(credential).acquire_owned().await?;
         let of_all = Arc::clone(&self.all).acquire_owned().await?;
-        Ok(Turn { _of_credential: of_credential, _of_all: of_all })
+        Ok(SnapshotPermit { _of_credential: of_credential, _of_all: of_all })
     }
 
     fn of(&self, credential: &ClientName) -> Arc<Semaphore> {
@@ -71,8 +71,8 @@ impl SnapshotFeed {
         store: Arc<dyn Store>,
         policy: &FeedPolicy,
         cursors: &CursorKey,
-        watched: Watched,
-        turn: Turn,
+        watched: WatchedCredential,
+        permit: SnapshotPermit,
     ) -> Result<Self, FeedRefused> {
         // Read before any entry, so that entries written meanwhile follow the head without a gap.
         let head = store.head().await.map_err(Failure::from)?;
@@ -80,7 +80,7 @@ impl SnapshotFeed {
         let (writer, first) = SnapshotWriter::begin(policy, &cursor, &head.chain);
         let (until, after) = (head.seq, Seq::ZERO);
         let mut feed =
-            Self { store, watched, ready: Some(first), writer: Some(writer), until, after, _turn: turn };
+            Self { store, watched, ready: Some(first), writer: Some(writer), until, after, _permit: permit };
         let page = feed.page().await?;
         feed.ready = feed.ready.take().map(|first| first + &page);
         Ok(feed)

@@ -13,13 +13,13 @@ use quash_core::model::{Clock, Kid, ScopeHasher, Timestamp};
 use quash_core::token::{
     Algorithm, Expected, Family, ForeignKey, Issuer, KeyFault, KeyRing, KeySet, VerifyingKey,
 };
-use quash_verify::{Looked, MoreKeys};
+use quash_verify::{KeyFetch, KeyFetcher};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-use super::rings::{OwnKeys, Rings, TurnRing};
-use super::seen::{IssuerKeySeen, IssuerSeen, KeysFrom};
+use super::rings::{OwnKeys, RingUpdate, Rings};
+use super::seen::{IssuerInfo, IssuerKeyInfo, IssuerKeySource};
 use crate::failure::StartError;
 use crate::vault::MasterKey;
 
@@ -141,7 +141,7 @@ impl Foreign {
         scopes: &ScopeHasher,
         fetch: Arc<dyn FetchKeys>,
         clock: Arc<dyn Clock>,
-        turn: mpsc::Sender<TurnRing>,
+        updates: mpsc::Sender<RingUpdate>,
     ) -> Result<(Self, KeyRing), StartError> {
         let (mut fixed, mut sets) = (Vec::new(), Vec::new());
         for setup in setups {
@@ -182,7 +182,7 @@ impl Foreign {
             }
         }
         let refresh = super::refresh_signing_key(master).map_err(StartError::SigningKey)?;
-        let (rings, first) = Rings::new(own, refresh.verifying().clone(), fixed.clone(), turn);
+        let (rings, first) = Rings::new(own, refresh.verifying().clone(), fixed.clone(), updates);
         let published = Mutex::new(Published { sets, looked: None });
         Ok((Self { fixed, fetch, clock, rings: Arc::new(rings), published }, first))
     }
@@ -199,28 +199,28 @@ impl Foreign {
     /// Fetches the key sets for as long as the process runs.
     pub(crate) async fn follow(&self) {
         loop {
-            self.look_now(AT_MOST_EVERY).await;
+            self.fetch_now(AT_MOST_EVERY).await;
             tokio::time::sleep(EVERY).await;
         }
     }
 
     /// The issuers, ordered by name, with their known keys.
-    pub(crate) async fn seen(&self) -> Vec<IssuerSeen> {
-        self.look_now(Duration::MAX).await;
-        let fixed = self.fixed.iter().map(|key| IssuerSeen {
+    pub(crate) async fn seen(&self) -> Vec<IssuerInfo> {
+        self.fetch_now(Duration::MAX).await;
+        let fixed = self.fixed.iter().map(|key| IssuerInfo {
             name: key.issuer.name.clone(),
-            origin: KeysFrom::Settings,
-            keys: vec![IssuerKeySeen::new(key)],
+            origin: IssuerKeySource::Settings,
+            keys: vec![IssuerKeyInfo::new(key)],
         });
         let published = self.published.lock().await;
-        let published = published.sets.iter().map(|set| IssuerSeen {
+        let published = published.sets.iter().map(|set| IssuerInfo {
             name: set.issuer.name.clone(),
-            origin: KeysFrom::Address {
+            origin: IssuerKeySource::Address {
                 address: set.address.clone(),
                 asked_at: set.asked_at,
                 answered_at: set.answered_at,
             },
-            keys: set.keys.iter().flatten().map(IssuerKeySeen::new).collect(),
+            keys: set.keys.iter().flatten().map(IssuerKeyInfo::new).collect(),
         });
         let mut issuers: Vec<_> = fixed.chain(published).collect();
         issuers.sort_by(|one, other| one.name.cmp(&other.name));
@@ -229,7 +229,7 @@ impl Foreign {
 
     /// Fetches the key sets, unless this was done within `recently`. Concurrent callers wait for the same
     /// result.
-    async fn look_now(&self, recently: Duration) -> Looked {
+    async fn fetch_now(&self, recently: Duration) -> KeyFetch {
         let mut published = self.published.lock().await;
         let now = self.clock.uptime();
         let looked = published.looked.is_some_and(|looked| now.saturating_sub(looked) < recently);
@@ -248,17 +248,21 @@ impl Foreign {
             while let Some(fetched) = fetches.join_next().await {
                 let Ok((place, fetched)) = fetched else { continue };
                 if published.sets.get_mut(place).is_some_and(|set| set.take(fetched)) {
-                    self.turn(&published).await;
+                    self.updates(&published).await;
                 }
             }
         }
-        if published.sets.iter().any(|set| set.keys.is_none()) { Looked::Away } else { Looked::Done }
+        if published.sets.iter().any(|set| set.keys.is_none()) {
+            KeyFetch::Unavailable
+        } else {
+            KeyFetch::Done
+        }
     }
 
     /// Passes the known keys to the guard, and waits until it has them.
-    async fn turn(&self, published: &Published) {
+    async fn updates(&self, published: &Published) {
         let fetched = published.sets.iter().flat_map(|set| set.keys.iter().flatten()).cloned();
-        if self.rings.turn_foreign(self.fixed.iter().cloned().chain(fetched).collect()).await.is_err() {
+        if self.rings.update_foreign(self.fixed.iter().cloned().chain(fetched).collect()).await.is_err() {
             tracing::warn!("fetched other issuers' keys, but the guard has not applied them in time");
         }
     }
@@ -299,19 +303,19 @@ impl Set {
 }
 
 /// Fetches key sets when a token names an unknown key.
-pub(crate) struct Looking(pub(crate) Arc<Foreign>);
+pub(crate) struct FetchOnDemand(pub(crate) Arc<Foreign>);
 
-impl MoreKeys for Looking {
-    fn look(&self) -> Pin<Box<dyn Future<Output = Looked> + Send + '_>> {
+impl KeyFetcher for FetchOnDemand {
+    fn fetch(&self) -> Pin<Box<dyn Future<Output = KeyFetch> + Send + '_>> {
         let foreign = Arc::clone(&self.0);
         // A separate task, so that a client that disconnects or whose key was found doesn't cancel a fetch
         // that others wait for.
-        let looking = tokio::spawn(async move { foreign.look_now(AT_MOST_EVERY).await });
-        Box::pin(async { looking.await.unwrap_or(Looked::Away) })
+        let looking = tokio::spawn(async move { foreign.fetch_now(AT_MOST_EVERY).await });
+        Box::pin(async { looking.await.unwrap_or(KeyFetch::Unavailable) })
     }
 }
 
-impl IssuerKeySeen {
+impl IssuerKeyInfo {
     /// Omits the key itself. A secret without a kid in tokens has an id made by quash, which isn't shown.
     fn new(key: &ForeignKey) -> Self {
         Self { kid: key.named.then(|| key.key.kid().clone()), algorithm: key.key.algorithm() }
@@ -347,15 +351,15 @@ mod tests {
 
     /// A clock that a test moves, and an address that answers until the tenth second.
     #[derive(Default)]
-    struct Scene(AtomicI64);
+    struct FakeIssuer(AtomicI64);
 
-    impl Scene {
+    impl FakeIssuer {
         fn secs(&self) -> i64 {
             self.0.load(Ordering::SeqCst)
         }
     }
 
-    impl Clock for Scene {
+    impl Clock for FakeIssuer {
         fn now(&self) -> Timestamp {
             Timestamp::from_secs(self.secs())
         }
@@ -365,7 +369,7 @@ mod tests {
     }
 
     #[async_trait]
-    impl FetchKeys for Scene {
+    impl FetchKeys for FakeIssuer {
         async fn fetch(&self, _address: &str) -> Result<Vec<u8>, FetchFault> {
             if self.secs() > 10 {
                 return Err(FetchFault("away".into()));
@@ -382,7 +386,7 @@ mod tests {
         async fn fetch(&self, address: &str) -> Result<Vec<u8>, FetchFault> {
             match address {
                 "silent" => std::future::pending().await,
-                _ => Scene::default().fetch(address).await,
+                _ => FakeIssuer::default().fetch(address).await,
             }
         }
     }
@@ -400,14 +404,14 @@ mod tests {
         };
         let setups = [setup("silent"), setup("partner")];
         let scopes = ScopeHasher::ours(master.derive("scopes"));
-        let (turn, mut rings) = mpsc::channel(1);
-        let (fetch, clock) = (Arc::new(Silent), Arc::new(Scene::default()));
-        let (foreign, _) = Foreign::new(&setups, OwnKeys::default(), &master, &scopes, fetch, clock, turn)
+        let (updates, mut rings) = mpsc::channel(1);
+        let (fetch, clock) = (Arc::new(Silent), Arc::new(FakeIssuer::default()));
+        let (foreign, _) = Foreign::new(&setups, OwnKeys::default(), &master, &scopes, fetch, clock, updates)
             .expect("no key is wrong");
         let foreign = Arc::new(foreign);
-        let looking = Looking(Arc::clone(&foreign));
-        let (mut looked, turned) = (looking.look(), async {
-            let TurnRing { ring, seen } = rings.recv().await.expect("a ring");
+        let looking = FetchOnDemand(Arc::clone(&foreign));
+        let (mut looked, turned) = (looking.fetch(), async {
+            let RingUpdate { ring, seen } = rings.recv().await.expect("a ring");
             seen.send(()).expect("it is waited for");
             ring.keys().count()
         });
@@ -416,13 +420,13 @@ mod tests {
             _ = &mut looked => panic!("one of them is silent"),
             keys = turned => assert_eq!(keys, 1, "the partner's"),
         }
-        assert_eq!(looked.await, Looked::Away);
+        assert_eq!(looked.await, KeyFetch::Unavailable);
         assert!(foreign.published.lock().await.sets[1].keys.is_some());
     }
 
     #[tokio::test]
-    async fn what_an_address_has_answered_goes_on_when_it_is_away() {
-        let (scene, master) = (Arc::new(Scene::default()), MasterKey::new(&Seeded::new(1)));
+    async fn cached_issuer_keys_outlive_failed_fetches() {
+        let (scene, master) = (Arc::new(FakeIssuer::default()), MasterKey::new(&Seeded::new(1)));
         let setup = ForeignSetup {
             name: "partner".into(),
             keys: ForeignKeys::Address("https://partner.example/jwks".into()),
@@ -433,22 +437,23 @@ mod tests {
         };
         let scopes = ScopeHasher::ours(master.derive("scopes"));
         let (fetch, clock) = (Arc::clone(&scene) as Arc<dyn FetchKeys>, Arc::clone(&scene) as Arc<dyn Clock>);
-        let (turn, rings) = mpsc::channel(1);
+        let (updates, rings) = mpsc::channel(1);
         // No guard takes rings here.
         drop(rings);
-        let (foreign, _) = Foreign::new(&[setup], OwnKeys::default(), &master, &scopes, fetch, clock, turn)
-            .expect("no key is wrong");
+        let (foreign, _) =
+            Foreign::new(&[setup], OwnKeys::default(), &master, &scopes, fetch, clock, updates)
+                .expect("no key is wrong");
         for (now, asked, answered) in [(5, 5, 5), (8, 5, 5), (20, 20, 5)] {
             scene.0.store(now, Ordering::SeqCst);
             if now > 10 {
-                foreign.look_now(AT_MOST_EVERY).await;
+                foreign.fetch_now(AT_MOST_EVERY).await;
             }
             let [seen] = foreign.seen().await.try_into().expect("one issuer");
             let (asked_at, answered_at) =
                 (Some(Timestamp::from_secs(asked)), Some(Timestamp::from_secs(answered)));
             let address = "https://partner.example/jwks".to_owned();
-            assert_eq!(seen.origin, KeysFrom::Address { address, asked_at, answered_at }, "at {now}");
-            assert_eq!(seen.keys, [IssuerKeySeen { kid: None, algorithm: Algorithm::EdDsa }]);
+            assert_eq!(seen.origin, IssuerKeySource::Address { address, asked_at, answered_at }, "at {now}");
+            assert_eq!(seen.keys, [IssuerKeyInfo { kid: None, algorithm: Algorithm::EdDsa }]);
         }
     }
 }

@@ -1,13 +1,13 @@
 //! The keys of this store: made on first start or named by the settings, and opened on every start. The keys
 //! of other issuers are in `foreign.rs`.
 
-mod again;
+mod after_restore;
 mod foreign;
+mod loaded_keys;
 pub(crate) mod make;
 pub(crate) mod opened;
 mod rings;
 mod seen;
-mod turning;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,15 +21,15 @@ use zeroize::Zeroizing;
 
 use crate::failure::{Failure, StartError, Unavailable};
 use crate::vault::MasterKey;
+pub(crate) use loaded_keys::LoadedKeys;
 use opened::of_material;
-pub use seen::{IssuerKeySeen, IssuerSeen, KeySeen, KeysFrom, KeysSeen};
-pub(crate) use turning::Turning;
+pub use seen::{IssuerInfo, IssuerKeyInfo, IssuerKeySource, KeyInfo, KeyList};
 
-pub use again::{StruckAgain, strike_after_restore};
+pub use after_restore::{KeysRevokedAgain, revoke_after_restore};
 pub use foreign::{FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup};
-pub(crate) use foreign::{Foreign, Looking};
+pub(crate) use foreign::{FetchOnDemand, Foreign};
 pub(crate) use opened::{OpenedKeys, opened};
-pub(crate) use rings::{OwnKeys, Rings, TurnRing};
+pub(crate) use rings::{OwnKeys, RingUpdate, Rings};
 
 /// The operator's choices about keys.
 #[derive(Clone)]
@@ -64,7 +64,7 @@ pub(crate) struct Keys {
     /// Write-locked during a key rotation, so that nothing is signed meanwhile. `None` if a key of the
     /// settings was revoked.
     pub(crate) signing: RwLock<Option<SigningKey>>,
-    pub(crate) turning: Mutex<Turning>,
+    pub(crate) loaded_keys: Mutex<LoadedKeys>,
     pub(crate) rings: Arc<Rings>,
     pub(crate) master: MasterKey,
     pub(crate) algorithm: Algorithm,
@@ -84,7 +84,7 @@ pub(crate) struct Opened {
 }
 
 /// The dependencies for opening the keys.
-struct Opening<'a> {
+struct SessionOpening<'a> {
     store: &'a dyn Store,
     master: &'a MasterKey,
     clock: &'a dyn Clock,
@@ -134,7 +134,7 @@ impl Keys {
             refresh,
             refresh_signing,
             signing,
-            turning: Mutex::default(),
+            loaded_keys: Mutex::default(),
             rings,
             master,
             algorithm,
@@ -161,7 +161,7 @@ pub(crate) async fn open(
     clock: &dyn Clock,
     entropy: &dyn Entropy,
 ) -> Result<Opened, StartError> {
-    let opening = Opening { store, master, clock, entropy };
+    let opening = SessionOpening { store, master, clock, entropy };
     let refresh = opening.refresh().await?;
     let records = store.keys().await?;
     match &setup.signing {
@@ -186,7 +186,7 @@ fn current(records: &[KeyRecord]) -> Option<&KeyRecord> {
     records.iter().find(|record| record.state == KeyState::Current)
 }
 
-impl Opening<'_> {
+impl SessionOpening<'_> {
     /// Ensures that the current key is a generated one for this algorithm. A retiring key is reused.
     async fn make_current(&self, records: &[KeyRecord], algorithm: Algorithm) -> Result<(), StartError> {
         let fits = |record: &&KeyRecord| record.algorithm == algorithm && record.source == KeySource::Made;
@@ -217,8 +217,8 @@ impl Opening<'_> {
             |record: &KeyRecord| algorithm.family() == Family::Hmac && record.algorithm != algorithm;
         let same = of_material(wanted.verifying(), records, self.master)?;
         // Refused for every algorithm: an attacker with the key can sign with any of them.
-        if same.iter().any(|record| record.state.is_struck()) {
-            return Err(StartError::StruckKey);
+        if same.iter().any(|record| record.state.is_revoked()) {
+            return Err(StartError::RevokedKey);
         }
         match same.into_iter().find(|record| !is_other_key(record)) {
             Some(record) if record.algorithm != algorithm => {

@@ -29,9 +29,9 @@ pub(crate) fn opened(records: &[KeyRecord], master: &MasterKey) -> Result<Opened
                 signing = Some(key);
             }
             KeyState::Next { .. } | KeyState::Retiring { .. } => own.keys.push(verifying(record, master)?),
-            KeyState::Struck { .. } => {
+            KeyState::Revoked { .. } => {
                 own.keys.push(verifying(record, master)?);
-                own.struck.push(record.kid.clone());
+                own.revoked.push(record.kid.clone());
             }
         }
     }
@@ -44,11 +44,11 @@ pub(crate) fn opened(records: &[KeyRecord], master: &MasterKey) -> Result<Opened
 /// The key can't be opened, or is invalid.
 pub(crate) fn verifying(record: &KeyRecord, master: &MasterKey) -> Result<VerifyingKey, StartError> {
     match record.state {
-        KeyState::Struck { .. } if record.algorithm.family() != Family::Hmac => {
+        KeyState::Revoked { .. } if record.algorithm.family() != Family::Hmac => {
             let half =
                 master.open(record.kid.as_str(), &record.secret).map_err(|_| StartError::WrongMasterKey)?;
             let key = KeySet::parse(&half).ok().and_then(|set| set.keys.into_iter().next());
-            key.map(|key| key.key).ok_or_else(|| StartError::StruckHalf(record.kid.clone()))
+            key.map(|key| key.key).ok_or_else(|| StartError::RevokedHalf(record.kid.clone()))
         }
         _ => Ok(signs(record, master)?.verifying().clone()),
     }
@@ -76,12 +76,12 @@ pub(crate) fn of_material<'a>(
 ///
 /// # Errors
 /// As for [`of_material`].
-pub(crate) fn unstruck<'a>(
+pub(crate) fn unrevoked<'a>(
     wanted: &VerifyingKey,
     records: &'a [KeyRecord],
     master: &MasterKey,
 ) -> Result<Vec<&'a KeyRecord>, StartError> {
-    of_material(wanted, records.iter().filter(|record| !record.state.is_struck()), master)
+    of_material(wanted, records.iter().filter(|record| !record.state.is_revoked()), master)
 }
 
 /// The remains of keys that are revoked: of a pair, the public key; a secret entirely, because it verifies
@@ -89,7 +89,7 @@ pub(crate) fn unstruck<'a>(
 ///
 /// # Errors
 /// A key can't be opened, or is invalid.
-pub(crate) fn kept_after_strike(
+pub(crate) fn kept_after_revocation(
     records: &[&KeyRecord],
     master: &MasterKey,
     entropy: &dyn Entropy,
@@ -102,7 +102,7 @@ fn kept_of(record: &KeyRecord, master: &MasterKey, entropy: &dyn Entropy) -> Res
         return Ok(record.secret.clone());
     }
     let set = KeyRing::new(0, vec![verifying(record, master)?]).jwks();
-    let half = serde_json::to_vec(&set).map_err(|_| StartError::StruckHalf(record.kid.clone()))?;
+    let half = serde_json::to_vec(&set).map_err(|_| StartError::RevokedHalf(record.kid.clone()))?;
     Ok(master.seal(record.kid.as_str(), &half, entropy))
 }
 

@@ -6,16 +6,16 @@ use quash_core::token::Algorithm;
 
 /// The keys that sign and verify tokens.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct KeysSeen {
+pub struct KeyList {
     /// The keys of this store, oldest first.
-    pub own: Vec<KeySeen>,
+    pub own: Vec<KeyInfo>,
     /// Other issuers, ordered by name.
-    pub issuers: Vec<IssuerSeen>,
+    pub issuers: Vec<IssuerInfo>,
 }
 
 /// A key of this store.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct KeySeen {
+pub struct KeyInfo {
     pub kid: Kid,
     pub algorithm: Algorithm,
     pub state: KeyState,
@@ -26,17 +26,17 @@ pub struct KeySeen {
 
 /// Another issuer.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct IssuerSeen {
+pub struct IssuerInfo {
     /// The issuer's name in the settings.
     pub name: String,
-    pub origin: KeysFrom,
+    pub origin: IssuerKeySource,
     /// The known keys.
-    pub keys: Vec<IssuerKeySeen>,
+    pub keys: Vec<IssuerKeyInfo>,
 }
 
 /// A key of another issuer.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct IssuerKeySeen {
+pub struct IssuerKeyInfo {
     /// The id that tokens name it by. `None` if it is for tokens without a kid.
     pub kid: Option<Kid>,
     pub algorithm: Algorithm,
@@ -44,7 +44,7 @@ pub struct IssuerKeySeen {
 
 /// The source of an issuer's keys.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum KeysFrom {
+pub enum IssuerKeySource {
     Settings,
     Address {
         address: String,

@@ -3,8 +3,8 @@
 //!
 //! Counters are in memory. A lock is in the store, and is effective here from the moment of the last failure.
 
+mod slots;
 mod tallies;
-mod turns;
 mod windows;
 
 use std::net::IpAddr;
@@ -12,20 +12,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
-use quash_core::model::{Account, Clock, DeviceId, LockoutPolicy, Standing, Subject, Timestamp, limits};
+use quash_core::model::{Account, AccountStatus, Clock, DeviceId, LockoutPolicy, Subject, Timestamp, limits};
 use tokio::sync::mpsc;
 
 use crate::failure::Unavailable;
 use crate::network::{Network, Width};
+use slots::{AGAIN_AFTER, SlotAnswer, SlotQueues};
 pub(crate) use tallies::Counted;
-use tallies::{Key, Tallies, Whose};
-use turns::{AGAIN_AFTER, Asked, Turns};
+use tallies::{Bucket, Key, Tallies};
 pub use windows::Allowance;
 use windows::Windows;
 
 /// The counters of attempts, and the orders to lock accounts.
 pub(crate) struct Lockout {
-    shared: Arc<Shared>,
+    shared: Arc<LockoutState>,
 }
 
 /// An account to be locked.
@@ -38,7 +38,7 @@ pub(crate) struct Order {
 /// The most accounts waiting to be locked. Each has cost several hashes, so this many take minutes to cause.
 const ORDERS: usize = 1024;
 
-struct Shared {
+struct LockoutState {
     secret: hmac::Key,
     clock: Arc<dyn Clock>,
     counts: Mutex<Counts>,
@@ -47,7 +47,7 @@ struct Shared {
 
 struct Counts {
     tallies: Tallies,
-    turns: Turns,
+    queues: SlotQueues,
     /// For IPv4 addresses and /64s, for /56s and for /48s.
     networks: [Windows; Width::ALL.len()],
     devices: Windows,
@@ -55,29 +55,29 @@ struct Counts {
 
 /// An attempt's slot for evaluation. It is freed on drop, and by the methods that report the attempt's
 /// outcome.
-pub(crate) struct Turn {
-    shared: Arc<Shared>,
+pub(crate) struct Slot {
+    shared: Arc<LockoutState>,
     counted: Counted,
     state: State,
 }
 
 /// A permit for an attempt, counted in each network of its address, or among an account's known devices. It
-/// is returned on drop, and by [`Passage::failed`].
-pub(crate) struct Passage {
-    shared: Arc<Shared>,
-    counted_in: Vec<(Through, Key)>,
+/// is returned on drop, and by [`Permit::failed`].
+pub(crate) struct Permit {
+    shared: Arc<LockoutState>,
+    counted_in: Vec<(LimitKind, Key)>,
 }
 
 /// The kind of limit that counts a permit.
 #[derive(Clone, Copy)]
-enum Through {
+enum LimitKind {
     Networks(Width),
     Devices,
 }
 
 /// The way a slot was obtained.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Got {
+pub(crate) enum Acquired {
     /// Without waiting.
     AtOnce,
     /// After waiting: state loaded before may be outdated.
@@ -101,37 +101,41 @@ impl Lockout {
         let networks = Width::ALL
             .map(|width| Windows::new(policy.network_failures * width.times(), policy.network_window));
         let devices = Windows::new(limits::DEVICE_FAILURES, limits::DEVICE_WINDOW);
-        let counts =
-            Mutex::new(Counts { tallies: Tallies::new(policy), turns: Turns::default(), networks, devices });
+        let counts = Mutex::new(Counts {
+            tallies: Tallies::new(policy),
+            queues: SlotQueues::default(),
+            networks,
+            devices,
+        });
         let secret = hmac::Key::new(HMAC_SHA256, secret);
-        (Self { shared: Arc::new(Shared { secret, clock, counts, orders }) }, ordered)
+        (Self { shared: Arc::new(LockoutState { secret, clock, counts, orders }) }, ordered)
     }
 
     /// Permits an attempt from an address. Returns `None` if the address is unknown.
     ///
     /// # Errors
     /// One of the address's networks has failed too often.
-    pub(crate) fn pass(&self, address: Option<IpAddr>) -> Result<Option<Passage>, Unavailable> {
+    pub(crate) fn pass(&self, address: Option<IpAddr>) -> Result<Option<Permit>, Unavailable> {
         let Some(address) = address else { return Ok(None) };
         let networks = Network::all_of(address)
-            .map(|network| (Through::Networks(network.width()), Key(network.bytes())));
+            .map(|network| (LimitKind::Networks(network.width()), Key(network.bytes())));
         self.begin(networks).map(Some).map_err(|retry_after| Unavailable::NetworkThrottled { retry_after })
     }
 
     /// Permits an attempt from one of an account's known devices. `None` if these devices have together used
     /// up their failures, or could use them up with the attempts in progress.
-    pub(crate) fn pass_device(&self, subject: &Subject) -> Option<Passage> {
-        self.begin([(Through::Devices, self.shared.key("devices", subject.as_str()))]).ok()
+    pub(crate) fn pass_device(&self, subject: &Subject) -> Option<Permit> {
+        self.begin([(LimitKind::Devices, self.shared.key("devices", subject.as_str()))]).ok()
     }
 
-    fn begin(&self, counted_in: impl IntoIterator<Item = (Through, Key)>) -> Result<Passage, Duration> {
+    fn begin(&self, counted_in: impl IntoIterator<Item = (LimitKind, Key)>) -> Result<Permit, Duration> {
         let uptime = self.shared.clock.uptime();
-        let mut passage = Passage { shared: Arc::clone(&self.shared), counted_in: Vec::new() };
-        for (through, key) in counted_in {
-            through.of(&mut self.shared.counts()).begin(key, uptime)?;
-            passage.counted_in.push((through, key));
+        let mut permit = Permit { shared: Arc::clone(&self.shared), counted_in: Vec::new() };
+        for (kind, key) in counted_in {
+            kind.of(&mut self.shared.counts()).begin(key, uptime)?;
+            permit.counted_in.push((kind, key));
         }
-        Ok(passage)
+        Ok(permit)
     }
 
     /// The counter of an attempt: the account's, whichever name and endpoint are used, or else that of the
@@ -139,7 +143,7 @@ impl Lockout {
     pub(crate) fn counted(&self, account: Option<&Account>, folded: &str) -> Counted {
         match account {
             Some(account) => self.of_account(&account.subject),
-            None => Counted { whose: Whose::Nobody, key: self.shared.key("name", folded) },
+            None => Counted { bucket: Bucket::UnknownName, key: self.shared.key("name", folded) },
         }
     }
 
@@ -147,7 +151,7 @@ impl Lockout {
     pub(crate) fn counted_by_device(&self, subject: &Subject, device: DeviceId) -> Counted {
         // The id has a fixed length, so devices of different accounts give different texts.
         Counted {
-            whose: Whose::Device,
+            bucket: Bucket::Device,
             key: self.shared.key("device", &format!("{device}{}", subject.as_str())),
         }
     }
@@ -156,32 +160,34 @@ impl Lockout {
     ///
     /// # Errors
     /// Too many attempts are waiting already.
-    pub(crate) async fn turn(&self, counted: Counted) -> Result<(Turn, Got), Unavailable> {
+    pub(crate) async fn turn(&self, counted: Counted) -> Result<(Slot, Acquired), Unavailable> {
         let shared = Arc::clone(&self.shared);
-        let asked = shared.ask(|turns, slots| turns.ask(counted, slots), counted);
-        let mut turn = match asked {
-            Asked::Granted => return Ok((Turn { shared, counted, state: State::Running }, Got::AtOnce)),
-            Asked::Crowded => return Err(Unavailable::Crowded { retry_after: AGAIN_AFTER }),
-            Asked::Wait(freed) => {
-                let turn = Turn { shared, counted, state: State::Waiting };
+        let answer = shared.ask(|queues, slots| queues.ask(counted, slots), counted);
+        let mut turn = match answer {
+            SlotAnswer::Granted => {
+                return Ok((Slot { shared, counted, state: State::Running }, Acquired::AtOnce));
+            }
+            SlotAnswer::Crowded => return Err(Unavailable::Crowded { retry_after: AGAIN_AFTER }),
+            SlotAnswer::Wait(freed) => {
+                let turn = Slot { shared, counted, state: State::Waiting };
                 freed.await;
                 turn
             }
         };
-        while let Asked::Wait(freed) =
-            turn.shared.ask(|turns, slots| turns.ask_again(counted, slots), counted)
+        while let SlotAnswer::Wait(freed) =
+            turn.shared.ask(|queues, slots| queues.ask_again(counted, slots), counted)
         {
             freed.await;
         }
         turn.state = State::Running;
-        Ok((turn, Got::AfterWaiting))
+        Ok((turn, Acquired::AfterWaiting))
     }
 
     /// Returns whether attempts are refused even with the right password. The account's lock doesn't apply to
     /// known devices.
     pub(crate) fn is_locked(&self, counted: Counted, account: Option<&Account>, now: Timestamp) -> bool {
-        let stored = account.is_some_and(|account| account.standing(now) == Standing::Locked);
-        (stored && counted.whose == Whose::Account)
+        let stored = account.is_some_and(|account| account.status(now) == AccountStatus::Locked);
+        (stored && counted.bucket == Bucket::Account)
             || self.shared.counts().tallies.is_locked(counted, self.shared.clock.uptime())
     }
 
@@ -194,17 +200,17 @@ impl Lockout {
     pub(crate) fn allowance(&self, address: IpAddr) -> Option<Allowance> {
         let (mut counts, uptime) = (self.shared.counts(), self.shared.clock.uptime());
         let mut of = |network: Network| {
-            Through::Networks(network.width()).of(&mut counts).allowance(Key(network.bytes()), uptime)
+            LimitKind::Networks(network.width()).of(&mut counts).allowance(Key(network.bytes()), uptime)
         };
         Network::all_of(address).map(&mut of).min_by_key(|allowance| allowance.left)
     }
 
     fn of_account(&self, subject: &Subject) -> Counted {
-        Counted { whose: Whose::Account, key: self.shared.key("account", subject.as_str()) }
+        Counted { bucket: Bucket::Account, key: self.shared.key("account", subject.as_str()) }
     }
 }
 
-impl Turn {
+impl Slot {
     /// The counter of the attempt.
     pub(crate) fn counted(&self) -> Counted {
         self.counted
@@ -219,7 +225,7 @@ impl Turn {
     /// failure locks at once and orders the lock in the store. A known device's failures lock only the
     /// device, and only in this process.
     pub(crate) fn failed(self, account: Option<&Account>, now: Timestamp) {
-        let account = account.filter(|_| self.counted.whose == Whose::Account);
+        let account = account.filter(|_| self.counted.bucket == Bucket::Account);
         let locks = account.map_or(0, |account| account.locks);
         let is_locked = self.shared.counts().tallies.failed(self.counted, locks, self.shared.clock.uptime());
         if let Some(account) = account.filter(|_| is_locked)
@@ -230,17 +236,17 @@ impl Turn {
     }
 }
 
-impl Passage {
+impl Permit {
     /// Reports an attempt that was refused as one with a wrong password.
     pub(crate) fn failed(self) {
         let uptime = self.shared.clock.uptime();
-        for (through, key) in &self.counted_in {
-            through.of(&mut self.shared.counts()).failed(*key, uptime);
+        for (kind, key) in &self.counted_in {
+            kind.of(&mut self.shared.counts()).failed(*key, uptime);
         }
     }
 }
 
-impl Through {
+impl LimitKind {
     fn of(self, counts: &mut Counts) -> &mut Windows {
         match self {
             Self::Networks(width) => &mut counts.networks[width as usize],
@@ -249,34 +255,34 @@ impl Through {
     }
 }
 
-impl Drop for Passage {
+impl Drop for Permit {
     fn drop(&mut self) {
-        for (through, key) in &self.counted_in {
-            through.of(&mut self.shared.counts()).end(*key);
+        for (kind, key) in &self.counted_in {
+            kind.of(&mut self.shared.counts()).end(*key);
         }
     }
 }
 
-impl Drop for Turn {
+impl Drop for Slot {
     fn drop(&mut self) {
-        let turns = &mut self.shared.counts().turns;
+        let queues = &mut self.shared.counts().queues;
         match self.state {
-            State::Waiting => turns.give_up(self.counted),
-            State::Running => turns.end(self.counted),
+            State::Waiting => queues.give_up(self.counted),
+            State::Running => queues.end(self.counted),
         }
     }
 }
 
-impl Shared {
+impl LockoutState {
     /// A poisoned lock is safe to use: a panic in other code can't have left a count half written.
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ask(&self, ask: impl FnOnce(&mut Turns, u32) -> Asked, counted: Counted) -> Asked {
+    fn ask(&self, ask: impl FnOnce(&mut SlotQueues, u32) -> SlotAnswer, counted: Counted) -> SlotAnswer {
         let mut counts = self.counts();
         let slots = counts.tallies.slots(counted, self.clock.uptime());
-        ask(&mut counts.turns, slots)
+        ask(&mut counts.queues, slots)
     }
 
     fn key(&self, kind: &str, text: &str) -> Key {

@@ -14,19 +14,19 @@ pub(super) struct Key(pub(super) [u8; 16]);
 /// Identifies the attempts that are counted together.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Counted {
-    pub(super) whose: Whose,
+    pub(super) bucket: Bucket,
     pub(super) key: Key,
 }
 
 /// The owner of the guessed password.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Whose {
+pub(super) enum Bucket {
     /// An account.
     Account,
     /// A known device of an account.
     Device,
     /// No account: the name is unknown.
-    Nobody,
+    UnknownName,
 }
 
 /// The failures and locks of one counter. Times are this process's uptime in milliseconds, so a jump of the
@@ -42,12 +42,12 @@ pub(super) struct Tally {
 /// The tallies of one process.
 pub(super) struct Tallies {
     policy: LockoutPolicy,
-    accounts: Exact,
-    nobodies: Passing<Tally>,
+    accounts: ExactTallies,
+    unknown_names: BoundedMap<Tally>,
 }
 
 /// Tallies that are forgotten only when they no longer matter.
-struct Exact {
+struct ExactTallies {
     most: usize,
     /// The number of tallies at which those that no longer matter are removed.
     sweep_at: usize,
@@ -57,7 +57,7 @@ struct Exact {
 
 /// A map that forgets the entries changed least recently. It has two halves; when the younger one is full,
 /// the older one is dropped.
-pub(super) struct Passing<V> {
+pub(super) struct BoundedMap<V> {
     half: usize,
     young: HashMap<Key, V>,
     old: HashMap<Key, V>,
@@ -69,7 +69,7 @@ pub(super) struct Passing<V> {
 pub(super) const ACCOUNTS: usize = 1 << 19;
 /// The most unknown names remembered. Beyond it, those that failed longest ago are forgotten, as they protect
 /// nothing.
-pub(super) const NOBODIES: usize = 1 << 17;
+pub(super) const UNKNOWN_NAMES: usize = 1 << 17;
 
 /// The number of bytes of a keyed hash that select a shared tally.
 const SHARED_BYTES: usize = 2;
@@ -80,12 +80,13 @@ const SWEEP_AGAIN: u64 = 60_000;
 
 impl Tallies {
     pub(super) fn new(policy: LockoutPolicy) -> Self {
-        Self::bounded(policy, ACCOUNTS, NOBODIES)
+        Self::bounded(policy, ACCOUNTS, UNKNOWN_NAMES)
     }
 
-    fn bounded(policy: LockoutPolicy, accounts: usize, nobodies: usize) -> Self {
-        let accounts = Exact { most: accounts, sweep_at: SWEEP_FROM, swept_at: 0, tallies: HashMap::new() };
-        Self { policy, accounts, nobodies: Passing::new(nobodies) }
+    fn bounded(policy: LockoutPolicy, accounts: usize, unknown_names: usize) -> Self {
+        let accounts =
+            ExactTallies { most: accounts, sweep_at: SWEEP_FROM, swept_at: 0, tallies: HashMap::new() };
+        Self { policy, accounts, unknown_names: BoundedMap::new(unknown_names) }
     }
 
     /// The most attempts that may be evaluated at once: all of them may fail, and together must not exceed
@@ -112,26 +113,26 @@ impl Tallies {
             locks = locks.saturating_add(1);
         }
         let tally = Tally { failed_at: millis(uptime), locked_until, failures, locks };
-        match counted.whose {
-            Whose::Account | Whose::Device => self.accounts.put(counted.key, tally, policy, millis(uptime)),
-            Whose::Nobody => self.nobodies.put(counted.key, tally),
+        match counted.bucket {
+            Bucket::Account | Bucket::Device => self.accounts.put(counted.key, tally, policy, millis(uptime)),
+            Bucket::UnknownName => self.unknown_names.put(counted.key, tally),
         }
         is_locked
     }
 
     pub(super) fn clear(&mut self, counted: Counted) {
-        match counted.whose {
-            Whose::Account | Whose::Device => self.accounts.tallies.remove(&counted.key).map(drop),
-            Whose::Nobody => self.nobodies.remove(counted.key),
+        match counted.bucket {
+            Bucket::Account | Bucket::Device => self.accounts.tallies.remove(&counted.key).map(drop),
+            Bucket::UnknownName => self.unknown_names.remove(counted.key),
         };
     }
 
     /// The current tally. Failures that led to no lock are forgotten after the longest lock: waiting for that
     /// gains an attacker no more attempts than waiting for locks to end.
     fn tally(&self, counted: Counted, uptime: Duration) -> Tally {
-        let tally = match counted.whose {
-            Whose::Account | Whose::Device => self.accounts.of(counted.key),
-            Whose::Nobody => self.nobodies.of(counted.key),
+        let tally = match counted.bucket {
+            Bucket::Account | Bucket::Device => self.accounts.of(counted.key),
+            Bucket::UnknownName => self.unknown_names.of(counted.key),
         };
         let Some(tally) = tally else { return Tally::default() };
         if tally.is_recent(&self.policy, millis(uptime)) { tally } else { Tally { failures: 0, ..tally } }
@@ -144,12 +145,12 @@ impl Tally {
     }
 
     /// Returns whether the tally holds more than the store does.
-    fn says_something(&self, policy: &LockoutPolicy, uptime: u64) -> bool {
+    fn matters(&self, policy: &LockoutPolicy, uptime: u64) -> bool {
         self.locked_until > uptime || (self.failures > 0 && self.is_recent(policy, uptime))
     }
 }
 
-impl Exact {
+impl ExactTallies {
     fn of(&self, key: Key) -> Option<Tally> {
         self.tallies.get(&key).or_else(|| self.tallies.get(&key.shared())).copied()
     }
@@ -160,7 +161,7 @@ impl Exact {
         let is_due = self.tallies.len() >= self.sweep_at;
         let is_due_at_last = self.is_full() && uptime.saturating_sub(self.swept_at) >= SWEEP_AGAIN;
         if is_new && (is_due || is_due_at_last) {
-            self.tallies.retain(|_, tally| tally.says_something(&policy, uptime));
+            self.tallies.retain(|_, tally| tally.matters(&policy, uptime));
             self.sweep_at = (self.tallies.len() * 2).max(SWEEP_FROM);
             self.swept_at = uptime;
         }
@@ -173,7 +174,7 @@ impl Exact {
     }
 }
 
-impl<V: Clone> Passing<V> {
+impl<V: Clone> BoundedMap<V> {
     /// Creates a map of at most `most` entries.
     pub(super) fn new(most: usize) -> Self {
         Self { half: (most / 2).max(1), young: HashMap::new(), old: HashMap::new() }
@@ -223,14 +224,14 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
     const HOUR: Duration = Duration::from_secs(3600);
 
-    fn counted(whose: Whose, n: u64) -> Counted {
+    fn counted(bucket: Bucket, n: u64) -> Counted {
         let mut key = [0; 16];
         key.copy_from_slice(&digest(&SHA256, &n.to_le_bytes()).as_ref()[..16]);
-        Counted { whose, key: Key(key) }
+        Counted { bucket, key: Key(key) }
     }
 
-    fn tallies(accounts: usize, nobodies: usize) -> Tallies {
-        Tallies::bounded(LockoutPolicy::default(), accounts, nobodies)
+    fn tallies(accounts: usize, unknown_names: usize) -> Tallies {
+        Tallies::bounded(LockoutPolicy::default(), accounts, unknown_names)
     }
 
     fn fail(tallies: &mut Tallies, counted: Counted, times: usize, uptime: Duration) -> Vec<bool> {
@@ -238,9 +239,9 @@ mod tests {
     }
 
     #[test]
-    fn the_fifth_failure_locks_and_a22_when_the_lock_ends_counting_starts_at_once() {
-        for whose in [Whose::Account, Whose::Nobody] {
-            let (mut tallies, dana) = (tallies(8, 8), counted(whose, 1));
+    fn a22_counting_restarts_when_a_lock_ends() {
+        for bucket in [Bucket::Account, Bucket::UnknownName] {
+            let (mut tallies, dana) = (tallies(8, 8), counted(bucket, 1));
             assert_eq!(fail(&mut tallies, dana, 5, MINUTE), [false, false, false, false, true]);
             assert!(tallies.is_locked(dana, MINUTE * 2 - Duration::from_millis(1)));
             assert!(!tallies.is_locked(dana, MINUTE * 2));
@@ -257,8 +258,8 @@ mod tests {
     }
 
     #[test]
-    fn what_the_store_says_of_locks_in_a_row_counts() {
-        let (mut tallies, dana) = (tallies(8, 8), counted(Whose::Account, 1));
+    fn stored_consecutive_locks_lengthen_the_next() {
+        let (mut tallies, dana) = (tallies(8, 8), counted(Bucket::Account, 1));
         assert!((0..5).any(|_| tallies.failed(dana, 4, HOUR)));
         assert!(tallies.is_locked(dana, HOUR + MINUTE * 16 - Duration::from_millis(1)));
         assert!(!tallies.is_locked(dana, HOUR + MINUTE * 16));
@@ -266,7 +267,7 @@ mod tests {
 
     #[test]
     fn failures_are_forgotten_after_the_longest_lock() {
-        let (mut tallies, dana) = (tallies(8, 8), counted(Whose::Account, 1));
+        let (mut tallies, dana) = (tallies(8, 8), counted(Bucket::Account, 1));
         fail(&mut tallies, dana, 4, MINUTE);
         assert_eq!(tallies.slots(dana, MINUTE + HOUR - Duration::from_millis(1)), 1);
         assert_eq!(tallies.slots(dana, MINUTE + HOUR), 5);
@@ -276,18 +277,18 @@ mod tests {
     fn names() -> u64 {
         #[expect(clippy::disallowed_methods, reason = "the duration of a test is no setting of quash")]
         let soak = std::env::var_os("QUASH_SOAK").is_some();
-        if soak { 1_000_000 } else { 2 * NOBODIES as u64 }
+        if soak { 1_000_000 } else { 2 * UNKNOWN_NAMES as u64 }
     }
 
     #[test]
-    fn a26_soak_a_million_names_take_no_more_memory_and_no_account_its_tally() {
+    fn a26_soak_unknown_names_never_evict_account_tallies() {
         let mut tallies = Tallies::new(LockoutPolicy::default());
-        let (victim, locked) = (counted(Whose::Account, 1), counted(Whose::Account, 2));
+        let (victim, locked) = (counted(Bucket::Account, 1), counted(Bucket::Account, 2));
         fail(&mut tallies, victim, 4, MINUTE);
         fail(&mut tallies, locked, 5, MINUTE);
         for n in 0..names() {
-            tallies.failed(counted(Whose::Nobody, 10 + n), 0, MINUTE);
-            assert!(tallies.nobodies.len() <= NOBODIES);
+            tallies.failed(counted(Bucket::UnknownName, 10 + n), 0, MINUTE);
+            assert!(tallies.unknown_names.len() <= UNKNOWN_NAMES);
         }
         assert_eq!(tallies.slots(victim, MINUTE), 1);
         assert!(tallies.is_locked(locked, MINUTE));
@@ -295,33 +296,33 @@ mod tests {
     }
 
     #[test]
-    fn a26_beyond_so_many_accounts_they_share_and_none_is_forgotten() {
+    fn a26_accounts_share_tallies_beyond_the_limit() {
         let mut tallies = tallies(100, 8);
         for n in 0..100 {
-            fail(&mut tallies, counted(Whose::Account, n), 4, MINUTE);
+            fail(&mut tallies, counted(Bucket::Account, n), 4, MINUTE);
         }
         // More than have tallies of their own, and enough to lock each shared one.
         for n in 100..700_000 {
-            tallies.failed(counted(Whose::Account, n), 0, MINUTE);
+            tallies.failed(counted(Bucket::Account, n), 0, MINUTE);
         }
         assert!(tallies.accounts.tallies.len() <= 100 + (1 << (8 * SHARED_BYTES)));
-        assert!((0..100).all(|n| tallies.slots(counted(Whose::Account, n), MINUTE) == 1));
+        assert!((0..100).all(|n| tallies.slots(counted(Bucket::Account, n), MINUTE) == 1));
         let locked =
-            (5_000_000..5_001_000).filter(|n| tallies.is_locked(counted(Whose::Account, *n), MINUTE));
+            (5_000_000..5_001_000).filter(|n| tallies.is_locked(counted(Bucket::Account, *n), MINUTE));
         assert!(locked.count() > 900, "stricter");
         // Once the tallies no longer matter, they are removed.
-        fail(&mut tallies, counted(Whose::Account, 5_000_000), 1, HOUR * 3);
+        fail(&mut tallies, counted(Bucket::Account, 5_000_000), 1, HOUR * 3);
         assert_eq!(tallies.accounts.tallies.len(), 1);
     }
 
     #[test]
-    fn names_that_nobody_has_are_forgotten_in_the_order_in_which_they_failed() {
+    fn unknown_names_are_evicted_in_order_of_failure() {
         let (mut tallies, early, late) =
-            (tallies(8, 4), counted(Whose::Nobody, 1), counted(Whose::Nobody, 2));
+            (tallies(8, 4), counted(Bucket::UnknownName, 1), counted(Bucket::UnknownName, 2));
         fail(&mut tallies, early, 4, MINUTE);
         for n in 10..13 {
             fail(&mut tallies, late, 1, MINUTE);
-            tallies.failed(counted(Whose::Nobody, n), 0, MINUTE);
+            tallies.failed(counted(Bucket::UnknownName, n), 0, MINUTE);
         }
         assert_eq!((tallies.slots(early, MINUTE), tallies.slots(late, MINUTE)), (5, 2));
     }

@@ -5,8 +5,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use super::tallies::{Key, Passing};
-use super::turns::AGAIN_AFTER;
+use super::slots::AGAIN_AFTER;
+use super::tallies::{BoundedMap, Key};
 
 /// The failures that are left in a window.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,7 +26,7 @@ pub(super) struct Windows {
     most: u32,
     window: Duration,
     /// The failures of each, oldest first, as this process's uptime.
-    failed: Passing<VecDeque<Duration>>,
+    failed: BoundedMap<VecDeque<Duration>>,
     running: HashMap<Key, u32>,
 }
 
@@ -36,56 +36,56 @@ const REMEMBERED: usize = 1 << 16;
 impl Windows {
     /// Permits at most this many failures of each in a window.
     pub(super) fn new(most: u32, window: Duration) -> Self {
-        Self { most, window, failed: Passing::new(REMEMBERED), running: HashMap::new() }
+        Self { most, window, failed: BoundedMap::new(REMEMBERED), running: HashMap::new() }
     }
 
     /// Begins an attempt.
     ///
     /// # Errors
     /// None are left. The error is the time until some are.
-    pub(super) fn begin(&mut self, whose: Key, uptime: Duration) -> Result<(), Duration> {
-        let running = self.running.get(&whose).copied().unwrap_or(0);
-        let Allowance { left, more_after, .. } = self.allowance(whose, uptime);
+    pub(super) fn begin(&mut self, bucket: Key, uptime: Duration) -> Result<(), Duration> {
+        let running = self.running.get(&bucket).copied().unwrap_or(0);
+        let Allowance { left, more_after, .. } = self.allowance(bucket, uptime);
         match left {
             0 => Err(more_after),
             _ if left <= running => Err(AGAIN_AFTER),
             _ => {
-                *self.running.entry(whose).or_default() += 1;
+                *self.running.entry(bucket).or_default() += 1;
                 Ok(())
             }
         }
     }
 
     /// Ends an attempt.
-    pub(super) fn end(&mut self, whose: Key) {
-        if let Some(running) = self.running.get_mut(&whose) {
+    pub(super) fn end(&mut self, bucket: Key) {
+        if let Some(running) = self.running.get_mut(&bucket) {
             *running -= 1;
             if *running == 0 {
-                self.running.remove(&whose);
+                self.running.remove(&bucket);
             }
         }
     }
 
-    pub(super) fn failed(&mut self, whose: Key, uptime: Duration) {
-        let mut failed = self.recent(whose, uptime);
+    pub(super) fn failed(&mut self, bucket: Key, uptime: Duration) {
+        let mut failed = self.recent(bucket, uptime);
         failed.push_back(uptime);
         while failed.len() > self.most as usize {
             failed.pop_front();
         }
-        self.failed.put(whose, failed);
+        self.failed.put(bucket, failed);
     }
 
     /// The failures that are left.
-    pub(super) fn allowance(&self, whose: Key, uptime: Duration) -> Allowance {
-        let failed = self.recent(whose, uptime);
+    pub(super) fn allowance(&self, bucket: Key, uptime: Duration) -> Allowance {
+        let failed = self.recent(bucket, uptime);
         let left = self.most.saturating_sub(u32::try_from(failed.len()).unwrap_or(u32::MAX));
         let more_after =
             failed.front().map_or(self.window, |oldest| (*oldest + self.window).saturating_sub(uptime));
         Allowance { most: self.most, window: self.window, left, more_after }
     }
 
-    fn recent(&self, whose: Key, uptime: Duration) -> VecDeque<Duration> {
-        let mut failed = self.failed.of(whose).unwrap_or_default();
+    fn recent(&self, bucket: Key, uptime: Duration) -> VecDeque<Duration> {
+        let mut failed = self.failed.of(bucket).unwrap_or_default();
         failed.retain(|moment| *moment + self.window > uptime);
         failed
     }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn after_fifty_failures_in_ten_minutes_there_is_none_left_until_the_first_is_older() {
+    fn fifty_failures_exhaust_a_sliding_window() {
         let mut windows = Windows::new(50, MINUTE * 10);
         for n in 0..50 {
             assert_eq!(fail(&mut windows, network(1), Duration::from_secs(n * 10)), Ok(()));
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn parallel_attempts_take_what_is_left_before_they_are_judged() {
+    fn parallel_attempts_reserve_failures_before_judgment() {
         let mut windows = Windows::new(50, MINUTE * 10);
         for _ in 0..48 {
             assert_eq!(fail(&mut windows, network(1), MINUTE), Ok(()));
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a26_networks_are_bounded_and_those_that_failed_longest_ago_go_first() {
+    fn a26_least_recent_networks_are_evicted() {
         let mut windows = Windows::new(50, MINUTE * 10);
         let late = network(u32::MAX);
         assert_eq!(fail(&mut windows, network(0), MINUTE), Ok(()));

@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn domains_are_sent_to_in_ascii() {
+    fn mail_domains_are_converted_to_ascii() {
         for (address, expected) in [
             ("dana@example.org", Some("dana@example.org")),
             ("Dana@BÜCHER.example", Some("Dana@xn--bcher-kva.example")),

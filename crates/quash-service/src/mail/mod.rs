@@ -3,7 +3,7 @@
 
 mod address;
 
-mod told;
+mod lock_notices;
 
 mod networks;
 
@@ -12,4 +12,4 @@ mod outbox;
 pub use address::mailbox;
 pub(crate) use address::{operators_address, own_address};
 pub(crate) use outbox::Outbox;
-pub use outbox::{Letter, LetterProof, Post, PostFault};
+pub use outbox::{EmailProof, Mailer, MailerError, OutgoingEmail};

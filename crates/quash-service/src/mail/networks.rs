@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_networks_are_counted_as_there_is_room_for() {
+    fn counted_networks_are_limited() {
         let networks = Networks::default();
         for n in 0..3 * u32::try_from(NETWORKS).expect("a small number") {
             assert!(networks.may_ask(network(n), Duration::from_millis(u64::from(n))));

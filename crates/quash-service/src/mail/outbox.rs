@@ -8,12 +8,12 @@ use quash_core::model::{Digest, MailKind, Timestamp};
 use tokio::sync::{Mutex, MutexGuard, Notify};
 use zeroize::Zeroizing;
 
+use super::lock_notices::LockNotices;
 use super::networks::Networks;
-use super::told::Told;
 
 /// A mail to be sent.
 #[derive(Clone)]
-pub struct Letter {
+pub struct OutgoingEmail {
     pub kind: MailKind,
     /// The recipient's address.
     pub to: String,
@@ -24,12 +24,12 @@ pub struct Letter {
     /// The name of the recipient's account, if the account has confirmed this address.
     pub username: Option<String>,
     /// The link and code, if the recipient has something to do.
-    pub proof: Option<LetterProof>,
+    pub proof: Option<EmailProof>,
 }
 
 /// The link and code of a mail.
 #[derive(Clone)]
-pub struct LetterProof {
+pub struct EmailProof {
     /// The token in the link.
     pub link: Zeroizing<String>,
     pub code: Zeroizing<String>,
@@ -39,14 +39,14 @@ pub struct LetterProof {
 
 /// A transport for mails.
 #[async_trait]
-pub trait Post: Send + Sync {
+pub trait Mailer: Send + Sync {
     /// Sends a mail. Must return eventually.
-    async fn send(&self, letter: &Letter) -> Result<(), PostFault>;
+    async fn send(&self, email: &OutgoingEmail) -> Result<(), MailerError>;
 }
 
 /// A reason why a mail wasn't sent.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum PostFault {
+pub enum MailerError {
     /// The mail wasn't sent, and may be retried.
     #[error("temporary failure: {0}")]
     NotNow(String),
@@ -61,21 +61,21 @@ pub enum PostFault {
 /// The state for mails.
 pub(crate) struct Outbox {
     pub(crate) woken: Notify,
-    turns: Vec<Mutex<()>>,
+    locks: Vec<Mutex<()>>,
     pub(crate) networks: Networks,
-    pub(crate) told: Told,
+    pub(crate) lock_notices: LockNotices,
 }
 
 /// The number of locks that recipients share.
-const TURNS: usize = 64;
+const LOCKS: usize = 64;
 
 impl Default for Outbox {
     fn default() -> Self {
         Self {
             woken: Notify::new(),
-            turns: (0..TURNS).map(|_| Mutex::default()).collect(),
+            locks: (0..LOCKS).map(|_| Mutex::default()).collect(),
             networks: Networks::default(),
-            told: Told::default(),
+            lock_notices: LockNotices::default(),
         }
     }
 }
@@ -87,7 +87,7 @@ impl Outbox {
     }
 
     /// Waits until no other request for this recipient is in progress.
-    pub(crate) async fn turn(&self, whom: Digest) -> MutexGuard<'_, ()> {
-        self.turns[usize::from(whom.0[0]) % TURNS].lock().await
+    pub(crate) async fn lock(&self, recipient_hash: Digest) -> MutexGuard<'_, ()> {
+        self.locks[usize::from(recipient_hash.0[0]) % LOCKS].lock().await
     }
 }

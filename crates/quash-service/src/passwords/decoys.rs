@@ -46,16 +46,16 @@ impl Decoys {
     }
 
     /// Adds a class.
-    pub(super) fn know(&self, class: CostClass, hasher: &dyn PasswordHasher) {
-        let knows = |others: &BTreeMap<_, _>| {
+    pub(super) fn add_class(&self, class: CostClass, hasher: &dyn PasswordHasher) {
+        let known_device = |others: &BTreeMap<_, _>| {
             class == self.own || others.contains_key(&class) || others.len() >= MAX_CLASSES as usize
         };
-        if knows(&self.others.read().unwrap_or_else(PoisonError::into_inner)) {
+        if known_device(&self.others.read().unwrap_or_else(PoisonError::into_inner)) {
             return;
         }
         let decoy = Decoy::new(class, &self.secret, hasher);
         let mut others = self.others.write().unwrap_or_else(PoisonError::into_inner);
-        if !knows(&others) {
+        if !known_device(&others) {
             others.insert(class, decoy);
         }
     }
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_one_class_and_classes_share_the_names() {
+    fn each_name_selects_one_stable_class() {
         let classes = ["bcrypt$12", "pbkdf2_sha256$600000"];
         let first = picks(&decoys(1, &classes));
         assert_eq!(first, picks(&decoys(1, &[classes[1], classes[0]])), "whatever their order");
@@ -145,11 +145,11 @@ mod tests {
     }
 
     #[test]
-    fn a_class_that_comes_takes_names_and_leaves_the_others_theirs() {
+    fn new_classes_take_only_their_share_of_names() {
         let decoys = decoys(1, &["bcrypt$12"]);
         let before = picks(&decoys);
         let new = "scrypt$16384$8$5".parse().expect("a class");
-        decoys.know(new, &Argon2Hasher::new());
+        decoys.add_class(new, &Argon2Hasher::new());
         let after = picks(&decoys);
         assert!(before.iter().zip(&after).all(|(before, after)| before == after || *after == new));
         assert!(after.contains(&new));
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decoy_matches_nothing_and_is_of_its_class() {
+    fn decoys_match_no_password_and_keep_their_class() {
         let mut arena = super::super::arena::Arena::default();
         for text in [
             "argon2i$v=16$m=64,t=1,p=8",
@@ -170,7 +170,7 @@ mod tests {
         ] {
             let decoys = decoys(1, &[]);
             let class = text.parse().expect("a class");
-            decoys.know(class, &Argon2Hasher::new());
+            decoys.add_class(class, &Argon2Hasher::new());
             let others = decoys.others.read().expect("no panic");
             let hash = &others[&class].hash;
             assert_eq!(Argon2Hasher::new().class_of(hash), Ok(Some(class)), "{text}");
@@ -188,10 +188,10 @@ mod tests {
         decoys.set(&all, &Argon2Hasher::new());
         assert_eq!(decoys.others.read().expect("no panic").len(), MAX_CLASSES as usize);
         decoys.set(&all[1..], &Argon2Hasher::new());
-        decoys.know(class(0), &Argon2Hasher::new());
+        decoys.add_class(class(0), &Argon2Hasher::new());
         assert_eq!(decoys.others.read().expect("no panic").len(), MAX_CLASSES as usize);
         decoys.set(&all[2..], &Argon2Hasher::new());
-        decoys.know(class(0), &Argon2Hasher::new());
+        decoys.add_class(class(0), &Argon2Hasher::new());
         assert!(decoys.others.read().expect("no panic").contains_key(&class(0)));
     }
 }

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_is_made_with_what_was_chosen_and_others_are_outdated_then() {
+    fn chosen_parameters_make_other_hashes_outdated() {
         let (chosen, mut arena) = (Argon2Hasher::with(64, 3, 2).expect("within the caps"), Arena::default());
         let hash = chosen.hash("x", [1; 16], &mut arena);
         assert!(hash.as_str().starts_with("$argon2id$v=19$m=64,t=3,p=2$"), "{}", hash.as_str());
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_today_is_current_and_all_else_is_not() {
+    fn only_hashes_with_current_parameters_are_current() {
         let (hasher, mut arena) = (Argon2Hasher::new(), Arena::default());
         let hash = hasher.hash("x", [1; 16], &mut arena);
         assert!(hasher.is_current(&hash));

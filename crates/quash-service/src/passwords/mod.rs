@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Unavailable};
 use decoys::Decoys;
-use pool::{Full, Pool};
+use pool::{Pool, QueueFull};
 
 pub use arena::Arena;
 pub(crate) use decoys::MAX_CLASSES;
@@ -69,18 +69,18 @@ impl Passwords {
     ) -> Self {
         let decoys = Decoys::new(secret, &*hasher);
         let passwords = Self { hasher, rehash, pool: Pool::start(settings, clock), decoys };
-        passwords.known_classes(classes);
+        passwords.set_classes(classes);
         passwords
     }
 
     /// Sets the classes of the hashes in the store. That of new hashes is always known.
-    pub(crate) fn known_classes(&self, classes: &[CostClass]) {
+    pub(crate) fn set_classes(&self, classes: &[CostClass]) {
         self.decoys.set(classes, &*self.hasher);
     }
 
     /// Adds a class.
-    pub(crate) fn know(&self, class: CostClass) {
-        self.decoys.know(class, &*self.hasher);
+    pub(crate) fn add_class(&self, class: CostClass) {
+        self.decoys.add_class(class, &*self.hasher);
     }
 
     /// The cost class of a hash. `None` if the hash encodes an unusable password.
@@ -103,7 +103,7 @@ impl Passwords {
         // Selected for every name, so that the selection's cost reveals nothing either.
         let decoy = self.decoys.pick(name);
         let class = hash.as_ref().and_then(|hash| self.hasher.class_of(hash).ok().flatten());
-        class.into_iter().for_each(|class| self.know(class));
+        class.into_iter().for_each(|class| self.add_class(class));
         let hash = hash.filter(|_| class.is_some()).unwrap_or(decoy);
         let hasher = Arc::clone(&self.hasher);
         let right = self.pool.run(requester, move |arena| hasher.verify(&password, &hash, arena)).await?;
@@ -192,11 +192,11 @@ impl Passwords {
     }
 }
 
-impl From<Full> for Failure {
-    fn from(full: Full) -> Self {
+impl From<QueueFull> for Failure {
+    fn from(full: QueueFull) -> Self {
         Self::Unavailable(match full {
-            Full::Queue { retry_after } => Unavailable::HashQueueFull { retry_after },
-            Full::Network { retry_after } => Unavailable::NetworkQueueFull { retry_after },
+            QueueFull::Queue { retry_after } => Unavailable::HashQueueFull { retry_after },
+            QueueFull::Network { retry_after } => Unavailable::NetworkQueueFull { retry_after },
         })
     }
 }
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_better_hash_is_made_only_where_there_is_a_place() {
+    async fn rehashing_is_skipped_when_the_queue_is_full() {
         let settings = HashSettings { slots: 1, longest_wait: Duration::ZERO, places_per_network: 4 };
         let hasher = Arc::new(Argon2Hasher::new());
         let passwords =
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_outdated_stays_where_others_read_it() {
+    fn outdated_hashes_stay_when_rehashing_is_off() {
         let outdated = |rehash, text: &str| {
             let settings = HashSettings { slots: 1, ..HashSettings::default() };
             let passwords = Passwords::start(

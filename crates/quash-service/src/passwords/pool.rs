@@ -45,16 +45,16 @@ pub(crate) enum Reserve {
 }
 
 /// A reason why a job can't join the queue.
-pub(crate) enum Full {
+pub(crate) enum QueueFull {
     Queue { retry_after: Duration },
     Network { retry_after: Duration },
 }
 
 pub(crate) struct Pool {
-    shared: Arc<Shared>,
+    shared: Arc<PoolState>,
 }
 
-struct Shared {
+struct PoolState {
     settings: HashSettings,
     clock: Arc<dyn Clock>,
     queue: Mutex<Queue>,
@@ -65,9 +65,9 @@ struct Queue {
     /// Jobs that may not use the reserve.
     common: VecDeque<Job>,
     /// Jobs that may use the reserve.
-    favoured: VecDeque<Job>,
+    preferred: VecDeque<Job>,
     /// Set if the job begun last was a favoured one.
-    favoured_last: bool,
+    preferred_last: bool,
     busy: usize,
     places: HashMap<Network, usize>,
     /// The duration of a hash, smoothed over the last few.
@@ -83,8 +83,8 @@ struct Job {
 
 /// Does the work, and returns a function that sends the result. `None` if the requester has gone and no work
 /// was done.
-type Run = dyn FnOnce(&mut Arena) -> Option<Tell> + Send;
-type Tell = Box<dyn FnOnce()>;
+type Run = dyn FnOnce(&mut Arena) -> Option<SendAnswer> + Send;
+type SendAnswer = Box<dyn FnOnce()>;
 
 /// The time for which an idle slot keeps its memory.
 const ARENA_KEPT: Duration = Duration::from_secs(10);
@@ -113,7 +113,7 @@ impl Requester {
 impl Pool {
     pub(crate) fn start(settings: HashSettings, clock: Arc<dyn Clock>) -> Self {
         let shared =
-            Arc::new(Shared { settings, clock, queue: Mutex::new(Queue::new()), work: Condvar::new() });
+            Arc::new(PoolState { settings, clock, queue: Mutex::new(Queue::new()), work: Condvar::new() });
         for slot in 0..settings.slots.max(1) {
             let shared = Arc::clone(&shared);
             let work = move || {
@@ -138,7 +138,7 @@ impl Pool {
         &self,
         requester: Requester,
         job: impl FnOnce(&mut Arena) -> T + Send + 'static,
-    ) -> Result<T, Full> {
+    ) -> Result<T, QueueFull> {
         let (answer, answered) = oneshot::channel();
         let Requester { address, queue } = requester;
         self.shared.join(Job {
@@ -152,7 +152,7 @@ impl Pool {
                 Some(Box::new(move || drop(answer.send(result))))
             }),
         })?;
-        answered.await.map_err(|_| Full::Queue { retry_after: self.shared.settings.longest_wait })
+        answered.await.map_err(|_| QueueFull::Queue { retry_after: self.shared.settings.longest_wait })
     }
 }
 
@@ -167,8 +167,8 @@ impl Queue {
     fn new() -> Self {
         Self {
             common: VecDeque::new(),
-            favoured: VecDeque::new(),
-            favoured_last: false,
+            preferred: VecDeque::new(),
+            preferred_last: false,
             busy: 0,
             places: HashMap::new(),
             typical: Duration::from_millis(30),
@@ -178,7 +178,7 @@ impl Queue {
 
     /// The expected wait of a job that joins now.
     fn wait(&self, slots: usize) -> Duration {
-        let ahead = u32::try_from(self.common.len() + self.favoured.len() + self.busy).unwrap_or(u32::MAX);
+        let ahead = u32::try_from(self.common.len() + self.preferred.len() + self.busy).unwrap_or(u32::MAX);
         self.typical.max(LEAST).saturating_mul(ahead) / u32::try_from(slots.max(1)).unwrap_or(1)
     }
 
@@ -188,23 +188,23 @@ impl Queue {
 
     /// Takes the next job. While jobs of both kinds wait, the kinds alternate.
     fn next(&mut self) -> Option<Job> {
-        let (first, second) = match self.favoured_last {
-            true => (&mut self.common, &mut self.favoured),
-            false => (&mut self.favoured, &mut self.common),
+        let (first, second) = match self.preferred_last {
+            true => (&mut self.common, &mut self.preferred),
+            false => (&mut self.preferred, &mut self.common),
         };
         let job = first.pop_front().or_else(|| second.pop_front())?;
-        self.favoured_last = job.queue == Reserve::With;
+        self.preferred_last = job.queue == Reserve::With;
         self.busy += 1;
         Some(job)
     }
 }
 
-impl Shared {
+impl PoolState {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn join(&self, job: Job) -> Result<(), Full> {
+    fn join(&self, job: Job) -> Result<(), QueueFull> {
         let HashSettings { slots, longest_wait, places_per_network } = self.settings;
         let mut queue = self.queue();
         let wait = queue.wait(slots);
@@ -213,17 +213,17 @@ impl Shared {
             Reserve::With => longest_wait,
         };
         if wait > longest {
-            return Err(Full::Queue { retry_after: wait });
+            return Err(QueueFull::Queue { retry_after: wait });
         }
         if !job.networks.iter().all(|network| queue.has_place(*network, places_per_network)) {
-            return Err(Full::Network { retry_after: wait.max(Duration::from_secs(1)) });
+            return Err(QueueFull::Network { retry_after: wait.max(Duration::from_secs(1)) });
         }
         for network in &job.networks {
             *queue.places.entry(*network).or_default() += 1;
         }
         match job.queue {
             Reserve::Without => queue.common.push_back(job),
-            Reserve::With => queue.favoured.push_back(job),
+            Reserve::With => queue.preferred.push_back(job),
         }
         drop(queue);
         self.work.notify_one();
@@ -241,11 +241,11 @@ impl Shared {
                 arena = Arena::default();
             }
             let took = self.clock.uptime().saturating_sub(started);
-            let tell = done.unwrap_or_default();
+            let send_answer = done.unwrap_or_default();
             // The job's places are freed before its requester gets the answer, so that its next request finds
             // them.
-            self.leave(&networks, tell.is_some().then_some(took));
-            tell.into_iter().for_each(|tell| tell());
+            self.leave(&networks, send_answer.is_some().then_some(took));
+            send_answer.into_iter().for_each(|send_answer| send_answer());
         }
     }
 
@@ -315,7 +315,7 @@ mod tests {
     impl Pool {
         fn waiting(&self) -> usize {
             let queue = self.shared.queue();
-            queue.common.len() + queue.favoured.len()
+            queue.common.len() + queue.preferred.len()
         }
     }
 
@@ -323,7 +323,7 @@ mod tests {
     struct Blocked {
         pool: Arc<Pool>,
         gate: mpsc::Sender<()>,
-        jobs: tokio::task::JoinSet<(usize, Result<(), Full>)>,
+        jobs: tokio::task::JoinSet<(usize, Result<(), QueueFull>)>,
         begun: Arc<Mutex<Vec<usize>>>,
     }
 
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_network_has_two_places_and_others_have_theirs() {
+    async fn each_network_has_its_own_places() {
         let mut blocked = Blocked::new(pool(Duration::from_secs(3600))).await;
         let mut queued = Vec::new();
         for address in [
@@ -402,9 +402,9 @@ mod tests {
     async fn a_quarter_of_the_queue_is_reserved() {
         // The time of four hashes.
         let mut blocked = Blocked::new(pool(Duration::from_millis(120))).await;
-        let favoured = Requester { queue: Reserve::With, ..Requester::default() };
+        let preferred = Requester { queue: Reserve::With, ..Requester::default() };
         let mut queued = Vec::new();
-        for requester in [Requester::default(); 4].into_iter().chain([favoured; 2]) {
+        for requester in [Requester::default(); 4].into_iter().chain([preferred; 2]) {
             queued.push(blocked.queue(requester).await);
         }
         assert_eq!(queued, [true, true, true, false, true, false]);
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn both_parts_of_the_queue_take_turns() {
+    async fn favoured_and_common_jobs_alternate() {
         let mut blocked = Blocked::new(pool(Duration::from_secs(3600))).await;
         for queue in [Reserve::Without, Reserve::Without, Reserve::With, Reserve::With, Reserve::With] {
             assert!(blocked.queue(Requester { queue, ..Requester::default() }).await);
@@ -437,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn the_queue_is_bounded_whatever_was_measured() {
+    fn queue_length_is_bounded_for_very_fast_hashes() {
         let mut queue = Queue { typical: Duration::ZERO, ..Queue::new() };
         queue.busy = 400;
         assert_eq!(queue.wait(1), Duration::from_secs(2));

@@ -36,7 +36,7 @@ fn class_of(hash: &str) -> Option<CostClass> {
 }
 
 #[test]
-fn every_password_gets_the_answer_that_django_gives() {
+fn passwords_are_judged_as_in_django() {
     let (table, mut arena) = (table(), Arena::default());
     assert!(table.hashes.len() > 50 && table.passwords.len() > 20);
     for made in &table.hashes {
@@ -52,7 +52,7 @@ fn every_password_gets_the_answer_that_django_gives() {
 }
 
 #[test]
-fn a12_bcrypt_reads_72_bytes_and_says_yes_to_what_begins_with_them() {
+fn a12_bcrypt_compares_the_first_72_bytes() {
     let table = table();
     let of = |name: &str, password: &str| {
         let begins = format!("{name}$");
@@ -79,7 +79,7 @@ fn a12_bcrypt_reads_72_bytes_and_says_yes_to_what_begins_with_them() {
 }
 
 #[test]
-fn hashes_at_djangos_own_cost_are_compared_with() {
+fn hashes_with_djangos_default_costs_match() {
     for made in &table().at_full_cost {
         assert!(made.is_matched_by(&made.of, &mut Arena::default()), "{}", made.hash);
     }
@@ -113,7 +113,7 @@ fn each_hash_has_the_class_of_its_parameters() {
 }
 
 #[test]
-fn an_unusable_password_is_nobodys() {
+fn unusable_passwords_match_nothing() {
     let table = table();
     assert_eq!(class_of(&table.unusable), None);
     let unusable = Made { hash: table.unusable.clone(), of: String::new(), matches: Vec::new() };

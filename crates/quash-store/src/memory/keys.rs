@@ -23,7 +23,7 @@ impl Keys {
                 guard(replaces.is_none())?;
                 guard(self.0.values().all(|other| !matches!(other.state, KeyState::Next { .. })))?;
             }
-            KeyState::Retiring { .. } | KeyState::Struck { .. } => return Err(StoreError::Conflict),
+            KeyState::Retiring { .. } | KeyState::Revoked { .. } => return Err(StoreError::Conflict),
         }
         self.0.insert(key.kid.clone(), key.clone());
         Ok(WRITTEN)
@@ -58,14 +58,14 @@ impl Keys {
     }
 
     pub(super) fn strike(&mut self, kid: &Kid, secret: &Sealed, at: Timestamp) -> Result<(), StoreError> {
-        let key = self.0.get_mut(kid).filter(|key| !key.state.is_struck()).ok_or(StoreError::Conflict)?;
-        key.state = KeyState::Struck { at };
+        let key = self.0.get_mut(kid).filter(|key| !key.state.is_revoked()).ok_or(StoreError::Conflict)?;
+        key.state = KeyState::Revoked { at };
         key.secret = secret.clone();
         Ok(())
     }
 
     pub(super) fn add_struck(&mut self, key: &KeyRecord) -> Result<(), StoreError> {
-        guard(key.state.is_struck() && !self.0.contains_key(&key.kid))?;
+        guard(key.state.is_revoked() && !self.0.contains_key(&key.kid))?;
         self.0.insert(key.kid.clone(), key.clone());
         Ok(())
     }

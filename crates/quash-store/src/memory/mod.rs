@@ -3,8 +3,8 @@
 
 mod audit;
 mod keys;
+mod mail;
 mod outcome;
-mod post;
 mod state;
 
 use std::path::Path;
@@ -12,9 +12,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending,
-    Entry, Flow, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, Receipt, RegistrationBy, ScopeKey,
-    Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Audit, AuditHead, Change, Client, ClientName, Digest, EarlierRequests,
+    Ending, Entry, Flow, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, Receipt, RegistrationBy,
+    ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -142,20 +142,25 @@ impl Store for MemoryStore {
         Ok(self.state().flow(id))
     }
 
-    async fn asked(&self, matters: &[Digest], whom: Digest, since: Timestamp) -> Result<Asked, StoreError> {
-        Ok(self.state().post().asked(matters, whom, since))
+    async fn earlier_requests(
+        &self,
+        subject_hashes: &[Digest],
+        recipient_hash: Digest,
+        since: Timestamp,
+    ) -> Result<EarlierRequests, StoreError> {
+        Ok(self.state().mail().earlier_requests(subject_hashes, recipient_hash, since))
     }
 
     async fn registration(&self, by: &RegistrationBy, now: Timestamp) -> Result<Option<Flow>, StoreError> {
-        Ok(self.state().post().registration(by, now))
+        Ok(self.state().mail().registration(by, now))
     }
 
     async fn mails_due(&self, until: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError> {
-        Ok(self.state().post().due(until, limit))
+        Ok(self.state().mail().due(until, limit))
     }
 
     async fn next_mail(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        Ok(self.state().post().next_due(after))
+        Ok(self.state().mail().next_due(after))
     }
 
     async fn endings(&self, of: &Subject, after: &[Seq]) -> Result<Vec<Option<Ending>>, StoreError> {

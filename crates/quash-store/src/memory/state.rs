@@ -8,15 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use quash_core::model::{
     Account, AccountClaims, AccountEdit, AccountFields, Adoption, Chain, Change, Client, ClientName,
     DeviceId, Email, Ends, Entry, Epoch, Forgotten, Generation, Name, NewAudit, NewEntry, OldSessions,
-    Opening, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId, SessionState,
-    Subject, Timestamp, limits,
+    Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId, SessionOpening,
+    SessionState, Subject, Timestamp, limits,
 };
 use quash_core::watch::feed;
 
 use super::audit::AuditState;
 use super::keys::Keys;
+use super::mail::FlowsAndMails;
 use super::outcome::{WRITTEN, appended, guard, pruned};
-use super::post::Post;
 use crate::StoreError;
 use crate::log::LogEnd;
 
@@ -39,7 +39,7 @@ pub(super) struct State {
     /// Tokens of other issuers that opened sessions of deleted accounts, with the end of their validity.
     adopted: BTreeMap<[u8; 16], Timestamp>,
     pub(super) audit: AuditState,
-    post: Post,
+    mail: FlowsAndMails,
 }
 
 /// An entry of the log, and the time at which it was marked.
@@ -68,7 +68,7 @@ impl Default for State {
             gone: BTreeSet::new(),
             adopted: BTreeMap::new(),
             audit: AuditState::default(),
-            post: Post::default(),
+            mail: FlowsAndMails::default(),
         }
     }
 }
@@ -106,11 +106,11 @@ impl State {
             Change::PromoteKey { kid, replaces, .. } => self.keys.promote(kid, replaces.as_ref()),
             Change::ResumeKey { kid, replaces, .. } => self.keys.resume(kid, replaces.as_ref()),
             Change::DropKey { kid, .. } => self.keys.drop(kid),
-            Change::StrikeKey { kid, secret, entry } => {
+            Change::RevokeKey { kid, secret, entry } => {
                 self.keys.strike(kid, secret, entry.at)?;
                 Ok(appended(self.append(entry)))
             }
-            Change::AddStruckKey { key, entry } => {
+            Change::AddRevokedKey { key, entry } => {
                 self.keys.add_struck(key)?;
                 Ok(appended(self.append(entry)))
             }
@@ -125,15 +125,15 @@ impl State {
             Change::SealAudit { from, entries, seal } => self.audit.seal(from, entries, seal),
             Change::AcceptAudit { from, seal, .. } => self.audit.accept(from, seal),
             Change::BlankPersons { subject, limit } => Ok(self.audit.blank(subject, *limit)),
-            Change::StartFlow { flow, replaces } => self.post.start_flow(flow, *replaces),
-            Change::SpendTry(flow) => self.post.spend_try(*flow),
-            Change::UseFlow(flow) => self.post.use_flow(*flow),
-            Change::AddMail(mail) => self.post.add_mail(mail),
-            Change::TryMail { mail, attempts, due_at } => self.post.try_mail(*mail, *attempts, *due_at),
+            Change::StartFlow { flow, replaces } => self.mail.start_flow(flow, *replaces),
+            Change::SpendTry(flow) => self.mail.spend_try(*flow),
+            Change::UseFlow(flow) => self.mail.use_flow(*flow),
+            Change::AddMail(mail) => self.mail.add_mail(mail),
+            Change::TryMail { mail, attempts, due_at } => self.mail.try_mail(*mail, *attempts, *due_at),
             Change::SettleMail { mail, attempts, outcome } => {
-                self.post.settle_mail(*mail, *attempts, *outcome)
+                self.mail.settle_mail(*mail, *attempts, *outcome)
             }
-            Change::DropMail(mail) => self.post.drop_mail(*mail),
+            Change::DropMail(mail) => self.mail.drop_mail(*mail),
             Change::ForgetExpired { now, limit } => Ok(self.forget_expired(*now, *limit)),
             Change::MarkExpired { now, limit } => Ok(self.mark_expired(*now, *limit)),
             Change::DeleteMarked { now, marked_until, limit } => {
@@ -154,8 +154,18 @@ impl State {
         Ok(WRITTEN)
     }
 
-    fn open_session(&mut self, opening: &Opening) -> Result<Receipt, StoreError> {
-        let Opening { session, version, rehash, evict, last_login, knows, locks, adopts, claims } = opening;
+    fn open_session(&mut self, opening: &SessionOpening) -> Result<Receipt, StoreError> {
+        let SessionOpening {
+            session,
+            version,
+            rehash,
+            evict,
+            last_login,
+            known_device,
+            locks,
+            adopts,
+            claims,
+        } = opening;
         guard(self.account_at(&session.subject, *version).is_some())?;
         guard(session.opened_seq >= self.watermark(&session.subject))?;
         guard(!self.sessions.contains_key(&session.id))?;
@@ -182,7 +192,7 @@ impl State {
             if let (AccountClaims::Unset, Some(claims)) = (&account.claims, claims) {
                 account.claims = AccountClaims::Adopted(claims.clone());
             }
-            if let Some(device) = knows {
+            if let Some(device) = known_device {
                 account.devices = std::mem::take(&mut account.devices).with(*device);
             }
         }
@@ -389,7 +399,7 @@ impl State {
         for (_, key) in &spent {
             self.adopted.remove(key);
         }
-        pruned(forgotten.len() + spent.len() + self.post.forget_expired(now, limit))
+        pruned(forgotten.len() + spent.len() + self.mail.forget_expired(now, limit))
     }
 
     fn delete_marked(&mut self, now: Timestamp, marked_until: Timestamp, limit: u32) -> Receipt {
@@ -464,13 +474,13 @@ impl State {
 }
 
 fn write_fields(account: &mut Account, fields: &AccountFields) {
-    let AccountFields { username, email, password, must_change, state, locks, claims, devices, mark } =
+    let AccountFields { username, email, password, temporary_until, state, locks, claims, devices, mark } =
         fields.clone();
     account.version += 1;
     account.username = username.unwrap_or_else(|| account.username.clone());
     account.email = email.unwrap_or_else(|| account.email.clone());
     account.password = password.unwrap_or_else(|| account.password.clone());
-    account.must_change = must_change.unwrap_or(account.must_change);
+    account.temporary_until = temporary_until.unwrap_or(account.temporary_until);
     account.state = state.unwrap_or(account.state);
     account.locks = locks.unwrap_or(account.locks);
     account.claims = claims.map_or_else(|| account.claims.clone(), AccountClaims::Set);

@@ -1,21 +1,21 @@
 //! Applies changes, with one function per [`Change`]. The statements that write also check the guard, and
-//! fail with [`Fault::Conflict`] if it doesn't hold. The owner of the transaction then rolls it back.
+//! fail with [`SqliteError::Conflict`] if it doesn't hold. The owner of the transaction then rolls it back.
 
 use quash_core::model::{
     Account, AccountEdit, AccountFields, Adoption, Change, Client, ClientName, DeviceId, Devices, Email,
-    Ends, Epoch, Generation, KeyRecord, KeyState, Kid, Name, NewAudit, NewEntry, OldSessions, Opening,
-    PasswordHash, Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId, SessionState,
-    Subject, Survivor, Timestamp, limits,
+    Ends, Epoch, Generation, KeyRecord, KeyState, Kid, Name, NewAudit, NewEntry, OldSessions, PasswordHash,
+    Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId, SessionOpening,
+    SessionState, Subject, Survivor, Timestamp, limits,
 };
 use rusqlite::{Connection, ToSql, params};
 
-use super::fault::Fault;
+use super::fault::SqliteError;
 use super::write::{appended, pruned, write, write_one};
-use super::{audit, post, rows, statements};
+use super::{audit, mail, rows, statements};
 use crate::log::LogEnd;
 
 /// Writes a change and its audit entry in the open transaction.
-pub(super) fn apply(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
+pub(super) fn apply(conn: &Connection, change: &Change) -> Result<Receipt, SqliteError> {
     let receipt = write_change(conn, change)?;
     for new in &NewAudit::of(change) {
         audit::record(conn, new, receipt.seq)?;
@@ -23,7 +23,7 @@ pub(super) fn apply(conn: &Connection, change: &Change) -> Result<Receipt, Fault
     Ok(receipt)
 }
 
-fn write_change(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
+fn write_change(conn: &Connection, change: &Change) -> Result<Receipt, SqliteError> {
     match change {
         Change::AddAccount(account, _) => add_account(conn, account),
         Change::OpenSession(opening) => open(conn, opening),
@@ -46,8 +46,8 @@ fn write_change(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
         Change::PromoteKey { kid, replaces, .. } => make_current(conn, kid, "next", replaces.as_ref()),
         Change::ResumeKey { kid, replaces, .. } => make_current(conn, kid, "retiring", replaces.as_ref()),
         Change::DropKey { kid, .. } => write_one(conn, statements::DROP_KEY, [kid.as_str()]),
-        Change::StrikeKey { kid, secret, entry } => strike_key(conn, kid, secret, entry),
-        Change::AddStruckKey { key, entry } => add_struck_key(conn, key, entry),
+        Change::RevokeKey { kid, secret, entry } => revoke_key(conn, kid, secret, entry),
+        Change::AddRevokedKey { key, entry } => add_revoked_key(conn, key, entry),
         Change::AddClient { client, digest, .. } => add_client(conn, client, *digest),
         Change::RemoveClient { client, .. } => remove_client(conn, client),
         Change::AddSecret { name, secret } => add_secret(conn, name, secret),
@@ -58,13 +58,13 @@ fn write_change(conn: &Connection, change: &Change) -> Result<Receipt, Fault> {
         Change::SealAudit { from, entries, seal } => audit::seal(conn, from, entries, seal),
         Change::AcceptAudit { from, seal, .. } => audit::accept(conn, from, seal),
         Change::BlankPersons { subject, limit } => audit::blank(conn, subject, *limit),
-        Change::StartFlow { flow, replaces } => post::start_flow(conn, flow, *replaces),
-        Change::SpendTry(flow) => post::spend_try(conn, *flow),
-        Change::UseFlow(flow) => post::use_flow(conn, *flow),
-        Change::AddMail(mail) => post::add_mail(conn, mail),
-        Change::TryMail { mail, attempts, due_at } => post::try_mail(conn, *mail, *attempts, *due_at),
-        Change::SettleMail { mail, attempts, outcome } => post::settle_mail(conn, *mail, *attempts, *outcome),
-        Change::DropMail(mail) => post::drop_mail(conn, *mail),
+        Change::StartFlow { flow, replaces } => mail::start_flow(conn, flow, *replaces),
+        Change::SpendTry(flow) => mail::spend_try(conn, *flow),
+        Change::UseFlow(flow) => mail::use_flow(conn, *flow),
+        Change::AddMail(mail) => mail::add_mail(conn, mail),
+        Change::TryMail { mail, attempts, due_at } => mail::try_mail(conn, *mail, *attempts, *due_at),
+        Change::SettleMail { mail, attempts, outcome } => mail::settle_mail(conn, *mail, *attempts, *outcome),
+        Change::DropMail(mail) => mail::drop_mail(conn, *mail),
         Change::ForgetExpired { now, limit } => forget_expired(conn, *now, *limit),
         Change::MarkExpired { now, limit } => mark_expired(conn, *now, *limit),
         Change::DeleteMarked { now, marked_until, limit } => delete_marked(conn, *now, *marked_until, *limit),
@@ -85,7 +85,7 @@ pub(super) fn weight(change: &Change) -> usize {
 }
 
 /// If one change fails, the owner of the transaction rolls all of them back.
-fn together(conn: &Connection, changes: &[Change]) -> Result<Receipt, Fault> {
+fn together(conn: &Connection, changes: &[Change]) -> Result<Receipt, SqliteError> {
     let mut all = Receipt::default();
     for change in changes {
         let Receipt { seq, pruned } = apply(conn, change)?;
@@ -94,7 +94,7 @@ fn together(conn: &Connection, changes: &[Change]) -> Result<Receipt, Fault> {
     Ok(all)
 }
 
-fn add_account(conn: &Connection, account: &Account) -> Result<Receipt, Fault> {
+fn add_account(conn: &Connection, account: &Account) -> Result<Receipt, SqliteError> {
     let (state, state_at, locked_at) = rows::stored_state(account.state);
     let (claims, claims_adopted) = rows::stored_claims(&account.claims);
     let values = params![
@@ -113,7 +113,7 @@ fn add_account(conn: &Connection, account: &Account) -> Result<Receipt, Fault> {
         account.foreign_after.as_millis(),
         account.last_login_at.map(Timestamp::as_millis),
         account.password.as_ref().and_then(PasswordHash::class),
-        account.must_change.map(Timestamp::as_millis),
+        account.temporary_until.map(Timestamp::as_millis),
         account.locks,
         claims,
         account.devices.to_text(),
@@ -124,8 +124,9 @@ fn add_account(conn: &Connection, account: &Account) -> Result<Receipt, Fault> {
     write_one(conn, statements::ADD_ACCOUNT, values)
 }
 
-fn open(conn: &Connection, opening: &Opening) -> Result<Receipt, Fault> {
-    let Opening { session, version, rehash, evict, last_login, knows, locks, adopts, claims } = opening;
+fn open(conn: &Connection, opening: &SessionOpening) -> Result<Receipt, SqliteError> {
+    let SessionOpening { session, version, rehash, evict, last_login, known_device, locks, adopts, claims } =
+        opening;
     let seq = evict.as_ref().map(|end| end_session(conn, end)).transpose()?;
     open_session(conn, session, *version, adopts.as_ref())?;
     let version = rows::stored(*version)?;
@@ -154,7 +155,7 @@ fn open(conn: &Connection, opening: &Opening) -> Result<Receipt, Fault> {
             params![rows::object(claims), session.subject.as_str(), version],
         )?;
     }
-    if let Some(device) = knows {
+    if let Some(device) = known_device {
         know_device(conn, *device, &session.subject, version)?;
     }
     Ok(Receipt { seq, pruned: 0 })
@@ -165,10 +166,10 @@ fn know_device(
     device: DeviceId,
     subject: &Subject,
     version: i64,
-) -> Result<Receipt, Fault> {
+) -> Result<Receipt, SqliteError> {
     let as_text = Devices::default().with(device).to_text();
     let longest =
-        i64::try_from(as_text.len() * limits::DEVICES).map_err(|_| Fault::Value("known devices"))?;
+        i64::try_from(as_text.len() * limits::DEVICES).map_err(|_| SqliteError::Value("known devices"))?;
     write_one(conn, statements::KNOW_DEVICE, params![as_text, subject.as_str(), version, longest])
 }
 
@@ -177,7 +178,7 @@ fn open_session(
     session: &Session,
     version: u64,
     adopts: Option<&Adoption>,
-) -> Result<(), Fault> {
+) -> Result<(), SqliteError> {
     let ending = match &session.state {
         SessionState::Live => None,
         SessionState::Ended(ending) => Some(ending),
@@ -238,13 +239,13 @@ fn rotate(
     from: Generation,
     rotated_at: Timestamp,
     idle_until: Timestamp,
-) -> Result<Receipt, Fault> {
+) -> Result<Receipt, SqliteError> {
     let values =
         params![id.as_bytes(), from.0, from.next().0, rotated_at.as_millis(), idle_until.as_millis()];
     write_one(conn, statements::ROTATE, values)
 }
 
-fn end_sessions(conn: &Connection, ends: &[SessionEnd], tokens: &[NewEntry]) -> Result<Receipt, Fault> {
+fn end_sessions(conn: &Connection, ends: &[SessionEnd], tokens: &[NewEntry]) -> Result<Receipt, SqliteError> {
     let mut last = None;
     for end in ends {
         last = Some(end_session(conn, end)?);
@@ -258,7 +259,7 @@ fn end_sessions(conn: &Connection, ends: &[SessionEnd], tokens: &[NewEntry]) -> 
     Ok(Receipt { seq: last, pruned: 0 })
 }
 
-fn edit_account(conn: &Connection, edit: &AccountEdit) -> Result<Receipt, Fault> {
+fn edit_account(conn: &Connection, edit: &AccountEdit) -> Result<Receipt, SqliteError> {
     let AccountEdit { subject, version, fields, ends, .. } = edit;
     let seq = match ends {
         Ends::Nothing => None,
@@ -277,7 +278,7 @@ fn edit_account(conn: &Connection, edit: &AccountEdit) -> Result<Receipt, Fault>
     Ok(Receipt { seq, pruned: 0 })
 }
 
-fn survive(conn: &Connection, subject: &Subject, survivor: Survivor, number: i64) -> Result<(), Fault> {
+fn survive(conn: &Connection, subject: &Subject, survivor: Survivor, number: i64) -> Result<(), SqliteError> {
     let Survivor { session, generation, rotated_at, idle_until } = survivor;
     let values = params![
         session.as_bytes(),
@@ -298,8 +299,8 @@ fn write_fields(
     fields: &AccountFields,
     sessions_before: Option<i64>,
     foreign_after: Option<i64>,
-) -> Result<(), Fault> {
-    let AccountFields { username, email, password, must_change, state, locks, claims, devices, mark } =
+) -> Result<(), SqliteError> {
+    let AccountFields { username, email, password, temporary_until, state, locks, claims, devices, mark } =
         fields;
     let address = email.as_ref().and_then(Option::as_ref);
     let hash = password.as_ref().and_then(Option::as_ref);
@@ -317,8 +318,8 @@ fn write_fields(
         password.is_some(),
         hash.map(PasswordHash::as_str),
         hash.and_then(PasswordHash::class),
-        must_change.is_some(),
-        must_change.flatten().map(Timestamp::as_millis),
+        temporary_until.is_some(),
+        temporary_until.flatten().map(Timestamp::as_millis),
         state.is_some(),
         stored.map(|(state, ..)| state),
         stored.and_then(|(_, state_at, _)| state_at),
@@ -340,7 +341,7 @@ fn delete_account(
     subject: &Subject,
     version: u64,
     entry: &NewEntry,
-) -> Result<Receipt, Fault> {
+) -> Result<Receipt, SqliteError> {
     let seq = append(conn, entry)?;
     write(conn, statements::KEEP_ADOPTIONS, [subject.as_str()])?;
     write(conn, statements::FORGET_SESSIONS_OF, [subject.as_str()])?;
@@ -349,7 +350,7 @@ fn delete_account(
     Ok(appended(seq))
 }
 
-fn end_everything(conn: &Connection, entry: &NewEntry) -> Result<Receipt, Fault> {
+fn end_everything(conn: &Connection, entry: &NewEntry) -> Result<Receipt, SqliteError> {
     let seq = append(conn, entry)?;
     raise_watermark(conn, seq, entry.at)
 }
@@ -360,10 +361,10 @@ fn begin_epoch(
     to: Epoch,
     entry: &NewEntry,
     sessions: OldSessions,
-) -> Result<Receipt, Fault> {
+) -> Result<Receipt, SqliteError> {
     let end = rows::log_end(conn)?;
     if Epoch::of(end.seq) != Some(from) || from >= to {
-        return Err(Fault::Conflict);
+        return Err(SqliteError::Conflict);
     }
     let seq = append_after(conn, end.seq, &LogEnd { seq: to.start(), ..end }, entry)?;
     match sessions {
@@ -373,23 +374,27 @@ fn begin_epoch(
 }
 
 /// Ends all sessions that were opened before the newest entry.
-fn raise_watermark(conn: &Connection, seq: Seq, at: Timestamp) -> Result<Receipt, Fault> {
+fn raise_watermark(conn: &Connection, seq: Seq, at: Timestamp) -> Result<Receipt, SqliteError> {
     write_one(conn, statements::END_EVERYTHING, [rows::stored(seq.as_u64())?, at.as_millis()])?;
     Ok(appended(seq))
 }
 
-fn add_key(conn: &Connection, key: &KeyRecord, replaces: Option<&(Kid, KeyState)>) -> Result<Receipt, Fault> {
+fn add_key(
+    conn: &Connection,
+    key: &KeyRecord,
+    replaces: Option<&(Kid, KeyState)>,
+) -> Result<Receipt, SqliteError> {
     match (key.state, replaces) {
         (KeyState::Current, Some(replaced)) => retire_key(conn, replaced)?,
         (KeyState::Current | KeyState::Next { .. }, None) => {}
-        (KeyState::Next { .. }, Some(_)) | (KeyState::Retiring { .. } | KeyState::Struck { .. }, _) => {
-            return Err(Fault::Conflict);
+        (KeyState::Next { .. }, Some(_)) | (KeyState::Retiring { .. } | KeyState::Revoked { .. }, _) => {
+            return Err(SqliteError::Conflict);
         }
     }
     insert_key(conn, key)
 }
 
-fn insert_key(conn: &Connection, key: &KeyRecord) -> Result<Receipt, Fault> {
+fn insert_key(conn: &Connection, key: &KeyRecord) -> Result<Receipt, SqliteError> {
     let (state, state_at) = rows::stored_key_state(key.state);
     let values = params![
         key.kid.as_str(),
@@ -409,41 +414,46 @@ fn make_current(
     kid: &Kid,
     from: &str,
     replaces: Option<&(Kid, KeyState)>,
-) -> Result<Receipt, Fault> {
+) -> Result<Receipt, SqliteError> {
     if let Some(replaced) = replaces {
         if *kid == replaced.0 {
-            return Err(Fault::Conflict);
+            return Err(SqliteError::Conflict);
         }
         retire_key(conn, replaced)?;
     }
     write_one(conn, statements::MAKE_CURRENT, [kid.as_str(), from])
 }
 
-fn strike_key(conn: &Connection, kid: &Kid, secret: &Sealed, entry: &NewEntry) -> Result<Receipt, Fault> {
-    write_one(conn, statements::STRIKE_KEY, params![kid.as_str(), entry.at.as_millis(), secret.0])?;
+fn revoke_key(
+    conn: &Connection,
+    kid: &Kid,
+    secret: &Sealed,
+    entry: &NewEntry,
+) -> Result<Receipt, SqliteError> {
+    write_one(conn, statements::REVOKE_KEY, params![kid.as_str(), entry.at.as_millis(), secret.0])?;
     append(conn, entry).map(appended)
 }
 
-fn add_struck_key(conn: &Connection, key: &KeyRecord, entry: &NewEntry) -> Result<Receipt, Fault> {
-    if !key.state.is_struck() {
-        return Err(Fault::Conflict);
+fn add_revoked_key(conn: &Connection, key: &KeyRecord, entry: &NewEntry) -> Result<Receipt, SqliteError> {
+    if !key.state.is_revoked() {
+        return Err(SqliteError::Conflict);
     }
     insert_key(conn, key)?;
     append(conn, entry).map(appended)
 }
 
-fn retire_key(conn: &Connection, (kid, state): &(Kid, KeyState)) -> Result<(), Fault> {
+fn retire_key(conn: &Connection, (kid, state): &(Kid, KeyState)) -> Result<(), SqliteError> {
     match state {
         KeyState::Retiring { until } => {
             write_one(conn, statements::RETIRE_KEY, params![kid.as_str(), until.as_millis()]).map(drop)
         }
         // `Current` would leave two current keys; replacing a key neither revokes it nor makes it the next
         // one.
-        KeyState::Current | KeyState::Next { .. } | KeyState::Struck { .. } => Err(Fault::Conflict),
+        KeyState::Current | KeyState::Next { .. } | KeyState::Revoked { .. } => Err(SqliteError::Conflict),
     }
 }
 
-fn add_client(conn: &Connection, client: &Client, digest: SecretDigest) -> Result<Receipt, Fault> {
+fn add_client(conn: &Connection, client: &Client, digest: SecretDigest) -> Result<Receipt, SqliteError> {
     let Client { name, rights, created_at } = client;
     write_one(
         conn,
@@ -452,7 +462,7 @@ fn add_client(conn: &Connection, client: &Client, digest: SecretDigest) -> Resul
     )
 }
 
-fn remove_client(conn: &Connection, client: &Client) -> Result<Receipt, Fault> {
+fn remove_client(conn: &Connection, client: &Client) -> Result<Receipt, SqliteError> {
     let Client { name, rights, created_at } = client;
     write_one(
         conn,
@@ -461,19 +471,19 @@ fn remove_client(conn: &Connection, client: &Client) -> Result<Receipt, Fault> {
     )
 }
 
-fn add_secret(conn: &Connection, name: &str, secret: &Sealed) -> Result<Receipt, Fault> {
+fn add_secret(conn: &Connection, name: &str, secret: &Sealed) -> Result<Receipt, SqliteError> {
     write_one(conn, statements::ADD_SECRET, params![name, secret.0])
 }
 
-fn mark_expired(conn: &Connection, now: Timestamp, limit: u32) -> Result<Receipt, Fault> {
+fn mark_expired(conn: &Connection, now: Timestamp, limit: u32) -> Result<Receipt, SqliteError> {
     write(conn, statements::MARK_ENTRIES, params![now.as_millis(), limit]).map(pruned)
 }
 
-fn forget_expired(conn: &Connection, now: Timestamp, limit: u32) -> Result<Receipt, Fault> {
+fn forget_expired(conn: &Connection, now: Timestamp, limit: u32) -> Result<Receipt, SqliteError> {
     let past = (now - limits::SESSION_KEPT).as_millis();
     let sessions = write(conn, statements::FORGET_SESSIONS, params![past, limit])?;
     let adopted = write(conn, statements::FORGET_ADOPTIONS, params![past, limit])?;
-    Ok(pruned(sessions + adopted + post::forget_expired(conn, now, limit)?))
+    Ok(pruned(sessions + adopted + mail::forget_expired(conn, now, limit)?))
 }
 
 fn delete_marked(
@@ -481,7 +491,7 @@ fn delete_marked(
     now: Timestamp,
     marked_until: Timestamp,
     limit: u32,
-) -> Result<Receipt, Fault> {
+) -> Result<Receipt, SqliteError> {
     let values = params![now.as_millis(), marked_until.as_millis(), limit];
     let read = |columns: &mut rows::Columns<'_, '_>| {
         Ok((columns.take::<i64>()?, columns.take::<i64>()?, columns.take::<i64>()?))
@@ -495,7 +505,7 @@ fn delete_marked(
     Ok(pruned(deleted.len()))
 }
 
-fn end_session(conn: &Connection, end: &SessionEnd) -> Result<Seq, Fault> {
+fn end_session(conn: &Connection, end: &SessionEnd) -> Result<Seq, SqliteError> {
     let ending = end.ending();
     let values =
         params![end.session.as_bytes(), ending.reason.as_str(), ending.at.as_millis(), ending.actor.as_str()];
@@ -506,13 +516,13 @@ fn end_session(conn: &Connection, end: &SessionEnd) -> Result<Seq, Fault> {
 
 /// Appends an entry to the log. Reads its number inside the transaction, so that numbers follow the order of
 /// commits.
-fn append(conn: &Connection, new: &NewEntry) -> Result<Seq, Fault> {
+fn append(conn: &Connection, new: &NewEntry) -> Result<Seq, SqliteError> {
     let end = rows::log_end(conn)?;
     append_after(conn, end.seq, &end, new)
 }
 
 /// Appends an entry to a log whose newest number is `newest`, continuing from `end`.
-fn append_after(conn: &Connection, newest: Seq, end: &LogEnd, new: &NewEntry) -> Result<Seq, Fault> {
+fn append_after(conn: &Connection, newest: Seq, end: &LogEnd, new: &NewEntry) -> Result<Seq, SqliteError> {
     let entry = end.followed_by(new);
     let number = rows::stored(entry.seq.as_u64())?;
     let values = params![
@@ -531,6 +541,6 @@ fn append_after(conn: &Connection, newest: Seq, end: &LogEnd, new: &NewEntry) ->
 }
 
 /// Checks that a statement finds no row of this scope.
-fn none(conn: &Connection, statement: &str, scope: ScopeKey) -> Result<(), Fault> {
-    if rows::exists(conn, statement, [scope.0])? { Err(Fault::Conflict) } else { Ok(()) }
+fn none(conn: &Connection, statement: &str, scope: ScopeKey) -> Result<(), SqliteError> {
+    if rows::exists(conn, statement, [scope.0])? { Err(SqliteError::Conflict) } else { Ok(()) }
 }

@@ -1,23 +1,23 @@
 //! Writes, seals, blanks and reads the audit in SQLite.
 
 use quash_core::model::{
-    Audit, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, Note, Person, Reason, Receipt, SealedEntry,
-    Sealing, Seq, SessionId, Subject,
+    Audit, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, Note, PersonalData, Reason, Receipt,
+    SealedEntry, Sealing, Seq, SessionId, Subject,
 };
 use rusqlite::{Connection, params};
 
-use super::fault::Fault;
+use super::fault::SqliteError;
 use super::rows::{self, Columns};
 use super::statements;
 use super::write::{pruned, write, write_one};
 
 /// Writes an entry. Assigns its number inside the transaction, so that numbers follow the order of commits.
-pub(super) fn record(conn: &Connection, new: &NewAudit, seq: Option<Seq>) -> Result<(), Fault> {
+pub(super) fn record(conn: &Connection, new: &NewAudit, seq: Option<Seq>) -> Result<(), SqliteError> {
     let last = rows::one(conn, statements::NEXT_AUDIT, [], |columns| columns.take::<i64>())?
-        .ok_or(Fault::Value("no head of the audit"))?;
+        .ok_or(SqliteError::Value("no head of the audit"))?;
     let NewAudit { at, event, actor, reason, subject, session, kid, person } = new;
     let seq = seq.map(|seq| rows::stored(seq.as_u64())).transpose()?;
-    let watermark = seq.filter(|_| new.raises_a_watermark());
+    let watermark = seq.filter(|_| new.raises_watermark());
     let values = params![
         last,
         at.as_millis(),
@@ -31,7 +31,7 @@ pub(super) fn record(conn: &Connection, new: &NewAudit, seq: Option<Seq>) -> Res
         watermark,
     ];
     write_one(conn, statements::ADD_AUDIT, values)?;
-    if let Some(Person { name, address, device, note }) = person {
+    if let Some(PersonalData { name, address, device, note }) = person {
         let (author, text) =
             note.as_ref().map_or((None, None), |note| (note.author.as_deref(), note.text.as_deref()));
         write_one(conn, statements::ADD_PERSON, params![last, name, address, device, author, text])?;
@@ -44,7 +44,7 @@ pub(super) fn seal(
     from: &AuditPlace,
     entries: &[SealedEntry],
     seal: &AuditSeal,
-) -> Result<Receipt, Fault> {
+) -> Result<Receipt, SqliteError> {
     check_sealed_up_to(conn, from)?;
     for SealedEntry { id, sealing: Sealing { salt, person, chain } } in entries {
         let id = rows::stored(*id)?;
@@ -58,18 +58,18 @@ pub(super) fn seal(
     write(conn, statements::FORGET_AUDIT, [rows::stored(seal.first.id)?]).map(pruned)
 }
 
-pub(super) fn accept(conn: &Connection, from: &AuditPlace, seal: &AuditSeal) -> Result<Receipt, Fault> {
+pub(super) fn accept(conn: &Connection, from: &AuditPlace, seal: &AuditSeal) -> Result<Receipt, SqliteError> {
     check_sealed_up_to(conn, from)?;
     write_one(conn, statements::RAISE_AUDIT, [rows::stored(seal.last.id)?])?;
     set_seal(conn, seal)
 }
 
-fn check_sealed_up_to(conn: &Connection, place: &AuditPlace) -> Result<(), Fault> {
+fn check_sealed_up_to(conn: &Connection, place: &AuditPlace) -> Result<(), SqliteError> {
     let sealed = head(conn)?.seal.map(|seal| seal.last).unwrap_or_default();
-    if sealed == *place { Ok(()) } else { Err(Fault::Conflict) }
+    if sealed == *place { Ok(()) } else { Err(SqliteError::Conflict) }
 }
 
-fn set_seal(conn: &Connection, seal: &AuditSeal) -> Result<Receipt, Fault> {
+fn set_seal(conn: &Connection, seal: &AuditSeal) -> Result<Receipt, SqliteError> {
     let AuditSeal { first, last, at, signed } = seal;
     let values = params![
         rows::stored(first.id)?,
@@ -82,7 +82,7 @@ fn set_seal(conn: &Connection, seal: &AuditSeal) -> Result<Receipt, Fault> {
     write_one(conn, statements::SET_SEAL, values)
 }
 
-pub(super) fn blank(conn: &Connection, subject: &Subject, limit: u32) -> Result<Receipt, Fault> {
+pub(super) fn blank(conn: &Connection, subject: &Subject, limit: u32) -> Result<Receipt, SqliteError> {
     let blanked = write(conn, statements::BLANK_PERSONS, params![subject.as_str(), limit])?;
     if blanked < limit as usize {
         write(conn, statements::ALL_BLANKED, [subject.as_str()])?;
@@ -90,7 +90,7 @@ pub(super) fn blank(conn: &Connection, subject: &Subject, limit: u32) -> Result<
     Ok(pruned(blanked))
 }
 
-pub(super) fn head(conn: &Connection) -> Result<AuditHead, Fault> {
+pub(super) fn head(conn: &Connection) -> Result<AuditHead, SqliteError> {
     let read = |columns: &mut Columns<'_, '_>| {
         let newest = columns.count()?;
         let bounds = (columns.take::<Option<i64>>()?, columns.take::<Option<i64>>()?);
@@ -100,17 +100,17 @@ pub(super) fn head(conn: &Connection) -> Result<AuditHead, Fault> {
             return Ok(AuditHead { newest, present, seal: None });
         };
         let first = AuditPlace {
-            id: u64::try_from(first_id).map_err(|_| Fault::Value("a number below zero"))?,
+            id: u64::try_from(first_id).map_err(|_| SqliteError::Value("a number below zero"))?,
             chain: columns.take()?,
         };
         let last = AuditPlace { id: columns.count()?, chain: columns.take()? };
         let seal = AuditSeal { first, last, at: columns.moment()?, signed: columns.take()? };
         Ok(AuditHead { newest, present, seal: Some(seal) })
     };
-    rows::one(conn, statements::AUDIT_HEAD, [], read)?.ok_or(Fault::Value("no head of the audit"))
+    rows::one(conn, statements::AUDIT_HEAD, [], read)?.ok_or(SqliteError::Value("no head of the audit"))
 }
 
-pub(super) fn unblanked(conn: &Connection) -> Result<Option<Subject>, Fault> {
+pub(super) fn unblanked(conn: &Connection) -> Result<Option<Subject>, SqliteError> {
     rows::one(conn, statements::UNBLANKED, [], |columns| columns.subject())
 }
 
@@ -119,7 +119,7 @@ pub(super) fn entries(
     after: u64,
     of: Option<&Subject>,
     limit: u32,
-) -> Result<Vec<Audit>, Fault> {
+) -> Result<Vec<Audit>, SqliteError> {
     let after = i64::try_from(after).unwrap_or(i64::MAX);
     match of {
         Some(subject) => {
@@ -129,30 +129,34 @@ pub(super) fn entries(
     }
 }
 
-fn entry(columns: &mut Columns<'_, '_>) -> Result<Audit, Fault> {
+fn entry(columns: &mut Columns<'_, '_>) -> Result<Audit, SqliteError> {
     let id = columns.count()?;
     let mut new = NewAudit {
         at: columns.moment()?,
-        event: Event::parse(columns.text()?).ok_or(Fault::Value("an event"))?,
+        event: Event::parse(columns.text()?).ok_or(SqliteError::Value("an event"))?,
         actor: rows::actor(columns.text()?)?,
         reason: columns.take::<Option<String>>()?.as_deref().map(rows::reason).transpose()?,
         subject: columns
             .take::<Option<String>>()?
             .map(|text| Subject::parse(&text))
             .transpose()
-            .map_err(|_| Fault::Value("a subject"))?,
+            .map_err(|_| SqliteError::Value("a subject"))?,
         session: columns.take::<Option<[u8; 16]>>()?.map(SessionId::from_bytes),
         kid: columns.take()?,
         person: None,
     };
     let seq = columns.take::<Option<i64>>()?.map(|seq| u64::try_from(seq).map(Seq::from_u64));
-    let seq = seq.transpose().map_err(|_| Fault::Value("a number below zero"))?;
+    let seq = seq.transpose().map_err(|_| SqliteError::Value("a number below zero"))?;
     let known = columns.take::<Option<i64>>()?.is_some();
     let (name, address, device) = (columns.take()?, columns.take()?, columns.take()?);
     let note = Note { author: columns.take()?, text: columns.take()? };
     if known {
-        new.person =
-            Some(Person { name, address, device, note: Some(note).filter(|note| *note != Note::default()) });
+        new.person = Some(PersonalData {
+            name,
+            address,
+            device,
+            note: Some(note).filter(|note| *note != Note::default()),
+        });
     }
     let (salt, person) = (columns.take()?, columns.take()?);
     let sealing = columns.take::<Option<[u8; 32]>>()?.map(|chain| Sealing { salt, person, chain });

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use super::fault::{Fault, Signals};
+use super::fault::{SqliteError, StoreSignals};
 use super::{rows, statements};
 use crate::StoreError;
 
@@ -35,14 +35,14 @@ const LOOK_EVERY: usize = 256;
 /// The state that the writer and the checkpointer share.
 #[derive(Debug, Default)]
 pub(super) struct Checkpoints {
-    asked: Mutex<Asked>,
-    bell: Condvar,
+    request: Mutex<CheckpointRequest>,
+    condvar: Condvar,
     /// Held during a checkpoint: SQLite rejects a second one instead of blocking it.
     running: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
-struct Asked {
+struct CheckpointRequest {
     written: bool,
     due: bool,
     closing: bool,
@@ -50,7 +50,7 @@ struct Asked {
 
 /// The writer's record of the WAL's growth.
 #[derive(Debug)]
-pub(super) struct Growth {
+pub(super) struct WalGrowth {
     checkpoints: Arc<Checkpoints>,
     rows_unlooked: usize,
     full_at: u64,
@@ -58,7 +58,7 @@ pub(super) struct Growth {
 
 impl Checkpoints {
     /// Runs the checkpointer's thread until [`Checkpoints::close`].
-    pub(super) fn run(&self, conn: &Connection, signals: &Signals) {
+    pub(super) fn run(&self, conn: &Connection, signals: &StoreSignals) {
         while self.await_work() {
             if signals.unbroken().is_ok() {
                 let _running = lock(&self.running);
@@ -70,59 +70,59 @@ impl Checkpoints {
 
     /// Stops the checkpointer's thread.
     pub(super) fn close(&self) {
-        lock(&self.asked).closing = true;
-        self.bell.notify_all();
+        lock(&self.request).closing = true;
+        self.condvar.notify_all();
     }
 
-    pub(super) fn growth(self: &Arc<Self>) -> Growth {
-        Growth { checkpoints: Arc::clone(self), rows_unlooked: 0, full_at: FULL_PAGES }
+    pub(super) fn growth(self: &Arc<Self>) -> WalGrowth {
+        WalGrowth { checkpoints: Arc::clone(self), rows_unlooked: 0, full_at: FULL_PAGES }
     }
 
     /// Waits for a write, and then until a checkpoint is due. Returns `false` on shutdown.
     fn await_work(&self) -> bool {
-        let asked = lock(&self.asked);
-        let asked = self
-            .bell
-            .wait_while(asked, |asked| !asked.written && !asked.closing)
+        let request = lock(&self.request);
+        let request = self
+            .condvar
+            .wait_while(request, |request| !request.written && !request.closing)
             .unwrap_or_else(PoisonError::into_inner);
-        let (mut asked, _) = self
-            .bell
-            .wait_timeout_while(asked, DUE_AFTER, |asked| !asked.due && !asked.closing)
+        let (mut request, _) = self
+            .condvar
+            .wait_timeout_while(request, DUE_AFTER, |request| !request.due && !request.closing)
             .unwrap_or_else(PoisonError::into_inner);
-        (asked.written, asked.due) = (false, false);
-        !asked.closing
+        (request.written, request.due) = (false, false);
+        !request.closing
     }
 
     fn ask(&self, due: bool) {
-        let mut asked = lock(&self.asked);
-        let rings = !asked.written || (due && !asked.due);
-        asked.written = true;
-        asked.due |= due;
-        drop(asked);
+        let mut request = lock(&self.request);
+        let rings = !request.written || (due && !request.due);
+        request.written = true;
+        request.due |= due;
+        drop(request);
         if rings {
-            self.bell.notify_all();
+            self.condvar.notify_all();
         }
     }
 }
 
-impl Growth {
+impl WalGrowth {
     /// Records a transaction of about this many rows on `conn`.
-    pub(super) fn wrote(&mut self, rows: usize, conn: &Connection, signals: &Signals) {
+    pub(super) fn wrote(&mut self, rows: usize, conn: &Connection, signals: &StoreSignals) {
         self.rows_unlooked += rows;
         if self.rows_unlooked < LOOK_EVERY || signals.unbroken().is_err() {
             return self.checkpoints.ask(false);
         }
         self.rows_unlooked = 0;
-        let pages = wal(conn, statements::WAL_LOOK, signals).map_or(0, |wal| wal.pages);
+        let pages = wal(conn, statements::WAL_STATUS, signals).map_or(0, |wal| wal.pages);
         self.checkpoints.ask(pages >= DUE_PAGES);
         if pages >= self.full_at {
-            self.full_at = if self.begin_anew(conn, signals) { FULL_PAGES } else { pages + GRACE_PAGES };
+            self.full_at = if self.restart_wal(conn, signals) { FULL_PAGES } else { pages + GRACE_PAGES };
         }
     }
 
     /// Moves the whole WAL into the database, so that the next transaction writes at its start. Returns
     /// `false` if a reader still needs it.
-    fn begin_anew(&self, conn: &Connection, signals: &Signals) -> bool {
+    fn restart_wal(&self, conn: &Connection, signals: &StoreSignals) -> bool {
         let _running = lock(&self.checkpoints.running);
         let patience = conn.busy_timeout(READERS_WAIT);
         let restarted = wal(conn, statements::WAL_RESTART, signals);
@@ -134,7 +134,7 @@ impl Growth {
 
 /// Closes the last connection. SQLite then moves the whole WAL into the database and deletes it, except after
 /// a failed fsync, when the files are best left unchanged.
-pub(super) fn close_last(conn: Connection, signals: &Signals) {
+pub(super) fn close_last(conn: Connection, signals: &StoreSignals) {
     if signals.unbroken().is_err() {
         // If this fails, SQLite attempts a checkpoint, which can't lose acknowledged changes either.
         let _ = conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
@@ -148,13 +148,13 @@ struct Wal {
     pages: u64,
 }
 
-fn wal(conn: &Connection, statement: &str, signals: &Signals) -> Result<Wal, StoreError> {
+fn wal(conn: &Connection, statement: &str, signals: &StoreSignals) -> Result<Wal, StoreError> {
     let found = rows::one(conn, statement, [], |columns| {
         Ok(Wal { busy: columns.count()? != 0, pages: columns.count()? })
     });
     found
-        .and_then(|found| found.ok_or(Fault::Value("no result of a WAL checkpoint")))
-        .map_err(|fault| signals.told(fault))
+        .and_then(|found| found.ok_or(SqliteError::Value("no result of a WAL checkpoint")))
+        .map_err(|fault| signals.to_store_error(fault))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -13,7 +13,7 @@ use crate::StoreError;
 
 /// The reason why an operation in a transaction failed.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum SqliteError {
     /// The guard of a change doesn't hold.
     Conflict,
     /// A row can't be decoded, or a value can't be encoded.
@@ -23,7 +23,7 @@ pub(super) enum Fault {
 
 /// The signals from a store's threads to its callers.
 #[derive(Debug)]
-pub(super) struct Signals {
+pub(super) struct StoreSignals {
     /// The newest durable number.
     pub(super) newest: watch::Sender<Seq>,
     /// Set once the disk has failed to persist a write.
@@ -32,13 +32,13 @@ pub(super) struct Signals {
     pub(super) damage: OnceLock<String>,
 }
 
-impl From<rusqlite::Error> for Fault {
+impl From<rusqlite::Error> for SqliteError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sqlite(error)
     }
 }
 
-impl Signals {
+impl StoreSignals {
     pub(super) fn new(newest: Seq) -> Self {
         Self {
             newest: watch::Sender::new(newest),
@@ -53,13 +53,13 @@ impl Signals {
     }
 
     /// Converts a fault to the caller's error. A failed fsync breaks the store permanently.
-    pub(super) fn told(&self, fault: Fault) -> StoreError {
+    pub(super) fn to_store_error(&self, fault: SqliteError) -> StoreError {
         match fault {
-            Fault::Conflict => StoreError::Conflict,
-            Fault::Value(what) => {
+            SqliteError::Conflict => StoreError::Conflict,
+            SqliteError::Value(what) => {
                 StoreError::Unavailable(format!("the database contains unreadable data: {what}"))
             }
-            Fault::Sqlite(error) => {
+            SqliteError::Sqlite(error) => {
                 if check::is_damage(&error) {
                     let _ = self.damage.set(error.to_string());
                 }
@@ -93,38 +93,41 @@ fn is_full(error: &rusqlite::Error) -> bool {
 mod tests {
     use super::*;
 
-    fn failure(extended_code: i32) -> Fault {
-        Fault::Sqlite(rusqlite::Error::SqliteFailure(ffi::Error::new(extended_code), None))
+    fn failure(extended_code: i32) -> SqliteError {
+        SqliteError::Sqlite(rusqlite::Error::SqliteFailure(ffi::Error::new(extended_code), None))
     }
 
     #[test]
-    fn a_failed_fsync_breaks_the_store_for_good() {
+    fn failed_fsyncs_break_the_store_permanently() {
         for code in [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC] {
-            let signals = Signals::new(Seq::ZERO);
-            assert!(matches!(signals.told(failure(code)), StoreError::Unavailable(_)));
+            let signals = StoreSignals::new(Seq::ZERO);
+            assert!(matches!(signals.to_store_error(failure(code)), StoreError::Unavailable(_)));
             assert!(signals.unbroken().is_err() && *signals.broken.borrow());
         }
     }
 
     #[test]
     fn the_first_damage_is_remembered() {
-        let signals = Signals::new(Seq::ZERO);
-        signals.told(failure(ffi::SQLITE_IOERR_READ));
+        let signals = StoreSignals::new(Seq::ZERO);
+        signals.to_store_error(failure(ffi::SQLITE_IOERR_READ));
         assert_eq!(signals.damage.get(), None);
-        signals.told(failure(ffi::SQLITE_CORRUPT_INDEX));
+        signals.to_store_error(failure(ffi::SQLITE_CORRUPT_INDEX));
         let first = signals.damage.get().cloned().expect("damage");
-        signals.told(failure(ffi::SQLITE_NOTADB));
+        signals.to_store_error(failure(ffi::SQLITE_NOTADB));
         assert_eq!(signals.damage.get(), Some(&first));
     }
 
     #[test]
-    fn a_full_disk_breaks_nothing() {
-        let signals = Signals::new(Seq::ZERO);
+    fn full_disks_do_not_break_the_store() {
+        let signals = StoreSignals::new(Seq::ZERO);
         for code in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_SHMSIZE] {
-            assert_eq!(signals.told(failure(code)), StoreError::Full);
+            assert_eq!(signals.to_store_error(failure(code)), StoreError::Full);
         }
-        assert!(matches!(signals.told(failure(ffi::SQLITE_IOERR_WRITE)), StoreError::Unavailable(_)));
-        assert_eq!(signals.told(Fault::Conflict), StoreError::Conflict);
+        assert!(matches!(
+            signals.to_store_error(failure(ffi::SQLITE_IOERR_WRITE)),
+            StoreError::Unavailable(_)
+        ));
+        assert_eq!(signals.to_store_error(SqliteError::Conflict), StoreError::Conflict);
         assert_eq!(signals.unbroken(), Ok(()));
     }
 }

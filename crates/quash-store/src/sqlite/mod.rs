@@ -8,10 +8,10 @@ mod check;
 mod checkpoint;
 mod fault;
 mod lock;
+mod mail;
 mod migrate;
 #[cfg(test)]
 mod plans;
-mod post;
 mod reader;
 mod restore;
 mod rows;
@@ -28,16 +28,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Asked, Audit, AuditHead, Change, Client, ClientName, Digest, Ending,
-    Entry, Flow, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, Receipt, RegistrationBy, ScopeKey,
-    Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Audit, AuditHead, Change, Client, ClientName, Digest, EarlierRequests,
+    Ending, Entry, Flow, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, Receipt, RegistrationBy,
+    ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use self::checkpoint::Checkpoints;
-use self::fault::{Signals, unavailable};
+use self::fault::{StoreSignals, unavailable};
 use self::reader::Reads;
 use self::writer::{Write, Writer};
 use crate::{BackupError, OpenError, Store, StoreError};
@@ -76,7 +76,7 @@ impl Default for SqliteOptions {
 pub struct SqliteStore {
     handles: Option<Handles>,
     threads: Threads,
-    signals: Arc<Signals>,
+    signals: Arc<StoreSignals>,
     path: PathBuf,
     /// Holds the lock while the store is open.
     _lock: File,
@@ -106,7 +106,7 @@ impl SqliteStore {
         lock::create_private(path).map_err(|error| unusable(path, &error))?;
         let conn = open_writer(path, &options)?;
         let newest = rows::head(&conn).map_err(|fault| unusable(path, &format!("{fault:?}")))?.seq;
-        let signals = Arc::new(Signals::new(newest));
+        let signals = Arc::new(StoreSignals::new(newest));
 
         let (writes, write_queue) = mpsc::channel(writer::QUEUE);
         let (reads, read_queue) = reader::queue();
@@ -248,25 +248,33 @@ impl Store for SqliteStore {
     }
 
     async fn flow(&self, id: FlowId) -> Result<FlowLoaded, StoreError> {
-        self.handles()?.reads.run(move |conn, head| post::flow(conn, head, id)).await
+        self.handles()?.reads.run(move |conn, head| mail::flow(conn, head, id)).await
     }
 
-    async fn asked(&self, matters: &[Digest], whom: Digest, since: Timestamp) -> Result<Asked, StoreError> {
-        let matters = matters.to_vec();
-        self.handles()?.reads.run(move |conn, _| post::asked(conn, &matters, whom, since)).await
+    async fn earlier_requests(
+        &self,
+        subject_hashes: &[Digest],
+        recipient_hash: Digest,
+        since: Timestamp,
+    ) -> Result<EarlierRequests, StoreError> {
+        let subject_hashes = subject_hashes.to_vec();
+        self.handles()?
+            .reads
+            .run(move |conn, _| mail::earlier_requests(conn, &subject_hashes, recipient_hash, since))
+            .await
     }
 
     async fn registration(&self, by: &RegistrationBy, now: Timestamp) -> Result<Option<Flow>, StoreError> {
         let by = by.clone();
-        self.handles()?.reads.run(move |conn, _| post::registration(conn, &by, now)).await
+        self.handles()?.reads.run(move |conn, _| mail::registration(conn, &by, now)).await
     }
 
     async fn mails_due(&self, until: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError> {
-        self.handles()?.reads.run(move |conn, _| post::mails_due(conn, until, limit)).await
+        self.handles()?.reads.run(move |conn, _| mail::mails_due(conn, until, limit)).await
     }
 
     async fn next_mail(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        self.handles()?.reads.run(move |conn, _| post::next_mail(conn, after)).await
+        self.handles()?.reads.run(move |conn, _| mail::next_mail(conn, after)).await
     }
 
     async fn endings(&self, of: &Subject, after: &[Seq]) -> Result<Vec<Option<Ending>>, StoreError> {

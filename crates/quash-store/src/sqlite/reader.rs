@@ -10,7 +10,7 @@ use quash_core::model::{
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
 
-use super::fault::{Fault, Signals, unavailable};
+use super::fault::{SqliteError, StoreSignals, unavailable};
 use super::{rows, statements};
 use crate::StoreError;
 
@@ -21,7 +21,7 @@ const QUEUE: usize = 4096;
 const BATCH: usize = 64;
 
 /// A submitted read. It sends its result to the caller itself.
-type Read = Box<dyn FnOnce(&Connection, Result<Head, StoreError>, &Signals) + Send>;
+type Read = Box<dyn FnOnce(&Connection, Result<Head, StoreError>, &StoreSignals) + Send>;
 
 /// The sending end of the queue of reads.
 #[derive(Clone, Debug)]
@@ -41,11 +41,11 @@ impl Reads {
     /// Runs `look` in a read transaction that has already read the head.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&Connection, Head) -> Result<T, Fault> + Send + 'static,
+        look: impl FnOnce(&Connection, Head) -> Result<T, SqliteError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         let read: Read = Box::new(move |conn, head, signals| {
-            let found = head.and_then(|head| look(conn, head).map_err(|fault| signals.told(fault)));
+            let found = head.and_then(|head| look(conn, head).map_err(|fault| signals.to_store_error(fault)));
             // The receiver is gone if the caller stopped waiting.
             let _ = answer.send(found);
         });
@@ -59,15 +59,16 @@ impl ReadQueue {
     ///
     /// Answers all queued reads in one transaction, which begins after each of them was submitted. This saves
     /// work: after every write, SQLite has to read its pages again.
-    pub(super) fn run(&self, conn: &Connection, signals: &Signals) {
+    pub(super) fn run(&self, conn: &Connection, signals: &StoreSignals) {
         let mut waiting = Vec::with_capacity(BATCH);
         while self.take(&mut waiting) > 0 {
-            let head = signals.unbroken().and_then(|()| begin(conn).map_err(|fault| signals.told(fault)));
+            let head =
+                signals.unbroken().and_then(|()| begin(conn).map_err(|fault| signals.to_store_error(fault)));
             for read in waiting.drain(..) {
                 read(conn, head.clone(), signals);
             }
             if let Err(fault) = end(conn) {
-                signals.told(fault);
+                signals.to_store_error(fault);
             }
         }
     }
@@ -78,13 +79,13 @@ impl ReadQueue {
 }
 
 /// Begins a read transaction and reads the head.
-fn begin(conn: &Connection) -> Result<Head, Fault> {
+fn begin(conn: &Connection) -> Result<Head, SqliteError> {
     conn.prepare_cached(statements::BEGIN_READ)?.execute([])?;
     rows::head(conn)
 }
 
 /// Releases the snapshot.
-fn end(conn: &Connection) -> Result<(), Fault> {
+fn end(conn: &Connection) -> Result<(), SqliteError> {
     if !conn.is_autocommit() {
         conn.prepare_cached(statements::ROLLBACK)?.execute([])?;
     }
@@ -96,7 +97,7 @@ pub(super) fn account(
     head: Head,
     by: &AccountBy,
     now: Timestamp,
-) -> Result<AccountLoaded, Fault> {
+) -> Result<AccountLoaded, SqliteError> {
     let account = match by {
         AccountBy::Name(folded) => rows::one(conn, statements::ACCOUNT_BY_NAME, [folded], rows::account)?,
         AccountBy::Subject(subject) => {
@@ -113,10 +114,10 @@ pub(super) fn account(
 
 /// Returns the account that has confirmed an address, if it is the only one; else the account of that name;
 /// else the account that has the address, if it is the only one.
-fn by_email(conn: &Connection, folded: &str, named: Option<Account>) -> Result<Option<Account>, Fault> {
+fn by_email(conn: &Connection, folded: &str, named: Option<Account>) -> Result<Option<Account>, SqliteError> {
     let only = |statement: &str| {
         let mut found = rows::all(conn, statement, [folded], rows::account)?;
-        Ok::<_, Fault>(found.pop().filter(|_| found.is_empty()))
+        Ok::<_, SqliteError>(found.pop().filter(|_| found.is_empty()))
     };
     match (only(statements::ACCOUNT_BY_CONFIRMED_EMAIL)?, named) {
         (Some(account), _) | (None, Some(account)) => Ok(Some(account)),
@@ -124,7 +125,7 @@ fn by_email(conn: &Connection, folded: &str, named: Option<Account>) -> Result<O
     }
 }
 
-pub(super) fn largest_number(conn: &Connection) -> Result<u64, Fault> {
+pub(super) fn largest_number(conn: &Connection) -> Result<u64, SqliteError> {
     Ok(rows::one(conn, statements::LARGEST_NUMBER, [], |columns| columns.count())?.unwrap_or(0))
 }
 
@@ -136,7 +137,7 @@ pub(super) fn foreign(
     user: ScopeKey,
     by: Option<&AccountBy>,
     now: Timestamp,
-) -> Result<ForeignLoaded, Fault> {
+) -> Result<ForeignLoaded, SqliteError> {
     let read = |columns: &mut rows::Columns<'_, '_>| Ok((rows::session(columns)?, rows::account(columns)?));
     let adopted = rows::one(conn, statements::ADOPTED, [key.0], read)?;
     let mut revoked = rows::exists(conn, statements::ADOPTED_BEFORE, [key.0])?;
@@ -152,13 +153,17 @@ pub(super) fn foreign(
     Ok(ForeignLoaded { account, adopted, revoked, freed_at })
 }
 
-pub(super) fn accounts(conn: &Connection, after: Option<&str>, limit: u32) -> Result<Vec<Account>, Fault> {
+pub(super) fn accounts(
+    conn: &Connection,
+    after: Option<&str>,
+    limit: u32,
+) -> Result<Vec<Account>, SqliteError> {
     // No folded name is empty.
     rows::all(conn, statements::ACCOUNTS, params![after.unwrap_or_default(), limit], rows::account)
 }
 
 /// One lookup per class: there are few, and the index sorts them.
-pub(super) fn password_classes(conn: &Connection, limit: u32) -> Result<Vec<String>, Fault> {
+pub(super) fn password_classes(conn: &Connection, limit: u32) -> Result<Vec<String>, SqliteError> {
     let mut classes: Vec<String> = Vec::new();
     while classes.len() < limit as usize {
         let after = classes.last().map_or("", String::as_str);
@@ -174,7 +179,7 @@ pub(super) fn password_classes(conn: &Connection, limit: u32) -> Result<Vec<Stri
     Ok(classes)
 }
 
-pub(super) fn session(conn: &Connection, head: Head, id: SessionId) -> Result<SessionLoaded, Fault> {
+pub(super) fn session(conn: &Connection, head: Head, id: SessionId) -> Result<SessionLoaded, SqliteError> {
     let found = rows::one(conn, statements::SESSION, [id.as_bytes()], |columns| {
         Ok((rows::session(columns)?, rows::account(columns)?))
     })?;
@@ -186,12 +191,12 @@ pub(super) fn sessions_of(
     subject: &Subject,
     after: Option<SessionId>,
     limit: u32,
-) -> Result<Vec<Session>, Fault> {
+) -> Result<Vec<Session>, SqliteError> {
     let after = after.as_ref().map_or(&[][..], |id| id.as_bytes());
     rows::all(conn, statements::SESSIONS_OF, params![subject.as_str(), after, limit], rows::session)
 }
 
-pub(super) fn entries_after(conn: &Connection, after: Seq, limit: u32) -> Result<Vec<Entry>, Fault> {
+pub(super) fn entries_after(conn: &Connection, after: Seq, limit: u32) -> Result<Vec<Entry>, SqliteError> {
     // No stored number exceeds i64: nothing follows a number that does.
     let after = i64::try_from(after.as_u64()).unwrap_or(i64::MAX);
     rows::all(conn, statements::ENTRIES_AFTER, params![after, limit], rows::entry)
@@ -202,13 +207,13 @@ pub(super) fn entries_between(
     after: Seq,
     until: Seq,
     limit: u32,
-) -> Result<Vec<(Entry, bool)>, Fault> {
+) -> Result<Vec<(Entry, bool)>, SqliteError> {
     let bound = |seq: Seq| i64::try_from(seq.as_u64()).unwrap_or(i64::MAX);
     let read = |columns: &mut rows::Columns<'_, '_>| Ok((rows::entry(columns)?, columns.take()?));
     rows::all(conn, statements::ENTRIES_BETWEEN, params![bound(after), bound(until), limit], read)
 }
 
-pub(super) fn entries_of(conn: &Connection, keys: &[ScopeKey]) -> Result<Vec<Entry>, Fault> {
+pub(super) fn entries_of(conn: &Connection, keys: &[ScopeKey]) -> Result<Vec<Entry>, SqliteError> {
     let mut found = BTreeMap::new();
     for key in keys {
         let entries = rows::all(conn, statements::ENTRIES_OF, [key.0], rows::entry)?;
@@ -218,7 +223,11 @@ pub(super) fn entries_of(conn: &Connection, keys: &[ScopeKey]) -> Result<Vec<Ent
 }
 
 /// Two lookups per number: over the account, and over everything.
-pub(super) fn endings(conn: &Connection, of: &Subject, after: &[Seq]) -> Result<Vec<Option<Ending>>, Fault> {
+pub(super) fn endings(
+    conn: &Connection,
+    of: &Subject,
+    after: &[Seq],
+) -> Result<Vec<Option<Ending>>, SqliteError> {
     let first = |subject: Option<&str>, after: i64| {
         rows::one(conn, statements::FIRST_ENDING, params![subject, after], rows::ending)
     };
@@ -234,11 +243,11 @@ pub(super) fn endings(conn: &Connection, of: &Subject, after: &[Seq]) -> Result<
     after.iter().map(found).collect()
 }
 
-pub(super) fn keys(conn: &Connection) -> Result<Vec<KeyRecord>, Fault> {
+pub(super) fn keys(conn: &Connection) -> Result<Vec<KeyRecord>, SqliteError> {
     rows::all(conn, statements::KEYS, [], rows::key)
 }
 
-pub(super) fn client(conn: &Connection, digest: SecretDigest) -> Result<Option<Client>, Fault> {
+pub(super) fn client(conn: &Connection, digest: SecretDigest) -> Result<Option<Client>, SqliteError> {
     rows::one(conn, statements::CLIENT_BY_SECRET, [digest.0], rows::client)
 }
 
@@ -246,22 +255,22 @@ pub(super) fn clients(
     conn: &Connection,
     after: Option<&ClientName>,
     limit: u32,
-) -> Result<Vec<Client>, Fault> {
+) -> Result<Vec<Client>, SqliteError> {
     // No name is empty.
     rows::all(conn, statements::CLIENTS, params![after.map_or("", ClientName::as_str), limit], rows::client)
 }
 
-pub(super) fn secret(conn: &Connection, name: &str) -> Result<Option<Sealed>, Fault> {
+pub(super) fn secret(conn: &Connection, name: &str) -> Result<Option<Sealed>, SqliteError> {
     rows::one(conn, statements::SECRET, [name], |columns| columns.take().map(Sealed))
 }
 
-pub(super) fn remembered(conn: &Connection, name: &str) -> Result<Option<String>, Fault> {
+pub(super) fn remembered(conn: &Connection, name: &str) -> Result<Option<String>, SqliteError> {
     rows::one(conn, statements::REMEMBERED, [name], |columns| columns.take())
 }
 
-pub(super) fn longest_lifetime(conn: &Connection) -> Result<u64, Fault> {
+pub(super) fn longest_lifetime(conn: &Connection) -> Result<u64, SqliteError> {
     rows::one(conn, statements::LONGEST_LIFETIME, [], |columns| columns.count())?
-        .ok_or(Fault::Value("no longest lifetime"))
+        .ok_or(SqliteError::Value("no longest lifetime"))
 }
 
 fn loaded(
@@ -269,14 +278,14 @@ fn loaded(
     head: Head,
     account: Option<Account>,
     now: Timestamp,
-) -> Result<AccountLoaded, Fault> {
+) -> Result<AccountLoaded, SqliteError> {
     let Some(account) = account else {
-        return Ok(AccountLoaded { head, account: None, live_sessions: 0, idlest: None });
+        return Ok(AccountLoaded { head, account: None, live_sessions: 0, longest_idle: None });
     };
     let watermark = rows::stored(account.sessions_before.max(head.sessions_before).as_u64())?;
     let counted = params![account.subject.as_str(), now.as_millis(), watermark];
     let live_sessions =
         rows::one(conn, statements::LIVE_SESSIONS, counted, |columns| columns.take())?.unwrap_or(0);
-    let idlest = rows::one(conn, statements::IDLEST, counted, rows::session)?;
-    Ok(AccountLoaded { head, account: Some(account), live_sessions, idlest })
+    let longest_idle = rows::one(conn, statements::IDLEST, counted, rows::session)?;
+    Ok(AccountLoaded { head, account: Some(account), live_sessions, longest_idle })
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use quash_core::model::{KeyRecord, Seq};
 use rusqlite::{Connection, OpenFlags};
 
-use super::fault::Fault;
+use super::fault::SqliteError;
 use super::{SqliteOptions, SqliteStore, lock, migrate, reader, rows, unusable};
 use crate::OpenError;
 
@@ -176,7 +176,7 @@ fn read_replaced(database: &Path) -> Result<Replaced, OpenError> {
         return Err(unusable(database, &format!("its keys are damaged: {sound}")));
     }
     let read = || Ok(Replaced { end: rows::head(&conn)?.seq, keys: reader::keys(&conn)? });
-    read().map_err(|fault: Fault| unusable(database, &format!("{fault:?}")))
+    read().map_err(|fault: SqliteError| unusable(database, &format!("{fault:?}")))
 }
 
 fn clear(database: &Path) -> io::Result<()> {

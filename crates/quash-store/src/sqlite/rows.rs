@@ -1,4 +1,4 @@
-//! Converts between rows and the core's types. An undecodable row is a [`Fault`], never a panic.
+//! Converts between rows and the core's types. An undecodable row is a [`SqliteError`], never a panic.
 //! `statements.rs` and `reader.rs` select the rows.
 
 use quash_core::model::{
@@ -11,7 +11,7 @@ use quash_core::token::Algorithm;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, Params, Row};
 
-use super::fault::Fault;
+use super::fault::SqliteError;
 use super::statements;
 use crate::log::LogEnd;
 
@@ -20,15 +20,15 @@ pub(super) fn one<T>(
     conn: &Connection,
     statement: &str,
     params: impl Params,
-    read: impl Fn(&mut Columns<'_, '_>) -> Result<T, Fault>,
-) -> Result<Option<T>, Fault> {
+    read: impl Fn(&mut Columns<'_, '_>) -> Result<T, SqliteError>,
+) -> Result<Option<T>, SqliteError> {
     let mut statement = conn.prepare_cached(statement)?;
     let mut rows = statement.query(params)?;
     rows.next()?.map(|row| read(&mut Columns { row, next: 0 })).transpose()
 }
 
 /// Returns whether a statement finds a row.
-pub(super) fn exists(conn: &Connection, statement: &str, params: impl Params) -> Result<bool, Fault> {
+pub(super) fn exists(conn: &Connection, statement: &str, params: impl Params) -> Result<bool, SqliteError> {
     Ok(one(conn, statement, params, |_| Ok(()))?.is_some())
 }
 
@@ -37,8 +37,8 @@ pub(super) fn all<T>(
     conn: &Connection,
     statement: &str,
     params: impl Params,
-    read: impl Fn(&mut Columns<'_, '_>) -> Result<T, Fault>,
-) -> Result<Vec<T>, Fault> {
+    read: impl Fn(&mut Columns<'_, '_>) -> Result<T, SqliteError>,
+) -> Result<Vec<T>, SqliteError> {
     let mut statement = conn.prepare_cached(statement)?;
     let mut rows = statement.query(params)?;
     let mut found = Vec::new();
@@ -49,7 +49,7 @@ pub(super) fn all<T>(
 }
 
 /// Reads the head of the log and the watermark over everything.
-pub(super) fn head(conn: &Connection) -> Result<Head, Fault> {
+pub(super) fn head(conn: &Connection) -> Result<Head, SqliteError> {
     let read = |columns: &mut Columns<'_, '_>| {
         Ok(Head {
             seq: columns.seq()?,
@@ -59,21 +59,21 @@ pub(super) fn head(conn: &Connection) -> Result<Head, Fault> {
             forgotten: Forgotten { seq: columns.seq()?, at: columns.moment()?, until: columns.moment()? },
         })
     };
-    one(conn, statements::HEAD, [], read)?.ok_or(Fault::Value("no head of the log"))
+    one(conn, statements::HEAD, [], read)?.ok_or(SqliteError::Value("no head of the log"))
 }
 
 /// Reads the end of the log, for appending.
-pub(super) fn log_end(conn: &Connection) -> Result<LogEnd, Fault> {
+pub(super) fn log_end(conn: &Connection) -> Result<LogEnd, SqliteError> {
     let read = |columns: &mut Columns<'_, '_>| {
         Ok(LogEnd { seq: columns.seq()?, chain: columns.take()?, longest_lifetime_ms: columns.count()? })
     };
-    one(conn, statements::LOG_END, [], read)?.ok_or(Fault::Value("no end of the log"))
+    one(conn, statements::LOG_END, [], read)?.ok_or(SqliteError::Value("no end of the log"))
 }
 
-pub(super) fn account(columns: &mut Columns<'_, '_>) -> Result<Account, Fault> {
+pub(super) fn account(columns: &mut Columns<'_, '_>) -> Result<Account, SqliteError> {
     Ok(Account {
         subject: columns.subject()?,
-        username: Name::parse(columns.text()?).map_err(|_| Fault::Value("a user name"))?,
+        username: Name::parse(columns.text()?).map_err(|_| SqliteError::Value("a user name"))?,
         email: email(columns)?,
         password: columns.take::<Option<String>>()?.map(PasswordHash::new),
         state: account_state(columns)?,
@@ -82,15 +82,15 @@ pub(super) fn account(columns: &mut Columns<'_, '_>) -> Result<Account, Fault> {
         created_at: columns.moment()?,
         foreign_after: columns.moment()?,
         last_login_at: columns.perhaps_moment()?,
-        must_change: columns.perhaps_moment()?,
+        temporary_until: columns.perhaps_moment()?,
         locks: columns.take()?,
         claims: account_claims(columns)?,
-        devices: Devices::parse(columns.text()?).map_err(|_| Fault::Value("known devices"))?,
+        devices: Devices::parse(columns.text()?).map_err(|_| SqliteError::Value("known devices"))?,
         mark: columns.take()?,
     })
 }
 
-pub(super) fn session(columns: &mut Columns<'_, '_>) -> Result<Session, Fault> {
+pub(super) fn session(columns: &mut Columns<'_, '_>) -> Result<Session, SqliteError> {
     Ok(Session {
         id: columns.session_id()?,
         subject: columns.subject()?,
@@ -111,10 +111,10 @@ pub(super) fn session(columns: &mut Columns<'_, '_>) -> Result<Session, Fault> {
     })
 }
 
-pub(super) fn entry(columns: &mut Columns<'_, '_>) -> Result<Entry, Fault> {
+pub(super) fn entry(columns: &mut Columns<'_, '_>) -> Result<Entry, SqliteError> {
     Ok(Entry {
         seq: columns.seq()?,
-        kind: ScopeKind::from_u8(columns.take()?).ok_or(Fault::Value("a kind of scope"))?,
+        kind: ScopeKind::from_u8(columns.take()?).ok_or(SqliteError::Value("a kind of scope"))?,
         key: ScopeKey(columns.take()?),
         drop_after: columns.perhaps_moment()?,
         reason: reason(columns.text()?)?,
@@ -125,7 +125,7 @@ pub(super) fn entry(columns: &mut Columns<'_, '_>) -> Result<Entry, Fault> {
 }
 
 /// Decodes a watermark and the ending that it caused.
-pub(super) fn ending(columns: &mut Columns<'_, '_>) -> Result<(Seq, Ending), Fault> {
+pub(super) fn ending(columns: &mut Columns<'_, '_>) -> Result<(Seq, Ending), SqliteError> {
     let watermark = columns.seq()?;
     Ok((
         watermark,
@@ -133,34 +133,34 @@ pub(super) fn ending(columns: &mut Columns<'_, '_>) -> Result<(Seq, Ending), Fau
     ))
 }
 
-pub(super) fn key(columns: &mut Columns<'_, '_>) -> Result<KeyRecord, Fault> {
+pub(super) fn key(columns: &mut Columns<'_, '_>) -> Result<KeyRecord, SqliteError> {
     Ok(KeyRecord {
-        kid: Kid::parse(columns.text()?).map_err(|_| Fault::Value("a key id"))?,
-        algorithm: Algorithm::parse(columns.text()?).ok_or(Fault::Value("an algorithm"))?,
+        kid: Kid::parse(columns.text()?).map_err(|_| SqliteError::Value("a key id"))?,
+        algorithm: Algorithm::parse(columns.text()?).ok_or(SqliteError::Value("an algorithm"))?,
         state: match (columns.text()?, columns.perhaps_moment()?) {
             ("next", Some(since)) => KeyState::Next { since },
             ("current", None) => KeyState::Current,
             ("retiring", Some(until)) => KeyState::Retiring { until },
-            ("struck", Some(at)) => KeyState::Struck { at },
-            _ => return Err(Fault::Value("a key's state")),
+            ("struck", Some(at)) => KeyState::Revoked { at },
+            _ => return Err(SqliteError::Value("a key's state")),
         },
         secret: Sealed(columns.take()?),
         created_at: columns.moment()?,
-        source: KeySource::parse(columns.text()?).ok_or(Fault::Value("a key's source"))?,
+        source: KeySource::parse(columns.text()?).ok_or(SqliteError::Value("a key's source"))?,
     })
 }
 
-pub(super) fn client(columns: &mut Columns<'_, '_>) -> Result<Client, Fault> {
+pub(super) fn client(columns: &mut Columns<'_, '_>) -> Result<Client, SqliteError> {
     Ok(Client {
         name: client_name(columns.text()?)?,
-        rights: Rights::parse(columns.text()?).ok_or(Fault::Value("rights"))?,
+        rights: Rights::parse(columns.text()?).ok_or(SqliteError::Value("rights"))?,
         created_at: columns.moment()?,
     })
 }
 
 /// Encodes a count or a log number for SQLite.
-pub(super) fn stored(number: u64) -> Result<i64, Fault> {
-    i64::try_from(number).map_err(|_| Fault::Value("a number beyond 2^63"))
+pub(super) fn stored(number: u64) -> Result<i64, SqliteError> {
+    i64::try_from(number).map_err(|_| SqliteError::Value("a number beyond 2^63"))
 }
 
 /// Encodes an account's state as three columns.
@@ -192,18 +192,18 @@ pub(super) fn stored_key_state(state: KeyState) -> (&'static str, Option<i64>) {
         KeyState::Next { since } => ("next", Some(since.as_millis())),
         KeyState::Current => ("current", None),
         KeyState::Retiring { until } => ("retiring", Some(until.as_millis())),
-        KeyState::Struck { at } => ("struck", Some(at.as_millis())),
+        KeyState::Revoked { at } => ("struck", Some(at.as_millis())),
     }
 }
 
-fn email(columns: &mut Columns<'_, '_>) -> Result<Option<Email>, Fault> {
+fn email(columns: &mut Columns<'_, '_>) -> Result<Option<Email>, SqliteError> {
     let shown: Option<String> = columns.take()?;
     let verified_at = columns.perhaps_moment()?;
-    let parse = |shown: String| Email::parse(&shown).map_err(|_| Fault::Value("an e-mail address"));
+    let parse = |shown: String| Email::parse(&shown).map_err(|_| SqliteError::Value("an e-mail address"));
     Ok(shown.map(parse).transpose()?.map(|email| Email { verified_at, ..email }))
 }
 
-fn account_state(columns: &mut Columns<'_, '_>) -> Result<AccountState, Fault> {
+fn account_state(columns: &mut Columns<'_, '_>) -> Result<AccountState, SqliteError> {
     match (columns.text()?, columns.perhaps_moment()?, columns.perhaps_moment()?) {
         ("active", None, None) => Ok(AccountState::Active),
         // An older version of quash stored no start.
@@ -211,11 +211,11 @@ fn account_state(columns: &mut Columns<'_, '_>) -> Result<AccountState, Fault> {
             Ok(AccountState::Locked { since: since.unwrap_or_default(), until })
         }
         ("deactivated", Some(at), None) => Ok(AccountState::Deactivated { at }),
-        _ => Err(Fault::Value("an account's state")),
+        _ => Err(SqliteError::Value("an account's state")),
     }
 }
 
-fn session_state(columns: &mut Columns<'_, '_>) -> Result<SessionState, Fault> {
+fn session_state(columns: &mut Columns<'_, '_>) -> Result<SessionState, SqliteError> {
     let columns: (Option<String>, Option<Timestamp>, Option<String>) =
         (columns.take()?, columns.perhaps_moment()?, columns.take()?);
     match columns {
@@ -223,43 +223,43 @@ fn session_state(columns: &mut Columns<'_, '_>) -> Result<SessionState, Fault> {
         (Some(why), Some(at), Some(who)) => {
             Ok(SessionState::Ended(Ending { reason: reason(&why)?, at, actor: actor(&who)? }))
         }
-        _ => Err(Fault::Value("a session's end")),
+        _ => Err(SqliteError::Value("a session's end")),
     }
 }
 
-fn account_claims(columns: &mut Columns<'_, '_>) -> Result<AccountClaims, Fault> {
+fn account_claims(columns: &mut Columns<'_, '_>) -> Result<AccountClaims, SqliteError> {
     let (json, adopted): (Option<String>, bool) = (columns.take()?, columns.take()?);
     let Some(json) = json else { return Ok(AccountClaims::Unset) };
-    let claims = CustomClaims::parse(&json).map_err(|_| Fault::Value("custom claims"))?;
+    let claims = CustomClaims::parse(&json).map_err(|_| SqliteError::Value("custom claims"))?;
     Ok(if adopted { AccountClaims::Adopted(claims) } else { AccountClaims::Set(claims) })
 }
 
-fn claims(columns: &mut Columns<'_, '_>) -> Result<CustomClaims, Fault> {
+fn claims(columns: &mut Columns<'_, '_>) -> Result<CustomClaims, SqliteError> {
     let claims: Option<String> = columns.take()?;
     claims.map_or_else(
         || Ok(CustomClaims::default()),
-        |json| CustomClaims::parse(&json).map_err(|_| Fault::Value("custom claims")),
+        |json| CustomClaims::parse(&json).map_err(|_| SqliteError::Value("custom claims")),
     )
 }
 
-fn adopted(columns: &mut Columns<'_, '_>) -> Result<Option<Adopted>, Fault> {
+fn adopted(columns: &mut Columns<'_, '_>) -> Result<Option<Adopted>, SqliteError> {
     match (columns.take::<Option<[u8; 16]>>()?, columns.perhaps_moment()?) {
         (None, None) => Ok(None),
         (Some(key), Some(until)) => Ok(Some(Adopted { key: ScopeKey(key), until })),
-        _ => Err(Fault::Value("an adopted token")),
+        _ => Err(SqliteError::Value("an adopted token")),
     }
 }
 
-fn client_name(text: &str) -> Result<ClientName, Fault> {
-    ClientName::parse(text).map_err(|_| Fault::Value("a client's name"))
+fn client_name(text: &str) -> Result<ClientName, SqliteError> {
+    ClientName::parse(text).map_err(|_| SqliteError::Value("a client's name"))
 }
 
-pub(super) fn reason(text: &str) -> Result<Reason, Fault> {
-    Reason::parse(text).ok_or(Fault::Value("a reason"))
+pub(super) fn reason(text: &str) -> Result<Reason, SqliteError> {
+    Reason::parse(text).ok_or(SqliteError::Value("a reason"))
 }
 
-pub(super) fn actor(text: &str) -> Result<Actor, Fault> {
-    Actor::parse(text).ok_or(Fault::Value("an actor"))
+pub(super) fn actor(text: &str) -> Result<Actor, SqliteError> {
+    Actor::parse(text).ok_or(SqliteError::Value("an actor"))
 }
 
 /// Reads a row column by column, from the left.
@@ -269,39 +269,39 @@ pub(super) struct Columns<'r, 's> {
 }
 
 impl<'r> Columns<'r, '_> {
-    pub(super) fn take<T: FromSql>(&mut self) -> Result<T, Fault> {
+    pub(super) fn take<T: FromSql>(&mut self) -> Result<T, SqliteError> {
         let value = self.row.get(self.next)?;
         self.next += 1;
         Ok(value)
     }
 
-    pub(super) fn count(&mut self) -> Result<u64, Fault> {
-        u64::try_from(self.take::<i64>()?).map_err(|_| Fault::Value("a number below zero"))
+    pub(super) fn count(&mut self) -> Result<u64, SqliteError> {
+        u64::try_from(self.take::<i64>()?).map_err(|_| SqliteError::Value("a number below zero"))
     }
 
-    pub(super) fn seq(&mut self) -> Result<Seq, Fault> {
+    pub(super) fn seq(&mut self) -> Result<Seq, SqliteError> {
         self.count().map(Seq::from_u64)
     }
 
-    fn session_id(&mut self) -> Result<SessionId, Fault> {
+    fn session_id(&mut self) -> Result<SessionId, SqliteError> {
         self.take().map(SessionId::from_bytes)
     }
 
-    pub(super) fn text(&mut self) -> Result<&'r str, Fault> {
-        let text = self.row.get_ref(self.next)?.as_str().map_err(|_| Fault::Value("a text"))?;
+    pub(super) fn text(&mut self) -> Result<&'r str, SqliteError> {
+        let text = self.row.get_ref(self.next)?.as_str().map_err(|_| SqliteError::Value("a text"))?;
         self.next += 1;
         Ok(text)
     }
 
-    pub(super) fn subject(&mut self) -> Result<Subject, Fault> {
-        Subject::parse(self.text()?).map_err(|_| Fault::Value("a subject"))
+    pub(super) fn subject(&mut self) -> Result<Subject, SqliteError> {
+        Subject::parse(self.text()?).map_err(|_| SqliteError::Value("a subject"))
     }
 
-    pub(super) fn moment(&mut self) -> Result<Timestamp, Fault> {
+    pub(super) fn moment(&mut self) -> Result<Timestamp, SqliteError> {
         self.take().map(Timestamp::from_millis)
     }
 
-    pub(super) fn perhaps_moment(&mut self) -> Result<Option<Timestamp>, Fault> {
+    pub(super) fn perhaps_moment(&mut self) -> Result<Option<Timestamp>, SqliteError> {
         Ok(self.take::<Option<i64>>()?.map(Timestamp::from_millis))
     }
 }

@@ -101,7 +101,7 @@ pub(super) const RELEASE: &str = "RELEASE member";
 pub(super) const ROLLBACK_MEMBER: &str = "ROLLBACK TO member";
 
 // The WAL.
-pub(super) const WAL_LOOK: &str = "PRAGMA wal_checkpoint(NOOP)";
+pub(super) const WAL_STATUS: &str = "PRAGMA wal_checkpoint(NOOP)";
 pub(super) const WAL_PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 pub(super) const WAL_RESTART: &str = "PRAGMA wal_checkpoint(RESTART)";
 
@@ -244,7 +244,7 @@ pub(super) const MAKE_CURRENT: &str =
 pub(super) const ADD_KEY: &str = "INSERT INTO signing_key (kid, algorithm, state, state_at, secret, created_at, source) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
 pub(super) const DROP_KEY: &str = "DELETE FROM signing_key WHERE kid = ?1 AND state IN ('retiring', 'next')";
-pub(super) const STRIKE_KEY: &str = "UPDATE signing_key SET state = 'struck', state_at = ?2, secret = ?3 WHERE kid = ?1 AND state <> 'struck'";
+pub(super) const REVOKE_KEY: &str = "UPDATE signing_key SET state = 'struck', state_at = ?2, secret = ?3 WHERE kid = ?1 AND state <> 'struck'";
 pub(super) const ADD_CLIENT: &str =
     "INSERT INTO client (name, digest, rights, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
 pub(super) const REMOVE_CLIENT: &str =

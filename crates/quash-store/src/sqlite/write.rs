@@ -3,15 +3,19 @@
 use quash_core::model::{Receipt, Seq};
 use rusqlite::{Connection, Params};
 
-use super::fault::Fault;
+use super::fault::SqliteError;
 
 /// Writes exactly one row. Otherwise the statement's guard doesn't hold.
-pub(super) fn write_one(conn: &Connection, statement: &str, values: impl Params) -> Result<Receipt, Fault> {
-    if write(conn, statement, values)? == 1 { Ok(Receipt::default()) } else { Err(Fault::Conflict) }
+pub(super) fn write_one(
+    conn: &Connection,
+    statement: &str,
+    values: impl Params,
+) -> Result<Receipt, SqliteError> {
+    if write(conn, statement, values)? == 1 { Ok(Receipt::default()) } else { Err(SqliteError::Conflict) }
 }
 
 /// Writes any number of rows, and returns it.
-pub(super) fn write(conn: &Connection, statement: &str, values: impl Params) -> Result<usize, Fault> {
+pub(super) fn write(conn: &Connection, statement: &str, values: impl Params) -> Result<usize, SqliteError> {
     Ok(conn.prepare_cached(statement)?.execute(values)?)
 }
 

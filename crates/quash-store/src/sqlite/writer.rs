@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::checkpoint::Checkpoints;
-use super::fault::{Fault, Signals};
+use super::fault::{SqliteError, StoreSignals};
 use super::{apply, statements};
 use crate::StoreError;
 
@@ -31,12 +31,12 @@ pub(super) struct Write {
 #[derive(Debug)]
 pub(super) struct Writer {
     pub(super) conn: Connection,
-    pub(super) signals: Arc<Signals>,
+    pub(super) signals: Arc<StoreSignals>,
     pub(super) checkpoints: Arc<Checkpoints>,
 }
 
 /// The reason why a batch failed.
-enum Undone {
+enum BatchError {
     /// SQLite has rolled back the transaction and all its members, as it does on `FULL`, `IOERR` and `NOMEM`
     /// despite savepoints. Members that didn't cause it may still succeed alone.
     Lost,
@@ -77,21 +77,21 @@ impl Writer {
         }
         match self.write_together(batch) {
             Ok(outcomes) => outcomes,
-            Err(Undone::Lost) => batch.iter().map(|member| self.write_alone(&member.change)).collect(),
-            Err(Undone::Refused(error)) => vec![Err(error); batch.len()],
+            Err(BatchError::Lost) => batch.iter().map(|member| self.write_alone(&member.change)).collect(),
+            Err(BatchError::Refused(error)) => vec![Err(error); batch.len()],
         }
     }
 
-    fn write_together(&self, batch: &[Write]) -> Result<Vec<Outcome>, Undone> {
-        self.begin().map_err(Undone::Refused)?;
+    fn write_together(&self, batch: &[Write]) -> Result<Vec<Outcome>, BatchError> {
+        self.begin().map_err(BatchError::Refused)?;
         let outcomes =
             batch.iter().map(|member| self.write_member(&member.change)).collect::<Result<_, _>>()?;
-        self.commit().map_err(Undone::Refused)?;
+        self.commit().map_err(BatchError::Refused)?;
         Ok(outcomes)
     }
 
     /// Writes one member of a batch in a savepoint, so that its conflict doesn't affect the others.
-    fn write_member(&self, change: &Change) -> Result<Outcome, Undone> {
+    fn write_member(&self, change: &Change) -> Result<Outcome, BatchError> {
         let written = self.run_statement(statements::SAVEPOINT).and_then(|()| {
             let receipt = apply::apply(&self.conn, change)?;
             self.run_statement(statements::RELEASE)?;
@@ -99,7 +99,7 @@ impl Writer {
         });
         let error = match written {
             Ok(receipt) => return Ok(Ok(receipt)),
-            Err(fault) => self.signals.told(fault),
+            Err(fault) => self.signals.to_store_error(fault),
         };
         let undone = !self.conn.is_autocommit()
             && self.run_statement(statements::ROLLBACK_MEMBER).is_ok()
@@ -108,7 +108,7 @@ impl Writer {
             return Ok(Err(error));
         }
         self.roll_back();
-        Err(Undone::Lost)
+        Err(BatchError::Lost)
     }
 
     /// Writes one change in its own transaction.
@@ -118,7 +118,7 @@ impl Writer {
             Ok(receipt) => self.commit().map(|()| receipt),
             Err(fault) => {
                 self.roll_back();
-                Err(self.signals.told(fault))
+                Err(self.signals.to_store_error(fault))
             }
         }
     }
@@ -127,24 +127,25 @@ impl Writer {
         self.signals.unbroken()?;
         // Closes a transaction that a failed ROLLBACK may have left open.
         self.roll_back();
-        self.run_statement(statements::BEGIN_WRITE).map_err(|fault| self.signals.told(fault))
+        self.run_statement(statements::BEGIN_WRITE).map_err(|fault| self.signals.to_store_error(fault))
     }
 
     fn commit(&self) -> Result<(), StoreError> {
         self.run_statement(statements::COMMIT).map_err(|fault| {
             self.roll_back();
-            self.signals.told(fault)
+            self.signals.to_store_error(fault)
         })
     }
 
     /// Leaves no transaction open. If even that fails, the next one fails to begin.
     fn roll_back(&self) {
         if !self.conn.is_autocommit() {
-            let _ = self.run_statement(statements::ROLLBACK).map_err(|fault| self.signals.told(fault));
+            let _ =
+                self.run_statement(statements::ROLLBACK).map_err(|fault| self.signals.to_store_error(fault));
         }
     }
 
-    fn run_statement(&self, statement: &str) -> Result<(), Fault> {
+    fn run_statement(&self, statement: &str) -> Result<(), SqliteError> {
         self.conn.prepare_cached(statement)?.execute([])?;
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use quash_core::model::{
     Account, AccountBy, AccountClaims, AccountFields, AccountState, Change, CustomClaims, DeviceId, Devices,
-    Email, Ends, Name, Opening, PasswordHash, Receipt, ScopeKind, Seq, Session, Subject, limits,
+    Email, Ends, Name, PasswordHash, Receipt, ScopeKind, Seq, Session, SessionOpening, Subject, limits,
 };
 use quash_core::watch::feed;
 use quash_store::Store;
@@ -19,7 +19,7 @@ pub(crate) async fn a_new_store_is_empty(store: &dyn Store) {
     assert_eq!(store.longest_lifetime().await, Ok(0));
     assert_eq!(store.session(sid(1)).await.expect("a look").found, None);
     let loaded = store.account(&by_name("dana"), NOW).await.expect("a look");
-    assert_eq!((loaded.account, loaded.live_sessions, loaded.idlest), (None, 0, None));
+    assert_eq!((loaded.account, loaded.live_sessions, loaded.longest_idle), (None, 0, None));
     assert!(!*store.broken().borrow());
 }
 
@@ -48,7 +48,7 @@ pub(crate) async fn an_account_is_read_back(store: &dyn Store) {
     }
 }
 
-pub(crate) async fn an_account_is_found_by_an_address_that_one_has(store: &dyn Store) {
+pub(crate) async fn accounts_are_found_by_a_unique_address(store: &dyn Store) {
     commit(store, add(with_email("dana", "Dana@Example.org"))).await;
     commit(store, add(account("kim"))).await;
     let found = async |folded: &str| {
@@ -58,9 +58,7 @@ pub(crate) async fn an_account_is_found_by_an_address_that_one_has(store: &dyn S
     assert_eq!(found("kim@example.org").await, None);
 }
 
-pub(crate) async fn a_confirmed_address_goes_before_a_name_and_a_name_before_another_address(
-    store: &dyn Store,
-) {
+pub(crate) async fn confirmed_addresses_win_over_names_and_other_addresses(store: &dyn Store) {
     commit(store, add(with_email("dana", "kim@example.org"))).await;
     let found = async |folded: &str| {
         let found = store.account(&AccountBy::NameOrEmail(folded.into()), NOW).await.expect("a look").account;
@@ -76,7 +74,7 @@ pub(crate) async fn a_confirmed_address_goes_before_a_name_and_a_name_before_ano
     assert_eq!(found("kim@example.org").await.as_deref(), Some("dana"));
 }
 
-pub(crate) async fn an_account_needs_an_unused_subject_name_and_address(store: &dyn Store) {
+pub(crate) async fn accounts_need_unused_subjects_names_and_addresses(store: &dyn Store) {
     commit(store, add(with_email("dana", "dana@example.org"))).await;
     let renamed = |name: &str| Account { subject: subject("other"), ..account(name) };
     conflict(store, add(Account { subject: subject("dana"), ..account("other") })).await;
@@ -112,7 +110,7 @@ pub(crate) async fn the_largest_number_counts_deleted_accounts(store: &dyn Store
     assert_eq!(store.largest_number().await, Ok(Subject::MAX_NUMBER));
 }
 
-pub(crate) async fn accounts_come_in_the_order_of_their_names(store: &dyn Store) {
+pub(crate) async fn accounts_are_ordered_by_name(store: &dyn Store) {
     for name in ["kim", "Äsa", "DANA", "lee"] {
         commit(store, add(account(name))).await;
     }
@@ -127,7 +125,7 @@ pub(crate) async fn accounts_come_in_the_order_of_their_names(store: &dyn Store)
     assert_eq!(names(None, 0).await, [""; 0]);
 }
 
-pub(crate) async fn a_better_hash_is_no_new_version(store: &dyn Store) {
+pub(crate) async fn rehashing_keeps_the_account_version(store: &dyn Store) {
     commit(store, add(account("dana"))).await;
     let rehash = Some(PasswordHash::new("better".into()));
     let opened = session(1, "dana", head(store).await);
@@ -139,28 +137,32 @@ pub(crate) async fn a_better_hash_is_no_new_version(store: &dyn Store) {
     );
 }
 
-pub(crate) async fn a_sign_in_may_say_how_often_the_account_was_locked(store: &dyn Store) {
+pub(crate) async fn sign_ins_can_update_the_lock_count(store: &dyn Store) {
     commit(store, add(Account { locks: 3, ..account("dana") })).await;
     let head = head(store).await;
-    let opened =
-        |n, locks| Change::OpenSession(Box::new(Opening { locks, ..opening(session(n, "dana", head), 1) }));
+    let opened = |n, locks| {
+        Change::OpenSession(Box::new(SessionOpening { locks, ..opening(session(n, "dana", head), 1) }))
+    };
     commit(store, opened(1, None)).await;
     assert_eq!(read(store, "dana").await, Account { locks: 3, ..account("dana") });
     commit(store, opened(2, Some(0))).await;
     assert_eq!(read(store, "dana").await, account("dana"), "and that is no new version");
 }
 
-pub(crate) async fn a_known_device_is_the_last_that_has_signed_in_and_there_are_so_many(store: &dyn Store) {
+pub(crate) async fn known_devices_are_ordered_and_limited(store: &dyn Store) {
     commit(store, add(account("dana"))).await;
     let head = head(store).await;
     let from = |n, device| {
         let device = Some(DeviceId::from_bytes([device; 16]));
-        Opening { knows: device, ..opening(Session { known_device: device, ..session(n, "dana", head) }, 1) }
+        SessionOpening {
+            known_device: device,
+            ..opening(Session { known_device: device, ..session(n, "dana", head) }, 1)
+        }
     };
     let devices = |all: &[u8]| {
         all.iter().map(|n| DeviceId::from_bytes([*n; 16])).fold(Devices::default(), Devices::with)
     };
-    conflict(store, Change::OpenSession(Box::new(Opening { version: 2, ..from(1, 1) }))).await;
+    conflict(store, Change::OpenSession(Box::new(SessionOpening { version: 2, ..from(1, 1) }))).await;
     commit(store, Change::OpenSession(Box::new(opening(session(50, "dana", head), 1)))).await;
     assert_eq!(read(store, "dana").await, account("dana"));
     let most = u8::try_from(limits::DEVICES).expect("few");
@@ -188,7 +190,7 @@ pub(crate) async fn a_known_device_is_the_last_that_has_signed_in_and_there_are_
     );
 }
 
-pub(crate) async fn the_classes_of_hashes_are_told_apart(store: &dyn Store) {
+pub(crate) async fn password_classes_are_listed_once_each(store: &dyn Store) {
     let classes = async |limit| store.password_classes(limit).await.expect("classes");
     assert_eq!(classes(9).await, [""; 0]);
     for name in ["dana", "kim", "lee", "nils"] {
@@ -215,11 +217,11 @@ pub(crate) async fn the_classes_of_hashes_are_told_apart(store: &dyn Store) {
     assert_eq!(classes(9).await, ["class 4", "class 9"], "who keeps the password keeps its class");
 }
 
-pub(crate) async fn counting_leaves_out_what_is_not_live(store: &dyn Store) {
+pub(crate) async fn only_live_sessions_are_counted(store: &dyn Store) {
     two_sessions(store).await;
     let counted = async |now| {
         let loaded = store.account(&by_name("dana"), now).await.expect("a look");
-        (loaded.live_sessions, loaded.idlest.map(|idlest| idlest.id))
+        (loaded.live_sessions, loaded.longest_idle.map(|longest_idle| longest_idle.id))
     };
     assert_eq!(counted(NOW).await, (2, Some(sid(1))));
     // The first is idle until exactly then.
@@ -237,18 +239,24 @@ pub(crate) async fn counting_leaves_out_what_is_not_live(store: &dyn Store) {
     assert_eq!(counted(NOW).await, (0, None));
 }
 
-pub(crate) async fn the_idlest_is_the_longest_unrotated(store: &dyn Store) {
+pub(crate) async fn the_idlest_session_was_rotated_longest_ago(store: &dyn Store) {
     two_sessions(store).await;
-    let idlest =
-        async || store.account(&by_name("dana"), NOW).await.expect("a look").idlest.map(|idlest| idlest.id);
+    let longest_idle = async || {
+        store
+            .account(&by_name("dana"), NOW)
+            .await
+            .expect("a look")
+            .longest_idle
+            .map(|longest_idle| longest_idle.id)
+    };
     commit(store, rotate(1, 0)).await;
-    assert_eq!(idlest().await, Some(sid(2)));
+    assert_eq!(longest_idle().await, Some(sid(2)));
     // Rotated at the same time: the lower id.
     commit(store, rotate(2, 0)).await;
-    assert_eq!(idlest().await, Some(sid(1)));
+    assert_eq!(longest_idle().await, Some(sid(1)));
 }
 
-pub(crate) async fn an_edit_changes_what_it_names_and_ends_what_it_says(store: &dyn Store) {
+pub(crate) async fn edits_change_only_named_fields_and_sessions(store: &dyn Store) {
     two_sessions(store).await;
     let before = read(store, "dana").await;
     let none = AccountFields::default();
@@ -258,7 +266,7 @@ pub(crate) async fn an_edit_changes_what_it_names_and_ends_what_it_says(store: &
     let fields = AccountFields {
         username: Some(Name::parse("Ďana").expect("a name")),
         email: Some(Email::parse("new@example.org").ok()),
-        must_change: Some(Some(at(9))),
+        temporary_until: Some(Some(at(9))),
         locks: Some(3),
         claims: Some(claims.clone()),
         mark: Some(Some("a mark".into())),
@@ -269,7 +277,7 @@ pub(crate) async fn an_edit_changes_what_it_names_and_ends_what_it_says(store: &
     let wanted = Account {
         username: Name::parse("Ďana").expect("a name"),
         email: Email::parse("new@example.org").ok(),
-        must_change: Some(at(9)),
+        temporary_until: Some(at(9)),
         locks: 3,
         claims: AccountClaims::Set(claims),
         mark: Some("a mark".into()),
@@ -282,20 +290,27 @@ pub(crate) async fn an_edit_changes_what_it_names_and_ends_what_it_says(store: &
     let empty = AccountFields {
         email: Some(None),
         password: Some(None),
-        must_change: Some(None),
+        temporary_until: Some(None),
         claims: Some(CustomClaims::default()),
         mark: Some(None),
         ..none
     };
     commit(store, edit("dana", 3, empty, Ends::Nothing)).await;
     let claims = AccountClaims::Set(CustomClaims::default());
-    let wanted =
-        Account { email: None, password: None, must_change: None, claims, mark: None, version: 4, ..wanted };
+    let wanted = Account {
+        email: None,
+        password: None,
+        temporary_until: None,
+        claims,
+        mark: None,
+        version: 4,
+        ..wanted
+    };
     assert_eq!(read(store, "dana").await, wanted);
     conflict(store, edit("dana", 3, fields, Ends::Nothing)).await;
 }
 
-pub(crate) async fn an_edit_takes_nobody_elses_name_or_address(store: &dyn Store) {
+pub(crate) async fn edits_cannot_take_used_names_or_addresses(store: &dyn Store) {
     commit(store, add(account("dana"))).await;
     commit(store, add(with_email("kim", "kim@example.org"))).await;
     let name = |name: &str| AccountFields { username: Name::parse(name).ok(), ..AccountFields::default() };
@@ -314,9 +329,7 @@ pub(crate) async fn an_edit_takes_nobody_elses_name_or_address(store: &dyn Store
     commit(store, edit("kim", 2, email("Kim@Example.org"), Ends::Nothing)).await;
 }
 
-pub(crate) async fn a_deleted_account_is_gone_with_its_sessions_and_its_subject_is_nobodys(
-    store: &dyn Store,
-) {
+pub(crate) async fn deleted_accounts_lose_sessions_and_keep_subjects_reserved(store: &dyn Store) {
     two_sessions(store).await;
     let delete = |version| Change::DeleteAccount {
         subject: subject("dana"),
@@ -337,7 +350,7 @@ pub(crate) async fn a_deleted_account_is_gone_with_its_sessions_and_its_subject_
     commit(store, add(other)).await;
 }
 
-pub(crate) async fn changes_together_are_written_whole_or_not_at_all(store: &dyn Store) {
+pub(crate) async fn grouped_changes_are_atomic(store: &dyn Store) {
     commit(store, add(account("dana"))).await;
     let remember = |value: &str| Change::Remember { name: "a name", value: value.into() };
     let revoke = |n| Change::Revoke { entry: entry(ScopeKind::Token, n) };

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use quash_core::model::{
-    Account, AccountBy, AccountClaims, Adoption, Change, CustomClaims, Keep, NewEntry, Opening, Reason,
-    ScopeKey, ScopeKind, Seq, SessionState, limits,
+    Account, AccountBy, AccountClaims, Adoption, Change, CustomClaims, Keep, NewEntry, Reason, ScopeKey,
+    ScopeKind, Seq, SessionOpening, SessionState, limits,
 };
 use quash_store::Store;
 
@@ -41,7 +41,7 @@ pub(crate) async fn an_adopted_session_is_read_back(store: &dyn Store) {
     assert_eq!((of_nobody.account.account, of_nobody.adopted, of_nobody.revoked), (None, None, false));
 }
 
-pub(crate) async fn a_token_opens_one_session(store: &dyn Store) {
+pub(crate) async fn adopted_tokens_open_one_session(store: &dyn Store) {
     commit(store, add(account("dana"))).await;
     let head = head(store).await;
     commit(store, adopt(adopting(1, "dana", head), 1, 5)).await;
@@ -59,7 +59,7 @@ pub(crate) async fn a_token_opens_one_session(store: &dyn Store) {
     conflict(store, adopt(again, 1, 5)).await;
 }
 
-pub(crate) async fn a_revoked_token_opens_none(store: &dyn Store) {
+pub(crate) async fn revoked_foreign_tokens_open_no_session(store: &dyn Store) {
     commit(store, add(account("dana"))).await;
     commit(store, revoke_token(1)).await;
     let opened = adopting(1, "dana", head(store).await);
@@ -71,10 +71,10 @@ pub(crate) async fn a_revoked_token_opens_none(store: &dyn Store) {
         .await;
     let adopts = Some(Adoption { minted_at: at(5), scopes: vec![token(2), struck] });
     let opened = opening(adopting(2, "dana", head(store).await), 1);
-    conflict(store, Change::OpenSession(Box::new(Opening { adopts, ..opened }))).await;
+    conflict(store, Change::OpenSession(Box::new(SessionOpening { adopts, ..opened }))).await;
 }
 
-pub(crate) async fn a_token_from_before_the_end_opens_none(store: &dyn Store) {
+pub(crate) async fn foreign_tokens_from_before_an_end_open_none(store: &dyn Store) {
     commit(store, add(account("dana"))).await;
     // The entry is of second 200.
     commit(store, end_account("dana", 1, None)).await;
@@ -93,7 +93,7 @@ pub(crate) async fn a_token_from_before_the_end_opens_none(store: &dyn Store) {
     assert_eq!(store.head().await.expect("a head").foreign_after, at(250));
 }
 
-pub(crate) async fn a_token_is_revoked_once_and_only_while_it_has_opened_none(store: &dyn Store) {
+pub(crate) async fn foreign_tokens_are_revoked_once_unless_adopted(store: &dyn Store) {
     commit(store, add(account("dana"))).await;
     commit(store, revoke_token(1)).await;
     conflict(store, revoke_token(1)).await;
@@ -103,7 +103,7 @@ pub(crate) async fn a_token_is_revoked_once_and_only_while_it_has_opened_none(st
     conflict(store, Change::EndSessions { sessions: vec![], tokens: twice }).await;
 }
 
-pub(crate) async fn sessions_and_tokens_end_together_or_not_at_all(store: &dyn Store) {
+pub(crate) async fn sessions_and_foreign_tokens_end_atomically(store: &dyn Store) {
     two_sessions(store).await;
     let both = |n| Change::EndSessions { sessions: vec![end(n)], tokens: vec![entry(ScopeKind::Token, 101)] };
     conflict(store, both(9)).await;
@@ -114,7 +114,7 @@ pub(crate) async fn sessions_and_tokens_end_together_or_not_at_all(store: &dyn S
     assert_eq!(state(store, 2).await, SessionState::Live);
 }
 
-pub(crate) async fn the_token_dies_with_its_session(store: &dyn Store) {
+pub(crate) async fn adopted_tokens_end_with_their_session(store: &dyn Store) {
     commit(store, add(account("dana"))).await;
     commit(store, adopt(adopting(1, "dana", head(store).await), 1, 5)).await;
     let receipt = commit(store, ends(vec![end_adopted(1)])).await;
@@ -126,7 +126,7 @@ pub(crate) async fn the_token_dies_with_its_session(store: &dyn Store) {
     assert_eq!(receipt.seq, entries.last().map(|entry| entry.seq));
 }
 
-pub(crate) async fn a_row_is_kept_as_long_as_its_token_could_come_back(store: &dyn Store) {
+pub(crate) async fn session_rows_outlive_their_adopted_tokens(store: &dyn Store) {
     commit(store, add(account("dana"))).await;
     let opened = adopting(1, "dana", head(store).await);
     let until = opened.adopted.expect("a token").until + limits::SESSION_KEPT;
@@ -143,7 +143,7 @@ fn delete(name: &str, version: u64) -> Change {
     Change::DeleteAccount { subject: subject(name), version, entry, note: None }
 }
 
-pub(crate) async fn an_adoption_outlives_its_account(store: &dyn Store) {
+pub(crate) async fn adoptions_outlive_their_account(store: &dyn Store) {
     commit(store, add(account("dana"))).await;
     let opened = adopting(1, "dana", head(store).await);
     let until = opened.adopted.expect("a token").until + limits::SESSION_KEPT;
@@ -162,7 +162,7 @@ pub(crate) async fn an_adoption_outlives_its_account(store: &dyn Store) {
     assert!(!revoked().await);
 }
 
-pub(crate) async fn a_freed_name_is_remembered(store: &dyn Store) {
+pub(crate) async fn freed_names_have_a_recorded_time(store: &dyn Store) {
     let freed_at = async || store.foreign(token(1), &[], USER, None, NOW).await.expect("a look").freed_at;
     commit(store, add(account("dana"))).await;
     for reason in [Reason::LogOutEverywhere, Reason::ClaimsChanged, Reason::PasswordChanged] {
@@ -178,12 +178,14 @@ pub(crate) async fn a_freed_name_is_remembered(store: &dyn Store) {
     assert_eq!(store.foreign(token(1), &[], token(9), None, NOW).await.expect("a look").freed_at, None);
 }
 
-pub(crate) async fn adopted_claims_become_the_accounts_once(store: &dyn Store) {
+pub(crate) async fn adopted_claims_are_stored_once(store: &dyn Store) {
     commit(store, add(account("dana"))).await;
     let claims = |json: &str| CustomClaims::parse(json).expect("claims");
     let opened = async |n: u8, json: &str| {
-        let opening =
-            Opening { claims: Some(claims(json)), ..opening(session(n, "dana", head(store).await), 1) };
+        let opening = SessionOpening {
+            claims: Some(claims(json)),
+            ..opening(session(n, "dana", head(store).await), 1)
+        };
         commit(store, Change::OpenSession(Box::new(opening))).await;
         read(store, "dana").await
     };

@@ -2,7 +2,7 @@
 
 use quash_core::model::{
     AccountFields, AccountState, Actor, Audit, AuditPlace, AuditSeal, Change, Ends, Event, NewEntry, Note,
-    Person, Reason, ScopeKind, SealedEntry, Sealing, Seq,
+    PersonalData, Reason, ScopeKind, SealedEntry, Sealing, Seq,
 };
 use quash_store::Store;
 
@@ -15,7 +15,7 @@ async fn events(store: &dyn Store) -> Vec<(u64, Event, Option<String>)> {
         .collect()
 }
 
-pub(crate) async fn what_happens_is_in_the_audit_in_order(store: &dyn Store) {
+pub(crate) async fn events_are_audited_in_order(store: &dyn Store) {
     assert_eq!(events(store).await, []);
     two_sessions(store).await;
     commit(store, rotate(1, 0)).await;
@@ -55,11 +55,11 @@ pub(crate) async fn what_happens_is_in_the_audit_in_order(store: &dyn Store) {
     assert_eq!(ids(0, Some("kim"), 3).await, [0; 0]);
 }
 
-pub(crate) async fn an_entry_says_who_why_and_with_which_number_of_the_log(store: &dyn Store) {
+pub(crate) async fn audit_entries_record_actor_reason_and_log_number(store: &dyn Store) {
     two_sessions(store).await;
     let before = store.audit(0, None, 9).await.expect("a look");
     let person = |audit: &Audit| audit.new.person.clone().unwrap_or_default();
-    assert_eq!(person(&before[0]), Person { name: Some("dana".into()), ..Person::default() });
+    assert_eq!(person(&before[0]), PersonalData { name: Some("dana".into()), ..PersonalData::default() });
     let opened = session(1, "dana", head(store).await);
     assert_eq!((person(&before[1]).address, person(&before[1]).device), (opened.address, opened.device));
     assert_eq!((before[1].new.session, before[1].seq), (Some(sid(1)), None));
@@ -78,7 +78,7 @@ pub(crate) async fn an_entry_says_who_why_and_with_which_number_of_the_log(store
     assert_ne!(ended.new.reason, Some(Reason::Reuse));
 }
 
-pub(crate) async fn what_is_not_written_is_not_in_the_audit(store: &dyn Store) {
+pub(crate) async fn failed_changes_are_not_audited(store: &dyn Store) {
     two_sessions(store).await;
     conflict(store, Change::Together(vec![end_account("dana", 1, None), add(account("dana"))])).await;
     conflict(store, end_account("dana", 7, None)).await;
@@ -112,7 +112,7 @@ fn seal(from: u64, last: u64, first: u64) -> Change {
     Change::SealAudit { from: at_start(from), entries: entries.collect(), seal }
 }
 
-pub(crate) async fn what_was_sealed_once_is_not_sealed_again(store: &dyn Store) {
+pub(crate) async fn sealed_audit_entries_are_not_resealed(store: &dyn Store) {
     two_sessions(store).await;
     let fresh = store.audit_head().await.expect("a head");
     assert_eq!((fresh.newest, fresh.seal), (3, None));
@@ -130,7 +130,7 @@ pub(crate) async fn what_was_sealed_once_is_not_sealed_again(store: &dyn Store) 
     commit(store, seal(2, 3, 0)).await;
 }
 
-pub(crate) async fn the_audit_forgets_from_its_beginning(store: &dyn Store) {
+pub(crate) async fn the_audit_is_pruned_from_its_beginning(store: &dyn Store) {
     two_sessions(store).await;
     commit(store, seal(0, 3, 0)).await;
     assert_eq!(store.commit(seal(3, 3, 2)).await.map(|receipt| receipt.pruned), Ok(2));
@@ -145,7 +145,7 @@ pub(crate) async fn the_audit_forgets_from_its_beginning(store: &dyn Store) {
     );
 }
 
-pub(crate) async fn what_is_personal_about_a_deleted_account_is_blanked(store: &dyn Store) {
+pub(crate) async fn personal_data_of_deleted_accounts_is_blanked(store: &dyn Store) {
     two_sessions(store).await;
     commit(store, add(account("kim"))).await;
     commit(store, seal(0, 4, 0)).await;
@@ -184,7 +184,7 @@ pub(crate) async fn what_is_personal_about_a_deleted_account_is_blanked(store: &
     assert_eq!((sealing.salt, sealing.person), (None, Some([8; 32])));
 }
 
-pub(crate) async fn a_watermark_says_why_with_its_first_entry_after_the_opening(store: &dyn Store) {
+pub(crate) async fn watermark_endings_use_the_first_later_entry(store: &dyn Store) {
     two_sessions(store).await;
     commit(store, add(account("kim"))).await;
     let start = head(store).await;

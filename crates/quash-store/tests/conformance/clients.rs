@@ -11,7 +11,7 @@ async fn names(store: &dyn Store, after: Option<&str>, limit: u32) -> Vec<String
     clients.into_iter().map(|client| client.name.to_string()).collect()
 }
 
-pub(crate) async fn a_client_is_found_by_the_digest_of_its_secret(store: &dyn Store) {
+pub(crate) async fn clients_are_found_by_secret_digest(store: &dyn Store) {
     let chat = client("chat", 5);
     assert_eq!(store.client(SecretDigest([1; 32])).await, Ok(None));
     commit(store, add_client(chat.clone(), 1)).await;
@@ -19,14 +19,14 @@ pub(crate) async fn a_client_is_found_by_the_digest_of_its_secret(store: &dyn St
     assert_eq!(store.client(SecretDigest([2; 32])).await, Ok(None));
 }
 
-pub(crate) async fn a_client_needs_an_unused_name_and_secret(store: &dyn Store) {
+pub(crate) async fn clients_need_unused_names_and_secrets(store: &dyn Store) {
     commit(store, add_client(client("chat", 1), 1)).await;
     conflict(store, add_client(client("chat", 2), 2)).await;
     conflict(store, add_client(client("wiki", 2), 1)).await;
     commit(store, add_client(client("wiki", 2), 2)).await;
 }
 
-pub(crate) async fn a_client_is_removed_as_it_was_seen(store: &dyn Store) {
+pub(crate) async fn clients_are_removed_only_if_unchanged(store: &dyn Store) {
     let chat = client("chat", 1);
     conflict(store, remove_client(chat.clone())).await;
     commit(store, add_client(chat.clone(), 1)).await;
@@ -38,7 +38,7 @@ pub(crate) async fn a_client_is_removed_as_it_was_seen(store: &dyn Store) {
     commit(store, add_client(chat, 1)).await;
 }
 
-pub(crate) async fn clients_come_in_pages(store: &dyn Store) {
+pub(crate) async fn clients_are_paginated(store: &dyn Store) {
     for (n, name) in (1..).zip(["wiki", "chat", "chat-2", "0"]) {
         commit(store, add_client(client(name, n), n)).await;
     }
@@ -48,7 +48,7 @@ pub(crate) async fn clients_come_in_pages(store: &dyn Store) {
     assert_eq!(names(store, Some("x"), 10).await, [""; 0]);
 }
 
-pub(crate) async fn adding_and_removing_a_client_is_in_the_audit(store: &dyn Store) {
+pub(crate) async fn client_changes_are_audited(store: &dyn Store) {
     commit(store, add_client(client("chat", 1), 1)).await;
     commit(store, remove_client(client("chat", 1))).await;
     let audit = store.audit(0, None, 10).await.expect("a look");
@@ -69,7 +69,7 @@ pub(crate) async fn adding_and_removing_a_client_is_in_the_audit(store: &dyn Sto
     assert!(!format!("{audit:?}").contains(&format!("{:?}", [1; 32])), "a digest is in the audit");
 }
 
-pub(crate) async fn a_session_knows_the_client_that_opened_it(store: &dyn Store) {
+pub(crate) async fn sessions_record_the_client_that_opened_them(store: &dyn Store) {
     commit(store, add(account("dana"))).await;
     let opened = Session { client: Some(client("chat", 1).name), ..session(1, "dana", head(store).await) };
     commit(store, open(opened.clone(), 1)).await;

@@ -14,7 +14,7 @@ fn begin(from: u64, to: u64, sessions: OldSessions) -> Change {
     Change::BeginEpoch { from: epoch(from), to: epoch(to), entry: entry(ScopeKind::Everything, 9), sessions }
 }
 
-pub(crate) async fn an_epoch_goes_on_from_the_chain_and_is_numbered_from_its_start(store: &dyn Store) {
+pub(crate) async fn new_epochs_continue_the_chain_with_new_numbers(store: &dyn Store) {
     two_sessions(store).await;
     commit(store, ends(vec![end(1)])).await;
     let receipt = commit(store, begin(1, 7, OldSessions::End)).await;
@@ -51,7 +51,7 @@ pub(crate) async fn an_epoch_ends_all_sessions_or_none(store: &dyn Store) {
     commit(store, open(session(3, "dana", seq), 1)).await;
 }
 
-pub(crate) async fn an_epoch_begins_once_and_only_above(store: &dyn Store) {
+pub(crate) async fn epochs_begin_once_and_only_increase(store: &dyn Store) {
     conflict(store, begin(2, 3, OldSessions::End)).await;
     conflict(store, begin(1, 1, OldSessions::End)).await;
     conflict(store, begin(1, 0, OldSessions::End)).await;
@@ -69,13 +69,13 @@ pub(crate) async fn an_epoch_begins_once_and_only_above(store: &dyn Store) {
     assert_eq!(head(store).await, Epoch::LAST.start().next().next());
 }
 
-pub(crate) async fn the_beginning_of_an_epoch_is_in_the_audit(store: &dyn Store) {
+pub(crate) async fn new_epochs_are_audited(store: &dyn Store) {
     commit(store, begin(1, 2, OldSessions::End)).await;
     let ended = head(store).await;
     commit(store, begin(2, 3, OldSessions::Keep)).await;
     let kept = head(store).await;
     let audit = store.audit(0, None, 10).await.expect("entries");
     let told: Vec<_> =
-        audit.iter().map(|audit| (audit.new.event, audit.new.raises_a_watermark(), audit.seq)).collect();
+        audit.iter().map(|audit| (audit.new.event, audit.new.raises_watermark(), audit.seq)).collect();
     assert_eq!(told, [(Event::EverythingEnded, true, Some(ended)), (Event::Revoked, false, Some(kept))]);
 }

@@ -27,7 +27,7 @@ fn drop_key(name: &str) -> Change {
 
 fn strike_key(name: &str) -> Change {
     let entry = NewEntry { reason: Reason::KeyRemoved, at: NOW, ..entry(ScopeKind::Key, 7) };
-    Change::StrikeKey { kid: kid(name), secret: Sealed(b"half".to_vec()), entry }
+    Change::RevokeKey { kid: kid(name), secret: Sealed(b"half".to_vec()), entry }
 }
 
 pub(crate) async fn a_key_replaces_the_current_one(store: &dyn Store) {
@@ -47,7 +47,7 @@ pub(crate) async fn a_key_replaces_the_current_one(store: &dyn Store) {
     assert_eq!(store.keys().await, Ok(vec![third, first, second]));
 }
 
-pub(crate) async fn a_retiring_key_is_resumed(store: &dyn Store) {
+pub(crate) async fn retiring_keys_can_become_current_again(store: &dyn Store) {
     let until = KeyState::Retiring { until: at(100) };
     commit(store, add_key(key("first", KeyState::Current, at(1)), None)).await;
     let resume = |resumed: &str, replaced: &str, state| Change::ResumeKey {
@@ -67,7 +67,7 @@ pub(crate) async fn a_retiring_key_is_resumed(store: &dyn Store) {
     );
 }
 
-pub(crate) async fn a_setting_is_remembered(store: &dyn Store) {
+pub(crate) async fn remembered_settings_are_stored(store: &dyn Store) {
     assert_eq!(store.remembered("first").await, Ok(None));
     for value in ["a", "b", "b"] {
         commit(store, Change::Remember { name: "first", value: value.into() }).await;
@@ -94,12 +94,12 @@ pub(crate) async fn a_secret_is_written_once(store: &dyn Store) {
     assert_eq!(store.secret("second").await, Ok(None));
 }
 
-pub(crate) async fn one_key_is_next(store: &dyn Store) {
+pub(crate) async fn only_one_next_key_is_stored(store: &dyn Store) {
     let next = |name| key(name, KeyState::Next { since: at(2) }, at(2));
     commit(store, add_key(key("first", KeyState::Current, at(1)), None)).await;
     conflict(store, add_key(next("second"), Some((kid("first"), UNTIL)))).await;
     conflict(store, add_key(key("second", UNTIL, at(2)), None)).await;
-    conflict(store, add_key(key("second", KeyState::Struck { at: NOW }, at(2)), None)).await;
+    conflict(store, add_key(key("second", KeyState::Revoked { at: NOW }, at(2)), None)).await;
     commit(store, add_key(next("second"), None)).await;
     conflict(store, add_key(next("third"), None)).await;
     conflict(store, add_key(next("first"), None)).await;
@@ -115,7 +115,7 @@ pub(crate) async fn the_next_key_is_promoted_over_the_current_one(store: &dyn St
     conflict(store, promote_key("second", None)).await;
     conflict(store, promote_key("second", Some((kid("other"), UNTIL)))).await;
     conflict(store, promote_key("second", Some((kid("second"), UNTIL)))).await;
-    for state in [KeyState::Current, KeyState::Next { since: NOW }, KeyState::Struck { at: NOW }] {
+    for state in [KeyState::Current, KeyState::Next { since: NOW }, KeyState::Revoked { at: NOW }] {
         conflict(store, promote_key("second", Some((kid("first"), state)))).await;
     }
     conflict(store, promote_key("first", Some((kid("first"), UNTIL)))).await;
@@ -139,10 +139,10 @@ pub(crate) async fn the_next_key_is_promoted_over_the_current_one(store: &dyn St
     );
 }
 
-pub(crate) async fn a_key_is_struck_once_and_in_any_state(store: &dyn Store) {
+pub(crate) async fn keys_are_revoked_once_in_any_state(store: &dyn Store) {
     let struck = |name, created| KeyRecord {
         secret: Sealed(b"half".to_vec()),
-        ..key(name, KeyState::Struck { at: NOW }, at(created))
+        ..key(name, KeyState::Revoked { at: NOW }, at(created))
     };
     conflict(store, strike_key("first")).await;
     commit(store, add_key(key("first", KeyState::Current, at(1)), None)).await;
@@ -165,17 +165,17 @@ pub(crate) async fn a_key_is_struck_once_and_in_any_state(store: &dyn Store) {
     let last = store.audit(0, None, 9).await.expect("entries").pop().expect("an entry");
     assert_eq!(
         (last.new.event, last.new.kid.as_deref(), last.new.reason),
-        (Event::KeyStruck, Some("third"), Some(Reason::KeyRemoved))
+        (Event::KeyRevoked, Some("third"), Some(Reason::KeyRemoved))
     );
     assert_eq!(last.seq, Some(store.head().await.expect("a head").seq));
 }
 
-pub(crate) async fn a_key_that_was_struck_elsewhere_is_known_here(store: &dyn Store) {
+pub(crate) async fn keys_revoked_in_other_stores_can_be_added(store: &dyn Store) {
     let entry = || NewEntry { reason: Reason::KeyRemoved, at: NOW, ..entry(ScopeKind::Key, 7) };
-    let know = |key: &KeyRecord| Change::AddStruckKey { key: key.clone(), entry: entry() };
+    let know = |key: &KeyRecord| Change::AddRevokedKey { key: key.clone(), entry: entry() };
     let current = key("first", KeyState::Current, at(1));
     commit(store, add_key(current.clone(), None)).await;
-    let struck = |name, created| key(name, KeyState::Struck { at: at(3) }, at(created));
+    let struck = |name, created| key(name, KeyState::Revoked { at: at(3) }, at(created));
     for other in [
         struck("first", 1),
         key("second", UNTIL, at(2)),
@@ -198,11 +198,11 @@ pub(crate) async fn a_key_that_was_struck_elsewhere_is_known_here(store: &dyn St
     let last = store.audit(0, None, 9).await.expect("entries").pop().expect("an entry");
     assert_eq!(
         (last.new.event, last.new.kid.as_deref(), last.new.reason),
-        (Event::KeyStruck, Some("third"), Some(Reason::KeyRemoved))
+        (Event::KeyRevoked, Some("third"), Some(Reason::KeyRemoved))
     );
 }
 
-pub(crate) async fn where_none_is_current_another_takes_the_place(store: &dyn Store) {
+pub(crate) async fn missing_current_keys_can_be_replaced(store: &dyn Store) {
     let current = |name, created| key(name, KeyState::Current, at(created));
     commit(store, add_key(current("first", 1), None)).await;
     commit(store, add_key(current("second", 2), Some((kid("first"), UNTIL)))).await;
@@ -215,7 +215,7 @@ pub(crate) async fn where_none_is_current_another_takes_the_place(store: &dyn St
     commit(store, Change::Together(vec![strike_key("first"), add_key(current("fourth", 4), None)])).await;
     let states: Vec<_> =
         store.keys().await.expect("keys").into_iter().map(|key| (key.kid.to_string(), key.state)).collect();
-    let struck = KeyState::Struck { at: NOW };
+    let struck = KeyState::Revoked { at: NOW };
     let names = ["first", "second", "third", "fourth"].map(str::to_owned);
     assert_eq!(
         states,

@@ -29,7 +29,7 @@ pub(crate) async fn numbers_are_gapless_and_chained(store: &dyn Store) {
     assert_eq!((seq, chain), (head.seq, head.chain));
 }
 
-pub(crate) async fn an_entry_is_remembered_as_long_as_it_says(store: &dyn Store) {
+pub(crate) async fn entries_are_kept_for_their_retention(store: &dyn Store) {
     let mut kept = vec![];
     commit(store, Change::RaiseLongestLifetime(5_000)).await;
     for keep in [Keep::Longest, Keep::Until(at(70)), Keep::Until(at(4)), Keep::Forever] {
@@ -71,7 +71,7 @@ pub(crate) async fn entries_are_found_by_key(store: &dyn Store) {
     assert_eq!(found(&[]).await, [0; 0]);
 }
 
-pub(crate) async fn entries_come_in_pages(store: &dyn Store) {
+pub(crate) async fn log_entries_are_paginated(store: &dyn Store) {
     for n in 0..5 {
         commit(store, Change::Revoke { entry: entry(ScopeKind::Token, n) }).await;
     }
@@ -82,7 +82,7 @@ pub(crate) async fn entries_come_in_pages(store: &dyn Store) {
     assert_eq!(store.entries_after(Seq::MAX, 2).await, Ok(vec![]));
 }
 
-pub(crate) async fn entries_tell_whether_they_are_newest(store: &dyn Store) {
+pub(crate) async fn entries_report_if_they_are_newest(store: &dyn Store) {
     for n in [1, 2, 1, 3, 1] {
         commit(store, Change::Revoke { entry: entry(ScopeKind::Subject, n) }).await;
     }
@@ -139,7 +139,7 @@ pub(crate) async fn marking_comes_before_deleting(store: &dyn Store) {
     assert_eq!(commit(store, delete(Timestamp::from_millis(i64::MAX), due)).await.pruned, 0);
 }
 
-pub(crate) async fn deleting_leaves_what_is_due_again(store: &dyn Store) {
+pub(crate) async fn pruning_keeps_entries_that_are_due_again(store: &dyn Store) {
     commit(
         store,
         Change::Revoke { entry: NewEntry { keep: Keep::Until(at(3)), ..entry(ScopeKind::Token, 3) } },
@@ -185,7 +185,7 @@ pub(crate) async fn pruning_stops_at_its_limit(store: &dyn Store) {
     assert_eq!(commit(store, Change::ForgetExpired { now, limit: 9 }).await.pruned, 1);
 }
 
-pub(crate) async fn the_head_tells_what_was_deleted(store: &dyn Store) {
+pub(crate) async fn the_head_reports_pruned_entries(store: &dyn Store) {
     let forgotten = async || store.head().await.expect("a head").forgotten;
     assert_eq!(forgotten().await, Forgotten::NOTHING);
     // The newest entry isn't the one with the longest retention.
@@ -212,7 +212,7 @@ pub(crate) async fn the_head_tells_what_was_deleted(store: &dyn Store) {
     );
 }
 
-pub(crate) async fn numbering_goes_on_after_pruning(store: &dyn Store) {
+pub(crate) async fn numbering_continues_after_pruning(store: &dyn Store) {
     let revoke = |n| Change::Revoke { entry: entry(ScopeKind::Token, n) };
     commit(store, revoke(1)).await;
     let before = store.head().await.expect("a head");

@@ -8,7 +8,7 @@ mod clients;
 mod epochs;
 mod keys;
 mod log;
-mod post;
+mod mail;
 mod sessions;
 #[path = "../support/mod.rs"]
 mod support;
@@ -40,126 +40,126 @@ for_each_store! {
     accounts {
         a_new_store_is_empty
         an_account_is_read_back
-        an_account_is_found_by_an_address_that_one_has
-        a_confirmed_address_goes_before_a_name_and_a_name_before_another_address
-        an_account_needs_an_unused_subject_name_and_address
-        accounts_come_in_the_order_of_their_names
+        accounts_are_found_by_a_unique_address
+        confirmed_addresses_win_over_names_and_other_addresses
+        accounts_need_unused_subjects_names_and_addresses
+        accounts_are_ordered_by_name
         the_largest_number_counts_deleted_accounts
-        a_better_hash_is_no_new_version
-        a_sign_in_may_say_how_often_the_account_was_locked
-        a_known_device_is_the_last_that_has_signed_in_and_there_are_so_many
-        the_classes_of_hashes_are_told_apart
-        counting_leaves_out_what_is_not_live
-        the_idlest_is_the_longest_unrotated
-        an_edit_changes_what_it_names_and_ends_what_it_says
-        an_edit_takes_nobody_elses_name_or_address
-        a_deleted_account_is_gone_with_its_sessions_and_its_subject_is_nobodys
-        changes_together_are_written_whole_or_not_at_all
+        rehashing_keeps_the_account_version
+        sign_ins_can_update_the_lock_count
+        known_devices_are_ordered_and_limited
+        password_classes_are_listed_once_each
+        only_live_sessions_are_counted
+        the_idlest_session_was_rotated_longest_ago
+        edits_change_only_named_fields_and_sessions
+        edits_cannot_take_used_names_or_addresses
+        deleted_accounts_lose_sessions_and_keep_subjects_reserved
+        grouped_changes_are_atomic
     }
     audit {
-        what_happens_is_in_the_audit_in_order
-        an_entry_says_who_why_and_with_which_number_of_the_log
-        what_is_not_written_is_not_in_the_audit
-        what_was_sealed_once_is_not_sealed_again
-        the_audit_forgets_from_its_beginning
-        what_is_personal_about_a_deleted_account_is_blanked
-        a_watermark_says_why_with_its_first_entry_after_the_opening
+        events_are_audited_in_order
+        audit_entries_record_actor_reason_and_log_number
+        failed_changes_are_not_audited
+        sealed_audit_entries_are_not_resealed
+        the_audit_is_pruned_from_its_beginning
+        personal_data_of_deleted_accounts_is_blanked
+        watermark_endings_use_the_first_later_entry
     }
     sessions {
         a_session_is_read_back
-        a_session_opens_only_at_the_accounts_version
+        sessions_open_only_at_the_accounts_version
         a_session_id_is_used_once
         evicting_ends_the_evicted
-        evicting_what_has_ended_is_refused
+        evicting_ended_sessions_is_refused
         a_conflict_after_an_eviction_undoes_it
         one_rotation_wins
         an_ended_session_does_not_rotate
         a_rotated_session_still_ends
         a_live_session_is_bound_to_a_device
-        sessions_end_together_or_not_at_all
+        sessions_end_atomically
         a_session_ends_once
-        sessions_come_in_pages
-        spent_sessions_are_forgotten
-        changes_handed_in_at_once_keep_their_order
+        sessions_are_paginated
+        expired_sessions_are_deleted
+        concurrently_submitted_changes_keep_their_order
     }
     adoption {
         an_adopted_session_is_read_back
-        a_token_opens_one_session
-        a_revoked_token_opens_none
-        a_token_from_before_the_end_opens_none
-        a_token_is_revoked_once_and_only_while_it_has_opened_none
-        sessions_and_tokens_end_together_or_not_at_all
-        the_token_dies_with_its_session
-        a_row_is_kept_as_long_as_its_token_could_come_back
-        an_adoption_outlives_its_account
-        a_freed_name_is_remembered
-        adopted_claims_become_the_accounts_once
+        adopted_tokens_open_one_session
+        revoked_foreign_tokens_open_no_session
+        foreign_tokens_from_before_an_end_open_none
+        foreign_tokens_are_revoked_once_unless_adopted
+        sessions_and_foreign_tokens_end_atomically
+        adopted_tokens_end_with_their_session
+        session_rows_outlive_their_adopted_tokens
+        adoptions_outlive_their_account
+        freed_names_have_a_recorded_time
+        adopted_claims_are_stored_once
     }
     watermarks {
         a_session_inserted_during_a_reset_is_refused
         a_session_inserted_after_the_end_of_everything_is_refused
         a_covered_session_does_not_rotate
-        a_covered_session_may_still_be_ended
-        the_end_of_an_account_is_a_watermark
-        the_end_of_an_account_brings_password_and_state
-        the_end_of_an_account_needs_its_version
-        the_survivor_lives_on
-        of_two_everywhere_else_at_once_one_wins
-        everything_ended_meanwhile_leaves_no_survivor
-        a_survivor_must_be_live_at_its_generation_and_of_the_account
-        everything_ends_for_everyone
+        covered_sessions_can_still_be_ended
+        ending_an_account_raises_a_watermark
+        ending_an_account_sets_password_and_state
+        ending_an_account_requires_its_version
+        survivors_stay_live
+        one_of_two_concurrent_end_others_wins
+        concurrent_end_of_everything_leaves_no_survivor
+        survivors_must_match_account_generation_and_state
+        ending_everything_ends_all_accounts_sessions
     }
     log {
         numbers_are_gapless_and_chained
-        an_entry_is_remembered_as_long_as_it_says
+        entries_are_kept_for_their_retention
         the_longest_lifetime_only_grows
         entries_are_found_by_key
-        entries_come_in_pages
-        entries_tell_whether_they_are_newest
+        log_entries_are_paginated
+        entries_report_if_they_are_newest
         newest_follows_the_log
         marking_comes_before_deleting
-        deleting_leaves_what_is_due_again
+        pruning_keeps_entries_that_are_due_again
         pruning_stops_at_its_limit
-        the_head_tells_what_was_deleted
-        numbering_goes_on_after_pruning
+        the_head_reports_pruned_entries
+        numbering_continues_after_pruning
     }
     epochs {
-        an_epoch_goes_on_from_the_chain_and_is_numbered_from_its_start
+        new_epochs_continue_the_chain_with_new_numbers
         an_epoch_ends_all_sessions_or_none
-        an_epoch_begins_once_and_only_above
-        the_beginning_of_an_epoch_is_in_the_audit
+        epochs_begin_once_and_only_increase
+        new_epochs_are_audited
     }
-    post {
+    mail {
         a_flow_is_read_back_with_its_account
-        a_flow_takes_the_place_of_the_one_before
+        new_flows_replace_earlier_ones
         a_flow_is_used_once
-        tries_are_spent_one_by_one
-        mails_come_when_they_are_due
-        mails_come_in_the_order_of_their_priority
+        code_attempts_are_counted_one_by_one
+        mails_are_read_when_due
+        mails_are_ordered_by_priority
         the_newest_live_registration_is_found
-        a_decoy_leaves_no_row
-        a_mail_is_tried_until_it_is_sent
-        mails_for_somebody_are_counted_after_they_were_sent
-        flows_and_mails_are_forgotten_past_their_time
+        decoys_store_no_row
+        mails_stay_due_until_sent
+        sent_mails_still_count_for_their_recipient
+        expired_flows_and_mails_are_deleted
     }
     clients {
-        a_client_is_found_by_the_digest_of_its_secret
-        a_client_needs_an_unused_name_and_secret
-        a_client_is_removed_as_it_was_seen
-        clients_come_in_pages
-        adding_and_removing_a_client_is_in_the_audit
-        a_session_knows_the_client_that_opened_it
+        clients_are_found_by_secret_digest
+        clients_need_unused_names_and_secrets
+        clients_are_removed_only_if_unchanged
+        clients_are_paginated
+        client_changes_are_audited
+        sessions_record_the_client_that_opened_them
     }
     keys {
         a_key_replaces_the_current_one
-        a_retiring_key_is_resumed
+        retiring_keys_can_become_current_again
         a_key_is_dropped_only_while_retiring
-        one_key_is_next
+        only_one_next_key_is_stored
         the_next_key_is_promoted_over_the_current_one
-        a_key_is_struck_once_and_in_any_state
-        a_key_that_was_struck_elsewhere_is_known_here
-        where_none_is_current_another_takes_the_place
-        a_setting_is_remembered
+        keys_are_revoked_once_in_any_state
+        keys_revoked_in_other_stores_can_be_added
+        missing_current_keys_can_be_replaced
+        remembered_settings_are_stored
         a_secret_is_written_once
     }
 }

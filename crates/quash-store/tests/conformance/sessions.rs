@@ -21,7 +21,7 @@ pub(crate) async fn a_session_is_read_back(store: &dyn Store) {
     assert_eq!(loaded.head, store.head().await.expect("a head"));
 }
 
-pub(crate) async fn a_session_opens_only_at_the_accounts_version(store: &dyn Store) {
+pub(crate) async fn sessions_open_only_at_the_accounts_version(store: &dyn Store) {
     conflict(store, open(session(1, "dana", Seq::start_of(1)), 1)).await;
     commit(store, add(account("dana"))).await;
     conflict(store, open(session(1, "dana", Seq::start_of(1)), 2)).await;
@@ -48,7 +48,7 @@ pub(crate) async fn evicting_ends_the_evicted(store: &dyn Store) {
     assert_eq!(store.entries_after(Seq::ZERO, 10).await.expect("entries").len(), 1);
 }
 
-pub(crate) async fn evicting_what_has_ended_is_refused(store: &dyn Store) {
+pub(crate) async fn evicting_ended_sessions_is_refused(store: &dyn Store) {
     two_sessions(store).await;
     commit(store, ends(vec![end(1)])).await;
     for evicted in [1, 9] {
@@ -95,7 +95,7 @@ pub(crate) async fn a_rotated_session_still_ends(store: &dyn Store) {
     conflict(store, rotate(1, 1)).await;
 }
 
-pub(crate) async fn sessions_end_together_or_not_at_all(store: &dyn Store) {
+pub(crate) async fn sessions_end_atomically(store: &dyn Store) {
     two_sessions(store).await;
     conflict(store, ends(vec![end(1), end(9)])).await;
     conflict(store, ends(vec![end(1), end(1)])).await;
@@ -121,7 +121,7 @@ pub(crate) async fn a_session_ends_once(store: &dyn Store) {
     assert_eq!(commit(store, ends(vec![])).await, Receipt::default());
 }
 
-pub(crate) async fn sessions_come_in_pages(store: &dyn Store) {
+pub(crate) async fn sessions_are_paginated(store: &dyn Store) {
     two_sessions(store).await;
     commit(store, add(account("kim"))).await;
     commit(store, open(session(3, "kim", head(store).await), 1)).await;
@@ -136,7 +136,7 @@ pub(crate) async fn sessions_come_in_pages(store: &dyn Store) {
     assert_eq!(ids(Some(sid(2)), 2).await, [sid(4)]);
 }
 
-pub(crate) async fn spent_sessions_are_forgotten(store: &dyn Store) {
+pub(crate) async fn expired_sessions_are_deleted(store: &dyn Store) {
     two_sessions(store).await;
     commit(store, ends(vec![end(2)])).await;
     let gone = session(1, "dana", Seq::ZERO).idle_until + limits::SESSION_KEPT;
@@ -149,7 +149,7 @@ pub(crate) async fn spent_sessions_are_forgotten(store: &dyn Store) {
     conflict(store, rotate(1, 0)).await;
 }
 
-pub(crate) async fn changes_handed_in_at_once_keep_their_order(store: &dyn Store) {
+pub(crate) async fn concurrently_submitted_changes_keep_their_order(store: &dyn Store) {
     let mut changes = vec![add(account("dana")), open(session(1, "dana", Seq::start_of(1)), 1)];
     changes.extend((0..20).map(|from| rotate(1, from)));
     // The first change has appended an entry before the second one's guard fails.

@@ -36,13 +36,13 @@ pub(crate) async fn a_covered_session_does_not_rotate(store: &dyn Store) {
     conflict(store, rotate(3, 1)).await;
 }
 
-pub(crate) async fn a_covered_session_may_still_be_ended(store: &dyn Store) {
+pub(crate) async fn covered_sessions_can_still_be_ended(store: &dyn Store) {
     two_sessions(store).await;
     commit(store, end_account("dana", 1, None)).await;
     commit(store, ends(vec![end(1)])).await;
 }
 
-pub(crate) async fn the_end_of_an_account_is_a_watermark(store: &dyn Store) {
+pub(crate) async fn ending_an_account_raises_a_watermark(store: &dyn Store) {
     two_sessions(store).await;
     commit(store, add(account("kim"))).await;
     commit(store, open(session(3, "kim", head(store).await), 1)).await;
@@ -60,7 +60,7 @@ pub(crate) async fn the_end_of_an_account_is_a_watermark(store: &dyn Store) {
     commit(store, rotate(3, 0)).await;
 }
 
-pub(crate) async fn the_end_of_an_account_brings_password_and_state(store: &dyn Store) {
+pub(crate) async fn ending_an_account_sets_password_and_state(store: &dyn Store) {
     commit(store, add(account("dana"))).await;
     let end = |version, password: Option<&str>, state| {
         let password = password.map(|phc| Some(PasswordHash::new(phc.into())));
@@ -82,7 +82,7 @@ pub(crate) async fn the_end_of_an_account_brings_password_and_state(store: &dyn 
     assert_eq!(kept().await, (Some("newer".into()), AccountState::Active, 5));
 }
 
-pub(crate) async fn the_end_of_an_account_needs_its_version(store: &dyn Store) {
+pub(crate) async fn ending_an_account_requires_its_version(store: &dyn Store) {
     conflict(store, end_account("dana", 1, None)).await;
     two_sessions(store).await;
     conflict(store, end_account("dana", 0, None)).await;
@@ -91,7 +91,7 @@ pub(crate) async fn the_end_of_an_account_needs_its_version(store: &dyn Store) {
     conflict(store, end_account("dana", 1, None)).await;
 }
 
-pub(crate) async fn the_survivor_lives_on(store: &dyn Store) {
+pub(crate) async fn survivors_stay_live(store: &dyn Store) {
     two_sessions(store).await;
     commit(store, rotate(1, 0)).await;
     commit(store, end_account("dana", 1, Some(survivor(1, 1)))).await;
@@ -108,7 +108,7 @@ pub(crate) async fn the_survivor_lives_on(store: &dyn Store) {
     commit(store, rotate(1, 2)).await;
 }
 
-pub(crate) async fn of_two_everywhere_else_at_once_one_wins(store: &dyn Store) {
+pub(crate) async fn one_of_two_concurrent_end_others_wins(store: &dyn Store) {
     two_sessions(store).await;
     let both =
         vec![end_account("dana", 1, Some(survivor(1, 0))), end_account("dana", 1, Some(survivor(2, 0)))];
@@ -119,7 +119,7 @@ pub(crate) async fn of_two_everywhere_else_at_once_one_wins(store: &dyn Store) {
     conflict(store, end_account("dana", 2, Some(survivor(loser, 0)))).await;
 }
 
-pub(crate) async fn everything_ended_meanwhile_leaves_no_survivor(store: &dyn Store) {
+pub(crate) async fn concurrent_end_of_everything_leaves_no_survivor(store: &dyn Store) {
     two_sessions(store).await;
     commit(store, Change::EndEverything { entry: entry(ScopeKind::Everything, 9) }).await;
     // The account's row is as loaded: only the watermark over everything differs.
@@ -127,7 +127,7 @@ pub(crate) async fn everything_ended_meanwhile_leaves_no_survivor(store: &dyn St
     commit(store, end_account("dana", 1, None)).await;
 }
 
-pub(crate) async fn a_survivor_must_be_live_at_its_generation_and_of_the_account(store: &dyn Store) {
+pub(crate) async fn survivors_must_match_account_generation_and_state(store: &dyn Store) {
     two_sessions(store).await;
     commit(store, add(account("kim"))).await;
     conflict(store, end_account("dana", 1, Some(survivor(9, 0)))).await;
@@ -140,7 +140,7 @@ pub(crate) async fn a_survivor_must_be_live_at_its_generation_and_of_the_account
     commit(store, end_account("dana", 1, Some(Survivor { ..survivor(2, 0) }))).await;
 }
 
-pub(crate) async fn everything_ends_for_everyone(store: &dyn Store) {
+pub(crate) async fn ending_everything_ends_all_accounts_sessions(store: &dyn Store) {
     two_sessions(store).await;
     let receipt = commit(store, Change::EndEverything { entry: entry(ScopeKind::Everything, 9) }).await;
     let head = store.head().await.expect("a head");

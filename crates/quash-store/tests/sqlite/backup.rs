@@ -35,7 +35,7 @@ fn names(room: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_backup_is_what_was_committed_and_nobodys_business() {
+async fn backups_are_complete_and_private() {
     let room = tempfile::tempdir().expect("a directory");
     let (database, backup) = (room.path().join("quash.db"), room.path().join("backup"));
     let store = open(&database);
@@ -50,7 +50,7 @@ async fn a_backup_is_what_was_committed_and_nobodys_business() {
 }
 
 #[tokio::test]
-async fn a_backup_overwrites_nothing_and_leaves_nothing_where_it_fails() {
+async fn backups_overwrite_nothing_and_clean_up() {
     let room = tempfile::tempdir().expect("a directory");
     let store = open(&room.path().join("quash.db"));
     let taken = room.path().join("taken");
@@ -68,7 +68,7 @@ async fn a_backup_overwrites_nothing_and_leaves_nothing_where_it_fails() {
 }
 
 #[tokio::test]
-async fn a_restored_database_takes_the_place_of_the_old_one_which_is_kept() {
+async fn restores_replace_and_keep_the_old_database() {
     let room = tempfile::tempdir().expect("a directory");
     gone_on(room.path()).await;
     let database = room.path().join("quash.db");
@@ -86,13 +86,13 @@ async fn a_restored_database_takes_the_place_of_the_old_one_which_is_kept() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_replaced_tells_its_keys_and_stays_as_it_is() {
+async fn replaced_databases_report_keys_and_stay_unchanged() {
     let room = tempfile::tempdir().expect("a directory");
     gone_on(room.path()).await;
     let (database, wal) = (room.path().join("quash.db"), room.path().join("quash.db-wal"));
-    let key = key("first", KeyState::Struck { at: NOW }, at(1));
+    let key = key("first", KeyState::Revoked { at: NOW }, at(1));
     let store = open(&database);
-    commit(&store, Change::AddStruckKey { key: key.clone(), entry: entry(ScopeKind::Key, 3) }).await;
+    commit(&store, Change::AddRevokedKey { key: key.clone(), entry: entry(ScopeKind::Key, 3) }).await;
     let end = head(&store).await;
     // As a kill leaves it: the last writes are in the WAL.
     let files = [&database, &wal].map(|file| fs::read(file).expect("it is there"));
@@ -113,7 +113,7 @@ async fn a_database_that_is_replaced_tells_its_keys_and_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_replaced_may_be_missing_or_broken() {
+async fn replaced_databases_may_be_missing_or_broken() {
     let room = tempfile::tempdir().expect("a directory");
     gone_on(room.path()).await;
     let (database, backup) = (room.path().join("quash.db"), room.path().join("backup"));
@@ -140,13 +140,13 @@ async fn a_database_that_is_replaced_may_be_missing_or_broken() {
 
 /// SQLite would read the keys ordered by age and find none.
 #[tokio::test]
-async fn a_damaged_index_hides_no_key_of_a_database_that_is_replaced() {
+async fn damaged_indexes_hide_no_replaced_keys() {
     let room = tempfile::tempdir().expect("a directory");
     gone_on(room.path()).await;
     let (database, backup) = (room.path().join("quash.db"), room.path().join("backup"));
     let store = open(&database);
-    let key = key("first", KeyState::Struck { at: NOW }, at(1));
-    commit(&store, Change::AddStruckKey { key, entry: entry(ScopeKind::Key, 3) }).await;
+    let key = key("first", KeyState::Revoked { at: NOW }, at(1));
+    commit(&store, Change::AddRevokedKey { key, entry: entry(ScopeKind::Key, 3) }).await;
     drop(store);
     let page: u32 = Connection::open(&database)
         .and_then(|conn| {
@@ -165,7 +165,7 @@ async fn a_damaged_index_hides_no_key_of_a_database_that_is_replaced() {
 }
 
 #[tokio::test]
-async fn what_was_decided_is_finished_by_whoever_opens_next() {
+async fn committed_restores_finish_on_the_next_open() {
     let room = tempfile::tempdir().expect("a directory");
     gone_on(room.path()).await;
     let database = room.path().join("quash.db");
@@ -190,7 +190,7 @@ async fn what_was_decided_is_finished_by_whoever_opens_next() {
 }
 
 #[tokio::test]
-async fn a_restore_that_is_given_up_changes_nothing() {
+async fn abandoned_restores_change_nothing() {
     let room = tempfile::tempdir().expect("a directory");
     gone_on(room.path()).await;
     let database = room.path().join("quash.db");
@@ -217,7 +217,7 @@ async fn a_restore_that_is_given_up_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_copy_of_a_database_in_use_is_restored_with_its_wal() {
+async fn copies_with_a_wal_are_restored() {
     let room = tempfile::tempdir().expect("a directory");
     let copy = room.path().join("copy");
     let store = open(&room.path().join("quash.db"));
@@ -234,7 +234,7 @@ async fn a_copy_of_a_database_in_use_is_restored_with_its_wal() {
 }
 
 #[tokio::test]
-async fn what_is_no_whole_backup_is_refused() {
+async fn incomplete_backups_are_refused() {
     let room = tempfile::tempdir().expect("a directory");
     let database = room.path().join("quash.db");
     gone_on(room.path()).await;

@@ -83,11 +83,11 @@ async fn a_batch_is_written_as_far_as_it_fits(large: fn(usize) -> Change) {
 }
 
 #[tokio::test]
-async fn a_statement_that_does_not_fit_leaves_the_others_of_its_batch() {
+async fn oversized_statements_do_not_affect_their_batch() {
     a_batch_is_written_as_far_as_it_fits(large_account).await;
 }
 
 #[tokio::test]
-async fn a_batch_that_lost_its_transaction_is_written_one_by_one() {
+async fn lost_batches_are_retried_one_by_one() {
     a_batch_is_written_as_far_as_it_fits(large_secret).await;
 }

@@ -41,7 +41,7 @@ async fn reopening_keeps_everything() {
 }
 
 #[tokio::test]
-async fn what_was_acknowledged_is_in_the_files() {
+async fn acknowledged_changes_are_in_the_files() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = sqlite(directory.path());
     fill(&store).await;
@@ -54,7 +54,7 @@ async fn what_was_acknowledged_is_in_the_files() {
 }
 
 #[tokio::test]
-async fn what_was_handed_in_is_finished_before_it_closes() {
+async fn closing_completes_submitted_changes() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = sqlite(directory.path());
     for name in ["dana", "kim", "lee"] {
@@ -108,7 +108,7 @@ async fn an_altered_database_is_refused() {
 }
 
 #[tokio::test]
-async fn a_database_from_before_foreign_tokens_is_brought_up_to_date() {
+async fn databases_from_before_foreign_tokens_are_migrated() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("quash.db");
     migrate(&path, &[("sessions", include_str!("../../migrations/sqlite/0001_sessions.sql"))]);
@@ -136,7 +136,7 @@ async fn a_database_from_before_foreign_tokens_is_brought_up_to_date() {
 }
 
 #[tokio::test]
-async fn an_audit_from_before_endings_says_why_all_the_same() {
+async fn audits_from_before_endings_give_reasons() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("quash.db");
     migrate(
@@ -172,7 +172,7 @@ async fn an_audit_from_before_endings_says_why_all_the_same() {
 }
 
 #[test]
-fn what_is_no_database_of_ours_is_refused_and_left_alone() {
+fn other_databases_are_refused_unchanged() {
     let directory = tempfile::tempdir().expect("a directory");
     let other = directory.path().join("other.db");
     change(&other, "CREATE TABLE theirs (a)");
@@ -193,7 +193,7 @@ fn what_is_no_database_of_ours_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
-async fn a_row_that_cannot_be_read_is_no_panic() {
+async fn unreadable_rows_cause_no_panic() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = sqlite(directory.path());
     fill(&store).await;

@@ -32,7 +32,7 @@ async fn write(store: &Arc<SqliteStore>, round: &'static str, each: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_writers_and_a_long_reader_do_not_hinder_each_other() {
+async fn many_writers_and_a_long_reader_coexist() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = Arc::new(sqlite(directory.path()));
     let wal = || fs::metadata(directory.path().join("quash.db-wal")).expect("a WAL").len() / (1024 * 1024);
@@ -60,7 +60,7 @@ async fn many_writers_and_a_long_reader_do_not_hinder_each_other() {
 }
 
 #[tokio::test]
-async fn what_was_written_reaches_the_database_while_it_is_open() {
+async fn checkpoints_run_while_the_database_is_open() {
     let directory = tempfile::tempdir().expect("a directory");
     let store = sqlite(directory.path());
     let size = |name| fs::metadata(directory.path().join(name)).expect("a file").len();

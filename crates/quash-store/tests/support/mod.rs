@@ -10,9 +10,9 @@ use std::task::Poll;
 use quash_core::model::{
     Account, AccountBy, AccountEdit, AccountFields, Actor, Adopted, Adoption, Change, Client, ClientName,
     CustomClaims, DeviceId, Digest, Email, Ends, Event, Flow, FlowId, Generation, Keep, KeyRecord, KeySource,
-    KeyState, Kid, Mail, MailId, MailKind, MailPriority, Name, NewEntry, Opening, PasswordHash,
-    PendingRegistration, Purpose, Reason, Receipt, RegistrationBy, Rights, ScopeKey, ScopeKind, Sealed,
-    SecretDigest, Seq, Session, SessionEnd, SessionId, SessionState, Subject, Survivor, Timestamp,
+    KeyState, Kid, Mail, MailId, MailKind, MailPriority, Name, NewEntry, PasswordHash, PendingRegistration,
+    Purpose, Reason, Receipt, RegistrationBy, Rights, ScopeKey, ScopeKind, Sealed, SecretDigest, Seq,
+    Session, SessionEnd, SessionId, SessionOpening, SessionState, Subject, Survivor, Timestamp,
 };
 use quash_core::token::Algorithm;
 use quash_store::{SqliteOptions, SqliteStore, Store, StoreError};
@@ -86,7 +86,7 @@ pub(crate) fn adopting(n: u8, of: &str, opened_seq: Seq) -> Session {
 pub(crate) fn adopt(session: Session, version: u64, secs: i64) -> Change {
     let scopes = session.adopted.iter().map(|adopted| adopted.key).collect();
     let adopts = Some(Adoption { minted_at: at(secs), scopes });
-    Change::OpenSession(Box::new(Opening { adopts, ..opening(session, version) }))
+    Change::OpenSession(Box::new(SessionOpening { adopts, ..opening(session, version) }))
 }
 
 pub(crate) fn entry(kind: ScopeKind, n: u8) -> NewEntry {
@@ -108,14 +108,14 @@ pub(crate) fn ends(sessions: Vec<SessionEnd>) -> Change {
     Change::EndSessions { sessions, tokens: Vec::new() }
 }
 
-pub(crate) fn opening(session: Session, version: u64) -> Opening {
-    Opening {
+pub(crate) fn opening(session: Session, version: u64) -> SessionOpening {
+    SessionOpening {
         session,
         version,
         rehash: None,
         evict: None,
         last_login: None,
-        knows: None,
+        known_device: None,
         locks: None,
         adopts: None,
         claims: None,
@@ -127,11 +127,15 @@ pub(crate) fn open(session: Session, version: u64) -> Change {
 }
 
 pub(crate) fn open_evicting(session: Session, version: u64, evict: Option<SessionEnd>) -> Change {
-    Change::OpenSession(Box::new(Opening { evict, ..opening(session, version) }))
+    Change::OpenSession(Box::new(SessionOpening { evict, ..opening(session, version) }))
 }
 
 pub(crate) fn open_rehashing(session: Session, version: u64, rehash: Option<PasswordHash>) -> Change {
-    Change::OpenSession(Box::new(Opening { rehash, last_login: Some(at(7)), ..opening(session, version) }))
+    Change::OpenSession(Box::new(SessionOpening {
+        rehash,
+        last_login: Some(at(7)),
+        ..opening(session, version)
+    }))
 }
 
 pub(crate) fn rotate(n: u8, from: u32) -> Change {
@@ -217,11 +221,11 @@ pub(crate) fn flow_id(n: u8) -> FlowId {
 }
 
 /// A flow with a subject hash, requested `secs` after [`NOW`].
-pub(crate) fn flow(n: u8, matter: u8, of: Option<&str>, secs: i64) -> Flow {
+pub(crate) fn flow(n: u8, subject_hash: u8, of: Option<&str>, secs: i64) -> Flow {
     Flow {
         id: flow_id(n),
-        purpose: Purpose::ALL[usize::from(matter % 3)],
-        matter: Digest([matter; 16]),
+        purpose: Purpose::ALL[usize::from(subject_hash % 3)],
+        subject_hash: Digest([subject_hash; 16]),
         subject: of.map(subject),
         registration: None,
         address: of.map(|name| format!("{name}@example.org")),
@@ -246,12 +250,12 @@ pub(crate) fn start(flow: Flow, replaces: Option<u8>) -> Change {
 }
 
 /// A mail to a recipient, due `secs` after [`NOW`].
-pub(crate) fn mail(n: u8, whom: u8, secs: i64) -> Mail {
+pub(crate) fn mail(n: u8, recipient_hash: u8, secs: i64) -> Mail {
     Mail {
         id: MailId::from_bytes([n; 16]),
         kind: MailKind::ALL[usize::from(n) % MailKind::ALL.len()],
-        to: (!n.is_multiple_of(4)).then(|| format!("{whom}@example.org")),
-        whom: Digest([whom; 16]),
+        to: (!n.is_multiple_of(4)).then(|| format!("{recipient_hash}@example.org")),
+        recipient_hash: Digest([recipient_hash; 16]),
         subject: n.is_multiple_of(3).then(|| subject("dana")),
         priority: MailPriority::Notice,
         flow: n.is_multiple_of(2).then(|| flow_id(n)),
@@ -259,7 +263,7 @@ pub(crate) fn mail(n: u8, whom: u8, secs: i64) -> Mail {
         due_at: at(secs),
         keep_until: at(secs + 7200),
         attempts: 0,
-        doubts: 0,
+        uncertain_attempts: 0,
         sent_at: None,
     }
 }
@@ -297,7 +301,7 @@ pub(crate) async fn everything(store: &dyn Store) -> String {
         told += &format!("{:#?}\n", store.flow(flow_id(n)).await);
         told += &format!(
             "{:?}\n",
-            store.asked(&[Digest([n; 16]), Digest([n + 1; 16])], Digest([n; 16]), at(100)).await
+            store.earlier_requests(&[Digest([n; 16]), Digest([n + 1; 16])], Digest([n; 16]), at(100)).await
         );
     }
     told += &format!("{:?}\n", store.clients(None, u32::MAX).await);

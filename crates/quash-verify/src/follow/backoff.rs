@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The state of one sequence of delays.
 pub(crate) struct Backoff {
     delay: Duration,
-    chance: u64,
+    jitter: u64,
 }
 
 const SHORTEST: Duration = Duration::from_millis(50);
@@ -14,7 +14,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 impl Backoff {
     /// Creates a sequence whose jitter follows from this seed.
     pub(crate) fn new(seed: u64) -> Self {
-        Self { delay: SHORTEST, chance: seed | 1 }
+        Self { delay: SHORTEST, jitter: seed | 1 }
     }
 
     /// Starts over after the issuer has answered for a while.
@@ -28,10 +28,10 @@ impl Backoff {
         let delay = self.delay;
         self.delay = (delay * 2).min(LONGEST);
         // xorshift64 (Marsaglia 2003); the jitter needs no secrecy.
-        self.chance ^= self.chance << 13;
-        self.chance ^= self.chance >> 7;
-        self.chance ^= self.chance << 17;
-        let thousandths = u32::try_from(self.chance % 501).unwrap_or(0);
+        self.jitter ^= self.jitter << 13;
+        self.jitter ^= self.jitter >> 7;
+        self.jitter ^= self.jitter << 17;
+        let thousandths = u32::try_from(self.jitter % 501).unwrap_or(0);
         delay / 2 + delay * thousandths / 1000
     }
 }

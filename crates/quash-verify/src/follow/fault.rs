@@ -5,13 +5,13 @@ use quash_core::watch::frame::FrameFault;
 
 /// The failure of a request to an issuer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Fault {
+pub enum IssuerError {
     /// The issuer can't be reached, or the connection broke.
     #[error("the connection failed")]
     Unreachable,
     /// The issuer didn't answer in time, or stopped sending.
     #[error("no answer in time")]
-    Silent,
+    TimedOut,
     /// The issuer answered with this HTTP status.
     #[error("unexpected status {0}")]
     Status(u16),
@@ -60,10 +60,10 @@ pub enum StartError {
     NotUnderstood(FrameFault),
     /// The issuer didn't answer in time.
     #[error("cannot follow the issuer: {0}")]
-    Away(Fault),
+    Unavailable(IssuerError),
     /// The machine's certificates can't be loaded.
     #[error("failed to load the machine's certificates")]
-    NoClient,
+    Certificates,
     /// The operating system provides no random bytes.
     #[error("the operating system gives no random bytes")]
     NoEntropy,

@@ -15,21 +15,21 @@ use reqwest::Url;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::carrier::{Carrier, Connection, Pieces};
-use super::fault::{Fault, StartError};
+use super::fault::{IssuerError, StartError};
+use super::transport::{BodyStream, Connection, Transport};
 use crate::introspection::Answer;
 
 /// An HTTP client for one issuer, which may have several addresses.
 pub(crate) struct Http {
-    carrier: Arc<dyn Carrier>,
+    transport: Arc<dyn Transport>,
     addresses: Vec<String>,
     credential: HeaderValue,
     /// The index of the address that is asked about tokens and keys.
-    turn: AtomicUsize,
+    address_index: AtomicUsize,
 }
 
 /// A connection on which entries arrive.
-pub(crate) struct Stream(Box<dyn Pieces>);
+pub(crate) struct Stream(Box<dyn BodyStream>);
 
 /// The limit of a snapshot: a million entries take about 60 MiB. A snapshot is parsed line by line and never
 /// held as text.
@@ -38,87 +38,97 @@ const SNAPSHOT_BYTES: usize = 1024 * 1024 * 1024;
 const ANSWER_BYTES: usize = 256 * 1024;
 /// The longest that an issuer may send nothing: before the head of an answer, and between two pieces of its
 /// body. Callers may wait for less.
-pub(super) const SILENT: Duration = Duration::from_secs(2);
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(2);
 /// The feed sends something every 15 seconds; a connection that misses three of them is dead.
-const STREAM_SILENT: Duration = Duration::from_secs(45);
+const STREAM_TIMEOUT: Duration = Duration::from_secs(45);
 
 impl Http {
     /// Creates a client for these addresses.
     pub(crate) fn new(
-        carrier: Arc<dyn Carrier>,
+        transport: Arc<dyn Transport>,
         addresses: Vec<String>,
         credential: &str,
     ) -> Result<Self, StartError> {
         let mut credential =
             HeaderValue::from_str(&format!("Bearer {credential}")).map_err(|_| StartError::NoCredential)?;
         credential.set_sensitive(true);
-        Ok(Self { carrier, addresses, credential, turn: AtomicUsize::new(0) })
+        Ok(Self { transport, addresses, credential, address_index: AtomicUsize::new(0) })
     }
 
     /// Returns everything that the log remembers, or the reason why it isn't understood. The issuer builds
     /// the snapshot on request; it may send nothing for at most `within`.
     pub(crate) async fn snapshot(
         &self,
-        turn: usize,
+        address_index: usize,
         within: Duration,
-    ) -> Result<Result<Snapshot, FrameFault>, Fault> {
-        let mut answer =
-            self.send(self.get(turn, "/v1/feed/snapshot"), String::new(), Connection::New, within).await?;
+    ) -> Result<Result<Snapshot, FrameFault>, IssuerError> {
+        let mut answer = self
+            .send(self.get(address_index, "/v1/feed/snapshot"), String::new(), Connection::New, within)
+            .await?;
         let (mut reader, mut length) = (SnapshotReader::default(), 0);
         while let Some(piece) = next_piece(&mut *answer, within).await? {
             length += piece.len();
             if length > SNAPSHOT_BYTES {
-                return Err(Fault::TooLong);
+                return Err(IssuerError::TooLong);
             }
             match reader.push(&piece) {
-                Err(FrameFault::Malformed) => return Err(Fault::Unreadable),
+                Err(FrameFault::Malformed) => return Err(IssuerError::Unreadable),
                 Err(fault) => return Ok(Err(fault)),
                 Ok(()) => {}
             }
         }
-        reader.finish().map(Ok).map_err(|_| Fault::Unreadable)
+        reader.finish().map(Ok).map_err(|_| IssuerError::Unreadable)
     }
 
     /// Opens the stream of the entries after a place in the log. The answer must begin within this time.
     pub(crate) async fn stream(
         &self,
-        turn: usize,
+        address_index: usize,
         after: &Cursor,
         within: Duration,
-    ) -> Result<Stream, Fault> {
-        let request = self.get(turn, &format!("/v1/feed?after={after}")).header(ACCEPT, "text/event-stream");
+    ) -> Result<Stream, IssuerError> {
+        let request =
+            self.get(address_index, &format!("/v1/feed?after={after}")).header(ACCEPT, "text/event-stream");
         self.send(request, String::new(), Connection::New, within).await.map(Stream)
     }
 
     /// Requests a lease for a verifier that has every entry up to `cursor`.
     pub(crate) async fn lease(
         &self,
-        turn: usize,
+        address_index: usize,
         cursor: &Cursor,
         instance: &str,
         nonce: LeaseNonce,
         policy: &str,
-    ) -> Result<LeaseGrant, Fault> {
+    ) -> Result<LeaseGrant, IssuerError> {
         let request = self.get(
-            turn,
+            address_index,
             &format!("/v1/feed/lease?cursor={cursor}&instance={instance}&nonce={nonce}&policy={policy}"),
         );
         json(
-            &body(self.send(request, String::new(), Connection::Kept, SILENT).await?, ANSWER_BYTES, SILENT)
-                .await?,
+            &body(
+                self.send(request, String::new(), Connection::Kept, READ_TIMEOUT).await?,
+                ANSWER_BYTES,
+                READ_TIMEOUT,
+            )
+            .await?,
         )
     }
 
     /// Returns the published key set from the first address that answers with the named set and never sends
     /// nothing for longer than `within`. If all addresses answer with another set, returns the last one.
-    pub(crate) async fn keys(&self, within: Duration, named: Option<&FeedPolicy>) -> Result<Vec<u8>, Fault> {
+    pub(crate) async fn keys(
+        &self,
+        within: Duration,
+        named: Option<&FeedPolicy>,
+    ) -> Result<Vec<u8>, IssuerError> {
         // The query makes the address unique: a cache on the way can't answer with an old set.
         let query = named.map(|policy| format!("?sha256={}", policy.key_set())).unwrap_or_default();
         let path = format!("/.well-known/jwks.json{query}");
-        let mut outcome = Err(Fault::Unreachable);
+        let mut outcome = Err(IssuerError::Unreachable);
         for _ in &self.addresses {
-            let turn = self.turn.load(Ordering::Relaxed);
-            let request = self.get(turn, &path);
+            let address_index = self.address_index.load(Ordering::Relaxed);
+            let request = self.get(address_index, &path);
             let asked = async {
                 body(self.send(request, String::new(), Connection::New, within).await?, ANSWER_BYTES, within)
                     .await
@@ -128,44 +138,50 @@ impl Http {
                 Ok(text) => outcome = Ok(text),
                 Err(fault) => outcome = outcome.or(Err(fault)),
             }
-            self.turn.fetch_add(1, Ordering::Relaxed);
+            self.address_index.fetch_add(1, Ordering::Relaxed);
         }
         outcome
     }
 
     /// Asks whether the issuer would accept a token. After a failure the next request goes to another
     /// address.
-    pub(crate) async fn introspect(&self, token: &str) -> Result<Answer, Fault> {
-        let asked = self.introspect_at(self.turn.load(Ordering::Relaxed), token).await;
+    pub(crate) async fn introspect(&self, token: &str) -> Result<Answer, IssuerError> {
+        let asked = self.introspect_at(self.address_index.load(Ordering::Relaxed), token).await;
         if asked.is_err() {
-            self.turn.fetch_add(1, Ordering::Relaxed);
+            self.address_index.fetch_add(1, Ordering::Relaxed);
         }
         asked
     }
 
-    async fn introspect_at(&self, turn: usize, token: &str) -> Result<Answer, Fault> {
+    async fn introspect_at(&self, address_index: usize, token: &str) -> Result<Answer, IssuerError> {
         #[derive(Deserialize)]
         struct Introspected {
             active: bool,
         }
         let form: String =
             form_urlencoded::Serializer::new(String::new()).append_pair("token", token).finish();
-        let request = Request::post(format!("{}/oauth2/introspect", self.address(turn)));
+        let request = Request::post(format!("{}/oauth2/introspect", self.address(address_index)));
         let request =
             request.header(AUTHORIZATION, self.credential.clone()).header(ACCEPT, "application/json");
         let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         let answer: Introspected = json(
-            &body(self.send(request, form, Connection::Kept, SILENT).await?, ANSWER_BYTES, SILENT).await?,
+            &body(
+                self.send(request, form, Connection::Kept, READ_TIMEOUT).await?,
+                ANSWER_BYTES,
+                READ_TIMEOUT,
+            )
+            .await?,
         )?;
         Ok(if answer.active { Answer::Active } else { Answer::Inactive })
     }
 
-    fn get(&self, turn: usize, path: &str) -> Builder {
-        Request::get(format!("{}{path}", self.address(turn))).header(AUTHORIZATION, self.credential.clone())
+    fn get(&self, address_index: usize, path: &str) -> Builder {
+        Request::get(format!("{}{path}", self.address(address_index)))
+            .header(AUTHORIZATION, self.credential.clone())
     }
 
-    fn address(&self, turn: usize) -> &str {
-        self.addresses.get(turn % self.addresses.len().max(1)).map_or("", String::as_str)
+    fn address(&self, address_index: usize) -> &str {
+        self.addresses.get(address_index % self.addresses.len().max(1)).map_or("", String::as_str)
     }
 
     async fn send(
@@ -174,24 +190,25 @@ impl Http {
         body: String,
         connection: Connection,
         within: Duration,
-    ) -> Result<Box<dyn Pieces>, Fault> {
-        let request = request.body(body).map_err(|_| Fault::Unreachable)?;
-        let answer = tokio::time::timeout(within, self.carrier.carry(request, connection))
+    ) -> Result<Box<dyn BodyStream>, IssuerError> {
+        let request = request.body(body).map_err(|_| IssuerError::Unreachable)?;
+        let answer = tokio::time::timeout(within, self.transport.send(request, connection))
             .await
-            .map_err(|_| Fault::Silent)??;
+            .map_err(|_| IssuerError::TimedOut)??;
         match answer.status().as_u16() {
             200 => Ok(answer.into_body()),
-            409 => Err(Fault::SnapshotRequired),
-            status => Err(Fault::Status(status)),
+            409 => Err(IssuerError::SnapshotRequired),
+            status => Err(IssuerError::Status(status)),
         }
     }
 }
 
 impl Stream {
     /// Returns the next bytes.
-    pub(crate) async fn next(&mut self) -> Result<Bytes, Fault> {
-        let next = tokio::time::timeout(STREAM_SILENT, self.0.next()).await.map_err(|_| Fault::Silent)?;
-        next?.ok_or(Fault::Unreachable)
+    pub(crate) async fn next(&mut self) -> Result<Bytes, IssuerError> {
+        let next =
+            tokio::time::timeout(STREAM_TIMEOUT, self.0.next()).await.map_err(|_| IssuerError::TimedOut)?;
+        next?.ok_or(IssuerError::Unreachable)
     }
 }
 
@@ -213,23 +230,27 @@ pub(crate) fn address(text: &str, may_be_insecure: bool) -> Result<String, Start
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
-async fn next_piece(answer: &mut dyn Pieces, within: Duration) -> Result<Option<Bytes>, Fault> {
-    tokio::time::timeout(within, answer.next()).await.map_err(|_| Fault::Silent)?
+async fn next_piece(answer: &mut dyn BodyStream, within: Duration) -> Result<Option<Bytes>, IssuerError> {
+    tokio::time::timeout(within, answer.next()).await.map_err(|_| IssuerError::TimedOut)?
 }
 
-async fn body(mut answer: Box<dyn Pieces>, most: usize, within: Duration) -> Result<Vec<u8>, Fault> {
+async fn body(
+    mut answer: Box<dyn BodyStream>,
+    most: usize,
+    within: Duration,
+) -> Result<Vec<u8>, IssuerError> {
     let mut text = Vec::new();
     while let Some(piece) = next_piece(&mut *answer, within).await? {
         if text.len() + piece.len() > most {
-            return Err(Fault::TooLong);
+            return Err(IssuerError::TooLong);
         }
         text.extend_from_slice(&piece);
     }
     Ok(text)
 }
 
-fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Fault> {
-    serde_json::from_slice(text).map_err(|_| Fault::Unreadable)
+fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T, IssuerError> {
+    serde_json::from_slice(text).map_err(|_| IssuerError::Unreadable)
 }
 
 #[cfg(test)]
@@ -237,7 +258,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_of_one_form_and_secrets_travel_in_no_clear_text() {
+    fn issuer_addresses_are_normalized_and_must_be_https() {
         assert_eq!(address("https://id.example.org/", false), Ok("https://id.example.org".into()));
         assert_eq!(
             address("https://id.example.org/quash/", false),

@@ -11,17 +11,17 @@ use quash_core::token::{Family, KeySet};
 use quash_core::watch::frame::FeedPolicy;
 use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 
-use super::fault::Fault;
-use super::http::{Http, SILENT};
-use super::keeping::Message;
-use crate::more_keys::{Looked, MoreKeys};
+use super::fault::IssuerError;
+use super::http::{Http, READ_TIMEOUT};
+use super::publisher_task::Message;
+use crate::key_fetcher::{KeyFetch, KeyFetcher};
 
 /// Fetches an issuer's keys.
 pub(crate) struct Keys {
     http: Arc<Http>,
     clock: Arc<dyn Clock>,
-    keeping: mpsc::Sender<Message>,
-    last: Mutex<Option<(Duration, Result<(), Fault>)>>,
+    publisher_task: mpsc::Sender<Message>,
+    last: Mutex<Option<(Duration, Result<(), IssuerError>)>>,
     /// The policy that names the published set; `None` while a newer set may have been published without
     /// notice.
     named: watch::Sender<Option<FeedPolicy>>,
@@ -34,7 +34,7 @@ pub(crate) struct Keys {
 /// The delay before fetching again after a failure, while the feed names another set than the current one.
 const AGAIN: Duration = Duration::from_secs(5);
 /// The least time between two fetches: an attacker who sends tokens with made-up `kid`s can't cause more.
-const AT_MOST_EVERY: Duration = Duration::from_secs(1);
+const MIN_FETCH_INTERVAL: Duration = Duration::from_secs(1);
 /// The limit of one fetch, over all addresses.
 const WITHIN: Duration = Duration::from_secs(5);
 /// The most by which a set's name may arrive later than the set: the issuer sends the name when it publishes
@@ -42,16 +42,16 @@ const WITHIN: Duration = Duration::from_secs(5);
 const NAMED_WITHIN: Duration = Duration::from_secs(1);
 
 impl Keys {
-    pub(crate) fn new(http: Arc<Http>, clock: Arc<dyn Clock>, keeping: mpsc::Sender<Message>) -> Self {
+    pub(crate) fn new(http: Arc<Http>, clock: Arc<dyn Clock>, publisher_task: mpsc::Sender<Message>) -> Self {
         let (last, named, taken) = (Mutex::default(), watch::Sender::new(None), std::sync::Mutex::default());
-        Self { http, clock, keeping, last, named, unnamed: Notify::new(), taken }
+        Self { http, clock, publisher_task, last, named, unnamed: Notify::new(), taken }
     }
 
     /// Fetches the keys whenever the feed names another set, until the process ends.
     pub(crate) async fn follow(self: Arc<Self>) {
         let mut named = self.named.subscribe();
         loop {
-            if self.renew().await.is_ok() {
+            if self.fetch_if_named().await.is_ok() {
                 // Can't fail: `self` owns the sender.
                 let _ = named.changed().await;
             } else {
@@ -73,9 +73,9 @@ impl Keys {
     ///
     /// # Errors
     /// Returns an error if the text isn't that set, or can't be parsed.
-    pub(crate) async fn take(&self, text: Vec<u8>, policy: &FeedPolicy) -> Result<(), Fault> {
+    pub(crate) async fn take(&self, text: Vec<u8>, policy: &FeedPolicy) -> Result<(), IssuerError> {
         if !policy.publishes(&text) {
-            return Err(Fault::OtherKeys);
+            return Err(IssuerError::OtherKeys);
         }
         let mut last = self.last.lock().await;
         let now = self.clock.uptime();
@@ -86,7 +86,7 @@ impl Keys {
     }
 
     /// Fetches the keys unless the current set is the named one.
-    async fn renew(&self) -> Result<(), Fault> {
+    async fn fetch_if_named(&self) -> Result<(), IssuerError> {
         let mut last = self.last.lock().await;
         if self.is_named(&self.taken()) {
             return Ok(());
@@ -100,11 +100,11 @@ impl Keys {
     /// Fetches the keys for a check that lacks one. A fetch from before the check doesn't count, however
     /// recent: in an emergency, a new key signs as soon as it is published. Waits at most a second, until
     /// another fetch is allowed.
-    async fn read_anew(&self) -> Result<(), Fault> {
+    async fn fetch_for_check(&self) -> Result<(), IssuerError> {
         let came = self.clock.uptime();
         let wait = match *self.last.lock().await {
             Some((began, outcome)) if began >= came => return outcome,
-            Some((began, outcome)) => match AT_MOST_EVERY.checked_sub(came.saturating_sub(began)) {
+            Some((began, outcome)) => match MIN_FETCH_INTERVAL.checked_sub(came.saturating_sub(began)) {
                 Some(_) if outcome.is_err() => return outcome,
                 wait => wait.unwrap_or_default(),
             },
@@ -122,28 +122,29 @@ impl Keys {
         outcome
     }
 
-    async fn read_now(&self) -> Result<(), Fault> {
-        let outcome = tokio::time::timeout(WITHIN, self.read_published()).await.unwrap_or(Err(Fault::Silent));
+    async fn read_now(&self) -> Result<(), IssuerError> {
+        let outcome =
+            tokio::time::timeout(WITHIN, self.read_published()).await.unwrap_or(Err(IssuerError::TimedOut));
         if let Err(fault) = outcome {
             tracing::warn!(%fault, "failed to fetch the issuer's keys; keeping the known ones");
         }
         outcome
     }
 
-    async fn read_published(&self) -> Result<(), Fault> {
+    async fn read_published(&self) -> Result<(), IssuerError> {
         let mut named = self.named.subscribe();
         let policy = named.borrow_and_update().clone();
-        let text = self.http.keys(SILENT, policy.as_ref()).await?;
+        let text = self.http.keys(READ_TIMEOUT, policy.as_ref()).await?;
         let is_it = |named: &Option<FeedPolicy>| named.as_ref().is_none_or(|policy| policy.publishes(&text));
         if tokio::time::timeout(NAMED_WITHIN, named.wait_for(is_it)).await.is_err() {
             self.unnamed.notify_one();
-            return Err(Fault::OtherKeys);
+            return Err(IssuerError::OtherKeys);
         }
         self.load(text).await
     }
 
-    async fn load(&self, text: Vec<u8>) -> Result<(), Fault> {
-        let set = KeySet::parse(&text).map_err(|_| Fault::Unreadable)?;
+    async fn load(&self, text: Vec<u8>) -> Result<(), IssuerError> {
+        let set = KeySet::parse(&text).map_err(|_| IssuerError::Unreadable)?;
         for (place, fault) in &set.skipped {
             tracing::warn!(place, %fault, "ignoring a key of the issuer");
         }
@@ -155,7 +156,7 @@ impl Keys {
             .filter(|key| key.algorithm().family() != Family::Hmac)
             .collect();
         let (taken, saw) = oneshot::channel();
-        if self.keeping.send(Message::Keys(keys, taken)).await.is_ok() {
+        if self.publisher_task.send(Message::Keys(keys, taken)).await.is_ok() {
             let _ = saw.await;
         }
         *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = text;
@@ -171,8 +172,10 @@ impl Keys {
     }
 }
 
-impl MoreKeys for Keys {
-    fn look(&self) -> Pin<Box<dyn Future<Output = Looked> + Send + '_>> {
-        Box::pin(async { if self.read_anew().await.is_ok() { Looked::Done } else { Looked::Away } })
+impl KeyFetcher for Keys {
+    fn fetch(&self) -> Pin<Box<dyn Future<Output = KeyFetch> + Send + '_>> {
+        Box::pin(async {
+            if self.fetch_for_check().await.is_ok() { KeyFetch::Done } else { KeyFetch::Unavailable }
+        })
     }
 }

@@ -12,17 +12,17 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::backoff::Backoff;
-use super::fault::Fault;
+use super::fault::IssuerError;
 use super::http::Http;
-use super::keeping::{Message, Signals};
-use crate::shared::Shared;
+use super::publisher_task::{Message, Signals};
+use crate::shared::VerifierShared;
 use crate::verifier::VerifierState;
 
 pub(crate) struct Leasing {
     pub(crate) http: Arc<Http>,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<VerifierShared>,
     pub(crate) signals: Arc<Signals>,
-    pub(crate) keeping: mpsc::Sender<Message>,
+    pub(crate) publisher_task: mpsc::Sender<Message>,
     /// The random id of this process.
     pub(crate) instance: Arc<str>,
     pub(crate) unbound: Arc<AtomicBool>,
@@ -34,10 +34,10 @@ pub(crate) struct Leasing {
 }
 
 /// One lease request.
-struct Question {
+struct LeaseRequest {
     http: Arc<Http>,
     clock: Arc<dyn Clock>,
-    turn: usize,
+    address_index: usize,
     cursor: Cursor,
     instance: Arc<str>,
     nonce: LeaseNonce,
@@ -45,15 +45,15 @@ struct Question {
 }
 
 /// The issuer's state as this task sees it.
-struct Course {
+struct IssuerHealth {
     /// The index of the current address.
-    turn: usize,
+    address_index: usize,
     /// The interval between requests.
     every: Duration,
     /// A request was left without an answer.
     is_away: bool,
     /// The state that was last logged.
-    told: VerifierState,
+    logged: VerifierState,
 }
 
 /// The first interval. Once the issuer has named the leases' term, the interval is a third of that.
@@ -65,83 +65,88 @@ const EVERY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 /// second of that.
 const AGAIN: Duration = Duration::from_millis(400);
 /// The most requests that wait for an answer at the same time.
-const QUESTIONS: usize = 5;
+const MAX_LEASE_REQUESTS: usize = 5;
 
 impl Leasing {
     /// Requests leases until the process ends.
     pub(crate) async fn run(mut self) {
-        let mut course = Course { turn: 0, every: FIRST_EVERY, is_away: false, told: VerifierState::Boot };
+        let mut health = IssuerHealth {
+            address_index: 0,
+            every: FIRST_EVERY,
+            is_away: false,
+            logged: VerifierState::Boot,
+        };
         let mut place = self.signals.place.subscribe();
         loop {
             if place.wait_for(Option::is_some).await.is_err() {
                 return;
             }
-            let wait = match self.ask(&mut course).await {
+            let wait = match self.ask(&mut health).await {
                 Ok(term) => {
                     self.backoff.reset();
-                    self.note_back(&mut course.is_away);
-                    course.every = (term / 3).clamp(EVERY.0, EVERY.1);
-                    course.every
+                    self.note_answer(&mut health.is_away);
+                    health.every = (term / 3).clamp(EVERY.0, EVERY.1);
+                    health.every
                 }
                 Err(fault) => {
-                    course.turn += 1;
+                    health.address_index += 1;
                     tracing::debug!(%fault, "failed to renew the lease");
-                    if fault == Fault::SnapshotRequired {
-                        self.note_back(&mut course.is_away);
+                    if fault == IssuerError::SnapshotRequired {
+                        self.note_answer(&mut health.is_away);
                         self.signals.snapshot.notify_one();
                     } else {
-                        course.is_away = true;
+                        health.is_away = true;
                     }
-                    self.backoff.next().min(AGAIN).min(course.every)
+                    self.backoff.next().min(AGAIN).min(health.every)
                 }
             };
-            self.tell(&mut course.told);
+            self.log_state_change(&mut health.logged);
             tokio::select! {
                 biased;
                 () = tokio::time::sleep(wait) => {}
                 () = self.signals.lease.notified() => {}
             }
-            self.tell(&mut course.told);
+            self.log_state_change(&mut health.logged);
         }
     }
 
     /// Notes that the issuer has answered. If it had been away, requests that still wait can be given up.
-    fn note_back(&self, is_away: &mut bool) {
+    fn note_answer(&self, is_away: &mut bool) {
         if std::mem::take(is_away) {
             self.signals.back.send_replace(());
         }
     }
 
     /// Requests a lease until an answer arrives, and returns the lease's term.
-    async fn ask(&mut self, course: &mut Course) -> Result<Duration, Fault> {
-        let mut questions = JoinSet::new();
+    async fn ask(&mut self, health: &mut IssuerHealth) -> Result<Duration, IssuerError> {
+        let mut requests = JoinSet::new();
         loop {
-            if questions.len() < QUESTIONS {
-                questions.spawn(self.question(course.turn)?.ask());
+            if requests.len() < MAX_LEASE_REQUESTS {
+                requests.spawn(self.lease_request(health.address_index)?.ask());
             }
-            match tokio::time::timeout(AGAIN.min(course.every), questions.join_next()).await {
+            match tokio::time::timeout(AGAIN.min(health.every), requests.join_next()).await {
                 Ok(Some(Ok(Ok((lease, term))))) => {
                     // The keeping task ends only with the process.
-                    let _ = self.keeping.send(Message::Lease(lease, term)).await;
+                    let _ = self.publisher_task.send(Message::Lease(lease, term)).await;
                     return Ok(term);
                 }
-                Err(_) | Ok(Some(Ok(Err(Fault::Silent)))) => {
-                    course.turn += 1;
-                    course.is_away = true;
-                    self.tell(&mut course.told);
+                Err(_) | Ok(Some(Ok(Err(IssuerError::TimedOut)))) => {
+                    health.address_index += 1;
+                    health.is_away = true;
+                    self.log_state_change(&mut health.logged);
                 }
                 Ok(Some(Ok(Err(fault)))) => return Err(fault),
-                Ok(Some(Err(_)) | None) => return Err(Fault::Silent),
+                Ok(Some(Err(_)) | None) => return Err(IssuerError::TimedOut),
             }
         }
     }
 
-    fn question(&mut self, turn: usize) -> Result<Question, Fault> {
-        let cursor = self.signals.place.borrow().clone().ok_or(Fault::SnapshotRequired)?;
-        Ok(Question {
+    fn lease_request(&mut self, address_index: usize) -> Result<LeaseRequest, IssuerError> {
+        let cursor = self.signals.place.borrow().clone().ok_or(IssuerError::SnapshotRequired)?;
+        Ok(LeaseRequest {
             http: Arc::clone(&self.http),
             clock: Arc::clone(&self.shared.clock),
-            turn,
+            address_index,
             cursor,
             instance: Arc::clone(&self.instance),
             nonce: self.next_nonce(),
@@ -156,9 +161,9 @@ impl Leasing {
     }
 
     /// Logs when the verifier becomes stale, and when it is fresh again.
-    fn tell(&self, told: &mut VerifierState) {
-        let now = self.shared.standing();
-        let before = std::mem::replace(told, now);
+    fn log_state_change(&self, logged: &mut VerifierState) {
+        let now = self.shared.verifier_state();
+        let before = std::mem::replace(logged, now);
         let is_stale = |state| state == VerifierState::Stale;
         match (is_stale(before), is_stale(now)) {
             (false, true) if before != VerifierState::Boot => {
@@ -172,14 +177,17 @@ impl Leasing {
     }
 }
 
-impl Question {
+impl LeaseRequest {
     /// Returns the lease and its term.
-    async fn ask(self) -> Result<(Lease, Duration), Fault> {
+    async fn ask(self) -> Result<(Lease, Duration), IssuerError> {
         let sent_at = self.clock.uptime();
-        let grant = self.http.lease(self.turn, &self.cursor, &self.instance, self.nonce, self.policy).await?;
+        let grant = self
+            .http
+            .lease(self.address_index, &self.cursor, &self.instance, self.nonce, self.policy)
+            .await?;
         if grant.nonce() != self.nonce {
             // The answer belongs to another request, which may be old.
-            return Err(Fault::Unreadable);
+            return Err(IssuerError::Unreadable);
         }
         let lease =
             Lease { sent_at, cursor: self.cursor.seq(), head: grant.cursor().seq(), chain: grant.chain() };

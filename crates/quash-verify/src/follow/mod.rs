@@ -1,16 +1,16 @@
 //! Follows an issuer over HTTP: the verifier's builder, and the tasks that feed it. `quash-core` interprets
 //! the entries.
 
-mod asking;
 mod backoff;
-mod carrier;
 mod fault;
 mod http;
-mod keeping;
+mod introspect;
 mod keys;
 mod lease;
+mod publisher_task;
 mod sse;
 mod stream;
+mod transport;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -24,39 +24,39 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-pub use carrier::{Carrier, Connection, Pieces, Soon};
-pub use fault::{Fault, StartError};
+pub use fault::{IssuerError, StartError};
+pub use transport::{BodyStream, BoxFuture, Connection, Transport};
 
 use crate::clock::SystemClock;
 use crate::introspection::Introspection;
-use crate::shared::{Shared, State};
+use crate::shared::{State, VerifierShared};
 use crate::stale::WhenStale;
 use crate::verifier::{Counts, Inner, Verifier};
-use asking::Asking;
 use backoff::Backoff;
-use carrier::Sockets;
 use http::Http;
-use keeping::{Chosen, Keeping, Signals, Started};
+use introspect::IntrospectionClient;
 use keys::Keys;
 use lease::Leasing;
+use publisher_task::{ApplicationConfig, PublisherTask, Signals, Started};
 use stream::{Streaming, WITHIN};
+use transport::Sockets;
 
 /// The configuration of a [`Verifier`]. The issuer provides the rest, such as keys and policy.
 pub struct VerifierBuilder {
     addresses: Vec<String>,
     may_be_insecure: bool,
     credential: Zeroizing<String>,
-    chosen: Chosen,
+    config: ApplicationConfig,
     when_stale: WhenStale,
     clock: Arc<dyn Clock>,
     start_within: Duration,
     /// `None` for the operating system's connections.
-    carrier: Option<Arc<dyn Carrier>>,
-    chance: Chance,
+    transport: Option<Arc<dyn Transport>>,
+    entropy_source: EntropySource,
 }
 
 /// The source of random bytes.
-enum Chance {
+enum EntropySource {
     System,
     #[cfg(feature = "test")]
     Simulated(Box<dyn Entropy>),
@@ -81,12 +81,12 @@ impl Verifier {
             addresses: vec![address.into()],
             may_be_insecure: false,
             credential: Zeroizing::default(),
-            chosen: Chosen { audience: Vec::new(), secrets: Vec::new() },
+            config: ApplicationConfig { audience: Vec::new(), secrets: Vec::new() },
             when_stale: WhenStale::default(),
             clock: Arc::new(SystemClock),
             start_within: START_WITHIN,
-            carrier: None,
-            chance: Chance::System,
+            transport: None,
+            entropy_source: EntropySource::System,
         }
     }
 }
@@ -114,7 +114,7 @@ impl VerifierBuilder {
     /// Adds a secret that the issuer signs with (HS256, HS384, HS512).
     #[must_use]
     pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
-        self.chosen.secrets.push(Zeroizing::new(secret.into()));
+        self.config.secrets.push(Zeroizing::new(secret.into()));
         self
     }
 
@@ -122,7 +122,7 @@ impl VerifierBuilder {
     /// them.
     #[must_use]
     pub fn audience(mut self, audience: impl Into<String>) -> Self {
-        self.chosen.audience.push(audience.into());
+        self.config.audience.push(audience.into());
         self
     }
 
@@ -150,30 +150,30 @@ impl VerifierBuilder {
     /// ```
     /// use std::sync::Arc;
     /// use http::{Request, Response};
-    /// use quash_verify::{Carrier, Connection, Fault, Pieces, Soon, Verifier, VerifierState};
+    /// use quash_verify::{Transport, Connection, IssuerError, BodyStream, BoxFuture, Verifier, VerifierState};
     ///
     /// /// A network without any issuer.
     /// struct Empty;
     ///
-    /// impl Carrier for Empty {
-    ///     fn carry(
+    /// impl Transport for Empty {
+    ///     fn send(
     ///         &self,
     ///         _: Request<String>,
     ///         _: Connection,
-    ///     ) -> Soon<'_, Result<Response<Box<dyn Pieces>>, Fault>> {
-    ///         Box::pin(async { Err(Fault::Unreachable) })
+    ///     ) -> BoxFuture<'_, Result<Response<Box<dyn BodyStream>>, IssuerError>> {
+    ///         Box::pin(async { Err(IssuerError::Unreachable) })
     ///     }
     /// }
     ///
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
     /// let builder = Verifier::builder("https://id.example.org").credential("qv_…");
-    /// let verifier = builder.carrier(Arc::new(Empty)).start_in_background().unwrap();
+    /// let verifier = builder.transport(Arc::new(Empty)).start_in_background().unwrap();
     /// assert_eq!(verifier.state(), VerifierState::Boot);
     /// # }
     /// ```
     #[must_use]
-    pub fn carrier(self, carrier: Arc<dyn Carrier>) -> Self {
-        Self { carrier: Some(carrier), ..self }
+    pub fn transport(self, transport: Arc<dyn Transport>) -> Self {
+        Self { transport: Some(transport), ..self }
     }
 
     /// Sets the source of random bytes, for a simulation that is reproducible from a seed. Never for real
@@ -181,7 +181,7 @@ impl VerifierBuilder {
     #[cfg(feature = "test")]
     #[must_use]
     pub fn entropy(self, entropy: impl Entropy + 'static) -> Self {
-        Self { chance: Chance::Simulated(Box::new(entropy)), ..self }
+        Self { entropy_source: EntropySource::Simulated(Box::new(entropy)), ..self }
     }
 
     /// Starts following the issuer, and waits until the verifier is fresh. If revocations are known but no
@@ -199,7 +199,7 @@ impl VerifierBuilder {
         match started {
             Started::Fresh | Started::Known => Ok(verifier),
             Started::Never(error) | Started::NotYet(Some(error)) => Err(error),
-            Started::NotYet(None) => Err(StartError::Away(Fault::Silent)),
+            Started::NotYet(None) => Err(StartError::Unavailable(IssuerError::TimedOut)),
         }
     }
 
@@ -214,26 +214,39 @@ impl VerifierBuilder {
 
     fn begin(self) -> Result<(Verifier, watch::Receiver<Started>), StartError> {
         let Self {
-            addresses, may_be_insecure, credential, chosen, when_stale, clock, carrier, chance, ..
+            addresses,
+            may_be_insecure,
+            credential,
+            config,
+            when_stale,
+            clock,
+            transport,
+            entropy_source,
+            ..
         } = self;
         let addresses =
             addresses.iter().map(|text| http::address(text, may_be_insecure)).collect::<Result<_, _>>()?;
         if credential.is_empty() {
             return Err(StartError::NoCredential);
         }
-        let carrier = match carrier {
-            Some(carrier) => carrier,
+        let transport = match transport {
+            Some(transport) => transport,
             None => Arc::new(Sockets::new()?),
         };
-        let http = Arc::new(Http::new(carrier, addresses, &credential)?);
-        let (keeping, messages) = mpsc::channel(MESSAGES);
-        let keys = Arc::new(Keys::new(Arc::clone(&http), Arc::clone(&clock), keeping.clone()));
+        let http = Arc::new(Http::new(transport, addresses, &credential)?);
+        let (publisher_task, messages) = mpsc::channel(MESSAGES);
+        let keys = Arc::new(Keys::new(Arc::clone(&http), Arc::clone(&clock), publisher_task.clone()));
         let nothing = State {
             revoked: Revoked::empty(Seq::ZERO, feed::EMPTY),
             freshness: Freshness::Never,
             trust: None,
         };
-        let shared = Arc::new(Shared::new(clock, chance.draw()?, Some(Arc::clone(&keys) as _), nothing));
+        let shared = Arc::new(VerifierShared::new(
+            clock,
+            entropy_source.draw()?,
+            Some(Arc::clone(&keys) as _),
+            nothing,
+        ));
         let (place, started) = (watch::Sender::new(None), watch::Sender::new(Started::NotYet(None)));
         let (lease, snapshot, back) = (Notify::new(), Notify::new(), watch::Sender::new(()));
         let signals = Arc::new(Signals { lease, snapshot, back, place, started });
@@ -242,16 +255,16 @@ impl VerifierBuilder {
             http: Arc::clone(&http),
             shared: Arc::clone(&shared),
             signals: Arc::clone(&signals),
-            keeping: keeping.clone(),
-            instance: chance
+            publisher_task: publisher_task.clone(),
+            instance: entropy_source
                 .draw::<16>()?
                 .iter()
                 .map(|byte| format!("{byte:02x}"))
                 .collect::<String>()
                 .into(),
             unbound: Arc::clone(&unbound),
-            backoff: Backoff::new(u64::from_le_bytes(chance.draw()?)),
-            nonces: u64::from_le_bytes(chance.draw()?),
+            backoff: Backoff::new(u64::from_le_bytes(entropy_source.draw()?)),
+            nonces: u64::from_le_bytes(entropy_source.draw()?),
             asked: 0,
         };
         let streaming = Streaming {
@@ -259,18 +272,21 @@ impl VerifierBuilder {
             keys: Arc::clone(&keys),
             shared: Arc::clone(&shared),
             signals: Arc::clone(&signals),
-            keeping: keeping.clone(),
-            backoff: Backoff::new(u64::from_le_bytes(chance.draw()?)),
+            publisher_task: publisher_task.clone(),
+            backoff: Backoff::new(u64::from_le_bytes(entropy_source.draw()?)),
             within: WITHIN,
         };
         let started = signals.started.subscribe();
         // The tasks end when the set is dropped, with the last clone of the verifier.
         let mut tasks = JoinSet::new();
-        tasks.spawn(Keeping::new(Arc::clone(&shared), signals, chosen).run(messages));
+        tasks.spawn(PublisherTask::new(Arc::clone(&shared), signals, config).run(messages));
         tasks.spawn(streaming.run());
         tasks.spawn(leasing.run());
         tasks.spawn(keys.follow());
-        let introspection = Some(Introspection::new(Arc::new(Asking { http, keeping }), chance.draw()?));
+        let introspection = Some(Introspection::new(
+            Arc::new(IntrospectionClient { http, publisher_task }),
+            entropy_source.draw()?,
+        ));
         let inner = Inner {
             shared,
             when_stale,
@@ -283,7 +299,7 @@ impl VerifierBuilder {
     }
 }
 
-impl Chance {
+impl EntropySource {
     fn draw<const N: usize>(&self) -> Result<[u8; N], StartError> {
         let mut bytes = [0; N];
         match self {

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn it_does_not_matter_where_the_bytes_are_cut_nor_how_lines_end() {
+    fn events_survive_every_split_and_line_ending() {
         let expected = [event("policy", "{\"a\":1}"), event("", "one\ntwo"), event("entries", "")];
         let text = "\u{feff}: hello\nevent: policy\ndata: {\"a\":1}\nid: 7\nretry: 9\n\n:\n\ndata: one\ndata:two\n\nevent:entries\ndata\n\nevent: wanted\n";
         for text in [text.to_owned(), text.replace('\n', "\r\n"), text.replace('\n', "\r")] {
@@ -140,13 +140,13 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_data_is_none_and_takes_its_name_with_it() {
+    fn events_without_data_are_dropped_with_their_name() {
         assert_eq!(read(&[b"event: resync\n\ndata: x\n\n"]), [event("", "x")]);
         assert_eq!(read(&[b"nothing\n\n:data: x\n\n"]), []);
     }
 
     #[test]
-    fn events_and_lines_are_limited_one_past_the_edge() {
+    fn event_and_line_sizes_are_limited() {
         let line = |length: usize| format!("data:{}\n\n", "x".repeat(length));
         let push = |text: &str| Parser::default().push(text.as_bytes(), |_| {});
         assert_eq!(push(&line(EVENT_BYTES - 5)), Ok(()));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_text_takes_no_more_room_than_an_event_may() {
+    fn invalid_utf8_names_count_against_the_limit() {
         let mut parser = Parser::limited(16);
         // Each of these bytes becomes three.
         assert_eq!(parser.push(b"event:\xff\xff\xff\xff\xff\n", |_| {}), Ok(()));

@@ -10,20 +10,20 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::backoff::Backoff;
-use super::fault::{Fault, StartError};
-use super::http::{Http, SILENT, Stream};
-use super::keeping::{Message, Signals, Started, Taken, Untaken};
+use super::fault::{IssuerError, StartError};
+use super::http::{Http, READ_TIMEOUT, Stream};
 use super::keys::Keys;
+use super::publisher_task::{ApplyError, Message, Reply, Signals, Started};
 use super::sse::{Event, Parser};
-use crate::shared::Shared;
+use crate::shared::VerifierShared;
 use crate::verifier::VerifierState;
 
 pub(crate) struct Streaming {
     pub(crate) http: Arc<Http>,
     pub(crate) keys: Arc<Keys>,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) shared: Arc<VerifierShared>,
     pub(crate) signals: Arc<Signals>,
-    pub(crate) keeping: mpsc::Sender<Message>,
+    pub(crate) publisher_task: mpsc::Sender<Message>,
     pub(crate) backoff: Backoff,
     /// The longest that the issuer may send nothing. Doubles with each missing answer, until one arrives.
     pub(crate) within: Duration,
@@ -31,13 +31,13 @@ pub(crate) struct Streaming {
 
 /// The reason why a connection is given up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-enum Over {
+enum Disconnect {
     /// The issuer is away, or requires a snapshot.
     #[error("{0}")]
-    Fault(#[from] Fault),
+    IssuerError(#[from] IssuerError),
     /// A message from the issuer can't be applied.
     #[error("{0}")]
-    Untaken(#[from] Untaken),
+    ApplyError(#[from] ApplyError),
     /// The issuer requires a snapshot, or a lease has shown that one is needed.
     #[error("a snapshot is needed")]
     Resync,
@@ -54,12 +54,12 @@ enum Over {
 
 /// The treatment of a pending snapshot when the issuer is back.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Patience {
+enum SnapshotPolicy {
     /// Give it up: it may never arrive.
-    Little,
+    GiveUp,
     /// Keep it: the one before was given up, and a large snapshot must arrive at some time, however often the
     /// issuer goes away and comes back.
-    Much,
+    Keep,
 }
 
 /// The longest that the issuer may send nothing at first. If a connection is dead, a new one answers at once.
@@ -73,40 +73,42 @@ const UNDER_WAY: Duration = Duration::from_millis(10);
 /// The least time between two connections given up because of missing entries.
 const OVERDUE_EVERY: Duration = Duration::from_millis(400);
 /// The longest delay between attempts while there is no snapshot.
-const INCOMPLETE: Duration = Duration::from_millis(400);
+const MAX_SNAPSHOT_DELAY: Duration = Duration::from_millis(400);
 /// The age from which a connection counts as good.
-const GOOD: Duration = Duration::from_secs(5);
+const STABLE_AFTER: Duration = Duration::from_secs(5);
 
 impl Streaming {
     /// Receives entries until the process ends.
     pub(crate) async fn run(mut self) {
-        let (mut turn, mut is_complete, mut patience) = (0, false, Patience::Little);
+        let (mut address_index, mut is_complete, mut snapshot_policy) = (0, false, SnapshotPolicy::GiveUp);
         loop {
             let began = self.shared.clock.uptime();
             let mut back = self.signals.back.subscribe();
-            let over = self.follow(turn, &mut is_complete, patience, &mut back).await;
-            if self.shared.standing() == VerifierState::Stale {
+            let disconnect = self.follow(address_index, &mut is_complete, snapshot_policy, &mut back).await;
+            if self.shared.verifier_state() == VerifierState::Stale {
                 // The issuer's keys may have changed without a new name having arrived.
                 self.keys.name(None);
             }
-            is_complete &= !over.asks_for_a_snapshot();
-            if over == Over::Back {
+            is_complete &= !disconnect.asks_for_a_snapshot();
+            if disconnect == Disconnect::Back {
                 self.within = WITHIN;
             }
-            patience = if over == Over::Back { Patience::Much } else { Patience::Little };
-            self.report(over);
-            if matches!(over, Over::Overdue | Over::OtherKeys) {
+            snapshot_policy =
+                if disconnect == Disconnect::Back { SnapshotPolicy::Keep } else { SnapshotPolicy::GiveUp };
+            self.report(disconnect);
+            if matches!(disconnect, Disconnect::Overdue | Disconnect::OtherKeys) {
                 continue;
             }
-            turn += 1;
-            if over == Over::Back {
+            address_index += 1;
+            if disconnect == Disconnect::Back {
                 continue;
             }
-            if self.shared.clock.uptime().saturating_sub(began) >= GOOD {
+            if self.shared.clock.uptime().saturating_sub(began) >= STABLE_AFTER {
                 self.backoff.reset();
             }
             // Before the first snapshot, no lease request would notice that the issuer is back.
-            let delay = if is_complete { self.backoff.next() } else { self.backoff.next().min(INCOMPLETE) };
+            let delay =
+                if is_complete { self.backoff.next() } else { self.backoff.next().min(MAX_SNAPSHOT_DELAY) };
             tokio::select! {
                 biased;
                 () = tokio::time::sleep(delay) => {}
@@ -119,49 +121,49 @@ impl Streaming {
     /// Follows on one connection until it ends.
     async fn follow(
         &mut self,
-        turn: usize,
+        address_index: usize,
         is_complete: &mut bool,
-        patience: Patience,
+        snapshot_policy: SnapshotPolicy,
         back: &mut watch::Receiver<()>,
-    ) -> Over {
+    ) -> Disconnect {
         if !*is_complete {
             let begun = tokio::select! {
                 biased;
-                begun = self.begin_anew(turn) => begun,
-                _ = back.changed(), if patience == Patience::Little => Err(Over::Back),
+                begun = self.take_snapshot(address_index) => begun,
+                _ = back.changed(), if snapshot_policy == SnapshotPolicy::GiveUp => Err(Disconnect::Back),
             };
             match begun {
                 Ok(()) => *is_complete = true,
-                Err(over) => return over,
+                Err(disconnect) => return disconnect,
             }
         }
-        match self.read(turn, back).await {
+        match self.read(address_index, back).await {
             Ok(never) => match never {},
-            Err(over) => over,
+            Err(disconnect) => disconnect,
         }
     }
 
     /// Completes when a check needs an entry after the least delay, so that reconnecting isn't delayed further.
     async fn overdue(&self) {
         tokio::time::sleep(OVERDUE_EVERY).await;
-        self.shared.poked.notified().await;
+        self.shared.missing_entry.notified().await;
     }
 
-    async fn begin_anew(&mut self, turn: usize) -> Result<(), Over> {
+    async fn take_snapshot(&mut self, address_index: usize) -> Result<(), Disconnect> {
         // Fetches the keys before the snapshot, which may be large: without keys it is useless.
-        let keys = self.http.keys(self.within.min(SILENT), None).await;
-        let mut keys = self.heed(keys, SILENT)?;
-        let snapshot = self.http.snapshot(turn, self.within).await;
-        let snapshot = match self.heed(snapshot, SNAPSHOT_WITHIN)? {
+        let keys = self.http.keys(self.within.min(READ_TIMEOUT), None).await;
+        let mut keys = self.adapt_timeout(keys, READ_TIMEOUT)?;
+        let snapshot = self.http.snapshot(address_index, self.within).await;
+        let snapshot = match self.adapt_timeout(snapshot, SNAPSHOT_WITHIN)? {
             Ok(snapshot) => Box::new(snapshot),
-            Err(fault) => return self.hand_over(|taken| Message::NotUnderstood(fault, taken)).await,
+            Err(fault) => return self.hand_over(|reply| Message::NotUnderstood(fault, reply)).await,
         };
         if !snapshot.policy.publishes(&keys) {
-            let named = self.http.keys(self.within.min(SILENT), Some(&snapshot.policy)).await;
-            keys = self.heed(named, SILENT)?;
+            let named = self.http.keys(self.within.min(READ_TIMEOUT), Some(&snapshot.policy)).await;
+            keys = self.adapt_timeout(named, READ_TIMEOUT)?;
         }
         self.keys.take(keys, &snapshot.policy).await?;
-        self.hand_over(|taken| Message::Snapshot(snapshot, taken)).await?;
+        self.hand_over(|reply| Message::Snapshot(snapshot, reply)).await?;
         self.signals.lease.notify_one();
         tracing::info!(
             entries = self.shared.state.load().revoked.len(),
@@ -171,8 +173,8 @@ impl Streaming {
     }
 
     /// Doubles the limit for the next answer after a timeout, up to `most`.
-    fn heed<T>(&mut self, answer: Result<T, Fault>, most: Duration) -> Result<T, Fault> {
-        if matches!(answer, Err(Fault::Silent)) {
+    fn adapt_timeout<T>(&mut self, answer: Result<T, IssuerError>, most: Duration) -> Result<T, IssuerError> {
+        if matches!(answer, Err(IssuerError::TimedOut)) {
             self.within = (self.within * 2).min(most);
         }
         answer
@@ -180,19 +182,19 @@ impl Streaming {
 
     async fn read(
         &mut self,
-        turn: usize,
+        address_index: usize,
         back: &mut watch::Receiver<()>,
-    ) -> Result<std::convert::Infallible, Over> {
-        let place = self.signals.place.borrow().clone().ok_or(Over::Resync)?;
+    ) -> Result<std::convert::Infallible, Disconnect> {
+        let place = self.signals.place.borrow().clone().ok_or(Disconnect::Resync)?;
         let asked_at = self.shared.clock.uptime();
         let stream = tokio::select! {
             biased;
-            stream = self.http.stream(turn, &place, self.within.min(SILENT)) => stream,
-            _ = back.changed() => return Err(Over::Back),
+            stream = self.http.stream(address_index, &place, self.within.min(READ_TIMEOUT)) => stream,
+            _ = back.changed() => return Err(Disconnect::Back),
             // A lease has shown that this place isn't in the log, so an answer from it would be useless.
-            () = self.signals.snapshot.notified() => return Err(Over::Resync),
+            () = self.signals.snapshot.notified() => return Err(Disconnect::Resync),
         };
-        let mut stream = self.heed(stream, SILENT)?;
+        let mut stream = self.adapt_timeout(stream, READ_TIMEOUT)?;
         // The issuer has answered, so its earlier absence no longer matters.
         back.mark_unchanged();
         let connected_at = self.shared.clock.uptime();
@@ -201,10 +203,10 @@ impl Streaming {
         loop {
             let bytes = tokio::select! {
                 biased;
-                () = self.signals.snapshot.notified() => return Err(Over::Resync),
-                () = self.keys.unnamed.notified() => return Err(Over::OtherKeys),
+                () = self.signals.snapshot.notified() => return Err(Disconnect::Resync),
+                () = self.keys.unnamed.notified() => return Err(Disconnect::OtherKeys),
                 bytes = stream.next() => bytes?,
-                () = self.shared.poked.notified() => {
+                () = self.shared.missing_entry.notified() => {
                     self.wait_for_overdue(&mut stream, &mut parser, connected_at).await?;
                     continue;
                 }
@@ -219,59 +221,59 @@ impl Streaming {
         stream: &mut Stream,
         parser: &mut Parser,
         connected_at: Duration,
-    ) -> Result<(), Over> {
-        let is_missing = || *self.shared.proven.borrow() > *self.shared.cursor.borrow();
+    ) -> Result<(), Disconnect> {
+        let is_missing = || *self.shared.known_to_exist.borrow() > *self.shared.cursor.borrow();
         let age = self.shared.clock.uptime().saturating_sub(connected_at);
         let mut time_is_up =
             std::pin::pin!(tokio::time::sleep(OVERDUE_EVERY.saturating_sub(age).max(UNDER_WAY)));
         while is_missing() {
             tokio::select! {
                 biased;
-                () = self.signals.snapshot.notified() => return Err(Over::Resync),
+                () = self.signals.snapshot.notified() => return Err(Disconnect::Resync),
                 bytes = stream.next() => self.take_bytes(parser, bytes?.as_ref()).await?,
-                () = &mut time_is_up => return Err(Over::Overdue),
+                () = &mut time_is_up => return Err(Disconnect::Overdue),
             }
         }
         Ok(())
     }
 
-    async fn take_bytes(&self, parser: &mut Parser, bytes: &[u8]) -> Result<(), Over> {
+    async fn take_bytes(&self, parser: &mut Parser, bytes: &[u8]) -> Result<(), Disconnect> {
         let mut events = Vec::new();
-        parser.push(bytes, |event| events.push(event)).map_err(|_| Fault::TooLong)?;
+        parser.push(bytes, |event| events.push(event)).map_err(|_| IssuerError::TooLong)?;
         for event in events {
             self.take(&event).await?;
         }
         Ok(())
     }
 
-    async fn take(&self, event: &Event) -> Result<(), Over> {
+    async fn take(&self, event: &Event) -> Result<(), Disconnect> {
         match event.name.as_str() {
             "policy" => {
                 let policy: Box<FeedPolicy> = Box::new(read(event)?);
                 let named = policy.clone();
-                self.hand_over(|taken| Message::Policy(policy, taken)).await?;
+                self.hand_over(|reply| Message::Policy(policy, reply)).await?;
                 self.keys.name(Some(&named));
                 // Missed entries follow on this connection, and a lease proves that they are complete.
                 self.signals.lease.notify_one();
             }
             "entries" => {
                 let frame = read(event)?;
-                self.hand_over(|taken| Message::Frame(frame, taken)).await?;
+                self.hand_over(|reply| Message::Frame(frame, reply)).await?;
             }
             "wanted" => {
                 let Wanted { seq } = read(event)?;
                 // The keeping task ends only with the process.
-                let _ = self.keeping.send(Message::Wanted(Seq::from_u64(seq))).await;
+                let _ = self.publisher_task.send(Message::Wanted(Seq::from_u64(seq))).await;
             }
-            "resync" => return Err(Over::Resync),
+            "resync" => return Err(Disconnect::Resync),
             name => tracing::debug!(name, "ignoring an unknown event of the issuer's feed"),
         }
         Ok(())
     }
 
-    async fn hand_over(&self, message: impl FnOnce(Taken) -> Message) -> Result<(), Over> {
-        let (taken, outcome) = oneshot::channel();
-        let sent = self.keeping.send(message(taken)).await;
+    async fn hand_over(&self, message: impl FnOnce(Reply) -> Message) -> Result<(), Disconnect> {
+        let (reply, outcome) = oneshot::channel();
+        let sent = self.publisher_task.send(message(reply)).await;
         match (sent, outcome.await) {
             (Ok(()), Ok(outcome)) => Ok(outcome?),
             // The keeping task has ended, and this one is about to.
@@ -279,34 +281,40 @@ impl Streaming {
         }
     }
 
-    fn report(&self, over: Over) {
-        tracing::warn!(%over, "reconnecting to the issuer's feed");
+    fn report(&self, disconnect: Disconnect) {
+        tracing::warn!(over = %disconnect, "reconnecting to the issuer's feed");
         self.signals.started.send_if_modified(|started| {
             let Started::NotYet(before) = *started else { return false };
-            *started = over.start_error(before);
+            *started = disconnect.start_error(before);
             true
         });
     }
 }
 
-impl Over {
+impl Disconnect {
     fn asks_for_a_snapshot(self) -> bool {
         matches!(
             self,
-            Self::Untaken(_)
+            Self::ApplyError(_)
                 | Self::Resync
-                | Self::Fault(Fault::SnapshotRequired | Fault::Unreadable | Fault::TooLong)
+                | Self::IssuerError(
+                    IssuerError::SnapshotRequired | IssuerError::Unreadable | IssuerError::TooLong
+                )
         )
     }
 
     /// Returns what this means for a verifier that hasn't started yet.
     fn start_error(self, before: Option<StartError>) -> Started {
         match self {
-            Self::Fault(Fault::Status(401 | 403)) => Started::Never(StartError::CredentialRefused),
-            Self::Fault(fault) => Started::NotYet(Some(StartError::Away(fault))),
-            Self::Untaken(Untaken::NotUnderstood(fault)) => Started::Never(StartError::NotUnderstood(fault)),
-            Self::Untaken(Untaken::Secret(error)) => Started::Never(error),
-            Self::Untaken(Untaken::Astray(_) | Untaken::OtherEnd)
+            Self::IssuerError(IssuerError::Status(401 | 403)) => {
+                Started::Never(StartError::CredentialRefused)
+            }
+            Self::IssuerError(fault) => Started::NotYet(Some(StartError::Unavailable(fault))),
+            Self::ApplyError(ApplyError::NotUnderstood(fault)) => {
+                Started::Never(StartError::NotUnderstood(fault))
+            }
+            Self::ApplyError(ApplyError::Secret(error)) => Started::Never(error),
+            Self::ApplyError(ApplyError::FeedError(_) | ApplyError::Inconsistent)
             | Self::Resync
             | Self::Overdue
             | Self::OtherKeys
@@ -315,6 +323,6 @@ impl Over {
     }
 }
 
-fn read<T: DeserializeOwned>(event: &Event) -> Result<T, Fault> {
-    serde_json::from_slice(&event.data).map_err(|_| Fault::Unreadable)
+fn read<T: DeserializeOwned>(event: &Event) -> Result<T, IssuerError> {
+    serde_json::from_slice(&event.data).map_err(|_| IssuerError::Unreadable)
 }

@@ -13,7 +13,7 @@ use quash_core::watch::feed;
 
 use super::*;
 use crate::guard::GuardSetup;
-use crate::keeper::guard;
+use crate::publisher::guard;
 use crate::test::TestIssuer;
 use crate::trust::Terms;
 
@@ -32,7 +32,7 @@ impl Halt {
         (Self { here, go_on }, is_here, tell)
     }
 
-    fn stand_still(self) {
+    fn block(self) {
         let _ = self.here.send(());
         let _ = self.go_on.recv();
     }
@@ -53,7 +53,7 @@ fn in_time<T: Send>(
 }
 
 #[test]
-fn a_check_of_a_known_token_does_not_wait_for_whoever_is_in_the_middle_of_publishing() {
+fn a_halted_publication_blocks_no_check() {
     let issuer = TestIssuer::new();
     let (verifier, token) = (issuer.verifier(), issuer.token("dana").mint());
     let is_let_in = || {
@@ -62,12 +62,12 @@ fn a_check_of_a_known_token_does_not_wait_for_whoever_is_in_the_middle_of_publis
     };
     assert!(is_let_in());
     let shared = &verifier.inner.shared;
-    for numbers in [&shared.cursor, &shared.proven] {
+    for numbers in [&shared.cursor, &shared.known_to_exist] {
         let (halt, is_here, go_on) = Halt::new();
         thread::scope(|threads| {
             threads.spawn(|| {
                 numbers.send_if_modified(|_| {
-                    halt.stand_still();
+                    halt.block();
                     false
                 })
             });
@@ -84,7 +84,7 @@ impl Clock for Halting {
     fn now(&self) -> Timestamp {
         let halt = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(halt) = halt {
-            halt.stand_still();
+            halt.block();
         }
         Timestamp::from_secs(1_800_000_000)
     }
@@ -95,7 +95,7 @@ impl Clock for Halting {
 }
 
 #[test]
-fn nobody_waits_for_a_check_that_stands_still_in_the_middle() {
+fn a_halted_check_blocks_no_one_else() {
     let issuer = TestIssuer::new();
     let [known, new] = ["dana", "lee"].map(|user| issuer.token(user).mint());
     let (ring, terms) = {
@@ -111,9 +111,9 @@ fn nobody_waits_for_a_check_that_stands_still_in_the_middle() {
         scopes,
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
         cache_key: [2; 16],
-        more_keys: None,
+        key_fetcher: None,
     };
-    let (guard, mut keeper) = guard(setup, Revoked::empty(Seq::start_of(1), feed::EMPTY), ring);
+    let (guard, mut publisher) = guard(setup, Revoked::empty(Seq::start_of(1), feed::EMPTY), ring);
     let check = |text: &str| guard.check_now(text, &[TokenType::Access]).is_ok();
     assert!(check(known.as_str()));
     let (halt, is_here, go_on) = Halt::new();
@@ -122,7 +122,7 @@ fn nobody_waits_for_a_check_that_stands_still_in_the_middle() {
         let halted = threads.spawn(|| check(known.as_str()));
         is_here.recv().expect("it is in the middle");
         let others = || {
-            keeper.replace(Revoked::empty(Seq::start_of(1).next(), feed::EMPTY));
+            publisher.replace(Revoked::empty(Seq::start_of(1).next(), feed::EMPTY));
             (guard.cursor(), check(known.as_str()), check(new.as_str()))
         };
         assert_eq!(in_time(others, go_on), Ok((Seq::start_of(1).next(), true, true)));

@@ -30,18 +30,18 @@ pub(crate) const TERM: Duration = Duration::from_secs(10);
 /// An issuer that a test controls.
 #[derive(Clone)]
 pub(crate) struct Issuer {
-    desk: Arc<Mutex<Desk>>,
+    state: Arc<Mutex<IssuerState>>,
     pub(crate) address: String,
     pub(crate) clock: Arc<TestClock>,
 }
 
-pub(crate) struct Desk {
+pub(crate) struct IssuerState {
     entries: Vec<Entry>,
     seq: Seq,
     chain: Chain,
     streams: Vec<mpsc::UnboundedSender<Vec<u8>>>,
     /// The paths with another answer than usual.
-    instead: HashMap<&'static str, Instead>,
+    instead: HashMap<&'static str, OtherAnswer>,
     /// The number of requests for each path, and the last target.
     asked: HashMap<String, (usize, String)>,
     pub(crate) keys: Vec<SigningKey>,
@@ -52,7 +52,7 @@ pub(crate) struct Desk {
 
 /// Another answer than usual.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Instead {
+pub(crate) enum OtherAnswer {
     /// No answer; the connection stays open.
     Nothing,
     Status(u16),
@@ -71,7 +71,7 @@ pub(crate) enum Instead {
 pub(crate) struct TestClock(AtomicU64);
 
 impl TestClock {
-    pub(crate) fn go_on(&self, span: Duration) {
+    pub(crate) fn advance(&self, span: Duration) {
         self.0.fetch_add(u64::try_from(span.as_millis()).expect("short"), Ordering::SeqCst);
     }
 }
@@ -94,7 +94,7 @@ impl Issuer {
     pub(crate) async fn with_key(key: SigningKey) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
-        let desk = Desk {
+        let state = IssuerState {
             entries: Vec::new(),
             seq: Seq::start_of(1),
             chain: feed::EMPTY,
@@ -105,7 +105,7 @@ impl Issuer {
             introspected: "true",
             entropy: Seeded::new(1),
         };
-        let issuer = Self { desk: Arc::new(Mutex::new(desk)), address, clock: Arc::default() };
+        let issuer = Self { state: Arc::new(Mutex::new(state)), address, clock: Arc::default() };
         let serving = issuer.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -117,8 +117,8 @@ impl Issuer {
         issuer
     }
 
-    pub(crate) fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().expect("a desk")
+    pub(crate) fn state(&self) -> MutexGuard<'_, IssuerState> {
+        self.state.lock().expect("a desk")
     }
 
     pub(crate) fn builder(&self) -> VerifierBuilder {
@@ -127,44 +127,44 @@ impl Issuer {
             .clock(Arc::clone(&self.clock) as Arc<dyn Clock>)
     }
 
-    pub(crate) fn answer_instead(&self, path: &'static str, instead: Option<Instead>) {
+    pub(crate) fn set_answer(&self, path: &'static str, instead: Option<OtherAnswer>) {
         match instead {
-            Some(instead) => self.desk().instead.insert(path, instead),
-            None => self.desk().instead.remove(path),
+            Some(instead) => self.state().instead.insert(path, instead),
+            None => self.state().instead.remove(path),
         };
     }
 
     /// Returns the number of requests for a path.
     pub(crate) fn asked(&self, path: &str) -> usize {
-        self.desk().asked.get(path).map_or(0, |(times, _)| *times)
+        self.state().asked.get(path).map_or(0, |(times, _)| *times)
     }
 
     /// Returns the last target of a path.
     pub(crate) fn last_target(&self, path: &str) -> String {
-        self.desk().asked.get(path).map(|(_, target)| target.clone()).unwrap_or_default()
+        self.state().asked.get(path).map(|(_, target)| target.clone()).unwrap_or_default()
     }
 
     /// Returns the number of open streams.
     pub(crate) fn streams(&self) -> usize {
-        let mut desk = self.desk();
-        desk.streams.retain(|stream| !stream.is_closed());
-        desk.streams.len()
+        let mut state = self.state();
+        state.streams.retain(|stream| !stream.is_closed());
+        state.streams.len()
     }
 
     /// Issues a token in a new session.
     pub(crate) fn token(&self) -> (String, SessionId) {
-        let desk = self.desk();
-        let session = SessionId::new(self.clock.now(), &desk.entropy);
+        let state = self.state();
+        let session = SessionId::new(self.clock.now(), &state.entropy);
         let bearer = Bearer { user_id: "dana".into(), password_mark: None, claims: CustomClaims::default() };
-        let grant = Grant { session, bearer, rsq: desk.seq, ends_at: None, tokens: Tokens::Access };
-        let key = desk.keys.last().expect("a key");
+        let grant = Grant { session, bearer, rsq: state.seq, ends_at: None, tokens: Tokens::Access };
+        let key = state.keys.last().expect("a key");
         let minting = Minting {
             policy: &TokenPolicy::default(),
             key,
             refresh_key: key,
             secret: &RefreshKey::new(&[0; 32]),
         };
-        match mint(&grant, minting, self.clock.now(), &desk.entropy) {
+        match mint(&grant, minting, self.clock.now(), &state.entropy) {
             Ok(Issued::Access { access }) => (access, session),
             other => panic!("an access token: {other:?}"),
         }
@@ -172,78 +172,78 @@ impl Issuer {
 
     /// Ends a session, and sends the entry on every stream.
     pub(crate) fn end(&self, session: SessionId) {
-        self.end_untold(session);
-        let newest = self.desk().entries.len() - 1;
+        self.end_without_sending(session);
+        let newest = self.state().entries.len() - 1;
         let frame = self.frame_from(newest);
         self.say("entries", &frame);
     }
 
     /// Ends a session without sending the entry.
-    pub(crate) fn end_untold(&self, session: SessionId) {
-        let mut desk = self.desk();
+    pub(crate) fn end_without_sending(&self, session: SessionId) {
+        let mut state = self.state();
         let scope = Scope::Session(session);
-        let (seq, kind, key) = (desk.seq.next(), scope.kind(), hasher().key(&scope));
+        let (seq, kind, key) = (state.seq.next(), scope.kind(), hasher().key(&scope));
         let (reason, at, actor) = (Reason::Revoked, self.clock.now(), Actor::Operator);
         let chain = feed::chain(
-            &desk.chain,
+            &state.chain,
             seq,
             &NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() },
             None,
         );
-        desk.entries.push(Entry { seq, kind, key, drop_after: None, reason, at, actor, chain });
-        (desk.seq, desk.chain) = (seq, chain);
+        state.entries.push(Entry { seq, kind, key, drop_after: None, reason, at, actor, chain });
+        (state.seq, state.chain) = (seq, chain);
     }
 
     /// Removes the newest entry, as if the store had been restored from a backup.
     pub(crate) fn go_back(&self) {
-        let mut desk = self.desk();
-        desk.entries.pop();
+        let mut state = self.state();
+        state.entries.pop();
         let end =
-            desk.entries.last().map_or((Seq::start_of(1), feed::EMPTY), |entry| (entry.seq, entry.chain));
-        (desk.seq, desk.chain) = end;
+            state.entries.last().map_or((Seq::start_of(1), feed::EMPTY), |entry| (entry.seq, entry.chain));
+        (state.seq, state.chain) = end;
     }
 
     /// Returns a frame of the entries from an index on.
     pub(crate) fn frame_from(&self, first: usize) -> String {
-        let desk = self.desk();
+        let state = self.state();
         let frame = Frame {
-            cursor: cursors().cursor(desk.seq, &desk.chain),
-            entries: desk.entries[first..].iter().map(FrameEntry::from).collect(),
+            cursor: cursors().cursor(state.seq, &state.chain),
+            entries: state.entries[first..].iter().map(FrameEntry::from).collect(),
         };
         serde_json::to_string(&frame).expect("text")
     }
 
     /// Sends an event on every stream.
     pub(crate) fn say(&self, name: &str, data: &str) {
-        let mut desk = self.desk();
-        desk.streams.retain(|stream| stream.send(event(name, data)).is_ok());
+        let mut state = self.state();
+        state.streams.retain(|stream| stream.send(event(name, data)).is_ok());
     }
 
     /// Asks every verifier to confirm the newest entry.
     pub(crate) fn want(&self) {
-        let wanted = Wanted { seq: self.desk().seq.as_u64() };
+        let wanted = Wanted { seq: self.state().seq.as_u64() };
         self.say("wanted", &serde_json::to_string(&wanted).expect("text"));
     }
 
     /// Signs with another key from now on, and announces it on every stream.
     pub(crate) fn publish(&self, key: SigningKey) {
-        self.desk().keys.push(key);
+        self.state().keys.push(key);
         self.say("policy", &serde_json::to_string(&self.policy()).expect("text"));
     }
 
     /// Closes every stream.
     pub(crate) fn cut(&self) {
-        self.desk().streams.clear();
+        self.state().streams.clear();
     }
 
     fn policy(&self) -> FeedPolicy {
-        let desk = self.desk();
+        let state = self.state();
         FeedPolicy::of(
             &TokenPolicy::default(),
             [1; 16],
             TERM,
-            desk.keys.iter().map(SigningKey::verifying),
-            &desk.published(),
+            state.keys.iter().map(SigningKey::verifying),
+            &state.published(),
         )
     }
 
@@ -258,28 +258,28 @@ impl Issuer {
         let target = request.split(' ').nth(1).unwrap_or_default();
         let path = target.split('?').next().unwrap_or_default();
         let instead = {
-            let mut desk = self.desk();
-            let asked = desk.asked.entry(path.to_owned()).or_default();
+            let mut state = self.state();
+            let asked = state.asked.entry(path.to_owned()).or_default();
             *asked = (asked.0 + 1, target.to_owned());
-            let instead = desk.instead.get(path).copied();
-            if matches!(instead, Some(Instead::StatusOnce(_))) {
-                desk.instead.remove(path);
+            let instead = state.instead.get(path).copied();
+            if matches!(instead, Some(OtherAnswer::StatusOnce(_))) {
+                state.instead.remove(path);
             }
             instead
         };
         let is_public = path == "/.well-known/jwks.json";
         match instead {
-            Some(Instead::Nothing) => std::future::pending().await,
-            Some(Instead::Status(status) | Instead::StatusOnce(status)) => {
+            Some(OtherAnswer::Nothing) => std::future::pending().await,
+            Some(OtherAnswer::Status(status) | OtherAnswer::StatusOnce(status)) => {
                 return whole(stream, status, "{}").await;
             }
-            Some(Instead::DeafStream) => {
+            Some(OtherAnswer::DeafStream) => {
                 stream.write_all(STREAM_HEAD).await?;
                 stream.write_all(&event("policy", &serde_json::to_string(&self.policy())?)).await?;
                 std::future::pending().await
             }
-            Some(Instead::Late(by)) => wait::pass(by).await,
-            Some(Instead::Text(text)) => return whole(stream, 200, text).await,
+            Some(OtherAnswer::Late(by)) => wait::pass(by).await,
+            Some(OtherAnswer::Text(text)) => return whole(stream, 200, text).await,
             None if !is_public && !request.to_lowercase().contains("authorization: bearer qv_test\r\n") => {
                 return whole(stream, 401, "{}").await;
             }
@@ -296,12 +296,12 @@ impl Issuer {
 
     fn answer(&self, path: &str, target: &str) -> std::io::Result<(u16, String)> {
         let policy = self.policy();
-        let desk = self.desk();
-        let cursor = cursors().cursor(desk.seq, &desk.chain);
+        let state = self.state();
+        let cursor = cursors().cursor(state.seq, &state.chain);
         Ok(match path {
             "/v1/feed/snapshot" => {
-                let (mut writer, head) = SnapshotWriter::begin(&policy, &cursor, &desk.chain);
-                let rows = writer.rows(&desk.entries);
+                let (mut writer, head) = SnapshotWriter::begin(&policy, &cursor, &state.chain);
+                let rows = writer.rows(&state.entries);
                 (200, [head, rows, writer.finish(Forgotten::NOTHING)].concat())
             }
             "/v1/feed/lease" => (
@@ -309,13 +309,13 @@ impl Issuer {
                 serde_json::to_string(&LeaseGrant::new(
                     nonce(target),
                     cursor,
-                    &desk.chain,
+                    &state.chain,
                     TERM,
                     self.clock.now(),
                 ))?,
             ),
-            "/.well-known/jwks.json" => (200, serde_json::to_string(&desk.published())?),
-            "/oauth2/introspect" => (200, format!("{{\"active\":{}}}", desk.introspected)),
+            "/.well-known/jwks.json" => (200, serde_json::to_string(&state.published())?),
+            "/oauth2/introspect" => (200, format!("{{\"active\":{}}}", state.introspected)),
             _ => (404, "{}".into()),
         })
     }
@@ -330,11 +330,11 @@ impl Issuer {
         let policy = serde_json::to_string(&self.policy())?;
         stream.write_all(STREAM_HEAD).await?;
         stream.write_all(&event("policy", &policy)).await?;
-        let first = self.desk().entries.iter().position(|entry| entry.seq.as_u64() > after);
+        let first = self.state().entries.iter().position(|entry| entry.seq.as_u64() > after);
         if let Some(first) = first {
             stream.write_all(&event("entries", &self.frame_from(first))).await?;
         }
-        self.desk().streams.push(sender);
+        self.state().streams.push(sender);
         let mut nothing = [0];
         loop {
             tokio::select! {
@@ -349,7 +349,7 @@ impl Issuer {
     }
 }
 
-impl Desk {
+impl IssuerState {
     fn published(&self) -> JwkSet {
         let keys: Vec<VerifyingKey> = self.keys.iter().map(|key| key.verifying().clone()).collect();
         KeyRing::new(0, keys).jwks()

@@ -304,7 +304,7 @@ mod tests {
     use super::first_line;
 
     #[test]
-    fn a_password_is_the_first_line_without_its_mark() {
+    fn the_first_line_is_read_without_its_mark() {
         for (typed, password) in [
             ("s", "s"),
             ("s\r\nx", "s"),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
-use super::place::{Asked, Place, unexpected};
+use super::place::{Executor, Place, unexpected};
 use super::which::ListedWhich;
 use crate::control::{
     AuditHeadShown, AuditPage, AuditReply, AuditRequest, AuditShown, AuditVerifiedShown, NotedPlace, Reply,
@@ -12,7 +12,7 @@ use crate::control::{
 };
 use crate::data_dir::Absent;
 use crate::error::{CommandError, Exit};
-use crate::output::{self, Form, Reader};
+use crate::output::{self, OutputFormat, Reader};
 
 #[derive(Subcommand)]
 pub(super) enum AuditCommand {
@@ -89,7 +89,7 @@ pub(super) async fn run(command: AuditCommand, place: &Place) -> Result<(), Comm
     }
 }
 
-async fn tail(asked: &Asked, count: u64, follow: bool, form: Form) -> Result<(), CommandError> {
+async fn tail(asked: &Executor, count: u64, follow: bool, form: OutputFormat) -> Result<(), CommandError> {
     let mut after = head(asked).await?.newest.saturating_sub(count);
     loop {
         let page = entries(asked, after, None, PAGE).await?;
@@ -117,24 +117,24 @@ async fn tail(asked: &Asked, count: u64, follow: bool, form: Form) -> Result<(),
     }
 }
 
-async fn export(asked: &Asked, mut after: u64) -> Result<(), CommandError> {
+async fn export(asked: &Executor, mut after: u64) -> Result<(), CommandError> {
     loop {
         let page = entries(asked, after, None, PAGE).await?;
         for entry in &page.entries {
-            if output::result(Form::Json, entry, String::new)? == Reader::Gone {
+            if output::result(OutputFormat::Json, entry, String::new)? == Reader::Gone {
                 return Ok(());
             }
             after = entry.id;
         }
         if page.next.is_none() {
             let seal = serde_json::json!({ "seal": head(asked).await? });
-            return output::result(Form::Json, &seal, String::new).map(drop);
+            return output::result(OutputFormat::Json, &seal, String::new).map(drop);
         }
     }
 }
 
 async fn entries(
-    asked: &Asked,
+    asked: &Executor,
     after: u64,
     of: Option<Which>,
     limit: u32,
@@ -145,14 +145,14 @@ async fn entries(
     }
 }
 
-async fn head(asked: &Asked) -> Result<AuditHeadShown, CommandError> {
+async fn head(asked: &Executor) -> Result<AuditHeadShown, CommandError> {
     match ask(asked, AuditRequest::Head).await? {
         AuditReply::Head(head) => Ok(head),
         _ => Err(unexpected()),
     }
 }
 
-async fn ask(asked: &Asked, request: AuditRequest) -> Result<AuditReply, CommandError> {
+async fn ask(asked: &Executor, request: AuditRequest) -> Result<AuditReply, CommandError> {
     match asked.ask(Request::Audit(request)).await? {
         Reply::Audit(reply) => Ok(reply),
         _ => Err(unexpected()),

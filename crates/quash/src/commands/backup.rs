@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use quash_core::model::{Clock, Epoch, KeyRecord, Kid, OldSessions, Seq};
 use quash_service::{
-    Beyond, MasterKey, StruckAgain, audit_seal_of, begin_after_restore, renew_store_id, strike_after_restore,
+    KeysRevokedAgain, KnownLogEnd, MasterKey, audit_seal_of, begin_after_restore, renew_store_id,
+    revoke_after_restore,
 };
 use quash_store::{Replaced, SqliteStore, StagedRestore};
 
@@ -115,13 +116,13 @@ async fn put_back(
     sessions: OldSessions,
     data_dir: &DataDir,
 ) -> Result<RestoredShown, CommandError> {
-    let above = args.epoch_above.map(with_one_above).transpose()?;
+    let above = args.epoch_above.map(epoch_above).transpose()?;
     let master = data_dir.master_key()?.ok_or_else(|| {
         CommandError::failure(format!("the master key {} is missing", data_dir.master_key_path().display()))
             .hint("put the master key there that belongs to the backup: only that decrypts its secrets")
     })?;
     let noted = EpochFile::in_directory(data_dir.path());
-    let beyond = Beyond { seq: noted.read()?, epoch: above };
+    let beyond = KnownLogEnd { seq: noted.read()?, epoch: above };
     let staged = StagedRestore::new(&args.path, &data_dir.database()).map_err(opening::open_error)?;
     let store = staged.open().map_err(opening::open_error)?;
     let begun = begin_after_restore(&store, &master, beyond, sessions, &SystemClock).await;
@@ -177,7 +178,7 @@ async fn note_audit_seal(
     })
 }
 
-fn with_one_above(number: u64) -> Result<Epoch, CommandError> {
+fn epoch_above(number: u64) -> Result<Epoch, CommandError> {
     let fault = || CommandError::new(Exit::Usage, format!("--epoch-above {number} leaves no epoch above it"));
     Epoch::new(number).filter(|epoch| *epoch < Epoch::LAST).ok_or_else(fault)
 }
@@ -215,8 +216,8 @@ async fn strike_again(
     store: &SqliteStore,
     master: &MasterKey,
     data_dir: &DataDir,
-) -> Result<StruckAgain, CommandError> {
-    let again = strike_after_restore(replaced, store, master, &SystemClock, &SystemEntropy).await;
+) -> Result<KeysRevokedAgain, CommandError> {
+    let again = revoke_after_restore(replaced, store, master, &SystemClock, &SystemEntropy).await;
     let again = again.map_err(|error| opening::start_error(error, data_dir))?;
     if !again.unread.is_empty() {
         output::note(&format!(

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use quash_core::model::{Clock, Timestamp};
 
 use super::place::{Place, unexpected};
-use crate::control::{IssuerShown, KeyShown, KeysShown, Reply, Request, TurnedKeyShown};
+use crate::control::{ChangedKeyShown, IssuerShown, KeyShown, KeysShown, Reply, Request};
 use crate::data_dir::Absent;
 use crate::error::CommandError;
 use crate::output;
@@ -48,7 +48,7 @@ pub(super) async fn run(command: KeyCommand, place: &Place) -> Result<(), Comman
     }
 }
 
-fn turned(key: &TurnedKeyShown) -> String {
+fn turned(key: &ChangedKeyShown) -> String {
     let kid = output::clean(&key.kid);
     match (key.state.as_deref(), key.next_since) {
         (Some("next"), Some(since)) => {
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_told_with_where_they_stand_and_where_they_come_from() {
+    fn keys_are_listed_with_state_and_source() {
         let [then, lately, until] =
             ["07:55", "07:59", "09:00"].map(|time| format!("2027-01-15T{time}:00.000Z"));
         let (then, lately) = (then.as_str(), lately.as_str());

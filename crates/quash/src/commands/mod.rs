@@ -28,7 +28,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::entropy::SystemEntropy;
 use crate::error::CommandError;
-use crate::output::Form;
+use crate::output::OutputFormat;
 use place::Place;
 use quash_server::SystemClock;
 
@@ -139,8 +139,8 @@ enum Command {
 
 impl Cli {
     /// Returns the format of results.
-    pub(crate) fn form(&self) -> Form {
-        if self.place.json { Form::Json } else { Form::Text }
+    pub(crate) fn form(&self) -> OutputFormat {
+        if self.place.json { OutputFormat::Json } else { OutputFormat::Text }
     }
 
     /// Returns whether the command is a server, which a blocked output stream must not stop.

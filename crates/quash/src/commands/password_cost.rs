@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_memory_that_fits_is_proposed_with_as_many_passes_as_fit() {
+    fn most_memory_then_most_passes_are_proposed() {
         let all = [measured(19, 2, 30), measured(46, 1, 40), measured(128, 1, 120)];
         let proposed = |millis| propose(&all, Duration::from_millis(millis));
         assert_eq!(proposed(29), None);
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_measured_may_be_set() {
+    fn measured_parameters_are_valid_settings() {
         assert!(candidates().all(|cost| cost.is_strong_enough() && cost.hasher().is_ok()));
     }
 }

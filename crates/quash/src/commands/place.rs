@@ -11,7 +11,7 @@ use super::PlaceArgs;
 use crate::control::{self, Local, Reply, Request};
 use crate::data_dir::{Absent, DataDir};
 use crate::error::CommandError;
-use crate::output::{self, Form};
+use crate::output::{self, OutputFormat};
 use crate::settings::{self, Environment, Flags, Loaded, LogFormat, LogSettings, Settings};
 use crate::stderr::Stderr;
 
@@ -19,13 +19,13 @@ use crate::stderr::Stderr;
 pub(super) struct Place {
     flags: Flags,
     environment: Environment,
-    pub(super) form: Form,
+    pub(super) form: OutputFormat,
     /// Print sequence numbers of the log in texts for people, too.
     pub(super) verbose: bool,
 }
 
 impl Place {
-    pub(super) fn new(args: PlaceArgs, listen: Option<String>, form: Form) -> Self {
+    pub(super) fn new(args: PlaceArgs, listen: Option<String>, form: OutputFormat) -> Self {
         let flags = Flags { data_dir: args.data_dir, config: args.config, listen, set: args.set };
         Self { flags, environment: Environment::read(), form, verbose: args.verbose }
     }
@@ -55,7 +55,7 @@ impl Place {
     }
 
     /// Returns the executor for several requests.
-    pub(super) fn asked(&self, absent: Absent) -> Result<Asked, CommandError> {
+    pub(super) fn asked(&self, absent: Absent) -> Result<Executor, CommandError> {
         let settings = self.settings()?;
         self.start_log(LogSettings {
             level: settings.log.level.min(LevelFilter::WARN),
@@ -65,7 +65,7 @@ impl Place {
         if made {
             output::note(&format!("made the data directory {}", data_dir.path().display()));
         }
-        Ok(Asked { settings, data_dir, absent, local: Local::new() })
+        Ok(Executor { settings, data_dir, absent, local: Local::new() })
     }
 
     /// Prints a result.
@@ -106,14 +106,14 @@ impl Place {
 }
 
 /// Executes requests in the running server or, if none runs, on the store.
-pub(super) struct Asked {
+pub(super) struct Executor {
     settings: Settings,
     data_dir: DataDir,
     absent: Absent,
     local: Local,
 }
 
-impl Asked {
+impl Executor {
     pub(super) fn data_dir(&self) -> &DataDir {
         &self.data_dir
     }

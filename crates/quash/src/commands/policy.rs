@@ -3,7 +3,7 @@
 use clap::Subcommand;
 
 use super::place::{Place, unexpected};
-use crate::control::{PolicyShown, Reply, Request, RoadShown, ask_running};
+use crate::control::{EndCauseShown, PolicyShown, Reply, Request, ask_running};
 use crate::data_dir::Absent;
 use crate::error::{CommandError, Exit};
 use crate::output;
@@ -29,7 +29,7 @@ pub(super) async fn run(command: PolicyCommand, place: &Place) -> Result<(), Com
         None => PolicyShown::new(&settings.policy),
     };
     place.print(&policy, || {
-        let row = |road: &RoadShown| {
+        let row = |road: &EndCauseShown| {
             let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
             [
                 road.when.clone(),

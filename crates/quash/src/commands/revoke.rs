@@ -2,9 +2,9 @@
 
 use clap::{Args, Subcommand};
 
-use super::place::{Asked, Place, unexpected};
+use super::place::{Executor, Place, unexpected};
 use super::which::WhichArgs;
-use crate::control::{EffectiveShown, EndedShown, Reply, Request, StruckKeyShown, VerifierShown};
+use crate::control::{EffectiveShown, EndedShown, Reply, Request, RevokedKeyShown, VerifierShown};
 use crate::data_dir::Absent;
 use crate::error::{CommandError, Exit};
 use crate::output;
@@ -72,7 +72,7 @@ pub(super) async fn run(command: RevokeCommand, place: &Place) -> Result<(), Com
     let reply = asked.ask(request).await?;
     let (words, seq) = match &reply {
         Reply::Ended(ended) => (ended_in_words(ended, place), ended.seq),
-        Reply::StruckKey(struck) => (struck_in_words(struck, place), struck.ended.seq),
+        Reply::StruckKey(struck) => (revoked_key_in_words(struck, place), struck.ended.seq),
         _ => return Err(unexpected()),
     };
     if let (true, Some(seq)) = (wait, seq) {
@@ -87,7 +87,7 @@ pub(super) async fn run(command: RevokeCommand, place: &Place) -> Result<(), Com
 }
 
 /// Waits until every verifier has confirmed an entry or lost its lease, and prints the state of each.
-async fn wait_for(seq: u64, asked: &Asked, place: &Place) -> Result<(), CommandError> {
+async fn wait_for(seq: u64, asked: &Executor, place: &Place) -> Result<(), CommandError> {
     let Reply::Effective(effective) = asked.ask(Request::Effective { seq }).await? else {
         return Err(unexpected());
     };
@@ -144,7 +144,7 @@ pub(super) fn in_sessions(count: u64) -> String {
     }
 }
 
-fn struck_in_words(struck: &StruckKeyShown, place: &Place) -> String {
+fn revoked_key_in_words(struck: &RevokedKeyShown, place: &Place) -> String {
     let sessions = if struck.sessions_ended { "existing sessions have ended" } else { "sessions continue" };
     let signs = struck
         .signs

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use clap::Args;
-use quash_server::{DoorSettings, DroppedLines, Listener, MailWay, Tls};
-use quash_service::{Post, Service};
+use quash_server::{DroppedLines, HttpSettings, Listener, MailWay, Tls};
+use quash_service::{Mailer, Service};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -35,8 +35,8 @@ pub(super) struct Ready {
     service: Service,
     notes: Option<Notes>,
     listener: Listener,
-    door: DoorSettings,
-    post: Option<Arc<dyn Post>>,
+    door: HttpSettings,
+    mailer: Option<Arc<dyn Mailer>>,
     control: ControlServer,
     stderr: Stderr,
 }
@@ -111,7 +111,7 @@ pub(super) async fn prepare(
     let (service, notes) = (opened.service, opened.notes);
     let (listener, reachable) = listen::open(settings, tls).await?;
     let control = ControlServer::start(service.clone(), data_dir, lock)?;
-    let Way { way, post } = mail::way(settings, &reachable.to_string(), stderr)?;
+    let Way { way, mailer } = mail::way(settings, &reachable.to_string(), stderr)?;
     match way {
         MailWay::Sent => {}
         MailWay::Written => {
@@ -119,8 +119,8 @@ pub(super) async fn prepare(
         }
         MailWay::Waiting(setting) => tracing::warn!("mails are queued but not sent: {setting} is not set"),
     }
-    let door = DoorSettings { mail: way, ..settings.door.clone() };
-    Ok(Ready { reachable, service, notes, listener, door, post, control, stderr: stderr.clone() })
+    let door = HttpSettings { mail: way, ..settings.door.clone() };
+    Ok(Ready { reachable, service, notes, listener, door, mailer, control, stderr: stderr.clone() })
 }
 
 /// Serves until `stopping` becomes true, then finishes the requests under way.
@@ -129,15 +129,15 @@ pub(super) async fn serve(
     mut stopping: watch::Receiver<bool>,
     dropped: &DroppedLines,
 ) -> Result<(), CommandError> {
-    let Ready { service, notes, listener, door, post, control, stderr, .. } = ready;
+    let Ready { service, notes, listener, door, mailer, control, stderr, .. } = ready;
     let router = quash_server::router_counting(service.clone(), door, dropped);
     let (upkept, sealed, fed, closing, watched) =
         (service.clone(), service.clone(), service.clone(), service.clone(), service);
     let upkeep = tokio::spawn(async move { upkept.upkeep().await });
     let sealing = tokio::spawn(async move { sealed.seal_audit().await });
-    let deliveries = post.map(|post| {
+    let deliveries = mailer.map(|mailer| {
         let service = watched.clone();
-        tokio::spawn(async move { service.deliver(post).await })
+        tokio::spawn(async move { service.deliver(mailer).await })
     });
     let noting = notes.clone().map(|notes| tokio::spawn(notes.follow()));
     let watch = tokio::spawn(async move { end_when_broken(&watched, &stderr).await });

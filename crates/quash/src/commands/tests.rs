@@ -51,7 +51,7 @@ fn is_a_name(word: &str) -> bool {
 }
 
 #[test]
-fn the_help_of_each_command_is_what_it_was() {
+fn the_help_of_each_command_is_unchanged() {
     let mut told = String::new();
     // As users see it, with the command `help`.
     let mut shown = Cli::command();
@@ -79,7 +79,7 @@ fn each_flag_and_each_argument_is_explained() {
 }
 
 #[test]
-fn the_manual_has_a_page_for_each_command_with_all_its_flags() {
+fn the_manual_covers_every_command_and_flag() {
     for command in all() {
         let page = man::page(command.clone()).expect("a page").replace(r"\-", "-");
         assert!(
@@ -97,7 +97,7 @@ fn the_manual_has_a_page_for_each_command_with_all_its_flags() {
 }
 
 #[test]
-fn every_command_and_every_flag_stands_in_the_reference_and_no_other() {
+fn the_reference_lists_exactly_all_commands_and_flags() {
     let page = reference();
     let commands = all();
     let rows: Vec<_> = rows(&page, "## The commands");
@@ -118,7 +118,7 @@ fn every_command_and_every_flag_stands_in_the_reference_and_no_other() {
 }
 
 #[test]
-fn what_every_command_takes_stands_in_the_reference() {
+fn the_reference_lists_the_global_flags() {
     let top = definition::top();
     let globals = flags(top.get_arguments().filter(|arg| arg.is_global_set()));
     let page = reference();
@@ -127,7 +127,7 @@ fn what_every_command_takes_stands_in_the_reference() {
 }
 
 #[test]
-fn the_reference_names_nothing_that_is_not_there() {
+fn the_reference_names_only_existing_commands() {
     let page = reference();
     let commands = all();
     let known: BTreeSet<_> = commands.iter().flat_map(|command| flags(command.get_arguments())).collect();

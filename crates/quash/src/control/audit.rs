@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use quash_core::model::{Audit, AuditPlace, NewAudit, Person, Subject};
+use quash_core::model::{Audit, AuditPlace, NewAudit, PersonalData, Subject};
 use quash_service::{AuditRefused, AuditVerified, NotAccepted, Service};
 use serde::{Deserialize, Serialize};
 
@@ -222,7 +222,7 @@ impl AuditShown {
     fn new(audit: Audit) -> Self {
         let Audit { id, new, seq, sealing } = audit;
         let NewAudit { at, event, actor, reason, subject, session, kid, person } = new;
-        let Person { name, address, device, note } = person.unwrap_or_default();
+        let PersonalData { name, address, device, note } = person.unwrap_or_default();
         let note = note.unwrap_or_default();
         Self {
             id,

@@ -13,7 +13,7 @@ pub(super) fn here() -> String {
 }
 
 /// Returns the user at the other end of the control socket.
-pub(super) fn at_the_other_end_of(stream: &UnixStream) -> Option<String> {
+pub(super) fn peer_user(stream: &UnixStream) -> Option<String> {
     stream.peer_cred().ok().map(|peer| named(peer.uid()))
 }
 
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users_have_their_names() {
+    fn user_names_are_found_in_passwd() {
         let users = "root:x:0:0:root:/root:/bin/sh\n# a comment\n\nops:x:1000:1000::/var/ops:/bin/sh\n:x:7:\nbroken:x\n";
         let name = |uid| name_in(users, uid);
         assert_eq!((name(0).as_deref(), name(1000).as_deref()), (Some("root"), Some("ops")));

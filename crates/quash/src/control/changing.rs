@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quash_core::decide::By;
+use quash_core::decide::ChangeAuthor;
 use quash_core::model::{Actor, Note, limits};
 use quash_service::{Address, Changed, OneTimePassword, Service};
 
@@ -23,7 +23,7 @@ pub(super) async fn change(
     reason: Option<String>,
     author: Option<String>,
 ) -> Result<Reply, CommandError> {
-    let by = By { actor: Actor::Operator, note: note(reason, author)? };
+    let by = ChangeAuthor { actor: Actor::Operator, note: note(reason, author)? };
     let account = account(service, which).await?;
     let subject = account.subject.clone();
     let before = found::live_sessions(service, &subject).await?;
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_is_limited_one_past_the_edge() {
+    fn reasons_have_a_length_limit() {
         assert_eq!(reason_of(" left the firm ").as_deref(), Ok("left the firm"));
         assert!(reason_of(&"é".repeat(limits::NOTE_CHARS)).is_ok());
         for none in ["", "  ", "a\nb", "a\u{1b}[2Jb", &"é".repeat(limits::NOTE_CHARS + 1)] {

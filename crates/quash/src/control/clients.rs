@@ -1,7 +1,7 @@
 //! Requests about clients, including verifiers, and the shapes of their replies.
 
 use quash_core::model::{Client, ClientName, Note, Right, Rights};
-use quash_service::{ClientFault, Failure, Service, VerifierNow, VerifierState};
+use quash_service::{ClientFault, Failure, Service, VerifierInfo, VerifierState};
 use serde::{Deserialize, Serialize};
 
 use super::Secret;
@@ -206,7 +206,7 @@ impl ClientShown {
 }
 
 impl InstanceShown {
-    fn new(seen: &VerifierNow) -> Self {
+    fn new(seen: &VerifierInfo) -> Self {
         let state = match seen.state {
             VerifierState::Confirmed => "leased",
             state => state.as_str(),

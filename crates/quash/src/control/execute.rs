@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use quash_core::decide::StruckSessions;
-use quash_core::model::{Actor, Reason, Road, Seq, SessionId, fold};
+use quash_core::decide::RevokedKeySessions;
+use quash_core::model::{Actor, EndCause, Reason, Seq, SessionId, fold};
 use quash_core::token::{Duplicates, Unverified, parse_json};
-use quash_service::{AddFault, Inspection, Listed, NewAccount, NewState, Service, Standing, Takeover};
+use quash_service::{
+    AddFault, Inspection, NewAccount, NewState, Service, SessionFilter, Takeover, TokenStatus,
+};
 use serde_json::{Map, Value};
 
 use super::found::{self, account, failed, is_full, shown_end};
@@ -46,7 +48,8 @@ pub(crate) async fn execute(
         Request::RevokeAccount { which } => {
             let account = account(service, &which).await?;
             let before = found::live_sessions(service, &account.subject).await?;
-            let ended = service.end_account(&account.subject, Road::AccountRevoked, Actor::Operator).await;
+            let ended =
+                service.end_account(&account.subject, EndCause::AccountRevoked, Actor::Operator).await;
             let ended = ended.map_err(|failure| words::not_ended("account", &failure))?;
             found::shown_end_of(service, &account, before, ended).await.map(Reply::Ended)
         }
@@ -72,7 +75,7 @@ pub(crate) async fn execute(
         }
         Request::RetireKey { kid } => keys::retire(service, &kid).await.map(Reply::TurnedKey),
         Request::RevokeKey { kid, end_sessions } => {
-            let sessions = if end_sessions { StruckSessions::End } else { StruckSessions::GoOn };
+            let sessions = if end_sessions { RevokedKeySessions::End } else { RevokedKeySessions::Continue };
             keys::strike(service, &kid, sessions).await.map(Reply::StruckKey)
         }
         Request::Audit(request) => audit::execute(service, request, author).await.map(Reply::Audit),
@@ -163,8 +166,10 @@ async fn sessions(
 ) -> Result<SessionPage, CommandError> {
     let after = after.map(session_id).transpose()?;
     let account = account(service, which).await?;
-    let seen =
-        service.sessions(&account, Listed::All, after, limit).await.map_err(|failure| failed(&failure))?;
+    let seen = service
+        .sessions(&account, SessionFilter::All, after, limit)
+        .await
+        .map_err(|failure| failed(&failure))?;
     let sessions = seen.sessions.iter().map(SessionShown::new).collect();
     let next = seen.next.map(|sid| sid.to_string());
     Ok(SessionPage { sessions, next })
@@ -181,7 +186,7 @@ async fn end_session(service: &Service, sid: &str, reason: Reason) -> Result<End
 }
 
 async fn inspect(service: &Service, token: &str) -> Result<InspectionShown, CommandError> {
-    let Inspection { header, claims, signature, standing } =
+    let Inspection { header, claims, signature, status: standing } =
         service.inspect(token).await.map_err(|failure| failed(&failure))?;
     let unreadable = header.as_ref().err().or(claims.as_ref().err()).map(ToString::to_string);
     let payload = Unverified::parse(token).and_then(|token| token.payload_unverified()).ok();
@@ -196,9 +201,9 @@ async fn inspect(service: &Service, token: &str) -> Result<InspectionShown, Comm
             .collect::<Map<_, _>>()
     });
     let (standing, refusal, revoked) = match &standing {
-        Standing::Live => ("live", None, None),
-        Standing::Refused(refusal) => ("refused", Some(words::refusal(*refusal)), None),
-        Standing::Revoked(by) => ("revoked", None, Some(RevokedShown::new(by))),
+        TokenStatus::Live => ("live", None, None),
+        TokenStatus::Refused(refusal) => ("refused", Some(words::refusal(*refusal)), None),
+        TokenStatus::Revoked(by) => ("revoked", None, Some(RevokedShown::new(by))),
     };
     Ok(InspectionShown {
         header,

@@ -1,7 +1,7 @@
 //! Helpers of all requests: finding accounts, paging, describing what was ended, and describing failures.
 
 use quash_core::model::{Account, AccountBy, Subject, fold, limits};
-use quash_service::{Ended, Failure, Listed, Service};
+use quash_service::{Ended, Failure, Service, SessionFilter};
 
 use super::shown::EndedShown;
 use super::{Which, words};
@@ -94,7 +94,7 @@ pub(super) async fn live_sessions(service: &Service, subject: &Subject) -> Resul
     let (mut count, mut after) = (0, None);
     loop {
         let seen = service
-            .sessions(&account, Listed::Live, after, limits::PAGE)
+            .sessions(&account, SessionFilter::Live, after, limits::PAGE)
             .await
             .map_err(|failure| failed(&failure))?;
         count += seen.sessions.len() as u64;

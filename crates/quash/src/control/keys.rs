@@ -1,8 +1,8 @@
 //! Changes of signing keys by an operator.
 
-use quash_core::decide::{KeyRefusal, StruckSessions};
+use quash_core::decide::{KeyRefusal, RevokedKeySessions};
 use quash_core::model::{Actor, KeyState, Kid};
-use quash_service::{Ended, KeyTurnFault, Service, Struck, Takeover, TurnedKey};
+use quash_service::{ChangedKey, Ended, KeyChangeFault, KeyRevoked, Service, Takeover};
 use serde::{Deserialize, Serialize};
 
 use super::found::shown_end;
@@ -13,7 +13,7 @@ use crate::moment::Moment;
 
 /// A key that was rotated or retired.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub(crate) struct TurnedKeyShown {
+pub(crate) struct ChangedKeyShown {
     pub(crate) kid: String,
     /// `next`, `current`, or `null` if the key was removed.
     pub(crate) state: Option<String>,
@@ -23,7 +23,7 @@ pub(crate) struct TurnedKeyShown {
 
 /// A revoked key.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub(crate) struct StruckKeyShown {
+pub(crate) struct RevokedKeyShown {
     #[serde(flatten)]
     pub(crate) ended: EndedShown,
     /// The key that signs now; `null` if none signs until the settings name another.
@@ -36,16 +36,16 @@ pub(crate) struct StruckKeyShown {
 ///
 /// # Errors
 /// The rotation is refused, or the store fails.
-pub(super) async fn rotate(service: &Service, takeover: Takeover) -> Result<TurnedKeyShown, CommandError> {
-    service.rotate_key(takeover, Actor::Operator).await.map(shown).map_err(|fault| not_turned(&fault))
+pub(super) async fn rotate(service: &Service, takeover: Takeover) -> Result<ChangedKeyShown, CommandError> {
+    service.rotate_key(takeover, Actor::Operator).await.map(shown).map_err(|fault| not_changed(&fault))
 }
 
 /// Removes a key that is no longer needed.
 ///
 /// # Errors
 /// The key doesn't exist or is still needed, or the store fails.
-pub(super) async fn retire(service: &Service, kid: &str) -> Result<TurnedKeyShown, CommandError> {
-    service.retire_key(&parsed(kid)?, Actor::Operator).await.map(shown).map_err(|fault| not_turned(&fault))
+pub(super) async fn retire(service: &Service, kid: &str) -> Result<ChangedKeyShown, CommandError> {
+    service.retire_key(&parsed(kid)?, Actor::Operator).await.map(shown).map_err(|fault| not_changed(&fault))
 }
 
 /// Revokes a key.
@@ -55,24 +55,24 @@ pub(super) async fn retire(service: &Service, kid: &str) -> Result<TurnedKeyShow
 pub(super) async fn strike(
     service: &Service,
     kid: &str,
-    sessions: StruckSessions,
-) -> Result<StruckKeyShown, CommandError> {
-    let struck = service.strike_key(&parsed(kid)?, sessions, Actor::Operator).await;
-    let Struck { seq, signs } = struck.map_err(|fault| not_turned(&fault))?;
+    sessions: RevokedKeySessions,
+) -> Result<RevokedKeyShown, CommandError> {
+    let struck = service.revoke_key(&parsed(kid)?, sessions, Actor::Operator).await;
+    let KeyRevoked { seq, signs } = struck.map_err(|fault| not_changed(&fault))?;
     let ended = shown_end(service, "key", Some(kid.to_owned()), Ended { seq });
-    Ok(StruckKeyShown {
+    Ok(RevokedKeyShown {
         ended,
         signs: signs.map(|kid| kid.to_string()),
-        sessions_ended: sessions == StruckSessions::End,
+        sessions_ended: sessions == RevokedKeySessions::End,
     })
 }
 
-fn shown(turned: TurnedKey) -> TurnedKeyShown {
+fn shown(turned: ChangedKey) -> ChangedKeyShown {
     let next_since = match turned.state {
         Some(KeyState::Next { since }) => Some(Moment(since)),
         _ => None,
     };
-    TurnedKeyShown {
+    ChangedKeyShown {
         kid: turned.kid.to_string(),
         state: turned.state.map(|state| key_state(state).to_owned()),
         next_since,
@@ -89,22 +89,24 @@ fn unknown() -> CommandError {
 }
 
 /// Describes a refused change of a key.
-fn not_turned(fault: &KeyTurnFault) -> CommandError {
+fn not_changed(fault: &KeyChangeFault) -> CommandError {
     let conflict = |hint: &str| CommandError::new(Exit::Conflict, fault.to_string()).hint(hint);
     match fault {
-        KeyTurnFault::Failed(quash_service::Failure::Unavailable(fault)) => words::unavailable(fault),
-        KeyTurnFault::Failed(quash_service::Failure::Refused(_)) => CommandError::failure(fault.to_string()),
-        KeyTurnFault::Refused(KeyRefusal::Unknown) => unknown(),
-        KeyTurnFault::Refused(KeyRefusal::NamedBySettings) => conflict(
+        KeyChangeFault::Failed(quash_service::Failure::Unavailable(fault)) => words::unavailable(fault),
+        KeyChangeFault::Failed(quash_service::Failure::Refused(_)) => {
+            CommandError::failure(fault.to_string())
+        }
+        KeyChangeFault::Refused(KeyRefusal::Unknown) => unknown(),
+        KeyChangeFault::Refused(KeyRefusal::NamedBySettings) => conflict(
             "set another in tokens.signing_key or tokens.signing_key_file, and restart the server: the old one keeps verifying",
         ),
-        KeyTurnFault::Refused(KeyRefusal::TooMany) => {
+        KeyChangeFault::Refused(KeyRefusal::TooMany) => {
             conflict("wait until the last tokens of the oldest key have expired")
         }
-        KeyTurnFault::Refused(KeyRefusal::Signs) => {
+        KeyChangeFault::Refused(KeyRefusal::Signs) => {
             conflict("run `quash key rotate` first, so that another key signs")
         }
-        KeyTurnFault::Refused(KeyRefusal::StillVerifies { until }) => {
+        KeyChangeFault::Refused(KeyRefusal::StillVerifies { until }) => {
             let message = format!(
                 "tokens that the key has signed may be valid until {}",
                 Moment(*until).to_the_second()
@@ -113,7 +115,7 @@ fn not_turned(fault: &KeyTurnFault) -> CommandError {
                 "the key is removed automatically after that; to end its tokens now, run `quash revoke key`",
             )
         }
-        KeyTurnFault::Refused(KeyRefusal::Struck { at }) => CommandError::new(
+        KeyChangeFault::Refused(KeyRefusal::Revoked { at }) => CommandError::new(
             Exit::Conflict,
             format!("the key was revoked at {}", Moment(*at).to_the_second()),
         ),

@@ -31,12 +31,12 @@ pub(crate) use client::{Local, ask, ask_running};
 pub(crate) use clients::{ClientAddedShown, ClientPage, ClientReply, ClientRequest, ClientShown, Kind};
 pub(crate) use execute::execute;
 pub(crate) use hex::{from_hex, hex};
-pub(crate) use keys::{StruckKeyShown, TurnedKeyShown};
+pub(crate) use keys::{ChangedKeyShown, RevokedKeyShown};
 pub(crate) use server::ControlServer;
 pub(crate) use shown::{
-    AccountPage, AccountShown, AddedShown, BackedUpShown, ChangedShown, EffectiveShown, EndedShown,
-    InspectionShown, IssuerShown, KeyShown, KeysShown, OneTimeShown, PolicyShown, RestoredShown,
-    RevokedShown, RoadShown, SessionPage, SessionShown, VerifierShown,
+    AccountPage, AccountShown, AddedShown, BackedUpShown, ChangedShown, EffectiveShown, EndCauseShown,
+    EndedShown, InspectionShown, IssuerShown, KeyShown, KeysShown, OneTimeShown, PolicyShown, RestoredShown,
+    RevokedShown, SessionPage, SessionShown, VerifierShown,
 };
 pub(crate) use words::refusal as refusal_in_words;
 
@@ -210,8 +210,8 @@ pub(crate) enum Reply {
     Keys(KeysShown),
     Clients(ClientReply),
     BackedUp(BackedUpShown),
-    TurnedKey(TurnedKeyShown),
-    StruckKey(StruckKeyShown),
+    TurnedKey(ChangedKeyShown),
+    StruckKey(RevokedKeyShown),
     Audit(AuditReply),
     Inspection(Box<InspectionShown>),
 }

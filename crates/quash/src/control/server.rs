@@ -78,7 +78,7 @@ async fn accept(listener: UnixListener, service: Service) {
 }
 
 async fn serve(stream: UnixStream, service: &Service) -> io::Result<()> {
-    let author = author::at_the_other_end_of(&stream);
+    let author = author::peer_user(&stream);
     let (reading, mut writing) = stream.into_split();
     let mut line = zeroize::Zeroizing::new(Vec::new());
     let reading =

@@ -1,8 +1,10 @@
 //! The replies of commands: the stable shapes of `--json`. Times are RFC 3339 in UTC; absent values are
 //! `null`.
 
-use quash_core::model::{Account, AccountState, KeyState, Policy, Road, Standing, Timestamp};
-use quash_service::{Effective, IssuerSeen, KeySeen, KeysFrom, KeysSeen, SessionSeen, VerifierSeen};
+use quash_core::model::{Account, AccountState, AccountStatus, EndCause, KeyState, Policy, Timestamp};
+use quash_service::{
+    BarrierResult, IssuerInfo, IssuerKeySource, KeyInfo, KeyList, SessionInfo, VerifierResult,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -69,12 +71,12 @@ pub(crate) struct OneTimeShown {
 /// The table of which events end which sessions and tokens.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct PolicyShown {
-    pub(crate) roads: Vec<RoadShown>,
+    pub(crate) roads: Vec<EndCauseShown>,
 }
 
 /// A row of the table: an event that ends tokens.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub(crate) struct RoadShown {
+pub(crate) struct EndCauseShown {
     /// The name of the event.
     pub(crate) road: String,
     /// The event, in words.
@@ -172,8 +174,8 @@ pub(crate) struct VerifierShown {
 }
 
 impl EffectiveShown {
-    pub(super) fn new(effective: &Effective) -> Self {
-        let shown = |seen: &VerifierSeen| VerifierShown {
+    pub(super) fn new(effective: &BarrierResult) -> Self {
+        let shown = |seen: &VerifierResult| VerifierShown {
             name: seen.id.name.clone(),
             instance: hex(&seen.id.number),
             state: seen.state.as_str().into(),
@@ -291,11 +293,11 @@ pub(crate) struct RevokedShown {
 impl AccountShown {
     /// Describes an account, with its state at `now`.
     pub(super) fn new(account: &Account, now: Timestamp) -> Self {
-        let state = match account.standing(now) {
-            Standing::Active => "active",
-            Standing::Unverified => "unverified",
-            Standing::Locked => "locked",
-            Standing::Deactivated => "deactivated",
+        let state = match account.status(now) {
+            AccountStatus::Active => "active",
+            AccountStatus::Unverified => "unverified",
+            AccountStatus::Locked => "locked",
+            AccountStatus::Deactivated => "deactivated",
         };
         let locked_until = match account.state {
             AccountState::Locked { since, until } if since <= now && now < until => Some(Moment(until)),
@@ -311,7 +313,7 @@ impl AccountShown {
             password_usable: account.password.is_some(),
             created_at: Moment(account.created_at),
             last_login_at: account.last_login_at.map(Moment),
-            must_change_until: account.must_change.map(Moment),
+            must_change_until: account.temporary_until.map(Moment),
             claims: account.claims.as_slice().iter().cloned().collect(),
         }
     }
@@ -320,9 +322,9 @@ impl AccountShown {
 impl PolicyShown {
     /// Builds the table of a policy.
     pub(crate) fn new(policy: &Policy) -> Self {
-        let shown = |road: Road| {
+        let shown = |road: EndCause| {
             let (row, ends) = (road.row(), road.ends(policy));
-            RoadShown {
+            EndCauseShown {
                 road: row.name.into(),
                 when: row.what.into(),
                 ends: ends.as_str().into(),
@@ -331,12 +333,12 @@ impl PolicyShown {
                 setting: row.setting.map(str::to_owned),
             }
         };
-        Self { roads: Road::ALL.map(shown).into() }
+        Self { roads: EndCause::ALL.map(shown).into() }
     }
 }
 
 impl SessionShown {
-    pub(super) fn new(seen: &SessionSeen) -> Self {
+    pub(super) fn new(seen: &SessionInfo) -> Self {
         let session = &seen.session;
         let ending = seen.ending.as_ref();
         let state = match (seen.live, ending) {
@@ -362,7 +364,7 @@ impl SessionShown {
 }
 
 impl KeysShown {
-    pub(super) fn new(seen: &KeysSeen) -> Self {
+    pub(super) fn new(seen: &KeyList) -> Self {
         Self {
             keys: seen.own.iter().map(KeyShown::new).collect(),
             issuers: seen.issuers.iter().map(IssuerShown::new).collect(),
@@ -371,13 +373,13 @@ impl KeysShown {
 }
 
 impl KeyShown {
-    fn new(seen: &KeySeen) -> Self {
+    fn new(seen: &KeyInfo) -> Self {
         let (mut next_since, mut retiring_until, mut struck_at) = (None, None, None);
         match seen.state {
             KeyState::Next { since } => next_since = Some(Moment(since)),
             KeyState::Current => {}
             KeyState::Retiring { until } => retiring_until = Some(Moment(until)),
-            KeyState::Struck { at } => struck_at = Some(Moment(at)),
+            KeyState::Revoked { at } => struck_at = Some(Moment(at)),
         }
         Self {
             kid: seen.kid.to_string(),
@@ -398,15 +400,15 @@ pub(super) const fn key_state(state: KeyState) -> &'static str {
         KeyState::Next { .. } => "next",
         KeyState::Current => "current",
         KeyState::Retiring { .. } => "retiring",
-        KeyState::Struck { .. } => "struck",
+        KeyState::Revoked { .. } => "struck",
     }
 }
 
 impl IssuerShown {
-    fn new(seen: &IssuerSeen) -> Self {
+    fn new(seen: &IssuerInfo) -> Self {
         let (source, address, asked_at, answered_at) = match &seen.origin {
-            KeysFrom::Settings => ("settings", None, None, None),
-            KeysFrom::Address { address, asked_at, answered_at } => {
+            IssuerKeySource::Settings => ("settings", None, None, None),
+            IssuerKeySource::Address { address, asked_at, answered_at } => {
                 ("address", Some(address.clone()), *asked_at, *answered_at)
             }
         };

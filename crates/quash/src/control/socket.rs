@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_long_path_is_reached_and_a_stale_socket_replaced() {
+    async fn long_paths_work_and_stale_sockets_are_replaced() {
         let room = tempfile::tempdir().expect("a temporary directory");
         for name in ["short", &"long".repeat(50)] {
             let data_dir = room.path().join(name);

@@ -2,8 +2,8 @@
 //! and read by other people.
 
 use async_trait::async_trait;
-use quash_server::{PublicUrl, write};
-use quash_service::{Letter, Post, PostFault};
+use quash_server::{PublicUrl, render};
+use quash_service::{Mailer, MailerError, OutgoingEmail};
 
 use crate::output;
 use crate::stderr::Stderr;
@@ -21,12 +21,12 @@ impl StandardError {
 }
 
 #[async_trait]
-impl Post for StandardError {
-    async fn send(&self, letter: &Letter) -> Result<(), PostFault> {
-        let written = write(letter, &self.url);
-        let mut line = format!("[development mail] to {}: {}", letter.to, written.subject);
+impl Mailer for StandardError {
+    async fn send(&self, outgoing: &OutgoingEmail) -> Result<(), MailerError> {
+        let written = render(outgoing, &self.url);
+        let mut line = format!("[development mail] to {}: {}", outgoing.to, written.subject);
         // One line for each mail, with only what the developer needs to continue.
-        if let Some(proof) = &letter.proof {
+        if let Some(proof) = &outgoing.proof {
             let link = written.text.lines().find(|line| line.contains("?token=")).unwrap_or_default();
             line.push_str(&format!(": {link} (code {})", *proof.code));
         }

@@ -7,7 +7,7 @@ mod smtp;
 use std::sync::Arc;
 
 use quash_server::{MailWay, PublicUrl};
-use quash_service::Post;
+use quash_service::Mailer;
 
 use crate::error::CommandError;
 use crate::settings::{Listen, Settings};
@@ -21,7 +21,7 @@ pub(crate) struct Way {
     /// The mode that the readiness endpoint reports.
     pub(crate) way: MailWay,
     /// `None`: mails stay in the queue.
-    pub(crate) post: Option<Arc<dyn Post>>,
+    pub(crate) mailer: Option<Arc<dyn Mailer>>,
 }
 
 /// Chooses the way for a server at the address `reachable`.
@@ -31,15 +31,15 @@ pub(crate) struct Way {
 pub(crate) fn way(settings: &Settings, reachable: &str, stderr: &Stderr) -> Result<Way, CommandError> {
     let public_url = settings.door.public_url.clone();
     if let (Some(smtp), Some(url)) = (&settings.smtp, &public_url) {
-        let post = Smtp::new(smtp.clone(), url.clone())?;
-        return Ok(Way { way: MailWay::Sent, post: Some(Arc::new(post)) });
+        let mailer = Smtp::new(smtp.clone(), url.clone())?;
+        return Ok(Way { way: MailWay::Sent, mailer: Some(Arc::new(mailer)) });
     }
     let url = public_url.or_else(|| PublicUrl::parse(reachable).ok());
     match url.filter(|_| is_for_development(settings)) {
         Some(url) => {
-            Ok(Way { way: MailWay::Written, post: Some(Arc::new(StandardError::new(url, stderr.clone()))) })
+            Ok(Way { way: MailWay::Written, mailer: Some(Arc::new(StandardError::new(url, stderr.clone()))) })
         }
-        None => Ok(Way { way: MailWay::Waiting("mail.host"), post: None }),
+        None => Ok(Way { way: MailWay::Waiting("mail.host"), mailer: None }),
     }
 }
 

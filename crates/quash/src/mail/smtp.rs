@@ -13,8 +13,8 @@ use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use lettre::{Address, Message};
 use quash_core::model::Clock;
-use quash_server::{PublicUrl, Written, write};
-use quash_service::{Letter, Post, PostFault, mailbox};
+use quash_server::{PublicUrl, RenderedEmail, render};
+use quash_service::{Mailer, MailerError, OutgoingEmail, mailbox};
 
 use crate::error::CommandError;
 use crate::settings::{Encryption, SmtpSettings};
@@ -52,11 +52,11 @@ impl Smtp {
         Ok(Self { settings, url, tls })
     }
 
-    fn message(&self, letter: &Letter) -> Result<(Address, Vec<u8>), PostFault> {
-        let never = |what: &str| PostFault::Never(what.to_owned());
-        let to: Option<Address> = mailbox(&letter.to).and_then(|address| address.parse().ok());
+    fn message(&self, outgoing: &OutgoingEmail) -> Result<(Address, Vec<u8>), MailerError> {
+        let never = |what: &str| MailerError::Never(what.to_owned());
+        let to: Option<Address> = mailbox(&outgoing.to).and_then(|address| address.parse().ok());
         let to = to.ok_or_else(|| never("the address can't be mailed to"))?;
-        let Written { subject, text, html } = write(letter, &self.url);
+        let RenderedEmail { subject, text, html } = render(outgoing, &self.url);
         let message = Message::builder()
             .from(self.settings.from.clone())
             .to(Mailbox::new(None, to.clone()))
@@ -66,7 +66,7 @@ impl Smtp {
                     + Duration::from_millis(u64::try_from(SystemClock.now().as_millis()).unwrap_or(0)),
             )
             // The same id in each attempt, so that the recipient's mail system can drop duplicates.
-            .message_id(Some(format!("<{}@{}>", letter.id, self.settings.from.email.domain())))
+            .message_id(Some(format!("<{}@{}>", outgoing.id, self.settings.from.email.domain())))
             // Automatic responders must not answer (RFC 3834 5).
             .raw_header(HeaderValue::new(
                 HeaderName::new_from_ascii_str("Auto-Submitted"),
@@ -77,7 +77,7 @@ impl Smtp {
         Ok((to, message.formatted()))
     }
 
-    async fn connect(&self) -> Result<AsyncSmtpConnection, PostFault> {
+    async fn connect(&self) -> Result<AsyncSmtpConnection, MailerError> {
         let SmtpSettings { host, port, encryption, credentials, .. } = &self.settings;
         let hello = ClientId::Domain(self.settings.from.email.domain().to_owned());
         let at_once = self.tls.clone().filter(|_| *encryption == Encryption::Tls);
@@ -87,7 +87,7 @@ impl Smtp {
                 .await?;
         if let (Encryption::StartTls, Some(tls)) = (encryption, &self.tls) {
             if !connection.can_starttls() {
-                return Err(PostFault::NotNow("the server offers no STARTTLS".to_owned()));
+                return Err(MailerError::NotNow("the server offers no STARTTLS".to_owned()));
             }
             step("STARTTLS", connection.starttls(tls.clone(), &hello)).await?;
         }
@@ -100,9 +100,9 @@ impl Smtp {
 }
 
 #[async_trait]
-impl Post for Smtp {
-    async fn send(&self, letter: &Letter) -> Result<(), PostFault> {
-        let (to, message) = self.message(letter)?;
+impl Mailer for Smtp {
+    async fn send(&self, outgoing: &OutgoingEmail) -> Result<(), MailerError> {
+        let (to, message) = self.message(outgoing)?;
         let mut connection = self.connect().await?;
         let from = self.settings.from.email.clone();
         let parameters = if to.user().is_ascii() { Vec::new() } else { utf8_parameters(&connection)? };
@@ -113,11 +113,13 @@ impl Post for Smtp {
         match tokio::time::timeout(TAKEN_WITHIN, connection.message(&message)).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) if error.is_transient() => {
-                return Err(PostFault::NotNow(said("the mail", &error)));
+                return Err(MailerError::NotNow(said("the mail", &error)));
             }
-            Ok(Err(error)) if error.is_permanent() => return Err(PostFault::Never(said("the mail", &error))),
-            Ok(Err(error)) => return Err(PostFault::Doubtful(said("the mail", &error))),
-            Err(_) => return Err(PostFault::Doubtful("no answer to the mail in time".to_owned())),
+            Ok(Err(error)) if error.is_permanent() => {
+                return Err(MailerError::Never(said("the mail", &error)));
+            }
+            Ok(Err(error)) => return Err(MailerError::Doubtful(said("the mail", &error))),
+            Err(_) => return Err(MailerError::Doubtful("no answer to the mail in time".to_owned())),
         }
         let _taken_already = tokio::time::timeout(GOODBYE, connection.quit()).await;
         Ok(())
@@ -126,31 +128,34 @@ impl Post for Smtp {
 
 /// Returns the parameters of `MAIL` for a recipient whose local part isn't ASCII (RFC 6531 3.4): the header
 /// `To` isn't either.
-fn utf8_parameters(connection: &AsyncSmtpConnection) -> Result<Vec<MailParameter>, PostFault> {
+fn utf8_parameters(connection: &AsyncSmtpConnection) -> Result<Vec<MailParameter>, MailerError> {
     let server = connection.server_info();
     if server.supports_feature(Extension::SmtpUtfEight) && server.supports_feature(Extension::EightBitMime) {
         Ok(vec![MailParameter::SmtpUtfEight, MailParameter::Body(MailBodyParameter::EightBitMime)])
     } else {
-        Err(PostFault::Never("the SMTP server does not offer SMTPUTF8".to_owned()))
+        Err(MailerError::Never("the SMTP server does not offer SMTPUTF8".to_owned()))
     }
 }
 
 type SmtpError = lettre::transport::smtp::Error;
 
 /// Runs a step before the mail itself is transferred: if it fails, the mail wasn't sent.
-async fn step<T>(name: &str, step: impl Future<Output = Result<T, SmtpError>>) -> Result<T, PostFault> {
+async fn step<T>(name: &str, step: impl Future<Output = Result<T, SmtpError>>) -> Result<T, MailerError> {
     match tokio::time::timeout(STEP, step).await {
-        Ok(done) => done.map_err(|error| PostFault::NotNow(said(name, &error))),
-        Err(_) => Err(PostFault::NotNow(format!("{name} took too long"))),
+        Ok(done) => done.map_err(|error| MailerError::NotNow(said(name, &error))),
+        Err(_) => Err(MailerError::NotNow(format!("{name} took too long"))),
     }
 }
 
 /// Runs a step in which the server may refuse this mail permanently.
-async fn refusable<T>(name: &str, taken: impl Future<Output = Result<T, SmtpError>>) -> Result<T, PostFault> {
+async fn refusable<T>(
+    name: &str,
+    taken: impl Future<Output = Result<T, SmtpError>>,
+) -> Result<T, MailerError> {
     match tokio::time::timeout(STEP, taken).await {
-        Ok(Err(error)) if error.is_permanent() => Err(PostFault::Never(said(name, &error))),
-        Ok(done) => done.map_err(|error| PostFault::NotNow(said(name, &error))),
-        Err(_) => Err(PostFault::NotNow(format!("{name} took too long"))),
+        Ok(Err(error)) if error.is_permanent() => Err(MailerError::Never(said(name, &error))),
+        Ok(done) => done.map_err(|error| MailerError::NotNow(said(name, &error))),
+        Err(_) => Err(MailerError::NotNow(format!("{name} took too long"))),
     }
 }
 

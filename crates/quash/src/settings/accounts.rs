@@ -2,7 +2,7 @@
 
 use quash_core::model::{LoginFields, NameChanges, NumericNames, Subjects};
 
-use super::fault::Told;
+use super::fault::Reported;
 use super::key::{DefaultsTo, Key};
 use super::kind::{List, Switch, Text, Words};
 use super::section::Section;
@@ -68,7 +68,7 @@ pub(super) struct Accounts {
     pub(super) subjects: Subjects,
 }
 
-pub(super) fn read(mut section: Section<'_>) -> Result<Accounts, Told> {
+pub(super) fn read(mut section: Section<'_>) -> Result<Accounts, Reported> {
     let (login_fields, username_field) = (login_fields(&mut section), username_field(&mut section));
     let (change_username, numeric_names) = (section.read(&CHANGE_USERNAME), section.read(&NUMERIC_NAMES));
     let subjects = section.read(&SUBJECTS);
@@ -84,7 +84,7 @@ pub(super) fn read(mut section: Section<'_>) -> Result<Accounts, Told> {
 }
 
 /// Reads the fields; their order doesn't matter.
-fn login_fields(section: &mut Section<'_>) -> Result<LoginFields, Told> {
+fn login_fields(section: &mut Section<'_>) -> Result<LoginFields, Reported> {
     let fields = section.read(&LOGIN_FIELDS)?;
     match fields.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["username"] => Ok(LoginFields::Name),
@@ -98,7 +98,7 @@ fn login_fields(section: &mut Section<'_>) -> Result<LoginFields, Told> {
     }
 }
 
-fn username_field(section: &mut Section<'_>) -> Result<String, Told> {
+fn username_field(section: &mut Section<'_>) -> Result<String, Reported> {
     let name = section.read(&USERNAME_FIELD)?;
     let is_name = name.len() <= FIELD_BYTES
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')

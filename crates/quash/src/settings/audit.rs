@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quash_core::model::AuditPolicy;
 
-use super::fault::Told;
+use super::fault::Reported;
 use super::key::{DefaultsTo, Key};
 use super::section::Section;
 use super::span::{LONGEST, Span, Zero};
@@ -20,6 +20,6 @@ const KEEP: Key<Span> = Key {
     doc: "The time from an event until its entry in the audit may be deleted.",
 };
 
-pub(super) fn read(mut section: Section<'_>) -> Result<AuditPolicy, Told> {
+pub(super) fn read(mut section: Section<'_>) -> Result<AuditPolicy, Reported> {
     section.read(&KEEP).map(|keep| AuditPolicy { keep })
 }

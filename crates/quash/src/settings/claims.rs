@@ -2,7 +2,7 @@
 
 use quash_core::model::ClaimsChange;
 
-use super::fault::Told;
+use super::fault::Reported;
 use super::key::{DefaultsTo, Key};
 use super::kind::Words;
 use super::section::Section;
@@ -24,6 +24,6 @@ const ON_CHANGE: Key<Words<ClaimsChange>> = Key {
           continue in both cases.",
 };
 
-pub(super) fn read(mut section: Section<'_>) -> Result<ClaimsChange, Told> {
+pub(super) fn read(mut section: Section<'_>) -> Result<ClaimsChange, Reported> {
     section.read(&ON_CHANGE)
 }

@@ -2,7 +2,7 @@
 
 use quash_server::RefreshCookie;
 
-use super::fault::Told;
+use super::fault::Reported;
 use super::key::{DefaultsTo, Key};
 use super::kind::Words;
 use super::section::Section;
@@ -20,6 +20,6 @@ const REFRESH: Key<Words<RefreshCookie>> = Key {
           those in `http.cors_origins`.",
 };
 
-pub(super) fn read(mut section: Section<'_>) -> Result<RefreshCookie, Told> {
+pub(super) fn read(mut section: Section<'_>) -> Result<RefreshCookie, Reported> {
     section.read(&REFRESH)
 }

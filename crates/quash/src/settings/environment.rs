@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use super::fault::{Fault, Origin, cut};
+use super::fault::{Origin, SettingError, cut};
 use super::secret::SecretText;
 
 /// The variables of the environment.
@@ -15,7 +15,7 @@ pub(crate) struct Environment {
     pub(super) listen: Option<String>,
     pub(super) variables: Vec<Variable>,
     /// Faults of variables that aren't UTF-8.
-    pub(super) faults: Vec<Fault>,
+    pub(super) faults: Vec<SettingError>,
     /// `NO_COLOR` is set and not empty (https://no-color.org).
     pub(crate) no_color: bool,
     /// Names of variables with which Kubernetes describes a service whose name begins with `quash`.
@@ -32,7 +32,7 @@ pub(super) struct Variable {
 /// Variables for flags.
 pub(super) const OWN_VARIABLES: [&str; 3] = ["QUASH_DATA_DIR", "QUASH_CONFIG", "QUASH_LISTEN"];
 /// Variables of other programs in this repository.
-const OTHERS_VARIABLES: [&str; 5] =
+const OTHER_VARIABLES: [&str; 5] =
     ["QUASH_VECTORS", "QUASH_SOAK", "QUASH_TEST_PYTHON", "QUASH_TEST_CHROMIUM", "QUASH_TEST_AXE"];
 
 impl Environment {
@@ -50,7 +50,7 @@ impl Environment {
             if name == "NO_COLOR" {
                 environment.no_color = !value.is_empty();
             }
-            if name.starts_with("QUASH_") && !OTHERS_VARIABLES.contains(&name.as_str()) {
+            if name.starts_with("QUASH_") && !OTHER_VARIABLES.contains(&name.as_str()) {
                 environment.take(name, value);
             }
         }
@@ -79,7 +79,7 @@ impl Environment {
             (Ok(text), name) if is_service_link(name, &text) => self.service_links.push(name.to_owned()),
             (Ok(text), "QUASH_LISTEN") => self.listen = Some(text),
             (Ok(text), _) => self.variables.push(Variable { name, value: SecretText::new(text) }),
-            (Err(_), _) => self.faults.push(Fault {
+            (Err(_), _) => self.faults.push(SettingError {
                 subject: format!("environment variable {}", cut(&name)),
                 origin: Origin::Environment(cut(&name)),
                 fault: "isn't UTF-8".into(),
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn service_links_are_known_by_name_and_value() {
+    fn service_links_are_recognised_by_name_and_value() {
         for (name, value) in [
             ("QUASH_PORT", "tcp://10.96.0.17:8000"),
             ("QUASH_SERVICE_HOST", "10.96.0.17"),

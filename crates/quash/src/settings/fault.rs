@@ -25,7 +25,7 @@ pub(crate) enum Origin {
 
 /// A fault of a setting.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Fault {
+pub(crate) struct SettingError {
     /// The key, such as `tokens.issuer`, and its value if it has one.
     pub(crate) subject: String,
     pub(crate) origin: Origin,
@@ -36,7 +36,7 @@ pub(crate) struct Fault {
 
 /// The fault of a value, and its remedy.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Wrong {
+pub(crate) struct ValueFault {
     /// The fault, worded to follow the key and its value.
     pub(crate) fault: String,
     pub(crate) remedy: String,
@@ -45,12 +45,12 @@ pub(crate) struct Wrong {
 /// The proof that a fault was reported. A reader can return it instead of a value, so that no invalid setting
 /// is used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Told(());
+pub(crate) struct Reported(());
 
 /// All faults of the settings.
 #[derive(PartialEq, Eq, Default, Debug)]
 pub(crate) struct Faults {
-    told: Vec<Fault>,
+    told: Vec<SettingError>,
     /// The number of further faults, which aren't kept.
     more: usize,
 }
@@ -58,7 +58,7 @@ pub(crate) struct Faults {
 /// The most faults to keep. More of them suggest that the wrong file was named.
 const MOST: usize = 100;
 
-impl Wrong {
+impl ValueFault {
     pub(super) fn new(fault: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { fault: fault.into(), remedy: remedy.into() }
     }
@@ -66,13 +66,13 @@ impl Wrong {
 
 impl Faults {
     /// Reports a fault. Beyond the limit, it is only counted.
-    pub(super) fn tell(&mut self, fault: impl FnOnce() -> Fault) -> Told {
+    pub(super) fn tell(&mut self, fault: impl FnOnce() -> SettingError) -> Reported {
         if self.told.len() < MOST {
             self.told.push(fault());
         } else {
             self.more += 1;
         }
-        Told(())
+        Reported(())
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -104,7 +104,7 @@ impl From<Faults> for CommandError {
         let findings: Vec<Finding> = faults
             .told
             .into_iter()
-            .map(|Fault { subject, origin, fault, remedy }| Finding {
+            .map(|SettingError { subject, origin, fault, remedy }| Finding {
                 message: clean(&format!("{subject} {fault}")),
                 place: clean(&origin.to_string()),
                 hint: clean(&remedy),

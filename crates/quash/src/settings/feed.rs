@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quash_core::model::FollowPolicy;
 
-use super::fault::Told;
+use super::fault::Reported;
 use super::key::{DefaultsTo, Key};
 use super::section::Section;
 use super::span::{Span, Zero};
@@ -25,6 +25,6 @@ const TERM: Key<Span> = Key {
           verifier more requests, and expires during a brief interruption.",
 };
 
-pub(super) fn read(mut section: Section<'_>) -> Result<FollowPolicy, Told> {
+pub(super) fn read(mut section: Section<'_>) -> Result<FollowPolicy, Reported> {
     section.read(&TERM).map(|term| FollowPolicy { term })
 }

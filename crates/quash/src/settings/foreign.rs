@@ -6,7 +6,7 @@ use quash_core::model::Kid;
 use quash_core::token::{Algorithm, Expected, Family, VerifyingKey};
 use quash_service::{ForeignKeys, ForeignSetup};
 
-use super::fault::Told;
+use super::fault::Reported;
 use super::key::{DefaultsTo, Key, Optional, Required};
 use super::kind::{List, Public, Secret, Switch, Text, Words};
 use super::section::{Reader, Section};
@@ -116,7 +116,11 @@ pub(super) struct Foreign {
 }
 
 /// Reads each section. `iss` and `aud` default to those of quash's own tokens.
-pub(super) fn read(reader: &mut Reader<'_>, iss: Option<String>, aud: Vec<String>) -> Result<Foreign, Told> {
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    iss: Option<String>,
+    aud: Vec<String>,
+) -> Result<Foreign, Reported> {
     let sections = reader.each(&TABLE, one)?;
     let mut foreign = Foreign { setups: Vec::new(), warnings: Vec::new() };
     for (name, one) in sections {
@@ -144,7 +148,7 @@ struct One {
     doubt: Option<String>,
 }
 
-fn one(mut section: Section<'_>) -> Result<One, Told> {
+fn one(mut section: Section<'_>) -> Result<One, Reported> {
     let section = &mut section;
     let (keys, max_lifetime, namespace) = (keys(section), section.read(&MAX_LIFETIME), namespace(section));
     let (iss, aud) = (section.read(&ISSUER), section.read(&AUDIENCE));
@@ -159,7 +163,7 @@ fn one(mut section: Section<'_>) -> Result<One, Told> {
     })
 }
 
-fn keys(section: &mut Section<'_>) -> Result<(ForeignKeys, Option<String>), Told> {
+fn keys(section: &mut Section<'_>) -> Result<(ForeignKeys, Option<String>), Reported> {
     let (algorithm, short) = (section.read(&ALGORITHM), section.read(&INSECURE_SHORT_SECRET));
     let (secret, public, kid) = (section.secret(&SHARED_SECRET), section.public(&PUBLIC_KEY), kid(section));
     let url = jwks_url(section);
@@ -206,7 +210,7 @@ fn algorithm_of(
     section: &mut Section<'_>,
     algorithm: Option<Algorithm>,
     family: Family,
-) -> Result<Algorithm, Told> {
+) -> Result<Algorithm, Reported> {
     let fits = |algorithm: &Algorithm| (algorithm.family() == Family::Hmac) == (family == Family::Hmac);
     match algorithm {
         Some(algorithm) if fits(&algorithm) => Ok(algorithm),
@@ -226,7 +230,7 @@ fn algorithm_of(
     }
 }
 
-fn kid(section: &mut Section<'_>) -> Result<Option<Kid>, Told> {
+fn kid(section: &mut Section<'_>) -> Result<Option<Kid>, Reported> {
     match section.read(&KID)? {
         None => Ok(None),
         Some(kid) => {
@@ -237,7 +241,7 @@ fn kid(section: &mut Section<'_>) -> Result<Option<Kid>, Told> {
     }
 }
 
-fn jwks_url(section: &mut Section<'_>) -> Result<Option<String>, Told> {
+fn jwks_url(section: &mut Section<'_>) -> Result<Option<String>, Reported> {
     let url = section.read(&JWKS_URL)?;
     match url.as_deref() {
         None => Ok(None),
@@ -260,7 +264,7 @@ fn jwks_url(section: &mut Section<'_>) -> Result<Option<String>, Told> {
     }
 }
 
-fn namespace(section: &mut Section<'_>) -> Result<Option<String>, Told> {
+fn namespace(section: &mut Section<'_>) -> Result<Option<String>, Reported> {
     match section.read(&NAMESPACE)? {
         Some(text) if text.len() > 64 || !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
             Err(section.wrong(&NAMESPACE, "isn't a name", "write up to 64 ASCII characters without blanks"))

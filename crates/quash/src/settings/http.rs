@@ -8,7 +8,7 @@ use quash_server::{
     is_reserved,
 };
 
-use super::fault::Told;
+use super::fault::Reported;
 use super::key::{DefaultsTo, Description, Entry, Key, Optional};
 use super::kind::{Address, File, List, Listen, Pairs, Switch, Text, Whole, Words};
 use super::section::Section;
@@ -195,7 +195,7 @@ pub(super) fn listen_key() -> Description {
     LISTEN.describe()
 }
 
-pub(super) fn read(mut section: Section<'_>) -> Result<Http, Told> {
+pub(super) fn read(mut section: Section<'_>) -> Result<Http, Reported> {
     let (behind_proxy, tls) = (section.read(&BEHIND_PROXY), tls(&mut section));
     let clear = behind_proxy == Ok(false) && tls == Ok(None);
     let (listen, prefix, cors_origins) =
@@ -232,7 +232,7 @@ pub(super) fn read(mut section: Section<'_>) -> Result<Http, Told> {
 }
 
 /// Reads the address. `clear`: connections to it aren't encrypted.
-fn listen(section: &mut Section<'_>, clear: bool) -> Result<Listen, Told> {
+fn listen(section: &mut Section<'_>, clear: bool) -> Result<Listen, Reported> {
     let listen = section.read(&LISTEN)?;
     match listen {
         Listen::Tcp(address) if clear && !address.ip().to_canonical().is_loopback() => Err(section.wrong(
@@ -246,7 +246,7 @@ fn listen(section: &mut Section<'_>, clear: bool) -> Result<Listen, Told> {
 }
 
 /// Reads the paths of the files. Only the server reads the files themselves.
-fn tls(section: &mut Section<'_>) -> Result<Option<TlsFiles>, Told> {
+fn tls(section: &mut Section<'_>) -> Result<Option<TlsFiles>, Reported> {
     let (certificates, key) = (section.read(&TLS_CERT), section.read(&TLS_KEY));
     match (certificates?, key?) {
         (None, None) => Ok(None),
@@ -258,13 +258,13 @@ fn tls(section: &mut Section<'_>) -> Result<Option<TlsFiles>, Told> {
     }
 }
 
-fn public_url(section: &mut Section<'_>) -> Result<Option<PublicUrl>, Told> {
+fn public_url(section: &mut Section<'_>) -> Result<Option<PublicUrl>, Reported> {
     let Some(text) = section.read(&PUBLIC_URL)? else { return Ok(None) };
     let remedy = "write it like \"https://id.example.org\"";
     PublicUrl::parse(&text).map(Some).map_err(|fault| section.wrong(&PUBLIC_URL, fault.to_string(), remedy))
 }
 
-fn cors_origins(section: &mut Section<'_>) -> Result<Vec<Origin>, Told> {
+fn cors_origins(section: &mut Section<'_>) -> Result<Vec<Origin>, Reported> {
     let texts = section.read(&CORS_ORIGINS)?.unwrap_or_default();
     let read = |text: String| {
         Origin::parse(&text).map_err(|fault| {
@@ -276,7 +276,7 @@ fn cors_origins(section: &mut Section<'_>) -> Result<Vec<Origin>, Told> {
     texts.into_iter().map(read).collect()
 }
 
-fn headers(section: &mut Section<'_>, key: &Key<List, Optional>) -> Result<Vec<HeaderName>, Told> {
+fn headers(section: &mut Section<'_>, key: &Key<List, Optional>) -> Result<Vec<HeaderName>, Reported> {
     let texts = section.read(key)?.unwrap_or_default();
     if texts.len() > HEADERS {
         return Err(section.wrong(
@@ -302,8 +302,8 @@ fn headers(section: &mut Section<'_>, key: &Key<List, Optional>) -> Result<Vec<H
 /// proxy's address, for which failures aren't limited.
 fn trusted_proxies(
     section: &mut Section<'_>,
-    behind_proxy: Result<bool, Told>,
-) -> Result<Vec<Proxies>, Told> {
+    behind_proxy: Result<bool, Reported>,
+) -> Result<Vec<Proxies>, Reported> {
     let texts = section.read(&TRUSTED_PROXIES)?.unwrap_or_default();
     if texts.is_empty() && behind_proxy == Ok(true) {
         let remedy =
@@ -319,7 +319,7 @@ fn trusted_proxies(
     texts.into_iter().map(read).collect()
 }
 
-fn prefix(section: &mut Section<'_>) -> Result<String, Told> {
+fn prefix(section: &mut Section<'_>) -> Result<String, Reported> {
     let prefix = section.read(&PREFIX)?;
     if !is_path(&prefix) {
         return Err(section.wrong(
@@ -338,7 +338,7 @@ fn prefix(section: &mut Section<'_>) -> Result<String, Told> {
     Ok(prefix)
 }
 
-fn paths(section: &mut Section<'_>, prefix: &str) -> Result<Paths, Told> {
+fn paths(section: &mut Section<'_>, prefix: &str) -> Result<Paths, Reported> {
     let chosen = section.read(&PATHS)?.unwrap_or_default();
     let remedy = "write paths like \"/auth/jwt/create/\" under the names that the reference lists, each endpoint at a path of its own";
     Paths::parse(&chosen, prefix).map_err(|fault| section.wrong(&PATHS, fault.to_string(), remedy))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::fault::Told;
+use super::fault::Reported;
 use super::key::{DefaultsTo, Key};
 use super::kind::Or;
 use super::section::Section;
@@ -22,6 +22,6 @@ const ROTATE_EVERY: Key<Or<Span>> = Key {
           `tokens.signing_key` is never rotated automatically.",
 };
 
-pub(super) fn read(mut section: Section<'_>) -> Result<Option<Duration>, Told> {
+pub(super) fn read(mut section: Section<'_>) -> Result<Option<Duration>, Reported> {
     section.read(&ROTATE_EVERY)
 }

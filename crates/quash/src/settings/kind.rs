@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use quash_core::model::{ForeignTokens, Timestamp};
 
-use super::fault::Wrong;
+use super::fault::ValueFault;
 use super::shape::{Describe, Shape, either};
 use super::span::{self, Span};
 use super::value::{Found, Raw};
@@ -19,7 +19,7 @@ pub(super) trait Kind: Describe {
     ///
     /// # Errors
     /// It has another type, or is out of bounds.
-    fn read(&self, found: &Found) -> Result<Self::Value, Wrong>;
+    fn read(&self, found: &Found) -> Result<Self::Value, ValueFault>;
 }
 
 /// A text that isn't empty.
@@ -92,9 +92,9 @@ impl Describe for Text {
 impl Kind for Text {
     type Value = String;
 
-    fn read(&self, found: &Found) -> Result<String, Wrong> {
+    fn read(&self, found: &Found) -> Result<String, ValueFault> {
         match found.raw.text() {
-            Some("") => Err(Wrong::new("is empty", "write a text, or leave the key out")),
+            Some("") => Err(ValueFault::new("is empty", "write a text, or leave the key out")),
             Some(text) => Ok(text.to_owned()),
             None => Err(no_text()),
         }
@@ -110,20 +110,20 @@ impl Describe for List {
 impl Kind for List {
     type Value = Vec<String>;
 
-    fn read(&self, found: &Found) -> Result<Vec<String>, Wrong> {
+    fn read(&self, found: &Found) -> Result<Vec<String>, ValueFault> {
         let texts = match &found.raw {
             Raw::Plain(text) => text.split(',').map(str::to_owned).collect(),
             Raw::Text(text) => vec![text.clone()],
             Raw::List(texts) => texts.clone(),
             _ => {
-                return Err(Wrong::new(
+                return Err(ValueFault::new(
                     "is neither a text nor a list of texts",
                     "write it like [\"one\", \"two\"]",
                 ));
             }
         };
         if texts.is_empty() || texts.iter().any(String::is_empty) {
-            return Err(Wrong::new(
+            return Err(ValueFault::new(
                 "is empty or has an empty member",
                 "write a text in each place, or leave the key out",
             ));
@@ -131,7 +131,9 @@ impl Kind for List {
         let mut sorted: Vec<&String> = texts.iter().collect();
         sorted.sort();
         match sorted.windows(2).find(|pair| pair[0] == pair[1]) {
-            Some(twice) => Err(Wrong::new(format!("has \"{}\" twice", twice[0]), "write each text once")),
+            Some(twice) => {
+                Err(ValueFault::new(format!("has \"{}\" twice", twice[0]), "write each text once"))
+            }
             None => Ok(texts),
         }
     }
@@ -146,7 +148,7 @@ impl Describe for Pairs {
 impl Kind for Pairs {
     type Value = Vec<(String, String)>;
 
-    fn read(&self, found: &Found) -> Result<Self::Value, Wrong> {
+    fn read(&self, found: &Found) -> Result<Self::Value, ValueFault> {
         let remedy = || format!("write it like {{ {} = \"…\" }}", self.0.first().unwrap_or(&"name"));
         let pair = |text: &str| text.split_once('=').map(|(name, text)| (name.to_owned(), text.to_owned()));
         let pairs = match &found.raw {
@@ -155,16 +157,18 @@ impl Kind for Pairs {
             _ => None,
         };
         let pairs: Vec<(String, String)> =
-            pairs.ok_or_else(|| Wrong::new("isn't a table of texts", remedy()))?;
+            pairs.ok_or_else(|| ValueFault::new("isn't a table of texts", remedy()))?;
         if pairs.is_empty() || pairs.iter().any(|(name, text)| name.is_empty() || text.is_empty()) {
-            return Err(Wrong::new("is empty or has an empty member", remedy()));
+            return Err(ValueFault::new("is empty or has an empty member", remedy()));
         }
         match pairs
             .iter()
             .enumerate()
             .find(|(at, (name, _))| pairs[..*at].iter().any(|(before, _)| before == name))
         {
-            Some((_, (name, _))) => Err(Wrong::new(format!("has \"{name}\" twice"), "write each name once")),
+            Some((_, (name, _))) => {
+                Err(ValueFault::new(format!("has \"{name}\" twice"), "write each name once"))
+            }
             None => Ok(pairs),
         }
     }
@@ -179,11 +183,11 @@ impl Describe for Switch {
 impl Kind for Switch {
     type Value = bool;
 
-    fn read(&self, found: &Found) -> Result<bool, Wrong> {
+    fn read(&self, found: &Found) -> Result<bool, ValueFault> {
         match &found.raw {
             Raw::Bool(value) => Ok(*value),
             Raw::Plain(text) if text == "true" || text == "false" => Ok(text == "true"),
-            _ => Err(Wrong::new(
+            _ => Err(ValueFault::new(
                 "is neither true nor false",
                 "write true or false, in lower case and without quotation marks",
             )),
@@ -200,7 +204,7 @@ impl Describe for Whole {
 impl Kind for Whole {
     type Value = u32;
 
-    fn read(&self, found: &Found) -> Result<u32, Wrong> {
+    fn read(&self, found: &Found) -> Result<u32, ValueFault> {
         let number = match &found.raw {
             Raw::Whole(number) => Some(*number),
             Raw::Plain(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
@@ -210,7 +214,7 @@ impl Kind for Whole {
             .and_then(|number| u32::try_from(number).ok())
             .filter(|number| (self.least..=self.most).contains(number));
         let remedy = || format!("write a whole number from {} to {}", self.least, self.most);
-        fitting.ok_or_else(|| Wrong::new("isn't a whole number within the bounds", remedy()))
+        fitting.ok_or_else(|| ValueFault::new("isn't a whole number within the bounds", remedy()))
     }
 }
 
@@ -223,11 +227,11 @@ impl Describe for Span {
 impl Kind for Span {
     type Value = Duration;
 
-    fn read(&self, found: &Found) -> Result<Duration, Wrong> {
+    fn read(&self, found: &Found) -> Result<Duration, ValueFault> {
         match (&found.raw, found.raw.text()) {
-            (_, Some(text)) => span::parse(text, *self).map_err(|fault| Wrong::new(fault, span::REMEDY)),
-            (Raw::Whole(_), None) => Err(Wrong::new("has no unit", span::REMEDY)),
-            (_, None) => Err(Wrong::new("isn't a span of time", span::REMEDY)),
+            (_, Some(text)) => span::parse(text, *self).map_err(|fault| ValueFault::new(fault, span::REMEDY)),
+            (Raw::Whole(_), None) => Err(ValueFault::new("has no unit", span::REMEDY)),
+            (_, None) => Err(ValueFault::new("isn't a span of time", span::REMEDY)),
         }
     }
 }
@@ -241,11 +245,11 @@ impl<T: Copy> Describe for Words<T> {
 impl<T: Copy> Kind for Words<T> {
     type Value = T;
 
-    fn read(&self, found: &Found) -> Result<T, Wrong> {
+    fn read(&self, found: &Found) -> Result<T, ValueFault> {
         let text = found.raw.text().ok_or_else(no_text)?;
         let meant = self.0.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
         let words = || self.0.iter().map(|(word, _)| *word).collect::<Vec<_>>();
-        meant.ok_or_else(|| Wrong::new("isn't a known word", format!("write {}", either(&words()))))
+        meant.ok_or_else(|| ValueFault::new("isn't a known word", format!("write {}", either(&words()))))
     }
 }
 
@@ -258,16 +262,16 @@ impl Describe for Address {
 impl Kind for Address {
     type Value = Listen;
 
-    fn read(&self, found: &Found) -> Result<Listen, Wrong> {
+    fn read(&self, found: &Found) -> Result<Listen, ValueFault> {
         let remedy = "write it like \"127.0.0.1:7827\", \"[::1]:8000\" or \"unix:/run/quash.sock\"";
         let text = Text.read(found)?;
         match text.strip_prefix("unix:") {
             Some(path) if path.starts_with('/') => Ok(Listen::Unix(PathBuf::from(path))),
-            Some(_) => Err(Wrong::new("isn't an absolute path", remedy)),
+            Some(_) => Err(ValueFault::new("isn't an absolute path", remedy)),
             None => text
                 .parse()
                 .map(Listen::Tcp)
-                .map_err(|_| Wrong::new("isn't an IP address and a port", remedy)),
+                .map_err(|_| ValueFault::new("isn't an IP address and a port", remedy)),
         }
     }
 }
@@ -281,7 +285,7 @@ impl Describe for File {
 impl Kind for File {
     type Value = PathBuf;
 
-    fn read(&self, found: &Found) -> Result<PathBuf, Wrong> {
+    fn read(&self, found: &Found) -> Result<PathBuf, ValueFault> {
         Text.read(found).map(|text| found.path(&text))
     }
 }
@@ -307,7 +311,7 @@ impl Describe for Taking {
 impl Kind for Taking {
     type Value = ForeignTokens;
 
-    fn read(&self, found: &Found) -> Result<ForeignTokens, Wrong> {
+    fn read(&self, found: &Found) -> Result<ForeignTokens, ValueFault> {
         let date = |text: &str| {
             let date: jiff::civil::Date = text.strip_prefix("until ")?.parse().ok()?;
             let midnight =
@@ -318,7 +322,7 @@ impl Kind for Taking {
             "accept" => Ok(ForeignTokens::Accept),
             "reject" => Ok(ForeignTokens::Reject),
             text => date(text).map(ForeignTokens::Until).ok_or_else(|| {
-                Wrong::new(
+                ValueFault::new(
                     "isn't a known word",
                     "write \"reject\", \"accept\", or \"until 2027-01-31\" with a date",
                 )
@@ -336,15 +340,15 @@ impl<K: Describe> Describe for Or<K> {
 impl<K: Kind> Kind for Or<K> {
     type Value = Option<K::Value>;
 
-    fn read(&self, found: &Found) -> Result<Self::Value, Wrong> {
+    fn read(&self, found: &Found) -> Result<Self::Value, ValueFault> {
         if found.raw.text() == Some(self.0) {
             return Ok(None);
         }
         let remedy = |remedy: String| format!("{remedy}, or \"{}\"", self.0);
-        self.1.read(found).map(Some).map_err(|wrong| Wrong { remedy: remedy(wrong.remedy), ..wrong })
+        self.1.read(found).map(Some).map_err(|wrong| ValueFault { remedy: remedy(wrong.remedy), ..wrong })
     }
 }
 
-fn no_text() -> Wrong {
-    Wrong::new("isn't a text", "put it in quotation marks")
+fn no_text() -> ValueFault {
+    ValueFault::new("isn't a text", "put it in quotation marks")
 }

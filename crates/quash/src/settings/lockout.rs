@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quash_core::model::{LockEnds, LockoutPolicy};
 
-use super::fault::Told;
+use super::fault::Reported;
 use super::key::{DefaultsTo, Key};
 use super::kind::{Whole, Words};
 use super::section::Section;
@@ -69,7 +69,7 @@ pub(super) struct Lockout {
     pub(super) ends: LockEnds,
 }
 
-pub(super) fn read(mut section: Section<'_>) -> Result<Lockout, Told> {
+pub(super) fn read(mut section: Section<'_>) -> Result<Lockout, Reported> {
     let (failures, ends) = (section.read(&FAILURES), section.read(&END_SESSIONS));
     let (network_failures, network_window) = (section.read(&NETWORK_FAILURES), section.read(&NETWORK_WINDOW));
     let (first_lock, longest_lock) = (section.read(&FIRST_LOCK), section.read(&LONGEST_LOCK));

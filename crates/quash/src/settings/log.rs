@@ -2,7 +2,7 @@
 
 use tracing::level_filters::LevelFilter;
 
-use super::fault::Told;
+use super::fault::Reported;
 use super::key::{DefaultsTo, Key};
 use super::kind::Words;
 use super::section::Section;
@@ -47,7 +47,7 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-pub(super) fn read(mut section: Section<'_>) -> Result<LogSettings, Told> {
+pub(super) fn read(mut section: Section<'_>) -> Result<LogSettings, Reported> {
     let (level, format) = (section.read(&LEVEL), section.read(&FORMAT));
     Ok(LogSettings { level: level?, format: format? })
 }

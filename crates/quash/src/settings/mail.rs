@@ -7,7 +7,7 @@ use quash_core::model::LocalParts;
 use quash_server::PublicUrl;
 use quash_service::mailbox;
 
-use super::fault::Told;
+use super::fault::Reported;
 use super::key::{DefaultsTo, Key, Optional};
 use super::kind::{Secret, Switch, Text, Whole, Words};
 use super::secret::SecretText;
@@ -104,8 +104,8 @@ pub(super) struct Read {
 /// it was reported already.
 pub(super) fn read(
     mut section: Section<'_>,
-    public_url: Result<Option<&PublicUrl>, Told>,
-) -> Result<Read, Told> {
+    public_url: Result<Option<&PublicUrl>, Reported>,
+) -> Result<Read, Reported> {
     let (host, port, encryption) = (section.read(&HOST), section.read(&PORT), section.read(&ENCRYPTION));
     let (credentials, from, smtputf8) =
         (credentials(&mut section), from(&mut section), section.read(&SMTPUTF8));
@@ -142,7 +142,7 @@ pub(super) fn read(
     Ok(Read { local_parts, smtp: Some(SmtpSettings { host, port, encryption, credentials, from }), warning })
 }
 
-fn credentials(section: &mut Section<'_>) -> Result<Option<(String, SecretText)>, Told> {
+fn credentials(section: &mut Section<'_>) -> Result<Option<(String, SecretText)>, Reported> {
     let (username, password) = (section.read(&USERNAME), section.secret(&PASSWORD));
     match (username?, password?) {
         (None, None) => Ok(None),
@@ -160,7 +160,7 @@ fn credentials(section: &mut Section<'_>) -> Result<Option<(String, SecretText)>
     }
 }
 
-fn from(section: &mut Section<'_>) -> Result<Option<Mailbox>, Told> {
+fn from(section: &mut Section<'_>) -> Result<Option<Mailbox>, Reported> {
     let Some(text) = section.read(&FROM)? else { return Ok(None) };
     let remedy = "write it like \"no-reply@example.org\" or \"Example <no-reply@example.org>\"";
     let from: Mailbox = text.parse().map_err(|_| section.wrong(&FROM, "isn't an address", remedy))?;

@@ -47,12 +47,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use quash_core::model::{AccountPolicy, ForeignTokens, Policy, RotationPolicy};
-use quash_server::{Compat, DoorSettings, MailWay, TlsFiles};
+use quash_server::{Compat, HttpSettings, MailWay, TlsFiles};
 use quash_service::{KeySetup, RefreshSigning, Rehash};
 
 use crate::data_dir::GroupAccess;
 use accounts::Accounts;
-use fault::{Faults, Origin, Told};
+use fault::{Faults, Origin, Reported};
 use layers::Layers;
 use section::Reader;
 use storage::Storage;
@@ -61,7 +61,7 @@ use value::{Found, Raw, Values};
 
 pub(crate) use draft::{Extent, draft};
 pub(crate) use environment::{Environment, arguments};
-pub(crate) use fault::Wrong;
+pub(crate) use fault::ValueFault;
 pub(crate) use kind::Listen;
 pub(crate) use log::{LogFormat, LogSettings};
 pub(crate) use mail::{Encryption, SmtpSettings};
@@ -107,7 +107,7 @@ pub(crate) struct Settings {
     /// The parameters for new password hashes.
     pub(crate) argon2: Argon2,
     /// The settings of the HTTP interface.
-    pub(crate) door: DoorSettings,
+    pub(crate) door: HttpSettings,
     pub(crate) listen: Listen,
     /// The time after which an idle connection is closed.
     pub(crate) idle_timeout: Duration,
@@ -179,7 +179,7 @@ fn lay(
     file: Option<&Path>,
     environment: &Environment,
     flags: &Flags,
-) -> (Layers, Result<(), Told>) {
+) -> (Layers, Result<(), Reported>) {
     let mut layers = Layers::new(tables);
     let known = file.map_or(Ok(()), |path| layers.add_file(path));
     layers.open_sections_of(&flags.set);
@@ -196,7 +196,7 @@ fn add_listen(values: &mut Values, given: Option<String>, origin: Origin) {
     }
 }
 
-fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
+fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Reported> {
     let mut reader = Reader { values, faults };
     let tokens = tokens::read(reader.section(&tokens::TABLE));
     let rotate_every = keys::read(reader.section(&keys::TABLE));
@@ -241,7 +241,7 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
     let mut warnings = tokens.signing.warnings;
     warnings.extend(foreign.warnings);
     warnings.extend(mail.warning);
-    warnings.extend(at_odds(tokens.policy.foreign, foreign.setups.len()));
+    warnings.extend(conflict_warning(tokens.policy.foreign, foreign.setups.len()));
     Ok(Settings {
         policy: Policy {
             tokens: tokens.policy,
@@ -265,7 +265,7 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
         },
         rehash: passwords.rehash,
         argon2: passwords.argon2,
-        door: DoorSettings {
+        door: HttpSettings {
             prefix: http.prefix,
             paths: http.paths,
             username_field,
@@ -294,7 +294,7 @@ fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Told> {
 }
 
 /// Returns a warning if one of two settings has no effect without the other.
-fn at_odds(taken: ForeignTokens, issuers: usize) -> Option<String> {
+fn conflict_warning(taken: ForeignTokens, issuers: usize) -> Option<String> {
     match (taken, issuers) {
         (ForeignTokens::Reject, 1..) => {
             Some("tokens.foreign_tokens is \"reject\": the keys under [foreign] have no effect".into())

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_of_the_finger_is_recognised() {
+    fn typos_are_recognised() {
         let known = ["listen", "prefix", "behind_proxy", "access_token_lifetime"];
         for (typed, meant) in [
             ("lisetn", Some("listen")),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use quash_service::{Argon2Hasher, FormatFault, Rehash};
 
-use super::fault::Told;
+use super::fault::Reported;
 use super::key::{DefaultsTo, Key};
 use super::kind::{Switch, Whole};
 use super::section::Section;
@@ -89,13 +89,13 @@ impl fmt::Display for Argon2 {
 }
 
 /// Reads the section. `marked`: each token has a claim with the hash, which Django nodes compare.
-pub(super) fn read(mut section: Section<'_>, marked: bool) -> Result<Passwords, Told> {
+pub(super) fn read(mut section: Section<'_>, marked: bool) -> Result<Passwords, Reported> {
     let (rehash, argon2) = (rehash(&mut section, marked), argon2(&mut section));
     Ok(Passwords { rehash: rehash?, argon2: argon2? })
 }
 
 /// Reads `rehash`. It conflicts with `marked`: replacing a hash would sign its user out.
-fn rehash(section: &mut Section<'_>, marked: bool) -> Result<Rehash, Told> {
+fn rehash(section: &mut Section<'_>, marked: bool) -> Result<Rehash, Reported> {
     if !section.read(&REHASH)? {
         return Ok(Rehash::Never);
     }
@@ -110,7 +110,7 @@ fn rehash(section: &mut Section<'_>, marked: bool) -> Result<Rehash, Told> {
     Ok(Rehash::OnSuccess)
 }
 
-fn argon2(section: &mut Section<'_>) -> Result<Argon2, Told> {
+fn argon2(section: &mut Section<'_>) -> Result<Argon2, Reported> {
     let (memory_mib, passes, lanes) =
         (section.read(&ARGON2_MEMORY), section.read(&ARGON2_PASSES), section.read(&ARGON2_LANES));
     let argon2 = Argon2 { memory_mib: memory_mib?, passes: passes?, lanes: lanes? };

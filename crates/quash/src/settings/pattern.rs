@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_between_two_bounds() {
+    fn patterns_match_exactly_the_numbers_within_bounds() {
         for (least, most) in [
             (1, 1),
             (1, 9),
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_match_exactly_where_they_are_read() {
+    fn span_patterns_match_exactly_the_valid_spans() {
         let second = Duration::from_secs(1);
         for bounds in [
             Span { least: second, most: LONGEST, zero: Zero::Refused },
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn every_address_matches() {
+    fn the_address_pattern_matches_every_address() {
         let pattern = regex(ADDRESS);
         for address in
             ["127.0.0.1:7827", "0.0.0.0:0", "[::1]:8000", "[::ffff:1.2.3.4]:65535", "[fe80::1%3]:80"]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use quash_core::model::{RegistrationPolicy, limits};
 use quash_server::Registration;
 
-use super::fault::Told;
+use super::fault::Reported;
 use super::key::{DefaultsTo, Key};
 use super::kind::Switch;
 use super::section::Section;
@@ -43,7 +43,7 @@ pub(super) struct Read {
     pub(super) policy: RegistrationPolicy,
 }
 
-pub(super) fn read(mut section: Section<'_>) -> Result<Read, Told> {
+pub(super) fn read(mut section: Section<'_>) -> Result<Read, Reported> {
     let (enabled, link_lifetime) = (section.read(&ENABLED), section.read(&LINK_LIFETIME));
     let registration = if enabled? { Registration::Open } else { Registration::Closed };
     Ok(Read { registration, policy: RegistrationPolicy { link_lifetime: link_lifetime? } })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::fault::Told;
+use super::fault::Reported;
 use super::key::{DefaultsTo, Key};
 use super::section::Section;
 use super::span::{Span, Zero};
@@ -21,6 +21,6 @@ const GRACE: Key<Span> = Key {
           succeeds, and the others end the session.",
 };
 
-pub(super) fn read(mut section: Section<'_>) -> Result<Duration, Told> {
+pub(super) fn read(mut section: Section<'_>) -> Result<Duration, Reported> {
     section.read(&GRACE)
 }

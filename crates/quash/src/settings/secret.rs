@@ -8,7 +8,7 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::fault::Wrong;
+use super::fault::ValueFault;
 
 /// A secret setting. It is wiped from memory when dropped, and never printed.
 #[derive(Clone)]
@@ -32,12 +32,14 @@ impl SecretText {
     ///
     /// # Errors
     /// It is empty, too long, or the placeholder.
-    pub(super) fn check(&self) -> Result<(), Wrong> {
+    pub(super) fn check(&self) -> Result<(), ValueFault> {
         match self.0.as_str() {
-            "" => Err(Wrong::new("is empty", "write a text, or leave the key out")),
+            "" => Err(ValueFault::new("is empty", "write a text, or leave the key out")),
             // The output of `config show` was used as a settings file.
-            HIDDEN => Err(Wrong::new("is the placeholder for a secret", "write the secret itself")),
-            text if text.len() > BYTES => Err(Wrong::new("is longer than 64 KiB", "write a shorter one")),
+            HIDDEN => Err(ValueFault::new("is the placeholder for a secret", "write the secret itself")),
+            text if text.len() > BYTES => {
+                Err(ValueFault::new("is longer than 64 KiB", "write a shorter one"))
+            }
             _ => Ok(()),
         }
     }
@@ -46,7 +48,7 @@ impl SecretText {
     ///
     /// # Errors
     /// Other users have access to the file, or it holds no secret.
-    pub(crate) fn read(path: &Path) -> Result<Self, Wrong> {
+    pub(crate) fn read(path: &Path) -> Result<Self, ValueFault> {
         let file = File::open(path).map_err(|error| unreadable(&error))?;
         let mode = file.metadata().map_err(|error| unreadable(&error))?.permissions().mode() & 0o7777;
         if mode & 0o007 != 0 {
@@ -55,7 +57,7 @@ impl SecretText {
                 mode & 0o770,
                 path.display()
             );
-            return Err(Wrong::new(
+            return Err(ValueFault::new(
                 format!("is a file that other users can access (mode {mode:04o})"),
                 remedy,
             ));
@@ -74,30 +76,30 @@ pub(crate) fn without_mark(bytes: &[u8]) -> &[u8] {
 ///
 /// # Errors
 /// The file can't be read, or is empty.
-pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, Wrong> {
+pub(crate) fn read_text(path: &Path) -> Result<Zeroizing<String>, ValueFault> {
     text_of(File::open(path).map_err(|error| unreadable(&error))?)
 }
 
-fn text_of(file: File) -> Result<Zeroizing<String>, Wrong> {
+fn text_of(file: File) -> Result<Zeroizing<String>, ValueFault> {
     let mut bytes = Zeroizing::new(Vec::new());
     file.take(BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
     if bytes.len() > BYTES {
-        return Err(Wrong::new(
+        return Err(ValueFault::new(
             "is a file longer than 64 KiB",
             "name a file that holds the key and nothing else",
         ));
     }
     let text = str::from_utf8(without_mark(&bytes))
-        .map_err(|_| Wrong::new("is a file that isn't UTF-8", "write the key as UTF-8"))?;
+        .map_err(|_| ValueFault::new("is a file that isn't UTF-8", "write the key as UTF-8"))?;
     let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
     if text.is_empty() {
-        return Err(Wrong::new("is an empty file", "write the key into it"));
+        return Err(ValueFault::new("is an empty file", "write the key into it"));
     }
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-fn unreadable(error: &io::Error) -> Wrong {
-    Wrong::new(format!("can't be read: {error}"), "name a file that quash may read")
+fn unreadable(error: &io::Error) -> ValueFault {
+    ValueFault::new(format!("can't be read: {error}"), "name a file that quash may read")
 }
 
 impl fmt::Debug for SecretText {

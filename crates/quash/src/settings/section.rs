@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::fault::{Fault, Faults, Origin, Told, Wrong};
+use super::fault::{Faults, Origin, Reported, SettingError, ValueFault};
 use super::key::{Entry, FILE, Key, Presence, Unset};
 use super::kind::{File, Kind, Public, Secret, Text};
 use super::secret::{SecretText, read_text};
@@ -45,8 +45,8 @@ impl<'a> Reader<'a> {
     pub(super) fn each<T>(
         &mut self,
         table: &Table,
-        read: impl Fn(Section<'_>) -> Result<T, Told>,
-    ) -> Result<BTreeMap<String, T>, Told> {
+        read: impl Fn(Section<'_>) -> Result<T, Reported>,
+    ) -> Result<BTreeMap<String, T>, Reported> {
         let names: Vec<String> = self.values.names(table).map(str::to_owned).collect();
         // All sections are read before the first fault is returned.
         let read: Vec<_> =
@@ -64,7 +64,10 @@ impl<'a> Section<'a> {
     ///
     /// # Errors
     /// The value has a fault, which was reported.
-    pub(super) fn read<K: Kind, U: Presence>(&mut self, key: &Key<K, U>) -> Result<U::Of<K::Value>, Told> {
+    pub(super) fn read<K: Kind, U: Presence>(
+        &mut self,
+        key: &Key<K, U>,
+    ) -> Result<U::Of<K::Value>, Reported> {
         let read = match (self.found(key.name), key.unset.describe()) {
             (Some(found), _) => key.kind.read(found),
             (None, Unset::DefaultsTo(toml)) => {
@@ -80,11 +83,14 @@ impl<'a> Section<'a> {
     ///
     /// # Errors
     /// The value has a fault, which was reported.
-    pub(super) fn secret<U: Presence>(&mut self, key: &Key<Secret, U>) -> Result<U::Of<SecretText>, Told> {
+    pub(super) fn secret<U: Presence>(
+        &mut self,
+        key: &Key<Secret, U>,
+    ) -> Result<U::Of<SecretText>, Reported> {
         let Some(source) = self.source(key)? else { return self.absent(key, &file_of(key)) };
         let read = match source {
             Source::Text(Found { raw: Raw::Secret(secret), .. }) => secret.check().map(|()| secret.clone()),
-            Source::Text(_) => Err(Wrong::new("isn't a text", "put it in quotation marks")),
+            Source::Text(_) => Err(ValueFault::new("isn't a text", "put it in quotation marks")),
             Source::File(path) => SecretText::read(&path),
         };
         self.told(key, read)
@@ -95,7 +101,7 @@ impl<'a> Section<'a> {
     ///
     /// # Errors
     /// The value has a fault, which was reported.
-    pub(super) fn public<U: Presence>(&mut self, key: &Key<Public, U>) -> Result<U::Of<String>, Told> {
+    pub(super) fn public<U: Presence>(&mut self, key: &Key<Public, U>) -> Result<U::Of<String>, Reported> {
         let Some(source) = self.source(key)? else { return self.absent(key, &file_of(key)) };
         let read = match source {
             Source::Text(found) => Text.read(found),
@@ -110,7 +116,7 @@ impl<'a> Section<'a> {
     }
 
     /// Finds the source of a key that may be in a file.
-    fn source<K: Describe, U: Presence>(&mut self, key: &Key<K, U>) -> Result<Option<Source<'a>>, Told> {
+    fn source<K: Describe, U: Presence>(&mut self, key: &Key<K, U>) -> Result<Option<Source<'a>>, Reported> {
         let file = file_of(key);
         match (self.found(key.name), self.found(&file)) {
             (None, None) => Ok(None),
@@ -121,7 +127,7 @@ impl<'a> Section<'a> {
             (Some(found), None) => Ok(Some(Source::Text(found))),
             (None, Some(named)) => match File.read(named) {
                 Ok(path) => Ok(Some(Source::File(path))),
-                Err(Wrong { fault, remedy }) => Err(self.tell(&file, fault, remedy)),
+                Err(ValueFault { fault, remedy }) => Err(self.tell(&file, fault, remedy)),
             },
         }
     }
@@ -130,9 +136,9 @@ impl<'a> Section<'a> {
     fn told<K: Describe, U: Presence, T>(
         &mut self,
         key: &Key<K, U>,
-        read: Result<T, Wrong>,
-    ) -> Result<U::Of<T>, Told> {
-        read.map(U::present).map_err(|Wrong { fault, remedy }| self.wrong(key, fault, remedy))
+        read: Result<T, ValueFault>,
+    ) -> Result<U::Of<T>, Reported> {
+        read.map(U::present).map_err(|ValueFault { fault, remedy }| self.wrong(key, fault, remedy))
     }
 
     /// Reports a fault of a key's value, or of the file that holds the value.
@@ -141,7 +147,7 @@ impl<'a> Section<'a> {
         key: &dyn Entry,
         fault: impl Into<String>,
         remedy: impl Into<String>,
-    ) -> Told {
+    ) -> Reported {
         let file = format!("{}{FILE}", key.name());
         let written =
             if self.found(key.name()).is_none() && self.found(&file).is_some() { &file } else { key.name() };
@@ -150,10 +156,10 @@ impl<'a> Section<'a> {
 
     /// Returns the result for a key that isn't set, or reports that it is missing; `written` is the key to
     /// set.
-    fn absent<K, U: Presence, T>(&mut self, key: &Key<K, U>, written: &str) -> Result<U::Of<T>, Told> {
+    fn absent<K, U: Presence, T>(&mut self, key: &Key<K, U>, written: &str) -> Result<U::Of<T>, Reported> {
         U::absent().ok_or_else(|| {
             let section = &self.name;
-            self.faults.tell(|| Fault {
+            self.faults.tell(|| SettingError {
                 subject: format!("{section}.{}", key.name),
                 origin: self.content.map_or(Origin::Default, |content| content.origin.clone()),
                 fault: "is missing".into(),
@@ -165,12 +171,12 @@ impl<'a> Section<'a> {
         })
     }
 
-    fn tell(&mut self, key: &str, fault: String, remedy: String) -> Told {
+    fn tell(&mut self, key: &str, fault: String, remedy: String) -> Reported {
         let found = self.found(key);
         let value = found.map(|found| format!(" = {}", found.raw)).unwrap_or_default();
         let subject = format!("{}.{key}{value}", self.name);
         let origin = found.map_or(Origin::Default, |found| found.origin.clone());
-        self.faults.tell(|| Fault { subject, origin, fault, remedy })
+        self.faults.tell(|| SettingError { subject, origin, fault, remedy })
     }
 
     fn found(&self, key: &str) -> Option<&'a Found> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quash_core::model::SessionPolicy;
 
-use super::fault::Told;
+use super::fault::Reported;
 use super::key::{DefaultsTo, Key};
 use super::kind::{Or, Whole};
 use super::section::Section;
@@ -33,7 +33,7 @@ const MAX_PER_ACCOUNT: Key<Whole> = Key {
           limit on resources, not a policy.",
 };
 
-pub(super) fn read(mut section: Section<'_>) -> Result<SessionPolicy, Told> {
+pub(super) fn read(mut section: Section<'_>) -> Result<SessionPolicy, Reported> {
     let (absolute_lifetime, max_per_account) =
         (section.read(&ABSOLUTE_LIFETIME), section.read(&MAX_PER_ACCOUNT));
     Ok(SessionPolicy { absolute_lifetime: absolute_lifetime?, max_per_account: max_per_account? })

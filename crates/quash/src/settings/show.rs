@@ -9,7 +9,7 @@ use super::shape::Shape;
 use super::table::{Naming, Table};
 use super::value::{Found, Raw, Values};
 use super::{Loaded, SECTIONS};
-use crate::output::{clean, steers};
+use crate::output::{clean, is_control};
 
 /// The visibility of origins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -164,7 +164,7 @@ fn basic_string(text: &str) -> String {
             '"' | '\\' => written.extend(['\\', c]),
             '\n' => written.push_str("\\n"),
             '\t' => written.push_str("\\t"),
-            c if steers(c) => written.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c if is_control(c) => written.push_str(&format!("\\u{:04X}", u32::from(c))),
             c => written.push(c),
         }
     }

@@ -115,7 +115,7 @@ mod tests {
     const ANY: Span = Span { least: Duration::from_secs(1), most: LONGEST, zero: Zero::Refused };
 
     #[test]
-    fn one_number_and_one_unit() {
+    fn spans_are_one_number_and_one_unit() {
         for (text, millis) in [
             ("1500ms", 1500),
             ("90s", 90_000),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is_read() {
+    fn other_forms_of_spans_are_refused() {
         for (text, fault) in [
             ("", "empty"),
             ("15 min", "blank"),

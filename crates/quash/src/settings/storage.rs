@@ -1,6 +1,6 @@
 //! `[storage]`: the database and the data directory.
 
-use super::fault::Told;
+use super::fault::Reported;
 use super::key::{DefaultsTo, Key};
 use super::kind::{Switch, Words};
 use super::section::Section;
@@ -45,7 +45,7 @@ pub(super) struct Storage {
     pub(super) group_access: GroupAccess,
 }
 
-pub(super) fn read(mut section: Section<'_>) -> Result<Storage, Told> {
+pub(super) fn read(mut section: Section<'_>) -> Result<Storage, Reported> {
     let (engine, group_access) = (section.read(&ENGINE), section.read(&GROUP_ACCESS));
     let group_access = if group_access? { GroupAccess::Allowed } else { GroupAccess::Refused };
     Ok(Storage { engine: engine?, group_access })

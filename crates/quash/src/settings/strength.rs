@@ -47,7 +47,7 @@ pub(crate) fn check(
             Some("begins with django-insecure-, so it is in a site's repository: everyone who can read that can sign".to_owned())
         }
         Ok(_) => None,
-        Err(fault @ (KeyFault::TooShort(_) | KeyFault::Published)) if short == ShortSecrets::Allowed => {
+        Err(fault @ (KeyFault::TooShort(_) | KeyFault::PubliclyKnown)) if short == ShortSecrets::Allowed => {
             SigningKey::insecure_new(algorithm, &secret, kid())?;
             Some(format!("{fault}: an attacker can guess it from one token, and then sign"))
         }
@@ -59,7 +59,7 @@ pub(crate) fn check(
 /// Returns the remedy for an unusable key.
 pub(crate) fn remedy(fault: KeyFault) -> &'static str {
     match fault {
-        KeyFault::TooShort(_) | KeyFault::Published => {
+        KeyFault::TooShort(_) | KeyFault::PubliclyKnown => {
             "use a longer one, such as 64 random bytes in Base64; insecure_short_secret = true accepts this one for a while"
         }
         KeyFault::KeyTextAsSecret(_) => "write a secret that only you know, or set the key's own algorithm",

@@ -46,7 +46,7 @@ fn keeps_to_itself(browser: &Browser, server: &Server) {
 }
 
 #[test]
-fn a_password_is_reset_by_keyboard_alone_and_without_scripts() {
+fn the_reset_page_works_by_keyboard_without_scripts() {
     let Some(tools) = tools() else { return };
     let smtp = Smtp::start(Manner::Kind);
     let server = start(&smtp, &["--verified"]);
@@ -72,7 +72,7 @@ fn a_password_is_reset_by_keyboard_alone_and_without_scripts() {
 }
 
 #[test]
-fn an_address_is_confirmed_by_keyboard_alone_and_without_scripts() {
+fn the_confirmation_page_works_by_keyboard_without_scripts() {
     let Some(tools) = tools() else { return };
     let smtp = Smtp::start(Manner::Kind);
     let server = start(&smtp, &[]);
@@ -89,7 +89,7 @@ fn an_address_is_confirmed_by_keyboard_alone_and_without_scripts() {
 }
 
 #[test]
-fn axe_finds_nothing_wrong_with_any_page() {
+fn axe_finds_no_violations_on_any_page() {
     let Some(tools) = tools() else { return };
     let smtp = Smtp::start(Manner::Kind);
     let server = start(&smtp, &[]);

@@ -16,7 +16,7 @@ use crate::support::{Answer, Pair, Server, claims, request};
 const AT_ONCE: usize = 16;
 
 #[test]
-fn a_pair_of_djangos_is_adopted_once_by_sixteen_requests_at_once() {
+fn concurrent_requests_adopt_a_django_pair_once() {
     let Some(python) = python() else { return };
     let room = Room::new();
     let site = Site::new(&python, &room);
@@ -70,7 +70,7 @@ fn a_pair_of_djangos_is_adopted_once_by_sixteen_requests_at_once() {
 }
 
 #[test]
-fn an_adopted_session_goes_on_like_any_other() {
+fn adopted_sessions_behave_like_any_other() {
     let Some(python) = python() else { return };
     let (room, site) = site(&python);
     let theirs = site.start().sign_in();
@@ -88,7 +88,7 @@ fn an_adopted_session_goes_on_like_any_other() {
 }
 
 #[test]
-fn what_is_blacklisted_or_logged_out_at_quash_is_refused_there() {
+fn django_tokens_ended_at_quash_are_refused_there() {
     let Some(python) = python() else { return };
     let (room, site) = site(&python);
     let node = site.start();
@@ -141,7 +141,7 @@ fn what_is_blacklisted_or_logged_out_at_quash_is_refused_there() {
 }
 
 #[test]
-fn without_the_setting_a_token_of_djangos_is_refused() {
+fn django_tokens_are_refused_without_the_setting() {
     let Some(python) = python() else { return };
     let (room, site) = site(&python);
     let theirs = site.start().sign_in();
@@ -177,7 +177,7 @@ fn without_the_setting_a_token_of_djangos_is_refused() {
 }
 
 #[test]
-fn a_site_that_signs_with_rsa_is_believed_by_its_public_key() {
+fn rsa_tokens_of_a_site_are_accepted() {
     let Some(python) = python() else { return };
     let (room, site) = site(&python);
     let key = PyJwt::start(&python).make("rsa");
@@ -216,7 +216,7 @@ fn a_site_that_signs_with_rsa_is_believed_by_its_public_key() {
 }
 
 #[test]
-fn a_sliding_token_of_djangos_opens_a_session_too() {
+fn django_sliding_tokens_open_a_session() {
     let Some(python) = python() else { return };
     let (room, site) = site(&python);
     let node = site.start();
@@ -254,7 +254,7 @@ fn a_sliding_token_of_djangos_opens_a_session_too() {
 }
 
 #[test]
-fn the_secret_may_be_left_out_from_the_beginning() {
+fn the_shared_secret_is_optional_from_the_start() {
     let Some(python) = python() else { return };
     let (room, site) = site(&python);
     let theirs = site.start().sign_in();

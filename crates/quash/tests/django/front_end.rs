@@ -12,7 +12,7 @@ use crate::site::Site;
 use crate::support::run;
 
 #[test]
-fn a_front_end_is_told_what_simple_jwt_tells_it_but_for_what_log_out_means() {
+fn front_ends_get_equal_answers_except_after_logout() {
     let Some(python) = python() else { return };
     let room = Room::new();
     let site = Site::new(&python, &room);

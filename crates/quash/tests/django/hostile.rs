@@ -20,7 +20,7 @@ struct Stage {
 }
 
 #[test]
-fn a_public_key_is_no_secret_and_none_is_no_algorithm() {
+fn public_keys_as_secrets_and_none_are_refused() {
     let Some(mut stage) = Stage::set() else { return };
     let theirs = access(now(&stage.quash));
     let real = stage.quash.sign_in("dana", PASSWORD);
@@ -54,7 +54,7 @@ fn a_public_key_is_no_secret_and_none_is_no_algorithm() {
 }
 
 #[test]
-fn a_good_signature_isnt_enough() {
+fn valid_signatures_with_hostile_claims_are_refused() {
     let Some(mut stage) = Stage::set() else { return };
     let now = now(&stage.quash);
     let real = stage.quash.sign_in("dana", PASSWORD).access;

@@ -8,7 +8,7 @@ use crate::room::{PASSWORD, Room, add_account};
 use crate::support::claims;
 
 #[test]
-fn quash_signs_with_the_keys_of_others() {
+fn quash_signs_with_keys_made_by_cryptography() {
     let Some(python) = python() else { return };
     let (room, mut pyjwt) = (Room::new(), PyJwt::start(&python));
     for (kind, algorithm, label) in [

@@ -10,7 +10,7 @@ use crate::room::{PASSWORD, Room};
 use crate::site::Site;
 
 #[test]
-fn a_site_moves_as_the_guide_says() {
+fn a_site_migrates_as_in_the_guide() {
     let Some(python) = python() else { return };
     let room = Room::new();
     let site = Site::new(&python, &room);

@@ -16,7 +16,7 @@ use crate::support::{Answer, Server, claims, quash, run};
 const SHARED: &str = "[tokens]\nalgorithm = \"HS256\"\nsigning_key_file = \"django.secret\"\n";
 
 #[test]
-fn a_node_with_the_shared_secret_takes_quashs_access_tokens() {
+fn nodes_with_the_secret_accept_quash_tokens() {
     let Some(python) = python() else { return };
     let room = Room::new();
     let site = Site::new(&python, &room);
@@ -43,7 +43,7 @@ fn a_node_with_the_shared_secret_takes_quashs_access_tokens() {
 }
 
 #[test]
-fn issuer_and_audience_are_those_that_both_sides_set() {
+fn nodes_check_issuer_and_audience() {
     let Some(python) = python() else { return };
     let room = Room::new();
     let site = Site::new(&python, &room);
@@ -71,17 +71,17 @@ fn issuer_and_audience_are_those_that_both_sides_set() {
 }
 
 #[test]
-fn a_node_fetches_the_keys_of_edwards_and_elliptic_curves() {
+fn nodes_fetch_ed25519_and_ecdsa_keys() {
     takes_by_published_keys(&["EdDSA", "ES256", "ES384"]);
 }
 
 #[test]
-fn a_node_fetches_rsa_keys() {
+fn nodes_fetch_rsa_keys() {
     takes_by_published_keys(&["RS256", "RS384", "RS512"]);
 }
 
 #[test]
-fn a_node_fetches_rsa_keys_for_pss() {
+fn nodes_fetch_rsa_keys_for_pss() {
     takes_by_published_keys(&["PS256", "PS384", "PS512"]);
 }
 
@@ -130,7 +130,7 @@ fn takes_by_published_keys(algorithms: &[&str]) {
 }
 
 #[test]
-fn a_node_that_checks_the_password_refuses_tokens_from_before_its_change() {
+fn nodes_can_refuse_tokens_after_password_changes() {
     let Some(python) = python() else { return };
     let room = Room::new();
     let site = Site::new(&python, &room);
@@ -186,7 +186,7 @@ fn a_node_that_checks_the_password_refuses_tokens_from_before_its_change() {
 }
 
 #[test]
-fn users_are_named_as_the_node_names_them() {
+fn users_are_identified_as_on_the_node() {
     let Some(python) = python() else { return };
     let room = Room::new();
     let site = Site::new(&python, &room);
@@ -223,7 +223,7 @@ fn users_are_named_as_the_node_names_them() {
 }
 
 #[test]
-fn a_user_id_that_is_a_number_can_only_be_called_otherwise_than_sub() {
+fn numeric_user_ids_cannot_be_in_sub() {
     let Some(python) = python() else { return };
     let mut pyjwt = PyJwt::start(&python);
     for (said, expected) in [

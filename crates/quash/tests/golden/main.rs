@@ -31,12 +31,12 @@ const RECORDED: usize = 234;
 const PAGES: usize = 12;
 
 #[test]
-fn every_recorded_case_is_answered_as_recorded_or_as_listed_in_standard() {
+fn standard_answers_match_the_recording_or_the_table() {
     check(&replay(Run::Standard), Run::Standard, (40, 36));
 }
 
 #[test]
-fn every_recorded_case_is_answered_as_recorded_or_as_listed_in_strict() {
+fn strict_answers_match_the_recording_or_the_table() {
     check(&replay(Run::Strict), Run::Strict, (39, 37));
 }
 
@@ -57,7 +57,7 @@ fn check(tally: &Tally, run: Run, (listed, also_at_log_out): (usize, usize)) {
 }
 
 #[test]
-fn the_table_names_cases_that_there_are_and_each_once() {
+fn the_table_lists_existing_cases_once() {
     let cases = cases();
     let mut numbers = Vec::new();
     for listed in DEVIATIONS.iter().flat_map(|deviation| deviation.cases) {
@@ -69,7 +69,7 @@ fn the_table_names_cases_that_there_are_and_each_once() {
 }
 
 #[test]
-fn the_guide_has_these_deviations_and_no_other() {
+fn the_guide_lists_exactly_these_deviations() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guides/simple-jwt.md");
     let guide = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let section = guide.lines().skip_while(|line| *line != "## What differs on purpose");

@@ -10,7 +10,7 @@ use crate::support::{Server, quash};
 use crate::{NEW_PASSWORD, SOON, add_dana, ask, readiness, reset};
 
 #[test]
-fn on_a_machine_of_ones_own_a_link_is_a_marked_line_and_no_line_of_the_log() {
+fn development_mails_go_to_stderr_outside_the_log() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     let added = crate::on(
@@ -59,7 +59,7 @@ fn on_a_machine_of_ones_own_a_link_is_a_marked_line_and_no_line_of_the_log() {
 }
 
 #[test]
-fn behind_a_proxy_mails_wait_and_the_missing_setting_is_named_once() {
+fn mails_behind_a_proxy_wait_with_one_warning() {
     let server =
         Server::start(&["--set", "http.behind_proxy=true", "--set", "http.trusted_proxies=10.0.0.5"]);
     add_dana(&server);
@@ -78,7 +78,7 @@ fn behind_a_proxy_mails_wait_and_the_missing_setting_is_named_once() {
 }
 
 #[test]
-fn what_waits_is_sent_once_there_is_a_way() {
+fn queued_mails_are_sent_after_configuration() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let data_dir = room.path().join("data");
     let server = Server::start_in(

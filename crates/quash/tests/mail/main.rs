@@ -64,7 +64,7 @@ fn reset(server: &Server, token: &str) -> u16 {
 }
 
 #[test]
-fn a_mail_arrives_as_text_and_html_and_its_link_resets_the_password() {
+fn reset_mails_arrive_and_their_link_works() {
     let smtp = Smtp::start(Manner::Kind);
     let server = start(smtp.address, &[]);
     let pair = server.sign_in("dana", PASSWORD);
@@ -94,7 +94,7 @@ fn a_mail_arrives_as_text_and_html_and_its_link_resets_the_password() {
 }
 
 #[test]
-fn a65_a_link_begins_with_the_address_of_the_settings_whatever_a_request_says() {
+fn a65_links_use_the_configured_address_only() {
     let smtp = Smtp::start(Manner::Kind);
     let server = start(smtp.address, &[]);
     let body = json!({ "username": "dana" }).to_string();
@@ -128,7 +128,7 @@ fn a65_a_link_begins_with_the_address_of_the_settings_whatever_a_request_says() 
 }
 
 #[test]
-fn nothing_is_lost_or_slowed_while_nobody_takes_mails() {
+fn a_missing_smtp_server_loses_and_delays_nothing() {
     let address = free_address();
     let server = start(address, &[]);
     let known = ask(&server);
@@ -171,7 +171,7 @@ fn copy(from: &Path, to: &Path, server: Server) {
 }
 
 #[test]
-fn a_server_that_says_nothing_holds_up_no_answer_and_gets_its_mail_when_it_goes_on() {
+fn silent_smtp_servers_delay_mails_but_no_answers() {
     let smtp = Smtp::start(Manner::Silent);
     let server = start(smtp.address, &[]);
     ask(&server);
@@ -190,7 +190,7 @@ fn a_server_that_says_nothing_holds_up_no_answer_and_gets_its_mail_when_it_goes_
 }
 
 #[test]
-fn a_mail_is_sent_twice_at_most_where_nobody_says_that_it_was_taken() {
+fn unacknowledged_mails_are_sent_at_most_twice() {
     let smtp = Smtp::start(Manner::GoneAfterData);
     let server = start(smtp.address, &[]);
     ask(&server);
@@ -202,7 +202,7 @@ fn a_mail_is_sent_twice_at_most_where_nobody_says_that_it_was_taken() {
 }
 
 #[test]
-fn what_is_refused_for_now_is_tried_again_and_what_is_refused_for_good_is_not() {
+fn temporary_refusals_are_retried_and_permanent_ones_dropped() {
     for manner in [Manner::Busy, Manner::Greylisting, Manner::FullAfterData] {
         let smtp = Smtp::start(manner);
         let server = start(smtp.address, &[]);
@@ -265,7 +265,7 @@ fn mail_goes_to_the_ascii_form_of_a_domain() {
 }
 
 #[test]
-fn local_parts_beyond_ascii_go_by_smtputf8_alone() {
+fn non_ascii_local_parts_require_smtputf8() {
     let smtp = Smtp::start(Manner::Utf8);
     let server = start(smtp.address, &["--set", "mail.smtputf8=true"]);
     let add =
@@ -292,7 +292,7 @@ fn local_parts_beyond_ascii_go_by_smtputf8_alone() {
 }
 
 #[test]
-fn a88_no_link_no_code_no_password_and_no_address_reaches_the_log() {
+fn a88_mail_secrets_and_addresses_are_never_logged() {
     let smtp = Smtp::start(Manner::Kind);
     let server = start(smtp.address, &["--set", "log.level=trace"]);
     ask(&server);
@@ -318,7 +318,7 @@ fn start_encrypted(room: &Path, smtp: SocketAddr, encryption: &str, trusted: &Pa
 }
 
 #[test]
-fn mails_go_encrypted_and_with_a_password_and_never_in_clear_instead() {
+fn encrypted_mail_never_falls_back_to_clear() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let config = certificate(room.path());
     let anywhere = "127.0.0.1:0".parse().expect("an address");
@@ -361,7 +361,7 @@ fn readiness(server: &Server) -> Value {
 const SOON: Duration = Duration::from_secs(60);
 
 #[test]
-fn a_setting_that_is_missing_or_wrong_stops_the_start() {
+fn invalid_mail_settings_stop_the_start() {
     let room = tempfile::tempdir().expect("a temporary directory");
     let refused = on(
         &room.path().join("data"),

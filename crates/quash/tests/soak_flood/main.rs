@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use quash_core::model::{Policy, Seeded};
 use quash_core::token::Algorithm;
-use quash_server::{DoorSettings, Registration, SystemClock, paths};
+use quash_server::{HttpSettings, Registration, SystemClock, paths};
 use quash_service::{Argon2Hasher, FetchNothing, HashSettings, KeySetup, MasterKey, Rehash, Service, Setup};
 use quash_store::MemoryStore;
 use serde_json::json;
@@ -51,8 +51,8 @@ const ROWS: u64 = 500;
 /// that fill.
 const GROWTH: u64 = 96 * 1024;
 
-fn settings() -> DoorSettings {
-    DoorSettings { registration: Registration::Open, ..DoorSettings::default() }
+fn settings() -> HttpSettings {
+    HttpSettings { registration: Registration::Open, ..HttpSettings::default() }
 }
 
 /// Reads the paths from the router.
@@ -90,7 +90,7 @@ fn methods(server: &Server, path: &str, access: &str) -> Vec<String> {
 }
 
 #[test]
-fn soak_flood_of_each_endpoint_leaves_others_in_peace() {
+fn soak_floods_do_not_affect_other_users() {
     let is_long = rounds(0, 1) == 1;
     let server =
         Server::start(&["--set", "registration.enabled=true", "--set", "http.trusted_proxies=127.0.0.1"]);

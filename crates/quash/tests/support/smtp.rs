@@ -65,10 +65,10 @@ pub(crate) enum Encrypted {
 pub(crate) struct Smtp {
     pub(crate) address: SocketAddr,
     mails: Receiver<Received>,
-    shared: Arc<Shared>,
+    shared: Arc<ServerState>,
 }
 
-struct Shared {
+struct ServerState {
     manner: Mutex<Manner>,
     went_on: Condvar,
     connections: Mutex<usize>,
@@ -132,7 +132,7 @@ impl Smtp {
         let listener = TcpListener::bind(address).expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (sender, mails) = channel();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ServerState {
             manner: Mutex::new(manner),
             went_on: Condvar::new(),
             connections: Mutex::new(0),
@@ -203,7 +203,7 @@ enum Next {
     End,
 }
 
-impl Shared {
+impl ServerState {
     fn serve(&self, stream: TcpStream) -> Option<()> {
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
         if self.manner() == Manner::Silent {

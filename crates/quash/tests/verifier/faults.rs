@@ -5,7 +5,7 @@ use std::time::Duration;
 use quash_verify::VerifierState;
 
 use super::presented::TERM;
-use super::proxy::Fault;
+use super::proxy::ProxyFault;
 use super::site::{Site, tell};
 use super::support::rounds;
 use super::wait::{until, uptime};
@@ -19,7 +19,7 @@ const BEFORE: Duration = Duration::from_millis(100);
 /// interval of the checks adds to it.
 const LOOKED_AT: Duration = Duration::from_millis(250);
 
-async fn under(fault: Fault, seed: u64) {
+async fn under(fault: ProxyFault, seed: u64) {
     for round in 0..rounds(1, 20) {
         let site = Site::open(seed + u64::try_from(round).expect("few") * 100).await;
         let (before, live) = (site.sign_in(), site.sign_in());
@@ -28,7 +28,7 @@ async fn under(fault: Fault, seed: u64) {
         site.end(before);
         let ended = 1 + site.use_for(UNDER_FAULT).await;
         assert!(
-            site.proxy.mangled() > 0 || matches!(fault, Fault::Cut | Fault::Swallow),
+            site.proxy.mangled() > 0 || matches!(fault, ProxyFault::Cut | ProxyFault::DropAll),
             "nothing was done to the bytes"
         );
         let took = site.heal().await;
@@ -44,36 +44,36 @@ async fn under(fault: Fault, seed: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn soak_connections_are_cut() {
-    under(Fault::Cut, 1).await;
+    under(ProxyFault::Cut, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn soak_answers_are_late() {
-    under(Fault::Delay, 2).await;
+    under(ProxyFault::Delay, 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn soak_pieces_arrive_twice() {
-    under(Fault::Duplicate, 3).await;
+async fn soak_chunks_arrive_twice() {
+    under(ProxyFault::Duplicate, 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn soak_pieces_arrive_in_another_order() {
-    under(Fault::Reorder, 4).await;
+async fn soak_chunks_arrive_reordered() {
+    under(ProxyFault::Reorder, 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn soak_pieces_are_shortened() {
-    under(Fault::Truncate, 5).await;
+async fn soak_chunks_are_truncated() {
+    under(ProxyFault::Truncate, 5).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn soak_bits_are_flipped() {
-    under(Fault::Flip, 6).await;
+    under(ProxyFault::Flip, 6).await;
 }
 
 /// Without answers, or with only replayed ones, the verifier becomes stale by its own clock and reports it.
-async fn becomes_stale_under(fault: Fault, seed: u64) {
+async fn becomes_stale_under(fault: ProxyFault, seed: u64) {
     for round in 0..rounds(1, 20) {
         let site = Site::open(seed + u64::try_from(round).expect("few") * 100).await;
         let (before, live) = (site.sign_in(), site.sign_in());
@@ -95,7 +95,7 @@ async fn becomes_stale_under(fault: Fault, seed: u64) {
             "nothing has come that could have made it fresh"
         );
         assert_eq!(site.verifier.metrics().accepted, told, "a stale verifier accepts no token");
-        assert!(site.proxy.mangled() > 0 || fault == Fault::Swallow, "no answer was given twice");
+        assert!(site.proxy.mangled() > 0 || fault == ProxyFault::DropAll, "no answer was given twice");
         let took = site.heal().await;
         site.end(live);
         until("the last one is known, too", UNDER_FAULT, || site.presented.knows_all()).await;
@@ -107,12 +107,12 @@ async fn becomes_stale_under(fault: Fault, seed: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn soak_nothing_arrives_and_nobody_says_so() {
-    becomes_stale_under(Fault::Swallow, 7).await;
+async fn soak_traffic_is_dropped_silently() {
+    becomes_stale_under(ProxyFault::DropAll, 7).await;
 }
 
 /// A lease answers one request only. A replayed lease has no effect.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn soak_an_answer_of_before_is_given_to_each_question() {
-    becomes_stale_under(Fault::Replay, 8).await;
+async fn soak_old_lease_answers_are_replayed() {
+    becomes_stale_under(ProxyFault::Replay, 8).await;
 }

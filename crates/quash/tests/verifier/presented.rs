@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use quash_core::model::Refusal;
-use quash_verify::{Denied, Verifier, WhenStale};
+use quash_verify::{Verifier, VerifyError, WhenStale};
 use tokio::task::JoinHandle;
 
 use super::support::Pair;
@@ -16,7 +16,7 @@ use super::wait::{pass, uptime};
 pub(crate) const TERM: Duration = Duration::from_secs(1);
 
 /// Sessions whose tokens are presented.
-pub(crate) struct Presented {
+pub(crate) struct PresentedSessions {
     seen: Arc<Seen>,
     presenting: JoinHandle<()>,
 }
@@ -53,8 +53,8 @@ enum State {
 /// The pause between two rounds, in which every token is presented.
 const EVERY: Duration = Duration::from_millis(1);
 
-impl Presented {
-    /// Presents tokens to this verifier until [`Presented::check`].
+impl PresentedSessions {
+    /// Presents tokens to this verifier until [`PresentedSessions::check`].
     pub(crate) fn to(verifier: &Verifier) -> Self {
         let seen = Arc::new(Seen {
             sessions: Mutex::default(),
@@ -165,16 +165,16 @@ impl Seen {
                     self.fault(format!("session {place} came back: {:?}", verifier.metrics()));
                 }
             }
-            Err(Denied::Refused(Refusal::TokenRevoked(_))) => {
+            Err(VerifyError::Refused(Refusal::TokenRevoked(_))) => {
                 session.refused = true;
                 if session.state == State::Live {
                     self.fault(format!("session {place} is live, and called ended"));
                 }
             }
-            Err(Denied::Refused(refusal)) => {
+            Err(VerifyError::Refused(refusal)) => {
                 self.fault(format!("session {place} is refused with {refusal:?}"))
             }
-            Err(Denied::Stale | Denied::KeysAway) => {
+            Err(VerifyError::Stale | VerifyError::KeysUnavailable) => {
                 self.stale.fetch_add(1, Ordering::SeqCst);
             }
         }

@@ -16,7 +16,7 @@ use super::wait::pass;
 
 /// A fault.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Fault {
+pub(crate) enum ProxyFault {
     None,
     /// Closes all connections, including new ones.
     Cut,
@@ -31,7 +31,7 @@ pub(crate) enum Fault {
     /// Flips a bit, in both directions; but not in the public keys, which no hash protects.
     Flip,
     /// Drops everything silently. An affected connection never carries data again.
-    Swallow,
+    DropAll,
     /// Answers each request for a lease with an earlier valid answer, and drops everything else.
     Replay,
 }
@@ -44,7 +44,7 @@ pub(crate) struct Proxy {
 
 struct Way {
     issuer: Mutex<SocketAddr>,
-    fault: watch::Sender<Fault>,
+    fault: watch::Sender<ProxyFault>,
     chance: Seeded,
     answers: Mutex<Answers>,
     mangled: AtomicUsize,
@@ -97,7 +97,7 @@ impl Proxy {
         let address = listener.local_addr().expect("an address");
         let way = Arc::new(Way {
             issuer: Mutex::new(issuer),
-            fault: watch::Sender::new(Fault::None),
+            fault: watch::Sender::new(ProxyFault::None),
             chance: Seeded::new(seed),
             answers: Mutex::default(),
             mangled: AtomicUsize::new(0),
@@ -114,12 +114,12 @@ impl Proxy {
     }
 
     /// Sets the fault from now on.
-    pub(crate) fn now(&self, fault: Fault) {
+    pub(crate) fn now(&self, fault: ProxyFault) {
         self.way.fault.send_replace(fault);
     }
 
     /// Sets the issuer of new connections.
-    pub(crate) fn lead_to(&self, issuer: SocketAddr) {
+    pub(crate) fn set_issuer(&self, issuer: SocketAddr) {
         *self.way.issuer.lock().unwrap_or_else(PoisonError::into_inner) = issuer;
     }
 
@@ -136,7 +136,7 @@ impl Proxy {
 
 impl Way {
     async fn carry(&self, verifier: TcpStream) -> io::Result<()> {
-        if self.fault() == Fault::Cut && self.one_in(2) {
+        if self.fault() == ProxyFault::Cut && self.one_in(2) {
             return Ok(());
         }
         let issuer = *self.issuer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -146,7 +146,7 @@ impl Way {
         let (line, to_verifier) = (Line::default(), Write::new(to_verifier));
         let to_issuer = Write::new(to_issuer);
         let back = async {
-            // With `Swallow`, the close of the other side isn't passed on.
+            // With `DropAll`, the close of the other side isn't passed on.
             let over = self.pump(Direction::ToVerifier, from_issuer, &to_verifier, &to_verifier, &line).await;
             if line.dead.load(Ordering::SeqCst) { std::future::pending().await } else { over }
         };
@@ -186,16 +186,16 @@ impl Way {
             if read == 0 {
                 return Ok(());
             }
-            if line.dead.load(Ordering::SeqCst) || self.fault() == Fault::Swallow {
+            if line.dead.load(Ordering::SeqCst) || self.fault() == ProxyFault::DropAll {
                 line.dead.store(true, Ordering::SeqCst);
                 continue;
             }
             let piece = &buffer[..read];
             self.write_down(direction, piece, line);
-            if self.fault() == Fault::Replay {
+            if self.fault() == ProxyFault::Replay {
                 self.replay(direction, verifier, line).await?;
             } else if direction == Direction::ToVerifier
-                && self.fault() == Fault::Reorder
+                && self.fault() == ProxyFault::Reorder
                 && held.is_none()
                 && self.mangles()
             {
@@ -210,8 +210,8 @@ impl Way {
     /// Starts a fault on an open connection.
     fn begin(&self, line: &Line) -> io::Result<()> {
         match self.fault() {
-            Fault::Cut => Err(io::ErrorKind::ConnectionAborted.into()),
-            Fault::Swallow => {
+            ProxyFault::Cut => Err(io::ErrorKind::ConnectionAborted.into()),
+            ProxyFault::DropAll => {
                 line.dead.store(true, Ordering::SeqCst);
                 Ok(())
             }
@@ -223,13 +223,13 @@ impl Way {
         let mut piece = piece.to_vec();
         let is_answer = direction == Direction::ToVerifier;
         match self.fault() {
-            Fault::Cut if self.mangles() => return Err(io::ErrorKind::ConnectionAborted.into()),
-            Fault::Delay if is_answer && self.mangles() => {
+            ProxyFault::Cut if self.mangles() => return Err(io::ErrorKind::ConnectionAborted.into()),
+            ProxyFault::Delay if is_answer && self.mangles() => {
                 let millis = self.below(usize::try_from(LATEST.as_millis()).expect("short"));
                 pass(Duration::from_millis(millis.try_into().expect("short"))).await;
             }
-            Fault::Duplicate if self.mangles() => piece = piece.repeat(2),
-            Fault::Truncate if is_answer && self.mangles() => {
+            ProxyFault::Duplicate if self.mangles() => piece = piece.repeat(2),
+            ProxyFault::Truncate if is_answer && self.mangles() => {
                 piece.truncate(self.below(piece.len()));
                 line.dead.store(self.one_in(2), Ordering::SeqCst);
                 write(to, &piece).await?;
@@ -239,7 +239,7 @@ impl Way {
                     Err(io::ErrorKind::ConnectionAborted.into())
                 };
             }
-            Fault::Flip if !line.keys.load(Ordering::SeqCst) && self.mangles() => {
+            ProxyFault::Flip if !line.keys.load(Ordering::SeqCst) && self.mangles() => {
                 let place = self.below(piece.len());
                 piece[place] ^= 1 << self.below(8);
             }
@@ -251,7 +251,7 @@ impl Way {
     /// Records answers to lease requests while there is no fault.
     fn write_down(&self, direction: Direction, piece: &[u8], line: &Line) {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_good = self.fault() == Fault::None;
+        let is_good = self.fault() == ProxyFault::None;
         match direction {
             Direction::ToIssuer if piece.starts_with(b"GET /") => {
                 let is_lease = piece.starts_with(b"GET /v1/feed/lease");
@@ -282,7 +282,7 @@ impl Way {
         write(verifier, &answer).await
     }
 
-    fn fault(&self) -> Fault {
+    fn fault(&self) -> ProxyFault {
         *self.fault.borrow()
     }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::proxy::Fault;
+use super::proxy::ProxyFault;
 use super::site::{Site, assert_is_soon, tell};
 use super::support::rounds;
 use super::wait::until;
@@ -13,7 +13,7 @@ use super::wait::until;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn soak_a_server_is_killed_and_comes_back() {
+async fn soak_a_server_is_killed_and_restarted() {
     let mut site = Site::open(20).await;
     let live = site.sign_in();
     for _ in 0..rounds(2, 20) {
@@ -67,7 +67,7 @@ async fn a_database_is_restored_from_an_older_copy() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_older_database_is_put_in_its_place() {
+async fn an_older_database_replaces_the_current_one() {
     let mut site = Site::open(22).await;
     let (ended, _live) = (site.sign_in(), site.sign_in());
     site.terminate();
@@ -104,7 +104,7 @@ async fn gone_back(seed: u64) -> Site {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_verifier_proves_that_all_of_the_servers_files_went_back() {
+async fn a_verifier_detects_a_complete_rollback() {
     let mut site = gone_back(23).await;
     site.start();
     until("the server knows that its store is older", PATIENCE, || site.server_has_ended_all()).await;
@@ -114,14 +114,14 @@ async fn a_verifier_proves_that_all_of_the_servers_files_went_back() {
 
 /// The log then has sequence numbers that the verifier knows, with other entries.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_verifier_comes_back_when_a_server_that_went_back_has_gone_on() {
+async fn a_verifier_recovers_after_an_unnoticed_rollback() {
     let mut site = gone_back(24).await;
-    site.proxy.now(Fault::Swallow);
+    site.proxy.now(ProxyFault::DropAll);
     site.start();
     for _ in 0..6 {
         site.end(site.sign_in());
     }
-    site.proxy.now(Fault::None);
+    site.proxy.now(ProxyFault::None);
     until("the server knows that its store is older", PATIENCE, || site.server_has_ended_all()).await;
     site.presented.all_ended();
     everything_has_ended(site, "older files that have gone on").await;

@@ -9,8 +9,8 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::task::block_in_place;
 
-use super::presented::{Presented, TERM};
-use super::proxy::{Fault, Proxy};
+use super::presented::{PresentedSessions, TERM};
+use super::proxy::{Proxy, ProxyFault};
 use super::support::{Pair, Server, on, quash, rounds};
 use super::wait::{until, uptime};
 
@@ -29,7 +29,7 @@ pub(crate) struct Site {
     credential: String,
     pub(crate) proxy: Proxy,
     pub(crate) verifier: Verifier,
-    pub(crate) presented: Presented,
+    pub(crate) presented: PresentedSessions,
 }
 
 impl Site {
@@ -50,7 +50,7 @@ impl Site {
         });
         let proxy = Proxy::open(server.address, seed).await;
         let verifier = verifier(&proxy, &credential).await;
-        let presented = Presented::to(&verifier);
+        let presented = PresentedSessions::to(&verifier);
         Self { room, server: Some(server), credential, proxy, verifier, presented }
     }
 
@@ -139,7 +139,7 @@ impl Site {
     /// Like [`Site::start`], with a command that runs the server.
     pub(crate) fn start_with(&mut self, command: Command) {
         let server = block_in_place(|| start(command, &self.data_dir()));
-        self.proxy.lead_to(server.address);
+        self.proxy.set_issuer(server.address);
         self.server = Some(server);
     }
 
@@ -147,7 +147,7 @@ impl Site {
     /// and returns the time that took.
     pub(crate) async fn heal(&self) -> Duration {
         let new = self.pair();
-        self.proxy.now(Fault::None);
+        self.proxy.now(ProxyFault::None);
         self.catch_up(&new).await
     }
 

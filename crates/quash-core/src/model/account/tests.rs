@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn names_that_look_alike_are_one() {
+fn names_that_look_alike_are_equal() {
     for (typed, folded) in [
         ("ａdmin", "admin"),
         ("\u{212a}im", "kim"),
@@ -24,7 +24,7 @@ fn lengths_are_checked_without_folding() {
 }
 
 #[test]
-fn names_that_hide_something_are_refused() {
+fn names_with_invisible_characters_are_refused() {
     for typed in ["ad\u{200b}min", "\u{202e}nimda", "a\0b", "a\nb"] {
         assert_eq!(Name::parse(typed), Err(NameFault::Invisible), "{typed:?}");
     }
@@ -47,7 +47,7 @@ fn an_address_has_one_at_sign_and_no_blanks() {
 }
 
 #[test]
-fn a16_an_address_of_ones_own_is_one_as_they_are_handed_out() {
+fn a16_own_addresses_need_a_plain_mailbox_form() {
     let longest = format!("{}@example.org", "x".repeat(limits::LOCAL_PART_BYTES));
     for typed in [
         "dana@example.org",
@@ -100,22 +100,22 @@ fn a16_an_address_of_ones_own_is_one_as_they_are_handed_out() {
 }
 
 #[test]
-fn passwords_for_once_end_with_their_day_and_with_a_clock_that_was_ahead() {
+fn temporary_passwords_expire_after_one_day() {
     let mut account = Account::new(
         Subject::parse("s").expect("a subject"),
         Name::parse("dana").expect("a name"),
         Timestamp::default(),
     );
     let given = Timestamp::from_secs(1_000_000);
-    assert!(!account.is_good_for_once(given));
-    account.must_change = Some(given + limits::ONE_TIME_PASSWORD);
-    assert!(account.is_good_for_once(given));
-    assert!(!account.is_good_for_once(given + limits::ONE_TIME_PASSWORD));
-    assert!(!account.is_good_for_once(given - std::time::Duration::from_millis(1)));
+    assert!(!account.has_temporary_password(given));
+    account.temporary_until = Some(given + limits::ONE_TIME_PASSWORD);
+    assert!(account.has_temporary_password(given));
+    assert!(!account.has_temporary_password(given + limits::ONE_TIME_PASSWORD));
+    assert!(!account.has_temporary_password(given - std::time::Duration::from_millis(1)));
 }
 
 #[test]
-fn the_mark_of_a_password_is_simple_jwts() {
+fn password_marks_match_simple_jwt() {
     let mark = |hash: &str| PasswordHash::new(hash.into()).mark();
     assert_eq!(mark(""), "D41D8CD98F00B204E9800998ECF8427E");
     assert_eq!(mark("pbkdf2_sha256$1$salt$aGFzaA=="), "7449662E9724AAECF847BC94441AB862");
@@ -126,23 +126,23 @@ fn the_mark_of_a_password_is_simple_jwts() {
 }
 
 #[test]
-fn an_address_nobody_confirmed_stands_in_the_way() {
+fn standing_follows_state_lock_and_address() {
     let subject = Subject::parse("s").unwrap_or_else(|_| unreachable!());
     let mut account =
         Account::new(subject, Name { shown: "dana".into(), folded: "dana".into() }, Timestamp::default());
     account.email = Email::parse("dana@example.org").ok();
     let now = Timestamp::from_secs(100);
-    assert_eq!(account.standing(now), Standing::Unverified);
+    assert_eq!(account.status(now), AccountStatus::Unverified);
     account.email.iter_mut().for_each(|email| email.verified_at = Some(now));
-    assert_eq!(account.standing(now), Standing::Active);
+    assert_eq!(account.status(now), AccountStatus::Active);
     account.state = AccountState::Locked { since: now, until: Timestamp::from_secs(101) };
-    assert_eq!(account.standing(now), Standing::Locked);
+    assert_eq!(account.status(now), AccountStatus::Locked);
     assert_eq!(
-        account.standing(Timestamp::from_millis(99_999)),
-        Standing::Active,
+        account.status(Timestamp::from_millis(99_999)),
+        AccountStatus::Active,
         "the clock was ahead when it was locked"
     );
-    assert_eq!(account.standing(Timestamp::from_secs(101)), Standing::Active);
+    assert_eq!(account.status(Timestamp::from_secs(101)), AccountStatus::Active);
     account.state = AccountState::Deactivated { at: now };
-    assert_eq!(account.standing(now), Standing::Deactivated);
+    assert_eq!(account.status(now), AccountStatus::Deactivated);
 }

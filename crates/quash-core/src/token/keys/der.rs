@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_have_one_spelling() {
+    fn der_integers_have_one_encoding() {
         assert_eq!(
             rsa_public_key(&[0x30, 0x07, 0x02, 0x02, 0x00, 0x80, 0x02, 0x01, 0x03]),
             Some((&[0x80][..], &[0x03][..]))

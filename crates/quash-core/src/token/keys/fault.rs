@@ -15,7 +15,7 @@ pub enum KeyFault {
     TooShort(Algorithm),
     /// A secret from a tutorial.
     #[error("is a secret from a public tutorial")]
-    Published,
+    PubliclyKnown,
     /// The text of a key pair instead of a secret: anyone with the public half could sign.
     #[error("is the text of a key file, not a secret for {}", .0.as_str())]
     KeyTextAsSecret(Algorithm),
@@ -43,7 +43,7 @@ pub enum KeyFault {
     AlgorithmMismatch,
     /// The key's `use` or `key_ops` doesn't allow signatures (RFC 7517 4.2, 4.3).
     #[error("is not meant for signatures")]
-    OtherUse,
+    NotForSignatures,
     /// An Ed25519 key for which signatures can be made without a private key.
     #[error("is an Ed25519 key of small order, for which anyone can forge signatures")]
     SmallOrder,

@@ -51,27 +51,27 @@ impl FlowKey {
 
     /// Returns whether a user typed the code of this flow.
     pub fn is_code(&self, typed: &str, flow: FlowId, purpose: Purpose) -> bool {
-        let typed = Zeroizing::new(as_meant(typed));
+        let typed = Zeroizing::new(normalized_code(typed));
         verify_slices_are_equal(typed.as_bytes(), self.plain_code(flow, purpose).as_bytes()).is_ok()
     }
 
     /// The subject hash of an account's flow.
-    pub fn matter(&self, purpose: Purpose, subject: &Subject) -> Digest {
+    pub fn subject_hash(&self, purpose: Purpose, subject: &Subject) -> Digest {
         self.digest("matter", &[purpose.as_str().as_bytes(), b"account", subject.as_str().as_bytes()])
     }
 
     /// The subject hash for a request that matches no account: over the typed text, folded. No flow has it.
-    pub fn matter_of_nobody(&self, purpose: Purpose, typed: &str) -> Digest {
+    pub fn subject_hash_of_unknown(&self, purpose: Purpose, typed: &str) -> Digest {
         self.digest("matter", &[purpose.as_str().as_bytes(), b"nobody", typed.as_bytes()])
     }
 
     /// The subject hash of a decoy: a flow that is deleted in the transaction that writes it.
-    pub fn matter_of_decoy(&self, flow: FlowId) -> Digest {
+    pub fn subject_hash_of_decoy(&self, flow: FlowId) -> Digest {
         self.digest("decoy", &[flow.as_bytes()])
     }
 
     /// The recipient hash of a mail.
-    pub fn whom(&self, address: &str) -> Digest {
+    pub fn recipient_hash(&self, address: &str) -> Digest {
         self.digest("whom", &[fold(address).as_bytes()])
     }
 
@@ -119,7 +119,7 @@ impl fmt::Debug for FlowKey {
 
 /// Normalizes a typed code: upper case, without hyphens and spaces, and with digits for the letters that look
 /// like them.
-fn as_meant(typed: &str) -> String {
+fn normalized_code(typed: &str) -> String {
     let meant = |c: char| match c.to_ascii_uppercase() {
         '-' | ' ' => None,
         'O' => Some('0'),
@@ -140,7 +140,7 @@ mod tests {
     const FLOW: FlowId = FlowId::from_bytes([1; 16]);
 
     #[test]
-    fn a72_a_link_is_derived_from_a_key_and_bound_to_its_flow_and_purpose() {
+    fn a72_links_are_bound_to_their_flow() {
         let link = key().link(FLOW, Purpose::Reset);
         assert_eq!(link.len(), 64);
         assert_eq!(key().flow_of(&link, Purpose::Reset), Some(FLOW));
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_read_as_it_was_meant() {
+    fn typed_codes_are_normalized() {
         let code = key().code(FLOW, Purpose::Reset);
         assert!(
             code.len() == 11 && code.bytes().all(|byte| byte == b'-' || ALPHABET.contains(&byte)),
@@ -184,19 +184,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_compared_is_told_apart() {
+    fn flow_hashes_differ_for_different_inputs() {
         let key = key();
         let subject = Subject::parse("dana").expect("a subject");
-        let matters = [
-            key.matter(Purpose::Reset, &subject),
-            key.matter(Purpose::Verification, &subject),
-            key.matter_of_nobody(Purpose::Reset, "dana"),
-            key.matter_of_decoy(FLOW),
-            key.whom("dana"),
+        let subject_hashes = [
+            key.subject_hash(Purpose::Reset, &subject),
+            key.subject_hash(Purpose::Verification, &subject),
+            key.subject_hash_of_unknown(Purpose::Reset, "dana"),
+            key.subject_hash_of_decoy(FLOW),
+            key.recipient_hash("dana"),
         ];
-        for (at, matter) in matters.iter().enumerate() {
-            assert!(!matters[..at].contains(matter), "{at}");
+        for (at, subject_hash) in subject_hashes.iter().enumerate() {
+            assert!(!subject_hashes[..at].contains(subject_hash), "{at}");
         }
-        assert_eq!(key.whom("Dana@Example.org"), key.whom(" dana@example.ORG"));
+        assert_eq!(key.recipient_hash("Dana@Example.org"), key.recipient_hash(" dana@example.ORG"));
     }
 }

@@ -148,7 +148,7 @@ pub(super) fn check_use(members: &Map<String, Value>) -> Result<(), KeyFault> {
     match members.get("use") {
         None => {}
         Some(Value::String(usage)) if usage == "sig" => {}
-        Some(_) => return Err(KeyFault::OtherUse),
+        Some(_) => return Err(KeyFault::NotForSignatures),
     }
     match members.get("key_ops") {
         None => Ok(()),
@@ -157,7 +157,7 @@ pub(super) fn check_use(members: &Map<String, Value>) -> Result<(), KeyFault> {
         {
             Ok(())
         }
-        Some(_) => Err(KeyFault::OtherUse),
+        Some(_) => Err(KeyFault::NotForSignatures),
     }
 }
 

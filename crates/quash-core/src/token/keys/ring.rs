@@ -15,8 +15,8 @@ use crate::token::jws::Header;
 pub struct KeyRing {
     version: u64,
     own: Vec<OwnKey>,
-    foreign: Vec<TheirKey>,
-    struck: Vec<Kid>,
+    foreign: Vec<ForeignRingKey>,
+    revoked: Vec<Kid>,
     /// The key that only signs quash's refresh tokens. It is never published.
     refresh: Option<VerifyingKey>,
 }
@@ -55,9 +55,9 @@ pub struct ForeignKey {
 
 /// Like [`ForeignKey`]. The `kid` in tokens may differ from the key's own if the key is also one of quash's.
 #[derive(Clone, Debug)]
-struct TheirKey {
+struct ForeignRingKey {
     key: VerifyingKey,
-    called: Option<Kid>,
+    token_kid: Option<Kid>,
     issuer: Arc<Issuer>,
 }
 
@@ -89,18 +89,18 @@ impl KeyRing {
     /// A ring of quash's own keys and other issuers' keys. A key that is both is one key, with quash's `kid`:
     /// revoking it ends both uses.
     pub fn with_foreign(version: u64, keys: Vec<VerifyingKey>, foreign: Vec<ForeignKey>) -> Self {
-        let taken_in = |theirs: ForeignKey| {
+        let to_ring_key = |theirs: ForeignKey| {
             let ForeignKey { key, named, issuer } = theirs;
-            let called = named.then(|| key.kid().clone());
+            let token_kid = named.then(|| key.kid().clone());
             let ours = keys.iter().find(|ours| ours.is_same_key(&key) && ours.algorithm() == key.algorithm());
-            TheirKey { key: ours.cloned().unwrap_or(key), called, issuer }
+            ForeignRingKey { key: ours.cloned().unwrap_or(key), token_kid, issuer }
         };
-        let foreign: Vec<TheirKey> = foreign.into_iter().map(taken_in).collect();
+        let foreign: Vec<ForeignRingKey> = foreign.into_iter().map(to_ring_key).collect();
         let shared_with = |key: &VerifyingKey| {
             foreign.iter().find(|theirs| theirs.key.is_same_key(key)).map(|theirs| &theirs.issuer).cloned()
         };
         let own = keys.into_iter().map(|key| OwnKey { shared_with: shared_with(&key), key }).collect();
-        Self { version, own, foreign, struck: Vec::new(), refresh: None }
+        Self { version, own, foreign, revoked: Vec::new(), refresh: None }
     }
 
     /// Adds the key that only verifies refresh tokens. It isn't in the published set.
@@ -113,15 +113,15 @@ impl KeyRing {
     /// a refresh token is genuine, and the key's entry in the log covers all other tokens. The same entry
     /// covers every issuer that uses the same secret, with any algorithm.
     #[must_use]
-    pub fn with_struck(mut self, kids: &[Kid]) -> Self {
-        let struck: Vec<_> =
+    pub fn with_revoked(mut self, kids: &[Kid]) -> Self {
+        let revoked: Vec<_> =
             self.own.iter().map(|own| &own.key).filter(|key| kids.contains(key.kid())).collect();
         for theirs in &mut self.foreign {
-            if let Some(same) = struck.iter().find(|struck| struck.is_same_key(&theirs.key)) {
+            if let Some(same) = revoked.iter().find(|revoked| revoked.is_same_key(&theirs.key)) {
                 theirs.key = theirs.key.clone().renamed(Some(same.kid().clone()));
             }
         }
-        self.struck = kids.to_vec();
+        self.revoked = kids.to_vec();
         self
     }
 
@@ -141,13 +141,13 @@ impl KeyRing {
     }
 
     /// Returns whether a key was revoked.
-    pub fn is_struck(&self, kid: &Kid) -> bool {
-        self.struck.contains(kid)
+    pub fn is_revoked(&self, kid: &Kid) -> bool {
+        self.revoked.contains(kid)
     }
 
     /// quash's public keys. Never contains secrets or revoked keys.
     pub fn jwks(&self) -> JwkSet {
-        let published = self.own.iter().filter(|own| !self.struck.contains(own.key.kid()));
+        let published = self.own.iter().filter(|own| !self.revoked.contains(own.key.kid()));
         JwkSet { keys: published.filter_map(|own| own.key.jwk()).collect::<Vec<Jwk>>() }
     }
 
@@ -168,27 +168,28 @@ impl KeyRing {
         let algorithm = super::algorithm::Algorithm::parse(&header.algorithm).ok_or(Invalid::Algorithm)?;
         let candidates: Vec<_> = match &header.kid {
             Some(kid) => {
-                let is_it = |called: &Kid| called.as_str() == kid;
+                let is_it = |token_kid: &Kid| token_kid.as_str() == kid;
                 let own = self.own.iter().find(|own| is_it(own.key.kid())).map(OwnKey::candidate);
                 match own.or_else(|| self.refresh_candidate(|key| is_it(key.kid()))) {
                     Some(own) => vec![own],
                     None => self
                         .foreign
                         .iter()
-                        .filter(|theirs| theirs.called.as_ref().is_some_and(is_it))
-                        .map(TheirKey::candidate)
+                        .filter(|theirs| theirs.token_kid.as_ref().is_some_and(is_it))
+                        .map(ForeignRingKey::candidate)
                         .collect(),
                 }
             }
             // Without a `kid`, several keys would be ambiguous.
             None => {
-                let is_unnamed =
-                    |theirs: &&TheirKey| theirs.called.is_none() && theirs.key.algorithm() == algorithm;
+                let is_unnamed = |theirs: &&ForeignRingKey| {
+                    theirs.token_kid.is_none() && theirs.key.algorithm() == algorithm
+                };
                 let unnamed: Vec<_> = self.foreign.iter().filter(is_unnamed).collect();
                 if unnamed.len() > 1 {
                     Vec::new()
                 } else {
-                    unnamed.into_iter().map(TheirKey::candidate).collect()
+                    unnamed.into_iter().map(ForeignRingKey::candidate).collect()
                 }
             }
         };
@@ -207,7 +208,7 @@ impl OwnKey {
     }
 }
 
-impl TheirKey {
+impl ForeignRingKey {
     /// A token without a `kid`, or with one that isn't quash's, isn't quash's, even if quash also has the
     /// key.
     fn candidate(&self) -> Candidate<'_> {

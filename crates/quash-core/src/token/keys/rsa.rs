@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_faulty_generator_makes_is_recognised() {
+    fn roca_moduli_are_recognised() {
         // Modulo each of the primes this is 1, the 0th power.
         let product: u128 = TRACES.iter().map(|prime| u128::from(*prime)).product();
         let mut modulus = product.to_be_bytes().to_vec();

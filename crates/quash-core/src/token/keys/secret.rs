@@ -57,7 +57,7 @@ pub(super) fn check_strength(algorithm: Algorithm, secret: &[u8]) -> Result<(), 
     match secret {
         [] => Err(KeyFault::Empty),
         _ if secret.len() < algorithm.secret_bytes() => Err(KeyFault::TooShort(algorithm)),
-        _ if PUBLISHED.iter().any(|published| published.as_bytes() == secret) => Err(KeyFault::Published),
+        _ if PUBLISHED.iter().any(|published| published.as_bytes() == secret) => Err(KeyFault::PubliclyKnown),
         _ => Ok(()),
     }
 }
@@ -82,12 +82,12 @@ fn of_der(algorithm: Algorithm, der: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec
     match algorithm.family() {
         Family::Ec => {
             let pair = EcdsaKeyPair::from_private_key_der(ec_signing(algorithm)?, &der).map_err(unusable)?;
-            kept_ec(algorithm, &pair)
+            stored_ec(algorithm, &pair)
         }
         Family::Rsa => {
             let pair =
                 RsaKeyPair::from_pkcs8(&der).or_else(|_| RsaKeyPair::from_der(&der)).map_err(unusable)?;
-            kept_rsa(algorithm, &pair)
+            stored_rsa(algorithm, &pair)
         }
         // The library can't export the seed of its key, so the PKCS #8 is kept unchanged.
         Family::Ed25519 | Family::Hmac => Ok(der),
@@ -102,25 +102,25 @@ fn of_members(algorithm: Algorithm, members: PrivateMembers) -> Result<Zeroizing
         PrivateMembers::Ec(scalar, point) => {
             let pair = EcdsaKeyPair::from_private_key_and_public_key(ec_signing(algorithm)?, &scalar, &point)
                 .map_err(unusable)?;
-            kept_ec(algorithm, &pair)
+            stored_ec(algorithm, &pair)
         }
         PrivateMembers::Rsa(numbers) => {
             let [n, e, d, p, q, dp, dq, qi] = &*numbers;
             let public_key = PublicKeyComponents { n: n.as_slice(), e: e.as_slice() };
             let [d, p, q, d_p, d_q, q_inv] = [d, p, q, dp, dq, qi].map(|number| number.as_slice());
             let components = KeyPairComponents { public_key, d, p, q, dP: d_p, dQ: d_q, qInv: q_inv };
-            kept_rsa(algorithm, &RsaKeyPair::from_components(&components).map_err(unusable)?)
+            stored_rsa(algorithm, &RsaKeyPair::from_components(&components).map_err(unusable)?)
         }
     }
 }
 
-fn kept_ec(algorithm: Algorithm, pair: &EcdsaKeyPair) -> Result<Zeroizing<Vec<u8>>, KeyFault> {
+fn stored_ec(algorithm: Algorithm, pair: &EcdsaKeyPair) -> Result<Zeroizing<Vec<u8>>, KeyFault> {
     pair.to_pkcs8v1()
         .map(|der| Zeroizing::new(der.as_ref().to_vec()))
         .map_err(|_| KeyFault::Unusable(algorithm))
 }
 
-fn kept_rsa(algorithm: Algorithm, pair: &RsaKeyPair) -> Result<Zeroizing<Vec<u8>>, KeyFault> {
+fn stored_rsa(algorithm: Algorithm, pair: &RsaKeyPair) -> Result<Zeroizing<Vec<u8>>, KeyFault> {
     let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| KeyFault::Unusable(algorithm))?;
     Ok(Zeroizing::new(der.as_ref().to_vec()))
 }

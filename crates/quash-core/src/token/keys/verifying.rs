@@ -164,7 +164,7 @@ impl VerifyingKey {
     }
 
     /// Returns whether the key is the secret that a check value identifies.
-    pub fn is_checked_by(&self, check: &[u8; 32]) -> bool {
+    pub fn matches_check_value(&self, check: &[u8; 32]) -> bool {
         self.check_value().is_some_and(|own| verify_slices_are_equal(&own, check).is_ok())
     }
 

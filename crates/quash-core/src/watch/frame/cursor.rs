@@ -75,7 +75,7 @@ impl CursorKey {
     }
 
     /// Returns whether the issuer has made this cursor, and so has had its number.
-    pub fn has_given(&self, cursor: &Cursor) -> bool {
+    pub fn has_issued(&self, cursor: &Cursor) -> bool {
         constant_time::verify_slices_are_equal(&self.mac(cursor.seq, &cursor.tag), &cursor.mac).is_ok()
     }
 

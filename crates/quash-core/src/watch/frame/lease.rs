@@ -7,19 +7,19 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::told::{Bytes, Told, digest_of};
+use super::digested::{Bytes, Digested, digest_of};
 use super::{Cursor, FrameFault, millis};
 use crate::model::{Chain, Timestamp};
 
 /// The answer to a verifier's request for a lease.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Told<GrantSaid>", into = "Told<GrantSaid>")]
+#[serde(try_from = "Digested<GrantFields>", into = "Digested<GrantFields>")]
 pub struct LeaseGrant {
-    said: GrantSaid,
+    fields: GrantFields,
 }
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct GrantSaid {
+struct GrantFields {
     nonce: LeaseNonce,
     cursor: Cursor,
     chain: Bytes<32>,
@@ -42,27 +42,29 @@ impl LeaseGrant {
         server_time: Timestamp,
     ) -> Self {
         let server_time = server_time.as_millis();
-        Self { said: GrantSaid { nonce, cursor, chain: Bytes(*chain), term_ms: millis(term), server_time } }
+        Self {
+            fields: GrantFields { nonce, cursor, chain: Bytes(*chain), term_ms: millis(term), server_time },
+        }
     }
 
     /// The nonce of the request.
     pub fn nonce(&self) -> LeaseNonce {
-        self.said.nonce
+        self.fields.nonce
     }
 
     /// The end of the log, read after the request had arrived.
     pub fn cursor(&self) -> &Cursor {
-        &self.said.cursor
+        &self.fields.cursor
     }
 
     /// The hash over the log up to the cursor.
     pub fn chain(&self) -> Chain {
-        self.said.chain.0
+        self.fields.chain.0
     }
 
     /// The lifetime of the lease, from the time of the request.
     pub fn term(&self) -> Duration {
-        Duration::from_millis(self.said.term_ms)
+        Duration::from_millis(self.fields.term_ms)
     }
 }
 
@@ -99,16 +101,16 @@ impl<'de> Deserialize<'de> for LeaseNonce {
     }
 }
 
-impl From<LeaseGrant> for Told<GrantSaid> {
+impl From<LeaseGrant> for Digested<GrantFields> {
     fn from(grant: LeaseGrant) -> Self {
-        Self { digest: digest_of(&grant.said), said: grant.said }
+        Self { digest: digest_of(&grant.fields), fields: grant.fields }
     }
 }
 
-impl TryFrom<Told<GrantSaid>> for LeaseGrant {
+impl TryFrom<Digested<GrantFields>> for LeaseGrant {
     type Error = FrameFault;
 
-    fn try_from(told: Told<GrantSaid>) -> Result<Self, FrameFault> {
-        told.whole().map(|said| Self { said })
+    fn try_from(digested: Digested<GrantFields>) -> Result<Self, FrameFault> {
+        digested.whole().map(|fields| Self { fields })
     }
 }

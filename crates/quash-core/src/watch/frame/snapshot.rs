@@ -5,7 +5,7 @@
 use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 
-use super::told::{Bytes, digest_of};
+use super::digested::{Bytes, digest_of};
 use super::{Cursor, FeedPolicy, FrameFault};
 use crate::model::{Chain, Entry, Forgotten, ScopeKey, ScopeKind, Seq};
 use crate::watch::revoked::{Remembered, Revoked};
@@ -192,7 +192,7 @@ impl Rows {
 /// Begins the hash with the policy and the end of the log; rows are added one by one.
 fn hash_of(head: &Head) -> digest::Context {
     let mut hash = digest::Context::new(&digest::SHA256);
-    hash.update(&digest_of(&head.policy.said).0);
+    hash.update(&digest_of(&head.policy.fields).0);
     hash.update(head.cursor.to_string().as_bytes());
     hash.update(&head.chain.0);
     hash

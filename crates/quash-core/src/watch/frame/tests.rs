@@ -47,7 +47,7 @@ fn read(text: &[u8]) -> Result<Snapshot, FrameFault> {
 }
 
 #[test]
-fn what_is_written_is_read_back() {
+fn frames_and_snapshots_round_trip() {
     let (entry, key) = (entry(), CursorKey::new(&[5; 32], "a"));
     let frame =
         Frame { cursor: key.cursor(entry.seq, &entry.chain), entries: vec![FrameEntry::from(&entry)] };
@@ -58,12 +58,12 @@ fn what_is_written_is_read_back() {
         .expect("its own text");
     let set = &read.revoked;
     assert_eq!((set.cursor(), set.chain(), set.len()), (entry.seq, entry.chain, 1));
-    assert!(key.has_given(&read.cursor));
+    assert!(key.has_issued(&read.cursor));
     assert!(read.policy == policy());
 }
 
 #[test]
-fn a_snapshot_tells_what_its_log_has_forgotten() {
+fn snapshots_cover_forgotten_entries() {
     let newest = Seq::from_u64(Seq::start_of(1).as_u64() + 9);
     let covers = |forgotten: Forgotten, rsq| {
         read(text_of(&[], forgotten).as_bytes()).expect("its own text").revoked.covers(Minted::At(rsq), &[])
@@ -110,7 +110,7 @@ fn damaged_snapshots_are_refused_at_every_byte() {
 }
 
 #[test]
-fn snapshot_lines_without_end_are_refused() {
+fn overlong_snapshot_lines_are_refused() {
     let mut reader = SnapshotReader::default();
     let half = [b' '; 64 * 1024];
     assert_eq!((reader.push(&half), reader.push(&half)), (Ok(()), Ok(())));
@@ -128,11 +128,11 @@ fn policies_recognise_the_published_key_set() {
 fn cursors_of_another_store_prove_nothing() {
     let (one, other) = (CursorKey::new(&[5; 32], "a"), CursorKey::new(&[5; 32], "b"));
     let cursor = one.cursor(Seq::start_of(1).next(), &[1; 32]);
-    assert!(one.has_given(&cursor) && !other.has_given(&cursor));
+    assert!(one.has_issued(&cursor) && !other.has_issued(&cursor));
 }
 
 #[test]
-fn a_policy_and_a_lease_come_as_they_were_sent_or_not_at_all() {
+fn damaged_policies_and_leases_are_refused() {
     let grant = LeaseGrant::new(
         LeaseNonce([2; 16]),
         CursorKey::new(&[5; 32], "a").cursor(Seq::from_u64(90), &[1; 32]),
@@ -163,7 +163,7 @@ fn a_policy_and_a_lease_come_as_they_were_sent_or_not_at_all() {
 }
 
 #[test]
-fn a_policy_names_a_secret_without_telling_it() {
+fn policies_recognise_a_secret_without_revealing_it() {
     let policy = policy();
     let key = policy.secret(&[7; 32]).expect("usable").expect("it is the one");
     assert_eq!(key.kid().as_str(), "one");
@@ -173,7 +173,7 @@ fn a_policy_names_a_secret_without_telling_it() {
 }
 
 #[test]
-fn what_a_newer_issuer_says_is_not_guessed() {
+fn unknown_words_of_newer_issuers_are_refused() {
     let mut newer = FrameEntry::from(&entry());
     newer.kind = 8;
     assert_eq!(Entry::try_from(&newer), Err(FrameFault::UnknownKind(8)));
@@ -181,16 +181,16 @@ fn what_a_newer_issuer_says_is_not_guessed() {
     newer.reason = "because".into();
     assert_eq!(Entry::try_from(&newer), Err(FrameFault::UnknownWord));
     let mut policy = policy();
-    policy.said.version = 2;
+    policy.fields.version = 2;
     assert_eq!(policy.tokens(Vec::new()), Err(FrameFault::Version(2)));
 }
 
 #[test]
-fn only_cursors_that_were_given_out_prove_anything() {
+fn only_cursors_made_by_the_issuer_are_accepted() {
     let key = CursorKey::new(&[5; 32], "a");
     let text = key.cursor(Seq::start_of(1).next(), &[1; 32]).to_string();
-    assert!(key.has_given(&Cursor::parse(&text).expect("its own text")));
-    assert!(!CursorKey::new(&[6; 32], "a").has_given(&Cursor::parse(&text).expect("its own text")));
+    assert!(key.has_issued(&Cursor::parse(&text).expect("its own text")));
+    assert!(!CursorKey::new(&[6; 32], "a").has_issued(&Cursor::parse(&text).expect("its own text")));
     let further = text.replacen("17179869185", "17179869186", 1);
     assert_ne!(text, further);
     let here = Cursor::parse(&text).expect("its own text");
@@ -198,8 +198,8 @@ fn only_cursors_that_were_given_out_prove_anything() {
     // The tag of its log can't be changed either.
     let bent = text.replace(".AQEB", ".AQIB");
     assert_ne!(text, bent);
-    assert!(!key.has_given(&Cursor::parse(&bent).expect("of the form")));
-    assert!(!key.has_given(&Cursor::parse(&further).expect("of the form")));
+    assert!(!key.has_issued(&Cursor::parse(&bent).expect("of the form")));
+    assert!(!key.has_issued(&Cursor::parse(&further).expect("of the form")));
     for odd in [
         "",
         ".",

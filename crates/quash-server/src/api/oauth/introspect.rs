@@ -13,14 +13,14 @@ use quash_service::Introspected;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Asked, asked};
-use crate::answer::json;
-use crate::door::Door;
-use crate::oauth_error::OAuthFault;
+use super::{ClientRequest, client_request};
+use crate::app_state::AppState;
+use crate::oauth_error::OAuthError;
+use crate::response::json;
 
 /// The response about a valid token.
 #[derive(Serialize)]
-struct Active<'a> {
+struct ActiveToken<'a> {
     active: bool,
     /// The way to present the token (RFC 6749 7.1). Absent for tokens that grant no access.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,19 +86,19 @@ struct Inactive {
     active: bool,
 }
 
-pub(crate) async fn introspect(State(door): State<Arc<Door>>, request: Request) -> Response {
-    let Asked { client, token } = match asked(&door, request, Right::Introspect).await {
-        Ok(asked) => asked,
-        Err(fault) => return fault.into_answer(),
+pub(crate) async fn introspect(State(state): State<Arc<AppState>>, request: Request) -> Response {
+    let ClientRequest { client, token } = match client_request(&state, request, Right::Introspect).await {
+        Ok(client_request) => client_request,
+        Err(fault) => return fault.into_response(),
     };
-    match door.service.introspect(&client, &token).await {
-        Ok(Some(introspected)) => json(StatusCode::OK, &Active::new(&introspected)),
+    match state.service.introspect(&client, &token).await {
+        Ok(Some(introspected)) => json(StatusCode::OK, &ActiveToken::new(&introspected)),
         Ok(None) => json(StatusCode::OK, &Inactive { active: false }),
-        Err(failure) => OAuthFault::of(&door, &failure).into_answer(),
+        Err(failure) => OAuthError::of(&state, &failure).into_response(),
     }
 }
 
-impl<'a> Active<'a> {
+impl<'a> ActiveToken<'a> {
     fn new(introspected: &'a Introspected) -> Self {
         let Introspected { token_type, claims, account, client } = introspected;
         Self {

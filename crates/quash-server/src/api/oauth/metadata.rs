@@ -9,9 +9,9 @@ use http::header::{CACHE_CONTROL, PRAGMA};
 use http::{StatusCode, Uri};
 use serde::Serialize;
 
-use crate::answer::{json, with_header};
-use crate::door::Door;
-use crate::error::Fault;
+use crate::app_state::AppState;
+use crate::error::HttpError;
+use crate::response::{json, with_header};
 
 const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
 /// The authentication methods of clients (RFC 8414 2, RFC 6749 2.3.1).
@@ -35,14 +35,14 @@ struct Metadata {
 
 /// The same metadata at the path for an issuer with a path: the issuer's path follows the well-known one (RFC
 /// 8414 3.1).
-pub(crate) async fn metadata_of_path(State(door): State<Arc<Door>>, uri: Uri) -> Response {
-    let url = door.settings.public_url.as_ref().map(ToString::to_string);
-    let issuer = door.service.policy().tokens.issuer.clone().or(url);
-    let asked = uri.path().strip_prefix(WELL_KNOWN);
-    if asked.is_some() && asked == issuer.as_deref().and_then(path_of) {
-        metadata(State(door)).await
+pub(crate) async fn metadata_of_path(State(state): State<Arc<AppState>>, uri: Uri) -> Response {
+    let url = state.settings.public_url.as_ref().map(ToString::to_string);
+    let issuer = state.service.policy().tokens.issuer.clone().or(url);
+    let client_request = uri.path().strip_prefix(WELL_KNOWN);
+    if client_request.is_some() && client_request == issuer.as_deref().and_then(path_of) {
+        metadata(State(state)).await
     } else {
-        Fault::not_found().into_problem(&door.settings)
+        HttpError::not_found().into_problem_response(&state.settings)
     }
 }
 
@@ -53,12 +53,12 @@ fn path_of(issuer: &str) -> Option<&str> {
     Some(path).filter(|path| !path.is_empty())
 }
 
-pub(crate) async fn metadata(State(door): State<Arc<Door>>) -> Response {
-    let Some(url) = &door.settings.public_url else {
-        return Fault::without_public_url().into_problem(&door.settings);
+pub(crate) async fn metadata(State(state): State<Arc<AppState>>) -> Response {
+    let Some(url) = &state.settings.public_url else {
+        return HttpError::without_public_url().into_problem_response(&state.settings);
     };
     let metadata = Metadata {
-        issuer: door.service.policy().tokens.issuer.clone().unwrap_or_else(|| url.to_string()),
+        issuer: state.service.policy().tokens.issuer.clone().unwrap_or_else(|| url.to_string()),
         jwks_uri: format!("{url}/.well-known/jwks.json"),
         response_types_supported: [],
         grant_types_supported: [],

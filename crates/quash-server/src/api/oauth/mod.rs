@@ -14,13 +14,13 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use quash_core::model::{Client, Right};
 
-use crate::body::Form;
+use crate::app_state::AppState;
+use crate::body::FormParameters;
 use crate::charset::Charset;
-use crate::door::Door;
-use crate::oauth_error::OAuthFault;
+use crate::oauth_error::OAuthError;
 
 /// A client's request about a token.
-struct Asked {
+struct ClientRequest {
     client: Client,
     token: String,
 }
@@ -34,28 +34,32 @@ struct Credentials {
 
 /// Reads a request about a token, from a client that has this right. Ignores `token_type_hint`: the token
 /// itself reveals its type (RFC 7009 2.1).
-async fn asked(door: &Door, request: Request, right: Right) -> Result<Asked, OAuthFault> {
+async fn client_request(
+    state: &AppState,
+    request: Request,
+    right: Right,
+) -> Result<ClientRequest, OAuthError> {
     let headers = request.headers().clone();
-    let mut form = Form::read(request).await?;
-    let client = client(door, &headers, &mut form, right).await?;
+    let mut form = FormParameters::read(request).await?;
+    let client = client(state, &headers, &mut form, right).await?;
     let token =
-        form.take("token")?.ok_or_else(|| OAuthFault::invalid_request("The parameter token is missing."))?;
-    Ok(Asked { client, token })
+        form.take("token")?.ok_or_else(|| OAuthError::invalid_request("The parameter token is missing."))?;
+    Ok(ClientRequest { client, token })
 }
 
 /// Returns the requesting client, which must have this right. It authenticates with the Authorization header
 /// or the body, but not with both (RFC 6749 2.3). A public client gives its name alone, and may only revoke
 /// (RFC 7009 2.1).
 async fn client(
-    door: &Door,
+    state: &AppState,
     headers: &HeaderMap,
-    form: &mut Form,
+    form: &mut FormParameters,
     right: Right,
-) -> Result<Client, OAuthFault> {
+) -> Result<Client, OAuthError> {
     let Credentials { name, secret } = in_header(headers)?.unwrap_or_default();
     let (name_in_body, secret_in_body) = (form.take("client_id")?, form.take("client_secret")?);
     if secret.is_some() && secret_in_body.is_some() {
-        return Err(OAuthFault::invalid_request("The client authenticates in two ways at once."));
+        return Err(OAuthError::invalid_request("The client authenticates in two ways at once."));
     }
     let names = [name, name_in_body];
     let is_named = |client: &Client| names.iter().flatten().all(|name| *name == client.name.as_str());
@@ -64,24 +68,24 @@ async fn client(
         secret.or(secret_in_body).filter(|secret| !secret.is_empty()),
         names.iter().flatten().next(),
     ) {
-        (Some(secret), _) => (door.service.client(&secret).await, right),
+        (Some(secret), _) => (state.service.client(&secret).await, right),
         (None, Some(name)) if right == Right::Revoke => {
-            (door.service.public_client(name).await, Right::RevokeAsPublic)
+            (state.service.public_client(name).await, Right::RevokeAsPublic)
         }
-        (None, _) => return Err(OAuthFault::invalid_client()),
+        (None, _) => return Err(OAuthError::invalid_client()),
     };
-    let found = found.map_err(|failure| OAuthFault::of(door, &failure))?;
-    let client = found.filter(is_named).ok_or_else(OAuthFault::invalid_client)?;
-    if client.may(needed) { Ok(client) } else { Err(OAuthFault::lacks(needed)) }
+    let found = found.map_err(|failure| OAuthError::of(state, &failure))?;
+    let client = found.filter(is_named).ok_or_else(OAuthError::invalid_client)?;
+    if client.may(needed) { Ok(client) } else { Err(OAuthError::missing_right(needed)) }
 }
 
 /// Returns the credentials in the header: `Basic`, or `Bearer` with the secret alone. `None` if there is no
 /// header.
-fn in_header(headers: &HeaderMap) -> Result<Option<Credentials>, OAuthFault> {
+fn in_header(headers: &HeaderMap) -> Result<Option<Credentials>, OAuthError> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Ok(None) };
     let found = value.to_str().ok().filter(|_| values.next().is_none()).and_then(read_header);
-    found.map(Some).ok_or_else(OAuthFault::invalid_client)
+    found.map(Some).ok_or_else(OAuthError::invalid_client)
 }
 
 fn read_header(value: &str) -> Option<Credentials> {
@@ -109,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_are_read_as_clients_write_them() {
+    fn client_credentials_are_parsed_from_headers() {
         let of = |value: &str| {
             read_header(value).map(|Credentials { name, secret }| (name, secret.expect("a secret")))
         };

@@ -10,21 +10,21 @@ use quash_core::model::Right;
 use quash_service::TokenRevoked;
 use serde_json::{Map, Value};
 
-use super::{Asked, asked};
-use crate::answer::json;
-use crate::door::Door;
-use crate::oauth_error::OAuthFault;
+use super::{ClientRequest, client_request};
+use crate::app_state::AppState;
+use crate::oauth_error::OAuthError;
+use crate::response::json;
 
-pub(crate) async fn revoke(State(door): State<Arc<Door>>, request: Request) -> Response {
-    let Asked { client, token } = match asked(&door, request, Right::Revoke).await {
-        Ok(asked) => asked,
-        Err(fault) => return fault.into_answer(),
+pub(crate) async fn revoke(State(state): State<Arc<AppState>>, request: Request) -> Response {
+    let ClientRequest { client, token } = match client_request(&state, request, Right::Revoke).await {
+        Ok(client_request) => client_request,
+        Err(fault) => return fault.into_response(),
     };
-    match door.service.revoke_token(&client, &token).await {
+    match state.service.revoke_token(&client, &token).await {
         Ok(TokenRevoked::Ended(_) | TokenRevoked::Nothing) => {
             json(StatusCode::OK, &Value::Object(Map::new()))
         }
-        Ok(TokenRevoked::OfAnotherClient) => OAuthFault::of_another_client().into_answer(),
-        Err(failure) => OAuthFault::of(&door, &failure).into_answer(),
+        Ok(TokenRevoked::OfAnotherClient) => OAuthError::of_another_client().into_response(),
+        Err(failure) => OAuthError::of(&state, &failure).into_response(),
     }
 }

@@ -25,7 +25,7 @@ fn scrypt(n: &str, block: &str, lanes: &str) -> String {
 }
 
 #[test]
-fn what_django_has_asked_for_since_3_2_passes() {
+fn djangos_defaults_since_3_2_are_accepted() {
     for iterations in [
         "260000", "320000", "390000", "480000", "600000", "720000", "870000", "1000000", "1200000", "1500000",
     ] {
@@ -44,7 +44,7 @@ fn what_django_has_asked_for_since_3_2_passes() {
 }
 
 #[test]
-fn every_cap_holds_one_past_the_edge() {
+fn hash_costs_are_limited_one_past_the_edge() {
     let edges = [
         (argon2("m=131072,t=16,p=64"), argon2("m=131073,t=16,p=64"), Cap::Argon2Memory),
         (argon2("m=32768,t=64,p=1"), argon2("m=8,t=65,p=1"), Cap::Argon2Passes),
@@ -70,7 +70,7 @@ fn every_cap_holds_one_past_the_edge() {
 }
 
 #[test]
-fn a_class_is_capped_as_a_hash_is() {
+fn cost_classes_have_the_limits_of_hashes() {
     for (text, cap) in [
         ("argon2id$v=19$m=131073,t=1,p=1", Cap::Argon2Memory),
         ("bcrypt_sha256$16", Cap::BcryptCost),
@@ -96,7 +96,7 @@ fn a_class_is_capped_as_a_hash_is() {
 }
 
 #[test]
-fn what_is_read_is_written_again() {
+fn parsed_hashes_are_encoded_unchanged() {
     for text in [
         "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA",
         "argon2$argon2i$v=16$m=64,t=1,p=8$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA",
@@ -112,7 +112,7 @@ fn what_is_read_is_written_again() {
 }
 
 #[test]
-fn another_spelling_is_another_hash() {
+fn non_canonical_hashes_are_malformed() {
     let mut others: Vec<String> = Vec::new();
     for number in [
         "",
@@ -176,7 +176,7 @@ fn another_spelling_is_another_hash() {
 }
 
 #[test]
-fn all_else_is_unknown() {
+fn other_hash_formats_are_unknown() {
     for text in [
         "",
         "$",
@@ -207,7 +207,7 @@ fn all_else_is_unknown() {
 /// Real hashes with parts of others inserted, removed and doubled: every text that is still a hash stays
 /// within the limits, and comparing with it does no harm.
 #[test]
-fn no_text_does_harm() {
+fn arbitrary_hash_texts_are_harmless() {
     let seeds = [
         argon2("m=64,t=1,p=8"),
         bcrypt("04"),

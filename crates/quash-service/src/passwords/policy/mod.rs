@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a13_and_so_are_their_simple_variations() {
+    fn a13_variations_of_common_passwords_are_refused() {
         for varied in [
             "Password",
             "PASSWORD",
@@ -136,9 +136,9 @@ mod tests {
     fn lengths_are_limited_one_past_the_edge() {
         assert_eq!(check("kvjwqxh"), Err(PasswordFault::TooShort));
         assert_eq!(check("kvjwqxhz"), Ok(()));
-        for letter in ["k", "é", "🫖"] {
-            assert_eq!(check(&letter.repeat(1024)), Ok(()));
-            assert_eq!(check(&letter.repeat(1025)), Err(PasswordFault::TooLong));
+        for email in ["k", "é", "🫖"] {
+            assert_eq!(check(&email.repeat(1024)), Ok(()));
+            assert_eq!(check(&email.repeat(1025)), Err(PasswordFault::TooLong));
         }
         assert_eq!(check(&"k".repeat(1024 * 1024)), Err(PasswordFault::TooLong));
     }

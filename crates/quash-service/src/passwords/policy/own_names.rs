@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_that_merely_has_a_name_in_it_is_taken() {
+    fn passwords_may_contain_an_own_name() {
         for taken in
             ["dana loves her kettle", "kettle of dana", "correct horse battery staple", "xdanaxkettles"]
         {

@@ -9,7 +9,7 @@ use quash_core::model::{
 use quash_store::StoreError;
 use zeroize::Zeroizing;
 
-use crate::context::{Desk, Service};
+use crate::context::{Context, Service};
 use crate::failure::Failure;
 use crate::mail::operators_address;
 use crate::passwords::{FormatFault, Requester};
@@ -104,25 +104,25 @@ impl Service {
     /// # Errors
     /// A field is invalid, or the name, the address or the subject is taken.
     pub async fn add_account(&self, new: NewAccount) -> Result<Account, AddFault> {
-        let desk = &*self.desk;
-        let now = desk.clock.now();
-        let username = desk.new_name(&new.name, None).map_err(AddFault::Name)?;
-        let address = |text| operators_address(text, desk.policy.accounts.local_parts);
+        let context = &*self.context;
+        let now = context.clock.now();
+        let username = context.new_name(&new.name, None).map_err(AddFault::Name)?;
+        let address = |text| operators_address(text, context.policy.accounts.local_parts);
         let mut email = new.email.as_deref().map(address).transpose().map_err(AddFault::Email)?;
         if let Some(email) = email.as_mut().filter(|_| new.verified) {
             email.verified_at = Some(now);
         }
         let given = new.subject.as_deref().map(Subject::parse).transpose().map_err(|_| AddFault::Subject)?;
         if let Some(subject) = &given {
-            if desk.policy.accounts.subjects == Subjects::Integer && subject.number().is_none() {
+            if context.policy.accounts.subjects == Subjects::Integer && subject.number().is_none() {
                 return Err(AddFault::SubjectNotANumber);
             }
-            if desk.is_name(subject, now).await.map_err(AddFault::Failed)? {
+            if context.is_name(subject, now).await.map_err(AddFault::Failed)? {
                 return Err(AddFault::Taken);
             }
         }
         // A name equal to another account's subject would denote that account in a command.
-        if desk.is_subject_of_another(&username, given.as_ref(), now).await.map_err(AddFault::Failed)? {
+        if context.is_subject_of_another(&username, given.as_ref(), now).await.map_err(AddFault::Failed)? {
             return Err(AddFault::Taken);
         }
         let own: Vec<&str> = [Some(username.shown()), email.as_ref().map(|email| email.shown.as_str())]
@@ -131,7 +131,7 @@ impl Service {
             .collect();
         let password = self.hash_of(new.password, &own).await?;
         let claims = match new.claims.as_deref() {
-            Some(json) => AccountClaims::Set(desk.custom_claims(json).map_err(AddFault::Claims)?),
+            Some(json) => AccountClaims::Set(context.custom_claims(json).map_err(AddFault::Claims)?),
             None => AccountClaims::Unset,
         };
         let state = match new.state {
@@ -139,7 +139,7 @@ impl Service {
             NewState::Deactivated => AccountState::Deactivated { at: now },
         };
         retry!({
-            let NewSubject { subject, _turn } = desk.subject(given.as_ref(), now).await?;
+            let NewSubject { subject, _turn } = context.subject(given.as_ref(), now).await?;
             let account = Account {
                 email: email.clone(),
                 password: password.clone(),
@@ -147,17 +147,17 @@ impl Service {
                 claims: claims.clone(),
                 ..Account::new(subject, username.clone(), now)
             };
-            match desk.store.commit(Change::AddAccount(account.clone(), Actor::Operator)).await {
+            match context.store.commit(Change::AddAccount(account.clone(), Actor::Operator)).await {
                 Ok(_) => {
                     let class = account
                         .password
                         .as_ref()
-                        .and_then(|hash| desk.passwords.class_of(hash).ok().flatten());
-                    class.into_iter().for_each(|class| desk.passwords.know(class));
+                        .and_then(|hash| context.passwords.class_of(hash).ok().flatten());
+                    class.into_iter().for_each(|class| context.passwords.add_class(class));
                     Ok(account)
                 }
                 Err(StoreError::Conflict)
-                    if given.is_none() && desk.was_given_out(&account.subject).await? =>
+                    if given.is_none() && context.was_given_out(&account.subject).await? =>
                 {
                     Err(Uncommitted::Conflict)
                 }
@@ -172,18 +172,18 @@ impl Service {
         password: Option<NewPassword>,
         own: &[&str],
     ) -> Result<Option<PasswordHash>, AddFault> {
-        let desk = &*self.desk;
+        let context = &*self.context;
         match password {
             None => Ok(None),
             Some(NewPassword::Plain(password)) => {
-                let hash = desk
+                let hash = context
                     .passwords
-                    .hash_new(password, own, Requester::OPERATOR, &*desk.entropy)
+                    .hash_new(password, own, Requester::OPERATOR, &*context.entropy)
                     .await
                     .map_err(AddFault::Failed)?;
                 hash.map(Some).map_err(AddFault::Password)
             }
-            Some(NewPassword::Encoded(text)) => desk.encoded(text).map_err(AddFault::PasswordHash),
+            Some(NewPassword::Encoded(text)) => context.encoded(text).map_err(AddFault::PasswordHash),
         }
     }
 
@@ -192,11 +192,13 @@ impl Service {
     /// # Errors
     /// The store is unavailable.
     pub async fn account(&self, name_or_subject: &str) -> Result<Option<Account>, Failure> {
-        let desk = &*self.desk;
-        let now = desk.clock.now();
-        let by_name = desk.store.account(&AccountBy::Name(fold(name_or_subject)), now).await?.account;
+        let context = &*self.context;
+        let now = context.clock.now();
+        let by_name = context.store.account(&AccountBy::Name(fold(name_or_subject)), now).await?.account;
         match (by_name, Subject::parse(name_or_subject)) {
-            (None, Ok(subject)) => Ok(desk.store.account(&AccountBy::Subject(subject), now).await?.account),
+            (None, Ok(subject)) => {
+                Ok(context.store.account(&AccountBy::Subject(subject), now).await?.account)
+            }
             (found, _) => Ok(found),
         }
     }
@@ -206,7 +208,7 @@ impl Service {
     /// # Errors
     /// The store is unavailable.
     pub async fn account_by(&self, by: &AccountBy) -> Result<Option<Account>, Failure> {
-        Ok(self.desk.store.account(by, self.desk.clock.now()).await?.account)
+        Ok(self.context.store.account(by, self.context.clock.now()).await?.account)
     }
 
     /// Returns a page of accounts, ordered by name, after the folded name `after`.
@@ -214,26 +216,26 @@ impl Service {
     /// # Errors
     /// The store is unavailable.
     pub async fn accounts(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, Failure> {
-        Ok(self.desk.store.accounts(after, limit.min(limits::PAGE)).await?)
+        Ok(self.context.store.accounts(after, limit.min(limits::PAGE)).await?)
     }
 
     /// Draws an id for a request. It is random, so it reveals nothing about other requests.
     pub fn new_request_id(&self) -> String {
-        Jti::random(&*self.desk.entropy).to_string()
+        Jti::random(&*self.context.entropy).to_string()
     }
 
     /// The time since a fixed moment, to measure durations.
     pub fn uptime(&self) -> Duration {
-        self.desk.clock.uptime()
+        self.context.clock.uptime()
     }
 
     /// The time by this service's clock.
     pub fn now(&self) -> Timestamp {
-        self.desk.clock.now()
+        self.context.clock.now()
     }
 }
 
-impl Desk {
+impl Context {
     /// Parses an encoded hash. `None` if it encodes an unusable password.
     ///
     /// # Errors

@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use quash_core::decide::{By, change_account, delete_account, edit_account, unlocked};
+use quash_core::decide::{ChangeAuthor, change_account, delete_account, edit_account, unlocked};
 use quash_core::model::{
-    Account, AccountBy, AccountEdit, AccountFields, AccountState, Change, Devices, Email, Entropy, Event,
-    NameFault, PasswordFault, Road, Seq, Subject, Timestamp, draw, limits,
+    Account, AccountBy, AccountEdit, AccountFields, AccountState, Change, Devices, Email, EndCause, Entropy,
+    Event, NameFault, PasswordFault, Seq, Subject, Timestamp, draw, limits,
 };
 use zeroize::Zeroizing;
 
-use crate::context::{Desk, Service};
+use crate::context::{Context, Service};
 use crate::failure::Failure;
 use crate::mail::operators_address;
 use crate::passwords::{FormatFault, Requester};
@@ -82,13 +82,13 @@ impl Service {
     ///
     /// # Errors
     /// The account is already deactivated or doesn't exist, or the store is unavailable.
-    pub async fn deactivate(&self, subject: &Subject, by: By) -> Result<Changed, ChangeFault> {
-        self.desk
+    pub async fn deactivate(&self, subject: &Subject, by: ChangeAuthor) -> Result<Changed, ChangeFault> {
+        self.context
             .change(subject, |account, now| match account.state {
                 AccountState::Deactivated { .. } => Err(ChangeFault::Already("deactivated")),
-                AccountState::Active | AccountState::Locked { .. } => Ok(self.desk.edit(
+                AccountState::Active | AccountState::Locked { .. } => Ok(self.context.edit(
                     account,
-                    Road::Deactivated,
+                    EndCause::Deactivated,
                     in_state(AccountState::Deactivated { at: now }),
                     &by,
                     now,
@@ -101,8 +101,8 @@ impl Service {
     ///
     /// # Errors
     /// The account isn't deactivated or doesn't exist, or the store is unavailable.
-    pub async fn reactivate(&self, subject: &Subject, by: By) -> Result<Changed, ChangeFault> {
-        self.desk
+    pub async fn reactivate(&self, subject: &Subject, by: ChangeAuthor) -> Result<Changed, ChangeFault> {
+        self.context
             .change(subject, |account, now| match account.state {
                 AccountState::Deactivated { .. } => Ok(Some(change_account(
                     account,
@@ -121,8 +121,13 @@ impl Service {
     ///
     /// # Errors
     /// The account is deactivated or doesn't exist, or the store is unavailable.
-    pub async fn lock(&self, subject: &Subject, span: Duration, by: By) -> Result<Changed, ChangeFault> {
-        self.desk
+    pub async fn lock(
+        &self,
+        subject: &Subject,
+        span: Duration,
+        by: ChangeAuthor,
+    ) -> Result<Changed, ChangeFault> {
+        self.context
             .change(subject, |account, now| match account.state {
                 AccountState::Deactivated { .. } => Err(ChangeFault::Deactivated),
                 // No known device is exempt from this lock, so no session has to end again.
@@ -141,7 +146,7 @@ impl Service {
                         devices: Some(Devices::default()),
                         ..in_state(AccountState::Locked { since: now, until: now + span })
                     };
-                    Ok(self.desk.edit(account, Road::Locked, forgotten, &by, now))
+                    Ok(self.context.edit(account, EndCause::Locked, forgotten, &by, now))
                 }
             })
             .await
@@ -151,8 +156,8 @@ impl Service {
     ///
     /// # Errors
     /// The account is deactivated or doesn't exist, or the store is unavailable.
-    pub async fn unlock(&self, subject: &Subject, by: By) -> Result<Changed, ChangeFault> {
-        let change = self.desk.change(subject, |account, now| match account.state {
+    pub async fn unlock(&self, subject: &Subject, by: ChangeAuthor) -> Result<Changed, ChangeFault> {
+        let change = self.context.change(subject, |account, now| match account.state {
             AccountState::Deactivated { .. } => Err(ChangeFault::Deactivated),
             AccountState::Active | AccountState::Locked { .. } => {
                 let fields = unlocked(account, AccountFields::default());
@@ -162,7 +167,7 @@ impl Service {
             }
         });
         let changed = change.await?;
-        self.desk.lockout.clear(subject);
+        self.context.lockout.clear(subject);
         Ok(changed)
     }
 
@@ -170,21 +175,28 @@ impl Service {
     ///
     /// # Errors
     /// The name is invalid or taken; or as for the other changes.
-    pub async fn rename(&self, subject: &Subject, name: &str, by: By) -> Result<Changed, ChangeFault> {
-        let desk = &*self.desk;
-        let name = desk.new_name(name, Some(&desk.loaded(subject).await?)).map_err(ChangeFault::Name)?;
-        if desk
-            .is_subject_of_another(&name, Some(subject), desk.clock.now())
+    pub async fn rename(
+        &self,
+        subject: &Subject,
+        name: &str,
+        by: ChangeAuthor,
+    ) -> Result<Changed, ChangeFault> {
+        let context = &*self.context;
+        let name =
+            context.new_name(name, Some(&context.loaded(subject).await?)).map_err(ChangeFault::Name)?;
+        if context
+            .is_subject_of_another(&name, Some(subject), context.clock.now())
             .await
             .map_err(ChangeFault::Failed)?
         {
             return Err(ChangeFault::Taken);
         }
         let fields = AccountFields { username: Some(name), ..AccountFields::default() };
-        desk.change(subject, |account, now| {
-            Ok(desk.edit(account, Road::NameChanged, fields.clone(), &by, now))
-        })
-        .await
+        context
+            .change(subject, |account, now| {
+                Ok(context.edit(account, EndCause::NameChanged, fields.clone(), &by, now))
+            })
+            .await
     }
 
     /// Sets an account's e-mail address: its sessions end. Setting the current address again changes nothing,
@@ -197,11 +209,11 @@ impl Service {
         subject: &Subject,
         email: &str,
         address: Address,
-        by: By,
+        by: ChangeAuthor,
     ) -> Result<Changed, ChangeFault> {
         let email =
-            operators_address(email, self.desk.policy.accounts.local_parts).map_err(ChangeFault::Email)?;
-        self.desk
+            operators_address(email, self.context.policy.accounts.local_parts).map_err(ChangeFault::Email)?;
+        self.context
             .change(subject, |account, now| {
                 let verified_at = (address == Address::Confirmed).then_some(now);
                 if let Some(before) = account.email.as_ref().filter(|before| before.shown == email.shown) {
@@ -215,7 +227,7 @@ impl Service {
                     email: Some(Some(Email { verified_at, ..email.clone() })),
                     ..AccountFields::default()
                 };
-                Ok(self.desk.edit(account, Road::EmailChanged, fields, &by, now))
+                Ok(self.context.edit(account, EndCause::EmailChanged, fields, &by, now))
             })
             .await
     }
@@ -229,38 +241,41 @@ impl Service {
         &self,
         subject: &Subject,
         password: NewPassword,
-        by: By,
+        by: ChangeAuthor,
     ) -> Result<Changed, ChangeFault> {
-        let account = self.desk.loaded(subject).await?;
-        let desk = &*self.desk;
+        let account = self.context.loaded(subject).await?;
+        let context = &*self.context;
         let fields = match password {
             NewPassword::Plain(password) => {
-                let hash = desk
+                let hash = context
                     .passwords
-                    .hash_new(password, &own_words(&account), Requester::OPERATOR, &*desk.entropy)
+                    .hash_new(password, &own_words(&account), Requester::OPERATOR, &*context.entropy)
                     .await;
                 let hash = hash.map_err(ChangeFault::Failed)?.map_err(ChangeFault::Password)?;
                 AccountFields { password: Some(Some(hash)), ..AccountFields::default() }
             }
             NewPassword::Encoded(text) => {
-                let hash = desk.encoded(text).map_err(ChangeFault::PasswordHash)?;
+                let hash = context.encoded(text).map_err(ChangeFault::PasswordHash)?;
                 // The hash that Django nodes use.
                 AccountFields {
                     password: Some(hash),
-                    must_change: Some(None),
+                    temporary_until: Some(None),
                     mark: Some(None),
                     ..AccountFields::default()
                 }
             }
         };
-        let changed = desk
+        let changed = context
             .change(subject, |account, now| {
-                Ok(desk.edit(account, Road::PasswordSet, fields.clone(), &by, now))
+                Ok(context.edit(account, EndCause::PasswordSet, fields.clone(), &by, now))
             })
             .await?;
-        let class =
-            changed.account.password.as_ref().and_then(|hash| desk.passwords.class_of(hash).ok().flatten());
-        class.into_iter().for_each(|class| desk.passwords.know(class));
+        let class = changed
+            .account
+            .password
+            .as_ref()
+            .and_then(|hash| context.passwords.class_of(hash).ok().flatten());
+        class.into_iter().for_each(|class| context.passwords.add_class(class));
         Ok(changed)
     }
 
@@ -272,25 +287,25 @@ impl Service {
     pub async fn give_one_time_password(
         &self,
         subject: &Subject,
-        by: By,
+        by: ChangeAuthor,
     ) -> Result<(Changed, OneTimePassword), ChangeFault> {
-        let desk = &*self.desk;
-        desk.loaded(subject).await?;
-        let password = random_password(&*desk.entropy);
-        let hash = desk
+        let context = &*self.context;
+        context.loaded(subject).await?;
+        let password = random_password(&*context.entropy);
+        let hash = context
             .passwords
-            .hash(password.clone(), Requester::OPERATOR, &*desk.entropy)
+            .hash(password.clone(), Requester::OPERATOR, &*context.entropy)
             .await
             .map_err(ChangeFault::Failed)?;
-        let until = desk.clock.now() + limits::ONE_TIME_PASSWORD;
+        let until = context.clock.now() + limits::ONE_TIME_PASSWORD;
         let fields = AccountFields {
             password: Some(Some(hash)),
-            must_change: Some(Some(until)),
+            temporary_until: Some(Some(until)),
             ..AccountFields::default()
         };
-        let changed = desk
+        let changed = context
             .change(subject, |account, now| {
-                Ok(desk.edit(account, Road::PasswordSet, fields.clone(), &by, now))
+                Ok(context.edit(account, EndCause::PasswordSet, fields.clone(), &by, now))
             })
             .await?;
         Ok((changed, OneTimePassword { password, until }))
@@ -300,12 +315,12 @@ impl Service {
     ///
     /// # Errors
     /// The account doesn't exist, or can't be changed now.
-    pub async fn require_reset(&self, subject: &Subject, by: By) -> Result<Changed, ChangeFault> {
+    pub async fn require_reset(&self, subject: &Subject, by: ChangeAuthor) -> Result<Changed, ChangeFault> {
         let fields =
-            AccountFields { password: Some(None), must_change: Some(None), ..AccountFields::default() };
-        self.desk
+            AccountFields { password: Some(None), temporary_until: Some(None), ..AccountFields::default() };
+        self.context
             .change(subject, |account, now| {
-                Ok(self.desk.edit(account, Road::PasswordSet, fields.clone(), &by, now))
+                Ok(self.context.edit(account, EndCause::PasswordSet, fields.clone(), &by, now))
             })
             .await
     }
@@ -314,12 +329,17 @@ impl Service {
     ///
     /// # Errors
     /// The claims are too long or one has a name that quash reserves; or as for the other changes.
-    pub async fn set_claims(&self, subject: &Subject, json: &str, by: By) -> Result<Changed, ChangeFault> {
-        let claims = self.desk.custom_claims(json).map_err(ChangeFault::Claims)?;
+    pub async fn set_claims(
+        &self,
+        subject: &Subject,
+        json: &str,
+        by: ChangeAuthor,
+    ) -> Result<Changed, ChangeFault> {
+        let claims = self.context.custom_claims(json).map_err(ChangeFault::Claims)?;
         let fields = AccountFields { claims: Some(claims), ..AccountFields::default() };
-        self.desk
+        self.context
             .change(subject, |account, now| {
-                Ok(self.desk.edit(account, Road::ClaimsChanged, fields.clone(), &by, now))
+                Ok(self.context.edit(account, EndCause::ClaimsChanged, fields.clone(), &by, now))
             })
             .await
     }
@@ -328,17 +348,17 @@ impl Service {
     ///
     /// # Errors
     /// The account doesn't exist, or can't be deleted now.
-    pub async fn delete(&self, subject: &Subject, by: By) -> Result<Ended, ChangeFault> {
-        let desk = &*self.desk;
+    pub async fn delete(&self, subject: &Subject, by: ChangeAuthor) -> Result<Ended, ChangeFault> {
+        let context = &*self.context;
         retry!({
-            let account = desk.loaded(subject).await.map_err(Uncommitted::Failed)?;
-            let change = delete_account(&account, by.clone(), desk.guard.scopes(), desk.clock.now());
-            Ok(desk.end(change).await?)
+            let account = context.loaded(subject).await.map_err(Uncommitted::Failed)?;
+            let change = delete_account(&account, by.clone(), context.guard.scopes(), context.clock.now());
+            Ok(context.end(change).await?)
         })
     }
 }
 
-impl Desk {
+impl Context {
     /// Loads, decides and commits. If `decide` returns `None`, the account is already in the requested state,
     /// and nothing is written. A conflict over an unchanged row is one over a name or an address.
     async fn change(
@@ -365,13 +385,13 @@ impl Desk {
     fn edit(
         &self,
         account: &Account,
-        road: Road,
+        cause: EndCause,
         fields: AccountFields,
-        by: &By,
+        by: &ChangeAuthor,
         now: Timestamp,
     ) -> Option<AccountEdit> {
         let edited = || {
-            edit_account(account, road, fields.clone(), by.clone(), &self.policy, self.guard.scopes(), now)
+            edit_account(account, cause, fields.clone(), by.clone(), &self.policy, self.guard.scopes(), now)
         };
         fields.differ_from(account).then(edited)
     }
@@ -412,7 +432,7 @@ mod tests {
     use quash_core::model::Seeded;
 
     #[test]
-    fn a_password_for_once_has_four_groups_and_no_look_alikes() {
+    fn temporary_passwords_have_four_groups_without_look_alikes() {
         let entropy = Seeded::new(1);
         let (one, other) = (random_password(&entropy), random_password(&entropy));
         assert_ne!(*one, *other);

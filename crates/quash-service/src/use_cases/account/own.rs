@@ -4,12 +4,12 @@
 use std::net::IpAddr;
 
 use quash_core::decide::{
-    Cause, LivesOn, Survival, change_password, counted_from, delete_account, edit_account, end_others,
-    end_session, judge_again, judge_one_time_password,
+    Cause, SessionSurvival, SurvivorTokens, change_password, counted_from, delete_account, edit_account,
+    end_others, end_session, judge_one_time_password, judge_reauthentication,
 };
 use quash_core::model::{
-    Account, AccountBy, AccountFields, AccountState, Actor, Change, MailKind, Name, NameChanges, NameFault,
-    NumericNames, PasswordHash, Reason, Refusal, Road, SessionId, SessionLoaded, Subject, Subjects,
+    Account, AccountBy, AccountFields, AccountState, Actor, Change, EndCause, MailKind, Name, NameChanges,
+    NameFault, NumericNames, PasswordHash, Reason, Refusal, SessionId, SessionLoaded, Subject, Subjects,
     Timestamp,
 };
 use quash_core::token::{Issued, Origin};
@@ -17,13 +17,13 @@ use quash_core::watch::Live;
 use quash_store::StoreError;
 use zeroize::Zeroizing;
 
-use crate::context::{Desk, Service};
+use crate::context::{Context, Service};
 use crate::failure::Failure;
-use crate::known::DeviceSaid;
+use crate::known_device::DeviceTokenInput;
 use crate::passwords::{Requester, check_length};
 use crate::retry::{Uncommitted, retry};
 use crate::use_cases::session::end::Ended;
-use crate::use_cases::session::prove::{Proof, Proven};
+use crate::use_cases::session::prove::{Authenticated, Proof};
 
 /// An account as its owner sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -34,13 +34,13 @@ pub struct Me {
 }
 
 /// The password for a change that requires it again.
-pub struct Reproof {
+pub struct Reauthentication {
     /// The password, as received.
     pub password: Zeroizing<String>,
     /// The client's network, if its waiting attempts are to be limited.
     pub network: Option<IpAddr>,
     /// The device token that the client sent, if any. The client gets no new one.
-    pub device_token: DeviceSaid,
+    pub device_token: DeviceTokenInput,
 }
 
 impl Service {
@@ -49,7 +49,7 @@ impl Service {
     /// # Errors
     /// The account no longer exists, or the store is unavailable.
     pub async fn me(&self, live: &Live) -> Result<Me, Failure> {
-        self.desk.me(live).await
+        self.context.me(live).await
     }
 
     /// Ends a session of a live token's account. A session that has already ended is no error.
@@ -57,20 +57,20 @@ impl Service {
     /// # Errors
     /// The account has no such session, or the store is unavailable.
     pub async fn end_own_session(&self, live: &Live, session: SessionId) -> Result<(), Failure> {
-        let desk = &*self.desk;
-        let me = desk.me(live).await?;
+        let context = &*self.context;
+        let me = context.me(live).await?;
         let cause = Cause { reason: Reason::Ended, actor: Actor::Owner };
         retry!({
-            let loaded = desk.store.session(session).await?;
+            let loaded = context.store.session(session).await?;
             if loaded.found.as_ref().is_none_or(|(session, _)| session.subject != me.account.subject) {
                 return Err(Refusal::SessionNotFound.into());
             }
-            let Ok(end) = end_session(&loaded, &cause, desk.guard.scopes(), desk.clock.now()) else {
+            let Ok(end) = end_session(&loaded, &cause, context.guard.scopes(), context.clock.now()) else {
                 return Ok(());
             };
-            desk.quotas.check(&me.account.subject, desk.clock.uptime())?;
+            context.quotas.check(&me.account.subject, context.clock.uptime())?;
             let change = Change::EndSessions { sessions: vec![end], tokens: Vec::new() };
-            desk.end(change).await?;
+            context.end(change).await?;
             Ok(())
         })
     }
@@ -82,25 +82,26 @@ impl Service {
     /// The token has no session that could be kept, the account has caused too many entries, or the store is
     /// unavailable.
     pub async fn end_other_sessions(&self, live: &Live) -> Result<Issued, Failure> {
-        let desk = &*self.desk;
+        let context = &*self.context;
         retry!({
-            let now = desk.clock.now();
-            let (lives_on, loaded) = desk.own_session(live).await?;
+            let now = context.clock.now();
+            let (survivor_tokens, loaded) = context.own_session(live).await?;
             let subject = loaded
                 .found
                 .as_ref()
                 .map(|(_, account)| account.subject.clone())
                 .ok_or(Refusal::AccountNotFound)?;
             // Counted after loading the session, so that a session opened meanwhile is included.
-            let counted = desk
+            let counted = context
                 .store
-                .account(&AccountBy::Subject(subject.clone()), counted_from(&desk.policy, now))
+                .account(&AccountBy::Subject(subject.clone()), counted_from(&context.policy, now))
                 .await?;
-            let survival = end_others(lives_on, &loaded, &counted, &desk.policy, desk.guard.scopes(), now)?;
+            let survival =
+                end_others(survivor_tokens, &loaded, &counted, &context.policy, context.guard.scopes(), now)?;
             if survival.ends_others() {
-                desk.quotas.check(&subject, desk.clock.uptime())?;
+                context.quotas.check(&subject, context.clock.uptime())?;
             }
-            desk.survive(survival, now).await
+            context.survive(survival, now).await
         })
     }
 
@@ -109,33 +110,38 @@ impl Service {
     /// # Errors
     /// The account no longer exists, or the store is unavailable.
     pub async fn end_own_sessions(&self, live: &Live) -> Result<Ended, Failure> {
-        let me = self.desk.me(live).await?;
-        self.end_account(&me.account.subject, Road::LogOutEverywhere, Actor::Owner).await
+        let me = self.context.me(live).await?;
+        self.end_account(&me.account.subject, EndCause::LogOutEverywhere, Actor::Owner).await
     }
 
     /// Renames a live token's account. All its sessions end if tokens identify accounts by their names.
     ///
     /// # Errors
     /// The password is wrong, the name is invalid or taken, or users may not change names here.
-    pub async fn rename_own(&self, live: &Live, name: &str, reproof: Reproof) -> Result<Me, Failure> {
-        let desk = &*self.desk;
-        if desk.policy.accounts.names == NameChanges::Refused {
+    pub async fn rename_own(
+        &self,
+        live: &Live,
+        name: &str,
+        reauthentication: Reauthentication,
+    ) -> Result<Me, Failure> {
+        let context = &*self.context;
+        if context.policy.accounts.names == NameChanges::Refused {
             return Err(Refusal::ChangeNotAllowed.into());
         }
-        let me = desk.me(live).await?;
-        let name = desk.new_name(name, Some(&me.account)).map_err(Refusal::NameRefused)?;
-        desk.quotas.check(&me.account.subject, desk.clock.uptime())?;
-        let mut proof = again(&me.account, reproof);
+        let me = context.me(live).await?;
+        let name = context.new_name(name, Some(&me.account)).map_err(Refusal::NameRefused)?;
+        context.quotas.check(&me.account.subject, context.clock.uptime())?;
+        let mut proof = reauthentication_proof(&me.account, reauthentication);
         retry!({
-            let proven = desk.reprove(&mut proof).await?;
-            if desk.is_taken(&name, &proven.account.subject, proven.started).await? {
+            let proven = context.reauthenticate(&mut proof).await?;
+            if context.is_taken(&name, &proven.account.subject, proven.started).await? {
                 return Err(Refusal::NameTaken.into());
             }
             let fields = AccountFields { username: Some(name.clone()), ..AccountFields::default() };
             if !fields.differ_from(&proven.account) {
                 return Ok(Me { account: proven.account, ..me.clone() });
             }
-            desk.edit_proven(&proven, Road::NameChanged, fields).await?;
+            context.edit_proven(&proven, EndCause::NameChanged, fields).await?;
             Ok(Me { account: Account { username: name.clone(), ..proven.account }, ..me.clone() })
         })
     }
@@ -147,34 +153,41 @@ impl Service {
     pub async fn change_own_password(
         &self,
         live: &Live,
-        reproof: Reproof,
+        reauthentication: Reauthentication,
         new: Zeroizing<String>,
     ) -> Result<Issued, Failure> {
-        let desk = &*self.desk;
-        let me = desk.me(live).await?;
-        desk.own_session(live).await?;
-        desk.quotas.check(&me.account.subject, desk.clock.uptime())?;
+        let context = &*self.context;
+        let me = context.me(live).await?;
+        context.own_session(live).await?;
+        context.quotas.check(&me.account.subject, context.clock.uptime())?;
         check_length(&new).map_err(Refusal::PasswordRefused)?;
-        let network = reproof.network;
-        let mut proof = again(&me.account, reproof);
+        let network = reauthentication.network;
+        let mut proof = reauthentication_proof(&me.account, reauthentication);
         let mut hash: Option<PasswordHash> = None;
         retry!({
-            let proven = desk.reprove(&mut proof).await?;
+            let proven = context.reauthenticate(&mut proof).await?;
             let password = match &hash {
                 Some(hash) => hash.clone(),
-                None => hash.insert(desk.new_hash(new.clone(), &proven, network).await?).clone(),
+                None => hash.insert(context.new_hash(new.clone(), &proven, network).await?).clone(),
             };
             let account = proven.account;
-            let now = desk.clock.now();
-            let (lives_on, loaded) = desk.own_session(live).await?;
+            let now = context.clock.now();
+            let (survivor_tokens, loaded) = context.own_session(live).await?;
             // Another request may have changed the password since the proof.
             if loaded.found.as_ref().is_some_and(|(_, found)| found.version != account.version) {
                 return Err(Uncommitted::Conflict);
             }
-            let mut survival =
-                change_password(lives_on, &loaded, password, &desk.policy, desk.guard.scopes(), now)?;
-            survival.change = desk.with_notice(survival.change, MailKind::PasswordWasChanged, &account, now);
-            desk.survive(survival, now).await
+            let mut survival = change_password(
+                survivor_tokens,
+                &loaded,
+                password,
+                &context.policy,
+                context.guard.scopes(),
+                now,
+            )?;
+            survival.change =
+                context.with_notice(survival.change, MailKind::PasswordWasChanged, &account, now);
+            context.survive(survival, now).await
         })
     }
 
@@ -185,24 +198,30 @@ impl Service {
     pub async fn change_one_time_password(
         &self,
         name: &str,
-        reproof: Reproof,
+        reauthentication: Reauthentication,
         new: Zeroizing<String>,
     ) -> Result<(), Failure> {
-        let desk = &*self.desk;
+        let context = &*self.context;
         // The pool checks everything else, after the current password has been proven.
         check_length(&new).map_err(Refusal::PasswordRefused)?;
-        let network = reproof.network;
-        let (by, folded) = desk.called(name);
-        let mut proof = Proof::new(by, folded, reproof.password, reproof.network, reproof.device_token);
+        let network = reauthentication.network;
+        let (by, folded) = context.resolve_login(name);
+        let mut proof = Proof::new(
+            by,
+            folded,
+            reauthentication.password,
+            reauthentication.network,
+            reauthentication.device_token,
+        );
         let mut hash: Option<PasswordHash> = None;
         retry!({
-            let proven = desk.prove(&mut proof, judge_one_time_password).await?;
+            let proven = context.prove(&mut proof, judge_one_time_password).await?;
             let password = match &hash {
                 Some(hash) => hash.clone(),
-                None => hash.insert(desk.new_hash(new.clone(), &proven, network).await?).clone(),
+                None => hash.insert(context.new_hash(new.clone(), &proven, network).await?).clone(),
             };
             let fields = AccountFields { password: Some(Some(password)), ..AccountFields::default() };
-            desk.edit_proven(&proven, Road::PasswordChanged, fields).await?;
+            context.edit_proven(&proven, EndCause::PasswordChanged, fields).await?;
             Ok(())
         })
     }
@@ -211,14 +230,18 @@ impl Service {
     ///
     /// # Errors
     /// The password is wrong, or the store is unavailable.
-    pub async fn deactivate_own(&self, live: &Live, reproof: Reproof) -> Result<(), Failure> {
-        let desk = &*self.desk;
-        let mut proof = again(&desk.me(live).await?.account, reproof);
+    pub async fn deactivate_own(
+        &self,
+        live: &Live,
+        reauthentication: Reauthentication,
+    ) -> Result<(), Failure> {
+        let context = &*self.context;
+        let mut proof = reauthentication_proof(&context.me(live).await?.account, reauthentication);
         retry!({
-            let proven = desk.reprove(&mut proof).await?;
-            let state = Some(AccountState::Deactivated { at: desk.clock.now() });
+            let proven = context.reauthenticate(&mut proof).await?;
+            let state = Some(AccountState::Deactivated { at: context.clock.now() });
             let fields = AccountFields { state, ..AccountFields::default() };
-            desk.edit_proven(&proven, Road::Deactivated, fields).await?;
+            context.edit_proven(&proven, EndCause::Deactivated, fields).await?;
             Ok(())
         })
     }
@@ -227,44 +250,48 @@ impl Service {
     ///
     /// # Errors
     /// The password is wrong, or the store is unavailable.
-    pub async fn delete_own(&self, live: &Live, reproof: Reproof) -> Result<(), Failure> {
-        let desk = &*self.desk;
-        let mut proof = again(&desk.me(live).await?.account, reproof);
+    pub async fn delete_own(&self, live: &Live, reauthentication: Reauthentication) -> Result<(), Failure> {
+        let context = &*self.context;
+        let mut proof = reauthentication_proof(&context.me(live).await?.account, reauthentication);
         retry!({
-            let proven = desk.reprove(&mut proof).await?;
-            let change =
-                delete_account(&proven.account, Actor::Owner.into(), desk.guard.scopes(), desk.clock.now());
-            desk.end(change).await?;
+            let proven = context.reauthenticate(&mut proof).await?;
+            let change = delete_account(
+                &proven.account,
+                Actor::Owner.into(),
+                context.guard.scopes(),
+                context.clock.now(),
+            );
+            context.end(change).await?;
             Ok(())
         })
     }
 }
 
-impl Desk {
+impl Context {
     async fn me(&self, live: &Live) -> Result<Me, Failure> {
         if let Origin::Foreign(_) = live.authentic().origin() {
             let account = self.foreign_account(live.authentic()).await?;
             return Ok(Me { account, session: None });
         }
-        let (session, _) = live.authentic().place()?;
+        let (session, _) = live.authentic().session_and_rsq()?;
         let (_, account) = self.store.session(session).await?.found.ok_or(Refusal::AccountNotFound)?;
         self.check_owner(live, &account)?;
         Ok(Me { account, session: Some(session) })
     }
 
     /// The session of a live token, and the basis of its new tokens if it is kept while others end.
-    async fn own_session(&self, live: &Live) -> Result<(LivesOn, SessionLoaded), Failure> {
+    async fn own_session(&self, live: &Live) -> Result<(SurvivorTokens, SessionLoaded), Failure> {
         if let Origin::Foreign(_) = live.authentic().origin() {
             return Err(Refusal::SessionRequired.into());
         }
-        let (session, _) = live.authentic().place()?;
+        let (session, _) = live.authentic().session_and_rsq()?;
         let loaded = self.store.session(session).await?;
         if let Some((_, account)) = &loaded.found {
             self.check_owner(live, account)?;
         }
-        let lives_on = LivesOn::of(live.authentic(), &loaded, &self.keys.refresh);
-        let lives_on = self.explained(lives_on, loaded.found.as_ref(), &loaded.head).await?;
-        Ok((lives_on, loaded))
+        let survivor_tokens = SurvivorTokens::of(live.authentic(), &loaded, &self.keys.refresh);
+        let survivor_tokens = self.explained(survivor_tokens, loaded.found.as_ref(), &loaded.head).await?;
+        Ok((survivor_tokens, loaded))
     }
 
     /// An attacker with a stolen signing key can write any name into a token, but no row.
@@ -278,8 +305,8 @@ impl Desk {
     }
 
     /// Checks the password of a signed-in user again.
-    async fn reprove(&self, proof: &mut Proof) -> Result<Proven, Failure> {
-        self.prove(proof, judge_again).await.map_err(|failure| match failure {
+    async fn reauthenticate(&self, proof: &mut Proof) -> Result<Authenticated, Failure> {
+        self.prove(proof, judge_reauthentication).await.map_err(|failure| match failure {
             Failure::Refused(Refusal::BadCredentials) => Refusal::WrongPassword.into(),
             other => other,
         })
@@ -289,7 +316,7 @@ impl Desk {
     async fn new_hash(
         &self,
         new: Zeroizing<String>,
-        proven: &Proven,
+        proven: &Authenticated,
         network: Option<IpAddr>,
     ) -> Result<PasswordHash, Failure> {
         let requester = Requester::new(network, proven.known_device.is_some());
@@ -299,7 +326,11 @@ impl Desk {
     }
 
     /// Commits the end of the other sessions, and issues tokens to the one that is kept.
-    async fn survive(&self, survival: Survival, now: Timestamp) -> Result<Issued, Uncommitted<Failure>> {
+    async fn survive(
+        &self,
+        survival: SessionSurvival,
+        now: Timestamp,
+    ) -> Result<Issued, Uncommitted<Failure>> {
         self.can_sign().await?;
         let Ended { seq } = self.end(survival.change.clone()).await?;
         Ok(self.issue(survival.grant(seq), now).await?)
@@ -308,14 +339,14 @@ impl Desk {
     /// Changes the account as it was when its password was proven. A conflict if it has changed since.
     async fn edit_proven(
         &self,
-        proven: &Proven,
-        road: Road,
+        proven: &Authenticated,
+        cause: EndCause,
         fields: AccountFields,
     ) -> Result<Ended, StoreError> {
         let now = self.clock.now();
         let edit = edit_account(
             &proven.account,
-            road,
+            cause,
             fields,
             Actor::Owner.into(),
             &self.policy,
@@ -323,8 +354,8 @@ impl Desk {
             now,
         );
         let change = Change::EditAccount(Box::new(edit));
-        let change = match road {
-            Road::PasswordChanged => {
+        let change = match cause {
+            EndCause::PasswordChanged => {
                 self.with_notice(change, MailKind::PasswordWasChanged, &proven.account, now)
             }
             _ => change,
@@ -376,8 +407,8 @@ impl Desk {
 }
 
 /// Starts the proof of an account's password by its subject, which a renaming doesn't change.
-pub(crate) fn again(account: &Account, reproof: Reproof) -> Proof {
-    let Reproof { password, network, device_token } = reproof;
+pub(crate) fn reauthentication_proof(account: &Account, reauthentication: Reauthentication) -> Proof {
+    let Reauthentication { password, network, device_token } = reauthentication;
     Proof::new(
         AccountBy::Subject(account.subject.clone()),
         account.username.folded().to_owned(),

@@ -4,7 +4,7 @@
 use quash_core::model::{AccountBy, Subject, Subjects, Timestamp, fold};
 use tokio::sync::MutexGuard;
 
-use crate::context::Desk;
+use crate::context::Context;
 use crate::failure::{Failure, Unavailable};
 
 /// A subject for a new account.
@@ -14,7 +14,7 @@ pub(crate) struct NewSubject<'a> {
     pub(crate) _turn: Option<MutexGuard<'a, ()>>,
 }
 
-impl Desk {
+impl Context {
     /// Returns a subject for a new account: `given`, or one of the kind that the settings choose.
     ///
     /// # Errors

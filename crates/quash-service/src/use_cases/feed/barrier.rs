@@ -10,17 +10,17 @@ use crate::feed::{Binding, InstanceId};
 
 /// The result of a barrier.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Effective {
+pub struct BarrierResult {
     /// The sequence number of the entry.
     pub seq: Seq,
     /// The time since which no bound verifier accepts a token that the entry covers.
     pub effective_at: Timestamp,
-    pub verifiers: Vec<VerifierSeen>,
+    pub verifiers: Vec<VerifierResult>,
 }
 
 /// The state of a verifier at the end of a barrier.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct VerifierSeen {
+pub struct VerifierResult {
     pub id: InstanceId,
     pub state: VerifierState,
     /// The time after which it reached this state.
@@ -49,7 +49,7 @@ impl VerifierState {
     }
 }
 
-impl Effective {
+impl BarrierResult {
     /// Returns whether every verifier has confirmed the entry.
     pub fn is_confirmed_by_all(&self) -> bool {
         self.verifiers.iter().all(|verifier| verifier.state == VerifierState::Confirmed)
@@ -59,37 +59,37 @@ impl Effective {
 impl Service {
     /// Waits until every bound verifier knows the committed entry `seq` or has lost its lease: at most a
     /// lease's term, and a little more for clocks that differ.
-    pub async fn effective(&self, seq: Seq) -> Effective {
-        let desk = &*self.desk;
-        let (leases, clock) = (&desk.feed.leases, &*desk.clock);
+    pub async fn effective(&self, seq: Seq) -> BarrierResult {
+        let context = &*self.context;
+        let (leases, clock) = (&context.feed.leases, &*context.clock);
         let began = clock.uptime();
         let mut confirmations = leases.confirmations();
         // A verifier that enters after the commit gets a head that includes the entry.
         let mut waiting: Vec<_> = leases.seen(began).into_iter().collect();
         let mut verifiers = Vec::with_capacity(waiting.len());
-        desk.feed.outlet.want(seq);
+        context.feed.broadcast.want(seq);
         loop {
             confirmations.mark_unchanged();
             let now = clock.uptime();
-            waiting.retain(|(id, tenant)| {
-                let state = match tenant.binding {
+            waiting.retain(|(id, holder)| {
+                let state = match holder.binding {
                     _ if leases.confirmed_by(id).is_some_and(|confirmed| confirmed >= seq) => {
                         VerifierState::Confirmed
                     }
                     Binding::NotBound => VerifierState::NotBound,
-                    Binding::Bound if tenant.until <= now => VerifierState::Stale,
+                    Binding::Bound if holder.until <= now => VerifierState::Stale,
                     Binding::Bound => return true,
                 };
                 if state == VerifierState::Confirmed {
-                    desk.metrics.confirmed(now.saturating_sub(began));
+                    context.metrics.confirmed(now.saturating_sub(began));
                 }
-                verifiers.push(VerifierSeen { id: id.clone(), state, after: now.saturating_sub(began) });
+                verifiers.push(VerifierResult { id: id.clone(), state, after: now.saturating_sub(began) });
                 false
             });
             let next = waiting
                 .iter()
-                .map(|(_, tenant)| tenant.until)
-                .chain([leases.alone_from()])
+                .map(|(_, holder)| holder.until)
+                .chain([leases.previous_expired_at()])
                 .filter(|until| *until > now)
                 .min();
             let Some(next) = next else { break };
@@ -100,6 +100,6 @@ impl Service {
             }
         }
         verifiers.sort_by(|one, other| one.id.cmp(&other.id));
-        Effective { seq, effective_at: clock.now(), verifiers }
+        BarrierResult { seq, effective_at: clock.now(), verifiers }
     }
 }

@@ -15,7 +15,7 @@ use crate::use_cases::feed::barrier::VerifierState;
 
 /// A verifier's request for a lease.
 #[derive(Clone, Debug)]
-pub struct LeaseAsked {
+pub struct LeaseRequest {
     pub id: InstanceId,
     /// The verifier's position in the log.
     pub cursor: Cursor,
@@ -27,7 +27,7 @@ pub struct LeaseAsked {
 
 /// A verifier as it was last seen.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct VerifierNow {
+pub struct VerifierInfo {
     pub id: InstanceId,
     /// The state of its lease.
     pub state: VerifierState,
@@ -38,12 +38,12 @@ pub struct VerifierNow {
 impl Service {
     /// The issuer's policy for verifiers.
     pub fn feed_policy(&self) -> FeedPolicy {
-        let desk = &*self.desk;
-        let ring = desk.guard.ring();
+        let context = &*self.context;
+        let ring = context.guard.ring();
         FeedPolicy::of(
-            &desk.policy.tokens,
-            desk.feed.scope_key,
-            desk.policy.feed.term,
+            &context.policy.tokens,
+            context.feed.scope_key,
+            context.policy.feed.term,
             ring.own(),
             &ring.jwks(),
         )
@@ -54,12 +54,18 @@ impl Service {
     /// # Errors
     /// The store is unavailable.
     pub async fn feed_snapshot(&self, credential: Credential) -> Result<SnapshotFeed, FeedRefused> {
-        let desk = &*self.desk;
-        let turn =
-            desk.feed.snapshots.turn(&credential.client.name).await.map_err(|_| FeedRefused::TooMany)?;
-        let watched = desk.feed.outlet.watch(Arc::clone(&desk.store), credential);
-        SnapshotFeed::begin(Arc::clone(&desk.store), &self.feed_policy(), &desk.feed.cursors, watched, turn)
-            .await
+        let context = &*self.context;
+        let permit =
+            context.feed.snapshots.permit(&credential.client.name).await.map_err(|_| FeedRefused::TooMany)?;
+        let watched = context.feed.broadcast.watch(Arc::clone(&context.store), credential);
+        SnapshotFeed::begin(
+            Arc::clone(&context.store),
+            &self.feed_policy(),
+            &context.feed.cursors,
+            watched,
+            permit,
+        )
+        .await
     }
 
     /// Begins a stream of the feed after a position, for the verifier with this credential.
@@ -71,13 +77,13 @@ impl Service {
         after: &Cursor,
         credential: Credential,
     ) -> Result<FeedReader, FeedRefused> {
-        let desk = &*self.desk;
-        let head = desk.store.head().await.map_err(Failure::from)?;
+        let context = &*self.context;
+        let head = context.store.head().await.map_err(Failure::from)?;
         self.placed(after, &head).await?;
-        let (outlet, store, clock) =
-            (Arc::clone(&desk.feed.outlet), Arc::clone(&desk.store), Arc::clone(&desk.clock));
-        let watched = outlet.watch(Arc::clone(&store), credential);
-        Ok(FeedReader::new(outlet, store, clock, desk.feed.cursors.clone(), after.seq(), watched))
+        let (broadcast, store, clock) =
+            (Arc::clone(&context.feed.broadcast), Arc::clone(&context.store), Arc::clone(&context.clock));
+        let watched = broadcast.watch(Arc::clone(&store), credential);
+        Ok(FeedReader::new(broadcast, store, clock, context.feed.cursors.clone(), after.seq(), watched))
     }
 
     /// Grants a lease. A verifier that has applied everything up to the lease's head knows everything
@@ -85,43 +91,43 @@ impl Service {
     ///
     /// # Errors
     /// The verifier's position isn't in this log, there are too many verifiers, or the store is unavailable.
-    pub async fn lease(&self, asked: &LeaseAsked) -> Result<LeaseGrant, FeedRefused> {
-        let desk = &*self.desk;
+    pub async fn lease(&self, asked: &LeaseRequest) -> Result<LeaseGrant, FeedRefused> {
+        let context = &*self.context;
         // Recorded before the head is read: a barrier that starts now also waits for this verifier, whichever
         // head it gets.
-        let entered = desk.feed.leases.enter(asked.id.clone(), asked.binding, desk.clock.uptime());
+        let entered = context.feed.leases.enter(asked.id.clone(), asked.binding, context.clock.uptime());
         entered.map_err(FeedRefused::from)?;
-        let head = desk.store.head().await.map_err(Failure::from)?;
+        let head = context.store.head().await.map_err(Failure::from)?;
         self.placed(&asked.cursor, &head).await?;
-        desk.feed.leases.confirm(&asked.id, asked.cursor.seq());
-        let cursor = desk.feed.cursors.cursor(head.seq, &head.chain);
-        Ok(LeaseGrant::new(asked.nonce, cursor, &head.chain, desk.policy.feed.term, desk.clock.now()))
+        context.feed.leases.confirm(&asked.id, asked.cursor.seq());
+        let cursor = context.feed.cursors.cursor(head.seq, &head.chain);
+        Ok(LeaseGrant::new(asked.nonce, cursor, &head.chain, context.policy.feed.term, context.clock.now()))
     }
 
     /// The verifiers that have recently asked for a lease.
-    pub fn verifiers(&self) -> Vec<VerifierNow> {
-        let now = self.desk.clock.uptime();
-        let seen = self.desk.feed.leases.seen(now).into_iter().map(|(id, tenant)| {
-            let state = match tenant.binding {
+    pub fn verifiers(&self) -> Vec<VerifierInfo> {
+        let now = self.context.clock.uptime();
+        let seen = self.context.feed.leases.seen(now).into_iter().map(|(id, holder)| {
+            let state = match holder.binding {
                 Binding::NotBound => VerifierState::NotBound,
-                Binding::Bound if tenant.until <= now => VerifierState::Stale,
+                Binding::Bound if holder.until <= now => VerifierState::Stale,
                 Binding::Bound => VerifierState::Confirmed,
             };
-            VerifierNow { id, state, confirmed: tenant.confirmed }
+            VerifierInfo { id, state, confirmed: holder.confirmed }
         });
         seen.collect()
     }
 
     /// Ends all streams of the feed, because this process is about to exit.
     pub fn close_feed(&self) {
-        self.desk.feed.outlet.close();
+        self.context.feed.broadcast.close();
     }
 
     /// Checks that a position is in this log, which ends at `head`. A position that the issuer has given out
     /// but its store doesn't know proves that the store went back. The ends in the lost part are unknown, so
     /// everything ends.
     async fn placed(&self, cursor: &Cursor, head: &Head) -> Result<(), FeedRefused> {
-        if !self.desk.feed.cursors.has_given(cursor) {
+        if !self.context.feed.cursors.has_issued(cursor) {
             return Err(FeedRefused::SnapshotRequired);
         }
         if cursor.seq() > head.seq {
@@ -145,7 +151,7 @@ impl Service {
             return Ok(!cursor.is_of(&head.chain));
         }
         let before = Seq::from_u64(cursor.seq().as_u64().saturating_sub(1));
-        let next = self.desk.store.entries_after(before, 1).await?;
+        let next = self.context.store.entries_after(before, 1).await?;
         Ok(next.first().is_some_and(|entry| entry.seq == cursor.seq() && !cursor.is_of(&entry.chain)))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::context::Service;
 use crate::failure::Failure;
-use crate::keys::{KeySeen, KeysSeen};
+use crate::keys::{KeyInfo, KeyList};
 
 impl Service {
     /// Lists the keys. Key sets that were never fetched are fetched first, so that the result doesn't depend
@@ -10,15 +10,15 @@ impl Service {
     ///
     /// # Errors
     /// The store is unavailable.
-    pub async fn keys(&self) -> Result<KeysSeen, Failure> {
-        let records = self.desk.store.keys().await?;
-        let own = records.into_iter().map(|record| KeySeen {
+    pub async fn keys(&self) -> Result<KeyList, Failure> {
+        let records = self.context.store.keys().await?;
+        let own = records.into_iter().map(|record| KeyInfo {
             kid: record.kid,
             algorithm: record.algorithm,
             state: record.state,
             source: record.source,
             created_at: record.created_at,
         });
-        Ok(KeysSeen { own: own.collect(), issuers: self.desk.issuers.seen().await })
+        Ok(KeyList { own: own.collect(), issuers: self.context.issuers.seen().await })
     }
 }

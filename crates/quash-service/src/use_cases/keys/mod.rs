@@ -1,4 +1,4 @@
 //! Signing keys: listing, rotation, retirement and revocation.
 
 pub(crate) mod list;
-pub(crate) mod turn;
+pub(crate) mod rotation;

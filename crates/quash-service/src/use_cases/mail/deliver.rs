@@ -7,9 +7,9 @@ use std::time::Duration;
 use quash_core::model::{Account, AccountBy, Change, Mail, MailOutcome, Subject, limits};
 use tokio::task::JoinSet;
 
-use crate::context::{Desk, Service};
+use crate::context::{Context, Service};
 use crate::failure::Failure;
-use crate::mail::{Letter, LetterProof, Post, PostFault};
+use crate::mail::{EmailProof, Mailer, MailerError, OutgoingEmail};
 
 /// The most mails being sent at once.
 const AT_ONCE: u32 = 8;
@@ -22,8 +22,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 impl Service {
     /// Sends mails for as long as the process runs.
-    pub async fn deliver(&self, post: Arc<dyn Post>) {
-        let outbox = &self.desk.outbox;
+    pub async fn deliver(&self, post: Arc<dyn Mailer>) {
+        let outbox = &self.context.outbox;
         loop {
             let pause = match self.deliver_due(&post).await {
                 Ok(pause) => pause,
@@ -41,37 +41,37 @@ impl Service {
     ///
     /// # Errors
     /// The store is unavailable.
-    pub async fn deliver_due(&self, post: &Arc<dyn Post>) -> Result<Duration, Failure> {
+    pub async fn deliver_due(&self, post: &Arc<dyn Mailer>) -> Result<Duration, Failure> {
         let idle_since = loop {
-            let now = self.desk.clock.now();
-            let due = self.desk.store.mails_due(now, AT_ONCE).await?;
+            let now = self.context.clock.now();
+            let due = self.context.store.mails_due(now, AT_ONCE).await?;
             if due.is_empty() {
                 break now;
             }
             let mut sending = JoinSet::new();
             for mail in due {
-                let (desk, post) = (Arc::clone(&self.desk), Arc::clone(post));
-                sending.spawn(async move { desk.send(&mail, &*post).await });
+                let (context, post) = (Arc::clone(&self.context), Arc::clone(post));
+                sending.spawn(async move { context.send(&mail, &*post).await });
             }
             // Waits for every send before returning the first error: a cancelled send may have been
             // delivered.
             let sent = sending.join_all().await;
             sent.into_iter().collect::<Result<(), Failure>>()?;
         };
-        let next = self.desk.store.next_mail(idle_since).await?;
-        Ok(next.map_or(LOOK_AGAIN, |due_at| due_at.since(self.desk.clock.now()).min(LOOK_AGAIN)))
+        let next = self.context.store.next_mail(idle_since).await?;
+        Ok(next.map_or(LOOK_AGAIN, |due_at| due_at.since(self.context.clock.now()).min(LOOK_AGAIN)))
     }
 }
 
-impl Desk {
+impl Context {
     /// Tries to send one mail. The attempt is recorded first: if the process ends meanwhile, the mail may
     /// have been sent.
-    async fn send(&self, mail: &Mail, post: &dyn Post) -> Result<(), Failure> {
+    async fn send(&self, mail: &Mail, post: &dyn Mailer) -> Result<(), Failure> {
         let now = self.clock.now();
         let account = mail.subject.as_ref().map_or("none", Subject::as_str);
-        let is_live = now < mail.keep_until && mail.doubts < limits::MAIL_DOUBTS;
-        let letter = if is_live { self.letter(mail).await? } else { None };
-        let Some(letter) = letter else {
+        let is_live = now < mail.keep_until && mail.uncertain_attempts < limits::MAIL_UNCERTAIN_ATTEMPTS;
+        let outgoing = if is_live { self.outgoing(mail).await? } else { None };
+        let Some(outgoing) = outgoing else {
             if mail.to.is_some() {
                 tracing::warn!(
                     mail = %mail.id,
@@ -87,15 +87,15 @@ impl Desk {
         self.store.commit(Change::TryMail { mail: mail.id, attempts: mail.attempts, due_at }).await?;
         let attempts = mail.attempts + 1;
         let settled = |outcome| Change::SettleMail { mail: mail.id, attempts, outcome };
-        match post.send(&letter).await {
+        match post.send(&outgoing).await {
             Ok(()) => self.settle(settled(MailOutcome::Sent(self.clock.now()))).await,
             Err(fault) => {
                 tracing::warn!(mail = %mail.id, kind = mail.kind.as_str(), account, attempts, %fault, "failed to send a mail");
                 match fault {
-                    PostFault::NotNow(_) => self.settle(settled(MailOutcome::NotSent)).await,
-                    PostFault::Never(_) => self.settle(Change::DropMail(mail.id)).await,
+                    MailerError::NotNow(_) => self.settle(settled(MailOutcome::NotSent)).await,
+                    MailerError::Never(_) => self.settle(Change::DropMail(mail.id)).await,
                     // The attempt recorded before covers this case.
-                    PostFault::Doubtful(_) => Ok(()),
+                    MailerError::Doubtful(_) => Ok(()),
                 }
             }
         }
@@ -110,10 +110,10 @@ impl Desk {
     }
 
     /// The e-mail to send; `None` if the mail has no recipient.
-    async fn letter(&self, mail: &Mail) -> Result<Option<Letter>, Failure> {
+    async fn outgoing(&self, mail: &Mail) -> Result<Option<OutgoingEmail>, Failure> {
         let Some(to) = mail.to.clone() else { return Ok(None) };
         let proof = match (mail.flow, mail.kind.purpose()) {
-            (Some(flow), Some(purpose)) => Some(LetterProof {
+            (Some(flow), Some(purpose)) => Some(EmailProof {
                 link: self.flow_key.link(flow, purpose),
                 code: self.flow_key.code(flow, purpose),
                 lifetime: mail.keep_until.since(mail.created_at),
@@ -121,7 +121,7 @@ impl Desk {
             _ => None,
         };
         let username = self.confirmed_name(mail).await?;
-        Ok(Some(Letter {
+        Ok(Some(OutgoingEmail {
             kind: mail.kind,
             to,
             id: mail.id.to_string(),
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_pause_is_twice_as_long_as_the_one_before_up_to_a_bound() {
+    fn retry_pauses_double_up_to_a_limit() {
         let pauses: Vec<u64> = [0, 1, 2, 8, 9, u32::MAX].map(|attempts| pause(attempts).as_secs()).to_vec();
         assert_eq!(pauses, [2, 4, 8, 512, 600, 600]);
     }

@@ -1,19 +1,19 @@
 //! Changes of an account's e-mail address: requested with the password, and made once the new address is
 //! confirmed.
 
-use quash_core::decide::{About, Asking, Tried, change_email_by_mail, notice};
+use quash_core::decide::{MailRequest, MailTarget, PasswordCheck, change_email_by_mail, notice};
 use quash_core::model::{
     Account, AccountBy, AccountLoaded, Email, FlowId, MailKind, NameFault, Purpose, Refusal, Timestamp,
 };
 use quash_core::watch::Live;
 
-use crate::context::{Desk, Service};
+use crate::context::{Context, Service};
 use crate::failure::{Failure, Unavailable};
 use crate::mail::own_address;
 use crate::retry::{Uncommitted, retry};
-use crate::use_cases::account::own::{Reproof, again};
+use crate::use_cases::account::own::{Reauthentication, reauthentication_proof};
 use crate::use_cases::mail::flows::{MailProof, Pace};
-use crate::use_cases::session::prove::Proven;
+use crate::use_cases::session::prove::Authenticated;
 
 impl Service {
     /// Requests the mail that confirms a new address. The current address is notified; nothing changes until
@@ -26,34 +26,34 @@ impl Service {
         &self,
         live: &Live,
         email: &str,
-        reproof: Reproof,
+        reauthentication: Reauthentication,
     ) -> Result<Result<FlowId, NameFault>, Failure> {
-        let desk = &*self.desk;
-        let email = match own_address(email, desk.policy.accounts.local_parts) {
+        let context = &*self.context;
+        let email = match own_address(email, context.policy.accounts.local_parts) {
             Ok(email) => email,
             Err(fault) => return Ok(Err(fault)),
         };
-        let mut proof = again(&self.me(live).await?.account, reproof);
+        let mut proof = reauthentication_proof(&self.me(live).await?.account, reauthentication);
         retry!({
-            let Proven { account, .. } = desk.prove(&mut proof, judge_again).await?;
+            let Authenticated { account, .. } = context.prove(&mut proof, judge_reauthentication).await?;
             let owner =
-                desk.store.account(&AccountBy::Email(email.folded()), desk.clock.now()).await?.account;
+                context.store.account(&AccountBy::Email(email.folded()), context.clock.now()).await?.account;
             let is_taken = owner.as_ref().is_some_and(|owner| owner.subject != account.subject);
             let typed = email.folded();
             let taken = owner.as_ref().filter(|_| is_taken).and_then(|owner| owner.email.as_ref());
-            let asking = match taken {
-                Some(theirs) => Asking {
+            let request = match taken {
+                Some(theirs) => MailRequest {
                     purpose: Purpose::EmailChange,
-                    about: About::Nobody,
+                    about: MailTarget::Decoy,
                     typed: &typed,
                     kind: MailKind::AddressTaken,
                     to: Some(&theirs.shown),
                     recipient: owner.as_ref().map(|owner| &owner.subject),
                     priority: MailKind::AddressTaken.priority(),
                 },
-                None => Asking {
+                None => MailRequest {
                     purpose: Purpose::EmailChange,
-                    about: About::Account(&account),
+                    about: MailTarget::Account(&account),
                     typed: &typed,
                     kind: MailKind::EmailChange,
                     to: Some(&email.shown),
@@ -61,18 +61,21 @@ impl Service {
                     priority: MailKind::EmailChange.priority(),
                 },
             };
-            let now = desk.clock.now();
-            let told = account.email.as_ref().map(|before| {
+            let now = context.clock.now();
+            let lock_notices = account.email.as_ref().map(|before| {
                 notice(
                     MailKind::EmailChangeAsked,
                     &before.shown,
                     &account,
-                    &desk.flow_key,
+                    &context.flow_key,
                     now,
-                    &*desk.entropy,
+                    &*context.entropy,
                 )
             });
-            let id = desk.ask(&asking, told.as_slice(), Pace::AtOnce).await?.ok_or(Uncommitted::Conflict)?;
+            let id = context
+                .ask(&request, lock_notices.as_slice(), Pace::AtOnce)
+                .await?
+                .ok_or(Uncommitted::Conflict)?;
             Ok(Ok(id))
         })
     }
@@ -88,15 +91,15 @@ impl Service {
         proof: &MailProof,
         bearer: Option<&Live>,
     ) -> Result<(), Failure> {
-        let desk = &*self.desk;
+        let context = &*self.context;
         let bearer = match bearer {
             Some(live) => Some(self.me(live).await?.account.subject),
             None => None,
         };
-        let id = desk.flow_of(proof, Purpose::EmailChange).await?;
-        desk.is_still_free(id).await?;
-        let scopes = desk.guard.scopes();
-        let used = desk.use_flow(id, Purpose::EmailChange, |flow, owner, now| {
+        let id = context.flow_of(proof, Purpose::EmailChange).await?;
+        context.is_still_free(id).await?;
+        let scopes = context.guard.scopes();
+        let used = context.use_flow(id, Purpose::EmailChange, |flow, owner, now| {
             let account = owner.account()?;
             if bearer.as_ref().is_some_and(|subject| *subject != account.subject) {
                 return Err(Refusal::LinkInvalid.into());
@@ -104,11 +107,11 @@ impl Service {
             Ok(change_email_by_mail(
                 flow,
                 account,
-                &desk.flow_key,
-                &desk.policy,
+                &context.flow_key,
+                &context.policy,
                 scopes,
                 now,
-                &*desk.entropy,
+                &*context.entropy,
             )?)
         });
         match used.await {
@@ -120,7 +123,7 @@ impl Service {
     }
 }
 
-impl Desk {
+impl Context {
     /// Checks that no other account has the address that a flow is about to set.
     async fn is_still_free(&self, id: FlowId) -> Result<(), Failure> {
         let flow = self.store.flow(id).await?.flow.ok_or(Refusal::LinkInvalid)?;
@@ -139,7 +142,11 @@ impl Desk {
 }
 
 /// Checks that the bearer of a live token knows the account's password.
-fn judge_again(loaded: &AccountLoaded, tried: Tried, _: Timestamp) -> Result<&Account, Refusal> {
+fn judge_reauthentication(
+    loaded: &AccountLoaded,
+    tried: PasswordCheck,
+    _: Timestamp,
+) -> Result<&Account, Refusal> {
     let account = loaded.account.as_ref().ok_or(Refusal::AccountNotFound)?;
     if tried.is_right() { Ok(account) } else { Err(Refusal::WrongPassword) }
 }

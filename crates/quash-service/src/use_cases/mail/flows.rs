@@ -3,7 +3,9 @@
 
 use std::net::IpAddr;
 
-use quash_core::decide::{About, Asking, FlowOwner, empty_transaction, judge_flow, notice, start_flow};
+use quash_core::decide::{
+    FlowOwner, MailRequest, MailTarget, empty_transaction, judge_flow, notice, start_flow,
+};
 use quash_core::model::{
     Account, AccountBy, Change, Flow, FlowId, FlowLoaded, MailKind, MailPriority, Purpose, Refusal,
     RegistrationBy, Timestamp, fold, limits,
@@ -11,14 +13,14 @@ use quash_core::model::{
 use quash_store::StoreError;
 use zeroize::Zeroizing;
 
-use crate::context::{Desk, Service};
+use crate::context::{Context, Service};
 use crate::failure::Failure;
-use crate::lockout::Passage;
+use crate::lockout::Permit;
 use crate::retry::{Uncommitted, retry};
 
 /// The recipient of a requested mail.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Whom {
+pub enum MailRecipient {
     /// The account with this name.
     Name(String),
     /// The account with this address.
@@ -57,7 +59,7 @@ pub(crate) enum Finds {
     AccountsAndRegistrations,
 }
 
-impl Whom {
+impl MailRecipient {
     pub(crate) fn by(&self) -> AccountBy {
         match self {
             Self::Name(name) => AccountBy::Name(fold(name)),
@@ -84,16 +86,16 @@ impl Service {
     ///
     /// # Errors
     /// The link is invalid, or the store is unavailable.
-    pub async fn look_at_link(&self, link: &str, purpose: Purpose) -> Result<(), Failure> {
-        let desk = &*self.desk;
-        let id = desk.flow_key.flow_of(link, purpose).ok_or(Refusal::LinkInvalid)?;
-        let loaded = desk.store.flow(id).await?;
-        judge_flow(&loaded, purpose, &desk.flow_key, desk.clock.now())?;
+    pub async fn check_link(&self, link: &str, purpose: Purpose) -> Result<(), Failure> {
+        let context = &*self.context;
+        let id = context.flow_key.flow_of(link, purpose).ok_or(Refusal::LinkInvalid)?;
+        let loaded = context.store.flow(id).await?;
+        judge_flow(&loaded, purpose, &context.flow_key, context.clock.now())?;
         Ok(())
     }
 }
 
-impl Desk {
+impl Context {
     /// Writes a flow and its mail together with other changes, and returns the flow's id. A request that
     /// matches no account costs the same reads and a transaction of the same size, and leaves no row.
     ///
@@ -101,34 +103,40 @@ impl Desk {
     /// The store is unavailable, or the guard of one of the other changes fails.
     pub(crate) async fn ask(
         &self,
-        asking: &Asking<'_>,
-        beside: &[Change],
+        request: &MailRequest<'_>,
+        others: &[Change],
         pace: Pace,
     ) -> Result<Option<FlowId>, StoreError> {
         // Serialized for each recipient: a hundred concurrent requests send no more mails than a hundred
         // sequential ones.
-        let _turn = self.outbox.turn(asking.whom(&self.flow_key)).await;
+        let _lock = self.outbox.lock(request.recipient_hash(&self.flow_key)).await;
         let now = self.clock.now();
         let since = now - limits::MAIL_COUNTED;
-        let asked =
-            self.store.asked(&[asking.matter(&self.flow_key)], asking.whom(&self.flow_key), since).await?;
+        let earlier = self
+            .store
+            .earlier_requests(
+                &[request.subject_hash(&self.flow_key)],
+                request.recipient_hash(&self.flow_key),
+                since,
+            )
+            .await?;
         if pace == Pace::Reminding
-            && asked.flows.iter().flatten().any(|(_, at)| now.is_within(limits::REMIND_AFTER, *at))
+            && earlier.flows.iter().flatten().any(|(_, at)| now.is_within(limits::REMIND_AFTER, *at))
         {
             return Ok(None);
         }
-        let (id, changes) = start_flow(asking, &asked, &self.flow_key, now, &*self.entropy);
-        self.store.commit(Change::Together(beside.iter().cloned().chain(changes).collect())).await?;
+        let (id, changes) = start_flow(request, &earlier, &self.flow_key, now, &*self.entropy);
+        self.store.commit(Change::Together(others.iter().cloned().chain(changes).collect())).await?;
         self.outbox.wake();
         Ok(Some(id))
     }
 
-    /// Like [`Desk::ask`], for a client that isn't signed in. Its network is counted before anything is
+    /// Like [`Context::ask`], for a client that isn't signed in. Its network is counted before anything is
     /// looked up: past its allowance, each request gets the id of a decoy. `finds` can include a registration
     /// whose address is unconfirmed.
     pub(crate) async fn ask_for(
         &self,
-        whom: &Whom,
+        recipient: &MailRecipient,
         network: Option<IpAddr>,
         kind: MailKind,
         finds: Finds,
@@ -138,31 +146,37 @@ impl Desk {
             return Ok(FlowId::random(&*self.entropy));
         }
         let purpose = kind.purpose().unwrap_or(Purpose::Reset);
-        let typed = whom.folded();
+        let typed = recipient.folded();
         retry!({
             let now = self.clock.now();
-            let account = self.store.account(&whom.by(), now).await?.account;
+            let account = self.store.account(&recipient.by(), now).await?.account;
             let registration = match finds {
                 Finds::Accounts => None,
                 Finds::AccountsAndRegistrations => {
-                    self.store.registration(&whom.registration_by(), now).await?
+                    self.store.registration(&recipient.registration_by(), now).await?
                 }
             };
             let about = match (&account, &registration) {
-                (Some(account), _) if account.email.is_some() && wanted(account) => About::Account(account),
-                (None, Some(Flow { registration: Some(pending), matter, .. })) => About::Registration {
-                    pending,
-                    matter: *matter,
-                    lifetime: self.policy.registration.link_lifetime,
-                },
-                _ => About::Nobody,
+                (Some(account), _) if account.email.is_some() && wanted(account) => {
+                    MailTarget::Account(account)
+                }
+                (None, Some(Flow { registration: Some(pending), subject_hash, .. })) => {
+                    MailTarget::Registration {
+                        pending,
+                        subject_hash: *subject_hash,
+                        lifetime: self.policy.registration.link_lifetime,
+                    }
+                }
+                _ => MailTarget::Decoy,
             };
             let to = match about {
-                About::Account(account) => account.email.as_ref().map(|email| email.shown.as_str()),
-                About::Registration { .. } => registration.as_ref().and_then(|flow| flow.address.as_deref()),
-                About::Nobody => None,
+                MailTarget::Account(account) => account.email.as_ref().map(|email| email.shown.as_str()),
+                MailTarget::Registration { .. } => {
+                    registration.as_ref().and_then(|flow| flow.address.as_deref())
+                }
+                MailTarget::Decoy => None,
             };
-            let asking = Asking {
+            let request = MailRequest {
                 purpose,
                 about,
                 typed: &typed,
@@ -171,7 +185,7 @@ impl Desk {
                 recipient: None,
                 priority: kind.priority(),
             };
-            self.ask(&asking, &[], Pace::AtOnce).await?.ok_or(Uncommitted::Conflict)
+            self.ask(&request, &[], Pace::AtOnce).await?.ok_or(Uncommitted::Conflict)
         })
     }
 
@@ -185,7 +199,7 @@ impl Desk {
             MailProof::Link(link) => Ok(self.flow_key.flow_of(link, purpose).ok_or(Refusal::LinkInvalid)?),
             MailProof::Code { flow, code, network } => {
                 let id: FlowId = flow.parse().map_err(|_| Refusal::LinkInvalid)?;
-                let passage = self.lockout.pass(*network).map_err(Failure::Unavailable)?;
+                let permit = self.lockout.pass(*network).map_err(Failure::Unavailable)?;
                 let had_tries = match self.store.commit(Change::SpendTry(id)).await {
                     Ok(_) => true,
                     Err(StoreError::Conflict) => {
@@ -201,7 +215,7 @@ impl Desk {
                 if self.flow_key.is_code(code, id, purpose) && had_tries && is_in_time {
                     return Ok(id);
                 }
-                passage.into_iter().for_each(Passage::failed);
+                permit.into_iter().for_each(Permit::failed);
                 Err(Refusal::LinkInvalid.into())
             }
         }
@@ -247,48 +261,48 @@ impl Desk {
 
     /// Notifies the owner of an account that it is locked, and how to regain access: once a day, however
     /// often it is locked. A failure here doesn't affect the lock.
-    pub(crate) async fn tell_of_lock(&self, account: &Account) {
+    pub(crate) async fn notify_of_lock(&self, account: &Account) {
         let Some(email) = account.email.as_ref().filter(|email| email.verified_at.is_some()) else { return };
-        if !self.outbox.told.may_tell(&account.subject, self.clock.uptime()) {
+        if !self.outbox.lock_notices.may_notify(&account.subject, self.clock.uptime()) {
             return;
         }
-        let asking = Asking {
+        let request = MailRequest {
             purpose: Purpose::Reset,
-            about: About::Account(account),
+            about: MailTarget::Account(account),
             typed: "",
             kind: MailKind::Locked,
             to: Some(&email.shown),
             recipient: None,
             priority: MailKind::Locked.priority(),
         };
-        if let Err(error) = self.ask(&asking, &[], Pace::AtOnce).await {
+        if let Err(error) = self.ask(&request, &[], Pace::AtOnce).await {
             tracing::warn!(%error, "failed to notify the owner of a locked account");
         }
     }
 
     /// Sends the mail that confirms an address, after a user with the right password was refused because the
     /// address is unconfirmed. A failure here doesn't affect the refusal.
-    pub(crate) async fn remind(&self, by: &AccountBy) {
-        let reminded = async {
+    pub(crate) async fn send_confirmation_again(&self, by: &AccountBy) {
+        let sent = async {
             let loaded = self.store.account(by, self.clock.now()).await?;
             let Some((account, email)) =
                 loaded.account.as_ref().and_then(|account| Some((account, account.email.as_ref()?)))
             else {
                 return Ok(());
             };
-            let asking = Asking {
+            let request = MailRequest {
                 purpose: Purpose::Verification,
-                about: About::Account(account),
+                about: MailTarget::Account(account),
                 typed: "",
                 kind: MailKind::Verification,
                 to: Some(&email.shown),
                 recipient: None,
                 priority: MailPriority::Unrequested,
             };
-            self.ask(&asking, &[], Pace::Reminding).await.map(drop)
+            self.ask(&request, &[], Pace::Reminding).await.map(drop)
         };
         // On a conflict, the concurrent request has sent the mail.
-        if let Err(error) = reminded.await
+        if let Err(error) = sent.await
             && error != StoreError::Conflict
         {
             tracing::warn!(%error, "failed to request the mail that confirms an address");

@@ -3,14 +3,14 @@
 
 use std::net::IpAddr;
 
-use quash_core::decide::{About, Asking};
+use quash_core::decide::{MailRequest, MailTarget};
 use quash_core::model::{
     Account, AccountBy, Digest, FlowId, MailKind, Name, NameFault, PasswordFault, PendingRegistration,
     Purpose, draw,
 };
 use zeroize::Zeroizing;
 
-use crate::context::{Desk, Service};
+use crate::context::{Context, Service};
 use crate::failure::Failure;
 use crate::mail::own_address;
 use crate::passwords::{Requester, check_length};
@@ -58,36 +58,37 @@ impl Service {
     /// # Errors
     /// A field or the password is refused, or the registration can't be made now.
     pub async fn register(&self, new: NewRegistration) -> Result<FlowId, RegisterFault> {
-        let desk = &*self.desk;
-        let (name, email) =
-            match (desk.new_name(&new.name, None), own_address(&new.email, desk.policy.accounts.local_parts))
-            {
-                (Ok(name), Ok(email)) => (name, email),
-                (name, email) => return Err(RegisterFault::Fields { name: name.err(), email: email.err() }),
-            };
+        let context = &*self.context;
+        let (name, email) = match (
+            context.new_name(&new.name, None),
+            own_address(&new.email, context.policy.accounts.local_parts),
+        ) {
+            (Ok(name), Ok(email)) => (name, email),
+            (name, email) => return Err(RegisterFault::Fields { name: name.err(), email: email.err() }),
+        };
         check_length(&new.password).map_err(RegisterFault::Password)?;
-        if !desk.outbox.networks.may_ask(new.network, desk.clock.uptime()) {
-            return Ok(FlowId::random(&*desk.entropy));
+        if !context.outbox.networks.may_ask(new.network, context.clock.uptime()) {
+            return Ok(FlowId::random(&*context.entropy));
         }
         let failed = RegisterFault::Failed;
         let requester = Requester::new(new.network, false);
-        let hash = desk
+        let hash = context
             .passwords
-            .hash_new(new.password, &[name.shown(), &email.shown], requester, &*desk.entropy)
+            .hash_new(new.password, &[name.shown(), &email.shown], requester, &*context.entropy)
             .await;
         let password = hash.map_err(failed)?.map_err(RegisterFault::Password)?;
         let pending = PendingRegistration { username: name, password };
         // A separate matter, so that another registration, perhaps of another person, never invalidates this
         // link.
-        let matter = Digest(draw(&*desk.entropy));
+        let subject_hash = Digest(draw(&*context.entropy));
         let typed = email.folded();
         retry!({
-            let outcome = desk.outcome(&pending.username, &typed).await?;
+            let outcome = context.outcome(&pending.username, &typed).await?;
             let (about, kind, to, recipient) = match &outcome {
                 Outcome::Pending => {
-                    let lifetime = desk.policy.registration.link_lifetime;
+                    let lifetime = context.policy.registration.link_lifetime;
                     (
-                        About::Registration { pending: &pending, matter, lifetime },
+                        MailTarget::Registration { pending: &pending, subject_hash, lifetime },
                         MailKind::Verification,
                         email.shown.as_str(),
                         None,
@@ -95,12 +96,12 @@ impl Service {
                 }
                 Outcome::AddressTaken(owner) => {
                     let to = owner.email.as_ref().map_or(email.shown.as_str(), |email| email.shown.as_str());
-                    (About::Nobody, MailKind::AddressTaken, to, Some(&owner.subject))
+                    (MailTarget::Decoy, MailKind::AddressTaken, to, Some(&owner.subject))
                 }
-                Outcome::NameTaken => (About::Nobody, MailKind::NameTaken, email.shown.as_str(), None),
+                Outcome::NameTaken => (MailTarget::Decoy, MailKind::NameTaken, email.shown.as_str(), None),
             };
             let purpose = Purpose::Verification;
-            let asking = Asking {
+            let request = MailRequest {
                 purpose,
                 about,
                 typed: &typed,
@@ -109,12 +110,12 @@ impl Service {
                 recipient,
                 priority: kind.priority(),
             };
-            desk.ask(&asking, &[], Pace::AtOnce).await?.ok_or(Uncommitted::Conflict)
+            context.ask(&request, &[], Pace::AtOnce).await?.ok_or(Uncommitted::Conflict)
         })
     }
 }
 
-impl Desk {
+impl Context {
     /// Looks up both the name and the address, even if the first lookup decides.
     async fn outcome(&self, name: &Name, email: &str) -> Result<Outcome, Failure> {
         let now = self.clock.now();

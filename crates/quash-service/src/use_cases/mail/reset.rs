@@ -10,7 +10,7 @@ use crate::context::Service;
 use crate::failure::Failure;
 use crate::passwords::{Requester, Reserve};
 use crate::use_cases::account::own::own_words;
-use crate::use_cases::mail::flows::{Finds, MailProof, Whom};
+use crate::use_cases::mail::flows::{Finds, MailProof, MailRecipient};
 
 impl Service {
     /// Requests the mail that resets a password. The answer doesn't reveal whether the account exists, is
@@ -18,9 +18,13 @@ impl Service {
     ///
     /// # Errors
     /// The store is unavailable.
-    pub async fn request_reset(&self, whom: &Whom, network: Option<IpAddr>) -> Result<FlowId, Failure> {
+    pub async fn request_reset(
+        &self,
+        recipient: &MailRecipient,
+        network: Option<IpAddr>,
+    ) -> Result<FlowId, Failure> {
         let is_wanted = |account: &Account| !matches!(account.state, AccountState::Deactivated { .. });
-        self.desk.ask_for(whom, network, MailKind::Reset, Finds::Accounts, is_wanted).await
+        self.context.ask_for(recipient, network, MailKind::Reset, Finds::Accounts, is_wanted).await
     }
 
     /// Sets a new password. All sessions end, and the user isn't signed in by this.
@@ -33,30 +37,31 @@ impl Service {
         password: Zeroizing<String>,
         network: Option<IpAddr>,
     ) -> Result<(), Failure> {
-        let desk = &*self.desk;
-        let id = desk.flow_of(proof, Purpose::Reset).await?;
-        let loaded = desk.store.flow(id).await?;
-        let (_, owner) = judge_flow(&loaded, Purpose::Reset, &desk.flow_key, desk.clock.now())?;
+        let context = &*self.context;
+        let id = context.flow_of(proof, Purpose::Reset).await?;
+        let loaded = context.store.flow(id).await?;
+        let (_, owner) = judge_flow(&loaded, Purpose::Reset, &context.flow_key, context.clock.now())?;
         let account = owner.account()?;
         let requester = Requester { address: network, queue: Reserve::With };
-        let hash = desk.passwords.hash_new(password, &own_words(account), requester, &*desk.entropy).await?;
+        let hash =
+            context.passwords.hash_new(password, &own_words(account), requester, &*context.entropy).await?;
         let hash = hash.map_err(Refusal::PasswordRefused)?;
-        let scopes = desk.guard.scopes();
-        let used = desk.use_flow(id, Purpose::Reset, |flow, owner, now| {
+        let scopes = context.guard.scopes();
+        let used = context.use_flow(id, Purpose::Reset, |flow, owner, now| {
             let account = owner.account()?;
             Ok(reset_by_mail(
                 flow,
                 account,
                 hash.clone(),
-                &desk.flow_key,
-                &desk.policy,
+                &context.flow_key,
+                &context.policy,
                 scopes,
                 now,
-                &*desk.entropy,
+                &*context.entropy,
             ))
         });
         used.await?;
-        desk.lockout.clear(&account.subject);
+        context.lockout.clear(&account.subject);
         Ok(())
     }
 }

@@ -7,9 +7,9 @@ use quash_core::model::{
     Account, AccountBy, AccountState, FlowId, MailKind, PendingRegistration, Purpose, Refusal, fold,
 };
 
-use crate::context::{Desk, Service};
+use crate::context::{Context, Service};
 use crate::failure::{Failure, Unavailable};
-use crate::use_cases::mail::flows::{Finds, MailProof, Whom};
+use crate::use_cases::mail::flows::{Finds, MailProof, MailRecipient};
 
 impl Service {
     /// Requests another mail that confirms the address of an account or a registration. The answer doesn't
@@ -19,15 +19,15 @@ impl Service {
     /// The store is unavailable.
     pub async fn request_verification(
         &self,
-        whom: &Whom,
+        recipient: &MailRecipient,
         network: Option<IpAddr>,
     ) -> Result<FlowId, Failure> {
         let is_wanted = |account: &Account| {
             let unverified = account.email.as_ref().is_some_and(|email| email.verified_at.is_none());
             unverified && !matches!(account.state, AccountState::Deactivated { .. })
         };
-        self.desk
-            .ask_for(whom, network, MailKind::Verification, Finds::AccountsAndRegistrations, is_wanted)
+        self.context
+            .ask_for(recipient, network, MailKind::Verification, Finds::AccountsAndRegistrations, is_wanted)
             .await
     }
 
@@ -38,12 +38,12 @@ impl Service {
     /// The proof is wrong, the name or the address of the registration has been taken since, or it can't be
     /// done now.
     pub async fn confirm_verification(&self, proof: &MailProof) -> Result<(), Failure> {
-        let desk = &*self.desk;
-        let id = desk.flow_of(proof, Purpose::Verification).await?;
-        desk.check_registration(id).await?;
+        let context = &*self.context;
+        let id = context.flow_of(proof, Purpose::Verification).await?;
+        context.check_registration(id).await?;
         // Kept until the account is written, so that no other addition gets the same number.
-        let new = desk.subject(None, desk.clock.now()).await;
-        let confirmed = desk.use_flow(id, Purpose::Verification, |flow, owner, now| match owner {
+        let new = context.subject(None, context.clock.now()).await;
+        let confirmed = context.use_flow(id, Purpose::Verification, |flow, owner, now| match owner {
             FlowOwner::Account(account) => Ok(verify_by_mail(flow, account, now)?),
             FlowOwner::Registration(pending) => {
                 let subject = new.as_ref().map_err(Clone::clone)?.subject.clone();
@@ -53,7 +53,7 @@ impl Service {
         match confirmed.await {
             // The store refused the account: its name or address was taken after the check, or several
             // accounts share it.
-            Err(Failure::Unavailable(Unavailable::Contended)) if desk.check_registration(id).await? => {
+            Err(Failure::Unavailable(Unavailable::Contended)) if context.check_registration(id).await? => {
                 Err(Refusal::RegistrationTaken.into())
             }
             confirmed => confirmed,
@@ -65,18 +65,18 @@ impl Service {
     ///
     /// # Errors
     /// The link is invalid, or the store is unavailable.
-    pub async fn look_at_verification(&self, link: &str) -> Result<Option<String>, Failure> {
-        let desk = &*self.desk;
-        let id = desk.flow_key.flow_of(link, Purpose::Verification).ok_or(Refusal::LinkInvalid)?;
-        let loaded = desk.store.flow(id).await?;
-        match judge_flow(&loaded, Purpose::Verification, &desk.flow_key, desk.clock.now())? {
+    pub async fn pending_name(&self, link: &str) -> Result<Option<String>, Failure> {
+        let context = &*self.context;
+        let id = context.flow_key.flow_of(link, Purpose::Verification).ok_or(Refusal::LinkInvalid)?;
+        let loaded = context.store.flow(id).await?;
+        match judge_flow(&loaded, Purpose::Verification, &context.flow_key, context.clock.now())? {
             (_, FlowOwner::Registration(pending)) => Ok(Some(pending.username.shown().to_owned())),
             (_, FlowOwner::Account(_)) => Ok(None),
         }
     }
 }
 
-impl Desk {
+impl Context {
     /// Checks that no account has the name or the address of a flow's registration, and returns whether the
     /// flow has one.
     ///

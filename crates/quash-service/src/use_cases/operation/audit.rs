@@ -7,7 +7,7 @@ use quash_core::decide::{AuditFault, AuditWalk, check_seal};
 use quash_core::model::{Audit, AuditHead, AuditPlace, AuditSeal, Change, Note, Subject, Timestamp, limits};
 use tokio::sync::watch;
 
-use crate::context::{Desk, Service};
+use crate::context::{Context, Service};
 use crate::failure::Failure;
 
 /// The longest time an entry waits for its seal while the process runs.
@@ -70,7 +70,7 @@ impl Service {
     /// Seals new entries for as long as the process runs.
     pub async fn seal_audit(&self) {
         loop {
-            match self.desk.seal_round().await {
+            match self.context.seal_round().await {
                 Ok(sealed) if sealed >= BATCH as usize => continue,
                 Ok(_) => {}
                 Err(failure) => tracing::warn!(?failure, "the audit could not be sealed now"),
@@ -82,7 +82,7 @@ impl Service {
     /// Seals all entries written so far.
     pub async fn seal_audit_now(&self) {
         loop {
-            match self.desk.seal_round().await {
+            match self.context.seal_round().await {
                 Ok(sealed) if sealed >= BATCH as usize => {}
                 Ok(_) => return,
                 Err(failure) => return tracing::warn!(?failure, "the audit could not be sealed now"),
@@ -92,7 +92,7 @@ impl Service {
 
     /// Follows the newest seal, so that it can be noted outside of the store.
     pub fn audit_seals(&self) -> watch::Receiver<Option<AuditSeal>> {
-        self.desk.sealer.follow()
+        self.context.sealer.follow()
     }
 
     /// Returns a page of the audit, ordered by number, after the number `after`, optionally of one account
@@ -101,7 +101,7 @@ impl Service {
     /// # Errors
     /// The store is unavailable.
     pub async fn audit(&self, after: u64, of: Option<&Subject>, limit: u32) -> Result<Vec<Audit>, Failure> {
-        Ok(self.desk.store.audit(after, of, limit.min(limits::PAGE)).await?)
+        Ok(self.context.store.audit(after, of, limit.min(limits::PAGE)).await?)
     }
 
     /// The newest number and the seal of the audit.
@@ -109,7 +109,7 @@ impl Service {
     /// # Errors
     /// The store is unavailable.
     pub async fn audit_head(&self) -> Result<AuditHead, Failure> {
-        Ok(self.desk.store.audit_head().await?)
+        Ok(self.context.store.audit_head().await?)
     }
 
     /// Reads the whole audit, and compares it with its seal, with the seal noted outside of the store, and
@@ -121,10 +121,10 @@ impl Service {
         let mut walks = 0;
         loop {
             walks += 1;
-            let beginning = self.desk.sealer.noted().map(|seal| seal.first);
-            match self.desk.walk_audit(noted).await {
+            let beginning = self.context.sealer.noted().map(|seal| seal.first);
+            match self.context.walk_audit(noted).await {
                 Err(AuditRefused::Fault(_))
-                    if walks < WALKS && self.desk.sealer.noted().map(|seal| seal.first) != beginning => {}
+                    if walks < WALKS && self.context.sealer.noted().map(|seal| seal.first) != beginning => {}
                 walked => return walked,
             }
         }
@@ -141,11 +141,11 @@ impl Service {
             Err(AuditRefused::Failed(failure)) => return Err(NotAccepted::Failed(failure)),
             Err(AuditRefused::Fault(_) | AuditRefused::NotThrough(_) | AuditRefused::Forgotten(_)) => {}
         }
-        self.desk.accept(note).await.map_err(NotAccepted::Failed)
+        self.context.accept(note).await.map_err(NotAccepted::Failed)
     }
 }
 
-impl Desk {
+impl Context {
     async fn walk_audit(&self, noted: Option<AuditPlace>) -> Result<AuditVerified, AuditRefused> {
         // Read before the head, so that a seal made meanwhile doesn't count as a fault.
         let remembered = self.sealer.noted();

@@ -20,6 +20,6 @@ impl Service {
     /// # Errors
     /// The file exists already or can't be written, or the store is in memory only.
     pub async fn back_up(&self, to: &Path) -> Result<BackedUp, BackupFault> {
-        self.desk.store.back_up(to).await.map(|seq| BackedUp { seq })
+        self.context.store.back_up(to).await.map(|seq| BackedUp { seq })
     }
 }

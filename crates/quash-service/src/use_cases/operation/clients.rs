@@ -59,7 +59,7 @@ impl Service {
     /// The store is unavailable.
     pub async fn credential(&self, secret: &str) -> Result<Option<Credential>, Failure> {
         let Some(digest) = ClientSecret::digest_of(secret) else { return Ok(None) };
-        Ok(self.desk.store.client(digest).await?.map(|client| Credential { client, digest }))
+        Ok(self.context.store.client(digest).await?.map(|client| Credential { client, digest }))
     }
 
     /// The public client of this name. `None` if there is none, or if the client has a secret and must send
@@ -69,7 +69,7 @@ impl Service {
     /// The store is unavailable.
     pub async fn public_client(&self, name: &str) -> Result<Option<Client>, Failure> {
         match ClientName::parse(name) {
-            Ok(name) => Ok(self.desk.store.client(digest_of_public(&name)).await?),
+            Ok(name) => Ok(self.context.store.client(digest_of_public(&name)).await?),
             Err(_) => Ok(None),
         }
     }
@@ -79,7 +79,7 @@ impl Service {
     /// # Errors
     /// The store is unavailable.
     pub async fn clients(&self, after: Option<&ClientName>, limit: u32) -> Result<Vec<Client>, Failure> {
-        Ok(self.desk.store.clients(after, limit.min(limits::PAGE)).await?)
+        Ok(self.context.store.clients(after, limit.min(limits::PAGE)).await?)
     }
 
     /// Adds a client with a new secret.
@@ -93,7 +93,7 @@ impl Service {
         note: Option<Note>,
     ) -> Result<(Client, ClientSecret), ClientFault> {
         let client = self.new_client(name, rights)?;
-        let secret = ClientSecret::new(&client, &*self.desk.entropy);
+        let secret = ClientSecret::new(&client, &*self.context.entropy);
         self.write_client(client.clone(), secret.digest(), note).await?;
         Ok((client, secret))
     }
@@ -112,7 +112,7 @@ impl Service {
         Ok(Client {
             name: ClientName::parse(name).map_err(ClientFault::Name)?,
             rights,
-            created_at: self.desk.clock.now(),
+            created_at: self.context.clock.now(),
         })
     }
 
@@ -122,7 +122,7 @@ impl Service {
         digest: SecretDigest,
         note: Option<Note>,
     ) -> Result<(), ClientFault> {
-        let added = self.desk.store.commit(Change::AddClient { client, digest, note }).await;
+        let added = self.context.store.commit(Change::AddClient { client, digest, note }).await;
         added.map(|_| ()).map_err(|error| match error {
             StoreError::Conflict => ClientFault::Taken,
             StoreError::Full | StoreError::Unavailable(_) => ClientFault::Failed(error.into()),
@@ -139,14 +139,14 @@ impl Service {
         meant: fn(&Client) -> bool,
         note: Option<Note>,
     ) -> Result<Client, ClientFault> {
-        let desk = &*self.desk;
+        let context = &*self.context;
         retry!({
             let found = self.client_named(name).await?;
             let client = found.filter(meant).ok_or(Uncommitted::Failed(ClientFault::Unknown))?;
             let change =
-                Change::RemoveClient { client: client.clone(), at: desk.clock.now(), note: note.clone() };
-            desk.store.commit(change).await?;
-            desk.feed.outlet.doubt_credentials();
+                Change::RemoveClient { client: client.clone(), at: context.clock.now(), note: note.clone() };
+            context.store.commit(change).await?;
+            context.feed.broadcast.recheck_credentials();
             Ok(client)
         })
     }
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_says_whose_kind_it_is_and_has_256_bits() {
+    fn secrets_have_a_kind_prefix_and_256_bits() {
         for (rights, prefix) in
             [(Rights::VERIFIER, VERIFIER), ([Right::Introspect].into_iter().collect(), CLIENT)]
         {
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_look_like_a_secret_is_not_looked_up() {
+    fn malformed_client_secrets_are_not_looked_up() {
         let good = secret(Rights::VERIFIER);
         let others = [
             "",

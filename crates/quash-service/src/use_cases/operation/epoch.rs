@@ -12,7 +12,7 @@ use crate::vault::MasterKey;
 
 /// The known positions of a log that its store may have lost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Beyond {
+pub struct KnownLogEnd {
     /// A sequence number that the log had reached.
     pub seq: Option<Seq>,
     /// An epoch that the log may have been in.
@@ -21,7 +21,7 @@ pub struct Beyond {
 
 /// The report of a store that had gone back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct WentBack {
+pub struct RollbackReport {
     /// The last sequence number in the store's log.
     pub found: Seq,
     /// The sequence number that the log had reached before.
@@ -37,7 +37,7 @@ pub struct WentBack {
 pub async fn begin_after_restore(
     store: &dyn Store,
     master: &MasterKey,
-    beyond: Beyond,
+    beyond: KnownLogEnd,
     sessions: OldSessions,
     clock: &dyn Clock,
 ) -> Result<Seq, StartError> {
@@ -60,7 +60,7 @@ pub async fn begin_if_gone_back(
     master: &MasterKey,
     proven: Seq,
     clock: &dyn Clock,
-) -> Result<Option<WentBack>, StartError> {
+) -> Result<Option<RollbackReport>, StartError> {
     let head = store.head().await?;
     if !went_back(&head, proven) {
         return Ok(None);
@@ -70,7 +70,7 @@ pub async fn begin_if_gone_back(
     let change =
         begin_epoch(&head, Some(known), OldSessions::End, Actor::Rule, &scopes(master), clock.now())?;
     let begun = store.commit(change).await?;
-    Ok(Some(WentBack { found: head.seq, proven, seq: begun.seq.unwrap_or_default() }))
+    Ok(Some(RollbackReport { found: head.seq, proven, seq: begun.seq.unwrap_or_default() }))
 }
 
 /// The name of the id that distinguishes a store from others under the same master key.
@@ -100,7 +100,7 @@ impl Service {
     ///
     /// # Errors
     /// The store can't be used now, or there is no epoch left.
-    pub async fn store_went_back(&self, proven: Seq) -> Result<Option<WentBack>, Failure> {
+    pub async fn store_went_back(&self, proven: Seq) -> Result<Option<RollbackReport>, Failure> {
         self.begin_epoch_where(|head| went_back(head, proven), proven).await
     }
 
@@ -109,7 +109,7 @@ impl Service {
     ///
     /// # Errors
     /// As for [`Service::store_went_back`].
-    pub(crate) async fn store_has_another_log(&self, proven: Seq) -> Result<Option<WentBack>, Failure> {
+    pub(crate) async fn store_has_another_log(&self, proven: Seq) -> Result<Option<RollbackReport>, Failure> {
         self.begin_epoch_where(|head| head.seq.epoch() == proven.epoch(), proven).await
     }
 
@@ -117,29 +117,29 @@ impl Service {
         &self,
         is_lost: impl Fn(&Head) -> bool + Send,
         proven: Seq,
-    ) -> Result<Option<WentBack>, Failure> {
-        let desk = &*self.desk;
+    ) -> Result<Option<RollbackReport>, Failure> {
+        let context = &*self.context;
         retry!({
-            let head = desk.store.head().await?;
+            let head = context.store.head().await?;
             if !is_lost(&head) {
                 return Ok(None);
             }
             let no_epoch_left = || Failure::Unavailable(Unavailable::StoreAway(NoEpochLeft.to_string()));
             let known = Epoch::of(proven).ok_or_else(no_epoch_left)?;
-            let scopes = desk.guard.scopes();
+            let scopes = context.guard.scopes();
             let change =
-                begin_epoch(&head, Some(known), OldSessions::End, Actor::Rule, scopes, desk.clock.now());
-            let begun = desk.commit_and_announce(change.map_err(|NoEpochLeft| no_epoch_left())?).await?;
-            let went_back = WentBack { found: head.seq, proven, seq: begun.seq.unwrap_or_default() };
-            went_back.tell("a verifier has proven");
+                begin_epoch(&head, Some(known), OldSessions::End, Actor::Rule, scopes, context.clock.now());
+            let begun = context.commit_and_announce(change.map_err(|NoEpochLeft| no_epoch_left())?).await?;
+            let went_back = RollbackReport { found: head.seq, proven, seq: begun.seq.unwrap_or_default() };
+            went_back.log("a verifier has proven");
             Ok(Some(went_back))
         })
     }
 }
 
-impl WentBack {
+impl RollbackReport {
     /// Logs the event as an error. `who` proved it.
-    pub fn tell(&self, who: &str) {
+    pub fn log(&self, who: &str) {
         tracing::error!(
             found = self.found.as_u64(),
             proven = self.proven.as_u64(),
@@ -195,23 +195,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_goes_on_above_all_that_is_known_and_only_where_it_went_back() {
+    async fn new_epochs_begin_only_after_stores_went_back() {
         let (store, master) = (MemoryStore::new(), MasterKey::new(&Seeded::new(1)));
         let end = store.head().await.expect("a head").seq;
         assert_eq!(begin_if_gone_back(&store, &master, end, &At(0)).await.expect("no fault"), None);
         let proven = epoch(4).start().next().next();
         let told = begin_if_gone_back(&store, &master, proven, &At(0)).await.expect("no fault");
-        assert_eq!(told, Some(WentBack { found: end, proven, seq: epoch(5).start().next() }));
+        assert_eq!(told, Some(RollbackReport { found: end, proven, seq: epoch(5).start().next() }));
         assert_eq!(begin_if_gone_back(&store, &master, proven, &At(0)).await.expect("no fault"), None);
-        let beyond = Beyond { seq: Some(epoch(6).start()), epoch: Some(epoch(8)) };
+        let beyond = KnownLogEnd { seq: Some(epoch(6).start()), epoch: Some(epoch(8)) };
         let begun =
             begin_after_restore(&store, &master, beyond, OldSessions::End, &At(0)).await.expect("an epoch");
         assert_eq!(begun, epoch(9).start().next());
-        let nothing = begin_after_restore(&store, &master, Beyond::default(), OldSessions::End, &At(0))
+        let nothing = begin_after_restore(&store, &master, KnownLogEnd::default(), OldSessions::End, &At(0))
             .await
             .expect("an epoch");
         assert_eq!(nothing, epoch(10).start().next());
-        let last = Beyond { seq: None, epoch: Some(Epoch::LAST) };
+        let last = KnownLogEnd { seq: None, epoch: Some(Epoch::LAST) };
         let refused = begin_after_restore(&store, &master, last, OldSessions::End, &At(0)).await;
         assert!(matches!(refused, Err(StartError::NoEpochLeft)));
         let refused = begin_if_gone_back(&store, &master, Seq::MAX, &At(0)).await;
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn with_another_master_key_nothing_is_begun() {
+    async fn wrong_master_keys_begin_no_epoch() {
         let (store, chance) = (MemoryStore::new(), Seeded::new(1));
         let (master, other) = (MasterKey::new(&chance), MasterKey::new(&chance));
         let kid = Kid::parse("kid").expect("a kid");
@@ -231,7 +231,8 @@ mod tests {
             .await
             .expect("it is written");
         let before = store.head().await.expect("a head");
-        let begun = begin_after_restore(&store, &other, Beyond::default(), OldSessions::End, &At(0)).await;
+        let begun =
+            begin_after_restore(&store, &other, KnownLogEnd::default(), OldSessions::End, &At(0)).await;
         assert!(matches!(begun, Err(StartError::WrongMasterKey)));
         let begun = begin_if_gone_back(&store, &other, epoch(2).start(), &At(0)).await;
         assert!(matches!(begun, Err(StartError::WrongMasterKey)));

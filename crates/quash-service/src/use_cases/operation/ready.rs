@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quash_core::model::{Change, SessionId};
 
-use crate::context::{Desk, Service};
+use crate::context::{Context, Service};
 use crate::failure::{Failure, Unavailable};
 
 /// How long an outcome is reused: the store is read and written at most once in this time, however often
@@ -22,21 +22,21 @@ impl Service {
     /// # Errors
     /// The store can't be read or written, or it is damaged.
     pub async fn ready(&self) -> Result<(), Failure> {
-        let desk = &*self.desk;
+        let context = &*self.context;
         // Held during the check, so that concurrent requests wait for its outcome.
-        let mut last = desk.checked.lock().await;
+        let mut last = context.checked.lock().await;
         if let Some((at, outcome)) = &*last
-            && desk.clock.uptime().saturating_sub(*at) < HOLDS
+            && context.clock.uptime().saturating_sub(*at) < HOLDS
         {
             return outcome.clone();
         }
-        let outcome = desk.check_store().await;
-        *last = Some((desk.clock.uptime(), outcome.clone()));
+        let outcome = context.check_store().await;
+        *last = Some((context.clock.uptime(), outcome.clone()));
         outcome
     }
 }
 
-impl Desk {
+impl Context {
     async fn check_store(&self) -> Result<(), Failure> {
         let away = |cause: String| Failure::Unavailable(Unavailable::StoreAway(cause));
         if *self.store.broken().borrow() {

@@ -5,7 +5,7 @@ use quash_core::decide::{AuditFault, accept_audit, check_seal, seal_audit};
 use quash_core::model::{AuditPlace, Change, Note, Timestamp};
 use quash_store::StoreError;
 
-use crate::context::Desk;
+use crate::context::Context;
 use crate::failure::{Failure, Unavailable};
 use crate::sealer::{BEGUN, seal_of};
 use crate::use_cases::operation::audit::BATCH;
@@ -18,7 +18,7 @@ pub(crate) enum Unsealable {
     Failed(Failure),
 }
 
-impl Desk {
+impl Context {
     /// Seals a batch of unsealed entries. Returns their number.
     pub(crate) async fn seal_round(&self) -> Result<usize, Failure> {
         let _turn = self.sealer.turn.lock().await;
@@ -26,7 +26,7 @@ impl Desk {
             Ok(sealed) => Ok(sealed),
             Err(Unsealable::Failed(failure)) => Err(failure),
             Err(Unsealable::Fault(fault)) => {
-                self.sealer.tell(fault, self.clock.uptime());
+                self.sealer.log_fault(fault, self.clock.uptime());
                 Ok(0)
             }
         }
@@ -60,7 +60,7 @@ impl Desk {
                 Ok(more) => forgotten += more,
                 Err(Unsealable::Failed(failure)) => return Err(failure),
                 Err(Unsealable::Fault(fault)) => {
-                    self.sealer.tell(fault, self.clock.uptime());
+                    self.sealer.log_fault(fault, self.clock.uptime());
                     return Ok(forgotten);
                 }
             }

@@ -17,7 +17,7 @@ use crate::passwords::MAX_CLASSES;
 
 /// The result of one round of upkeep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Upkept {
+pub struct UpkeepReport {
     /// Log entries marked.
     pub marked: u32,
     /// Log entries deleted.
@@ -47,18 +47,18 @@ impl Service {
         }
     }
 
-    async fn upkeep_round(&self, rounds: &mut Rounds) -> Result<Upkept, Failure> {
-        let desk = &*self.desk;
-        let (now, uptime) = (desk.clock.now(), desk.clock.uptime());
+    async fn upkeep_round(&self, rounds: &mut Rounds) -> Result<UpkeepReport, Failure> {
+        let context = &*self.context;
+        let (now, uptime) = (context.clock.now(), context.clock.uptime());
         if rounds.clock_moved(now, uptime) {
             tracing::error!(
                 "the wall clock has moved by more than five minutes; nothing is deleted until it has been steady for an hour"
             );
-            return Ok(Upkept::default());
+            return Ok(UpkeepReport::default());
         }
-        let mut upkept = Upkept::default();
+        let mut upkept = UpkeepReport::default();
         loop {
-            let receipt = desk.store.commit(Change::MarkExpired { now, limit: BATCH }).await?;
+            let receipt = context.store.commit(Change::MarkExpired { now, limit: BATCH }).await?;
             upkept.marked += receipt.pruned;
             if receipt.pruned < BATCH {
                 break;
@@ -69,24 +69,29 @@ impl Service {
             self.forget(then, now, &mut upkept).await?;
             rounds.drop_until(then);
         }
-        self.desk.blank_persons().await?;
-        if desk.feed.leases.have_become_shorter(uptime) {
-            desk.store.commit(remember_term(desk.policy.feed.term)).await?;
+        self.context.blank_persons().await?;
+        if context.feed.leases.have_become_shorter(uptime) {
+            context.store.commit(remember_term(context.policy.feed.term)).await?;
         }
-        self.tend_keys().await?;
-        self.know_password_classes().await?;
+        self.apply_due_key_changes().await?;
+        self.refresh_password_classes().await?;
         Ok(upkept)
     }
 
     /// Deletes data that was expired at `then` and still is at `now`.
-    async fn forget(&self, then: Timestamp, now: Timestamp, upkept: &mut Upkept) -> Result<(), Failure> {
-        let desk = &*self.desk;
+    async fn forget(
+        &self,
+        then: Timestamp,
+        now: Timestamp,
+        upkept: &mut UpkeepReport,
+    ) -> Result<(), Failure> {
+        let context = &*self.context;
         loop {
             let receipt =
-                desk.store.commit(Change::DeleteMarked { now, marked_until: then, limit: BATCH }).await?;
+                context.store.commit(Change::DeleteMarked { now, marked_until: then, limit: BATCH }).await?;
             upkept.deleted += receipt.pruned;
             if receipt.pruned > 0 {
-                desk.renew.notify_one();
+                context.renew.notify_one();
             }
             if receipt.pruned < BATCH {
                 break;
@@ -94,20 +99,20 @@ impl Service {
         }
         let past = then.min(now);
         loop {
-            let receipt = desk.store.commit(Change::ForgetExpired { now: past, limit: BATCH }).await?;
+            let receipt = context.store.commit(Change::ForgetExpired { now: past, limit: BATCH }).await?;
             upkept.forgotten += receipt.pruned;
             if receipt.pruned < BATCH {
                 break;
             }
         }
-        desk.forget_audit(past - desk.policy.audit.keep).await.map(drop)
+        context.forget_audit(past - context.policy.audit.keep).await.map(drop)
     }
 
     /// Forgets the classes that no account's hash has any more.
-    async fn know_password_classes(&self) -> Result<(), Failure> {
-        let classes = self.desk.store.password_classes(MAX_CLASSES).await?;
+    async fn refresh_password_classes(&self) -> Result<(), Failure> {
+        let classes = self.context.store.password_classes(MAX_CLASSES).await?;
         let classes: Vec<_> = classes.iter().filter_map(|class| class.parse().ok()).collect();
-        self.desk.passwords.known_classes(&classes);
+        self.context.passwords.set_classes(&classes);
         Ok(())
     }
 }

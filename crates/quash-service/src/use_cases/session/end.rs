@@ -1,18 +1,18 @@
 //! Ending sessions and tokens: by log-out, by blacklisting, by an operator.
 
 use quash_core::decide::{
-    By, Cause, ForeignEnd, Presented, PresentedForeign, edit_account, end_everything, end_foreign,
-    end_presented, end_session, end_token_session, log_out_entry,
+    Cause, ChangeAuthor, ForeignEnd, PresentedForeign, TokenRequest, edit_account, end_everything,
+    end_foreign, end_presented, end_session, end_token_session, log_out_entry,
 };
 use quash_core::model::{
-    AccountBy, AccountFields, Actor, Change, NewEntry, Reason, Refusal, Road, Seq, SessionEnd, SessionId,
+    AccountBy, AccountFields, Actor, Change, EndCause, NewEntry, Reason, Refusal, Seq, SessionEnd, SessionId,
     SessionLoaded, Subject,
 };
 use quash_core::token::{Authentic, Origin, TokenType};
 
 use quash_store::StoreError;
 
-use crate::context::{Desk, Service};
+use crate::context::{Context, Service};
 use crate::failure::Failure;
 use crate::retry::retry;
 
@@ -48,12 +48,12 @@ impl Service {
     /// # Errors
     /// The token is refused (also when it is sent a second time), or can't be judged now.
     pub async fn blacklist(&self, refresh: &str) -> Result<Ended, Failure> {
-        let desk = &*self.desk;
-        let token = desk.guard.authenticate(refresh).await?;
+        let context = &*self.context;
+        let token = context.guard.authenticate(refresh).await?;
         retry!({
             let mut ends = Ends::default();
-            desk.end_refresh(&token, &mut ends).await?;
-            Ok(desk.end(ends.into_change()).await?)
+            context.end_refresh(&token, &mut ends).await?;
+            Ok(context.end(ends.into_change()).await?)
         })
     }
 
@@ -62,19 +62,20 @@ impl Service {
     /// # Errors
     /// The token is refused, its account can't be used, or it can't be judged now.
     pub async fn access_for_log_out(&self, access: &str) -> Result<Authentic, RefusedAccess> {
-        let desk = &*self.desk;
+        let context = &*self.context;
         let refused = |token_type| move |failure| RefusedAccess { failure, token_type };
-        let access = desk.guard.authenticate(access).await.map_err(Failure::from).map_err(refused(None))?;
+        let access =
+            context.guard.authenticate(access).await.map_err(Failure::from).map_err(refused(None))?;
         let token_type = access.claims().token_type;
         // An attacker with the key can write any session into an access token, so a token of a revoked key
         // ends none.
-        if desk.guard.ring().is_struck(access.kid()) {
+        if context.guard.ring().is_revoked(access.kid()) {
             return Err(refused(token_type)(Refusal::TokenRevoked(Some(Reason::KeyRemoved)).into()));
         }
-        let checked = access.check_even_expired(&LOG_OUT_WITH, &desk.policy.tokens, desk.clock.now());
+        let checked = access.check_even_expired(&LOG_OUT_WITH, &context.policy.tokens, context.clock.now());
         checked.map_err(Failure::from).map_err(refused(token_type))?;
         if let Origin::Foreign(_) = access.origin() {
-            desk.foreign_account(&access).await.map_err(refused(token_type))?;
+            context.foreign_account(&access).await.map_err(refused(token_type))?;
         }
         Ok(access)
     }
@@ -85,23 +86,23 @@ impl Service {
     /// # Errors
     /// A token is refused, or can't be judged now.
     pub async fn log_out(&self, access: &Authentic, refresh: Option<&str>) -> Result<Ended, Failure> {
-        let desk = &*self.desk;
+        let context = &*self.context;
         let refresh = match refresh {
-            Some(text) => Some(desk.guard.authenticate(text).await?),
+            Some(text) => Some(context.guard.authenticate(text).await?),
             None => None,
         };
         retry!({
             let mut ends = Ends::default();
             if let Some(refresh) = &refresh {
-                let owner = desk.end_refresh(refresh, &mut ends).await?;
-                if !desk.is_of_one_account(access, refresh) {
+                let owner = context.end_refresh(refresh, &mut ends).await?;
+                if !context.is_of_one_account(access, refresh) {
                     return Err(Refusal::TokensOfTwoAccounts.into());
                 }
-                desk.end_access_too(access, owner.as_ref(), &mut ends).await?;
+                context.end_access_too(access, owner.as_ref(), &mut ends).await?;
             } else {
-                desk.end_access_alone(access, &mut ends).await?;
+                context.end_access_alone(access, &mut ends).await?;
             }
-            Ok(desk.end(ends.into_change()).await?)
+            Ok(context.end(ends.into_change()).await?)
         })
     }
 
@@ -115,17 +116,17 @@ impl Service {
         reason: Reason,
         actor: Actor,
     ) -> Result<Ended, Failure> {
-        let desk = &*self.desk;
+        let context = &*self.context;
         let cause = Cause { reason, actor };
         retry!({
-            let loaded = desk.store.session(session).await?;
-            let change = match end_session(&loaded, &cause, desk.guard.scopes(), desk.clock.now()) {
+            let loaded = context.store.session(session).await?;
+            let change = match end_session(&loaded, &cause, context.guard.scopes(), context.clock.now()) {
                 Ok(end) => Change::EndSessions { sessions: vec![end], tokens: Vec::new() },
                 Err(refusal) => {
-                    return Err(desk.explain(refusal, loaded.found.as_ref(), &loaded.head).await.into());
+                    return Err(context.explain(refusal, loaded.found.as_ref(), &loaded.head).await.into());
                 }
             };
-            Ok(desk.end(change).await?)
+            Ok(context.end(change).await?)
         })
     }
 
@@ -133,11 +134,16 @@ impl Service {
     ///
     /// # Errors
     /// There is no such account, or the store is unavailable.
-    pub async fn end_account(&self, subject: &Subject, road: Road, actor: Actor) -> Result<Ended, Failure> {
-        self.desk
+    pub async fn end_account(
+        &self,
+        subject: &Subject,
+        cause: EndCause,
+        actor: Actor,
+    ) -> Result<Ended, Failure> {
+        self.context
             .edit_account(
                 &AccountBy::Subject(subject.clone()),
-                road,
+                cause,
                 &AccountFields::default(),
                 &actor.into(),
             )
@@ -149,16 +155,16 @@ impl Service {
     /// # Errors
     /// The store is unavailable.
     pub async fn end_everything(&self, reason: Reason, actor: Actor) -> Result<Ended, Failure> {
-        let desk = &*self.desk;
+        let context = &*self.context;
         let cause = Cause { reason, actor };
         retry!({
-            let change = end_everything(&cause, desk.guard.scopes(), desk.clock.now());
-            Ok(desk.end(change).await?)
+            let change = end_everything(&cause, context.guard.scopes(), context.clock.now());
+            Ok(context.end(change).await?)
         })
     }
 }
 
-impl Desk {
+impl Context {
     /// Changes an account for a cause, and ends the sessions that the table in `quash-core` names for it.
     ///
     /// # Errors
@@ -166,9 +172,9 @@ impl Desk {
     pub(crate) async fn edit_account(
         &self,
         which: &AccountBy,
-        road: Road,
+        cause: EndCause,
         fields: &AccountFields,
-        by: &By,
+        by: &ChangeAuthor,
     ) -> Result<Ended, Failure> {
         retry!({
             let now = self.clock.now();
@@ -176,7 +182,7 @@ impl Desk {
             let account = loaded.account.as_ref().ok_or(Refusal::NoActiveAccount)?;
             let edit = edit_account(
                 account,
-                road,
+                cause,
                 fields.clone(),
                 by.clone(),
                 &self.policy,
@@ -195,15 +201,15 @@ impl Desk {
         ends: &mut Ends,
     ) -> Result<Option<Subject>, Failure> {
         let (now, scopes) = (self.clock.now(), self.guard.scopes());
-        match Presented::new(token, TokenType::Refresh, &self.policy.tokens, now)? {
-            Presented::Refresh(presented) => {
+        match TokenRequest::new(token, TokenType::Refresh, &self.policy.tokens, now)? {
+            TokenRequest::Refresh(presented) => {
                 let loaded = self.store.session(presented.session).await?;
                 let end = end_presented(&presented, &loaded, &self.keys.refresh, scopes, now);
                 ends.sessions.push(self.explained(end, loaded.found.as_ref(), &loaded.head).await?);
                 Ok(owner(&loaded).cloned())
             }
-            Presented::Foreign(presented) => self.end_exchangeable(&presented, ends).await,
-            Presented::Sliding(_) => Err(Failure::Refused(Refusal::TokenOfWrongType)),
+            TokenRequest::Foreign(presented) => self.end_exchangeable(&presented, ends).await,
+            TokenRequest::Sliding(_) => Err(Failure::Refused(Refusal::TokenOfWrongType)),
         }
     }
 
@@ -232,7 +238,7 @@ impl Desk {
         owner_of_refresh: Option<&Subject>,
         ends: &mut Ends,
     ) -> Result<(), Failure> {
-        let Ok((session, _)) = access.place() else {
+        let Ok((session, _)) = access.session_and_rsq() else {
             ends.tokens.extend(self.end_of_foreign(access).ok());
             return Ok(());
         };
@@ -257,7 +263,7 @@ impl Desk {
 
     /// Adds the end for a token in the header that comes without a refresh token.
     pub(crate) async fn end_access_alone(&self, access: &Authentic, ends: &mut Ends) -> Result<(), Failure> {
-        let Ok((session, _)) = access.place() else {
+        let Ok((session, _)) = access.session_and_rsq() else {
             return self.end_foreign_alone(access, ends).await;
         };
         let loaded = self.store.session(session).await?;
@@ -289,9 +295,9 @@ impl Desk {
 
     fn is_of_one_account(&self, one: &Authentic, other: &Authentic) -> bool {
         let scopes = self.guard.scopes();
-        let called =
+        let resolve_login =
             |token: &Authentic| token.claims().user_id.as_deref().map(|user_id| scopes.user_id(user_id));
-        called(one) == called(other)
+        resolve_login(one) == resolve_login(other)
     }
 
     /// Commits and announces an end. A conflict if the loaded state has changed meanwhile.

@@ -2,7 +2,7 @@
 
 use quash_core::model::{Actor, Entry, Invalid, Reason, Refusal, ScopeKind, Seq, SessionState, Timestamp};
 use quash_core::token::{Authentic, Claims, Header, Minted, Unverified};
-use quash_verify::Denied;
+use quash_verify::VerifyError;
 
 use crate::context::Service;
 use crate::failure::Failure;
@@ -16,12 +16,12 @@ pub struct Inspection {
     /// The check of its signature.
     pub signature: Result<(), Invalid>,
     /// The verdict if it were sent now.
-    pub standing: Standing,
+    pub status: TokenStatus,
 }
 
 /// The verdict on a token if it were sent now.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Standing {
+pub enum TokenStatus {
     Live,
     Refused(Refusal),
     Revoked(RevokedBy),
@@ -45,42 +45,42 @@ impl Service {
     /// # Errors
     /// The store is unavailable.
     pub async fn inspect(&self, text: &str) -> Result<Inspection, Failure> {
-        let desk = &*self.desk;
+        let context = &*self.context;
         let unverified = Unverified::parse(text);
         let header = unverified.and_then(|unverified| unverified.header());
         let payload = unverified.and_then(|unverified| unverified.payload_unverified());
         let claims = payload.and_then(|payload| {
-            let names = &desk.policy.tokens.names;
+            let names = &context.policy.tokens.names;
             Claims::parse(&payload, names).or_else(|_| Claims::parse_foreign(&payload, names))
         });
-        let (signature, standing) = match desk.guard.authenticate(text).await {
-            Ok(token) => (Ok(()), self.standing(&token).await?),
-            Err(Denied::Refused(Refusal::TokenInvalid(invalid))) => {
-                (Err(invalid), Standing::Refused(invalid.into()))
+        let (signature, status) = match context.guard.authenticate(text).await {
+            Ok(token) => (Ok(()), self.status(&token).await?),
+            Err(VerifyError::Refused(Refusal::TokenInvalid(invalid))) => {
+                (Err(invalid), TokenStatus::Refused(invalid.into()))
             }
             Err(denied) => return Err(denied.into()),
         };
-        Ok(Inspection { header, claims, signature, standing })
+        Ok(Inspection { header, claims, signature, status })
     }
 
-    async fn standing(&self, token: &Authentic) -> Result<Standing, Failure> {
-        match self.desk.judge_by_store(token).await {
-            Ok(_) => Ok(Standing::Live),
+    async fn status(&self, token: &Authentic) -> Result<TokenStatus, Failure> {
+        match self.context.judge_by_store(token).await {
+            Ok(_) => Ok(TokenStatus::Live),
             Err(Failure::Refused(Refusal::TokenRevoked(_))) => {
-                Ok(Standing::Revoked(self.revoked_by(token).await?))
+                Ok(TokenStatus::Revoked(self.revoked_by(token).await?))
             }
-            Err(Failure::Refused(refusal)) => Ok(Standing::Refused(refusal)),
+            Err(Failure::Refused(refusal)) => Ok(TokenStatus::Refused(refusal)),
             Err(failure) => Err(failure),
         }
     }
 
     /// The first log entry that covers the token, or the session's row if the log no longer has that entry.
     async fn revoked_by(&self, token: &Authentic) -> Result<RevokedBy, Failure> {
-        let desk = &*self.desk;
+        let context = &*self.context;
         let minted = token.minted()?;
         let mut keys = token.scopes().to_vec();
-        keys.push(desk.guard.scopes().key(&quash_core::model::Scope::Everything));
-        let entries = desk.store.entries_of(&keys).await?;
+        keys.push(context.guard.scopes().key(&quash_core::model::Scope::Everything));
+        let entries = context.store.entries_of(&keys).await?;
         let covering = |entry: &&Entry| match minted {
             Minted::At(rsq) => rsq < entry.before(),
             Minted::In { iat, .. } => entry.kind.is_presence() || iat <= entry.at.as_secs(),
@@ -95,8 +95,8 @@ impl Service {
             });
         }
         let nothing = RevokedBy { kind: None, reason: None, at: None, actor: None, seq: None };
-        let found = match token.place() {
-            Ok((session, _)) => desk.store.session(session).await?.found,
+        let found = match token.session_and_rsq() {
+            Ok((session, _)) => context.store.session(session).await?.found,
             Err(_) => None,
         };
         Ok(match found.map(|(session, _)| session.state) {

@@ -7,11 +7,11 @@ use quash_core::decide::recheck_access;
 use quash_core::model::{Account, Client, ClientName, Invalid, Refusal, Right, Scope};
 use quash_core::token::{Authentic, Claims, Origin, TokenType};
 use quash_core::watch::{Revoked, Verdict, admit};
-use quash_verify::Denied;
+use quash_verify::VerifyError;
 
-use crate::context::{Desk, Service};
+use crate::context::{Context, Service};
 use crate::failure::Failure;
-use crate::use_cases::session::verify::Held;
+use crate::use_cases::session::verify::LoadedToken;
 
 /// The answer about a valid token.
 #[derive(Clone, PartialEq, Debug)]
@@ -32,17 +32,17 @@ impl Service {
     /// # Errors
     /// The token can't be judged now.
     pub async fn introspect(&self, client: &Client, text: &str) -> Result<Option<Introspected>, Failure> {
-        let desk = &*self.desk;
-        let token = match desk.guard.authenticate(text).await {
+        let context = &*self.context;
+        let token = match context.guard.authenticate(text).await {
             Ok(token) => token,
-            Err(Denied::Refused(_)) => return Ok(None),
+            Err(VerifyError::Refused(_)) => return Ok(None),
             Err(denied) => return Err(denied.into()),
         };
         let is_refresh = token.claims().token_type == Some(TokenType::Refresh);
         if is_refresh && !client.may(Right::Revoke) {
             return Ok(None);
         }
-        let held = match desk.judge_by_store(&token).await {
+        let held = match context.judge_by_store(&token).await {
             Ok(held) => held,
             Err(Failure::Refused(_)) => return Ok(None),
             Err(failure) => return Err(failure),
@@ -61,30 +61,30 @@ impl Service {
     }
 }
 
-impl Desk {
+impl Context {
     /// The session and the account behind a token that is valid now, according to the store.
     ///
     /// # Errors
     /// The token is refused, or can't be judged now.
-    pub(crate) async fn judge_by_store(&self, token: &Authentic) -> Result<Held, Failure> {
+    pub(crate) async fn judge_by_store(&self, token: &Authentic) -> Result<LoadedToken, Failure> {
         let purpose = token.claims().token_type.unwrap_or(TokenType::Access);
         if purpose != TokenType::Refresh {
-            self.pass_the_gate(token, purpose).await?;
+            self.admit_by_log(token, purpose).await?;
         }
         match (token.origin(), purpose) {
             (_, TokenType::Refresh) | (Origin::Ours, TokenType::Sliding) => {
                 self.recheck(token, purpose).await
             }
-            (Origin::Foreign(issuer), _) if !issuer.scopes.is_ours() => Ok(Held::of(None)),
+            (Origin::Foreign(issuer), _) if !issuer.scopes.is_ours() => Ok(LoadedToken::of(None)),
             (Origin::Foreign(_), _) => {
-                Ok(Held { session: None, account: Some(self.foreign_account(token).await?) })
+                Ok(LoadedToken { session: None, account: Some(self.foreign_account(token).await?) })
             }
             (Origin::Ours, TokenType::Access) => {
-                let (session, _) = token.place()?;
+                let (session, _) = token.session_and_rsq()?;
                 let loaded = self.store.session(session).await?;
                 let judged = recheck_access(token, &loaded, &self.policy);
                 self.explained(judged, loaded.found.as_ref(), &loaded.head).await?;
-                Ok(Held::of(loaded.found))
+                Ok(LoadedToken::of(loaded.found))
             }
         }
     }
@@ -92,7 +92,7 @@ impl Desk {
     /// Admits or refuses a token by the store's log entries for its scopes. The head is read after the token
     /// arrived: a token minted at a later head is forged. It is also read after the entries, because it
     /// reports which ones were pruned.
-    async fn pass_the_gate(&self, token: &Authentic, purpose: TokenType) -> Result<(), Failure> {
+    async fn admit_by_log(&self, token: &Authentic, purpose: TokenType) -> Result<(), Failure> {
         let mut scopes = token.scopes().to_vec();
         scopes.push(self.guard.scopes().key(&Scope::Everything));
         let entries = self.store.entries_of(&scopes).await?;

@@ -3,12 +3,12 @@
 
 use quash_core::model::{Account, Ending, Head, Session, SessionId, SessionState, Timestamp, limits};
 
-use crate::context::{Desk, Service};
+use crate::context::{Context, Service};
 use crate::failure::Failure;
 
 /// A filter for lists of sessions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Listed {
+pub enum SessionFilter {
     /// All sessions whose rows are kept.
     All,
     Live,
@@ -18,7 +18,7 @@ pub enum Listed {
 
 /// A session in a list.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SessionSeen {
+pub struct SessionInfo {
     pub session: Session,
     /// Neither ended, nor covered by a watermark, nor expired.
     pub live: bool,
@@ -27,9 +27,9 @@ pub struct SessionSeen {
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SessionsSeen {
+pub struct SessionPage {
     /// Oldest first.
-    pub sessions: Vec<SessionSeen>,
+    pub sessions: Vec<SessionInfo>,
     /// The session after which the next page begins, if there may be more.
     pub next: Option<SessionId>,
 }
@@ -45,18 +45,18 @@ impl Service {
     pub async fn sessions(
         &self,
         account: &Account,
-        listed: Listed,
+        listed: SessionFilter,
         after: Option<SessionId>,
         limit: u32,
-    ) -> Result<SessionsSeen, Failure> {
-        let desk = &*self.desk;
+    ) -> Result<SessionPage, Failure> {
+        let context = &*self.context;
         let limit = limit.clamp(1, limits::PAGE);
-        let (now, head) = (desk.clock.now(), desk.store.head().await?);
-        let mut page = SessionsSeen { sessions: Vec::new(), next: after };
+        let (now, head) = (context.clock.now(), context.store.head().await?);
+        let mut page = SessionPage { sessions: Vec::new(), next: after };
         for _ in 0..LOOKS {
-            let read = desk.store.sessions_of(&account.subject, page.next, limit).await?;
+            let read = context.store.sessions_of(&account.subject, page.next, limit).await?;
             let is_last = u32::try_from(read.len()).is_ok_and(|length| length < limit);
-            for seen in desk.seen(account, &head, read, now).await? {
+            for seen in context.seen(account, &head, read, now).await? {
                 page.next = Some(seen.session.id);
                 if listed.holds(&seen) {
                     page.sessions.push(seen);
@@ -66,15 +66,15 @@ impl Service {
                 }
             }
             if is_last {
-                return Ok(SessionsSeen { next: None, ..page });
+                return Ok(SessionPage { next: None, ..page });
             }
         }
         Ok(page)
     }
 }
 
-impl Listed {
-    const fn holds(self, seen: &SessionSeen) -> bool {
+impl SessionFilter {
+    const fn holds(self, seen: &SessionInfo) -> bool {
         match self {
             Self::All => true,
             Self::Live => seen.live,
@@ -83,7 +83,7 @@ impl Listed {
     }
 }
 
-impl Desk {
+impl Context {
     /// Adds the reasons of their ends to sessions. For a session that a watermark covers, the audit has the
     /// reason.
     async fn seen(
@@ -92,7 +92,7 @@ impl Desk {
         head: &Head,
         sessions: Vec<Session>,
         now: Timestamp,
-    ) -> Result<Vec<SessionSeen>, Failure> {
+    ) -> Result<Vec<SessionInfo>, Failure> {
         let is_covered =
             |session: &Session| session.state == SessionState::Live && !session.is_live(account, head);
         let opened: Vec<_> =
@@ -113,7 +113,7 @@ impl Desk {
                 SessionState::Live => None,
             };
             let live = session.is_live(account, head) && now < session.idle_until;
-            SessionSeen { session, live, ending }
+            SessionInfo { session, live, ending }
         };
         Ok(sessions.into_iter().map(seen).collect())
     }

@@ -4,20 +4,20 @@
 use std::sync::Weak;
 
 use quash_core::decide::lock_account;
-use quash_core::model::{AccountBy, Extent, Road, Session, SessionId, Subject, limits};
+use quash_core::model::{AccountBy, EndCause, EndScope, Session, SessionId, Subject, limits};
 use tokio::sync::mpsc;
 
-use crate::context::Desk;
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::lockout::Order;
 use crate::retry::retry;
 
 /// Writes ordered locks until the service is dropped.
-pub(crate) async fn follow(desk: Weak<Desk>, mut orders: mpsc::Receiver<Order>) {
+pub(crate) async fn follow(context: Weak<Context>, mut orders: mpsc::Receiver<Order>) {
     while let Some(order) = orders.recv().await {
-        let Some(desk) = desk.upgrade() else { return };
+        let Some(context) = context.upgrade() else { return };
         let subject = &order.subject;
-        match desk.lock(&order).await {
+        match context.lock(&order).await {
             Ok(()) => tracing::warn!(%subject, "locked an account after failed attempts"),
             Err(failure) => {
                 tracing::error!(%subject, ?failure, "failed to write a lock to the store; the account is locked in this process only")
@@ -26,13 +26,13 @@ pub(crate) async fn follow(desk: Weak<Desk>, mut orders: mpsc::Receiver<Order>) 
     }
 }
 
-impl Desk {
+impl Context {
     async fn lock(&self, order: &Order) -> Result<(), Failure> {
         retry!({
             let loaded = self.store.account(&AccountBy::Subject(order.subject.clone()), order.at).await?;
             let Some(account) = loaded.account else { return Ok(()) };
             let mut live = Vec::new();
-            if Road::Locked.ends(&self.policy) == Extent::Unbound {
+            if EndCause::Locked.ends(&self.policy) == EndScope::Unbound {
                 live = self.sessions_of(&order.subject).await?;
                 live.retain(|session| session.is_live(&account, &loaded.head));
             }
@@ -41,7 +41,7 @@ impl Desk {
                 return Ok(());
             };
             self.end(change).await?;
-            self.tell_of_lock(&account).await;
+            self.notify_of_lock(&account).await;
             Ok(())
         })
     }

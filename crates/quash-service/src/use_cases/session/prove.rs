@@ -3,16 +3,16 @@
 
 use std::net::IpAddr;
 
-use quash_core::decide::Tried;
+use quash_core::decide::PasswordCheck;
 use quash_core::model::{
     Account, AccountBy, AccountLoaded, DeviceId, PasswordHash, Refusal, Subject, Timestamp, limits,
 };
 use zeroize::Zeroizing;
 
-use crate::context::Desk;
+use crate::context::Context;
 use crate::failure::Failure;
-use crate::known::DeviceSaid;
-use crate::lockout::{Counted, Got, Passage, Turn};
+use crate::known_device::DeviceTokenInput;
+use crate::lockout::{Acquired, Counted, Permit, Slot};
 use crate::passwords::Requester;
 
 /// A password check in progress.
@@ -23,11 +23,11 @@ pub(crate) struct Proof {
     folded: String,
     password: Zeroizing<String>,
     network: Option<IpAddr>,
-    device: DeviceSaid,
-    passage: Option<Passage>,
+    device: DeviceTokenInput,
+    permit: Option<Permit>,
     /// The known device that counts the attempt, and its permit.
-    by_device: Option<(DeviceId, Passage)>,
-    turn: Option<Turn>,
+    by_device: Option<(DeviceId, Permit)>,
+    turn: Option<Slot>,
     judged: Option<Judged>,
     better: Option<Option<PasswordHash>>,
 }
@@ -49,7 +49,7 @@ enum Verdict {
 }
 
 /// The state loaded after the comparison, and the facts about the attempt.
-pub(crate) struct Proven {
+pub(crate) struct Authenticated {
     /// The time at which loading began.
     pub(crate) started: Timestamp,
     pub(crate) loaded: AccountLoaded,
@@ -68,7 +68,7 @@ impl Proof {
         folded: String,
         password: Zeroizing<String>,
         network: Option<IpAddr>,
-        device: DeviceSaid,
+        device: DeviceTokenInput,
     ) -> Self {
         Self {
             by,
@@ -76,7 +76,7 @@ impl Proof {
             password,
             network,
             device,
-            passage: None,
+            permit: None,
             by_device: None,
             turn: None,
             judged: None,
@@ -85,7 +85,7 @@ impl Proof {
     }
 }
 
-impl Desk {
+impl Context {
     /// Compares the password once, and then loads the state to decide on, because hashing takes long and
     /// other requests may change it meanwhile. After a conflict, another call loads again and compares only
     /// if the hash has changed.
@@ -98,8 +98,8 @@ impl Desk {
     pub(crate) async fn prove(
         &self,
         proof: &mut Proof,
-        judge: impl Fn(&AccountLoaded, Tried, Timestamp) -> Result<&Account, Refusal>,
-    ) -> Result<Proven, Failure> {
+        judge: impl Fn(&AccountLoaded, PasswordCheck, Timestamp) -> Result<&Account, Refusal>,
+    ) -> Result<Authenticated, Failure> {
         loop {
             if proof.judged.is_none() {
                 self.admit(proof)?;
@@ -107,7 +107,8 @@ impl Desk {
             let started = self.clock.now();
             let loaded = self.store.account(&proof.by, started).await?;
             let Some(verdict) = proof.judged.as_ref().and_then(|judged| judged.still_holds(&loaded)) else {
-                if let (counted, Got::AtOnce) = self.take_turn(proof, loaded.account.as_ref()).await? {
+                if let (counted, Acquired::AtOnce) = self.acquire_slot(proof, loaded.account.as_ref()).await?
+                {
                     proof.judged = Some(self.compare(&loaded, proof, counted).await?);
                 }
                 continue;
@@ -130,33 +131,33 @@ impl Desk {
             if !self.clock.now().is_within(limits::SIGN_WITHIN, started) {
                 continue;
             }
-            (proof.passage, proof.by_device) = (None, None);
-            proof.turn.take().into_iter().for_each(Turn::succeeded);
+            (proof.permit, proof.by_device) = (None, None);
+            proof.turn.take().into_iter().for_each(Slot::succeeded);
             // If there was no capacity for a better hash, the current one is kept until the next time.
             let rehash = proof.better.clone().flatten().filter(|_| outdated);
             let known_device = self.known_device(proof, Some(&account));
-            return Ok(Proven { started, loaded, account, rehash, known_device });
+            return Ok(Authenticated { started, loaded, account, rehash, known_device });
         }
     }
 
     /// Reserves one of the failures that the attempt's network has left, unless it already has.
     fn admit(&self, proof: &mut Proof) -> Result<(), Failure> {
-        if proof.passage.is_none() {
-            proof.passage = self.lockout.pass(proof.network).map_err(Failure::Unavailable)?;
+        if proof.permit.is_none() {
+            proof.permit = self.lockout.pass(proof.network).map_err(Failure::Unavailable)?;
         }
         Ok(())
     }
 
     /// Waits for the attempt's slot. State loaded before may be outdated afterwards.
-    async fn take_turn(
+    async fn acquire_slot(
         &self,
         proof: &mut Proof,
         account: Option<&Account>,
-    ) -> Result<(Counted, Got), Failure> {
+    ) -> Result<(Counted, Acquired), Failure> {
         self.admit(proof)?;
         let counted = self.counted(proof, account);
         if proof.turn.as_ref().is_some_and(|turn| turn.counted() == counted) {
-            return Ok((counted, Got::AtOnce));
+            return Ok((counted, Acquired::AtOnce));
         }
         // Frees a slot of another counter first: an attempt that holds one must not wait for another.
         proof.turn = None;
@@ -214,13 +215,13 @@ impl Desk {
     /// Counts a failure. A right password refused for another reason isn't one. Under a lock, only the
     /// network's failure counts.
     fn count(&self, proof: &mut Proof, verdict: Verdict, refusal: Refusal, account: Option<&Account>) {
-        let (passage, device, turn) = (proof.passage.take(), proof.by_device.take(), proof.turn.take());
+        let (permit, device, turn) = (proof.permit.take(), proof.by_device.take(), proof.turn.take());
         if verdict == Verdict::Right && refusal != Refusal::BadCredentials {
             return;
         }
-        passage.into_iter().for_each(Passage::failed);
+        permit.into_iter().for_each(Permit::failed);
         if verdict != Verdict::Unasked {
-            device.into_iter().for_each(|(_, passage)| passage.failed());
+            device.into_iter().for_each(|(_, permit)| permit.failed());
             turn.into_iter().for_each(|turn| turn.failed(account, self.clock.now()));
         }
     }
@@ -232,14 +233,16 @@ impl Proof {
     }
 
     /// The verdict as it is judged: a device that the account has meanwhile forgotten is treated as unknown.
-    fn tried(&self, verdict: Verdict, account: Option<&Account>) -> Tried {
-        let is_known = |(device, _): &(DeviceId, Passage)| {
+    fn tried(&self, verdict: Verdict, account: Option<&Account>) -> PasswordCheck {
+        let is_known = |(device, _): &(DeviceId, Permit)| {
             account.is_some_and(|account| account.devices.contains(*device))
         };
         match verdict {
-            Verdict::Wrong | Verdict::Unasked => Tried::Wrong,
-            Verdict::Right if self.by_device.as_ref().is_some_and(is_known) => Tried::RightFromKnownDevice,
-            Verdict::Right => Tried::Right,
+            Verdict::Wrong | Verdict::Unasked => PasswordCheck::Wrong,
+            Verdict::Right if self.by_device.as_ref().is_some_and(is_known) => {
+                PasswordCheck::RightFromKnownDevice
+            }
+            Verdict::Right => PasswordCheck::Right,
         }
     }
 }

@@ -2,15 +2,15 @@
 //! for ours.
 
 use quash_core::decide::{
-    Device, Presented, PresentedForeign, PresentedRefresh, PresentedSliding, Refreshed, bind_exchanged,
+    Device, PresentedForeign, PresentedRefresh, PresentedSliding, Refreshed, TokenRequest, bind_exchanged,
     refresh, refresh_foreign, refresh_foreign_sliding, refresh_sliding,
 };
 use quash_core::model::{Account, Change, Refusal, Session, Timestamp};
 use quash_core::token::{Issued, TokenType};
 
-use crate::context::{Desk, Service};
+use crate::context::{Context, Service};
 use crate::failure::Failure;
-use crate::known::DeviceSaid;
+use crate::known_device::DeviceTokenInput;
 use crate::metrics::Exchanged;
 use crate::retry::retry;
 
@@ -20,8 +20,13 @@ impl Service {
     ///
     /// # Errors
     /// The token is refused, or can't be judged now.
-    pub async fn refresh(&self, token: &str, device: &Device, said: &DeviceSaid) -> Result<Issued, Failure> {
-        self.exchange(token, TokenType::Refresh, device, said).await
+    pub async fn refresh(
+        &self,
+        token: &str,
+        device: &Device,
+        device_token: &DeviceTokenInput,
+    ) -> Result<Issued, Failure> {
+        self.exchange(token, TokenType::Refresh, device, device_token).await
     }
 
     /// Exchanges a sliding token for a longer-lived one.
@@ -32,9 +37,9 @@ impl Service {
         &self,
         token: &str,
         device: &Device,
-        said: &DeviceSaid,
+        device_token: &DeviceTokenInput,
     ) -> Result<Issued, Failure> {
-        self.exchange(token, TokenType::Sliding, device, said).await
+        self.exchange(token, TokenType::Sliding, device, device_token).await
     }
 
     async fn exchange(
@@ -42,45 +47,49 @@ impl Service {
         text: &str,
         purpose: TokenType,
         device: &Device,
-        said: &DeviceSaid,
+        device_token: &DeviceTokenInput,
     ) -> Result<Issued, Failure> {
-        let desk = &*self.desk;
-        desk.can_sign().await?;
-        let token = desk.guard.authenticate(text).await?;
+        let context = &*self.context;
+        context.can_sign().await?;
+        let token = context.guard.authenticate(text).await?;
         retry!({
-            let (decided, now) = match Presented::new(&token, purpose, &desk.policy.tokens, desk.clock.now())?
-            {
-                Presented::Refresh(presented) => desk.decide_refresh(&presented, said).await?,
-                Presented::Sliding(presented) => desk.decide_sliding(&presented, said).await?,
-                Presented::Foreign(presented) => {
-                    desk.decide_foreign(&presented, purpose, device, said).await?
-                }
-            };
+            let (decided, now) =
+                match TokenRequest::new(&token, purpose, &context.policy.tokens, context.clock.now())? {
+                    TokenRequest::Refresh(presented) => {
+                        context.decide_refresh(&presented, device_token).await?
+                    }
+                    TokenRequest::Sliding(presented) => {
+                        context.decide_sliding(&presented, device_token).await?
+                    }
+                    TokenRequest::Foreign(presented) => {
+                        context.decide_foreign(&presented, purpose, device, device_token).await?
+                    }
+                };
             let (change, outcome) = match decided {
                 Refreshed::Answer { grant } => {
-                    desk.metrics.exchanged(Exchanged::answered);
-                    return Ok(desk.issue(grant, now).await?);
+                    context.metrics.exchanged(Exchanged::answered);
+                    return Ok(context.issue(grant, now).await?);
                 }
                 Refreshed::Write { change, grant } => (change, Ok(grant)),
                 Refreshed::End { change, refusal } => (change, Err(refusal)),
             };
             // Another issuer's token opens a session, as a sign-in does.
             if let Change::OpenSession(opening) = &change {
-                desk.quotas.check(&opening.session.subject, desk.clock.uptime())?;
+                context.quotas.check(&opening.session.subject, context.clock.uptime())?;
             }
             let exchanged = if matches!(change, Change::BindSession { .. }) {
                 Exchanged::answered
             } else {
                 Exchanged::rotated
             };
-            desk.commit_and_announce(change).await?;
+            context.commit_and_announce(change).await?;
             match outcome {
                 Ok(grant) => {
-                    desk.metrics.exchanged(exchanged);
-                    Ok(desk.issue(grant, now).await?)
+                    context.metrics.exchanged(exchanged);
+                    Ok(context.issue(grant, now).await?)
                 }
                 Err(refusal) => {
-                    desk.metrics.exchanged(Exchanged::ended);
+                    context.metrics.exchanged(Exchanged::ended);
                     tracing::warn!(session = ?token.claims().sid, ?refusal, "refused an exchange and ended the session or the token");
                     Err(refusal.into())
                 }
@@ -91,29 +100,29 @@ impl Service {
 
 /// Each function reads the clock after the store. Otherwise a row that a concurrent request has just written
 /// would lie in the future, which counts as a clock that was set back.
-impl Desk {
+impl Context {
     async fn decide_refresh(
         &self,
         presented: &PresentedRefresh,
-        said: &DeviceSaid,
+        device_token: &DeviceTokenInput,
     ) -> Result<(Refreshed, Timestamp), Failure> {
         let loaded = self.store.session(presented.session).await?;
         let now = self.clock.now();
         let decided = refresh(presented, &loaded, &self.policy, &self.keys.refresh, self.guard.scopes(), now);
-        let decided = self.bound(decided, loaded.found.as_ref(), said);
+        let decided = self.bound(decided, loaded.found.as_ref(), device_token);
         Ok((self.explained(decided, loaded.found.as_ref(), &loaded.head).await?, now))
     }
 
     async fn decide_sliding(
         &self,
         presented: &PresentedSliding,
-        said: &DeviceSaid,
+        device_token: &DeviceTokenInput,
     ) -> Result<(Refreshed, Timestamp), Failure> {
         let loaded = self.store.session(presented.session).await?;
         let now = self.clock.now();
         let decided = refresh_sliding(presented, &loaded, &self.policy, &self.keys.refresh, now);
         let decided =
-            self.bound(decided.map(|grant| Refreshed::Answer { grant }), loaded.found.as_ref(), said);
+            self.bound(decided.map(|grant| Refreshed::Answer { grant }), loaded.found.as_ref(), device_token);
         Ok((self.explained(decided, loaded.found.as_ref(), &loaded.head).await?, now))
     }
 
@@ -122,14 +131,14 @@ impl Desk {
         presented: &PresentedForeign,
         purpose: TokenType,
         device: &Device,
-        said: &DeviceSaid,
+        device_token: &DeviceTokenInput,
     ) -> Result<(Refreshed, Timestamp), Failure> {
         let loaded = self.foreign(presented, self.clock.now()).await?;
         let now = self.clock.now();
         let decide = if purpose == TokenType::Sliding { refresh_foreign_sliding } else { refresh_foreign };
         let decided =
             decide(presented, &loaded, device, &self.policy, self.guard.scopes(), now, &*self.entropy);
-        let decided = self.bound(decided, loaded.adopted.as_ref(), said);
+        let decided = self.bound(decided, loaded.adopted.as_ref(), device_token);
         Ok((self.explained(decided, loaded.adopted.as_ref(), &loaded.account.head).await?, now))
     }
 
@@ -139,9 +148,11 @@ impl Desk {
         &self,
         decided: Result<Refreshed, Refusal>,
         found: Option<&(Session, Account)>,
-        said: &DeviceSaid,
+        device_token: &DeviceTokenInput,
     ) -> Result<Refreshed, Refusal> {
         let Some((session, account)) = found else { return decided };
-        decided.map(|refreshed| bind_exchanged(refreshed, session, self.device_key.presented(said, account)))
+        decided.map(|refreshed| {
+            bind_exchanged(refreshed, session, self.device_key.presented(device_token, account))
+        })
     }
 }

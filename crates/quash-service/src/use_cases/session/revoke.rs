@@ -1,11 +1,11 @@
 //! Revocation by a client (RFC 7009): a token's session ends, with all its access and refresh tokens.
 
-use quash_core::decide::{Presented, PresentedForeign};
+use quash_core::decide::{PresentedForeign, TokenRequest};
 use quash_core::model::{Actor, Client, ClientName, Refusal};
 use quash_core::token::{Authentic, Origin, TokenType};
-use quash_verify::Denied;
+use quash_verify::VerifyError;
 
-use crate::context::{Desk, Service};
+use crate::context::{Context, Service};
 use crate::failure::Failure;
 use crate::retry::retry;
 use crate::use_cases::session::end::{Ended, Ends, LOG_OUT_WITH};
@@ -28,38 +28,38 @@ impl Service {
     /// # Errors
     /// The token can't be judged or the end can't be written now, so the token may still be valid.
     pub async fn revoke_token(&self, client: &Client, text: &str) -> Result<TokenRevoked, Failure> {
-        let desk = &*self.desk;
-        let token = match desk.guard.authenticate(text).await {
+        let context = &*self.context;
+        let token = match context.guard.authenticate(text).await {
             Ok(token) => token,
-            Err(Denied::Refused(_)) => return Ok(TokenRevoked::Nothing),
+            Err(VerifyError::Refused(_)) => return Ok(TokenRevoked::Nothing),
             Err(denied) => return Err(denied.into()),
         };
-        if desk.opened_by(&token).await?.is_some_and(|name| name != client.name) {
+        if context.opened_by(&token).await?.is_some_and(|name| name != client.name) {
             return Ok(TokenRevoked::OfAnotherClient);
         }
         let actor = Actor::Client(client.name.clone());
         retry!({
             let mut ends = Ends::default();
-            match desk.end_token(&token, &mut ends).await {
+            match context.end_token(&token, &mut ends).await {
                 Ok(()) => {}
                 Err(Failure::Refused(Refusal::TokenRevoked(_))) => {
                     // Another request may have ended it a moment ago.
-                    let head = desk.store.head().await?;
-                    desk.announce(head.seq).await.map_err(Failure::from)?;
+                    let head = context.store.head().await?;
+                    context.announce(head.seq).await.map_err(Failure::from)?;
                     return Ok(TokenRevoked::Nothing);
                 }
                 Err(Failure::Refused(_)) => return Ok(TokenRevoked::Nothing),
                 Err(failure) => return Err(failure.into()),
             }
-            Ok(TokenRevoked::Ended(desk.end(ends.by(&actor).into_change()).await?))
+            Ok(TokenRevoked::Ended(context.end(ends.by(&actor).into_change()).await?))
         })
     }
 }
 
-impl Desk {
+impl Context {
     /// The client that opened a token's session. It never changes.
     async fn opened_by(&self, token: &Authentic) -> Result<Option<ClientName>, Failure> {
-        let found = match (token.place(), self.exchangeable(token)) {
+        let found = match (token.session_and_rsq(), self.exchangeable(token)) {
             (Ok((session, _)), _) => self.store.session(session).await?.found,
             (Err(_), Ok(presented)) => self.foreign(&presented, self.clock.now()).await?.adopted,
             (Err(_), Err(_)) => None,
@@ -87,9 +87,9 @@ impl Desk {
     fn exchangeable(&self, token: &Authentic) -> Result<PresentedForeign, Refusal> {
         let purpose = token.claims().token_type.filter(|purpose| *purpose != TokenType::Access);
         let purpose = purpose.ok_or(Refusal::TokenOfWrongType)?;
-        match Presented::new(token, purpose, &self.policy.tokens, self.clock.now())? {
-            Presented::Foreign(presented) => Ok(presented),
-            Presented::Refresh(_) | Presented::Sliding(_) => Err(Refusal::TokenOfWrongType),
+        match TokenRequest::new(token, purpose, &self.policy.tokens, self.clock.now())? {
+            TokenRequest::Foreign(presented) => Ok(presented),
+            TokenRequest::Refresh(_) | TokenRequest::Sliding(_) => Err(Refusal::TokenOfWrongType),
         }
     }
 }

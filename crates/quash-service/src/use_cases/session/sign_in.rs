@@ -9,9 +9,9 @@ use zeroize::Zeroizing;
 
 use crate::context::Service;
 use crate::failure::Failure;
-use crate::known::{DeviceSaid, DeviceToken};
+use crate::known_device::{DeviceToken, DeviceTokenInput};
 use crate::retry::retry;
-use crate::use_cases::session::prove::{Proof, Proven};
+use crate::use_cases::session::prove::{Authenticated, Proof};
 
 /// An attempt to sign in.
 pub struct Attempt {
@@ -26,7 +26,7 @@ pub struct Attempt {
     /// The client's network, if its waiting attempts are to be limited.
     pub network: Option<IpAddr>,
     /// The device token that the client sent, if any.
-    pub device_token: DeviceSaid,
+    pub device_token: DeviceTokenInput,
 }
 
 /// The result of a sign-in.
@@ -47,26 +47,27 @@ impl Service {
     /// The attempt is refused, or can't be judged now.
     pub async fn sign_in(&self, attempt: Attempt) -> Result<SignedIn, Failure> {
         let signed_in = self.signed_in(attempt).await;
-        self.desk.metrics.attempted(&signed_in);
+        self.context.metrics.attempted(&signed_in);
         signed_in
     }
 
     async fn signed_in(&self, attempt: Attempt) -> Result<SignedIn, Failure> {
-        let desk = &*self.desk;
-        desk.can_sign().await?;
+        let context = &*self.context;
+        context.can_sign().await?;
         let Attempt { kind, name, password, device, network, device_token } = attempt;
-        let wants_one = !matches!(device_token, DeviceSaid::Nothing);
-        let (by, folded) = desk.called(&name);
+        let wants_one = !matches!(device_token, DeviceTokenInput::Unsupported);
+        let (by, folded) = context.resolve_login(&name);
         let mut proof = Proof::new(by.clone(), folded, password, network, device_token);
         retry!({
-            let proven = desk.prove(&mut proof, judge_sign_in).await;
+            let proven = context.prove(&mut proof, judge_sign_in).await;
             if let Err(Failure::Refused(Refusal::EmailNotVerified)) = proven {
-                desk.remind(&by).await;
+                context.send_confirmation_again(&by).await;
             }
-            let Proven { started, loaded, account, rehash, known_device } = proven?;
-            desk.quotas.check(&account.subject, desk.clock.uptime())?;
-            let knows = known_device.or_else(|| wants_one.then(|| DeviceId::random(&*desk.entropy)));
-            let scopes = desk.guard.scopes();
+            let Authenticated { started, loaded, account, rehash, known_device } = proven?;
+            context.quotas.check(&account.subject, context.clock.uptime())?;
+            let known_device =
+                known_device.or_else(|| wants_one.then(|| DeviceId::random(&*context.entropy)));
+            let scopes = context.guard.scopes();
             let opened = open_session(
                 kind,
                 &loaded,
@@ -74,18 +75,18 @@ impl Service {
                 rehash,
                 &device,
                 known_device,
-                knows,
-                &desk.policy,
+                known_device,
+                &context.policy,
                 scopes,
                 started,
-                &*desk.entropy,
+                &*context.entropy,
             );
             let opened = opened.inspect_err(|_| {
                 tracing::warn!(subject = %account.subject, "refused a sign-in: the account lacks the field that tokens identify it by (tokens.user_id_field)");
             })?;
-            desk.commit_and_announce(opened.change).await?;
-            let tokens = desk.issue(opened.grant, started).await?;
-            let device_token = knows.map(|device| desk.device_key.token(device, &account.subject));
+            context.commit_and_announce(opened.change).await?;
+            let tokens = context.issue(opened.grant, started).await?;
+            let device_token = known_device.map(|device| context.device_key.token(device, &account.subject));
             Ok(SignedIn { tokens, device_token })
         })
     }

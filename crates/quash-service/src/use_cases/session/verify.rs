@@ -1,13 +1,14 @@
 //! Verifies a token without consequences: reports whether a request with it would be accepted.
 
 use quash_core::decide::{
-    Presented, PresentedForeign, is_of_another_password, recheck_foreign, recheck_presented, recheck_sliding,
+    PresentedForeign, TokenRequest, is_of_another_password, recheck_foreign, recheck_presented,
+    recheck_sliding,
 };
-use quash_core::model::{Account, InactiveAccounts, Reason, Refusal, Session, Standing};
+use quash_core::model::{Account, AccountStatus, InactiveAccounts, Reason, Refusal, Session};
 use quash_core::token::{Authentic, Origin, TokenType};
-use quash_verify::Denied;
+use quash_verify::VerifyError;
 
-use crate::context::{Desk, Service};
+use crate::context::{Context, Service};
 use crate::failure::Failure;
 
 impl Service {
@@ -17,21 +18,21 @@ impl Service {
     /// # Errors
     /// The token is refused, or can't be judged now.
     pub async fn verify(&self, text: &str) -> Result<(), Failure> {
-        let desk = &*self.desk;
-        let token = desk.guard.authenticate(text).await?;
+        let context = &*self.context;
+        let token = context.guard.authenticate(text).await?;
         match token.claims().token_type {
-            Some(TokenType::Refresh) => desk.recheck(&token, TokenType::Refresh).await.map(drop),
+            Some(TokenType::Refresh) => context.recheck(&token, TokenType::Refresh).await.map(drop),
             Some(purpose @ (TokenType::Access | TokenType::Sliding)) => {
-                match desk.guard.check(text, &[purpose]).await {
-                    Ok(_) => desk.check_bearer(&token).await,
-                    Err(Denied::Refused(refusal @ Refusal::TokenRevoked(_))) => {
-                        Err(desk.why_revoked(refusal, &token).await?)
+                match context.guard.check(text, &[purpose]).await {
+                    Ok(_) => context.check_bearer(&token).await,
+                    Err(VerifyError::Refused(refusal @ Refusal::TokenRevoked(_))) => {
+                        Err(context.why_revoked(refusal, &token).await?)
                     }
                     Err(denied) => Err(denied.into()),
                 }
             }
             None => {
-                token.check_for_any_purpose(&desk.policy.tokens, desk.clock.now())?;
+                token.check_for_any_purpose(&context.policy.tokens, context.clock.now())?;
                 Err(Failure::Refused(Refusal::TokenOfWrongType))
             }
         }
@@ -42,10 +43,10 @@ impl Service {
     /// Returns whether a token is another issuer's, and was issued for another password than its account has.
     /// Only for the wording of an answer.
     pub async fn is_of_another_password(&self, text: &str) -> bool {
-        match self.desk.guard.authenticate(text).await {
+        match self.context.guard.authenticate(text).await {
             Ok(token) if matches!(token.origin(), Origin::Foreign(_)) => {
                 matches!(
-                    self.desk.foreign_account(&token).await,
+                    self.context.foreign_account(&token).await,
                     Err(Failure::Refused(Refusal::PasswordChanged))
                 )
             }
@@ -56,47 +57,51 @@ impl Service {
 
 /// The session and the account behind a token, as the store has them.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Held {
+pub(crate) struct LoadedToken {
     /// The token's session, if it has one.
     pub(crate) session: Option<Session>,
     /// The token's owner, if it is one of our accounts.
     pub(crate) account: Option<Account>,
 }
 
-impl Held {
+impl LoadedToken {
     pub(crate) fn of(found: Option<(Session, Account)>) -> Self {
         let (session, account) = found.unzip();
         Self { session, account }
     }
 }
 
-impl Desk {
+impl Context {
     /// Loads the session and the account behind a token that could be exchanged.
     ///
     /// # Errors
     /// The refusal that exchanging the token would produce.
-    pub(crate) async fn recheck(&self, token: &Authentic, purpose: TokenType) -> Result<Held, Failure> {
+    pub(crate) async fn recheck(
+        &self,
+        token: &Authentic,
+        purpose: TokenType,
+    ) -> Result<LoadedToken, Failure> {
         let now = self.clock.now();
-        match Presented::new(token, purpose, &self.policy.tokens, now)? {
-            Presented::Refresh(presented) => {
+        match TokenRequest::new(token, purpose, &self.policy.tokens, now)? {
+            TokenRequest::Refresh(presented) => {
                 let loaded = self.store.session(presented.session).await?;
                 let judged = recheck_presented(&presented, &loaded, &self.policy, &self.keys.refresh);
                 self.explained(judged, loaded.found.as_ref(), &loaded.head).await?;
-                Ok(Held::of(loaded.found))
+                Ok(LoadedToken::of(loaded.found))
             }
-            Presented::Sliding(presented) => {
+            TokenRequest::Sliding(presented) => {
                 let loaded = self.store.session(presented.session).await?;
                 let judged = recheck_sliding(&presented, &loaded, &self.keys.refresh);
                 self.explained(judged, loaded.found.as_ref(), &loaded.head).await?;
-                Ok(Held::of(loaded.found))
+                Ok(LoadedToken::of(loaded.found))
             }
-            Presented::Foreign(presented) => {
+            TokenRequest::Foreign(presented) => {
                 let loaded = self.foreign(&presented, now).await?;
                 let judged = recheck_foreign(&presented, &loaded, &self.policy);
                 self.explained(judged, loaded.adopted.as_ref(), &loaded.account.head).await?;
                 Ok(match loaded.adopted {
-                    Some(adopted) => Held::of(Some(adopted)),
-                    None => Held { session: None, account: loaded.account.account },
+                    Some(adopted) => LoadedToken::of(Some(adopted)),
+                    None => LoadedToken { session: None, account: loaded.account.account },
                 })
             }
         }
@@ -123,7 +128,7 @@ impl Desk {
         let presented = PresentedForeign::new(token, &self.policy.tokens)?;
         let by = presented.account.as_ref().ok_or(Refusal::AccountNotFound)?;
         let account = self.store.account(by, now).await?.account.ok_or(Refusal::AccountNotFound)?;
-        if account.standing(now) == Standing::Deactivated
+        if account.status(now) == AccountStatus::Deactivated
             && self.policy.accounts.inactive == InactiveAccounts::Refused
         {
             return Err(Refusal::AccountInactive.into());
@@ -137,10 +142,10 @@ impl Desk {
     /// Adds the reason to the refusal of a revoked token, as far as its key, its account or its session
     /// reveals it.
     pub(crate) async fn why_revoked(&self, refusal: Refusal, token: &Authentic) -> Result<Failure, Failure> {
-        if self.guard.ring().is_struck(token.kid()) {
+        if self.guard.ring().is_revoked(token.kid()) {
             return Ok(Failure::Refused(Refusal::TokenRevoked(Some(Reason::KeyRemoved))));
         }
-        let Ok((session, _)) = token.place() else {
+        let Ok((session, _)) = token.session_and_rsq() else {
             return Ok(match self.foreign_account(token).await {
                 Err(Failure::Refused(Refusal::PasswordChanged)) => Failure::Refused(Refusal::PasswordChanged),
                 _ => Failure::Refused(refusal),

@@ -9,7 +9,7 @@ use quash_core::model::{
 };
 
 use super::State;
-use crate::memory::post::Post;
+use crate::memory::mail::FlowsAndMails;
 
 impl State {
     pub(in crate::memory) fn head(&self) -> Head {
@@ -165,18 +165,18 @@ impl State {
     }
 
     pub(in crate::memory) fn flow(&self, id: FlowId) -> FlowLoaded {
-        let flow = self.post.flow(id).cloned();
+        let flow = self.mail.flow(id).cloned();
         let account = flow.as_ref().and_then(|flow| self.accounts.get(flow.subject.as_ref()?)).cloned();
         FlowLoaded { head: self.head(), flow, account }
     }
 
-    pub(in crate::memory) fn post(&self) -> &Post {
-        &self.post
+    pub(in crate::memory) fn mail(&self) -> &FlowsAndMails {
+        &self.mail
     }
 
     pub(in crate::memory) fn endings(&self, of: &Subject, after: &[Seq]) -> Vec<Option<Ending>> {
         let over = |audit: &&Audit| {
-            audit.new.raises_a_watermark() && audit.new.subject.as_ref().is_none_or(|subject| subject == of)
+            audit.new.raises_watermark() && audit.new.subject.as_ref().is_none_or(|subject| subject == of)
         };
         let raised: Vec<&Audit> = self.audit.all().filter(over).collect();
         let first = |after: &Seq| {
@@ -224,7 +224,7 @@ impl State {
             head,
             account: account.cloned(),
             live_sessions: u32::try_from(counted.len()).unwrap_or(u32::MAX),
-            idlest: counted
+            longest_idle: counted
                 .iter()
                 .min_by_key(|session| (session.rotated_at, session.id))
                 .map(|session| (*session).clone()),

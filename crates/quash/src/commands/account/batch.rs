@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::super::place::{Asked, Place, unexpected};
+use super::super::place::{Executor, Place, unexpected};
 use crate::control::{AddAccount, AddedShown, GivenPassword, Reply, Request, Secret};
 use crate::data_dir::Absent;
 use crate::error::{CommandError, Exit};
@@ -158,7 +158,7 @@ impl Group {
         self.waiting.push(Waiting { line, account });
     }
 
-    async fn send(&mut self, asked: &Asked, outcome: &mut Outcome) -> Result<(), CommandError> {
+    async fn send(&mut self, asked: &Executor, outcome: &mut Outcome) -> Result<(), CommandError> {
         let Self { waiting, .. } = std::mem::take(self);
         let Some(first) = waiting.first() else { return Ok(()) };
         let from = first.line;
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn accounts_with_something_in_common_are_added_one_after_the_other() {
+    fn accounts_that_conflict_go_into_separate_groups() {
         let account = |json: &str| parsed(json.as_bytes()).expect("an account");
         let mut group = Group::default();
         group.push(1, account(r#"{"name":"dana","subject":"17","email":"d@example.org"}"#), 50);

@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lock_has_its_span() {
+    fn lock_spans_are_parsed_and_bounded() {
         assert_eq!(span("30m"), Ok(Duration::from_secs(1800)));
         for none in ["", "0s", "30", "5 m", "3654d", "-1m"] {
             assert!(span(none).is_err(), "{none}");

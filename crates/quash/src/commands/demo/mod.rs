@@ -21,7 +21,7 @@ use crate::control::{self, AddAccount, GivenPassword, Local, Request, Secret};
 use crate::data_dir::{Absent, DataDir, GroupAccess};
 use crate::entropy::SystemEntropy;
 use crate::error::CommandError;
-use crate::output::{self, Form};
+use crate::output::{self, OutputFormat};
 use crate::settings::{self, Listen, Settings};
 use crate::stderr::Stderr;
 use quash_server::{DroppedLines, SystemClock};
@@ -137,8 +137,8 @@ impl Step {
 
 fn tell(place: &Place, text: &str) -> Result<(), CommandError> {
     match place.form {
-        Form::Text => output::line(text).map(drop),
-        Form::Json => Ok(()),
+        OutputFormat::Text => output::line(text).map(drop),
+        OutputFormat::Json => Ok(()),
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) struct Expectations {
 }
 
 /// The result of verifying a token.
-pub(super) struct Judgement {
+pub(super) struct Verification {
     pub(super) verdict: Result<(), Refusal>,
     /// `true` if one of the keys signed it. Otherwise its contents can't be trusted.
     pub(super) genuine: bool,
@@ -46,7 +46,7 @@ pub(super) struct Judgement {
 }
 
 /// Verifies a token.
-pub(super) fn judge(text: &str, keys: &Keys, expected: &Expectations, now: Timestamp) -> Judgement {
+pub(super) fn judge(text: &str, keys: &Keys, expected: &Expectations, now: Timestamp) -> Verification {
     let unverified = Unverified::parse(text);
     let header = unverified.and_then(|unverified| unverified.header()).ok();
     let ring = ring(keys, header.as_ref().and_then(|header| header.kid.as_deref()), expected);
@@ -60,7 +60,7 @@ pub(super) fn judge(text: &str, keys: &Keys, expected: &Expectations, now: Times
         Ok(Value::Object(claims)) => Some(claims),
         _ => None,
     });
-    Judgement { verdict: checked, genuine: payload.is_some(), header, token_type, claims }
+    Verification { verdict: checked, genuine: payload.is_some(), header, token_type, claims }
 }
 
 /// Builds a ring with each key twice, as one of quash and as one of another issuer: the token's claims tell

@@ -10,7 +10,7 @@ use quash_core::token::{Algorithm, Family, KeyFault, KeySet, KeySetFault, Verify
 use super::judge::Keys;
 use crate::error::{CommandError, Exit};
 use crate::output;
-use crate::settings::{Checked, SecretText, ShortSecrets, Wrong, check_secret, key_remedy, read_text};
+use crate::settings::{Checked, SecretText, ShortSecrets, ValueFault, check_secret, key_remedy, read_text};
 
 /// Reads the public keys of a JWK set.
 ///
@@ -92,13 +92,13 @@ fn unusable(path: &Path, fault: impl Display, remedy: impl Into<String>) -> Comm
     CommandError::new(Exit::Usage, format!("{} {fault}", path.display())).hint(remedy)
 }
 
-fn unreadable(path: &Path, wrong: &Wrong) -> CommandError {
+fn unreadable(path: &Path, wrong: &ValueFault) -> CommandError {
     unusable(path, &wrong.fault, wrong.remedy.clone())
 }
 
 fn remedy(fault: KeyFault) -> &'static str {
     match fault {
-        KeyFault::TooShort(_) | KeyFault::Published => {
+        KeyFault::TooShort(_) | KeyFault::PubliclyKnown => {
             "the issuer should use a longer one; --insecure-short-secret accepts this one"
         }
         other => key_remedy(other),

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::super::place::Place;
-use super::judge::{Expectations, Judgement, Keys, judge};
+use super::judge::{Expectations, Keys, Verification, judge};
 use super::{check_source, keys, part, read_stdin};
 use crate::control::refusal_in_words;
 use crate::error::{CommandError, Exit};
@@ -166,8 +166,8 @@ impl VerifyArgs {
 }
 
 impl Verdict {
-    fn new(judgement: Judgement, judged_at: Moment) -> Self {
-        let Judgement { verdict, genuine, header, token_type, claims } = judgement;
+    fn new(judgement: Verification, judged_at: Moment) -> Self {
+        let Verification { verdict, genuine, header, token_type, claims } = judgement;
         let (algorithm, kid) = header.map(|header| (header.algorithm, header.kid)).unzip();
         Self {
             accepted: verdict.is_ok(),

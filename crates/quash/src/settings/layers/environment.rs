@@ -2,7 +2,7 @@
 //! `-` as `_`. A variable's name can therefore be ambiguous; an ambiguous name is refused.
 
 use super::unknown::{did_you_mean, unknown};
-use super::{Fault, Layers, NAME_BYTES, Origin, cut, is_name};
+use super::{Layers, NAME_BYTES, Origin, SettingError, cut, is_name};
 use crate::settings::environment::{Environment, OWN_VARIABLES, Variable};
 use crate::settings::key::Description;
 use crate::settings::nearest::nearest;
@@ -60,7 +60,7 @@ impl Layers {
             }
             [..] => {
                 let keys: Vec<String> = meanings.iter().map(Meaning::written).collect();
-                self.faults.tell(|| Fault {
+                self.faults.tell(|| SettingError {
                     subject: cut(name),
                     origin,
                     fault: format!("is ambiguous: it may mean {}", keys.join(" or ")),

@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 use zeroize::Zeroizing;
 
 use super::unknown::{unknown_key, unknown_section};
-use super::{Fault, Layers, Origin, Told, cut};
+use super::{Layers, Origin, Reported, SettingError, cut};
 use crate::settings::table::{Naming, Table};
 use crate::settings::value::{Found, Raw};
 
@@ -26,7 +26,7 @@ impl Layers {
     ///
     /// # Errors
     /// The file can't be read or isn't TOML, which was reported; its content is unknown then.
-    pub(in crate::settings) fn add_file(&mut self, path: &Path) -> Result<(), Told> {
+    pub(in crate::settings) fn add_file(&mut self, path: &Path) -> Result<(), Reported> {
         let read = read_bounded(path);
         let bytes = read.map_err(|error| {
             self.unreadable(Lines { path, ends: Vec::new() }.origin(0), &error.to_string())
@@ -38,7 +38,7 @@ impl Layers {
     ///
     /// # Errors
     /// As with [`Layers::add_file`].
-    pub(in crate::settings) fn add_text(&mut self, path: &Path, bytes: &[u8]) -> Result<(), Told> {
+    pub(in crate::settings) fn add_text(&mut self, path: &Path, bytes: &[u8]) -> Result<(), Reported> {
         let ends = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at).collect();
         let lines = Lines { path, ends };
         let text = str::from_utf8(bytes)
@@ -47,7 +47,7 @@ impl Layers {
             // Only the message: the full error would quote the line, which may hold a secret.
             let (at, message) =
                 (error.span().map_or(0, |span| span.start), error.message().trim().replace('\n', ", "));
-            self.faults.tell(|| Fault {
+            self.faults.tell(|| SettingError {
                 subject: "the settings file".into(),
                 origin: lines.origin(at),
                 fault: format!("isn't TOML: {message}"),
@@ -104,7 +104,7 @@ impl Layers {
     }
 
     fn no_section(&mut self, written: &str, heading: &str, origin: Origin) {
-        self.faults.tell(|| Fault {
+        self.faults.tell(|| SettingError {
             subject: written.to_owned(),
             origin,
             fault: "isn't written as a section".into(),
@@ -112,8 +112,8 @@ impl Layers {
         });
     }
 
-    fn unreadable(&mut self, origin: Origin, detail: &str) -> Told {
-        self.faults.tell(|| Fault {
+    fn unreadable(&mut self, origin: Origin, detail: &str) -> Reported {
+        self.faults.tell(|| SettingError {
             subject: "the settings file".into(),
             origin,
             fault: format!("can't be read: {detail}"),

@@ -1,7 +1,7 @@
 //! The flag `--set section.key=value`. It takes no secrets, because other users can see command lines.
 
 use super::unknown::{did_you_mean, sections, unknown};
-use super::{Fault, Layers, Origin, Told, cut, is_name};
+use super::{Layers, Origin, Reported, SettingError, cut, is_name};
 use crate::settings::key::{Description, FILE};
 use crate::settings::nearest::nearest;
 use crate::settings::shape::Shape;
@@ -31,12 +31,12 @@ impl Layers {
         }
     }
 
-    fn add_flag(&mut self, flag: &str) -> Result<(), Told> {
+    fn add_flag(&mut self, flag: &str) -> Result<(), Reported> {
         let Some((name, value)) = flag.split_once('=') else {
             // The flag may contain a secret, so the message only repeats what can be a name.
             let shown: String =
                 flag.chars().take_while(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).collect();
-            return Err(self.faults.tell(|| Fault {
+            return Err(self.faults.tell(|| SettingError {
                 subject: format!("--set {}", cut(&shown)).trim_end().to_owned(),
                 origin: origin(),
                 fault: "has no value".into(),
@@ -51,7 +51,7 @@ impl Layers {
             let variable = table.variable(
                 &section.map_or_else(|| key.name.clone(), |section| format!("{section}_{}", key.name)),
             );
-            return Err(self.faults.tell(|| Fault {
+            return Err(self.faults.tell(|| SettingError {
                 subject: name.to_owned(),
                 origin: origin(),
                 fault: "is a secret, and other users can see command lines".into(),

@@ -6,7 +6,7 @@ mod file;
 mod flags;
 mod unknown;
 
-use super::fault::{Fault, Faults, Origin, Told, cut};
+use super::fault::{Faults, Origin, Reported, SettingError, cut};
 use super::table::{Naming, Table};
 use super::value::Values;
 
@@ -32,9 +32,9 @@ impl Layers {
     }
 
     /// Adds a named section, and returns its full name.
-    fn open(&mut self, table: &Table, name: &str, origin: &Origin) -> Result<String, Told> {
+    fn open(&mut self, table: &Table, name: &str, origin: &Origin) -> Result<String, Reported> {
         let section = format!("{}.{name}", table.name);
-        let wrong = |fault: &str, remedy: String| Fault {
+        let wrong = |fault: &str, remedy: String| SettingError {
             subject: format!("section [{}.{}]", table.name, cut(name)),
             origin: origin.clone(),
             fault: fault.into(),

@@ -1,15 +1,20 @@
 //! Faults for unknown names, with suggestions.
 
-use super::{Fault, Origin, cut};
+use super::{Origin, SettingError, cut};
 use crate::settings::nearest::nearest;
 use crate::settings::table::Table;
 use crate::settings::tokens;
 
 /// The fault for an unknown name at the top of the file; `is_section`: it is written as a section.
-pub(super) fn unknown_section(tables: &[Table], name: &str, is_section: bool, origin: Origin) -> Fault {
+pub(super) fn unknown_section(
+    tables: &[Table],
+    name: &str,
+    is_section: bool,
+    origin: Origin,
+) -> SettingError {
     let owner = tables.iter().find(|table| !is_section && table.key(name).is_some());
     if let Some(table) = owner {
-        return Fault {
+        return SettingError {
             subject: name.to_owned(),
             origin,
             fault: "is outside of any section".into(),
@@ -27,7 +32,7 @@ pub(super) fn unknown_key(
     section: &str,
     name: &str,
     origin: Origin,
-) -> Fault {
+) -> SettingError {
     let here: Vec<String> = table.keys().into_iter().map(|key| key.name).collect();
     let instead = || {
         let known = tokens::ELSEWHERE.iter().filter(|_| table.name == tokens::TABLE.name);
@@ -46,8 +51,8 @@ pub(super) fn unknown_key(
     )
 }
 
-pub(super) fn unknown(subject: String, origin: Origin, remedy: String) -> Fault {
-    Fault { subject, origin, fault: "isn't a setting that quash knows".into(), remedy }
+pub(super) fn unknown(subject: String, origin: Origin, remedy: String) -> SettingError {
+    SettingError { subject, origin, fault: "isn't a setting that quash knows".into(), remedy }
 }
 
 pub(super) fn did_you_mean(meant: Option<&str>) -> Option<String> {

@@ -31,7 +31,7 @@ fn heading(table: &Table) -> String {
 }
 
 #[test]
-fn every_key_stands_in_the_reference_and_no_other() {
+fn the_reference_lists_exactly_all_keys() {
     let page = document("settings.md");
     let mut wanted = Vec::new();
     for table in SECTIONS {
@@ -55,7 +55,7 @@ fn every_key_stands_in_the_reference_and_no_other() {
 }
 
 #[test]
-fn the_kept_schema_is_the_current_one() {
+fn the_stored_schema_is_current() {
     let current = format!("{:#}\n", schema());
     let hint = "it is renewed by: cargo run -- config schema > docs/reference/quash.schema.json";
     assert!(

@@ -27,7 +27,7 @@ fn from_environment(variables: Vec<(Vec<u8>, Vec<u8>)>) -> CommandError {
 }
 
 #[test]
-fn a_huge_file_is_refused_quickly_and_in_few_words() {
+fn huge_files_are_refused_quickly_and_briefly() {
     let unknown: String = (0..60_000).map(|n| format!("key_{n} = 1\n")).collect();
     let sections: String = (0..40_000).map(|n| format!("[section_{n}]\n")).collect();
     for (text, count) in [(format!("[tokens]\n{unknown}"), 60_000), (sections, 40_000)] {
@@ -69,7 +69,7 @@ fn deep_toml_is_refused() {
 }
 
 #[test]
-fn what_is_no_settings_file_is_told_with_its_line() {
+fn syntax_errors_are_reported_with_their_line() {
     for (text, said) in [
         (&b"# caf\xc3\xa9\n[tokens]\nissuer = \"\xff\"\n"[..], "quash.toml:3"),
         (b"\xff\xfe[\x00t\x00", "it isn't UTF-8"),
@@ -95,7 +95,7 @@ fn what_is_no_settings_file_is_told_with_its_line() {
 }
 
 #[test]
-fn a_key_that_is_written_as_something_else_is_told() {
+fn keys_of_the_wrong_type_are_reported() {
     for (text, said) in [
         ("[tokens.issuer]\nx = 1\n", "tokens.issuer = a table isn't a text"),
         ("[[tokens.audience]]\n", "tokens.audience = a list of other things than texts is neither"),
@@ -117,7 +117,7 @@ fn a_key_that_is_written_as_something_else_is_told() {
 }
 
 #[test]
-fn odd_variables_are_told() {
+fn malformed_variables_are_reported() {
     for (name, value, said) in [
         (&b"QUASH_"[..], &b"x"[..], "QUASH_ isn't a setting"),
         (b"QUASH__", b"x", "QUASH__ isn't a setting"),
@@ -155,7 +155,7 @@ fn odd_variables_are_told() {
 
 /// Random faults: each is refused without a panic, or is accepted by the schema, too.
 #[test]
-fn a_broken_file_is_refused_or_as_the_schema_says() {
+fn mutated_files_are_refused_or_match_the_schema() {
     const ODD: &[u8] = b"\0\n\"'=[]{}.#,0-\xff";
     let (schema, mut accepted) = (schema(), 0);
     let entropy = Seeded::new(7);

@@ -184,7 +184,7 @@ fn an_issuer_has_one_key_or_one_address() {
 }
 
 #[test]
-fn settings_without_effect_are_warned_of() {
+fn settings_without_effect_cause_warnings() {
     let warnings = |file: &str| load_from(file, &[], &[]).expect("valid").warnings.join("\n");
     assert!(warnings("tokens.foreign_tokens = \"accept\"").contains("there is no issuer under [foreign]"));
     let issuer = "[foreign.a]\nmax_lifetime = \"1d\"\njwks_url = \"https://a.example/jwks\"";
@@ -193,7 +193,7 @@ fn settings_without_effect_are_warned_of() {
 }
 
 #[test]
-fn a_public_key_may_be_in_a_file_that_all_may_read() {
+fn public_key_files_may_be_world_readable() {
     use std::os::unix::fs::PermissionsExt;
     let room = tempfile::tempdir().expect("a temporary directory");
     let write = |name: &str, text: &str, mode: u32| {
@@ -212,7 +212,7 @@ fn a_public_key_may_be_in_a_file_that_all_may_read() {
 }
 
 #[test]
-fn a_mark_needs_hashes_that_stay() {
+fn the_password_mark_requires_stable_hashes() {
     let said = refused("tokens.check_revoke_token = true", &[], &[]);
     assert!(said.contains("passwords.rehash") && said.contains("write passwords.rehash = false"), "{said}");
     assert!(load_from("tokens.check_revoke_token = true\npasswords.rehash = false", &[], &[]).is_ok());

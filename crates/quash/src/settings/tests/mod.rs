@@ -162,10 +162,10 @@ fn refused(file: &str, variables: &[(&str, &str)], set: &[&str]) -> String {
 }
 
 #[test]
-fn nothing_needs_to_be_set() {
+fn no_setting_is_required() {
     let settings = load_from("", &[], &[]).expect("defaults");
     assert_eq!(settings.policy, Policy::default());
-    assert_eq!(settings.door, DoorSettings::default());
+    assert_eq!(settings.door, HttpSettings::default());
     assert_eq!((settings.keys.algorithm, settings.engine), (Algorithm::EdDsa, Engine::Sqlite));
     assert_eq!(settings.group_access, GroupAccess::Refused);
     assert_eq!((settings.listen, settings.tls), (tcp("127.0.0.1:7827"), None));
@@ -279,7 +279,7 @@ fn every_key_is_read() {
 }
 
 #[test]
-fn mails_have_a_port_by_their_encryption_and_a_warning_where_there_is_none() {
+fn mail_encryption_sets_the_port_and_a_warning() {
     for (encryption, port, warnings) in [("tls", 465, 0), ("starttls", 587, 0), ("none", 25, 1)] {
         let file = format!(
             "http.public_url = \"https://id.example\"\n[mail]\nhost = \"smtp.example\"\nfrom = \"a@b.example\"\nencryption = \"{encryption}\"\n"
@@ -294,7 +294,7 @@ fn mails_have_a_port_by_their_encryption_and_a_warning_where_there_is_none() {
 }
 
 #[test]
-fn each_later_layer_wins() {
+fn later_layers_override_earlier_ones() {
     let file = "[rotation]\ngrace = \"1s\"\n[http]\nlisten = \"127.0.0.1:1\"\n";
     let variables = [
         ("QUASH_ROTATION_GRACE", "2s"),
@@ -322,7 +322,7 @@ fn each_later_layer_wins() {
 }
 
 #[test]
-fn plain_text_stands_for_lists_switches_and_numbers() {
+fn plain_text_becomes_lists_switches_and_numbers() {
     let variables = [
         ("QUASH_TOKENS_AUDIENCE", "shop,blog"),
         ("QUASH_HTTP_BEHIND_PROXY", "true"),
@@ -352,7 +352,7 @@ fn a_fault_names_its_line() {
 }
 
 #[test]
-fn an_unknown_key_brings_the_one_that_was_meant() {
+fn unknown_keys_suggest_similar_ones() {
     for (file, variable, flag, meant) in [
         ("[tokens]\nacess_token_lifetime = \"5m\"", None, None, "did you mean access_token_lifetime?"),
         ("[token]\nissuer = \"a\"", None, None, "did you mean tokens?"),
@@ -384,7 +384,7 @@ fn an_unknown_key_brings_the_one_that_was_meant() {
 }
 
 #[test]
-fn values_of_another_kind_or_without_sense_are_refused() {
+fn values_of_wrong_type_or_meaning_are_refused() {
     for (line, fault) in WRONG_KIND.iter().chain(WRONG_MEANING) {
         let key = line.split(' ').next().unwrap_or_default();
         let said = refused(line, &[], &[]);
@@ -404,7 +404,7 @@ fn values_of_another_kind_or_without_sense_are_refused() {
 }
 
 #[test]
-fn all_faults_are_told_at_once_in_the_order_in_which_they_stand() {
+fn all_faults_are_reported_in_order_of_origin() {
     let file = "[tokens]\nleeway = \"6m\"\nissuer = \"http://a.example\"\ncolour = 1\njti_claim = \"exp\"\n[log]\nlevel = \"loud\"\n";
     let faults = load_from(
         file,
@@ -437,7 +437,7 @@ fn all_faults_are_told_at_once_in_the_order_in_which_they_stand() {
 }
 
 #[test]
-fn a_hundred_faults_are_told_and_the_others_counted() {
+fn faults_beyond_a_hundred_are_only_counted() {
     let lines = |count: usize| (0..count).map(|n| format!("colour_{n} = 1\n")).collect::<String>();
     let error = |count| {
         CommandError::from(
@@ -455,7 +455,7 @@ fn a_hundred_faults_are_told_and_the_others_counted() {
 }
 
 #[test]
-fn a_fault_brings_no_other_that_follows_from_it() {
+fn faults_cause_no_follow_up_faults() {
     let said = refused("http.listen = \"0.0.0.0:80\"\nhttp.behind_proxy = \"yes\"", &[], &[]);
     assert!(said.contains("neither true nor false"), "{said}");
     let said = refused("[http]\nlisten =\n", &[("QUASH_HTTP_LISTEN", "0.0.0.0:80")], &[]);

@@ -36,7 +36,7 @@ fn a_named_section_is_read_from_every_layer() {
 }
 
 #[test]
-fn a_variable_finds_the_section_that_is_there() {
+fn variables_select_existing_sections() {
     let file = "[peer.my-app]\nmax_lifetime = \"1d\"\n";
     let peers = Room::new(file, &[("QUASH_PEER_MY_APP_KEY", "k")], &[]).trial().peers;
     assert_eq!((peers.len(), peers["my-app"].key.as_deref()), (1, Some("k")));
@@ -74,7 +74,7 @@ fn the_order_of_variables_does_not_matter() {
 }
 
 #[test]
-fn what_a_variable_means_is_never_guessed() {
+fn ambiguous_variables_are_refused() {
     let two = "[peer.my-app]\nmax_lifetime = \"1d\"\n[peer.my_app]\nmax_lifetime = \"1d\"\n";
     let said = Room::new(two, &[("QUASH_PEER_MY_APP_TRUST", "some")], &[]).refused();
     assert!(
@@ -92,7 +92,7 @@ fn what_a_variable_means_is_never_guessed() {
 }
 
 #[test]
-fn a_name_has_a_form_and_a_length() {
+fn section_names_have_a_form_and_length() {
     let longest = "x".repeat(32);
     let file = format!("[peer.{longest}]\nmax_lifetime = \"1d\"\n");
     assert!(
@@ -121,7 +121,7 @@ fn a_name_has_a_form_and_a_length() {
 }
 
 #[test]
-fn there_may_be_64_of_a_kind() {
+fn at_most_64_named_sections_of_a_kind() {
     let sections = |count: usize| {
         (1..=count).map(|n| format!("[peer.n{n}]\nmax_lifetime = \"1d\"\n")).collect::<String>()
     };
@@ -144,7 +144,7 @@ fn there_may_be_64_of_a_kind() {
 }
 
 #[test]
-fn a_section_that_lacks_what_it_must_have_is_named() {
+fn sections_without_required_keys_are_reported() {
     let said =
         Room::new("# here\n[peer.a]\n", &[("QUASH_PEER_B_TRUST", "some")], &["peer.c.trust=some"]).refused();
     let lines: Vec<&str> = said.lines().collect();
@@ -159,7 +159,7 @@ fn a_section_that_lacks_what_it_must_have_is_named() {
 }
 
 #[test]
-fn what_was_meant_is_found_under_a_name_too() {
+fn suggestions_cover_named_sections() {
     for (file, variable, flag, meant) in [
         ("[per.a]\nmax_lifetime = \"1d\"", "", "", "did you mean peer?"),
         ("[peer.a]\nmax_lifetme = \"1d\"", "", "", "did you mean max_lifetime?"),

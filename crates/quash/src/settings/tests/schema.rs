@@ -84,7 +84,7 @@ fn covering<'a>(schema: &'a Value, name: &str) -> Vec<&'a Value> {
 }
 
 #[test]
-fn every_file_that_loads_is_valid() {
+fn every_loadable_file_matches_the_schema() {
     let schema = schema();
     let all_set = all_that_go_together(&draft(Extent::Whole));
     for file in [
@@ -107,7 +107,7 @@ fn every_file_that_loads_is_valid() {
 }
 
 #[test]
-fn a_file_with_a_mistake_of_form_is_not_valid() {
+fn malformed_values_violate_the_schema() {
     let schema = schema();
     for (line, _) in WRONG_KIND {
         assert!(!is_valid(&schema, &json_of(line)), "{line}");
@@ -115,7 +115,7 @@ fn a_file_with_a_mistake_of_form_is_not_valid() {
 }
 
 #[test]
-fn names_and_secrets_have_their_rules() {
+fn the_schema_checks_names_and_secrets() {
     let schema = of_file(trial::TABLES);
     let longest = format!("[peer.{}]\nmax_lifetime = \"1d\"", "x".repeat(32));
     for file in [

@@ -10,7 +10,7 @@ use super::trial::Room;
 const SECRET: &str = "hunter2-and-more";
 
 #[test]
-fn a_secret_stands_in_the_file_the_environment_or_a_file_of_its_own() {
+fn secrets_come_from_file_environment_or_own_file() {
     let seal = |room: &Room| room.trial().seal.map(|seal| seal.expose().to_owned());
     assert_eq!(seal(&Room::new("", &[], &[])), None);
     assert_eq!(seal(&Room::new("realm.seal = \"a\"", &[], &[])).as_deref(), Some("a"));
@@ -29,7 +29,7 @@ fn a_secret_stands_in_the_file_the_environment_or_a_file_of_its_own() {
 }
 
 #[test]
-fn one_line_end_belongs_to_the_file_and_not_to_the_secret() {
+fn one_line_end_after_a_secret_is_dropped() {
     for (content, secret) in [
         ("s", "s"),
         ("s\n", "s"),
@@ -45,7 +45,7 @@ fn one_line_end_belongs_to_the_file_and_not_to_the_secret() {
 }
 
 #[test]
-fn a_byte_order_mark_is_no_part_of_a_secret() {
+fn a_byte_order_mark_before_secrets_is_dropped() {
     for (content, secret) in
         [("\u{feff}s\r\n", "s"), ("\u{feff}\u{feff}s", "\u{feff}s"), ("s\u{feff}", "s\u{feff}")]
     {
@@ -60,7 +60,7 @@ fn a_byte_order_mark_is_no_part_of_a_secret() {
 }
 
 #[test]
-fn a_secrets_file_is_for_its_owner_and_group() {
+fn secret_files_must_not_be_world_accessible() {
     for mode in [0o600, 0o400, 0o640, 0o660] {
         assert!(
             Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", b"s", mode).read().is_ok(),
@@ -95,7 +95,7 @@ fn a_secrets_file_is_for_its_owner_and_group() {
 }
 
 #[test]
-fn a_secrets_file_holds_a_secret() {
+fn secret_files_must_hold_a_secret() {
     let refused = |content: &[u8]| {
         Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", content, 0o600).refused()
     };
@@ -114,7 +114,7 @@ fn a_secrets_file_holds_a_secret() {
 }
 
 #[test]
-fn what_cannot_be_a_secret_is_refused() {
+fn invalid_secrets_are_refused() {
     for (line, fault) in [
         ("realm.seal = \"\"", "is empty"),
         ("realm.seal = \"(secret)\"", "is the placeholder for a secret"),
@@ -133,7 +133,7 @@ fn what_cannot_be_a_secret_is_refused() {
 }
 
 #[test]
-fn both_places_are_named_where_a_secret_is_set_twice() {
+fn secrets_set_twice_are_reported_with_both_origins() {
     let said = Room::new("[realm]\nseal = \"hunter2-and-more\"\nseal_file = \"k\"\n", &[], &[]).refused();
     assert!(
         said.contains("realm.seal = (secret) and realm.seal_file (")
@@ -151,7 +151,7 @@ fn both_places_are_named_where_a_secret_is_set_twice() {
 }
 
 #[test]
-fn a_command_line_holds_no_secret() {
+fn secrets_on_the_command_line_are_refused() {
     let said = Room::new("", &[], &["realm.seal=hunter2-and-more"]).refused();
     assert!(
         said.contains("realm.seal is a secret, and other users can see command lines (flag --set)"),
@@ -177,7 +177,7 @@ fn a_command_line_holds_no_secret() {
 }
 
 #[test]
-fn nothing_shows_a_secret() {
+fn secrets_are_never_printed() {
     let file = "[realm]\nseal = \"hunter2-and-more\"\n[peer.a]\nmax_lifetime = \"1d\"\n";
     let room = Room::new(file, &[("QUASH_PEER_A_TOKEN", SECRET)], &[]);
     let (values, faults) = room.lay();
@@ -222,7 +222,7 @@ fn nothing_shows_a_secret() {
 }
 
 #[test]
-fn the_file_of_a_secret_is_shown() {
+fn paths_of_secret_files_are_shown() {
     let room = Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", SECRET.as_bytes(), 0o600);
     let (text, json) = room.shown();
     let path = room.place.path().join("k").display().to_string();
@@ -237,7 +237,7 @@ fn the_file_of_a_secret_is_shown() {
 }
 
 #[test]
-fn a_path_is_relative_to_the_file_that_it_stands_in() {
+fn paths_are_relative_to_the_settings_file() {
     let room = Room::new("realm.cert = \"a/cert.pem\"", &[], &[]);
     assert_eq!(room.trial().cert, Some(room.place.path().join("a/cert.pem")));
     let here = std::path::absolute("a/cert.pem").expect("a working directory");

@@ -17,7 +17,7 @@ fn loaded(file: &str, variables: &[(&str, &str)], set: &[&str]) -> Loaded {
 }
 
 #[test]
-fn what_is_shown_is_a_settings_file_that_says_the_same() {
+fn shown_settings_load_to_the_same_settings() {
     let odd = "[tokens]\nissuer = \"a\"\naudience = [\"a\\\"b\\\\c\", \"\\u001b[31m\\n\\t\\u007f\", \"\\u202edesrever ✓\"]\n";
     for file in ["", EVERY_KEY, odd] {
         for origins in [Origins::Shown, Origins::Hidden] {
@@ -38,7 +38,7 @@ fn what_is_shown_is_a_settings_file_that_says_the_same() {
 }
 
 #[test]
-fn each_setting_says_where_it_comes_from() {
+fn each_setting_shows_its_origin() {
     let file = "[tokens]\n\nissuer = \"https://auth.example\"\naudience = \"shop\"\n";
     let variables = [
         ("QUASH_HTTP_BEHIND_PROXY", "true"),

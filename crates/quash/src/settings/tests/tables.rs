@@ -41,7 +41,7 @@ pub(super) fn all_that_go_together(draft: &str) -> String {
 }
 
 #[test]
-fn every_key_is_read_and_its_fault_told_beside_all_others() {
+fn faults_of_all_keys_are_reported_together() {
     // No key accepts a table.
     let named = |table: &Table| if table.naming == Naming::Named { ".a" } else { "" };
     let file: String =
@@ -61,7 +61,7 @@ fn every_key_is_read_and_its_fault_told_beside_all_others() {
 }
 
 #[test]
-fn every_key_of_the_test_above_is_another_than_its_default() {
+fn every_key_lists_a_value_other_than_default() {
     let (set, unset) =
         (load_from(EVERY_KEY, &[], &[]).expect("valid"), load_from("", &[], &[]).expect("valid"));
     assert_ne!(format!("{set:?}"), format!("{unset:?}"));
@@ -83,7 +83,7 @@ fn every_key_of_the_test_above_is_another_than_its_default() {
 }
 
 #[test]
-fn the_defaults_of_the_table_are_those_that_hold() {
+fn documented_defaults_are_the_real_defaults() {
     let optional = |line: &str| {
         keys().any(|(_, key)| {
             matches!(key.unset, Unset::Optional { .. }) && line.starts_with(&format!("{} = ", key.name))
@@ -105,7 +105,7 @@ fn the_defaults_of_the_table_are_those_that_hold() {
 }
 
 #[test]
-fn a_draft_sets_nothing_and_its_examples_are_valid() {
+fn drafts_set_nothing_and_have_valid_examples() {
     let unset = format!("{:?}", load_from("", &[], &[]).expect("valid"));
     for extent in [Extent::Whole, Extent::Minimal] {
         let draft = draft(extent);
@@ -131,7 +131,7 @@ fn a_draft_sets_nothing_and_its_examples_are_valid() {
 }
 
 #[test]
-fn a_draft_of_named_sections_and_secrets_is_valid_too() {
+fn drafts_of_named_sections_and_secrets_are_valid() {
     let draft = sections(trial::TABLES, |_, _| true);
     assert!(Room::new(&draft, &[], &[]).trial().peers.is_empty(), "{draft}");
     let room = Room::new(&all_set(&draft), &[], &[])
@@ -143,7 +143,7 @@ fn a_draft_of_named_sections_and_secrets_is_valid_too() {
 }
 
 #[test]
-fn names_are_plain_and_mean_one_thing() {
+fn key_names_are_plain_and_unambiguous() {
     let mut variables: BTreeSet<String> = OWN_VARIABLES.map(str::to_owned).into();
     for (table, key) in keys() {
         let plain = |name: &str| {

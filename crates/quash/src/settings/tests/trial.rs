@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::super::fault::{Faults, Told};
+use super::super::fault::{Faults, Reported};
 use super::super::key::{DefaultsTo, Key, Optional, Required};
 use super::super::kind::{File, Secret, Text, Words};
 use super::super::layers::Layers;
@@ -159,7 +159,7 @@ pub(super) fn told(faults: Faults) -> String {
     lines.join("\n")
 }
 
-fn peer(mut section: Section<'_>) -> Result<Peer, Told> {
+fn peer(mut section: Section<'_>) -> Result<Peer, Reported> {
     let (max_lifetime, trust) = (section.read(&MAX_LIFETIME), section.read(&TRUST));
     let (key, public_key, token) = (section.read(&KEY), section.read(&PUBLIC_KEY), section.secret(&TOKEN));
     Ok(Peer { max_lifetime: max_lifetime?, trust: trust?, key: key?, public_key: public_key?, token: token? })

@@ -2,7 +2,7 @@
 
 use quash_core::model::{ClaimNames, UserIdField, UserIdType};
 
-use crate::settings::fault::{Told, Wrong};
+use crate::settings::fault::{Reported, ValueFault};
 use crate::settings::key::{DefaultsTo, Key, Optional};
 use crate::settings::kind::{List, Switch, Text, Words};
 use crate::settings::section::Section;
@@ -84,7 +84,7 @@ pub(super) const REVOKE_TOKEN_CLAIM: Key<Text> = Key {
 const NAME_BYTES: usize = 64;
 
 /// Reads the issuer: any text, but an address must be secure, because verifiers fetch keys from there.
-pub(super) fn issuer(section: &mut Section<'_>) -> Result<Option<String>, Told> {
+pub(super) fn issuer(section: &mut Section<'_>) -> Result<Option<String>, Reported> {
     let issuer = section.read(&ISSUER)?;
     if let Some(text) = &issuer {
         if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
@@ -102,26 +102,26 @@ pub(super) fn issuer(section: &mut Section<'_>) -> Result<Option<String>, Told> 
 }
 
 /// Returns the fault of a claim's name, if it has one.
-pub(crate) fn fault_of_name(name: &str) -> Option<Wrong> {
+pub(crate) fn fault_of_name(name: &str) -> Option<ValueFault> {
     let is_graphic = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
     if name.is_empty() || name.len() > NAME_BYTES || !name.bytes().all(is_graphic) {
-        return Some(Wrong::new(
+        return Some(ValueFault::new(
             "isn't a valid claim name",
             "write up to 64 ASCII characters without blanks or quotation marks",
         ));
     }
     ClaimNames::FIXED.contains(&name).then(|| {
-        Wrong::new("is the name of a claim with another meaning", "choose another name, such as \"sub\"")
+        ValueFault::new("is the name of a claim with another meaning", "choose another name, such as \"sub\"")
     })
 }
 
-pub(super) fn names(section: &mut Section<'_>) -> Result<ClaimNames, Told> {
+pub(super) fn names(section: &mut Section<'_>) -> Result<ClaimNames, Reported> {
     let (user_id_field, user_id_type) = (section.read(&USER_ID_FIELD), section.read(&USER_ID_TYPE));
     let marked = section.read(&CHECK_REVOKE_TOKEN);
     let mut taken: Vec<(String, &str)> = Vec::new();
     let mut name = |key: &Key<Text>| {
         let name = section.read(key)?;
-        if let Some(Wrong { fault, remedy }) = fault_of_name(&name) {
+        if let Some(ValueFault { fault, remedy }) = fault_of_name(&name) {
             return Err(section.wrong(key, fault, remedy));
         }
         if let Some((_, other)) = taken.iter().find(|(used, _)| *used == name) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::settings::fault::Told;
+use crate::settings::fault::Reported;
 use crate::settings::key::{DefaultsTo, Key};
 use crate::settings::kind::Switch;
 use crate::settings::section::Section;
@@ -60,7 +60,7 @@ pub(super) struct Lifetimes {
     pub(super) sliding_refresh: Duration,
 }
 
-pub(super) fn read(section: &mut Section<'_>) -> Result<Lifetimes, Told> {
+pub(super) fn read(section: &mut Section<'_>) -> Result<Lifetimes, Reported> {
     let (access, refresh) = (section.read(&ACCESS_TOKEN_LIFETIME), section.read(&REFRESH_TOKEN_LIFETIME));
     let (sliding, sliding_refresh) =
         (section.read(&SLIDING_TOKEN_LIFETIME), section.read(&SLIDING_TOKEN_REFRESH_LIFETIME));

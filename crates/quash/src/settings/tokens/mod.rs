@@ -10,7 +10,7 @@ use std::time::Duration;
 use quash_core::model::{AccountPolicy, TokenPolicy};
 use quash_server::{Compat, TokenHeader};
 
-use super::fault::Told;
+use super::fault::Reported;
 use super::section::Section;
 use super::table::{Naming, Table};
 
@@ -84,7 +84,7 @@ pub(super) struct Tokens {
     pub(super) compat: Compat,
 }
 
-pub(super) fn read(mut section: Section<'_>) -> Result<Tokens, Told> {
+pub(super) fn read(mut section: Section<'_>) -> Result<Tokens, Reported> {
     let section = &mut section;
     let (signing, lifetimes) = (signing::read(section), lifetimes::read(section));
     let (rotate, blacklist) =

@@ -3,7 +3,7 @@
 use quash_core::token::{Algorithm, Family, SigningKey, VerifyingKey};
 use zeroize::Zeroizing;
 
-use crate::settings::fault::Told;
+use crate::settings::fault::Reported;
 use crate::settings::key::{DefaultsTo, Key, Optional};
 use crate::settings::kind::{Public, Secret, Switch, Words};
 use crate::settings::section::Section;
@@ -74,7 +74,7 @@ pub(in crate::settings) struct Signing {
     pub(in crate::settings) warnings: Vec<String>,
 }
 
-pub(super) fn read(section: &mut Section<'_>) -> Result<Signing, Told> {
+pub(super) fn read(section: &mut Section<'_>) -> Result<Signing, Reported> {
     let (algorithm, short) = (section.read(&ALGORITHM), section.read(&INSECURE_SHORT_SECRET));
     let (signing, verifying) = (section.secret(&SIGNING_KEY), section.public(&VERIFYING_KEY));
     let (algorithm, short, signing, verifying) = (algorithm?, short?, signing?, verifying?);
@@ -103,7 +103,7 @@ fn check_pair(
     algorithm: Algorithm,
     key: &[u8],
     verifying: &str,
-) -> Result<(), Told> {
+) -> Result<(), Reported> {
     if algorithm.family() == Family::Hmac {
         let remedy = "leave it out: verifiers need the secret itself";
         return Err(section.wrong(

@@ -7,7 +7,7 @@ use quash_core::model::{AccountPolicy, ForeignTokens, InactiveAccounts, LastLogi
 use quash_core::token::TokenType;
 use quash_server::{Compat, SchemeCase, TokenHeader};
 
-use crate::settings::fault::Told;
+use crate::settings::fault::Reported;
 use crate::settings::key::{DefaultsTo, Key};
 use crate::settings::kind::{List, Switch, Taking, Text, Words};
 use crate::settings::section::Section;
@@ -78,7 +78,7 @@ pub(super) struct Taken {
     pub(super) compat: Compat,
 }
 
-pub(super) fn read(section: &mut Section<'_>) -> Result<Taken, Told> {
+pub(super) fn read(section: &mut Section<'_>) -> Result<Taken, Reported> {
     let (leeway, compat, accepted) = (section.read(&LEEWAY), section.read(&COMPAT), accepted(section));
     let (schemes, name) = (schemes(section), header_name(section));
     let (active, last_login) = (section.read(&CHECK_USER_IS_ACTIVE), section.read(&UPDATE_LAST_LOGIN));
@@ -102,7 +102,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Result<Taken, Told> {
     })
 }
 
-fn accepted(section: &mut Section<'_>) -> Result<Vec<TokenType>, Told> {
+fn accepted(section: &mut Section<'_>) -> Result<Vec<TokenType>, Reported> {
     let types = section.read(&AUTH_TOKEN_CLASSES)?;
     let one = |text: &String| {
         [TokenType::Access, TokenType::Sliding].into_iter().find(|known| known.as_str() == text)
@@ -114,7 +114,7 @@ fn accepted(section: &mut Section<'_>) -> Result<Vec<TokenType>, Told> {
 }
 
 /// Reads the schemes, which must be tokens in the sense of RFC 9110 5.6.2.
-fn schemes(section: &mut Section<'_>) -> Result<Vec<String>, Told> {
+fn schemes(section: &mut Section<'_>) -> Result<Vec<String>, Reported> {
     let types = section.read(&AUTH_HEADER_TYPES)?;
     let is_token = |text: &String| {
         text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
@@ -143,7 +143,7 @@ const TAKEN: [&str; 12] = [
     "content-encoding",
 ];
 
-fn header_name(section: &mut Section<'_>) -> Result<HeaderName, Told> {
+fn header_name(section: &mut Section<'_>) -> Result<HeaderName, Reported> {
     let text = section.read(&AUTH_HEADER_NAME)?;
     let name = text.strip_prefix("HTTP_").map_or_else(|| text.clone(), |name| name.replace('_', "-"));
     let name = HeaderName::try_from(name).map_err(|_| {

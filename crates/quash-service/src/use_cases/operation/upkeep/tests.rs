@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use quash_core::decide::{Device, Kind};
 use quash_core::model::{
-    Actor, Clock, ForeignTokens, Kid, Policy, Refusal, Rights, Road, Seeded, Seq, Subject,
+    Actor, Clock, EndCause, ForeignTokens, Kid, Policy, Refusal, Rights, Seeded, Seq, Subject,
 };
 use quash_core::token::{Algorithm, Expected, Issued, SigningKey, TokenType};
 use quash_core::watch::frame::{Snapshot, SnapshotReader};
 use quash_store::{MemoryStore, SqliteOptions, SqliteStore, Store};
-use quash_verify::Denied;
+use quash_verify::VerifyError;
 use zeroize::Zeroizing;
 
 use super::*;
 use crate::{
-    Argon2Hasher, Attempt, DeviceSaid, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup,
+    Argon2Hasher, Attempt, DeviceTokenInput, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup,
     MasterKey, NewAccount, NewPassword, NewState, Rehash, Setup,
 };
 
@@ -34,12 +34,12 @@ const A_WEEK: i64 = 7 * 24 * 60 * A_MINUTE;
 
 /// A wall clock that can be set, on a machine that has been running for days.
 #[derive(Default)]
-struct TwoHands {
+struct TestClock {
     gone: AtomicU64,
     off: AtomicI64,
 }
 
-impl TwoHands {
+impl TestClock {
     /// Sets the wall clock this many milliseconds off the right time.
     fn set(&self, off: i64) {
         self.off.store(off, Ordering::SeqCst);
@@ -50,12 +50,12 @@ impl TwoHands {
         Timestamp::from_secs(1_800_000_000) + Duration::from_millis(self.gone.load(Ordering::SeqCst))
     }
 
-    fn go_on(&self, span: Duration) {
+    fn advance(&self, span: Duration) {
         self.gone.fetch_add(u64::try_from(span.as_millis()).expect("a span"), Ordering::SeqCst);
     }
 }
 
-impl Clock for TwoHands {
+impl Clock for TestClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.right().as_millis() + self.off.load(Ordering::SeqCst))
     }
@@ -68,7 +68,7 @@ impl Clock for TwoHands {
 struct World {
     service: Service,
     store: Arc<dyn Store>,
-    clock: Arc<TwoHands>,
+    clock: Arc<TestClock>,
     /// A verifier's secret.
     secret: Zeroizing<String>,
     rounds: Rounds,
@@ -77,7 +77,7 @@ struct World {
 impl World {
     /// A service with the account dana. All tokens are valid for a day.
     async fn open(store: Arc<dyn Store>) -> Self {
-        let clock = Arc::new(TwoHands::default());
+        let clock = Arc::new(TestClock::default());
         let service = Self::start(&store, &clock, 1).await;
         let password = Some(NewPassword::Plain(Zeroizing::new(PASSWORD.into())));
         let new = NewAccount {
@@ -94,7 +94,7 @@ impl World {
         Self { service, store, clock, secret: secret.into_text(), rounds: Rounds::default() }
     }
 
-    async fn start(store: &Arc<dyn Store>, clock: &Arc<TwoHands>, seed: u64) -> Service {
+    async fn start(store: &Arc<dyn Store>, clock: &Arc<TestClock>, seed: u64) -> Service {
         let mut policy = Policy::default();
         policy.tokens.access_lifetime = DAY;
         policy.tokens.foreign = ForeignTokens::Accept;
@@ -144,7 +144,7 @@ impl World {
             password: Zeroizing::new(PASSWORD.into()),
             device: Device::default(),
             network: None,
-            device_token: DeviceSaid::Nothing,
+            device_token: DeviceTokenInput::Unsupported,
         };
         pair(self.service.sign_in(attempt).await.expect("a sign-in").tokens)
     }
@@ -162,10 +162,10 @@ impl World {
     }
 
     /// Lets time pass, with this many rounds of upkeep.
-    async fn pass(&mut self, rounds: u32) -> Upkept {
-        let mut upkept = Upkept::default();
+    async fn pass(&mut self, rounds: u32) -> UpkeepReport {
+        let mut upkept = UpkeepReport::default();
         for _ in 0..rounds {
-            self.clock.go_on(EVERY);
+            self.clock.advance(EVERY);
             let round = self.service.upkeep_round(&mut self.rounds).await.expect("a store");
             upkept.marked += round.marked;
             upkept.deleted += round.deleted;
@@ -175,7 +175,7 @@ impl World {
     }
 
     /// The verdict of this process's guard. Checks that a guard made from a snapshot agrees.
-    async fn check(&self, access: &str) -> Result<(), Denied> {
+    async fn check(&self, access: &str) -> Result<(), VerifyError> {
         // The guard reloads after entries were deleted.
         while self.service.guard().entries() != self.entries().await {
             tokio::task::yield_now().await;
@@ -183,7 +183,7 @@ impl World {
         let said = self.service.guard().check(access, &[TokenType::Access]).await.map(drop);
         let token = self.service.guard().authenticate(access).await.expect("a token of ours");
         let covered = self.snapshot().await.revoked.covers(token.minted().expect("a number"), token.scopes());
-        assert_eq!(covered, said == Err(Denied::Refused(Refusal::TokenRevoked(None))), "{said:?}");
+        assert_eq!(covered, said == Err(VerifyError::Refused(Refusal::TokenRevoked(None))), "{said:?}");
         assert_eq!(self.service.verify(access).await.is_ok(), said.is_ok());
         said
     }
@@ -205,7 +205,7 @@ impl World {
     }
 
     async fn is_revoked(&self, access: &str) -> bool {
-        self.check(access).await == Err(Denied::Refused(Refusal::TokenRevoked(None)))
+        self.check(access).await == Err(VerifyError::Refused(Refusal::TokenRevoked(None)))
     }
 }
 
@@ -220,13 +220,13 @@ fn pair(issued: Issued) -> (String, String) {
     }
 }
 
-fn stores(room: &Path) -> [Arc<dyn Store>; 2] {
-    let sqlite = SqliteStore::open(&room.join("quash.db"), SqliteOptions::default()).expect("a store");
+fn stores(dir: &Path) -> [Arc<dyn Store>; 2] {
+    let sqlite = SqliteStore::open(&dir.join("quash.db"), SqliteOptions::default()).expect("a store");
     [Arc::new(MemoryStore::new()), Arc::new(sqlite)]
 }
 
 #[test]
-fn a_clock_that_jumps_forgets_nothing() {
+fn jumping_clocks_delete_nothing() {
     let (mut rounds, minute) = (Rounds::default(), Duration::from_secs(60));
     let start = Timestamp::from_secs(1_000_000);
     assert!(!rounds.clock_moved(start, minute));
@@ -240,9 +240,9 @@ fn a_clock_that_jumps_forgets_nothing() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_ahead_for_less_than_an_hour_changes_nothing() {
-    let room = tempfile::tempdir().expect("a directory");
-    for store in stores(room.path()) {
+async fn clocks_briefly_ahead_delete_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for store in stores(dir.path()) {
         let mut world = World::open(store).await;
         world.pass(2 * HOUR).await;
         let (ended, live) = (world.sign_in().await, world.sign_in().await);
@@ -255,7 +255,7 @@ async fn a_clock_that_is_ahead_for_less_than_an_hour_changes_nothing() {
         assert_eq!(world.check(&live.0).await, Ok(()));
         world
             .service
-            .refresh(&live.1, &Device::default(), &DeviceSaid::Nothing)
+            .refresh(&live.1, &Device::default(), &DeviceTokenInput::Unsupported)
             .await
             .expect("its session is there");
         assert_eq!(world.entries().await, 1);
@@ -263,9 +263,9 @@ async fn a_clock_that_is_ahead_for_less_than_an_hour_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_process_that_starts_with_a_clock_that_is_ahead_forgets_nothing_for_an_hour() {
-    let room = tempfile::tempdir().expect("a directory");
-    for store in stores(room.path()) {
+async fn starting_with_a_clock_ahead_delays_deletion() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for store in stores(dir.path()) {
         let mut world = World::open(store).await;
         let (ended, live) = (world.sign_in().await, world.sign_in().await);
         world.log_out(&ended).await;
@@ -280,7 +280,7 @@ async fn a_process_that_starts_with_a_clock_that_is_ahead_forgets_nothing_for_an
         assert_eq!(world.check(&live.0).await, Ok(()));
         world
             .service
-            .refresh(&live.1, &Device::default(), &DeviceSaid::Nothing)
+            .refresh(&live.1, &Device::default(), &DeviceTokenInput::Unsupported)
             .await
             .expect("its session is there");
         assert_eq!(world.service.audit(0, None, 1).await.expect("the audit")[0].id, 1);
@@ -288,9 +288,9 @@ async fn a_process_that_starts_with_a_clock_that_is_ahead_forgets_nothing_for_an
 }
 
 #[tokio::test]
-async fn what_a_clock_that_stayed_ahead_has_forgotten_stays_revoked() {
-    let room = tempfile::tempdir().expect("a directory");
-    for store in stores(room.path()) {
+async fn entries_deleted_by_fast_clocks_stay_revoked() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for store in stores(dir.path()) {
         let mut world = World::open(store).await;
         let ended = world.sign_in().await;
         world.log_out(&ended).await;
@@ -306,17 +306,17 @@ async fn what_a_clock_that_stayed_ahead_has_forgotten_stays_revoked() {
 }
 
 #[tokio::test]
-async fn what_was_minted_by_a_clock_that_was_ahead_stays_revoked_when_its_time_comes() {
-    let room = tempfile::tempdir().expect("a directory");
-    for store in stores(room.path()) {
+async fn tokens_minted_by_fast_clocks_stay_revoked() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for store in stores(dir.path()) {
         let mut world = World::open(store).await;
         world.clock.set(A_WEEK);
         let ended = world.sign_in().await;
         world.clock.set(0);
         let dana = Subject::parse("dana").expect("a subject");
-        world.service.end_account(&dana, Road::AccountRevoked, Actor::Operator).await.expect("an end");
+        world.service.end_account(&dana, EndCause::AccountRevoked, Actor::Operator).await.expect("an end");
         assert_eq!(world.pass(27 * HOUR).await.deleted, 1);
-        world.clock.go_on(DAY * 6);
+        world.clock.advance(DAY * 6);
         assert!(world.is_revoked(&ended.0).await);
         world.restart().await;
         assert!(world.is_revoked(&ended.0).await, "also for a new process");
@@ -324,9 +324,9 @@ async fn what_was_minted_by_a_clock_that_was_ahead_stays_revoked_when_its_time_c
 }
 
 #[tokio::test]
-async fn what_had_its_time_stays_revoked_when_the_clock_goes_back() {
-    let room = tempfile::tempdir().expect("a directory");
-    for store in stores(room.path()) {
+async fn expired_entries_stay_revoked_when_clocks_go_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for store in stores(dir.path()) {
         let mut world = World::open(store).await;
         let ended = world.sign_in().await;
         world.log_out(&ended).await;
@@ -339,15 +339,19 @@ async fn what_had_its_time_stays_revoked_when_the_clock_goes_back() {
 }
 
 #[tokio::test]
-async fn a_session_outlives_what_a_clock_that_was_ahead_has_forgotten() {
-    let room = tempfile::tempdir().expect("a directory");
-    for store in stores(room.path()) {
+async fn sessions_outlive_entries_deleted_by_fast_clocks() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for store in stores(dir.path()) {
         let mut world = World::open(store).await;
         let (ended, live) = (world.sign_in().await, world.sign_in().await);
         world.log_out(&ended).await;
         world.pass(2 * HOUR).await;
         let next = pair(
-            world.service.refresh(&live.1, &Device::default(), &DeviceSaid::Nothing).await.expect("a pair"),
+            world
+                .service
+                .refresh(&live.1, &Device::default(), &DeviceTokenInput::Unsupported)
+                .await
+                .expect("a pair"),
         );
         // By then the entry has expired, and the session hasn't.
         world.clock.set((22 * 60 + 30) * A_MINUTE);
@@ -359,7 +363,7 @@ async fn a_session_outlives_what_a_clock_that_was_ahead_has_forgotten() {
         let newest = pair(
             world
                 .service
-                .refresh(&next.1, &Device::default(), &DeviceSaid::Nothing)
+                .refresh(&next.1, &Device::default(), &DeviceTokenInput::Unsupported)
                 .await
                 .expect("its session is there"),
         );
@@ -369,8 +373,8 @@ async fn a_session_outlives_what_a_clock_that_was_ahead_has_forgotten() {
 
 #[tokio::test]
 async fn tokens_of_another_issuer_stay_revoked_too() {
-    let room = tempfile::tempdir().expect("a directory");
-    for store in stores(room.path()) {
+    let dir = tempfile::tempdir().expect("a directory");
+    for store in stores(dir.path()) {
         let mut world = World::open(store).await;
         let (access, refresh) = (world.of_another("access", "one"), world.of_another("refresh", "two"));
         assert_eq!(world.service.guard().check(&access, &[TokenType::Access]).await.map(drop), Ok(()));
@@ -382,24 +386,29 @@ async fn tokens_of_another_issuer_stay_revoked_too() {
         world.restart().await;
         assert_eq!(
             world.service.guard().check(&access, &[TokenType::Access]).await.map(drop),
-            Err(Denied::Refused(revoked))
+            Err(VerifyError::Refused(revoked))
         );
         let token = world.service.guard().authenticate(&access).await.expect("a token of the other issuer");
-        assert_eq!(world.service.desk.judge_by_store(&token).await, Err(Failure::Refused(revoked)));
-        let refused = world.service.refresh(&refresh, &Device::default(), &DeviceSaid::Nothing).await.err();
+        assert_eq!(world.service.context.judge_by_store(&token).await, Err(Failure::Refused(revoked)));
+        let refused =
+            world.service.refresh(&refresh, &Device::default(), &DeviceTokenInput::Unsupported).await.err();
         assert_eq!(refused, Some(Failure::Refused(revoked)));
         assert!(world.service.blacklist(&refresh).await.is_err(), "a second time it is refused, as ever");
         // Other tokens are valid.
         let (access, refresh) = (world.of_another("access", "three"), world.of_another("refresh", "four"));
         assert_eq!(world.service.guard().check(&access, &[TokenType::Access]).await.map(drop), Ok(()));
-        world.service.refresh(&refresh, &Device::default(), &DeviceSaid::Nothing).await.expect("a session");
+        world
+            .service
+            .refresh(&refresh, &Device::default(), &DeviceTokenInput::Unsupported)
+            .await
+            .expect("a session");
     }
 }
 
 #[tokio::test]
-async fn what_is_past_its_time_is_kept_for_an_hour_more() {
-    let room = tempfile::tempdir().expect("a directory");
-    for store in stores(room.path()) {
+async fn expired_rows_are_kept_for_an_hour() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for store in stores(dir.path()) {
         let mut world = World::open(store).await;
         let ended = world.sign_in().await;
         world.log_out(&ended).await;
@@ -424,9 +433,9 @@ async fn what_is_past_its_time_is_kept_for_an_hour_more() {
 }
 
 #[tokio::test]
-async fn with_a_clock_that_is_right_forgetting_refuses_no_token_that_holds() {
-    let room = tempfile::tempdir().expect("a directory");
-    for store in stores(room.path()) {
+async fn deletion_refuses_no_valid_tokens() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for store in stores(dir.path()) {
         let mut world = World::open(store).await;
         for _ in 0..40 {
             let (ended, live) = (world.sign_in().await, world.sign_in().await);

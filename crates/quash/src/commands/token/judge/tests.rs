@@ -61,7 +61,7 @@ fn profile(hostile: &Value, name: &str) -> (Keys, Expectations) {
 }
 
 #[test]
-fn each_hostile_token_gets_its_verdict_at_any_moment() {
+fn hostile_tokens_get_their_verdict_at_any_time() {
     let hostile = parsed(HOSTILE);
     let profiles = ["A", "B"].map(|name| (name, profile(&hostile, name)));
     let cases = hostile["cases"].as_array().expect("a list");
@@ -109,7 +109,7 @@ fn judged(token: &str, expected: &Expectations, secs: i64) -> Result<(), Refusal
 }
 
 #[test]
-fn a_token_holds_from_its_iat_to_its_exp_give_or_take_the_leeway() {
+fn tokens_are_valid_from_iat_to_exp() {
     let token = minted(&json!({}));
     let not_yet = Err(Refusal::TokenInvalid(Invalid::NotYet));
     for (leeway, secs, verdict) in [
@@ -129,7 +129,7 @@ fn a_token_holds_from_its_iat_to_its_exp_give_or_take_the_leeway() {
 }
 
 #[test]
-fn a_token_of_a_quash_and_one_of_another_issuer_are_judged_alike() {
+fn own_and_foreign_tokens_are_verified_alike() {
     let ours = json!({ "sid": "01a20af06c05771097b1318de6f7c85b", "rsq": 17_179_869_184_u64 });
     for more in [json!({}), ours] {
         let with = |name: &str, value: Value| {
@@ -173,7 +173,7 @@ fn a_token_of_a_quash_and_one_of_another_issuer_are_judged_alike() {
 }
 
 #[test]
-fn one_key_is_taken_whatever_tokens_call_it_and_a_set_goes_by_names() {
+fn single_keys_ignore_kid_and_sets_use_it() {
     let token = minted(&json!({}));
     let key = signing().verifying().clone();
     let set = |named, kid: &str| {

@@ -1,0 +1,145 @@
+//! The changes that users make to their own accounts. `PATCH /v1/me`: `{"username","password"}`. `POST
+//! /v1/me/password`: `{"current_password","new_password"}` returns new tokens. `POST /v1/me/deactivate` and
+//! `DELETE /v1/me`: `{"password"}`. `POST /v1/password`, without a token:
+//! `{"username","password","new_password"}`, for a temporary password.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use quash_core::model::{UserIdField, limits};
+use quash_core::watch::Live;
+use quash_service::{Failure, Reauthentication};
+use zeroize::Zeroizing;
+
+use super::{me, no_content, own_tokens};
+use crate::app_state::AppState;
+use crate::body::{BodyError, Fields, Whitespace};
+use crate::client_info::Client;
+use crate::error::HttpError;
+
+pub(crate) async fn rename(
+    State(state): State<Arc<AppState>>,
+    Extension(live): Extension<Live>,
+    client: Client,
+    request: Request,
+) -> Response {
+    let read = async {
+        let mut fields = Fields::read_json(request).await?;
+        let (name, password) =
+            (fields.text("username", Whitespace::Trimmed, usize::MAX), secret(&mut fields, "password"));
+        fields.done_with_all().map(|()| (name, password))
+    };
+    let (name, password) = match read.await {
+        Ok(read) => read,
+        Err(fault) => return problem(&state, fault),
+    };
+    match state.service.rename_own(&live, &name, client.reproof(password)).await {
+        // Tokens identify accounts by name, so all sessions have ended.
+        Ok(renamed) if state.service.policy().tokens.names.user_id_field == UserIdField::Username => {
+            state.without_cookie(me::shown(&renamed))
+        }
+        Ok(renamed) => me::shown(&renamed),
+        Err(failure) => refused(&state, &failure),
+    }
+}
+
+pub(crate) async fn change_password(
+    State(state): State<Arc<AppState>>,
+    Extension(live): Extension<Live>,
+    client: Client,
+    request: Request,
+) -> Response {
+    let read = async {
+        let mut fields = Fields::read_json(request).await?;
+        let (current, new) = (secret(&mut fields, "current_password"), secret(&mut fields, "new_password"));
+        fields.done_with_all().map(|()| (current, new))
+    };
+    let (current, new) = match read.await {
+        Ok(read) => read,
+        Err(fault) => return problem(&state, fault),
+    };
+    match state.service.change_own_password(&live, client.reproof(current), new).await {
+        Ok(tokens) => own_tokens(&state, tokens),
+        Err(failure) => refused(&state, &failure),
+    }
+}
+
+pub(crate) async fn change_one_time_password(
+    State(state): State<Arc<AppState>>,
+    client: Client,
+    request: Request,
+) -> Response {
+    let read = async {
+        let mut fields = Fields::read_json(request).await?;
+        let name = state.login_name(&mut fields);
+        let (current, new) = (secret(&mut fields, "password"), secret(&mut fields, "new_password"));
+        fields.done_with_all().map(|()| (name, current, new))
+    };
+    let (name, current, new) = match read.await {
+        Ok(read) => read,
+        Err(fault) => return problem(&state, fault),
+    };
+    match state.service.change_one_time_password(&name, client.reproof(current), new).await {
+        Ok(()) => no_content(),
+        Err(failure) => refused(&state, &failure),
+    }
+}
+
+pub(crate) async fn deactivate(
+    State(state): State<Arc<AppState>>,
+    Extension(live): Extension<Live>,
+    client: Client,
+    request: Request,
+) -> Response {
+    let password = match password_alone(request).await {
+        Ok(password) => password,
+        Err(fault) => return problem(&state, fault),
+    };
+    match state.service.deactivate_own(&live, client.reproof(password)).await {
+        Ok(()) => state.without_cookie(no_content()),
+        Err(failure) => refused(&state, &failure),
+    }
+}
+
+pub(crate) async fn delete(
+    State(state): State<Arc<AppState>>,
+    Extension(live): Extension<Live>,
+    client: Client,
+    request: Request,
+) -> Response {
+    let password = match password_alone(request).await {
+        Ok(password) => password,
+        Err(fault) => return problem(&state, fault),
+    };
+    match state.service.delete_own(&live, client.reproof(password)).await {
+        Ok(()) => state.without_cookie(no_content()),
+        Err(failure) => refused(&state, &failure),
+    }
+}
+
+async fn password_alone(request: Request) -> Result<Zeroizing<String>, BodyError> {
+    let mut fields = Fields::read_json(request).await?;
+    let password = secret(&mut fields, "password");
+    fields.done_with_all().map(|()| password)
+}
+
+/// A password, exactly as sent.
+fn secret(fields: &mut Fields, name: &'static str) -> Zeroizing<String> {
+    Zeroizing::new(fields.text(name, Whitespace::AsSent, limits::PASSWORD_CHARS))
+}
+
+fn problem(state: &AppState, fault: BodyError) -> Response {
+    HttpError::from(fault).into_problem_response(&state.settings)
+}
+
+fn refused(state: &AppState, failure: &Failure) -> Response {
+    state.fault(failure).into_problem_response(&state.settings)
+}
+
+impl Client {
+    pub(crate) fn reproof(self, password: Zeroizing<String>) -> Reauthentication {
+        Reauthentication { password, network: self.network, device_token: self.device_token }
+    }
+}

@@ -1,0 +1,115 @@
+//! The users' actions: they sign in, refresh, end sessions, and sometimes wait until that is in force
+//! everywhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use quash_core::decide::{Device, RevokedKeySessions};
+use quash_core::model::{Actor, Clock, EndCause, Reason, Seq, SessionId, Subject};
+use quash_core::token::Issued;
+use quash_service::{DeviceTokenInput, Service, Takeover};
+use serde_json::json;
+
+use crate::chance::Chance;
+use crate::journal::Ended;
+use crate::time::Issuers;
+use crate::wait::pass;
+use crate::world::{PEOPLE, SECRET, World};
+
+/// Sessions, each with a refresh token that may be its newest.
+type Sessions = Vec<(SessionId, String)>;
+
+impl World {
+    /// Runs one user, who does one action after the other.
+    pub(crate) async fn live(self: Arc<Self>, chance: Chance, until: Duration) {
+        let (mut sessions, mut hunts) = (Sessions::new(), Vec::new());
+        while self.time.now() < until {
+            pass(chance.millis(u64::try_from(self.temper.between_deeds.as_millis()).expect("short"))).await;
+            let (life, Some(service)) = self.service() else { continue };
+            let done = self.while_alive(life, self.do_something(&service, &mut sessions, &chance)).await;
+            let Some((what, seq)) = done.flatten() else { continue };
+            hunts.push(tokio::spawn(Arc::clone(&self).hunt(what.clone(), seq, false)));
+            if chance.once_in(3) && self.while_alive(life, service.effective(seq)).await.is_some() {
+                self.journal.lock().expect("no panic").in_force(seq, self.time.now());
+                self.seen.lock().expect("no panic").barriers += 1;
+                hunts.push(tokio::spawn(Arc::clone(&self).hunt(what, seq, true)));
+            }
+        }
+        for hunt in hunts {
+            hunt.await.expect("nobody has found something");
+        }
+    }
+
+    /// Runs one action, which may end something.
+    async fn do_something(
+        &self,
+        service: &Service,
+        sessions: &mut Sessions,
+        chance: &Chance,
+    ) -> Option<(Ended, Seq)> {
+        let name = *chance.pick(&PEOPLE).expect("there are some");
+        let (what, seq) = match chance.below(13) {
+            0..=5 => {
+                let refresh =
+                    if chance.once_in(3) { sessions.pop().map(|(_, refresh)| refresh) } else { None };
+                let refresh = refresh.unwrap_or_else(|| self.token_of_another_issuer(name, chance));
+                if let Ok(Issued::Both { access, refresh }) =
+                    service.refresh(&refresh, &Device::default(), &DeviceTokenInput::Unsupported).await
+                {
+                    sessions.extend(self.gives(service, &access).map(|session| (session, refresh)));
+                }
+                return None;
+            }
+            6..=8 => {
+                let (session, refresh) = sessions.pop()?;
+                (Ended::Session(session), service.blacklist(&refresh).await.ok()?.seq)
+            }
+            9 | 10 => {
+                let subject = Subject::parse(name).expect("a subject");
+                let ended = service.end_account(&subject, EndCause::AccountRevoked, Actor::Operator).await;
+                (Ended::Subject(name.into()), ended.ok()?.seq)
+            }
+            11 if chance.once_in(4) => {
+                let ended = service.end_everything(Reason::Revoked, Actor::Operator).await;
+                (Ended::Everything, ended.ok()?.seq)
+            }
+            12 if chance.once_in(2) => {
+                let takeover = if chance.once_in(2) { Takeover::Now } else { Takeover::Announced };
+                // There may be too many keys.
+                let _ = service.rotate_key(takeover, Actor::Operator).await;
+                return None;
+            }
+            12 => {
+                let kid = self.journal.lock().expect("no panic").given().last()?.kid.clone();
+                self.journal.lock().expect("no panic").strikes(kid.clone());
+                let struck = service.revoke_key(&kid, RevokedKeySessions::Continue, Actor::Operator).await;
+                (Ended::Key(kid), struck.ok()?.seq)
+            }
+            _ => return None,
+        };
+        let seq = seq?;
+        self.ended(what.clone(), seq);
+        Some((what, seq))
+    }
+
+    /// Records an issued token, unless its key has been revoked meanwhile.
+    fn gives(&self, service: &Service, access: &str) -> Option<SessionId> {
+        let token = service.guard().authenticate_now(access).ok()?;
+        self.journal.lock().expect("no panic").gives(&token, access);
+        token.session_and_rsq().ok().map(|(session, _)| session)
+    }
+
+    /// Opens a session with another issuer's token, which needs no password and so no other thread.
+    fn token_of_another_issuer(&self, name: &str, chance: &Chance) -> String {
+        let now = Issuers(Arc::clone(&self.time)).now().as_secs();
+        let jti = format!("{:016x}{:016x}", chance.below(u64::MAX), chance.below(u64::MAX));
+        let claims =
+            json!({ "token_type": "refresh", "exp": now + 86_400, "iat": now, "jti": jti, "user_id": name });
+        let encode = |part: &str| URL_SAFE_NO_PAD.encode(part);
+        let signed = format!("{}.{}", encode(r#"{"alg":"HS256","typ":"JWT"}"#), encode(&claims.to_string()));
+        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, SECRET);
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, signed.as_bytes())))
+    }
+}

@@ -1,0 +1,276 @@
+//! A store that tests can break in part, and repair. While intact it is the in-memory store.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use quash_core::model::{
+    Account, AccountBy, AccountLoaded, Audit, AuditHead, Change, Client, ClientName, Digest, EarlierRequests,
+    Ending, Ends, Entry, Flow, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, NewEntry, Receipt,
+    RegistrationBy, ScopeKey, ScopeKind, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId,
+    SessionLoaded, Subject, Timestamp,
+};
+use quash_store::{BackupError, MemoryStore, Store, StoreError};
+use quash_verify::Guard;
+use tokio::sync::watch;
+
+/// A part of the store that can break.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Part {
+    /// Every write.
+    Writes,
+    /// Reads of accounts, sessions and the head.
+    Rows,
+    /// Reads of the log.
+    Log,
+}
+
+/// A store that can be broken.
+#[derive(Default)]
+pub(crate) struct FaultyStore {
+    inner: MemoryStore,
+    written: AtomicUsize,
+    broken: Mutex<Option<(Part, StoreError)>>,
+    meanwhile: Mutex<Option<(Change, Guard)>>,
+    /// Set if reads fail after the next change is written.
+    breaks_after_write: Mutex<bool>,
+    /// The number of entries that were changed to cover nothing. `None` leaves entries unchanged.
+    emptied: Mutex<Option<u8>>,
+}
+
+impl FaultyStore {
+    /// The error of a broken part. None of its words may reach a client.
+    pub(crate) fn away() -> StoreError {
+        StoreError::Unavailable("disk secret path /var/lib/quash/quash.db: SQLITE_IOERR".into())
+    }
+
+    /// Breaks a part.
+    pub(crate) fn break_part(&self, part: Part, error: StoreError) {
+        *self.broken.lock().expect("a switch") = Some((part, error));
+    }
+
+    /// Breaks reads of rows right after the next change is written.
+    pub(crate) fn break_after_write(&self) {
+        *self.breaks_after_write.lock().expect("a switch") = true;
+    }
+
+    /// The number of changes written so far.
+    pub(crate) fn written(&self) -> usize {
+        self.written.load(Ordering::SeqCst)
+    }
+
+    /// Repairs it.
+    pub(crate) fn mend(&self) {
+        *self.broken.lock().expect("a switch") = None;
+    }
+
+    /// Commits a change right after the next read of a session, and updates the guard before the reader
+    /// continues.
+    pub(crate) fn meanwhile(&self, change: Change, guard: Guard) {
+        *self.meanwhile.lock().expect("a switch") = Some((change, guard));
+    }
+
+    /// From now on log entries of changes cover nothing: everything is written except the effective entry.
+    pub(crate) fn empty_entries(&self) {
+        self.emptied.lock().expect("a switch").get_or_insert(0);
+    }
+
+    fn whole(&self, part: Part) -> Result<&MemoryStore, StoreError> {
+        match &*self.broken.lock().expect("a switch") {
+            Some((broken, error)) if *broken == part => Err(error.clone()),
+            _ => Ok(&self.inner),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for FaultyStore {
+    async fn head(&self) -> Result<Head, StoreError> {
+        self.whole(Part::Rows)?.head().await
+    }
+
+    async fn account(&self, by: &AccountBy, now: Timestamp) -> Result<AccountLoaded, StoreError> {
+        self.whole(Part::Rows)?.account(by, now).await
+    }
+
+    async fn foreign(
+        &self,
+        key: ScopeKey,
+        scopes: &[ScopeKey],
+        user: ScopeKey,
+        account: Option<&AccountBy>,
+        now: Timestamp,
+    ) -> Result<ForeignLoaded, StoreError> {
+        self.whole(Part::Rows)?.foreign(key, scopes, user, account, now).await
+    }
+
+    async fn password_classes(&self, limit: u32) -> Result<Vec<String>, StoreError> {
+        self.whole(Part::Rows)?.password_classes(limit).await
+    }
+
+    async fn accounts(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError> {
+        self.whole(Part::Rows)?.accounts(after, limit).await
+    }
+
+    async fn session(&self, id: SessionId) -> Result<SessionLoaded, StoreError> {
+        let found = self.whole(Part::Rows)?.session(id).await;
+        let meanwhile = self.meanwhile.lock().expect("a switch").take();
+        if let Some((change, guard)) = meanwhile {
+            let receipt = self.inner.commit(change).await?;
+            guard
+                .caught_up(receipt.seq.expect("an entry"), Duration::from_secs(5))
+                .await
+                .expect("a guard that follows");
+        }
+        found
+    }
+
+    async fn sessions_of(
+        &self,
+        subject: &Subject,
+        after: Option<SessionId>,
+        limit: u32,
+    ) -> Result<Vec<Session>, StoreError> {
+        self.whole(Part::Rows)?.sessions_of(subject, after, limit).await
+    }
+
+    async fn entries_after(&self, after: Seq, limit: u32) -> Result<Vec<Entry>, StoreError> {
+        self.whole(Part::Log)?.entries_after(after, limit).await
+    }
+
+    async fn entries_between(
+        &self,
+        after: Seq,
+        until: Seq,
+        limit: u32,
+    ) -> Result<Vec<(Entry, bool)>, StoreError> {
+        self.whole(Part::Log)?.entries_between(after, until, limit).await
+    }
+
+    async fn entries_of(&self, keys: &[ScopeKey]) -> Result<Vec<Entry>, StoreError> {
+        self.whole(Part::Log)?.entries_of(keys).await
+    }
+
+    async fn audit(&self, after: u64, of: Option<&Subject>, limit: u32) -> Result<Vec<Audit>, StoreError> {
+        self.whole(Part::Rows)?.audit(after, of, limit).await
+    }
+
+    async fn audit_head(&self) -> Result<AuditHead, StoreError> {
+        self.whole(Part::Rows)?.audit_head().await
+    }
+
+    async fn largest_number(&self) -> Result<u64, StoreError> {
+        self.whole(Part::Rows)?.largest_number().await
+    }
+
+    async fn unblanked(&self) -> Result<Option<Subject>, StoreError> {
+        self.whole(Part::Rows)?.unblanked().await
+    }
+
+    async fn flow(&self, id: FlowId) -> Result<FlowLoaded, StoreError> {
+        self.whole(Part::Rows)?.flow(id).await
+    }
+
+    async fn earlier_requests(
+        &self,
+        subject_hashes: &[Digest],
+        recipient_hash: Digest,
+        since: Timestamp,
+    ) -> Result<EarlierRequests, StoreError> {
+        self.whole(Part::Rows)?.earlier_requests(subject_hashes, recipient_hash, since).await
+    }
+
+    async fn registration(&self, by: &RegistrationBy, now: Timestamp) -> Result<Option<Flow>, StoreError> {
+        self.whole(Part::Rows)?.registration(by, now).await
+    }
+
+    async fn mails_due(&self, until: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError> {
+        self.whole(Part::Rows)?.mails_due(until, limit).await
+    }
+
+    async fn next_mail(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.whole(Part::Rows)?.next_mail(after).await
+    }
+
+    async fn endings(&self, of: &Subject, after: &[Seq]) -> Result<Vec<Option<Ending>>, StoreError> {
+        self.whole(Part::Rows)?.endings(of, after).await
+    }
+
+    async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        self.whole(Part::Rows)?.keys().await
+    }
+
+    async fn client(&self, digest: SecretDigest) -> Result<Option<Client>, StoreError> {
+        self.whole(Part::Rows)?.client(digest).await
+    }
+
+    async fn clients(&self, after: Option<&ClientName>, limit: u32) -> Result<Vec<Client>, StoreError> {
+        self.whole(Part::Rows)?.clients(after, limit).await
+    }
+
+    async fn secret(&self, name: &str) -> Result<Option<Sealed>, StoreError> {
+        self.whole(Part::Rows)?.secret(name).await
+    }
+
+    async fn remembered(&self, name: &str) -> Result<Option<String>, StoreError> {
+        self.whole(Part::Rows)?.remembered(name).await
+    }
+
+    async fn longest_lifetime(&self) -> Result<u64, StoreError> {
+        self.whole(Part::Rows)?.longest_lifetime().await
+    }
+
+    async fn commit(&self, mut change: Change) -> Result<Receipt, StoreError> {
+        if let Some(emptied) = &mut *self.emptied.lock().expect("a switch") {
+            for entry in entries_of(&mut change) {
+                *emptied += 1;
+                (entry.kind, entry.key) = (ScopeKind::Token, ScopeKey([*emptied; 16]));
+            }
+        }
+        let receipt = self.whole(Part::Writes)?.commit(change).await?;
+        self.written.fetch_add(1, Ordering::SeqCst);
+        if std::mem::take(&mut *self.breaks_after_write.lock().expect("a switch")) {
+            self.break_part(Part::Rows, Self::away());
+        }
+        Ok(receipt)
+    }
+
+    async fn back_up(&self, to: &Path) -> Result<Seq, BackupError> {
+        self.inner.back_up(to).await
+    }
+
+    fn newest(&self) -> watch::Receiver<Seq> {
+        self.inner.newest()
+    }
+
+    fn broken(&self) -> watch::Receiver<bool> {
+        self.inner.broken()
+    }
+}
+
+/// The entries that a change appends to the log.
+fn entries_of(change: &mut Change) -> Vec<&mut NewEntry> {
+    fn of_sessions<'a>(
+        ends: impl IntoIterator<Item = &'a mut SessionEnd>,
+    ) -> impl Iterator<Item = &'a mut NewEntry> {
+        ends.into_iter().flat_map(|end| [Some(&mut end.entry), end.adopted.as_mut()]).flatten()
+    }
+    match change {
+        Change::OpenSession(opening) => of_sessions(&mut opening.evict).collect(),
+        Change::EndSessions { sessions, tokens } => of_sessions(sessions).chain(tokens).collect(),
+        Change::EditAccount(edit) => match &mut edit.ends {
+            Ends::Nothing => Vec::new(),
+            Ends::Access(entry) | Ends::Sessions { entry, .. } => vec![entry],
+        },
+        Change::DeleteAccount { entry, .. }
+        | Change::EndEverything { entry }
+        | Change::BeginEpoch { entry, .. }
+        | Change::Revoke { entry }
+        | Change::RevokeKey { entry, .. }
+        | Change::AddRevokedKey { entry, .. } => vec![entry],
+        Change::Together(changes) => changes.iter_mut().flat_map(entries_of).collect(),
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,97 @@
+//! The transport of requests to an issuer: the operating system's connections, or a simulated network.
+//! `http.rs` makes the requests.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use reqwest::Client;
+use reqwest::redirect::Policy;
+
+use super::fault::{IssuerError, StartError};
+
+/// A transport for requests to an issuer.
+pub trait Transport: Send + Sync {
+    /// Sends a request and returns its response.
+    ///
+    /// # Errors
+    /// Returns an error if no response arrives.
+    fn send(
+        &self,
+        request: Request<String>,
+        connection: Connection,
+    ) -> BoxFuture<'_, Result<Response<Box<dyn BodyStream>>, IssuerError>>;
+}
+
+/// The body of a response, as it arrives.
+pub trait BodyStream: Send {
+    /// Returns the next piece, or `None` after the last.
+    ///
+    /// # Errors
+    /// Returns an error if the connection breaks.
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, IssuerError>>;
+}
+
+/// A boxed future.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The connection that a request is sent on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Connection {
+    /// An idle connection, if there is one.
+    Kept,
+    /// A new connection. An idle one may be dead without the operating system knowing.
+    New,
+}
+
+/// The operating system's connections.
+pub(crate) struct Sockets {
+    kept: Client,
+    new: Client,
+}
+
+/// The limit for establishing a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Sockets {
+    /// Creates clients that follow no redirects: the credential would be sent to the new address, too.
+    pub(crate) fn new() -> Result<Self, StartError> {
+        let builder = || {
+            Client::builder()
+                .redirect(Policy::none())
+                .connect_timeout(CONNECT_TIMEOUT)
+                .no_proxy()
+                .user_agent("quash-verify")
+        };
+        let kept = builder().build().map_err(|_| StartError::Certificates)?;
+        let new = builder().pool_max_idle_per_host(0).build().map_err(|_| StartError::Certificates)?;
+        Ok(Self { kept, new })
+    }
+}
+
+impl Transport for Sockets {
+    fn send(
+        &self,
+        request: Request<String>,
+        connection: Connection,
+    ) -> BoxFuture<'_, Result<Response<Box<dyn BodyStream>>, IssuerError>> {
+        Box::pin(async move {
+            let client = if connection == Connection::New { &self.new } else { &self.kept };
+            let request = request.try_into().map_err(|_| IssuerError::Unreachable)?;
+            let answer = client.execute(request).await.map_err(|error| {
+                if error.is_timeout() { IssuerError::TimedOut } else { IssuerError::Unreachable }
+            })?;
+            let mut carried = Response::new(());
+            *carried.status_mut() = answer.status();
+            Ok(carried.map(|()| Box::new(answer) as Box<dyn BodyStream>))
+        })
+    }
+}
+
+impl BodyStream for reqwest::Response {
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<Bytes>, IssuerError>> {
+        Box::pin(async { self.chunk().await.map_err(|_| IssuerError::Unreachable) })
+    }
+}
