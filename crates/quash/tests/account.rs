@@ -174,8 +174,8 @@ fn the_next_refresh_has_the_new_claims() {
     let text = world.server.run(&["account", "show", "dana"], "");
     assert!(text.stdout.contains("{\"role\":\"editor\",\"teams\":[1,2]}"), "{}", text.stdout);
     for (json, says) in [
-        ("{\"sid\":\"x\"}", "the claim \"sid\""),
-        ("{\"user_id\":\"x\"}", "the claim \"user_id\""),
+        ("{\"sid\":\"x\"}", "the claim name \"sid\" is reserved"),
+        ("{\"user_id\":\"x\"}", "the claim name \"user_id\" is reserved"),
         ("[]", "not a JSON object"),
         ("", "not a JSON object"),
         (&format!("{{\"a\":\"{}\"}}", "x".repeat(4096)), "at most 4096 bytes"),

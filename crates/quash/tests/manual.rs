@@ -153,7 +153,7 @@ fn manual_pages_are_printed_and_world_readable() {
     let nowhere = printed(&["man", "--out", &format!("{path}/none")]);
     assert_eq!(nowhere.code(), 4);
     assert!(
-        nowhere.stderr.contains("there is no directory") && nowhere.stderr.contains("hint: make it"),
+        nowhere.stderr.contains("there is no directory") && nowhere.stderr.contains("hint: create it"),
         "{}",
         nowhere.stderr
     );

@@ -56,6 +56,9 @@ impl Load {
             else {
                 break;
             };
+            if answer.is_busy() {
+                continue;
+            }
             journal.push(Entry { pair: answer.pair(), ended: false, maybe_ended: false });
             let Some(entry) = journal.last_mut() else { break };
             if self.use_session(entry).is_err() {

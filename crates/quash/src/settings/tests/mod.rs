@@ -421,7 +421,7 @@ fn all_faults_are_reported_in_order_of_origin() {
         ("quash.toml:3", "tokens.issuer = \"http://a.example\" is an http address", "https://"),
         ("quash.toml:4", "tokens.colour isn't a setting", "the keys of [tokens]"),
         ("quash.toml:5", "tokens.jti_claim = \"exp\" is the name of a claim", "another name"),
-        ("quash.toml:7", "log.level = \"loud\" isn't one", "\"debug\" or \"trace\""),
+        ("quash.toml:7", "log.level = \"loud\" isn't a known word", "\"debug\" or \"trace\""),
         ("environment variable QUASH_COLOUR", "QUASH_COLOUR isn't a setting", "unset it"),
         ("environment variable QUASH_ROTATION_GRACE", "rotation.grace = \"soon\"", "such as \"5m\""),
         ("flag --set", "log.colour isn't a setting", "the sections are"),
