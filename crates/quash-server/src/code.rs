@@ -66,6 +66,8 @@ pub enum Code {
     RightRequired,
     /// The feed can't continue from this cursor.
     SnapshotRequired,
+    /// The feed isn't available in the requested version.
+    FeedVersion,
     /// In an application: the token lacks a required claim.
     ClaimMissing,
     /// The request exceeds a limit on attempts or on concurrent requests.
@@ -82,7 +84,7 @@ pub enum Code {
 type Row = (&'static str, StatusCode, &'static str, &'static str);
 
 impl Code {
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::TokenNotValid,
         Self::NotAuthenticated,
         Self::BadAuthorizationHeader,
@@ -113,6 +115,7 @@ impl Code {
         Self::CredentialNotValid,
         Self::RightRequired,
         Self::SnapshotRequired,
+        Self::FeedVersion,
         Self::ClaimMissing,
         Self::Throttled,
         Self::Unavailable,
@@ -176,6 +179,7 @@ impl Code {
             | Self::CredentialNotValid
             | Self::RightRequired
             | Self::SnapshotRequired
+            | Self::FeedVersion
             | Self::ClaimMissing
             | Self::InternalError => true,
         }
@@ -244,6 +248,8 @@ impl Code {
                 "The credential is valid, but lacks the required right. The operator creates another with `quash verifier add`."),
             Self::SnapshotRequired => ("snapshot_required", StatusCode::CONFLICT, "Snapshot required",
                 "The feed cannot continue from this cursor: it is of another epoch, beyond the log's end, or no longer retained. Take a snapshot, and follow from its cursor."),
+            Self::FeedVersion => ("feed_version", StatusCode::BAD_REQUEST, "Feed version not supported",
+                "The request names no version of the feed in its parameter `v`, or one that this server does not speak. The response lists the versions that it speaks in `versions`. Update the verifier or the server, whichever is older."),
             Self::ClaimMissing => guard_row(Problem::CLAIM_MISSING,
                 "The token is valid, but lacks what this route of the application requires: a role, for example, or a claim of another form. Another token of the same account will not help. The operator gives the account the claim with `quash account set --claims-stdin`; the next refresh includes it."),
             Self::Throttled => ("throttled", StatusCode::TOO_MANY_REQUESTS, "Throttled",

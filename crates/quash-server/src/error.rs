@@ -11,6 +11,7 @@ use http::StatusCode;
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use quash_core::model::{ClaimNames, Reason, Refusal};
 use quash_core::token::TokenType;
+use quash_core::watch::frame::VERSION;
 use quash_service::{Failure, Unavailable};
 use quash_verify::{HeaderFault, Problem, Rejection, VerifyError};
 use serde::Serialize;
@@ -235,6 +236,9 @@ impl HttpError {
             /// The fields and their errors.
             #[serde(skip_serializing_if = "Option::is_none")]
             errors: Option<&'a Value>,
+            /// The versions of the feed that this server speaks.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            versions: Option<[u32; 1]>,
         }
         let code = self.code;
         let problem = Problem {
@@ -245,6 +249,7 @@ impl HttpError {
             code: code.as_str(),
             reason: self.reason.map(Reason::as_str),
             errors: self.body.as_deref(),
+            versions: (code == Code::FeedVersion).then_some([VERSION]),
         };
         self.with_headers(of_type(code.status(), PROBLEM, &problem), settings)
     }

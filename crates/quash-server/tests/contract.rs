@@ -526,6 +526,7 @@ fn codes_are_a_closed_list() {
     401 credential_not_valid
     403 right_required
     409 snapshot_required
+    400 feed_version
     403 claim_missing
     429 throttled
     503 unavailable

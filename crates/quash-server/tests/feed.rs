@@ -36,7 +36,7 @@ async fn snapshot(world: &World, secret: &str) -> Snapshot {
 }
 
 async fn snapshot_text(world: &World, secret: &str) -> String {
-    let answer = world.send(Call::get("/v1/feed/snapshot").bearer(secret)).await;
+    let answer = world.send(Call::get("/v1/feed/snapshot?v=2").bearer(secret)).await;
     assert_eq!(
         (answer.status, answer.header("content-type")),
         (200, Some("application/x-ndjson")),
@@ -47,7 +47,7 @@ async fn snapshot_text(world: &World, secret: &str) -> String {
 
 fn lease_path(cursor: &Cursor, instance: u8, policy: &str) -> String {
     format!(
-        "/v1/feed/lease?cursor={cursor}&instance={}&nonce={NONCE}&policy={policy}",
+        "/v1/feed/lease?v=2&cursor={cursor}&instance={}&nonce={NONCE}&policy={policy}",
         format!("{instance:02x}").repeat(16)
     )
 }
@@ -66,7 +66,7 @@ struct Events {
 
 impl Events {
     async fn open(world: &World, secret: &str, after: &Cursor) -> Self {
-        let request = Call::get(&format!("/v1/feed?after={after}"))
+        let request = Call::get(&format!("/v1/feed?v=2&after={after}"))
             .bearer(secret)
             .header(ACCEPT, "text/event-stream")
             .into_request();
@@ -112,8 +112,11 @@ async fn a99_the_feed_requires_a_verifier_credential() {
     let other = other.into_text();
     let secret = credential(&world, "api").await;
     let after = world_cursor(&world, &secret).await;
-    let paths =
-        ["/v1/feed/snapshot".to_owned(), format!("/v1/feed?after={after}"), lease_path(&after, 1, "deny")];
+    let paths = [
+        "/v1/feed/snapshot?v=2".to_owned(),
+        format!("/v1/feed?v=2&after={after}"),
+        lease_path(&after, 1, "deny"),
+    ];
     for path in &paths {
         let anonymous = world.send(Call::get(path)).await;
         assert_eq!((anonymous.status, anonymous.json()["code"].as_str()), (401, Some("not_authenticated")));
@@ -230,12 +233,12 @@ async fn the_feed_supports_polling() {
     let after = world_cursor(&world, &secret).await;
     world.end_all("dana").await;
     let poll = |after: &Cursor| {
-        Call::get(&format!("/v1/feed?after={after}")).bearer(&secret).header(ACCEPT, "application/json")
+        Call::get(&format!("/v1/feed?v=2&after={after}")).bearer(&secret).header(ACCEPT, "application/json")
     };
     let answer = world.send(poll(&after)).await.json();
     let frame: Frame = serde_json::from_value(answer["frame"].clone()).expect("a frame");
     assert_eq!((frame.entries.len(), frame.cursor.seq()), (1, world.head().await));
-    assert_eq!(answer["policy"]["version"], 1);
+    assert_eq!(answer["policy"]["version"], 2);
 }
 
 #[tokio::test]
@@ -245,7 +248,7 @@ async fn idle_polls_time_out() {
     let after = world_cursor(&world, &secret).await;
     tokio::time::pause();
     let call =
-        Call::get(&format!("/v1/feed?after={after}")).bearer(&secret).header(ACCEPT, "application/json");
+        Call::get(&format!("/v1/feed?v=2&after={after}")).bearer(&secret).header(ACCEPT, "application/json");
     let answer = world.send(call).await.json();
     assert_eq!((&answer["frame"], &answer["wanted"]), (&Value::Null, &Value::Null));
 }
@@ -258,7 +261,7 @@ async fn invalid_cursors_require_a_snapshot() {
     let forged = here.to_string().replace(&here.seq().to_string(), &here.seq().next().to_string());
     for cursor in [forged.as_str(), "0.AAAAAAAAAAAAAAAAAAAAAA", "9007199254740991.AAAAAAAAAAAAAAAAAAAAAA"] {
         for path in [
-            format!("/v1/feed?after={cursor}"),
+            format!("/v1/feed?v=2&after={cursor}"),
             lease_path(&Cursor::parse(cursor).expect("of the form"), 1, "deny"),
         ] {
             let refused = world.send(Call::get(&path).bearer(&secret)).await;
@@ -269,9 +272,12 @@ async fn invalid_cursors_require_a_snapshot() {
             );
         }
     }
-    for path in
-        ["/v1/feed", "/v1/feed?after=", "/v1/feed?after=x", &format!("/v1/feed?after={here}&after={here}")]
-    {
+    for path in [
+        "/v1/feed?v=2",
+        "/v1/feed?v=2&after=",
+        "/v1/feed?v=2&after=x",
+        &format!("/v1/feed?v=2&after={here}&after={here}"),
+    ] {
         let wrong = world.send(Call::get(path).bearer(&secret)).await;
         assert_eq!(
             (wrong.status, wrong.json()["errors"]["after"].is_array()),
@@ -283,13 +289,42 @@ async fn invalid_cursors_require_a_snapshot() {
         ["", "0", &"0".repeat(31), &"0".repeat(33), &"G".repeat(32), &"A".repeat(32), &"\u{e9}".repeat(16)]
     {
         let path = format!(
-            "/v1/feed/lease?cursor={here}&nonce={NONCE}&policy=deny&instance={}",
+            "/v1/feed/lease?v=2&cursor={here}&nonce={NONCE}&policy=deny&instance={}",
             form_urlencoded(instance)
         );
         assert_eq!(world.send(Call::get(&path).bearer(&secret)).await.status, 400, "{instance}");
     }
     let path = lease_path(&here, 1, "perhaps");
     assert!(world.send(Call::get(&path).bearer(&secret)).await.json()["errors"]["policy"].is_array());
+}
+
+#[tokio::test]
+async fn requests_name_a_version_that_the_server_speaks() {
+    let world = World::open().await;
+    let secret = credential(&world, "api").await;
+    let here = world_cursor(&world, &secret).await;
+    let paths = [
+        "/v1/feed/snapshot?v=2".to_owned(),
+        format!("/v1/feed?v=2&after={here}"),
+        lease_path(&here, 1, "deny"),
+    ];
+    for (path, version) in
+        paths.iter().flat_map(|path| ["", "v=1&", "v=3&", "v=", "v=02&"].map(|version| (path, version)))
+    {
+        let path = path.replace("v=2", version.trim_end_matches('&'));
+        let refused = world.send(Call::get(&path).bearer(&secret)).await;
+        let problem = refused.json();
+        assert_eq!(
+            (refused.status, &problem["code"], &problem["versions"]),
+            (400, &json!("feed_version"), &json!([2])),
+            "{path}: {refused}"
+        );
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("version 2")), "{refused}");
+        // The version isn't told to clients without a credential.
+        assert_eq!(world.send(Call::get(&path)).await.status, 401, "{path}");
+    }
+    let twice = world.send(Call::get("/v1/feed/snapshot?v=2&v=2").bearer(&secret)).await;
+    assert_eq!((twice.status, twice.json()["errors"]["v"].is_array()), (400, true), "{twice}");
 }
 
 fn form_urlencoded(text: &str) -> String {
@@ -420,7 +455,7 @@ async fn snapshots_are_sent_in_bounded_parts() {
     }
     let answer = world
         .router()
-        .oneshot(Call::get("/v1/feed/snapshot").bearer(&secret).into_request())
+        .oneshot(Call::get("/v1/feed/snapshot?v=2").bearer(&secret).into_request())
         .await
         .expect("an answer");
     let mut body = Body::into_data_stream(answer.into_body());
@@ -444,7 +479,7 @@ async fn removed_credentials_end_their_open_streams() {
     events.next().await.expect("the policy");
     others.next().await.expect("the policy");
     let poll =
-        Call::get(&format!("/v1/feed?after={after}")).bearer(&secret).header(ACCEPT, "application/json");
+        Call::get(&format!("/v1/feed?v=2&after={after}")).bearer(&secret).header(ACCEPT, "application/json");
     let remove = async {
         tokio::task::yield_now().await;
         world.service.remove_client("api", |client| client.is_verifier(), None).await.expect("it is there");

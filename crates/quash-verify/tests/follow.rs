@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use quash_core::model::Kid;
 use quash_core::token::{Algorithm, SigningKey};
+use quash_core::watch::frame::FrameFault;
 use quash_verify::{IssuerError, StartError, SystemClock, Verifier, VerifierState, VerifyError, WhenStale};
 use support::wait::until;
 use support::{Issuer, OtherAnswer, TERM};
@@ -362,6 +363,22 @@ async fn permanent_start_errors_are_returned_at_once() {
     issuer.set_answer(SNAPSHOT, Some(OtherAnswer::Status(500)));
     let patient = issuer.builder().start_within(Duration::from_millis(200));
     assert_eq!(patient.start().await.err(), Some(StartError::Unavailable(IssuerError::Status(500))));
+}
+
+#[tokio::test]
+async fn an_issuer_of_another_version_is_reported() {
+    let issuer = Issuer::open().await;
+    started(&issuer).await;
+    for path in [STREAM, SNAPSHOT, LEASE] {
+        assert!(issuer.last_target(path).contains("?v=2"), "{path}");
+    }
+    let problem = r#"{"code":"feed_version","versions":[3,4]}"#;
+    issuer.set_answer(SNAPSHOT, Some(OtherAnswer::Refusal(problem)));
+    let error = issuer.builder().start().await.err();
+    assert_eq!(error, Some(StartError::NotUnderstood(FrameFault::Version(4))));
+    issuer.set_answer(SNAPSHOT, Some(OtherAnswer::Refusal(r#"{"code":"invalid_request"}"#)));
+    let patient = issuer.builder().start_within(Duration::from_millis(200));
+    assert_eq!(patient.start().await.err(), Some(StartError::Unavailable(IssuerError::Status(400))));
 }
 
 #[tokio::test]

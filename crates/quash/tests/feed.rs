@@ -22,7 +22,7 @@ fn start() -> (Server, String) {
 
 /// Returns the cursor at the end of the log.
 fn cursor(server: &Server, secret: &str) -> String {
-    let snapshot = server.get("/v1/feed/snapshot", Some(secret)).text;
+    let snapshot = server.get("/v1/feed/snapshot?v=2", Some(secret)).text;
     let head: Value = serde_json::from_str(snapshot.lines().next().expect("a head")).expect("JSON");
     head["cursor"].as_str().expect("a cursor").to_owned()
 }
@@ -31,7 +31,7 @@ fn cursor(server: &Server, secret: &str) -> String {
 fn lease(server: &Server, secret: &str, instance: &str) {
     let cursor = cursor(server, secret);
     let path = format!(
-        "/v1/feed/lease?cursor={cursor}&instance={}&nonce=AAAAAAAAAAAAAAAAAAAAAA&policy=deny",
+        "/v1/feed/lease?v=2&cursor={cursor}&instance={}&nonce=AAAAAAAAAAAAAAAAAAAAAA&policy=deny",
         instance.repeat(16)
     );
     assert_eq!(server.get(&path, Some(secret)).status, 200);
@@ -90,7 +90,7 @@ fn revoke_wait_prints_the_state_of_each_verifier() {
 fn streams_send_revocations_and_end_with_the_server() {
     let (server, secret) = start();
     let mut stream = TcpStream::connect(server.address).expect("a connection");
-    let path = format!("/v1/feed?after={}", cursor(&server, &secret));
+    let path = format!("/v1/feed?v=2&after={}", cursor(&server, &secret));
     write!(stream, "GET {path} HTTP/1.1\r\nHost: quash\r\nAuthorization: Bearer {secret}\r\n\r\n")
         .expect("a request");
     let mut lines =
@@ -107,7 +107,7 @@ fn streams_send_revocations_and_end_with_the_server() {
 fn removed_credentials_end_their_streams() {
     let (server, secret) = start();
     let mut stream = TcpStream::connect(server.address).expect("a connection");
-    let path = format!("/v1/feed?after={}", cursor(&server, &secret));
+    let path = format!("/v1/feed?v=2&after={}", cursor(&server, &secret));
     write!(
         stream,
         "GET {path} HTTP/1.1\r\nHost: quash\r\nAuthorization: Bearer {secret}\r\nConnection: close\r\n\r\n"

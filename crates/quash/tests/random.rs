@@ -266,7 +266,8 @@ impl Dice {
             self.one_of(&["01010101010101010101010101010101", "0", "G1010101010101010101010101010101"]);
         let nonce = self.one_of(&["AAAAAAAAAAAAAAAAAAAAAA", "A", ""]);
         format!(
-            "{path}?cursor={cursor}&instance={instance}&nonce={nonce}&policy={}",
+            "{path}?v={}&cursor={cursor}&instance={instance}&nonce={nonce}&policy={}",
+            self.one_of(&["2", "2", "1", "x"]),
             self.one_of(&["deny", "allow", "no"])
         )
     }
@@ -285,6 +286,9 @@ impl Dice {
         let tail: String = self.bytes(8).iter().map(|byte| format!("%{byte:02X}")).collect();
         let target = match self.below(12) {
             10 | 11 if path == "/v1/feed/lease" => self.lease(path),
+            10 | 11 if path == "/v1/feed/snapshot" => {
+                format!("{path}?v={}", self.one_of(&["2", "2", "1", ""]))
+            }
             0 => format!("{path}?{tail}"),
             1 => format!("{path}?format={}", self.one_of(&["json", "api", "xml", ""])),
             2 => format!("{path}{tail}"),

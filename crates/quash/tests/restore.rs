@@ -222,14 +222,14 @@ fn an_older_database_is_detected_once() {
 fn lease(server: &Server, secret: &str, cursor: &str) -> u16 {
     let instance = "01".repeat(16);
     let path = format!(
-        "/v1/feed/lease?cursor={cursor}&instance={instance}&nonce=AAAAAAAAAAAAAAAAAAAAAA&policy=deny"
+        "/v1/feed/lease?v=2&cursor={cursor}&instance={instance}&nonce=AAAAAAAAAAAAAAAAAAAAAA&policy=deny"
     );
     server.get(&path, Some(secret)).status
 }
 
 /// Returns the end of a server's log, as its verifiers know it.
 fn cursor(server: &Server, secret: &str) -> String {
-    let snapshot = server.get("/v1/feed/snapshot", Some(secret)).text;
+    let snapshot = server.get("/v1/feed/snapshot?v=2", Some(secret)).text;
     let head: Value = serde_json::from_str(snapshot.lines().next().expect("a head")).expect("JSON");
     head["cursor"].as_str().expect("a cursor").to_owned()
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::cursor::{Cursor, CursorKey};
-use self::digested::{Bytes, Digested, digest_of, hash_of};
+use self::digested::{Bytes, Digested, digest_of, digest_of_members, hash_of};
 pub use self::lease::{LeaseGrant, LeaseNonce};
 pub use self::snapshot::{SNAPSHOT_ROWS, Snapshot, SnapshotReader, SnapshotWriter};
 use crate::model::{
@@ -22,14 +22,18 @@ use crate::model::{
 };
 use crate::token::{Algorithm, JwkSet, KeyFault, TokenType, VerifyingKey};
 
-/// The version of the format.
-pub const VERSION: u32 = 1;
+/// The version of the format, which verifiers request. Within a version, the policy may only get members that
+/// an older verifier can ignore without accepting a token that it must refuse; everything else needs the next
+/// version.
+pub const VERSION: u32 = 2;
 
 /// The issuer's settings that a verifier needs before it can check any token.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Digested<PolicyFields>", into = "Digested<PolicyFields>")]
+#[serde(from = "Digested<PolicyFields>", into = "Digested<PolicyFields>")]
 pub struct FeedPolicy {
     fields: PolicyFields,
+    /// The hash over all members as they were received, including those unknown here.
+    digest: Bytes<32>,
 }
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +48,6 @@ struct PolicyFields {
     jti_claim: String,
     user_id_claim: String,
     user_id_field: String,
-    #[serde(default)]
     user_id_form: UserIdForm,
     accepted: Vec<String>,
     secrets: Vec<SecretCheck>,
@@ -53,10 +56,9 @@ struct PolicyFields {
 }
 
 /// The JSON type of the user id claim.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum UserIdForm {
-    #[default]
     Text,
     Integer,
 }
@@ -149,7 +151,7 @@ impl FeedPolicy {
             secrets: keys.filter_map(check).collect(),
             keys: digest_of(published),
         };
-        Self { fields }
+        Self { digest: digest_of_members(&fields), fields }
     }
 
     /// Returns the lifetime of a lease.
@@ -237,6 +239,11 @@ impl FeedPolicy {
         Ok(None)
     }
 
+    /// The hash over the members that are known here, which are those that are sent.
+    fn sent_digest(&self) -> Bytes<32> {
+        digest_of_members(&self.fields)
+    }
+
     fn user_id_field(&self) -> Result<UserIdField, FrameFault> {
         UserIdField::parse(&self.fields.user_id_field).ok_or(FrameFault::UnknownWord)
     }
@@ -286,15 +293,14 @@ impl TryFrom<&FrameEntry> for Entry {
 
 impl From<FeedPolicy> for Digested<PolicyFields> {
     fn from(policy: FeedPolicy) -> Self {
-        Self { digest: digest_of(&policy.fields), fields: policy.fields }
+        Self { digest: policy.sent_digest(), fields: policy.fields }
     }
 }
 
-impl TryFrom<Digested<PolicyFields>> for FeedPolicy {
-    type Error = FrameFault;
-
-    fn try_from(digested: Digested<PolicyFields>) -> Result<Self, FrameFault> {
-        digested.whole().map(|fields| Self { fields })
+impl From<Digested<PolicyFields>> for FeedPolicy {
+    fn from(digested: Digested<PolicyFields>) -> Self {
+        let Digested { fields, digest } = digested;
+        Self { fields, digest }
     }
 }
 

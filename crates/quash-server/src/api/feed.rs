@@ -1,7 +1,8 @@
 //! The feed, for verifiers. `GET /v1/feed/snapshot`: every entry that the log retains, as JSON lines. `GET
 //! /v1/feed?after=`: the entries after a cursor, as server-sent events, or one batch per request with
 //! `Accept: application/json`. `GET /v1/feed/lease?cursor=&instance=&nonce=`: a signed proof of how far the
-//! log reaches. All three require a credential from `quash verifier add`, and accept no other.
+//! log reaches. All three require a credential from `quash verifier add`, accept no other, and name the
+//! version of the feed in `v`.
 //!
 //! A reader holds a position and no backlog: no event is built until the verifier takes it from its socket.
 
@@ -18,7 +19,7 @@ use futures_util::stream::{self, Stream, StreamExt};
 use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use quash_core::model::Right;
-use quash_core::watch::frame::{Cursor, FeedPolicy, Frame, LeaseNonce, Wanted};
+use quash_core::watch::frame::{Cursor, FeedPolicy, Frame, LeaseNonce, VERSION, Wanted};
 use quash_service::{
     Binding, Credential, FeedEvent, FeedReader, FeedRefused, InstanceId, LeaseRequest, SnapshotFeed,
 };
@@ -46,9 +47,14 @@ struct Polled {
     wanted: Option<Wanted>,
 }
 
-pub(crate) async fn snapshot(State(state): State<Arc<AppState>>, headers: HeaderMap) -> Response {
+pub(crate) async fn snapshot(
+    State(state): State<Arc<AppState>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
     let begun = async {
         let credential = verifier(&state, &headers).await?;
+        version(query.as_deref())?;
         let snapshot =
             state.service.feed_snapshot(credential).await.map_err(|refused| refusal(&state, refused))?;
         Ok::<_, HttpError>(of_body(LINES, Body::from_stream(lines(snapshot))))
@@ -63,6 +69,7 @@ pub(crate) async fn stream(
 ) -> Response {
     let opened = async {
         let credential = verifier(&state, &headers).await?;
+        version(query.as_deref())?;
         let after = cursor(&query_param(query.as_deref(), "after")?, "after")?;
         let reader = state
             .service
@@ -88,6 +95,7 @@ pub(crate) async fn lease(
     let granted = async {
         let Credential { client, .. } = verifier(&state, &headers).await?;
         let query = query.as_deref();
+        version(query)?;
         let cursor = cursor(&query_param(query, "cursor")?, "cursor")?;
         let number = instance(&query_param(query, "instance")?)?;
         let nonce = LeaseNonce::parse(&query_param(query, "nonce")?).map_err(|_| {
@@ -215,14 +223,37 @@ fn takes_events(headers: &HeaderMap) -> bool {
     accepts("text/event-stream") || !accepts("application/json")
 }
 
+/// Checks that the request is for the version of the feed that this server speaks.
+fn version(query: Option<&str>) -> Result<(), HttpError> {
+    match given(query, "v")? {
+        Some(version) if version == VERSION.to_string() => Ok(()),
+        Some(_) => Err(HttpError::new(
+            Code::FeedVersion,
+            format!(
+                "The parameter `v` names a version of the feed that this server does not speak: it speaks version {VERSION}."
+            ),
+        )),
+        None => Err(HttpError::new(
+            Code::FeedVersion,
+            format!(
+                "The parameter `v` is missing. Request version {VERSION} of the feed with `v={VERSION}`."
+            ),
+        )),
+    }
+}
+
 /// Returns a required query parameter that must occur exactly once.
 fn query_param(query: Option<&str>, name: &str) -> Result<String, HttpError> {
+    given(query, name)?.ok_or_else(|| wrong(name, "is missing"))
+}
+
+/// Returns a query parameter that may occur once.
+fn given(query: Option<&str>, name: &str) -> Result<Option<String>, HttpError> {
     let mut values =
         form_urlencoded::parse(query.unwrap_or_default().as_bytes()).filter(|(key, _)| key == name);
     match (values.next(), values.next()) {
-        (Some((_, value)), None) => Ok(value.into_owned()),
-        (None, _) => Err(wrong(name, "is missing")),
-        (Some(_), Some(_)) => Err(wrong(name, "occurs twice")),
+        (value, None) => Ok(value.map(|(_, value)| value.into_owned())),
+        (_, Some(_)) => Err(wrong(name, "occurs twice")),
     }
 }
 

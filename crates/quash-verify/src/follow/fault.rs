@@ -1,7 +1,7 @@
 //! The errors of requests to an issuer, and those that keep a verifier from starting.
 
 use quash_core::token::KeyFault;
-use quash_core::watch::frame::FrameFault;
+use quash_core::watch::frame::{FrameFault, VERSION};
 
 /// The failure of a request to an issuer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -24,6 +24,9 @@ pub enum IssuerError {
     /// The answer can't be parsed.
     #[error("the answer is malformed")]
     Unreadable,
+    /// The issuer doesn't speak this program's version of the feed, but this one.
+    #[error("the issuer uses version {0} of the feed, this program version {VERSION}: update the older one")]
+    Version(u32),
     /// The key set doesn't match the hash in the feed: it was damaged in transit, or is an old copy.
     #[error("the key set does not match the hash in the feed")]
     OtherKeys,

@@ -9,7 +9,7 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::request::Builder;
 use http::{HeaderValue, Request};
 use quash_core::watch::frame::{
-    Cursor, FeedPolicy, FrameFault, LeaseGrant, LeaseNonce, Snapshot, SnapshotReader,
+    Cursor, FeedPolicy, FrameFault, LeaseGrant, LeaseNonce, Snapshot, SnapshotReader, VERSION,
 };
 use reqwest::Url;
 use serde::Deserialize;
@@ -63,7 +63,12 @@ impl Http {
         within: Duration,
     ) -> Result<Result<Snapshot, FrameFault>, IssuerError> {
         let mut answer = self
-            .send(self.get(address_index, "/v1/feed/snapshot"), String::new(), Connection::New, within)
+            .send(
+                self.get(address_index, &format!("/v1/feed/snapshot?v={VERSION}")),
+                String::new(),
+                Connection::New,
+                within,
+            )
             .await?;
         let (mut reader, mut length) = (SnapshotReader::default(), 0);
         while let Some(piece) = next_piece(&mut *answer, within).await? {
@@ -87,8 +92,9 @@ impl Http {
         after: &Cursor,
         within: Duration,
     ) -> Result<Stream, IssuerError> {
-        let request =
-            self.get(address_index, &format!("/v1/feed?after={after}")).header(ACCEPT, "text/event-stream");
+        let request = self
+            .get(address_index, &format!("/v1/feed?v={VERSION}&after={after}"))
+            .header(ACCEPT, "text/event-stream");
         self.send(request, String::new(), Connection::New, within).await.map(Stream)
     }
 
@@ -103,7 +109,9 @@ impl Http {
     ) -> Result<LeaseGrant, IssuerError> {
         let request = self.get(
             address_index,
-            &format!("/v1/feed/lease?cursor={cursor}&instance={instance}&nonce={nonce}&policy={policy}"),
+            &format!(
+                "/v1/feed/lease?v={VERSION}&cursor={cursor}&instance={instance}&nonce={nonce}&policy={policy}"
+            ),
         );
         json(
             &body(
@@ -198,6 +206,7 @@ impl Http {
         match answer.status().as_u16() {
             200 => Ok(answer.into_body()),
             409 => Err(IssuerError::SnapshotRequired),
+            400 => Err(refusal(answer.into_body(), within).await),
             status => Err(IssuerError::Status(status)),
         }
     }
@@ -247,6 +256,19 @@ async fn body(
         text.extend_from_slice(&piece);
     }
     Ok(text)
+}
+
+/// Returns the fault that a 400 reports: perhaps the issuer doesn't speak this version of the feed.
+async fn refusal(answer: Box<dyn BodyStream>, within: Duration) -> IssuerError {
+    #[derive(Deserialize)]
+    struct Problem {
+        code: String,
+        versions: Vec<u32>,
+    }
+    let text = body(answer, ANSWER_BYTES, within).await.unwrap_or_default();
+    let problem = json::<Problem>(&text).ok().filter(|problem| problem.code == "feed_version");
+    let newest = problem.and_then(|problem| problem.versions.into_iter().max());
+    newest.map_or(IssuerError::Status(400), IssuerError::Version)
 }
 
 fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T, IssuerError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quash_core::model::Seq;
-use quash_core::watch::frame::{FeedPolicy, Wanted};
+use quash_core::watch::frame::{FeedPolicy, FrameFault, Wanted};
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -308,6 +308,9 @@ impl Disconnect {
         match self {
             Self::IssuerError(IssuerError::Status(401 | 403)) => {
                 Started::Never(StartError::CredentialRefused)
+            }
+            Self::IssuerError(IssuerError::Version(version)) => {
+                Started::Never(StartError::NotUnderstood(FrameFault::Version(version)))
             }
             Self::IssuerError(fault) => Started::NotYet(Some(StartError::Unavailable(fault))),
             Self::ApplyError(ApplyError::NotUnderstood(fault)) => {

@@ -64,6 +64,8 @@ pub(crate) enum OtherAnswer {
     Late(Duration),
     /// Another body.
     Text(&'static str),
+    /// This body, with status 400.
+    Refusal(&'static str),
 }
 
 /// A clock that starts at zero and that a test moves.
@@ -280,6 +282,7 @@ impl Issuer {
             }
             Some(OtherAnswer::Late(by)) => wait::pass(by).await,
             Some(OtherAnswer::Text(text)) => return whole(stream, 200, text).await,
+            Some(OtherAnswer::Refusal(text)) => return whole(stream, 400, text).await,
             None if !is_public && !request.to_lowercase().contains("authorization: bearer qv_test\r\n") => {
                 return whole(stream, 401, "{}").await;
             }

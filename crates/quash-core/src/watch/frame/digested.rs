@@ -1,17 +1,20 @@
-//! Bytes in text, and values that carry a hash over their own text.
+//! Bytes in text, and values that carry a hash over all their members.
 
 use std::fmt;
 
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value};
 
 use super::FrameFault;
 
-/// A value with a hash over its own text. Values that decide how long a verifier is proven current must
-/// arrive exactly as they were sent.
-#[derive(Serialize, Deserialize)]
+/// A value with a hash over all its members. Values that decide how long a verifier is proven current must
+/// arrive exactly as they were sent. The hash also covers members that this program doesn't know: a newer
+/// issuer may add some (decision 0040).
+#[derive(Serialize)]
 pub(super) struct Digested<T> {
     #[serde(flatten)]
     pub(super) fields: T,
@@ -22,13 +25,70 @@ pub(super) struct Digested<T> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bytes<const N: usize>(pub(super) [u8; N]);
 
-impl<T: Serialize> Digested<T> {
-    pub(super) fn whole(self) -> Result<T, FrameFault> {
-        if digest_of(&self.fields) == self.digest { Ok(self.fields) } else { Err(FrameFault::Malformed) }
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Digested<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut members = Map::deserialize(deserializer)?;
+        let digest = members.remove("digest").ok_or_else(|| Error::missing_field("digest"))?;
+        let digest = Bytes::deserialize(digest).map_err(Error::custom)?;
+        let members = Value::Object(members);
+        if hash_of(&canonical(&members)) != digest {
+            return Err(Error::custom(FrameFault::Malformed));
+        }
+        Ok(Self { fields: T::deserialize(members).map_err(Error::custom)?, digest })
     }
 }
 
-/// The hash over a value's JSON.
+/// The hash over a value's members, in the one form that doesn't depend on their order.
+pub(super) fn digest_of_members(fields: &impl Serialize) -> Bytes<32> {
+    // Strings, numbers and lists of them can't fail to serialize.
+    hash_of(&canonical(&serde_json::to_value(fields).unwrap_or_default()))
+}
+
+/// The canonical JSON of a value (RFC 8785). The numbers in the feed are integers.
+fn canonical(value: &Value) -> Vec<u8> {
+    let mut text = Vec::new();
+    write_canonical(value, &mut text);
+    text
+}
+
+fn write_canonical(value: &Value, text: &mut Vec<u8>) {
+    match value {
+        Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            // RFC 8785 3.2.3: the order of the names' UTF-16 code units.
+            members.sort_by(|(one, _), (other, _)| one.encode_utf16().cmp(other.encode_utf16()));
+            write_list(b"{", members, b"}", text, |(name, value), text| {
+                write_canonical(&Value::String(name.clone()), text);
+                text.push(b':');
+                write_canonical(value, text);
+            });
+        }
+        Value::Array(items) => write_list(b"[", items, b"]", text, write_canonical),
+        // Serializing into memory can't fail.
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+            text.extend(serde_json::to_vec(value).unwrap_or_default());
+        }
+    }
+}
+
+fn write_list<T>(
+    open: &[u8],
+    items: impl IntoIterator<Item = T>,
+    close: &[u8],
+    text: &mut Vec<u8>,
+    write: impl Fn(T, &mut Vec<u8>),
+) {
+    text.extend_from_slice(open);
+    for (place, item) in items.into_iter().enumerate() {
+        if place > 0 {
+            text.push(b',');
+        }
+        write(item, text);
+    }
+    text.extend_from_slice(close);
+}
+
+/// The hash over a value's JSON, as it is sent.
 pub(super) fn digest_of(fields: &impl Serialize) -> Bytes<32> {
     // Strings, numbers and lists of them can't fail to serialize.
     hash_of(&serde_json::to_vec(fields).unwrap_or_default())
@@ -70,5 +130,21 @@ impl<'de, const N: usize> Deserialize<'de> for Bytes<N> {
             }
         }
         deserializer.deserialize_str(Text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canonical_json_is_that_of_rfc_8785() {
+        let text = r#"{ "peach": [1, {"b": null, "a": true}, []], "\u20ac": "Euro \u000f\n/\"", "1": {}, "\ud83d\ude02": -7, "\ufb33": "" }"#;
+        let value: Value = serde_json::from_str(text).expect("JSON");
+        let canonical = String::from_utf8(canonical(&value)).expect("text");
+        assert_eq!(
+            canonical,
+            "{\"1\":{},\"peach\":[1,{\"a\":true,\"b\":null},[]],\"\u{20ac}\":\"Euro \\u000f\\n/\\\"\",\"\u{1f602}\":-7,\"\u{fb33}\":\"\"}"
+        );
     }
 }

@@ -7,13 +7,13 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::digested::{Bytes, Digested, digest_of};
+use super::digested::{Bytes, Digested, digest_of_members};
 use super::{Cursor, FrameFault, millis};
 use crate::model::{Chain, Timestamp};
 
 /// The answer to a verifier's request for a lease.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Digested<GrantFields>", into = "Digested<GrantFields>")]
+#[serde(from = "Digested<GrantFields>", into = "Digested<GrantFields>")]
 pub struct LeaseGrant {
     fields: GrantFields,
 }
@@ -103,14 +103,12 @@ impl<'de> Deserialize<'de> for LeaseNonce {
 
 impl From<LeaseGrant> for Digested<GrantFields> {
     fn from(grant: LeaseGrant) -> Self {
-        Self { digest: digest_of(&grant.fields), fields: grant.fields }
+        Self { digest: digest_of_members(&grant.fields), fields: grant.fields }
     }
 }
 
-impl TryFrom<Digested<GrantFields>> for LeaseGrant {
-    type Error = FrameFault;
-
-    fn try_from(digested: Digested<GrantFields>) -> Result<Self, FrameFault> {
-        digested.whole().map(|fields| Self { fields })
+impl From<Digested<GrantFields>> for LeaseGrant {
+    fn from(digested: Digested<GrantFields>) -> Self {
+        Self { fields: digested.fields }
     }
 }

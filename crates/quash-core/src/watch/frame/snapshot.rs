@@ -5,7 +5,7 @@
 use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 
-use super::digested::{Bytes, digest_of};
+use super::digested::Bytes;
 use super::{Cursor, FeedPolicy, FrameFault};
 use crate::model::{Chain, Entry, Forgotten, ScopeKey, ScopeKind, Seq};
 use crate::watch::revoked::{Remembered, Revoked};
@@ -72,7 +72,7 @@ impl SnapshotWriter {
     /// Begins a snapshot of a log that ends at `cursor` with the hash `chain`, and returns its first line.
     pub fn begin(policy: &FeedPolicy, cursor: &Cursor, chain: &Chain) -> (Self, String) {
         let head = Head { policy: policy.clone(), cursor: cursor.clone(), chain: Bytes(*chain) };
-        (Self { hash: hash_of(&head) }, line(&head))
+        (Self { hash: hash_of(&policy.sent_digest(), &head) }, line(&head))
     }
 
     /// Returns the line with these entries.
@@ -164,7 +164,7 @@ impl Progress {
 
 impl Rows {
     fn begin(head: Head) -> Self {
-        let hash = hash_of(&head);
+        let hash = hash_of(&head.policy.digest, &head);
         let Head { policy, cursor, chain } = head;
         let revoked = Revoked::empty(cursor.seq(), chain.0);
         Self { snapshot: Snapshot { policy, cursor, revoked }, hash }
@@ -190,9 +190,9 @@ impl Rows {
 }
 
 /// Begins the hash with the policy and the end of the log; rows are added one by one.
-fn hash_of(head: &Head) -> digest::Context {
+fn hash_of(policy: &Bytes<32>, head: &Head) -> digest::Context {
     let mut hash = digest::Context::new(&digest::SHA256);
-    hash.update(&digest_of(&head.policy.fields).0);
+    hash.update(&policy.0);
     hash.update(head.cursor.to_string().as_bytes());
     hash.update(&head.chain.0);
     hash

@@ -94,7 +94,6 @@ fn damaged_snapshots_are_refused_at_every_byte() {
         assert!(read(&text.as_bytes()[..place]).is_err(), "cut at {place}");
         let mut bent = text.clone().into_bytes();
         bent[place] ^= 1;
-        // An omitted field with the default value means the same.
         let is_as_sent = |read: Snapshot| read.policy == policy() && read.revoked.len() == 1;
         assert!(read(&bent).map_or(true, is_as_sent), "bent at {place}");
     }
@@ -181,8 +180,61 @@ fn unknown_words_of_newer_issuers_are_refused() {
     newer.reason = "because".into();
     assert_eq!(Entry::try_from(&newer), Err(FrameFault::UnknownWord));
     let mut policy = policy();
-    policy.fields.version = 2;
-    assert_eq!(policy.tokens(Vec::new()), Err(FrameFault::Version(2)));
+    policy.fields.version = VERSION + 1;
+    assert_eq!(policy.tokens(Vec::new()), Err(FrameFault::Version(VERSION + 1)));
+}
+
+/// The text of a JSON object with members that this program doesn't know, and with its digest.
+fn with_unknown_members(text: &str) -> String {
+    let mut members: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).expect("JSON");
+    members.remove("digest");
+    members.insert("namespaces".into(), serde_json::json!([{ "name": "shop", "keys": [], "iss": null }]));
+    if let Some(secret) = members.get_mut("secrets").and_then(|secrets| secrets.get_mut(0)) {
+        secret["newer"] = serde_json::json!(1);
+    }
+    let digest = digest_of_members(&members).to_string();
+    members.insert("digest".into(), digest.into());
+    serde_json::to_string(&members).expect("text")
+}
+
+#[test]
+fn unknown_members_are_covered_and_ignored() {
+    let text = with_unknown_members(&serde_json::to_string(&policy()).expect("text"));
+    let read: FeedPolicy = serde_json::from_str(&text).expect("a newer policy");
+    assert!(read.fields == policy().fields && read != policy());
+    for (from, to) in [("shop", "ship"), ("\"newer\":1", "\"newer\":2"), ("\"iss\"", "\"isa\"")] {
+        let bent = text.replace(from, to);
+        assert_ne!(bent, text);
+        assert!(serde_json::from_str::<FeedPolicy>(&bent).is_err(), "{from}");
+    }
+    // The order of members has no meaning.
+    let turned: std::collections::BTreeMap<String, serde_json::Value> =
+        serde_json::from_str(&text).expect("JSON");
+    assert!(serde_json::from_str::<FeedPolicy>(&serde_json::to_string(&turned).expect("text")).is_ok());
+}
+
+#[test]
+fn snapshots_with_unknown_policy_members_are_read() {
+    let whole = text_of(&[entry()], Forgotten::NOTHING);
+    let (head, rest) = whole.split_once('\n').expect("lines");
+    let mut head: serde_json::Value = serde_json::from_str(head).expect("JSON");
+    head["policy"] = serde_json::from_str(&with_unknown_members(&head["policy"].to_string())).expect("JSON");
+    // The snapshot's digest covers that of the policy, so the older one doesn't match.
+    assert!(read(format!("{head}\n{rest}").as_bytes()).is_err());
+    let mut hash = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    let policy: FeedPolicy = serde_json::from_value(head["policy"].clone()).expect("a policy");
+    hash.update(&policy.digest.0);
+    hash.update(head["cursor"].as_str().expect("a cursor").as_bytes());
+    hash.update(&entry().chain);
+    hash.update(&entry().seq.as_u64().to_be_bytes());
+    hash.update(&[entry().kind.as_u8()]);
+    hash.update(&entry().key.0);
+    hash.update(&entry().at.as_secs().to_be_bytes());
+    let mut digest = [0; 32];
+    digest.copy_from_slice(hash.finish().as_ref());
+    let row = rest.split_once('\n').expect("a row").0;
+    let text = format!("{head}\n{row}\n{{\"digest\":\"{}\"}}\n", Bytes(digest));
+    assert_eq!(read(text.as_bytes()).map(|snapshot| snapshot.revoked.len()), Ok(1));
 }
 
 #[test]
