@@ -131,7 +131,10 @@ fn endpoints(state: &Arc<AppState>) -> ListedRouter {
         .route(pages::STYLE, only(READ_METHODS, get(pages::style)))
         .route("/v1/feed", only(READ_METHODS, get(api::feed::stream)))
         .route("/v1/feed/snapshot", only(READ_METHODS, get(api::feed::snapshot)))
-        .route("/v1/feed/lease", only(READ_METHODS, get(api::feed::lease)))
+        .route(
+            "/v1/feed/lease",
+            only("GET, HEAD, DELETE", get(api::feed::lease).delete(api::feed::give_back)),
+        )
         .route("/.well-known/jwks.json", only(READ_METHODS, get(api::jwks::jwks)))
         .route("/metrics", only(READ_METHODS, get(api::metrics::metrics)))
         .route(

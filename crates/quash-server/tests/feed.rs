@@ -371,6 +371,55 @@ async fn barriers_wait_for_lease_holders_until_expiry() {
     assert_eq!(effective["seq"].as_u64(), Some(world.head().await.as_u64()));
 }
 
+fn give_back(instance: u8) -> Call {
+    Call::of(Method::DELETE, &format!("/v1/feed/lease?instance={}", format!("{instance:02x}").repeat(16)))
+}
+
+#[tokio::test]
+async fn leases_are_given_back_by_their_own_credential_alone() {
+    let world = World::open().await;
+    let (secret, other) = (credential(&world, "api").await, credential(&world, "chat").await);
+    let here = world_cursor(&world, &secret).await;
+    lease(&world, &secret, &here, 1).await;
+    lease(&world, &secret, &here, 2).await;
+    assert_eq!(world.send(give_back(1).bearer(&other)).await.status, 204);
+    assert_eq!(world.service.verifiers().len(), 2, "of another credential");
+    for _ in 0..2 {
+        let given_back = world.send(give_back(1).bearer(&secret)).await;
+        assert_eq!((given_back.status, given_back.text()), (204, ""), "{given_back}");
+    }
+    assert_eq!(world.service.verifiers().len(), 1);
+    let late = world.send(Call::get(&lease_path(&here, 1, "deny")).bearer(&secret)).await;
+    assert_eq!((late.status, late.json()["errors"]["instance"].is_array()), (400, true), "{late}");
+    assert_eq!(world.service.verifiers().len(), 1, "a late request revives nothing");
+    assert_eq!(world.send(give_back(9).bearer(&secret)).await.status, 204, "without a lease");
+    for query in ["", "?instance=", "?instance=0", "?instance=GG"] {
+        let wrong = Call::of(Method::DELETE, &format!("/v1/feed/lease{query}"));
+        let wrong = world.send(wrong.bearer(&secret)).await;
+        assert_eq!((wrong.status, wrong.json()["errors"]["instance"].is_array()), (400, true), "{query}");
+    }
+    assert_eq!(world.send(give_back(2)).await.status, 401);
+    let put = world.send(Call::of(Method::PUT, "/v1/feed/lease").bearer(&secret)).await;
+    assert_eq!((put.status, put.header("allow")), (405, Some("GET, HEAD, DELETE")));
+}
+
+#[tokio::test]
+async fn the_barrier_does_not_wait_for_verifiers_that_leave() {
+    let world = World::open().await;
+    world.wait(Duration::from_secs(60));
+    let secret = credential(&world, "api").await;
+    let here = world_cursor(&world, &secret).await;
+    lease(&world, &secret, &here, 1).await;
+    let ended = world.service.end_everything(Reason::Revoked, Actor::Operator).await.expect("an end");
+    tokio::time::pause();
+    let waiting = world.service.effective(ended.seq.expect("an entry"));
+    tokio::pin!(waiting);
+    let early = tokio::time::timeout(Duration::from_secs(1), &mut waiting).await;
+    assert!(early.is_err(), "the verifier has a lease and hasn't confirmed");
+    let (given_back, effective) = tokio::join!(world.send(give_back(1).bearer(&secret)), &mut waiting);
+    assert_eq!((given_back.status, effective.verifiers), (204, vec![]));
+}
+
 #[tokio::test]
 async fn barriers_need_verifiers_and_the_preference() {
     let world = World::open().await;

@@ -2,7 +2,7 @@
 //! moves only when the test moves it.
 
 use std::fmt;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -119,7 +119,9 @@ impl TestIssuer {
             #[cfg(feature = "follow")]
             introspection: None,
             counts: Counts::default(),
-            _feed: None,
+            has_left: AtomicBool::new(false),
+            #[cfg(feature = "follow")]
+            following: None,
         };
         Verifier { inner: Arc::new(inner) }
     }

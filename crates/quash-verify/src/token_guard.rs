@@ -70,6 +70,9 @@ impl TokenGuard {
 
     /// Checks the token again, and returns how long the result is good unless a revocation arrives.
     async fn check_again(&self) -> Result<Duration, VerifyError> {
+        if self.verifier.inner.has_left() {
+            return Err(VerifyError::Stale);
+        }
         let shared = &self.verifier.inner.shared;
         match shared.check_state_again(self.accepted.live().to_authentic()) {
             Ok(_) => {

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use quash_core::model::{Invalid, Refusal, Timestamp};
 
 use crate::accepted::Accepted;
+#[cfg(feature = "follow")]
+use crate::follow::Following;
 use crate::guard::CATCH_UP;
 #[cfg(feature = "follow")]
 use crate::introspection::{Answer, Introspection};
@@ -31,8 +33,11 @@ pub(crate) struct Inner {
     #[cfg(feature = "follow")]
     pub(crate) introspection: Option<Introspection>,
     pub(crate) counts: Counts,
-    /// The tasks that follow the issuer; dropping this ends them.
-    pub(crate) _feed: Option<Box<dyn Send + Sync>>,
+    /// Set once the verifier gives its lease back: it accepts no token any more.
+    pub(crate) has_left: AtomicBool,
+    /// The connection to the issuer; dropping it ends the tasks that follow.
+    #[cfg(feature = "follow")]
+    pub(crate) following: Option<Following>,
 }
 
 /// The numbers of decisions since the verifier started.
@@ -55,6 +60,8 @@ pub enum VerifierState {
     Stale,
     /// The lease is current, but the verifier knows of an entry that it hasn't received.
     Behind,
+    /// The verifier has given its lease back ([`Verifier::leave`]): every token is denied.
+    Left,
 }
 
 /// A verifier's state and counters at one moment.
@@ -102,7 +109,38 @@ impl Verifier {
 
     /// Returns the verifier's current state.
     pub fn state(&self) -> VerifierState {
-        self.inner.shared.verifier_state()
+        if self.inner.has_left() { VerifierState::Left } else { self.inner.shared.verifier_state() }
+    }
+
+    /// Stops accepting tokens, for good and on all clones, and then gives the verifier's lease back to the
+    /// issuer. Call it when the process is about to end: otherwise a request that waits for all verifiers
+    /// waits for this one until its lease has expired. Takes 200 ms at most; if the issuer doesn't answer by
+    /// then, the lease expires by itself.
+    ///
+    /// ```
+    /// use quash_verify::{VerifyError, VerifierState, test::TestIssuer};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let issuer = TestIssuer::new();
+    /// let (verifier, token) = (issuer.verifier(), issuer.token("dana").mint());
+    /// assert!(verifier.check(token.as_str()).await.is_ok());
+    ///
+    /// // After the server has answered its last request:
+    /// verifier.leave().await;
+    /// assert_eq!(verifier.state(), VerifierState::Left);
+    /// assert_eq!(verifier.check(token.as_str()).await.err(), Some(VerifyError::Stale));
+    /// # }
+    /// ```
+    pub async fn leave(&self) {
+        // First of all: the issuer confirms revocations without this verifier from the request on.
+        if self.inner.has_left.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        // Wakes the guards of streams, which then end.
+        self.inner.shared.cursor.send_modify(|_| {});
+        #[cfg(feature = "follow")]
+        if let Some(following) = &self.inner.following {
+            following.leave().await;
+        }
     }
 
     /// Returns the verifier's current state and counters.
@@ -114,7 +152,7 @@ impl Verifier {
         };
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
         VerifierMetrics {
-            state: shared.verifier_state(),
+            state: self.state(),
             cursor: cursor.as_u64(),
             lag: shared.lag(cursor),
             entries,
@@ -132,6 +170,14 @@ impl Verifier {
     }
 
     pub(crate) async fn decide(&self, token: &str, when_stale: WhenStale) -> Result<Accepted, VerifyError> {
+        if self.inner.has_left() {
+            return Err(VerifyError::Stale);
+        }
+        let decided = self.decide_and_wait(token, when_stale).await;
+        self.inner.unless_left(decided)
+    }
+
+    async fn decide_and_wait(&self, token: &str, when_stale: WhenStale) -> Result<Accepted, VerifyError> {
         let shared = &self.inner.shared;
         let mut judged = shared.check_state(token, Purposes::Accepted);
         if judged.as_ref().err() == Some(&Uncertain::Refused(Refusal::TokenInvalid(Invalid::Key))) {
@@ -188,6 +234,17 @@ impl Verifier {
     #[cfg(not(feature = "follow"))]
     async fn introspect(&self, _token: &str) -> Result<Accepted, VerifyError> {
         Err(VerifyError::Stale)
+    }
+}
+
+impl Inner {
+    pub(crate) fn has_left(&self) -> bool {
+        self.has_left.load(Ordering::SeqCst)
+    }
+
+    /// Drops a decision if the verifier has left meanwhile.
+    fn unless_left(&self, decided: Result<Accepted, VerifyError>) -> Result<Accepted, VerifyError> {
+        if self.has_left() { Err(VerifyError::Stale) } else { decided }
     }
 }
 

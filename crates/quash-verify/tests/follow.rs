@@ -10,7 +10,7 @@ use quash_core::token::{Algorithm, SigningKey};
 use quash_core::watch::frame::FrameFault;
 use quash_verify::{IssuerError, StartError, SystemClock, Verifier, VerifierState, VerifyError, WhenStale};
 use support::wait::until;
-use support::{Issuer, OtherAnswer, TERM};
+use support::{GIVE_BACK, Issuer, OtherAnswer, TERM};
 
 const STREAM: &str = "/v1/feed";
 const SNAPSHOT: &str = "/v1/feed/snapshot";
@@ -420,4 +420,74 @@ async fn following_ends_with_the_verifiers_last_clone() {
         issuer.streams() == 0
     })
     .await;
+}
+
+fn instance(target: &str) -> &str {
+    target.split("instance=").nth(1).and_then(|rest| rest.split('&').next()).expect("an instance")
+}
+
+#[tokio::test]
+async fn verifiers_accept_nothing_before_they_give_their_lease_back() {
+    let issuer = Issuer::open().await;
+    let verifier = started(&issuer).await;
+    let (token, _) = issuer.token();
+    let guard = verifier.watch(&token).await.expect("a live token");
+    let instance_of_lease = instance(&issuer.last_target(LEASE)).to_owned();
+    // The issuer gets the request, and its answer is lost.
+    issuer.set_answer(GIVE_BACK, Some(OtherAnswer::Nothing));
+    let leaving = verifier.clone();
+    let leaving = tokio::spawn(async move { leaving.leave().await });
+    until("the lease is given back", || issuer.asked(GIVE_BACK) == 1).await;
+    assert_eq!(instance(&issuer.last_target(GIVE_BACK)), instance_of_lease);
+    assert_eq!(verifier.state(), VerifierState::Left);
+    assert_eq!(verifier.metrics().state, VerifierState::Left);
+    for when_stale in [WhenStale::Deny, WhenStale::Allow, WhenStale::IntrospectThenDeny] {
+        assert_eq!(verifier.check_when_stale(&token, when_stale).await.err(), Some(VerifyError::Stale));
+    }
+    assert_eq!(guard.revoked().await, VerifyError::Stale);
+    tokio::time::timeout(Duration::from_secs(1), leaving).await.expect("soon").expect("no panic");
+    until("the stream is closed", || issuer.streams() == 0).await;
+    verifier.leave().await;
+    assert_eq!(issuer.asked(GIVE_BACK), 1);
+}
+
+#[tokio::test]
+async fn requests_under_way_do_not_revive_a_verifier_that_left() {
+    let issuer = Issuer::open().await;
+    let verifier = started(&issuer).await;
+    let (token, _) = issuer.token();
+    let leases = issuer.asked(LEASE);
+    issuer.set_answer(LEASE, Some(OtherAnswer::Late(Duration::from_millis(100))));
+    issuer.want();
+    until("a lease request is under way", || issuer.asked(LEASE) > leases).await;
+    issuer.clock.advance(TERM);
+    issuer.set_answer(INTROSPECT, Some(OtherAnswer::Late(Duration::from_millis(100))));
+    let checking = verifier.clone();
+    let asked = token.clone();
+    let checking = tokio::spawn(async move { checking.check(&asked).await.err() });
+    until("an introspection is under way", || issuer.asked(INTROSPECT) == 1).await;
+    verifier.leave().await;
+    assert_eq!(checking.await.expect("no panic"), Some(VerifyError::Stale), "its answer came too late");
+    let leases = issuer.asked(LEASE);
+    issuer.set_answer(LEASE, None);
+    issuer.want();
+    support::wait::pass(Duration::from_millis(500)).await;
+    assert_eq!((issuer.asked(LEASE), verifier.state()), (leases, VerifierState::Left));
+    assert_eq!(verifier.check(&token).await.err(), Some(VerifyError::Stale));
+}
+
+#[tokio::test]
+async fn leases_are_given_back_at_an_address_that_answers() {
+    let (away, issuer) = (Issuer::open().await, Issuer::open().await);
+    for path in [STREAM, SNAPSHOT, LEASE, KEYS, GIVE_BACK] {
+        away.set_answer(path, Some(OtherAnswer::Status(502)));
+    }
+    let verifier = away.builder().also_at(&*issuer.address).start().await.expect("a verifier");
+    verifier.leave().await;
+    assert_eq!((away.asked(GIVE_BACK), issuer.asked(GIVE_BACK)), (0, 1), "the one that granted the lease");
+    let verifier = issuer.builder().also_at(&*away.address).start().await.expect("a verifier");
+    issuer.set_answer(GIVE_BACK, Some(OtherAnswer::Status(502)));
+    away.set_answer(GIVE_BACK, None);
+    verifier.leave().await;
+    assert_eq!((issuer.asked(GIVE_BACK), away.asked(GIVE_BACK)), (2, 1));
 }

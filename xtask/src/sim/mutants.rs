@@ -19,6 +19,7 @@ const BARRIER: &str = "crates/quash-service/src/use_cases/feed/barrier.rs";
 const CONTEXT: &str = "crates/quash-service/src/context.rs";
 const TOKEN: &str = "crates/quash-core/src/token/token.rs";
 const LEASE: &str = "crates/quash-verify/src/follow/lease.rs";
+const VERIFIER: &str = "crates/quash-verify/src/verifier.rs";
 const PUBLISHER_TASK: &str = "crates/quash-verify/src/follow/publisher_task.rs";
 
 pub(crate) const MUTANTS: &[Mutant] = &[
@@ -74,6 +75,12 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         file: SERVE,
         text: "context.feed.leases.confirm(&asked.id, asked.cursor.seq());",
         replacement: "context.feed.leases.confirm(&asked.id, head.seq);",
+    },
+    Mutant {
+        name: "a verifier accepts tokens after it has given its lease back",
+        file: VERIFIER,
+        text: "self.has_left.load(Ordering::SeqCst)",
+        replacement: "self.has_left.load(Ordering::SeqCst) && false",
     },
     Mutant {
         name: "the barrier doesn't wait for unconfirmed verifiers",

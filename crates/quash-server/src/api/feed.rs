@@ -1,8 +1,9 @@
 //! The feed, for verifiers. `GET /v1/feed/snapshot`: every entry that the log retains, as JSON lines. `GET
 //! /v1/feed?after=`: the entries after a cursor, as server-sent events, or one batch per request with
 //! `Accept: application/json`. `GET /v1/feed/lease?cursor=&instance=&nonce=`: a signed proof of how far the
-//! log reaches. All three require a credential from `quash verifier add`, accept no other, and name the
-//! version of the feed in `v`.
+//! log reaches, and `DELETE` with `instance=` to give it back. All
+//! require a credential from `quash verifier add` and accept no other; all but the last name the version of
+//! the feed in `v`.
 //!
 //! A reader holds a position and no backlog: no event is built until the verifier takes it from its socket.
 
@@ -27,6 +28,7 @@ use quash_verify::TokenHeader;
 use serde::Serialize;
 use serde_json::json as value;
 
+use crate::api::no_content;
 use crate::app_state::AppState;
 use crate::code::Code;
 use crate::error::HttpError;
@@ -119,6 +121,22 @@ pub(crate) async fn lease(
     granted.await.unwrap_or_else(|fault: HttpError| fault.into_problem_response(&state.settings))
 }
 
+/// Gives a lease back: the process accepts no token any more. Works without a lease, too, since the answer to
+/// an earlier request may have been lost.
+pub(crate) async fn give_back(
+    State(state): State<Arc<AppState>>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let given_back = async {
+        let Credential { client, .. } = verifier(&state, &headers).await?;
+        let number = instance(&query_param(query.as_deref(), "instance")?)?;
+        state.service.give_lease_back(InstanceId { name: client.name.to_string(), number });
+        Ok::<_, HttpError>(no_content())
+    };
+    given_back.await.unwrap_or_else(|fault: HttpError| fault.into_problem_response(&state.settings))
+}
+
 /// Returns the requesting verifier's credential if it may read the feed.
 async fn verifier(state: &AppState, headers: &HeaderMap) -> Result<Credential, HttpError> {
     let header = TokenHeader { name: AUTHORIZATION, ..TokenHeader::default() };
@@ -149,6 +167,10 @@ fn refusal(state: &AppState, refused: FeedRefused) -> HttpError {
         FeedRefused::TooMany => HttpError::busy("Too many verifiers, or too many snapshots at once."),
         FeedRefused::TooManyWithCredential => HttpError::busy(
             "Too many verifiers use this credential. Create others with `quash verifier add`.",
+        ),
+        FeedRefused::Left => wrong(
+            "instance",
+            "names a process that has given its lease back; each process must choose a number of its own",
         ),
         FeedRefused::Removed => not_valid(),
         FeedRefused::Failed(failure) => state.fault(&failure),

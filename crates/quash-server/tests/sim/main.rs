@@ -37,6 +37,8 @@ struct Seen {
     barriers: usize,
     crashes: usize,
     restores: usize,
+    /// Verifiers that have given their lease back.
+    left: usize,
 }
 
 /// Runs one seed. Panics with the violation.
@@ -74,6 +76,7 @@ fn simulated_verifiers_never_accept_ended_tokens() {
             barriers: all.barriers + seen.barriers,
             crashes: all.crashes + seen.crashes,
             restores: all.restores + seen.restores,
+            left: all.left + seen.left,
         };
     }
     println!("{runs} seeds from {first}: {all:?}");
@@ -86,6 +89,7 @@ fn simulated_verifiers_never_accept_ended_tokens() {
         all.barriers,
         all.crashes,
         all.restores,
+        all.left,
     ];
     assert!(runs < 40 || counts.iter().all(|&count| count > 10), "too little has happened: {all:?}");
 }

@@ -21,6 +21,14 @@ pub(crate) struct Verifier {
     running: watch::Sender<(u32, Option<quash_verify::Verifier>)>,
 }
 
+/// The end of a verifier's process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Exit {
+    /// It gives its lease back first.
+    Leaves,
+    IsKilled,
+}
+
 /// A verifier's answer about a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Said {
@@ -50,8 +58,17 @@ impl Verifier {
         self.running.send_modify(|running| running.1 = Some(verifier));
     }
 
-    /// Kills its process, and restarts it after this time.
-    pub(crate) async fn crash(self: Arc<Self>, down: Duration, world: Arc<World>) {
+    /// Ends its process, and restarts it after this time.
+    pub(crate) async fn restart(self: Arc<Self>, how: Exit, down: Duration, world: Arc<World>) {
+        let (life, verifier) = self.running.borrow().clone();
+        if let (Exit::Leaves, Some(verifier)) = (how, verifier) {
+            // Tokens are presented to it meanwhile.
+            verifier.leave().await;
+        }
+        // It may have been ended meanwhile.
+        if self.running.borrow().0 != life {
+            return;
+        }
         self.stop();
         let life = self.running.borrow().0;
         pass(down).await;

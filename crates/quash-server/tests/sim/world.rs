@@ -27,7 +27,7 @@ use crate::disk::Disk;
 use crate::journal::{Ended, Given, Journal};
 use crate::parameters::Parameters;
 use crate::time::{Drifting, Issuers, Time};
-use crate::verifier::{Said, Verifier};
+use crate::verifier::{Exit, Said, Verifier};
 use crate::wait::pass;
 use crate::{Seen, TERM, VERIFIERS};
 
@@ -335,7 +335,9 @@ impl World {
             } else if fault < self.temper.kills + self.temper.restarts {
                 let down = if chance.once_in(4) { TERM * 3 / 2 } else { Duration::ZERO };
                 let verifier = Arc::clone(chance.pick(&self.verifiers).expect("there are some"));
-                tokio::spawn(verifier.crash(down, Arc::clone(&self)));
+                let how = if chance.once_in(2) { Exit::Leaves } else { Exit::IsKilled };
+                tokio::spawn(verifier.restart(how, down, Arc::clone(&self)));
+                self.seen.lock().expect("no panic").left += usize::from(how == Exit::Leaves);
             } else {
                 let verifier = chance.pick(&self.verifiers).expect("there are some").number;
                 self.cut.lock().expect("no panic")[verifier] =

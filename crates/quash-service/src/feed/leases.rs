@@ -47,6 +47,17 @@ pub(crate) struct LeaseHolder {
     /// The sequence number that it confirmed last.
     pub(crate) confirmed: Seq,
     pub(crate) binding: Binding,
+    /// Whether the process has given its lease back. It never gets another one.
+    has_left: bool,
+}
+
+/// The reason not to record a lease.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NotEntered {
+    /// A limit is reached.
+    Full(TooMany),
+    /// The process has given its lease back: this request was sent before that, and arrived later.
+    Left,
 }
 
 /// The limit on verifiers that is reached.
@@ -66,6 +77,9 @@ pub(crate) const LONGEST_TERM: &str = "feed_term";
 const DRIFT_PPM: u32 = 200;
 /// The time for which a verifier is still shown after its lease has expired.
 const SHOWN: Duration = Duration::from_secs(3600);
+/// The time for which a process that has given its lease back is remembered: longer than a request of it can
+/// be under way.
+const LEFT: Duration = Duration::from_secs(60);
 
 impl Leases {
     /// Creates an empty set of leases for a process started at `started`. Leases of the process before it had
@@ -82,22 +96,40 @@ impl Leases {
     }
 
     /// Records a lease requested at `arrived`, before its head is read.
-    pub(crate) fn enter(&self, id: InstanceId, binding: Binding, arrived: Duration) -> Result<(), TooMany> {
+    pub(crate) fn enter(
+        &self,
+        id: InstanceId,
+        binding: Binding,
+        arrived: Duration,
+    ) -> Result<(), NotEntered> {
         let until = arrived + self.counted;
         let mut holders = self.holders();
         if let Some(holder) = holders.get_mut(&id) {
+            if holder.has_left {
+                return Err(NotEntered::Left);
+            }
             *holder = LeaseHolder { until: until.max(holder.until), binding, ..*holder };
             return Ok(());
         }
-        if let Some(full) = full(&holders, &id) {
-            let concerns = |other: &InstanceId| full == TooMany::Altogether || other.name == id.name;
-            holders.retain(|other, holder| holder.until > arrived || !concerns(other));
+        if let Some(full) = full_after_eviction(&mut holders, &id, arrived) {
+            return Err(NotEntered::Full(full));
         }
-        if let Some(full) = full(&holders, &id) {
-            return Err(full);
-        }
-        holders.insert(id, LeaseHolder { until, confirmed: Seq::ZERO, binding });
+        holders.insert(id, LeaseHolder { until, confirmed: Seq::ZERO, binding, has_left: false });
         Ok(())
+    }
+
+    /// Ends the lease of a process that accepts no token any more, and wakes the requests that wait for it.
+    /// Remembers the process even if it has no lease: a request for one may be under way.
+    pub(crate) fn leave(&self, id: InstanceId, now: Duration) {
+        let mut holders = self.holders();
+        if holders.contains_key(&id) || full_after_eviction(&mut holders, &id, now).is_none() {
+            holders.insert(
+                id,
+                LeaseHolder { until: now, confirmed: Seq::ZERO, binding: Binding::Bound, has_left: true },
+            );
+        }
+        drop(holders);
+        self.confirmed.send_replace(());
     }
 
     /// Records that a verifier has applied everything up to `seq`.
@@ -111,8 +143,17 @@ impl Leases {
     /// The verifiers that have a lease at `now` or had one recently. Forgets the others.
     pub(crate) fn seen(&self, now: Duration) -> BTreeMap<InstanceId, LeaseHolder> {
         let mut holders = self.holders();
-        holders.retain(|_, holder| holder.until + SHOWN > now);
-        holders.clone()
+        holders.retain(|_, holder| holder.until + if holder.has_left { LEFT } else { SHOWN } > now);
+        holders
+            .iter()
+            .filter(|(_, holder)| !holder.has_left)
+            .map(|(id, holder)| (id.clone(), *holder))
+            .collect()
+    }
+
+    /// Returns whether a process has given its lease back.
+    pub(crate) fn has_left(&self, id: &InstanceId) -> bool {
+        self.holders().get(id).is_some_and(|holder| holder.has_left)
     }
 
     /// The last sequence number that a verifier has confirmed.
@@ -120,7 +161,7 @@ impl Leases {
         self.holders().get(id).map(|holder| holder.confirmed)
     }
 
-    /// Changes with each confirmation.
+    /// Changes with each confirmation, and with each lease that is given back.
     pub(crate) fn confirmations(&self) -> watch::Receiver<()> {
         self.confirmed.subscribe()
     }
@@ -149,6 +190,18 @@ fn full(holders: &BTreeMap<InstanceId, LeaseHolder>, id: &InstanceId) -> Option<
         return Some(TooMany::WithCredential);
     }
     (holders.len() >= limits::VERIFIERS).then_some(TooMany::Altogether)
+}
+
+/// The limit that prevents a lease for another verifier although the expired ones have been forgotten.
+fn full_after_eviction(
+    holders: &mut BTreeMap<InstanceId, LeaseHolder>,
+    id: &InstanceId,
+    now: Duration,
+) -> Option<TooMany> {
+    let full_before = full(holders, id)?;
+    let concerns = |other: &InstanceId| full_before == TooMany::Altogether || other.name == id.name;
+    holders.retain(|other, holder| holder.until > now || !concerns(other));
+    full(holders, id)
 }
 
 /// The change that stores the longest term of leases that may still be valid.
@@ -199,7 +252,7 @@ mod tests {
         assert!((0..limits::VERIFIERS).all(|number| enter(number, Duration::ZERO).is_ok()));
         assert_eq!(
             enter(limits::VERIFIERS, Duration::from_secs(1)),
-            Err(TooMany::Altogether),
+            Err(NotEntered::Full(TooMany::Altogether)),
             "one past the edge"
         );
         assert!(enter(0, Duration::from_secs(1)).is_ok(), "renewing needs no room");
@@ -213,11 +266,44 @@ mod tests {
         let enter = |name, number, at| leases.enter(numbered(name, number), Binding::Bound, at);
         assert!((0..limits::VERIFIERS_PER_CREDENTIAL).all(|number| enter(1, number, Duration::ZERO).is_ok()));
         let past_the_edge = enter(1, limits::VERIFIERS_PER_CREDENTIAL, Duration::ZERO);
-        assert_eq!(past_the_edge, Err(TooMany::WithCredential), "one past the edge");
+        assert_eq!(past_the_edge, Err(NotEntered::Full(TooMany::WithCredential)), "one past the edge");
         assert!(enter(0, 0, Duration::ZERO).is_ok() && enter(2, 0, Duration::ZERO).is_ok());
         assert!(enter(1, 0, Duration::from_secs(1)).is_ok(), "renewing needs no room");
         assert!(enter(1, limits::VERIFIERS_PER_CREDENTIAL, Duration::from_secs(11)).is_ok());
         assert_eq!(leases.seen(Duration::from_secs(11)).len(), 4, "two that are gone are still shown");
+    }
+
+    #[test]
+    fn leases_that_were_given_back_are_not_revived() {
+        let leases = Leases::new(T, T, Duration::ZERO);
+        assert!(leases.enter(id(1), Binding::Bound, Duration::ZERO).is_ok());
+        let mut changes = leases.confirmations();
+        changes.mark_unchanged();
+        leases.leave(id(1), Duration::from_secs(1));
+        assert!(changes.has_changed().expect("a sender"), "requests that wait for it are woken");
+        assert!(leases.seen(Duration::from_secs(1)).is_empty() && leases.has_left(&id(1)));
+        let late = leases.enter(id(1), Binding::Bound, Duration::from_secs(2));
+        assert_eq!(late, Err(NotEntered::Left), "a request that was under way");
+        leases.confirm(&id(1), Seq::start_of(1));
+        assert!(leases.seen(Duration::from_secs(2)).is_empty());
+        // The request may also arrive before the process has had any lease.
+        leases.leave(id(2), Duration::from_secs(2));
+        assert_eq!(leases.enter(id(2), Binding::Bound, Duration::from_secs(3)), Err(NotEntered::Left));
+        leases.seen(Duration::from_secs(61));
+        assert!(!leases.has_left(&id(1)) && leases.has_left(&id(2)), "forgotten after a minute");
+    }
+
+    #[test]
+    fn processes_that_left_take_no_place() {
+        let leases = Leases::new(T, T, Duration::ZERO);
+        let most = limits::VERIFIERS_PER_CREDENTIAL;
+        (0..=most).for_each(|number| leases.leave(numbered(1, number), Duration::ZERO));
+        assert!((0..most).all(|number| {
+            leases.enter(numbered(1, most + 1 + number), Binding::Bound, Duration::ZERO).is_ok()
+        }));
+        leases.leave(numbered(1, 0), Duration::ZERO);
+        assert!(!leases.has_left(&numbered(1, 0)), "there is no place to remember it");
+        assert_eq!(leases.seen(Duration::ZERO).len(), most);
     }
 
     #[test]

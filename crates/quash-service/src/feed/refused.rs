@@ -1,7 +1,7 @@
 //! The reasons to refuse a verifier's request for a snapshot, a stream or a lease.
 
 use crate::failure::Failure;
-use crate::feed::leases::TooMany;
+use crate::feed::leases::{NotEntered, TooMany};
 
 /// A reason to refuse a verifier's request.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -12,17 +12,20 @@ pub enum FeedRefused {
     TooMany,
     /// The number of verifiers with this credential is at its limit.
     TooManyWithCredential,
+    /// The process has given its lease back.
+    Left,
     /// The credential was removed meanwhile.
     Removed,
     /// A failure on our side.
     Failed(Failure),
 }
 
-impl From<TooMany> for FeedRefused {
-    fn from(too_many: TooMany) -> Self {
-        match too_many {
-            TooMany::Altogether => Self::TooMany,
-            TooMany::WithCredential => Self::TooManyWithCredential,
+impl From<NotEntered> for FeedRefused {
+    fn from(not_entered: NotEntered) -> Self {
+        match not_entered {
+            NotEntered::Full(TooMany::Altogether) => Self::TooMany,
+            NotEntered::Full(TooMany::WithCredential) => Self::TooManyWithCredential,
+            NotEntered::Left => Self::Left,
         }
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Http {
     credential: HeaderValue,
     /// The index of the address that is asked about tokens and keys.
     address_index: AtomicUsize,
+    /// The index of the address that granted the last lease.
+    leased_at: AtomicUsize,
 }
 
 /// A connection on which entries arrive.
@@ -52,7 +54,13 @@ impl Http {
         let mut credential =
             HeaderValue::from_str(&format!("Bearer {credential}")).map_err(|_| StartError::NoCredential)?;
         credential.set_sensitive(true);
-        Ok(Self { transport, addresses, credential, address_index: AtomicUsize::new(0) })
+        Ok(Self {
+            transport,
+            addresses,
+            credential,
+            address_index: AtomicUsize::new(0),
+            leased_at: AtomicUsize::new(0),
+        })
     }
 
     /// Returns everything that the log remembers, or the reason why it isn't understood. The issuer builds
@@ -113,14 +121,27 @@ impl Http {
                 "/v1/feed/lease?v={VERSION}&cursor={cursor}&instance={instance}&nonce={nonce}&policy={policy}"
             ),
         );
-        json(
-            &body(
-                self.send(request, String::new(), Connection::Kept, READ_TIMEOUT).await?,
-                ANSWER_BYTES,
-                READ_TIMEOUT,
-            )
-            .await?,
-        )
+        let answer = self.send(request, String::new(), Connection::Kept, READ_TIMEOUT).await?;
+        let grant = json(&body(answer, ANSWER_BYTES, READ_TIMEOUT).await?)?;
+        self.leased_at.store(address_index, Ordering::Relaxed);
+        Ok(grant)
+    }
+
+    /// Gives this process's lease back, at the first address that answers. Begins with the one that granted
+    /// the lease.
+    pub(crate) async fn give_lease_back(&self, instance: &str) -> Result<(), IssuerError> {
+        let first = self.leased_at.load(Ordering::Relaxed);
+        let mut outcome = Err(IssuerError::Unreachable);
+        for address_index in (first..).take(self.addresses.len()) {
+            let request =
+                Request::delete(format!("{}/v1/feed/lease?instance={instance}", self.address(address_index)));
+            let request = request.header(AUTHORIZATION, self.credential.clone());
+            outcome = self.send(request, String::new(), Connection::Kept, READ_TIMEOUT).await.map(drop);
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome
     }
 
     /// Returns the published key set from the first address that answers with the named set and never sends
@@ -204,7 +225,7 @@ impl Http {
             .await
             .map_err(|_| IssuerError::TimedOut)??;
         match answer.status().as_u16() {
-            200 => Ok(answer.into_body()),
+            200 | 204 => Ok(answer.into_body()),
             409 => Err(IssuerError::SnapshotRequired),
             400 => Err(refusal(answer.into_body(), within).await),
             status => Err(IssuerError::Status(status)),

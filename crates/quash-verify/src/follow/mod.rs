@@ -7,6 +7,7 @@ mod http;
 mod introspect;
 mod keys;
 mod lease;
+mod leave;
 mod publisher_task;
 mod sse;
 mod stream;
@@ -25,6 +26,7 @@ use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 pub use fault::{IssuerError, StartError};
+pub(crate) use leave::Following;
 pub use transport::{BodyStream, BoxFuture, Connection, Transport};
 
 use crate::clock::SystemClock;
@@ -251,17 +253,14 @@ impl VerifierBuilder {
         let (lease, snapshot, back) = (Notify::new(), Notify::new(), watch::Sender::new(()));
         let signals = Arc::new(Signals { lease, snapshot, back, place, started });
         let unbound = Arc::new(AtomicBool::new(!when_stale.is_bound()));
+        let instance: Arc<str> =
+            entropy_source.draw::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
         let leasing = Leasing {
             http: Arc::clone(&http),
             shared: Arc::clone(&shared),
             signals: Arc::clone(&signals),
             publisher_task: publisher_task.clone(),
-            instance: entropy_source
-                .draw::<16>()?
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>()
-                .into(),
+            instance: Arc::clone(&instance),
             unbound: Arc::clone(&unbound),
             backoff: Backoff::new(u64::from_le_bytes(entropy_source.draw()?)),
             nonces: u64::from_le_bytes(entropy_source.draw()?),
@@ -277,12 +276,12 @@ impl VerifierBuilder {
             within: WITHIN,
         };
         let started = signals.started.subscribe();
-        // The tasks end when the set is dropped, with the last clone of the verifier.
         let mut tasks = JoinSet::new();
         tasks.spawn(PublisherTask::new(Arc::clone(&shared), signals, config).run(messages));
         tasks.spawn(streaming.run());
         tasks.spawn(leasing.run());
         tasks.spawn(keys.follow());
+        let following = Some(Following::new(Arc::clone(&http), instance, tasks));
         let introspection = Some(Introspection::new(
             Arc::new(IntrospectionClient { http, publisher_task }),
             entropy_source.draw()?,
@@ -293,7 +292,8 @@ impl VerifierBuilder {
             unbound,
             introspection,
             counts: Counts::default(),
-            _feed: Some(Box::new(tasks)),
+            has_left: AtomicBool::new(false),
+            following,
         };
         Ok((Verifier { inner: Arc::new(inner) }, started))
     }

@@ -270,7 +270,7 @@ impl PublisherTask {
 
     fn report(&self) {
         let started = match self.shared.verifier_state() {
-            VerifierState::Boot => return,
+            VerifierState::Boot | VerifierState::Left => return,
             VerifierState::Stale => Started::Known,
             VerifierState::Fresh | VerifierState::Behind => Started::Fresh,
         };

@@ -24,6 +24,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
+/// The request that gives a lease back, in place of its path.
+pub(crate) const GIVE_BACK: &str = "DELETE /v1/feed/lease";
 /// The term of the issuer's leases.
 pub(crate) const TERM: Duration = Duration::from_secs(10);
 
@@ -258,7 +260,10 @@ impl Issuer {
         }
         let request = String::from_utf8_lossy(&request).into_owned();
         let target = request.split(' ').nth(1).unwrap_or_default();
-        let path = target.split('?').next().unwrap_or_default();
+        let path = match request.split(' ').next() {
+            Some("DELETE") => GIVE_BACK,
+            _ => target.split('?').next().unwrap_or_default(),
+        };
         let instead = {
             let mut state = self.state();
             let asked = state.asked.entry(path.to_owned()).or_default();
@@ -317,6 +322,7 @@ impl Issuer {
                     self.clock.now(),
                 ))?,
             ),
+            GIVE_BACK => (204, String::new()),
             "/.well-known/jwks.json" => (200, serde_json::to_string(&state.published())?),
             "/oauth2/introspect" => (200, format!("{{\"active\":{}}}", state.introspected)),
             _ => (404, "{}".into()),

@@ -57,8 +57,9 @@ impl BarrierResult {
 }
 
 impl Service {
-    /// Waits until every bound verifier knows the committed entry `seq` or has lost its lease: at most a
-    /// lease's term, and a little more for clocks that differ.
+    /// Waits until every bound verifier knows the committed entry `seq`, has lost its lease, or has given it
+    /// back: at most a lease's term, and a little more for clocks that differ. A verifier that has given its
+    /// lease back accepts nothing, and isn't listed.
     pub async fn effective(&self, seq: Seq) -> BarrierResult {
         let context = &*self.context;
         let (leases, clock) = (&context.feed.leases, &*context.clock);
@@ -72,6 +73,9 @@ impl Service {
             confirmations.mark_unchanged();
             let now = clock.uptime();
             waiting.retain(|(id, holder)| {
+                if leases.has_left(id) {
+                    return false;
+                }
                 let state = match holder.binding {
                     _ if leases.confirmed_by(id).is_some_and(|confirmed| confirmed >= seq) => {
                         VerifierState::Confirmed

@@ -1,4 +1,4 @@
-//! The feed's use cases for verifiers: policy, snapshot, stream, lease. `quash-server` transports them.
+//! The feed's use cases for verifiers: policy, snapshot, stream, lease and its end. `quash-server` transports them.
 
 use std::sync::Arc;
 
@@ -102,6 +102,11 @@ impl Service {
         context.feed.leases.confirm(&asked.id, asked.cursor.seq());
         let cursor = context.feed.cursors.cursor(head.seq, &head.chain);
         Ok(LeaseGrant::new(asked.nonce, cursor, &head.chain, context.policy.feed.term, context.clock.now()))
+    }
+
+    /// Ends the lease of a process that accepts no token any more.
+    pub fn give_lease_back(&self, id: InstanceId) {
+        self.context.feed.leases.leave(id, self.context.clock.uptime());
     }
 
     /// The verifiers that have recently asked for a lease.
