@@ -371,6 +371,34 @@ async fn barriers_wait_for_lease_holders_until_expiry() {
     assert_eq!(effective["seq"].as_u64(), Some(world.head().await.as_u64()));
 }
 
+#[tokio::test]
+async fn leases_may_be_labelled() {
+    let world = World::open().await;
+    let secret = credential(&world, "api").await;
+    let here = world_cursor(&world, &secret).await;
+    let ask = async |label: &str| {
+        world.send(Call::get(&format!("{}{label}", lease_path(&here, 1, "deny"))).bearer(&secret)).await
+    };
+    let seen = || {
+        let label = world.service.verifiers().remove(0).label;
+        (label.host().map(str::to_owned), label.pid())
+    };
+    assert_eq!(ask("&host=web-1&pid=4711").await.status, 200);
+    assert_eq!(seen(), (Some("web-1".into()), Some(4711)));
+    for (label, field) in [
+        ("&host=a%20b&pid=1", "host"),
+        ("&host=", "host"),
+        (&*format!("&host={}", "a".repeat(65)), "host"),
+        ("&pid=x", "pid"),
+        ("&pid=1&pid=2", "pid"),
+    ] {
+        let wrong = ask(label).await;
+        assert_eq!((wrong.status, wrong.json()["errors"][field].is_array()), (400, true), "{label}: {wrong}");
+    }
+    assert_eq!(ask("").await.status, 200);
+    assert_eq!(seen(), (None, None));
+}
+
 fn give_back(instance: u8) -> Call {
     Call::of(Method::DELETE, &format!("/v1/feed/lease?instance={}", format!("{instance:02x}").repeat(16)))
 }

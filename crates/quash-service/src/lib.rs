@@ -27,7 +27,9 @@ pub use context::Service;
 pub use credential::Credential;
 pub use embedded::subscriber;
 pub use failure::{Failure, StartError, Unavailable};
-pub use feed::{Binding, FeedEvent, FeedReader, FeedRefused, InstanceId, SnapshotFeed};
+pub use feed::{
+    Binding, FeedEvent, FeedReader, FeedRefused, InstanceId, LabelFault, ProcessLabel, SnapshotFeed,
+};
 pub use keys::{
     FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup, IssuerInfo, IssuerKeyInfo,
     IssuerKeySource, KeyInfo, KeyList, KeySetup, KeysRevokedAgain, RefreshSigning, revoke_after_restore,

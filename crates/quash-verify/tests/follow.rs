@@ -45,6 +45,7 @@ async fn ended_sessions_are_refused_without_introspection() {
         target.split("instance=").nth(1).and_then(|rest| rest.split('&').next()).expect("an instance");
     assert!(instance.len() == 32 && instance.bytes().all(|byte| byte.is_ascii_hexdigit()), "{target}");
     assert!(target.ends_with("&policy=deny"), "{target}");
+    assert!(target.contains(&format!("&pid={}&", std::process::id())), "{target}");
 }
 
 #[tokio::test]

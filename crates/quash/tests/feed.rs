@@ -29,9 +29,14 @@ fn cursor(server: &Server, secret: &str) -> String {
 
 /// Fetches a snapshot, and requests a lease at its end.
 fn lease(server: &Server, secret: &str, instance: &str) {
+    labelled_lease(server, secret, instance, "");
+}
+
+/// The same, with further parameters.
+fn labelled_lease(server: &Server, secret: &str, instance: &str, label: &str) {
     let cursor = cursor(server, secret);
     let path = format!(
-        "/v1/feed/lease?v=2&cursor={cursor}&instance={}&nonce=AAAAAAAAAAAAAAAAAAAAAA&policy=deny",
+        "/v1/feed/lease?v=2&cursor={cursor}&instance={}&nonce=AAAAAAAAAAAAAAAAAAAAAA&policy=deny{label}",
         instance.repeat(16)
     );
     assert_eq!(server.get(&path, Some(secret)).status, 200);
@@ -84,6 +89,38 @@ fn revoke_wait_prints_the_state_of_each_verifier() {
     );
     assert_eq!(states, [(&old, &Value::from("stale")), (&new, &Value::from("confirmed"))]);
     assert_eq!(code, 7);
+}
+
+#[test]
+fn verifiers_are_listed_by_credential_and_host() {
+    let (server, secret) = start();
+    let chat = server.run(&["verifier", "add", "chat"], "").stdout.trim().to_owned();
+    labelled_lease(&server, &secret, "01", "&host=web-1&pid=4711");
+    labelled_lease(&server, &secret, "02", "&host=web-1&pid=4712");
+    labelled_lease(&server, &secret, "03", "&host=web-2&pid=4711");
+    labelled_lease(&server, &chat, "04", "");
+    server.run(&["verifier", "add", "idle"], "");
+    let listed = server.run(&["verifier", "list"], "").stdout;
+    let rows: Vec<Vec<_>> = listed
+        .lines()
+        .skip(1)
+        .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
+        .map(|cells: Vec<_>| [0, 2, 3].map(|column| cells[column].to_owned()).to_vec())
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            ["api", "web-1", "2 with a lease"],
+            ["api", "web-2", "1 with a lease"],
+            ["chat", "-", "1 with a lease"],
+            ["idle", "-", "none"]
+        ],
+        "{listed}"
+    );
+    let json = server.run(&["verifier", "list", "--json"], "").json();
+    let first = &json["clients"][0]["instances"][0];
+    assert_eq!((&first["host"], &first["pid"]), (&Value::from("web-1"), &Value::from(4711)), "{json}");
+    assert_eq!(json["clients"][1]["instances"][0].get("host"), None, "{json}");
 }
 
 #[test]

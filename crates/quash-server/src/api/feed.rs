@@ -22,7 +22,8 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use quash_core::model::Right;
 use quash_core::watch::frame::{Cursor, FeedPolicy, Frame, LeaseNonce, VERSION, Wanted};
 use quash_service::{
-    Binding, Credential, FeedEvent, FeedReader, FeedRefused, InstanceId, LeaseRequest, SnapshotFeed,
+    Binding, Credential, FeedEvent, FeedReader, FeedRefused, InstanceId, LabelFault, LeaseRequest,
+    ProcessLabel, SnapshotFeed,
 };
 use quash_verify::TokenHeader;
 use serde::Serialize;
@@ -113,8 +114,16 @@ pub(crate) async fn lease(
                 ));
             }
         };
-        let query_param =
-            LeaseRequest { id: InstanceId { name: client.name.to_string(), number }, cursor, nonce, binding };
+        let (host, pid) = (given(query, "host")?, given(query, "pid")?);
+        let label = ProcessLabel::parse(host.as_deref(), pid.as_deref())
+            .map_err(|LabelFault { field, text }| wrong(field, text))?;
+        let query_param = LeaseRequest {
+            id: InstanceId { name: client.name.to_string(), number },
+            cursor,
+            nonce,
+            binding,
+            label,
+        };
         let grant = state.service.lease(&query_param).await.map_err(|refused| refusal(&state, refused))?;
         Ok(json(StatusCode::OK, &grant))
     };

@@ -10,6 +10,8 @@ use std::time::Duration;
 use quash_core::model::{Change, Seq, limits};
 use tokio::sync::watch;
 
+use super::process::ProcessLabel;
+
 /// The leases of all verifiers.
 pub(crate) struct Leases {
     holders: Mutex<BTreeMap<InstanceId, LeaseHolder>>,
@@ -40,13 +42,14 @@ pub enum Binding {
 }
 
 /// The lease of a process that follows the feed.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct LeaseHolder {
     /// The uptime until which the lease counts.
     pub(crate) until: Duration,
     /// The sequence number that it confirmed last.
     pub(crate) confirmed: Seq,
     pub(crate) binding: Binding,
+    pub(crate) label: ProcessLabel,
     /// Whether the process has given its lease back. It never gets another one.
     has_left: bool,
 }
@@ -108,14 +111,21 @@ impl Leases {
             if holder.has_left {
                 return Err(NotEntered::Left);
             }
-            *holder = LeaseHolder { until: until.max(holder.until), binding, ..*holder };
+            (holder.until, holder.binding) = (until.max(holder.until), binding);
             return Ok(());
         }
         if let Some(full) = full_after_eviction(&mut holders, &id, arrived) {
             return Err(NotEntered::Full(full));
         }
-        holders.insert(id, LeaseHolder { until, confirmed: Seq::ZERO, binding, has_left: false });
+        holders.insert(id, LeaseHolder { until, binding, ..LeaseHolder::default() });
         Ok(())
+    }
+
+    /// Records where a process runs.
+    pub(crate) fn describe(&self, id: &InstanceId, label: &ProcessLabel) {
+        if let Some(holder) = self.holders().get_mut(id).filter(|holder| holder.label != *label) {
+            holder.label = label.clone();
+        }
     }
 
     /// Ends the lease of a process that accepts no token any more, and wakes the requests that wait for it.
@@ -123,10 +133,7 @@ impl Leases {
     pub(crate) fn leave(&self, id: InstanceId, now: Duration) {
         let mut holders = self.holders();
         if holders.contains_key(&id) || full_after_eviction(&mut holders, &id, now).is_none() {
-            holders.insert(
-                id,
-                LeaseHolder { until: now, confirmed: Seq::ZERO, binding: Binding::Bound, has_left: true },
-            );
+            holders.insert(id, LeaseHolder { until: now, has_left: true, ..LeaseHolder::default() });
         }
         drop(holders);
         self.confirmed.send_replace(());
@@ -147,7 +154,7 @@ impl Leases {
         holders
             .iter()
             .filter(|(_, holder)| !holder.has_left)
-            .map(|(id, holder)| (id.clone(), *holder))
+            .map(|(id, holder)| (id.clone(), holder.clone()))
             .collect()
     }
 
@@ -178,6 +185,13 @@ impl Leases {
 
     fn holders(&self) -> MutexGuard<'_, BTreeMap<InstanceId, LeaseHolder>> {
         self.holders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for LeaseHolder {
+    fn default() -> Self {
+        let (confirmed, binding, label) = (Seq::ZERO, Binding::Bound, ProcessLabel::default());
+        Self { until: Duration::ZERO, confirmed, binding, label, has_left: false }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod broadcast;
 mod leases;
+mod process;
 mod refused;
 mod snapshot;
 
@@ -19,6 +20,7 @@ pub(crate) use self::broadcast::FeedBroadcast;
 pub use self::broadcast::{FeedEvent, FeedReader};
 pub use self::leases::{Binding, InstanceId};
 pub(crate) use self::leases::{LONGEST_TERM, Leases, remember_term};
+pub use self::process::{LabelFault, ProcessLabel};
 pub use self::refused::FeedRefused;
 pub use self::snapshot::SnapshotFeed;
 pub(crate) use self::snapshot::Snapshots;

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::fault::{IssuerError, StartError};
+use super::process::Process;
 use super::transport::{BodyStream, Connection, Transport};
 use crate::introspection::Answer;
 
@@ -111,15 +112,13 @@ impl Http {
         &self,
         address_index: usize,
         cursor: &Cursor,
-        instance: &str,
+        process: &Process,
         nonce: LeaseNonce,
         policy: &str,
     ) -> Result<LeaseGrant, IssuerError> {
         let request = self.get(
             address_index,
-            &format!(
-                "/v1/feed/lease?v={VERSION}&cursor={cursor}&instance={instance}&nonce={nonce}&policy={policy}"
-            ),
+            &format!("/v1/feed/lease?v={VERSION}&cursor={cursor}&{process}&nonce={nonce}&policy={policy}"),
         );
         let answer = self.send(request, String::new(), Connection::Kept, READ_TIMEOUT).await?;
         let grant = json(&body(answer, ANSWER_BYTES, READ_TIMEOUT).await?)?;

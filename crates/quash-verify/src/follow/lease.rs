@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use super::backoff::Backoff;
 use super::fault::IssuerError;
 use super::http::Http;
+use super::process::Process;
 use super::publisher_task::{Message, Signals};
 use crate::shared::VerifierShared;
 use crate::verifier::VerifierState;
@@ -23,8 +24,7 @@ pub(crate) struct Leasing {
     pub(crate) shared: Arc<VerifierShared>,
     pub(crate) signals: Arc<Signals>,
     pub(crate) publisher_task: mpsc::Sender<Message>,
-    /// The random id of this process.
-    pub(crate) instance: Arc<str>,
+    pub(crate) process: Arc<Process>,
     pub(crate) unbound: Arc<AtomicBool>,
     pub(crate) backoff: Backoff,
     /// The random first half of this process's nonces.
@@ -39,7 +39,7 @@ struct LeaseRequest {
     clock: Arc<dyn Clock>,
     address_index: usize,
     cursor: Cursor,
-    instance: Arc<str>,
+    process: Arc<Process>,
     nonce: LeaseNonce,
     policy: &'static str,
 }
@@ -148,7 +148,7 @@ impl Leasing {
             clock: Arc::clone(&self.shared.clock),
             address_index,
             cursor,
-            instance: Arc::clone(&self.instance),
+            process: Arc::clone(&self.process),
             nonce: self.next_nonce(),
             policy: if self.unbound.load(Ordering::Relaxed) { "allow" } else { "deny" },
         })
@@ -181,10 +181,8 @@ impl LeaseRequest {
     /// Returns the lease and its term.
     async fn ask(self) -> Result<(Lease, Duration), IssuerError> {
         let sent_at = self.clock.uptime();
-        let grant = self
-            .http
-            .lease(self.address_index, &self.cursor, &self.instance, self.nonce, self.policy)
-            .await?;
+        let grant =
+            self.http.lease(self.address_index, &self.cursor, &self.process, self.nonce, self.policy).await?;
         if grant.nonce() != self.nonce {
             // The answer belongs to another request, which may be old.
             return Err(IssuerError::Unreadable);

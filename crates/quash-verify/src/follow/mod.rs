@@ -8,6 +8,7 @@ mod introspect;
 mod keys;
 mod lease;
 mod leave;
+mod process;
 mod publisher_task;
 mod sse;
 mod stream;
@@ -39,6 +40,7 @@ use http::Http;
 use introspect::IntrospectionClient;
 use keys::Keys;
 use lease::Leasing;
+use process::Process;
 use publisher_task::{ApplicationConfig, PublisherTask, Signals, Started};
 use stream::{Streaming, WITHIN};
 use transport::Sockets;
@@ -253,14 +255,13 @@ impl VerifierBuilder {
         let (lease, snapshot, back) = (Notify::new(), Notify::new(), watch::Sender::new(()));
         let signals = Arc::new(Signals { lease, snapshot, back, place, started });
         let unbound = Arc::new(AtomicBool::new(!when_stale.is_bound()));
-        let instance: Arc<str> =
-            entropy_source.draw::<16>()?.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into();
+        let process = Arc::new(Process::new(entropy_source.draw()?));
         let leasing = Leasing {
             http: Arc::clone(&http),
             shared: Arc::clone(&shared),
             signals: Arc::clone(&signals),
             publisher_task: publisher_task.clone(),
-            instance: Arc::clone(&instance),
+            process: Arc::clone(&process),
             unbound: Arc::clone(&unbound),
             backoff: Backoff::new(u64::from_le_bytes(entropy_source.draw()?)),
             nonces: u64::from_le_bytes(entropy_source.draw()?),
@@ -281,7 +282,7 @@ impl VerifierBuilder {
         tasks.spawn(streaming.run());
         tasks.spawn(leasing.run());
         tasks.spawn(keys.follow());
-        let following = Some(Following::new(Arc::clone(&http), instance, tasks));
+        let following = Some(Following::new(Arc::clone(&http), process, tasks));
         let introspection = Some(Introspection::new(
             Arc::new(IntrospectionClient { http, publisher_task }),
             entropy_source.draw()?,

@@ -1,12 +1,15 @@
 //! `quash client` and `quash verifier`: services that call quash, and their secrets.
 
+use std::collections::BTreeMap;
+
 use clap::{ArgGroup, Args, Subcommand};
 use quash_core::model::{Right, Rights};
 
 use super::account::PageArgs;
 use super::place::{Place, unexpected};
 use crate::control::{
-    ClientAddedShown, ClientPage, ClientReply, ClientRequest, ClientShown, Kind, Reply, Request, Secret,
+    ClientAddedShown, ClientPage, ClientReply, ClientRequest, ClientShown, InstanceShown, Kind, Reply,
+    Request, Secret,
 };
 use crate::data_dir::Absent;
 use crate::error::CommandError;
@@ -128,9 +131,25 @@ async fn ask(request: ClientRequest, place: &Place) -> Result<ClientReply, Comma
     }
 }
 
-/// Counts the processes that follow the feed with this verifier's secret, by state.
-fn processes(client: &ClientShown) -> String {
-    let count = |state| client.instances.iter().filter(|instance| instance.state == state).count();
+/// Returns the rows of a verifier: one for each host on which processes follow with its credential.
+fn verifier_rows(client: &ClientShown) -> Vec<[String; 4]> {
+    let row = |host: Option<&str>, processes| {
+        let host = host.unwrap_or("-").to_owned();
+        [client.name.clone(), client.created_at.to_the_second(), host, processes]
+    };
+    let mut hosts = BTreeMap::<_, Vec<_>>::new();
+    for instance in &client.instances {
+        hosts.entry(instance.host.as_deref()).or_default().push(instance);
+    }
+    if hosts.is_empty() {
+        return vec![row(None, "none".into())];
+    }
+    hosts.into_iter().map(|(host, instances)| row(host, processes(&instances))).collect()
+}
+
+/// Counts processes by their states.
+fn processes(instances: &[&InstanceShown]) -> String {
+    let count = |state| instances.iter().filter(|instance| instance.state == state).count();
     let counts = [("leased", "with a lease"), ("stale", "stale"), ("not_bound", "not bound")]
         .map(|(state, word)| (count(state), word));
     let told: Vec<_> = counts
@@ -138,21 +157,19 @@ fn processes(client: &ClientShown) -> String {
         .filter(|(count, _)| *count > 0)
         .map(|(count, word)| format!("{count} {word}"))
         .collect();
-    if told.is_empty() { "none".into() } else { told.join(", ") }
+    told.join(", ")
 }
 
 fn listed(page: &ClientPage, kind: Kind) -> String {
     let row = |client: &ClientShown| {
         [client.name.clone(), client.rights.join(", "), client.created_at.to_the_second()]
     };
-    let verifier =
-        |client: &ClientShown| [client.name.clone(), client.created_at.to_the_second(), processes(client)];
     let table = match (page.clients.is_empty(), kind) {
         (true, Kind::Client) => "no clients".into(),
         (true, Kind::Verifier) => "no verifiers".into(),
         (false, Kind::Client) => output::table(["name", "may", "since"], page.clients.iter().map(row)),
         (false, Kind::Verifier) => {
-            output::table(["name", "since", "processes"], page.clients.iter().map(verifier))
+            output::table(["name", "since", "host", "processes"], page.clients.iter().flat_map(verifier_rows))
         }
     };
     match &page.next {

@@ -60,6 +60,12 @@ pub(crate) struct InstanceShown {
     pub(crate) state: String,
     /// The sequence number that it last confirmed.
     pub(crate) confirmed: u64,
+    /// The machine that it says it runs on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) host: Option<String>,
+    /// Its process id there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pid: Option<u32>,
 }
 
 /// An added client.
@@ -211,6 +217,12 @@ impl InstanceShown {
             VerifierState::Confirmed => "leased",
             state => state.as_str(),
         };
-        Self { instance: hex(&seen.id.number), state: state.into(), confirmed: seen.confirmed.as_u64() }
+        Self {
+            instance: hex(&seen.id.number),
+            state: state.into(),
+            confirmed: seen.confirmed.as_u64(),
+            host: seen.label.host().map(Into::into),
+            pid: seen.label.pid(),
+        }
     }
 }

@@ -28,7 +28,9 @@ pub(crate) use audit::{
 pub(crate) use author::user_name;
 pub(crate) use changing::reason_of;
 pub(crate) use client::{Local, ask, ask_running};
-pub(crate) use clients::{ClientAddedShown, ClientPage, ClientReply, ClientRequest, ClientShown, Kind};
+pub(crate) use clients::{
+    ClientAddedShown, ClientPage, ClientReply, ClientRequest, ClientShown, InstanceShown, Kind,
+};
 pub(crate) use execute::execute;
 pub(crate) use hex::{from_hex, hex};
 pub(crate) use keys::{ChangedKeyShown, RevokedKeyShown};

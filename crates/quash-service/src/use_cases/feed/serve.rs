@@ -9,7 +9,7 @@ use crate::context::Service;
 use crate::credential::Credential;
 use crate::failure::Failure;
 use crate::feed::FeedReader;
-use crate::feed::{Binding, InstanceId};
+use crate::feed::{Binding, InstanceId, ProcessLabel};
 use crate::feed::{FeedRefused, SnapshotFeed};
 use crate::use_cases::feed::barrier::VerifierState;
 
@@ -23,6 +23,8 @@ pub struct LeaseRequest {
     pub nonce: LeaseNonce,
     /// Whether the verifier refuses tokens while it has no lease.
     pub binding: Binding,
+    /// Where the process runs.
+    pub label: ProcessLabel,
 }
 
 /// A verifier as it was last seen.
@@ -33,6 +35,7 @@ pub struct VerifierInfo {
     pub state: VerifierState,
     /// The last sequence number that it has confirmed.
     pub confirmed: Seq,
+    pub label: ProcessLabel,
 }
 
 impl Service {
@@ -97,6 +100,7 @@ impl Service {
         // head it gets.
         let entered = context.feed.leases.enter(asked.id.clone(), asked.binding, context.clock.uptime());
         entered.map_err(FeedRefused::from)?;
+        context.feed.leases.describe(&asked.id, &asked.label);
         let head = context.store.head().await.map_err(Failure::from)?;
         self.placed(&asked.cursor, &head).await?;
         context.feed.leases.confirm(&asked.id, asked.cursor.seq());
@@ -118,7 +122,7 @@ impl Service {
                 Binding::Bound if holder.until <= now => VerifierState::Stale,
                 Binding::Bound => VerifierState::Confirmed,
             };
-            VerifierInfo { id, state, confirmed: holder.confirmed }
+            VerifierInfo { id, state, confirmed: holder.confirmed, label: holder.label }
         });
         seen.collect()
     }
