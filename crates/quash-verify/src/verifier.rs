@@ -4,12 +4,13 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
-use quash_core::model::{Invalid, Refusal, Timestamp};
+use quash_core::model::{Invalid, Refusal, Seq, Timestamp};
 
 use crate::accepted::Accepted;
 #[cfg(feature = "follow")]
-use crate::follow::Following;
+use crate::follow::{Following, StartError};
 use crate::guard::CATCH_UP;
 #[cfg(feature = "follow")]
 use crate::introspection::{Answer, Introspection};
@@ -107,6 +108,112 @@ impl Verifier {
         decided
     }
 
+    /// Checks a token like [`Verifier::check`], but without a future. Returns `None` where that check would
+    /// have to wait: the verifier hasn't started, an entry or a key is missing, or the issuer must be asked.
+    /// Then wait for [`Verifier::check`], after `settled` for a verifier that has just started.
+    ///
+    /// ```
+    /// use quash_verify::{Accepted, VerifyError, Verifier, test::TestIssuer};
+    ///
+    /// async fn check(verifier: &Verifier, token: &str) -> Result<Accepted, VerifyError> {
+    ///     match verifier.check_now(token) {
+    ///         Some(decided) => decided,
+    ///         None => verifier.check(token).await,
+    ///     }
+    /// }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let issuer = TestIssuer::new();
+    /// let (verifier, token) = (issuer.verifier(), issuer.token("dana").mint());
+    /// assert!(matches!(verifier.check_now(token.as_str()), Some(Ok(_))));
+    ///
+    /// issuer.stop_leases();
+    /// assert!(verifier.check_now(token.as_str()).is_none(), "the issuer must be asked");
+    /// assert_eq!(check(&verifier, token.as_str()).await.err(), Some(VerifyError::Stale));
+    /// # }
+    /// ```
+    pub fn check_now(&self, token: &str) -> Option<Result<Accepted, VerifyError>> {
+        self.check_now_when_stale(token, self.inner.when_stale)
+    }
+
+    /// Like [`Verifier::check_now`], with another policy for the time while the verifier is stale.
+    pub fn check_now_when_stale(
+        &self,
+        token: &str,
+        when_stale: WhenStale,
+    ) -> Option<Result<Accepted, VerifyError>> {
+        let decided = self.decide_now(token, when_stale)?;
+        let decided = self.inner.unless_left(decided);
+        self.inner.counts.count(&decided);
+        Some(decided)
+    }
+
+    /// Returns the number of the newest known entry of the issuer's log, for an application that issues
+    /// tokens of its own: a revocation with a higher number covers such a token. `None` while the verifier
+    /// can't vouch for the number: newer entries may have been confirmed.
+    ///
+    /// ```
+    /// use quash_verify::test::TestIssuer;
+    /// let issuer = TestIssuer::new();
+    /// let verifier = issuer.verifier();
+    /// let before = verifier.head().expect("a fresh verifier");
+    /// issuer.revoke_subject("dana");
+    /// assert_eq!(verifier.head(), Some(before + 1));
+    /// issuer.stop_leases();
+    /// assert_eq!(verifier.head(), None);
+    /// ```
+    pub fn head(&self) -> Option<u64> {
+        let Inner { shared, .. } = &*self.inner;
+        let state = shared.state.load();
+        let can_vouch =
+            state.trust.is_some() && state.freshness.holds(shared.clock.uptime()) && !self.inner.has_left();
+        can_vouch.then(|| state.revoked.cursor().as_u64())
+    }
+
+    /// Waits until the entry `seq` is known here, `within` at most, and returns whether it is: the next check
+    /// applies it. For an application that has just revoked something.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use quash_verify::test::TestIssuer;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let issuer = TestIssuer::new();
+    /// let verifier = issuer.verifier();
+    /// let head = verifier.head().expect("a fresh verifier");
+    /// assert!(!verifier.caught_up(head + 1, Duration::from_millis(1)).await);
+    /// issuer.revoke_subject("dana");
+    /// assert!(verifier.caught_up(head + 1, Duration::from_millis(50)).await);
+    /// # }
+    /// ```
+    pub async fn caught_up(&self, seq: u64, within: Duration) -> bool {
+        self.inner.shared.caught_up(Seq::from_u64(seq), within).await.is_ok()
+    }
+
+    /// Waits until a verifier that was started in the background can decide about tokens, and returns its
+    /// state: FRESH, or STALE if it knows the revocations and no lease arrives. The wait ends `within` after
+    /// the verifier was *started*, so that only the first requests of a process wait.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use quash_verify::{StartError, Verifier};
+    /// # async fn start() -> Result<(), StartError> {
+    /// let builder = Verifier::builder("https://id.example.org").credential("qv_…");
+    /// let verifier = builder.start_in_background()?;
+    /// // Before the first check:
+    /// let state = verifier.settled(Duration::from_secs(10)).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Returns an error if the verifier can't start, or if the issuer doesn't answer in time.
+    #[cfg(feature = "follow")]
+    pub async fn settled(&self, within: Duration) -> Result<VerifierState, StartError> {
+        if let Some(following) = &self.inner.following {
+            let since = self.inner.shared.clock.uptime().saturating_sub(following.began_at());
+            following.settled(within.saturating_sub(since)).await?;
+        }
+        Ok(self.state())
+    }
+
     /// Returns the verifier's current state.
     pub fn state(&self) -> VerifierState {
         if self.inner.has_left() { VerifierState::Left } else { self.inner.shared.verifier_state() }
@@ -177,6 +284,33 @@ impl Verifier {
         self.inner.unless_left(decided)
     }
 
+    /// Returns `None` where [`Verifier::decide`] would wait.
+    fn decide_now(&self, token: &str, when_stale: WhenStale) -> Option<Result<Accepted, VerifyError>> {
+        if self.inner.has_left() {
+            return Some(Err(VerifyError::Stale));
+        }
+        match self.inner.shared.check_state(token, Purposes::Accepted) {
+            Ok(accepted) => Some(Ok(accepted)),
+            Err(Uncertain::Refused(Refusal::TokenInvalid(Invalid::Key))) | Err(Uncertain::Behind { .. }) => {
+                None
+            }
+            Err(Uncertain::Refused(refusal)) => Some(Err(VerifyError::Refused(refusal))),
+            Err(Uncertain::Boot) => self.never_starts().then_some(Err(VerifyError::Stale)),
+            Err(Uncertain::Stale) => self.decide_unvouched(token, when_stale),
+        }
+    }
+
+    #[cfg(feature = "follow")]
+    fn never_starts(&self) -> bool {
+        self.inner.following.as_ref().is_some_and(Following::never_starts)
+    }
+
+    /// Without the feature `follow`, no verifier is ever starting.
+    #[cfg(not(feature = "follow"))]
+    fn never_starts(&self) -> bool {
+        true
+    }
+
     async fn decide_and_wait(&self, token: &str, when_stale: WhenStale) -> Result<Accepted, VerifyError> {
         let shared = &self.inner.shared;
         let mut judged = shared.check_state(token, Purposes::Accepted);
@@ -202,20 +336,28 @@ impl Verifier {
     }
 
     async fn apply_stale_policy(&self, token: &str, when_stale: WhenStale) -> Result<Accepted, VerifyError> {
+        match self.decide_unvouched(token, when_stale) {
+            Some(decided) => decided,
+            None => self.introspect(token).await,
+        }
+    }
+
+    /// Returns `None` if the issuer must be asked.
+    fn decide_unvouched(&self, token: &str, when_stale: WhenStale) -> Option<Result<Accepted, VerifyError>> {
         let shared = &self.inner.shared;
-        let accepted = shared.check_state_unvouched(token)?;
+        let accepted = match shared.check_state_unvouched(token) {
+            Ok(accepted) => accepted,
+            Err(denied) => return Some(Err(denied)),
+        };
         match when_stale {
-            WhenStale::Deny => Err(VerifyError::Stale),
-            WhenStale::Allow => Ok(accepted),
+            WhenStale::Deny => Some(Err(VerifyError::Stale)),
+            WhenStale::Allow => Some(Ok(accepted)),
             WhenStale::AllowYoung(age) => {
                 let minted_at = accepted.live().claims().iat.map(Timestamp::from_secs);
-                if minted_at.is_some_and(|at| shared.clock.now() < at + age) {
-                    Ok(accepted)
-                } else {
-                    Err(VerifyError::Stale)
-                }
+                let is_young = minted_at.is_some_and(|at| shared.clock.now() < at + age);
+                Some(if is_young { Ok(accepted) } else { Err(VerifyError::Stale) })
             }
-            WhenStale::IntrospectThenDeny => self.introspect(token).await,
+            WhenStale::IntrospectThenDeny => None,
         }
     }
 

@@ -492,3 +492,67 @@ async fn leases_are_given_back_at_an_address_that_answers() {
     verifier.leave().await;
     assert_eq!((issuer.asked(GIVE_BACK), away.asked(GIVE_BACK)), (2, 1));
 }
+
+#[tokio::test]
+async fn checks_without_a_future_decide_what_needs_no_wait() {
+    let issuer = Issuer::open().await;
+    issuer.set_answer(SNAPSHOT, Some(OtherAnswer::Status(503)));
+    let verifier = issuer.builder().start_in_background().expect("a verifier");
+    let ((token, _), (ended, session)) = (issuer.token(), issuer.token());
+    let now = |token: &str| verifier.check_now(token).map(|decided| decided.map(drop));
+    assert_eq!((now(&token), verifier.head()), (None, None), "it may start soon");
+    issuer.set_answer(SNAPSHOT, None);
+    until("it is fresh", || verifier.state() == VerifierState::Fresh).await;
+    assert_eq!(now(&token), Some(Ok(())));
+    assert!(matches!(now("x"), Some(Err(VerifyError::Refused(_)))));
+    issuer.end(session);
+    let head = verifier.metrics().cursor + 1;
+    assert!(verifier.caught_up(head, Duration::from_secs(5)).await);
+    assert_eq!(verifier.head(), Some(head));
+    assert!(matches!(now(&ended), Some(Err(VerifyError::Refused(_)))));
+    assert!(!verifier.caught_up(head + 1, Duration::from_millis(10)).await);
+    let stranger = Issuer::with_key(SigningKey::new(Algorithm::EdDsa, &[9; 32], None).expect("a key")).await;
+    assert_eq!(now(&stranger.token().0), None, "the key may be a new one");
+    issuer.end_without_sending(issuer.token().1);
+    assert_eq!(now(&issuer.token().0), None, "an entry is missing");
+    let refused = verifier.metrics();
+    assert_eq!((refused.accepted, refused.refused, refused.stale), (1, 2, 0), "undecided ones don't count");
+    issuer.set_answer(LEASE, Some(OtherAnswer::Status(503)));
+    issuer.clock.advance(TERM);
+    assert_eq!((now(&token), verifier.head()), (None, None), "the issuer must be asked");
+    assert_eq!(issuer.asked(INTROSPECT), 0);
+    let with =
+        |when_stale| verifier.check_now_when_stale(&token, when_stale).map(|decided| decided.map(drop));
+    assert_eq!(with(WhenStale::Deny), Some(Err(VerifyError::Stale)));
+    assert_eq!(with(WhenStale::Allow), Some(Ok(())));
+    assert_eq!(with(WhenStale::AllowYoung(TERM * 2)), Some(Ok(())));
+    assert_eq!(with(WhenStale::AllowYoung(TERM)), Some(Err(VerifyError::Stale)));
+    verifier.leave().await;
+    assert_eq!((with(WhenStale::Allow), verifier.head()), (Some(Err(VerifyError::Stale)), None));
+}
+
+#[tokio::test]
+async fn the_first_check_can_wait_for_the_start() {
+    let issuer = Issuer::open().await;
+    let verifier = issuer.builder().start_in_background().expect("a verifier");
+    let long = Duration::from_secs(60);
+    assert_eq!(verifier.settled(long).await, Ok(VerifierState::Fresh));
+    assert!(matches!(verifier.check_now(&issuer.token().0), Some(Ok(_))));
+    // Revocations are known, and no lease arrives.
+    issuer.set_answer(LEASE, Some(OtherAnswer::Nothing));
+    let verifier = issuer.builder().start_in_background().expect("a verifier");
+    assert_eq!(verifier.settled(long).await, Ok(VerifierState::Stale));
+    // The issuer is away: later checks don't wait again.
+    issuer.set_answer(SNAPSHOT, Some(OtherAnswer::Status(503)));
+    let verifier = issuer.builder().start_in_background().expect("a verifier");
+    let within = Duration::from_millis(300);
+    assert_eq!(verifier.settled(within).await, Err(StartError::Unavailable(IssuerError::Status(503))));
+    issuer.clock.advance(within);
+    let at_once = tokio::time::timeout(Duration::from_millis(100), verifier.settled(within));
+    assert_eq!(at_once.await, Ok(Err(StartError::Unavailable(IssuerError::Status(503)))));
+    // It can't start.
+    issuer.set_answer(SNAPSHOT, None);
+    let verifier = issuer.builder().credential("qv_other").start_in_background().expect("a verifier");
+    assert_eq!(verifier.settled(long).await, Err(StartError::CredentialRefused));
+    assert_eq!(verifier.check_now("x").map(|decided| decided.map(drop)), Some(Err(VerifyError::Stale)));
+}

@@ -3,11 +3,11 @@
 
 mod backoff;
 mod fault;
+mod following;
 mod http;
 mod introspect;
 mod keys;
 mod lease;
-mod leave;
 mod process;
 mod publisher_task;
 mod sse;
@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
 pub use fault::{IssuerError, StartError};
-pub(crate) use leave::Following;
+pub(crate) use following::Following;
 pub use transport::{BodyStream, BoxFuture, Connection, Transport};
 
 use crate::clock::SystemClock;
@@ -200,15 +200,11 @@ impl VerifierBuilder {
         // The state below tells whether the verifier has started, in time or not.
         let _ = tokio::time::timeout(start_within, started.wait_for(is_settled)).await;
         let started = *started.borrow();
-        match started {
-            Started::Fresh | Started::Known => Ok(verifier),
-            Started::Never(error) | Started::NotYet(Some(error)) => Err(error),
-            Started::NotYet(None) => Err(StartError::Unavailable(IssuerError::TimedOut)),
-        }
+        started.outcome().map(|()| verifier)
     }
 
     /// Like [`VerifierBuilder::start`], but doesn't wait. Every request is answered 503 until the issuer has
-    /// answered.
+    /// answered; [`Verifier::settled`] waits for that.
     ///
     /// # Errors
     /// Returns an error if the configuration can't work, however long one waits.
@@ -255,6 +251,7 @@ impl VerifierBuilder {
         let (lease, snapshot, back) = (Notify::new(), Notify::new(), watch::Sender::new(()));
         let signals = Arc::new(Signals { lease, snapshot, back, place, started });
         let unbound = Arc::new(AtomicBool::new(!when_stale.is_bound()));
+        let began_at = shared.clock.uptime();
         let process = Arc::new(Process::new(entropy_source.draw()?));
         let leasing = Leasing {
             http: Arc::clone(&http),
@@ -278,11 +275,11 @@ impl VerifierBuilder {
         };
         let started = signals.started.subscribe();
         let mut tasks = JoinSet::new();
-        tasks.spawn(PublisherTask::new(Arc::clone(&shared), signals, config).run(messages));
+        tasks.spawn(PublisherTask::new(Arc::clone(&shared), Arc::clone(&signals), config).run(messages));
         tasks.spawn(streaming.run());
         tasks.spawn(leasing.run());
         tasks.spawn(keys.follow());
-        let following = Some(Following::new(Arc::clone(&http), process, tasks));
+        let following = Some(Following::new(Arc::clone(&http), process, tasks, signals, began_at));
         let introspection = Some(Introspection::new(
             Arc::new(IntrospectionClient { http, publisher_task }),
             entropy_source.draw()?,

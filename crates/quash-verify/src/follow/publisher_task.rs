@@ -11,7 +11,7 @@ use quash_core::watch::{FeedError, Lease};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
-use super::fault::StartError;
+use super::fault::{IssuerError, StartError};
 use crate::publisher::Publisher;
 use crate::shared::VerifierShared;
 use crate::trust::Terms;
@@ -78,6 +78,20 @@ pub(crate) enum Started {
     Known,
     /// A lease is current.
     Fresh,
+}
+
+impl Started {
+    /// Returns whether the verifier has started.
+    ///
+    /// # Errors
+    /// Returns the reason why it hasn't.
+    pub(crate) fn outcome(self) -> Result<(), StartError> {
+        match self {
+            Self::Fresh | Self::Known => Ok(()),
+            Self::Never(error) | Self::NotYet(Some(error)) => Err(error),
+            Self::NotYet(None) => Err(StartError::Unavailable(IssuerError::TimedOut)),
+        }
+    }
 }
 
 /// The application's configuration.
