@@ -6,9 +6,10 @@ use std::future::Future;
 use std::hash::Hasher;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use quash_core::model::Clock;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 /// The issuer's answer about a token (RFC 7662 2.2).
@@ -18,8 +19,10 @@ pub(crate) enum Answer {
     Active,
     /// The token isn't valid.
     Inactive,
-    /// No answer came.
+    /// The issuer's answer says nothing about the token, for example because it is overloaded.
     Away,
+    /// No answer came.
+    Silent,
 }
 
 /// Sends introspection requests to the issuer.
@@ -30,9 +33,23 @@ pub(crate) trait Introspect: Send + Sync {
 /// The requests in progress.
 pub(crate) struct Introspection {
     issuer: Arc<dyn Introspect>,
+    clock: Arc<dyn Clock>,
+    /// The number of answers of any kind that have come from the issuer.
+    answers: Arc<AtomicU64>,
+    /// Set after a request without an answer.
+    silence: Mutex<Option<Silence>>,
     key: [u8; 16],
     /// Each slot with the number of its waiting callers.
     slots: Mutex<HashMap<u128, (usize, Arc<Slot>)>>,
+}
+
+/// The last request without an answer.
+#[derive(Clone, Copy)]
+struct Silence {
+    /// The uptime at which the request was given up.
+    since: Duration,
+    /// The number of answers until then.
+    answers: u64,
 }
 
 /// The requests about one token.
@@ -44,20 +61,49 @@ struct Slot {
 
 /// The longest that one caller waits for the issuer.
 const WITHIN: Duration = Duration::from_secs(2);
+/// The time for which the issuer isn't asked after a request without an answer, unless it answers something.
+/// Otherwise each request to an application with few threads would wait for an issuer that doesn't answer.
+const SILENT_FOR: Duration = Duration::from_secs(1);
 /// The most tokens that can be asked about at a time; checks of further tokens are denied.
 const TOKENS: usize = 64;
 
 impl Introspection {
-    pub(crate) fn new(issuer: Arc<dyn Introspect>, key: [u8; 16]) -> Self {
-        Self { issuer, key, slots: Mutex::default() }
+    pub(crate) fn new(
+        issuer: Arc<dyn Introspect>,
+        clock: Arc<dyn Clock>,
+        answers: Arc<AtomicU64>,
+        key: [u8; 16],
+    ) -> Self {
+        Self { issuer, clock, answers, silence: Mutex::default(), key, slots: Mutex::default() }
     }
 
     /// Returns the issuer's answer about a token.
     pub(crate) async fn ask(&self, token: &str) -> Answer {
+        if self.is_silent() {
+            return Answer::Silent;
+        }
         let hash = self.hash(token);
         let Some(slot) = self.slot(hash) else { return Answer::Away };
         let _leave = SlotGuard { introspection: self, hash };
-        tokio::time::timeout(WITHIN, self.ask_or_share(token, &slot)).await.unwrap_or(Answer::Away)
+        let answer =
+            tokio::time::timeout(WITHIN, self.ask_or_share(token, &slot)).await.unwrap_or(Answer::Silent);
+        if answer == Answer::Silent && !self.is_silent() {
+            let (since, answers) = (self.clock.uptime(), self.answers.load(Ordering::SeqCst));
+            *self.silence() = Some(Silence { since, answers });
+        }
+        answer
+    }
+
+    /// Returns whether the issuer has left a request without an answer a moment ago, and any other since.
+    fn is_silent(&self) -> bool {
+        self.silence().is_some_and(|silence| {
+            self.clock.uptime().saturating_sub(silence.since) < SILENT_FOR
+                && self.answers.load(Ordering::SeqCst) == silence.answers
+        })
+    }
+
+    fn silence(&self) -> MutexGuard<'_, Option<Silence>> {
+        self.silence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Shares only the answer to a request that was sent after this caller arrived: an older answer may miss
@@ -71,6 +117,10 @@ impl Introspection {
             return answer;
         }
         *last = None;
+        // Another request may have been given up while this one waited for its turn.
+        if self.is_silent() {
+            return Answer::Silent;
+        }
         slot.asked.fetch_add(1, Ordering::SeqCst);
         let answer = self.issuer.ask(token).await;
         *last = Some(answer);
@@ -115,6 +165,7 @@ impl Drop for SlotGuard<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use quash_core::model::Timestamp;
     use tokio::sync::Semaphore;
 
     /// An issuer that answers only when the test lets it.
@@ -138,7 +189,8 @@ mod tests {
 
     fn introspection() -> (Arc<Slow>, Introspection) {
         let issuer = Arc::new(Slow { asked: AtomicU64::new(0), let_go: Semaphore::new(0) });
-        (Arc::clone(&issuer), Introspection::new(issuer, [1; 16]))
+        let (clock, answers) = (Arc::new(TestClock::default()), Arc::default());
+        (Arc::clone(&issuer), Introspection::new(issuer, clock, answers, [1; 16]))
     }
 
     #[tokio::test]
@@ -164,10 +216,53 @@ mod tests {
         assert!(introspection.slots.lock().expect("slots").is_empty());
     }
 
+    /// A clock that a test moves.
+    #[derive(Default)]
+    struct TestClock(AtomicU64);
+
+    impl Clock for TestClock {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_secs(0)
+        }
+
+        fn uptime(&self) -> Duration {
+            Duration::from_millis(self.0.load(Ordering::SeqCst))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_silence_further_requests_fail_at_once() {
+        let issuer = Arc::new(Slow { asked: AtomicU64::new(0), let_go: Semaphore::new(0) });
+        let (clock, answers) = (Arc::new(TestClock::default()), Arc::<AtomicU64>::default());
+        let introspection = Introspection::new(
+            Arc::clone(&issuer) as Arc<dyn Introspect>,
+            Arc::clone(&clock) as Arc<dyn Clock>,
+            Arc::clone(&answers),
+            [1; 16],
+        );
+        let asked = || issuer.asked.load(Ordering::SeqCst);
+        // All three wait for the same two seconds; the second and the third are about one token.
+        let all = tokio::join!(introspection.ask("a"), introspection.ask("b"), introspection.ask("b"));
+        assert_eq!((all, asked()), ((Answer::Silent, Answer::Silent, Answer::Silent), 2));
+        clock.0.store(999, Ordering::SeqCst);
+        assert_eq!((introspection.ask("a").await, asked()), (Answer::Silent, 2), "without a request");
+        issuer.let_go.add_permits(2);
+        answers.fetch_add(1, Ordering::SeqCst);
+        assert_eq!((introspection.ask("a").await, asked()), (Answer::Active, 3), "it has answered something");
+        issuer.let_go.forget_permits(1);
+        assert_eq!(introspection.ask("a").await, Answer::Silent);
+        issuer.let_go.add_permits(1);
+        clock.0.store(1998, Ordering::SeqCst);
+        assert_eq!((introspection.ask("a").await, asked()), (Answer::Silent, 4));
+        clock.0.store(1999, Ordering::SeqCst);
+        assert_eq!((introspection.ask("a").await, asked()), (Answer::Active, 5), "a second is over");
+    }
+
     #[tokio::test]
     async fn introspection_times_out_and_limits_concurrent_tokens() {
         let (issuer, introspection) = introspection();
-        assert_eq!(introspection.ask("token").await, Answer::Away);
+        assert_eq!(introspection.ask("token").await, Answer::Silent);
+        *introspection.silence() = None;
         let slots: Vec<_> =
             (0..TOKENS).map(|token| introspection.slot(token as u128).expect("a free slot")).collect();
         assert_eq!(slots.len(), TOKENS);

@@ -556,3 +556,34 @@ async fn the_first_check_can_wait_for_the_start() {
     assert_eq!(verifier.settled(long).await, Err(StartError::CredentialRefused));
     assert_eq!(verifier.check_now("x").map(|decided| decided.map(drop)), Some(Err(VerifyError::Stale)));
 }
+
+#[tokio::test]
+async fn an_unanswered_introspection_denies_the_next_ones_at_once() {
+    let issuer = Issuer::open().await;
+    let verifier = started(&issuer).await;
+    let (token, _) = issuer.token();
+    // The issuer's machine is gone: streams end, and no request is answered.
+    for path in [STREAM, SNAPSHOT, LEASE, KEYS, INTROSPECT] {
+        issuer.set_answer(path, Some(OtherAnswer::Nothing));
+    }
+    issuer.cut();
+    issuer.clock.advance(TERM);
+    assert_eq!(verifier.check(&token).await.err(), Some(VerifyError::Stale));
+    for _ in 0..20 {
+        let at_once = tokio::time::timeout(Duration::from_millis(500), verifier.check(&token));
+        assert_eq!(at_once.await.expect("at once").err(), Some(VerifyError::Stale));
+    }
+    assert_eq!(issuer.asked(INTROSPECT), 1);
+    // Any answer proves that the issuer is back, although the second isn't over.
+    issuer.set_answer(INTROSPECT, None);
+    let leases = issuer.asked(LEASE);
+    issuer.set_answer(LEASE, Some(OtherAnswer::Status(503)));
+    until("a lease request is answered", || issuer.asked(LEASE) > leases).await;
+    let deadline = tokio::time::timeout(Duration::from_secs(5), async {
+        while verifier.check(&token).await.is_err() {
+            support::wait::pass(Duration::from_millis(10)).await;
+        }
+    });
+    deadline.await.expect("the issuer is asked again");
+    assert_eq!(issuer.asked(INTROSPECT), 2);
+}

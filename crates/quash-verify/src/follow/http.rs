@@ -1,7 +1,7 @@
 //! The HTTP requests to an issuer. The tasks in `stream.rs`, `lease.rs` and `keys.rs` send them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,10 +29,15 @@ pub(crate) struct Http {
     address_index: AtomicUsize,
     /// The index of the address that granted the last lease.
     leased_at: AtomicUsize,
+    /// The number of answers of any kind, and of pieces of streams.
+    pub(crate) answers: Arc<AtomicU64>,
 }
 
 /// A connection on which entries arrive.
-pub(crate) struct Stream(Box<dyn BodyStream>);
+pub(crate) struct Stream {
+    stream: Box<dyn BodyStream>,
+    answers: Arc<AtomicU64>,
+}
 
 /// The limit of a snapshot: a million entries take about 60 MiB. A snapshot is parsed line by line and never
 /// held as text.
@@ -55,13 +60,8 @@ impl Http {
         let mut credential =
             HeaderValue::from_str(&format!("Bearer {credential}")).map_err(|_| StartError::NoCredential)?;
         credential.set_sensitive(true);
-        Ok(Self {
-            transport,
-            addresses,
-            credential,
-            address_index: AtomicUsize::new(0),
-            leased_at: AtomicUsize::new(0),
-        })
+        let (address_index, leased_at) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Ok(Self { transport, addresses, credential, address_index, leased_at, answers: Arc::default() })
     }
 
     /// Returns everything that the log remembers, or the reason why it isn't understood. The issuer builds
@@ -104,7 +104,8 @@ impl Http {
         let request = self
             .get(address_index, &format!("/v1/feed?v={VERSION}&after={after}"))
             .header(ACCEPT, "text/event-stream");
-        self.send(request, String::new(), Connection::New, within).await.map(Stream)
+        let stream = self.send(request, String::new(), Connection::New, within).await?;
+        Ok(Stream { stream, answers: Arc::clone(&self.answers) })
     }
 
     /// Requests a lease for a verifier that has every entry up to `cursor`.
@@ -223,6 +224,7 @@ impl Http {
         let answer = tokio::time::timeout(within, self.transport.send(request, connection))
             .await
             .map_err(|_| IssuerError::TimedOut)??;
+        self.answers.fetch_add(1, Ordering::SeqCst);
         match answer.status().as_u16() {
             200 | 204 => Ok(answer.into_body()),
             409 => Err(IssuerError::SnapshotRequired),
@@ -235,9 +237,12 @@ impl Http {
 impl Stream {
     /// Returns the next bytes.
     pub(crate) async fn next(&mut self) -> Result<Bytes, IssuerError> {
-        let next =
-            tokio::time::timeout(STREAM_TIMEOUT, self.0.next()).await.map_err(|_| IssuerError::TimedOut)?;
-        next?.ok_or(IssuerError::Unreachable)
+        let next = tokio::time::timeout(STREAM_TIMEOUT, self.stream.next())
+            .await
+            .map_err(|_| IssuerError::TimedOut)?;
+        let next = next?.ok_or(IssuerError::Unreachable)?;
+        self.answers.fetch_add(1, Ordering::SeqCst);
+        Ok(next)
     }
 }
 

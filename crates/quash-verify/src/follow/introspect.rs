@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::fault::IssuerError;
 use super::http::Http;
 use super::publisher_task::Message;
 use crate::introspection::{Answer, Introspect};
@@ -20,7 +21,10 @@ impl Introspect for IntrospectionClient {
         Box::pin(async move {
             let answer = self.http.introspect(token).await.unwrap_or_else(|fault| {
                 tracing::warn!(%fault, "failed to ask the issuer about a token");
-                Answer::Away
+                match fault {
+                    IssuerError::TimedOut | IssuerError::Unreachable => Answer::Silent,
+                    _ => Answer::Away,
+                }
             });
             if answer == Answer::Inactive {
                 self.invalidate_leases().await;

@@ -280,10 +280,10 @@ impl VerifierBuilder {
         tasks.spawn(leasing.run());
         tasks.spawn(keys.follow());
         let following = Some(Following::new(Arc::clone(&http), process, tasks, signals, began_at));
-        let introspection = Some(Introspection::new(
-            Arc::new(IntrospectionClient { http, publisher_task }),
-            entropy_source.draw()?,
-        ));
+        let answers = Arc::clone(&http.answers);
+        let introspect = Arc::new(IntrospectionClient { http, publisher_task });
+        let introspection =
+            Some(Introspection::new(introspect, Arc::clone(&shared.clock), answers, entropy_source.draw()?));
         let inner = Inner {
             shared,
             when_stale,
