@@ -587,3 +587,12 @@ async fn an_unanswered_introspection_denies_the_next_ones_at_once() {
     deadline.await.expect("the issuer is asked again");
     assert_eq!(issuer.asked(INTROSPECT), 2);
 }
+
+#[tokio::test]
+async fn https_addresses_are_never_used_without_tls() {
+    let issuer = Issuer::open().await;
+    let address = issuer.address.replace("http:", "https:");
+    let verifier = Verifier::builder(address).credential("qv_test").start_within(Duration::from_millis(300));
+    assert!(matches!(verifier.start().await.err(), Some(StartError::Unavailable(_))));
+    assert_eq!((issuer.asked(SNAPSHOT), issuer.asked(KEYS)), (0, 0));
+}

@@ -224,14 +224,14 @@ impl VerifierBuilder {
             entropy_source,
             ..
         } = self;
-        let addresses =
+        let addresses: Vec<_> =
             addresses.iter().map(|text| http::address(text, may_be_insecure)).collect::<Result<_, _>>()?;
         if credential.is_empty() {
             return Err(StartError::NoCredential);
         }
         let transport = match transport {
             Some(transport) => transport,
-            None => Arc::new(Sockets::new()?),
+            None => Arc::new(Sockets::new(&addresses)?),
         };
         let http = Arc::new(Http::new(transport, addresses, &credential)?);
         let (publisher_task, messages) = mpsc::channel(MESSAGES);
@@ -301,7 +301,7 @@ impl EntropySource {
     fn draw<const N: usize>(&self) -> Result<[u8; N], StartError> {
         let mut bytes = [0; N];
         match self {
-            Self::System => aws_lc_rs::rand::fill(&mut bytes).map_err(|_| StartError::NoEntropy)?,
+            Self::System => fill_from_system(&mut bytes)?,
             #[cfg(feature = "test")]
             Self::Simulated(entropy) => entropy.fill(&mut bytes),
         }
@@ -309,9 +309,43 @@ impl EntropySource {
     }
 }
 
+/// Fills a buffer from the kernel (decision 0041): the first bytes from the crypto library would take about
+/// 40 ms of CPU in each process.
+#[cfg(target_os = "linux")]
+fn fill_from_system(bytes: &mut [u8]) -> Result<(), StartError> {
+    use rustix::rand::{GetRandomFlags, getrandom};
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match getrandom(rest, GetRandomFlags::empty()) {
+            Ok(length) => filled += length,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return Err(StartError::NoEntropy),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn fill_from_system(bytes: &mut [u8]) -> Result<(), StartError> {
+    aws_lc_rs::rand::fill(bytes).map_err(|_| StartError::NoEntropy)
+}
+
 impl std::fmt::Debug for VerifierBuilder {
     /// Omits the credential and the secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("VerifierBuilder").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_bytes_fill_the_whole_buffer() {
+        let mut long = [0; 4096];
+        fill_from_system(&mut long).expect("random bytes");
+        assert!(long.chunks(16).all(|part| part.iter().any(|byte| *byte != 0)));
+        assert_ne!(EntropySource::System.draw::<16>(), EntropySource::System.draw::<16>());
     }
 }

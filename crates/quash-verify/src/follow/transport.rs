@@ -3,12 +3,15 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use reqwest::Client;
 use reqwest::redirect::Policy;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::BuilderVerifierExt;
 
 use super::fault::{IssuerError, StartError};
 
@@ -57,9 +60,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Sockets {
     /// Creates clients that follow no redirects: the credential would be sent to the new address, too.
-    pub(crate) fn new() -> Result<Self, StartError> {
+    /// Without an https address, the machine's certificates aren't read, which takes milliseconds.
+    pub(crate) fn new(addresses: &[String]) -> Result<Self, StartError> {
+        let needs_tls = addresses.iter().any(|address| address.starts_with("https:"));
+        let tls = tls(needs_tls).ok_or(StartError::Certificates)?;
         let builder = || {
             Client::builder()
+                .tls_backend_preconfigured(tls.clone())
                 .redirect(Policy::none())
                 .connect_timeout(CONNECT_TIMEOUT)
                 .no_proxy()
@@ -69,6 +76,20 @@ impl Sockets {
         let new = builder().pool_max_idle_per_host(0).build().map_err(|_| StartError::Certificates)?;
         Ok(Self { kept, new })
     }
+}
+
+/// Returns the TLS configuration of all clients. Without `needs_tls` it trusts no certificate.
+fn tls(needs_tls: bool) -> Option<ClientConfig> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
+    let builder = if needs_tls {
+        builder.with_platform_verifier().ok()?
+    } else {
+        builder.with_root_certificates(RootCertStore::empty())
+    };
+    let mut tls = builder.with_no_client_auth();
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Some(tls)
 }
 
 impl Transport for Sockets {
