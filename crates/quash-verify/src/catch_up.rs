@@ -26,6 +26,11 @@ impl VerifierShared {
         self.cursor.send_if_modified(|known| std::mem::replace(known, cursor) != cursor);
     }
 
+    /// Wakes the tasks that wait for an entry, although there is none: they check again.
+    pub(crate) fn wake(&self) {
+        self.cursor.send_modify(|_| {});
+    }
+
     /// Wakes the tasks that wait for a key: the ring has changed.
     pub(crate) fn notify_key_waiters(&self) {
         self.ring.send_replace(());

@@ -242,8 +242,8 @@ impl Verifier {
         if self.inner.has_left.swap(true, Ordering::SeqCst) {
             return;
         }
-        // Wakes the guards of streams, which then end.
-        self.inner.shared.cursor.send_modify(|_| {});
+        // The guards of streams then end.
+        self.inner.shared.wake();
         #[cfg(feature = "follow")]
         if let Some(following) = &self.inner.following {
             following.leave().await;
