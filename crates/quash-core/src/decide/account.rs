@@ -36,7 +36,8 @@ pub fn edit_account(
         EndScope::Unbound => EndScope::Sessions,
         ended_scope => ended_scope,
     };
-    // Django nodes aren't notified of a new password: they compare tokens with the hash that they have.
+    // Django nodes aren't notified of a new password: they compare a token's mark with the hash in their own
+    // tables.
     let is_marked = policy.tokens.names.password_mark.is_some();
     let kept = fields.password.as_ref().filter(|_| is_marked).map(|_| Some(account.node_mark()));
     let fields = AccountFields { mark: fields.mark.clone().or(kept), ..fields };

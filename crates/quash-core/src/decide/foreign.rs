@@ -115,8 +115,8 @@ pub(super) fn check_current(presented: &PresentedForeign, loaded: &ForeignLoaded
     }
 }
 
-/// Returns the reason why a token is dead, in Simple JWT's terms. The mark of another password takes
-/// precedence over any other reason.
+/// Returns the refusal of a revoked token, in Simple JWT's terms: a changed password if the token carries the
+/// mark of another password, else a revoked token.
 pub(super) fn refusal_of_revoked(
     presented: &PresentedForeign,
     loaded: &ForeignLoaded,

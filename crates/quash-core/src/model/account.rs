@@ -38,7 +38,8 @@ pub struct Account {
     pub claims: AccountClaims,
     /// The known devices, which a lock doesn't keep out.
     pub devices: Devices,
-    /// The mark of the hash that Django nodes have, if quash has set another password since.
+    /// The mark ([`PasswordHash::mark`]) of the hash that Django nodes have in their own tables, if quash has
+    /// set another password since. `None`: they have the account's hash.
     pub mark: Option<String>,
 }
 
@@ -164,7 +165,7 @@ impl Account {
         }
     }
 
-    /// Like [`Account::standing`], but ignores a lock. For known devices.
+    /// Like [`Account::status`], but ignores a lock. For known devices.
     pub fn status_past_lock(&self) -> AccountStatus {
         match (self.state, &self.email) {
             (AccountState::Deactivated { .. }, _) => AccountStatus::Deactivated,
@@ -173,13 +174,14 @@ impl Account {
         }
     }
 
-    /// The mark of the password's hash, or of an empty hash if there is no password. If the site uses marks,
-    /// tokens of other issuers must carry it.
+    /// The mark of the account's own hash, or of an empty hash if there is no password. If the site uses
+    /// marks, tokens of other issuers must carry it.
     pub fn password_mark(&self) -> String {
         self.password.as_ref().map_or_else(|| PasswordHash::new(String::new()).mark(), PasswordHash::mark)
     }
 
-    /// The mark of new tokens, if the site uses marks: that of the hash that Django nodes have.
+    /// The mark in new tokens, if the site uses marks. Django nodes compare it with the hash in their own
+    /// tables, which may be older than the account's.
     pub fn node_mark(&self) -> String {
         self.mark.clone().unwrap_or_else(|| self.password_mark())
     }
@@ -327,8 +329,9 @@ impl PasswordHash {
         &self.text
     }
 
-    /// The value that Simple JWT calls `hash_password`: MD5 over the hash as Django stores it, in upper-case
-    /// hex. It isn't a secret; a token with another mark was minted for another password.
+    /// The mark of a hash, which is the value of Simple JWT's claim `hash_password`: MD5 over the hash as
+    /// Django stores it, in upper-case hex. A token with another mark was minted for another password. The
+    /// mark isn't a secret.
     pub fn mark(&self) -> String {
         let mut md5 = Md5::new();
         // Django prefixes the PHC string with its own name for the algorithm.

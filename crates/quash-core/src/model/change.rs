@@ -135,8 +135,8 @@ pub enum Change {
         /// The entry, of the kind key.
         entry: NewEntry,
     },
-    /// Adds a key that was revoked in the store which this one replaces, so that no start uses it. Only while there
-    /// is no key of its id.
+    /// Adds a key that was revoked in the store which this one replaces, so that no start uses it. Only while
+    /// there is no key of its id.
     AddRevokedKey {
         /// The revoked key.
         key: KeyRecord,
@@ -256,7 +256,8 @@ pub struct AccountFields {
     pub claims: Option<CustomClaims>,
     /// The known devices.
     pub devices: Option<Devices>,
-    /// The mark of the hash that Django nodes have; `Some(None)`: they have the account's own hash.
+    /// The mark of the hash that Django nodes have in their own tables; `Some(None)`: they have the account's
+    /// hash.
     pub mark: Option<Option<String>>,
 }
 
@@ -284,7 +285,8 @@ impl AccountFields {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Ends {
     Nothing,
-    /// The access tokens minted before. Their sessions stay live: the next refresh returns new ones.
+    /// The access tokens minted before the change. Their sessions stay live: the next refresh returns new
+    /// ones.
     Access(NewEntry),
     /// The account's sessions: its watermark becomes the entry's own number.
     Sessions {

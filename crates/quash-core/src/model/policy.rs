@@ -330,7 +330,8 @@ pub struct ClaimNames {
     pub user_id: String,
     /// `refresh_exp` by default.
     pub refresh_exp: String,
-    /// The claim with a hash over the password's hash, if Django nodes use it: `hash_password` by default.
+    /// The claim with the mark of the password's hash, if Django nodes check it. Simple JWT names it
+    /// `hash_password`.
     pub password_mark: Option<String>,
     /// The account's field in the user id claim.
     pub user_id_field: UserIdField,

@@ -24,7 +24,7 @@ pub struct Grant {
 pub struct Bearer {
     /// The user id claim.
     pub user_id: String,
-    /// The mark of the password's hash in Simple JWT's form, if the site uses marks.
+    /// The mark of the password's hash, Simple JWT's claim `hash_password`, if the site uses marks.
     pub password_mark: Option<String>,
     pub claims: CustomClaims,
 }

@@ -88,7 +88,7 @@ impl fmt::Display for Argon2 {
     }
 }
 
-/// Reads the section. `marked`: each token has a claim with the hash, which Django nodes compare.
+/// Reads the section. `marked`: each token has a claim with the hash's mark, which Django nodes compare.
 pub(super) fn read(mut section: Section<'_>, marked: bool) -> Result<Passwords, Reported> {
     let (rehash, argon2) = (rehash(&mut section, marked), argon2(&mut section));
     Ok(Passwords { rehash: rehash?, argon2: argon2? })

@@ -46,7 +46,8 @@ pub struct Claims {
     pub refresh_exp: Option<i64>,
     /// The account. A number is converted to its digits.
     pub user_id: Option<String>,
-    /// The mark of the password's hash in Simple JWT's form. Read and written only if the site uses marks.
+    /// The mark of the password's hash, Simple JWT's claim `hash_password`. Read and written only if the site
+    /// uses marks.
     pub password_mark: Option<String>,
     pub sid: Option<SessionId>,
     /// The head that was read before the token was minted.

@@ -256,7 +256,7 @@ impl Service {
             }
             NewPassword::Encoded(text) => {
                 let hash = context.encoded(text).map_err(ChangeFault::PasswordHash)?;
-                // The hash that Django nodes use.
+                // An encoded hash is the one that Django nodes have.
                 AccountFields {
                     password: Some(hash),
                     temporary_until: Some(None),
