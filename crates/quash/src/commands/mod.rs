@@ -88,7 +88,7 @@ enum Command {
     /// List an account's sessions, and end one
     #[command(subcommand)]
     Session(session::SessionCommand),
-    /// Revoke tokens that were issued before
+    /// Revoke tokens that were issued before now
     #[command(subcommand)]
     Revoke(revoke::RevokeCommand),
     /// Show the audit, and check that it is intact

@@ -1,4 +1,4 @@
-//! `quash revoke`: revokes tokens that were issued before.
+//! `quash revoke`: revokes tokens that were issued before now.
 
 use clap::{Args, Subcommand};
 
@@ -37,7 +37,7 @@ pub(super) enum RevokeCommand {
         #[command(flatten)]
         wait: WaitArgs,
     },
-    /// Revoke every token issued before; all users must sign in again
+    /// Revoke every token issued before now; all users must sign in again
     Everything {
         /// Confirm that all users are signed out
         #[arg(long)]

@@ -89,7 +89,7 @@ pub(crate) enum Request {
     RevokeAccount {
         which: Which,
     },
-    /// Revokes every token issued before.
+    /// Revokes every token issued before now.
     RevokeEverything,
     /// Waits until every verifier has confirmed an entry of the log or lost its lease.
     Effective {
