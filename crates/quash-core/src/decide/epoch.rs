@@ -1,4 +1,5 @@
-//! Detects that a store went back, and begins a new epoch for it. The evidence comes from the caller.
+//! Detects that a store went back: it has lost its latest changes, as after a restore from a backup. Its log
+//! continues in a new epoch. The caller provides the evidence.
 
 use crate::model::{
     Actor, Change, Epoch, Head, Keep, NewEntry, OldSessions, Reason, ScopeHasher, Seq, Timestamp,
@@ -11,24 +12,23 @@ const HOURS_FROM: Timestamp = Timestamp::from_secs(1_767_225_600);
 
 const HOUR_SECS: u64 = 60 * 60;
 
-/// No epoch is left: its sequence numbers would not be below 2^53.
+/// No epoch is left: the sequence numbers of a further one wouldn't be below 2^53.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("there is no epoch left above the highest one known")]
 pub struct NoEpochLeft;
 
-/// Returns whether a log that ends at `head` has gone back. `proven` is a number that it is proven to have
-/// had.
+/// Returns whether the log has gone back: it ends at `head`, but is proven to have reached the number `proven`.
 pub fn went_back(head: &Head, proven: Seq) -> bool {
     proven > head.seq
 }
 
-/// Begins an epoch above the log's own, above `known` and above the hours since 2026. The hours keep an epoch
-/// from being begun twice when nothing else is known of a lost one. A clock that is far ahead is ignored,
-/// since it would use up all epochs.
+/// Begins an epoch. Its number is one above the highest of three: the log's own epoch, `known`, and the number
+/// of hours since 2026. A lost epoch may have left no other trace; because of the hours, its number is still
+/// not assigned again. The hours are ignored if the clock is so far ahead that they would use up all epochs.
 ///
-/// The entry covers everything and is kept forever, because the lifetime of tokens from the lost stretch
-/// isn't known. Where sessions continue, it covers access tokens only; verifiers then also forget the tokens
-/// that they have accepted.
+/// The epoch's first entry covers everything. It is kept forever, because the lifetime of the tokens that the
+/// lost part of the log has seen isn't known. If the sessions are kept, the entry revokes access tokens only,
+/// and verifiers forget the tokens that they have accepted.
 ///
 /// # Errors
 /// No higher epoch is left.

@@ -42,7 +42,7 @@ pub enum Event {
     SessionEnded,
     /// A token of another issuer that had opened no session was revoked.
     TokenEnded,
-    /// Everything issued before was revoked.
+    /// Everything issued before the event was revoked.
     EverythingEnded,
     /// Tokens were revoked; no session ended.
     Revoked,

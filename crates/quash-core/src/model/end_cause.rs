@@ -20,7 +20,7 @@ pub enum EndCause {
     LogOutElsewhere,
     /// A spent refresh token is used again.
     Reuse,
-    /// A refresh token is used that the store hasn't issued yet: the store went back.
+    /// A refresh token is used that the store hasn't issued yet: the store has lost its latest changes.
     TokenFromTheFuture,
     PasswordChanged,
     /// A user resets the password with a mail.
@@ -43,7 +43,7 @@ pub enum EndCause {
     AccountRevoked,
     /// An operator revokes everything, after a breach.
     EverythingRevoked,
-    /// The store is restored from a backup, or was found to have gone back.
+    /// The store is restored from a backup, or is found to have lost its latest changes.
     StoreRestored,
 }
 
@@ -57,12 +57,13 @@ pub enum EndScope {
     Others,
     /// All sessions of an account.
     Sessions,
-    /// The sessions of an account whose client has presented no device token.
+    /// An account's sessions that aren't bound to a known device: the client has presented no device token.
     Unbound,
-    /// The access tokens of an account. Its sessions stay live.
+    /// The access tokens of an account. The account's sessions stay live.
     Access,
     /// Every token that a key has signed.
     Key,
+    /// Every session and token issued before the event.
     Everything,
 }
 
@@ -182,7 +183,7 @@ impl EndScope {
         }
     }
 
-    /// The kind of the entry's scope in the log; `None` if there is no entry.
+    /// The kind of the log entry that revokes the tokens; `None` if there is no entry.
     pub const fn scope(self) -> Option<ScopeKind> {
         match self {
             Self::Nothing => None,

@@ -1,9 +1,10 @@
-//! Epochs: the stretches in which the log's numbers have no gaps. A store that went back continues in a new
-//! epoch, so that no number is ever assigned twice.
+//! Epochs: the parts of the log in which the numbers have no gaps. A store that went back (it has lost its
+//! latest changes, as after a restore from a backup) continues in a new epoch, so that no number is ever
+//! assigned twice.
 
 use super::Seq;
 
-/// A stretch of the log. Its numbers are above those of every earlier epoch.
+/// An epoch, by its number. Its entries' numbers are above those of every earlier epoch.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Epoch(u64);
 

@@ -5,10 +5,10 @@
 
 use super::{Account, Chain, Seq, Session, Timestamp, limits};
 
-/// The head of the log, and the watermark over everything.
+/// The head of the log (its newest entry), and the watermark over everything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Head {
-    /// The newest number.
+    /// The number of the newest entry.
     pub seq: Seq,
     /// The hash over the log up to the head.
     pub chain: Chain,
@@ -22,9 +22,9 @@ pub struct Head {
 
 /// A summary of the entries deleted from a log.
 ///
-/// Their content is unknown, but they can only have covered tokens minted before, all of which had expired at
-/// the time of deletion if the clock was right. Refusing all such tokens keeps revoked tokens revoked,
-/// even if the clock is or was wrong.
+/// Their content is unknown, but they can only have covered tokens minted before them, all of which had
+/// expired at the time of deletion if the clock was right. Refusing all such tokens keeps revoked tokens
+/// revoked, even if the clock is or was wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Forgotten {
     /// The highest deleted number.
@@ -41,7 +41,7 @@ impl Forgotten {
         Self { seq: Seq::start_of(1), at: Timestamp::from_secs(0), until: Timestamp::from_secs(0) };
 
     /// Returns whether a deleted entry may have covered a token of another issuer, which carries no number.
-    /// The issuer's clock may be ahead of ours by as much as token validation allows.
+    /// The issuer's clock may be ahead of ours by [`limits::LEEWAY`].
     pub fn reaches(&self, minted_at: Timestamp, expires_at: Timestamp) -> bool {
         minted_at <= self.at + limits::LEEWAY && expires_at <= self.until
     }

@@ -16,21 +16,21 @@ pub struct Seq(u64);
 /// The set of tokens that a revocation covers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Scope {
-    /// Every token issued before.
+    /// Every token issued before the revocation.
     Everything,
     /// Every token that a key signed.
     Key(Kid),
-    /// Tokens of a client issued before.
+    /// A client's tokens issued before the revocation.
     Client(String),
-    /// Tokens for an audience issued before.
+    /// Tokens for an audience issued before the revocation.
     Audience(String),
-    /// Tokens of a subject issued before.
+    /// A subject's tokens issued before the revocation.
     Subject(Subject),
     /// Every token of a session.
     Session(SessionId),
     /// One token, by its `jti`.
     Token(String),
-    /// Tokens issued before in which a custom claim has a value.
+    /// Tokens issued before the revocation in which a custom claim has a value.
     Claim {
         name: String,
         /// The claim's value as compact JSON.
@@ -75,7 +75,7 @@ pub type Chain = [u8; 32];
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NewEntry {
     pub kind: ScopeKind,
-    /// The scope.
+    /// The hash of the scope.
     pub key: ScopeKey,
     pub keep: Keep,
     pub reason: Reason,
@@ -93,13 +93,14 @@ pub enum Keep {
     Forever,
 }
 
-/// An entry of the log. Depending on its kind, its scope is a watermark (`before` is the entry's own number)
-/// or a presence (`before` is [`Seq::MAX`]).
+/// An entry of the log. By its kind, it is a watermark or a presence. A watermark revokes the tokens in its
+/// scope that were issued before it: [`Entry::before`] is its own number. A presence revokes all tokens in its
+/// scope, whenever they are issued: [`Entry::before`] is [`Seq::MAX`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
     pub seq: Seq,
     pub kind: ScopeKind,
-    /// The scope.
+    /// The hash of the scope.
     pub key: ScopeKey,
     /// The time from which the entry may be deleted; `None`: never.
     pub drop_after: Option<Timestamp>,
@@ -121,7 +122,8 @@ pub enum Reason {
     LogOutEverywhere,
     /// A spent refresh token was used again.
     Reuse,
-    /// A refresh token was used that the store hasn't issued yet: the store went back.
+    /// The store has lost its latest changes, as after a restore from a backup. All sessions ended, or one
+    /// with a refresh token that the store hasn't issued yet.
     Restored,
     PasswordChanged,
     PasswordReset,
@@ -167,11 +169,12 @@ impl Seq {
         Self((epoch as u64) << Self::EPOCH_SHIFT)
     }
 
-    /// The same for the epoch that `seq` belongs to.
+    /// The number before the first entry of the epoch that `seq` belongs to.
     pub const fn start_of_epoch(seq: Self) -> Self {
         Self(seq.epoch() << Self::EPOCH_SHIFT)
     }
 
+    /// Like [`Seq::start_of`], for [`Epoch`](super::Epoch), which checks that the number isn't too large.
     pub(super) const fn start_of_epoch_number(epoch: u64) -> Self {
         Self(epoch << Self::EPOCH_SHIFT)
     }
