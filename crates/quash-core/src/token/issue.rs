@@ -12,7 +12,7 @@ use crate::model::{
 pub struct Grant {
     pub session: SessionId,
     pub bearer: Bearer,
-    /// The head that was read first.
+    /// The log's head, read before all else.
     pub rsq: Seq,
     /// The latest `exp` of an access token.
     pub ends_at: Option<Timestamp>,

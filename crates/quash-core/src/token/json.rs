@@ -1,5 +1,5 @@
 //! JSON with limits: at most [`limits::JSON_DEPTH`] levels deep and, in tokens, without duplicate members.
-//! The underlying parser refuses lone surrogates and numbers beyond 64 bits.
+//! The underlying parser refuses lone surrogates and numbers too large for an `f64`.
 
 use std::cell::Cell;
 use std::fmt;
@@ -30,7 +30,8 @@ pub fn parse_json(text: &[u8], duplicates: Duplicates) -> Result<Value, serde_js
     Ok(value)
 }
 
-/// Reads one value at a depth. Sets `broken` if the value breaks a limit rather than having the wrong type.
+/// Reads one value at a depth. Sets `broken` if the value breaks a limit: `claims/read.rs` then reports a
+/// malformed token, not a claim of the wrong type.
 #[derive(Clone, Copy)]
 pub(super) struct ValueSeed<'a> {
     pub(super) depth: usize,
@@ -39,6 +40,7 @@ pub(super) struct ValueSeed<'a> {
 }
 
 impl ValueSeed<'_> {
+    /// The seed for the values inside this one.
     fn inside<E: Error>(self) -> Result<Self, E> {
         if self.depth > limits::JSON_DEPTH {
             self.broken.set(true);

@@ -1,4 +1,4 @@
-//! The JSON types of single claims.
+//! Types that claims are parsed into, each with its limits.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -49,8 +49,8 @@ impl<'de> Deserialize<'de> for Whole {
     }
 }
 
-/// Seconds since 1970 (RFC 7519 2). A fraction is truncated, so the token is valid for a fraction of a second
-/// less.
+/// Seconds since 1970 (RFC 7519 2). A fraction is truncated: a token with one in its `exp` expires a fraction
+/// of a second earlier.
 pub(super) struct NumericDate(pub(super) i64);
 
 impl<'de> Deserialize<'de> for NumericDate {

@@ -1,5 +1,5 @@
 //! Claims: the content of tokens, in Simple JWT's order and under the site's names. A claim of the wrong type
-//! is an error, not an absent claim. `token.rs` checks whether the claims are valid now.
+//! is an error, not an absent claim. `token/token.rs` checks whether the claims are valid now.
 
 mod members;
 mod read;
@@ -24,16 +24,16 @@ pub enum TokenType {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Audience {
     One(String),
-    /// One or more.
+    /// A list of one or more.
     Any(Vec<String>),
 }
 
 /// The claims of a token.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Claims {
-    /// `None` if absent, or unknown to quash: then `other_type` is set.
+    /// `None` if the claim is absent, or if quash doesn't know the type: then `other_type` is set.
     pub token_type: Option<TokenType>,
-    /// The token has a type that quash doesn't know.
+    /// The claim is present, with a type that quash doesn't know.
     pub other_type: bool,
     /// The expiry, in seconds since 1970.
     pub exp: Option<i64>,
@@ -50,9 +50,10 @@ pub struct Claims {
     /// uses marks.
     pub password_mark: Option<String>,
     pub sid: Option<SessionId>,
-    /// The head that was read before the token was minted.
+    /// The number of the log's newest entry, read before the token was minted. Entries with higher numbers
+    /// may revoke the token.
     pub rsq: Option<Seq>,
-    /// In refresh tokens: the generation.
+    /// In refresh tokens: the session's generation, which counts its rotations.
     pub generation: Option<Generation>,
     pub aud: Option<Audience>,
     pub iss: Option<String>,
@@ -116,7 +117,8 @@ impl Claims {
         read::claims(payload, names, true)
     }
 
-    /// Reads the claims of a payload signed by another issuer.
+    /// Reads the claims of a payload signed by another issuer, in which `sid`, `rsq` and `gen` are custom
+    /// claims.
     ///
     /// # Errors
     /// As [`Claims::parse`].

@@ -1,4 +1,5 @@
-//! Errors of keys and key sets. The texts follow the key's name and never quote the key.
+//! Errors of keys and key sets. Each text continues a sentence that begins with the key's name. None quotes
+//! the key.
 
 use super::algorithm::Algorithm;
 
@@ -13,7 +14,6 @@ pub enum KeyFault {
     /// A secret shorter than the hash it is used with (RFC 7518 3.2).
     #[error("is a secret of fewer than {} bytes, the least for {}", .0.secret_bytes(), .0.as_str())]
     TooShort(Algorithm),
-    /// A secret from a tutorial.
     #[error("is a secret from a public tutorial")]
     PubliclyKnown,
     /// The text of a key pair instead of a secret: anyone with the public half could sign.

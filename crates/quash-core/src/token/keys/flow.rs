@@ -1,5 +1,6 @@
-//! Derivation of the links and codes in mails, and of the hashes for flows. Links and codes aren't stored: a
-//! reader of the store can't make a link without the key.
+//! Derivation of the links and codes in mails, and of the hashes in flows. A flow (`model/flow.rs`) is an
+//! action that a mail lets its reader do once. Links and codes aren't stored: a reader of the store can't
+//! make a link without the key.
 
 use std::fmt;
 
@@ -22,6 +23,8 @@ const CODE_CHARS: usize = 10;
 /// A link is a flow's id, followed by 32 bytes derived with the key.
 const LINK_BYTES: usize = 16 + 32;
 
+// The labels below (`matter`, `nobody`, `whom`) are inputs of stored hashes and of links in mails. They must
+// never change.
 impl FlowKey {
     /// Creates a key from 32 random bytes.
     pub fn new(secret: &[u8; 32]) -> Self {
@@ -55,7 +58,7 @@ impl FlowKey {
         verify_slices_are_equal(typed.as_bytes(), self.plain_code(flow, purpose).as_bytes()).is_ok()
     }
 
-    /// The subject hash of an account's flow.
+    /// The subject hash of an account's flow: the same for all of the account's flows with this purpose.
     pub fn subject_hash(&self, purpose: Purpose, subject: &Subject) -> Digest {
         self.digest("matter", &[purpose.as_str().as_bytes(), b"account", subject.as_str().as_bytes()])
     }
@@ -118,7 +121,7 @@ impl fmt::Debug for FlowKey {
 }
 
 /// Normalizes a typed code: upper case, without hyphens and spaces, and with digits for the letters that look
-/// like them.
+/// like them. Ignores all after four times a code's length.
 fn normalized_code(typed: &str) -> String {
     let meant = |c: char| match c.to_ascii_uppercase() {
         '-' | ' ' => None,

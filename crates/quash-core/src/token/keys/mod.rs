@@ -1,5 +1,6 @@
-//! Keys: parsing, checks, signing and verification. Each key has one algorithm. quash-service decides when
-//! keys are created, rotated or revoked.
+//! Signature keys: parsing, checks, signing and verification. Each has one algorithm. quash-service decides
+//! when they are created, rotated or revoked. The keys in `refresh.rs` and `flow.rs` sign nothing: the ids of
+//! refresh tokens and the links in mails are derived with them.
 
 mod algorithm;
 
