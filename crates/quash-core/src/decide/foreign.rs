@@ -1,5 +1,5 @@
-//! Tokens of other issuers. Each is adopted once, into a session of its own; from then on the store judges it
-//! like the session's other tokens.
+//! Tokens of other issuers. A token's first exchange adopts it: it opens a session, and from then on counts
+//! as one of the session's own tokens.
 //!
 //! An adopted refresh token counts as the session's generation 0, and the token issued for it as generation
 //! 1: when presented again, it is the parent and then spent, like any other.
@@ -77,7 +77,7 @@ pub fn recheck_foreign(
 ) -> Result<(), Refusal> {
     match adopted(presented, loaded, policy)? {
         Some((session, _)) => recheck_generation(Generation(0), session, policy),
-        // The token opens no session, but is valid.
+        // The issuer's users aren't our accounts: the token can open no session, but may be valid.
         None if !presented.is_ours => check_current(presented, loaded),
         None => adoptable(presented, loaded, policy).map(|_| ()),
     }
@@ -98,10 +98,13 @@ pub(super) fn adopted<'a>(
     if loaded.revoked { Err(Refusal::TokenRevoked(None)) } else { Ok(Some((session, account))) }
 }
 
-/// Checks that a token was minted after the sessions of its account, and all sessions, were last ended, and
-/// that no forgotten entry may have revoked it. The issuer's clock counts seconds: a token minted in the same
-/// second counts as minted before. The token must also belong to the account that has its name or address
-/// now, and not to an earlier one; the issuer's clock may be ahead by the same leeway as for requests.
+/// Checks three conditions. A token that fails one is revoked, even without an entry in the log:
+///
+/// - It was minted after its account's sessions, and all sessions, were last ended. The issuer's clock counts
+///   seconds: a token minted in the same second counts as minted before.
+/// - It belongs to the account that has its name or address now, not to an earlier one. The issuer's clock
+///   may be ahead of ours by [`limits::LEEWAY`].
+/// - No entry deleted from the log may have revoked it.
 pub(super) fn check_current(presented: &PresentedForeign, loaded: &ForeignLoaded) -> Result<(), Refusal> {
     let (head, account) = (&loaded.account.head, loaded.account.account.as_ref());
     let ended = account.map_or(head.foreign_after, |account| account.foreign_after.max(head.foreign_after));
@@ -150,6 +153,7 @@ fn adoptable<'a>(
     check_current(presented, loaded).map(|()| account)
 }
 
+/// Opens the token's session. A token with the mark of another password is revoked instead.
 #[expect(
     clippy::too_many_arguments,
     reason = "each is an input of the decision; a struct would only hide them"

@@ -38,7 +38,10 @@ pub fn recheck_sliding(
     presented.session(loaded, secret).map(|_| ())
 }
 
-/// Returns until when a sliding token can be exchanged, if it still can.
+/// Returns the time until which a sliding token can be exchanged, at most its session's end.
+///
+/// # Errors
+/// The token doesn't name the time, or the time is over.
 pub(super) fn exchangeable(
     until: Option<Timestamp>,
     session: &Session,

@@ -62,11 +62,12 @@ pub enum MailPriority {
     Requested,
     /// A notice of something that happened to an account.
     Notice,
-    /// A mail that third parties can cause: reminders, taken names and addresses, locks.
+    /// A mail that third parties can cause: confirmations repeated because of a sign-in, taken names and
+    /// addresses, locks.
     Unrequested,
 }
 
-/// The outcome of an attempt to send a mail.
+/// The outcome of an attempt to send a mail, if it is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MailOutcome {
     Sent(Timestamp),
@@ -109,7 +110,8 @@ impl MailKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
-    /// The priority of a mail of this kind, unless it is a reminder.
+    /// The priority of a mail of this kind. A confirmation repeated because of a sign-in is
+    /// [`MailPriority::Unrequested`].
     pub const fn priority(self) -> MailPriority {
         match self {
             Self::Reset | Self::Verification | Self::EmailChange => MailPriority::Requested,
@@ -157,7 +159,8 @@ impl MailPriority {
 }
 
 impl Mail {
-    /// Begins an attempt. Until it is settled, its outcome counts as unknown.
+    /// Begins an attempt; the next one is due at `due_at`. Until the attempt is settled, its outcome counts
+    /// as unknown.
     pub fn begin_attempt(&mut self, due_at: Timestamp) {
         self.attempts = self.attempts.saturating_add(1);
         self.uncertain_attempts = self.uncertain_attempts.saturating_add(1);

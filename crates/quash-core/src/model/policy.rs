@@ -107,7 +107,7 @@ pub struct Policy {
     pub feed: FollowPolicy,
 }
 
-/// The confirmation of registrations.
+/// The rules for registrations.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RegistrationPolicy {
     /// The validity of the link that completes a registration. The registration expires with it.
@@ -120,7 +120,7 @@ impl Default for RegistrationPolicy {
     }
 }
 
-/// The feed that verifiers follow.
+/// The rules for verifiers that follow the feed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FollowPolicy {
     /// The term of a lease. After at most this time, every verifier refuses tokens that were revoked.
@@ -275,9 +275,10 @@ pub struct LockoutPolicy {
     pub first_lock: Duration,
     /// The longest duration of a lock, and the time for which failures below the limit are remembered.
     pub longest_lock: Duration,
-    /// The number of failed attempts from one network within a window, on any accounts. Never zero.
+    /// The number of failed attempts from one network within a window, on any accounts, after which its
+    /// further attempts are refused. Never zero.
     pub network_failures: u32,
-    /// The length of the window.
+    /// The length of that window.
     pub network_window: Duration,
 }
 
@@ -344,9 +345,11 @@ pub struct ClaimNames {
 pub struct RotationPolicy {
     /// A refresh also returns a new refresh token.
     pub rotate: bool,
-    /// A spent refresh token counts as reused.
+    /// A spent refresh token that is presented again ends its session. If false, it always gets the session's
+    /// current tokens.
     pub blacklist: bool,
-    /// The time after a rotation during which the spent token still gets the same successor. Zero: never.
+    /// With `blacklist`: the time after a rotation during which the token just spent still gets the same
+    /// successor. Zero: never.
     pub grace: Duration,
 }
 
@@ -402,8 +405,8 @@ impl Default for TokenPolicy {
 }
 
 impl LoginFields {
-    /// The account that a user who signs in with this text means. `None` for a text longer than any name or
-    /// address.
+    /// The key by which to look up the account of a user who has typed this text at a sign-in. `None` for a
+    /// text longer than any name or address.
     pub fn account_by(self, typed: &str) -> Option<AccountBy> {
         match self {
             Self::Name => (!Name::is_too_long(typed)).then(|| AccountBy::Name(fold(typed))),

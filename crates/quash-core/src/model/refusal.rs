@@ -120,7 +120,7 @@ pub enum Invalid {
     /// The session isn't in the store.
     #[error("an unknown session")]
     UnknownSession,
-    /// The id of a refresh token isn't the one derived from its session and generation.
+    /// The id of a refresh or sliding token isn't the one derived from its session and generation.
     #[error("an id that does not match its session")]
     WrongId,
     /// A refresh token minted before its session survived the end of the account's other sessions.

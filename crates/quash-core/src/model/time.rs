@@ -43,8 +43,8 @@ impl Timestamp {
         start <= self && self.since(start) < span
     }
 
-    /// The time elapsed since `earlier`; zero if `earlier` isn't earlier. Decisions use
-    /// [`Timestamp::is_within`].
+    /// The time elapsed since `earlier`; zero if `earlier` is later. To decide whether a time limit has
+    /// passed, use [`Timestamp::is_within`], which detects a clock that was set back.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
