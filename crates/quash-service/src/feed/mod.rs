@@ -26,7 +26,7 @@ pub use self::snapshot::SnapshotFeed;
 pub(crate) use self::snapshot::Snapshots;
 use crate::keys::RingUpdate;
 
-/// The state of the feed.
+/// The state that the feed keeps in this process.
 pub(crate) struct Feed {
     pub(crate) broadcast: Arc<FeedBroadcast>,
     pub(crate) leases: Leases,
@@ -44,7 +44,7 @@ pub(crate) async fn snapshot(store: &dyn Store) -> Result<Revoked, StoreError> {
     Ok(Revoked::from_snapshot(head.seq, head.chain, &entries).forgetting(head.forgotten))
 }
 
-/// The log's end, all entries up to it, and the mark of pruned entries.
+/// The log's head, all entries up to it, and the summary of deleted entries.
 async fn everything(store: &dyn Store) -> Result<(Head, Vec<Entry>), StoreError> {
     // The head is read first: an entry that is committed meanwhile is either also in the snapshot, which is
     // harmless, or follows the head without a gap.
@@ -99,6 +99,8 @@ pub(crate) async fn follow(
     }
 }
 
+/// Applies all committed entries to the guard, then passes them to the readers of the feed. Reloads the set
+/// of revocations if the log has a gap.
 async fn catch_up(
     store: &dyn Store,
     publisher: &mut Publisher,

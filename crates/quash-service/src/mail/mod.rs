@@ -1,5 +1,5 @@
-//! Mail: addresses, limits and the outbox. The use cases are in `use_cases/mail/`; the caller's transport
-//! writes the text of a mail; `quash-core` decides when a link is valid.
+//! Mail: addresses, limits and the outbox. The use cases are in `use_cases/mail/`; `quash-server` writes the
+//! text of a mail; `quash-core` decides when a link is valid.
 
 mod address;
 

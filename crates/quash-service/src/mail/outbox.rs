@@ -1,5 +1,5 @@
-//! The outbox: the state for mails, and the transport that sends them. `use_cases/mail/deliver.rs` delivers
-//! due mails.
+//! The outbox: the state for mails in this process, and the trait of the transport that sends them.
+//! `use_cases/mail/deliver.rs` delivers due mails.
 
 use std::time::Duration;
 
@@ -58,15 +58,17 @@ pub enum MailerError {
     Doubtful(String),
 }
 
-/// The state for mails.
+/// The state for mails in this process. The mails themselves are in the store.
 pub(crate) struct Outbox {
+    /// Notified when a mail was added.
     pub(crate) woken: Notify,
+    /// One lock for the recipients whose hashes begin with the same bits: see [`Outbox::lock`].
     locks: Vec<Mutex<()>>,
     pub(crate) networks: Networks,
     pub(crate) lock_notices: LockNotices,
 }
 
-/// The number of locks that recipients share.
+/// The number of locks, which all recipients share.
 const LOCKS: usize = 64;
 
 impl Default for Outbox {
@@ -86,7 +88,8 @@ impl Outbox {
         self.woken.notify_one();
     }
 
-    /// Waits until no other request for this recipient is in progress.
+    /// Waits until no other request for this recipient is in progress, so that concurrent requests can't
+    /// exceed the limit on a recipient's mails.
     pub(crate) async fn lock(&self, recipient_hash: Digest) -> MutexGuard<'_, ()> {
         self.locks[usize::from(recipient_hash.0[0]) % LOCKS].lock().await
     }

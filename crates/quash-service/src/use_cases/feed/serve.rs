@@ -1,4 +1,5 @@
-//! The feed's use cases for verifiers: policy, snapshot, stream, lease and its end. `quash-server` transports them.
+//! The feed's use cases for verifiers: policy, snapshot, stream, lease and its end. The HTTP endpoints are in
+//! `quash-server/src/api/feed.rs`.
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ pub struct LeaseRequest {
     pub id: InstanceId,
     /// The verifier's position in the log.
     pub cursor: Cursor,
-    /// Ties the answer to this request.
+    /// Returned in the answer, so that the verifier recognises it as the answer to this request.
     pub nonce: LeaseNonce,
     /// Whether the verifier refuses tokens while it has no lease.
     pub binding: Binding,
@@ -108,7 +109,7 @@ impl Service {
         Ok(LeaseGrant::new(asked.nonce, cursor, &head.chain, context.policy.feed.term, context.clock.now()))
     }
 
-    /// Ends the lease of a process that accepts no token any more.
+    /// Ends the lease of a verifier that accepts no more tokens.
     pub fn give_lease_back(&self, id: InstanceId) {
         self.context.feed.leases.leave(id, self.context.clock.uptime());
     }
@@ -133,8 +134,8 @@ impl Service {
     }
 
     /// Checks that a position is in this log, which ends at `head`. A position that the issuer has given out
-    /// but its store doesn't know proves that the store went back. The ends in the lost part are unknown, so
-    /// everything ends.
+    /// but that isn't in its log proves that the store went back: it has lost its latest changes. Since those
+    /// may include ended sessions, this ends everything.
     async fn placed(&self, cursor: &Cursor, head: &Head) -> Result<(), FeedRefused> {
         if !self.context.feed.cursors.has_issued(cursor) {
             return Err(FeedRefused::SnapshotRequired);
@@ -153,7 +154,8 @@ impl Service {
         Ok(())
     }
 
-    /// Returns whether the log went back and has since given the same sequence numbers to other entries.
+    /// Returns whether the store went back and its log has since given the same sequence numbers to other
+    /// entries.
     /// Pruned entries can't be compared, but no longer matter.
     async fn is_of_another_log(&self, cursor: &Cursor, head: &Head) -> Result<bool, Failure> {
         if cursor.seq() == head.seq {

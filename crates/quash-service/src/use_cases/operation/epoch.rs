@@ -105,7 +105,7 @@ impl Service {
     }
 
     /// Like [`Service::store_went_back`], for a verifier that has proven that the log had another entry under
-    /// this number: the store went back, and its log has grown since.
+    /// this number: the store went back, and its log has grown since then.
     ///
     /// # Errors
     /// As for [`Service::store_went_back`].
