@@ -41,7 +41,7 @@ const HEAD_WITHIN: Duration = Duration::from_secs(10);
 const LOOKS: u32 = 10;
 /// The time limit for closing a connection after it has been told to.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
-/// The same for a connection that is closed to free memory, despite pending requests: a 503 has been sent by
+/// The time limit for closing a connection to free memory, despite pending requests: a 503 has been sent by
 /// then.
 const YIELD_WITHIN: Duration = Duration::from_millis(100);
 /// The time after which a silent peer with pending HTTP/2 requests is pinged, and the time limit for its

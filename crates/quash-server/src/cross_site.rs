@@ -29,7 +29,7 @@ pub(crate) async fn same_site(State(state): State<Arc<AppState>>, request: Reque
     }
 }
 
-/// The same for every endpoint, where refresh tokens travel in a cookie: the cookie would act for an
+/// Like [`same_site`], for every endpoint if refresh tokens travel in a cookie: the cookie would act for an
 /// unsuspecting user, and a sign-in would switch the user's account.
 pub(crate) async fn same_site_with_cookies(
     State(state): State<Arc<AppState>>,

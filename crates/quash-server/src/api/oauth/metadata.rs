@@ -16,7 +16,7 @@ use crate::response::{json, with_header};
 const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
 /// The authentication methods of clients (RFC 8414 2, RFC 6749 2.3.1).
 const METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
-/// The same for endpoints that also admit public clients.
+/// The authentication methods at endpoints that also admit public clients.
 const METHODS_OR_NONE: [&str; 3] = [METHODS[0], METHODS[1], "none"];
 
 #[derive(Serialize)]
