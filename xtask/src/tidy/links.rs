@@ -1,4 +1,4 @@
-//! Relative links of Markdown pages have a target. Network addresses aren't checked.
+//! Checks that the relative links of Markdown pages have a target. Network addresses aren't checked.
 
 use super::report::{Finding, Rule};
 
@@ -46,8 +46,8 @@ fn targets(line: &str) -> Vec<&str> {
     inline.chain(defined.and_then(|target| target.split_whitespace().next())).collect()
 }
 
-/// Returns the file that a link names, relative to the root, or `None` for an address or a place on the same
-/// page.
+/// Returns the file that a link names, relative to the root. `None` for a network address, a path of the
+/// server (`/…`) or a place on the same page.
 fn file_of(page: &str, target: &str) -> Option<String> {
     let target = target.trim_start_matches('<').trim_end_matches('>');
     let target = target.split(['#', '?']).next().unwrap_or_default();

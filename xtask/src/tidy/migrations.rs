@@ -1,4 +1,4 @@
-//! Migrations are numbered without gaps, from 0001, in each database's folder.
+//! Checks that the migrations in each database's folder are numbered without gaps, from 0001.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A rule, and a place that breaks it.
+//! The types of the checks: a rule, and a place that breaks it, as printed.
 
 use std::fmt;
 
