@@ -117,7 +117,8 @@ fn features() -> Result<Vec<String>> {
     Ok(Vec::new())
 }
 
-/// Checks the workspace with the version that `rust-version` in Cargo.toml names, in a target directory of its own.
+/// Checks the workspace with the version that `rust-version` in Cargo.toml names, in a target directory of
+/// its own.
 fn minimum_rust() -> Result<Vec<String>> {
     let metadata = workspace::metadata()?;
     let version = metadata["packages"][0]["rust_version"].as_str().unwrap_or_default().to_owned();

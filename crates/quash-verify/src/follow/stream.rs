@@ -143,7 +143,8 @@ impl Streaming {
         }
     }
 
-    /// Completes when a check needs an entry after the least delay, so that reconnecting isn't delayed further.
+    /// Completes when a check needs an entry after the least delay, so that reconnecting isn't delayed
+    /// further.
     async fn overdue(&self) {
         tokio::time::sleep(OVERDUE_EVERY).await;
         self.shared.missing_entry.notified().await;

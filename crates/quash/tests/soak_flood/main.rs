@@ -38,8 +38,8 @@ const SPAN: Duration = Duration::from_secs(5);
 /// The requests of each connection in the short form: in total more than the limits of one network allow.
 const FEW: usize = 8;
 
-/// The measurements of one flood, in the long form. Other processes only add to a latency: one quick round proves
-/// that the flood doesn't.
+/// The measurements of one flood, in the long form. Other processes only add to a latency: one quick round
+/// proves that the flood doesn't.
 const ROUNDS: usize = 3;
 /// Latencies below this are noise: other processes run on the same cores, including the flood's client.
 const FLOOR: Duration = Duration::from_millis(10);

@@ -66,8 +66,8 @@ impl Answer {
         Pair { access: token("access"), refresh: token("refresh") }
     }
 
-    /// Returns whether the password queue was full: hashing has the lowest priority, so other processes on a busy
-    /// machine can delay it.
+    /// Returns whether the password queue was full: hashing has the lowest priority, so other processes on a
+    /// busy machine can delay it.
     pub(crate) fn is_busy(&self) -> bool {
         self.status == 503 && self.text.contains("Too many sign-ins are waiting.")
     }

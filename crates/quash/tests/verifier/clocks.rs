@@ -1,6 +1,7 @@
 //! The server's clock jumps by a week, forward and back, while a verifier with a steady clock follows it.
 //! Ended sessions stay ended. Needs libfaketime; without it, the tests print that they were skipped. The
-//! server's uptime isn't faked. `quash-service/src/use_cases/operation/upkeep/tests.rs` tests upkeep with such a clock.
+//! server's uptime isn't faked. `quash-service/src/use_cases/operation/upkeep/tests.rs` tests upkeep with
+//! such a clock.
 
 use std::fs;
 use std::path::{Path, PathBuf};
