@@ -356,7 +356,7 @@ async fn barriers_wait_for_lease_holders_until_expiry() {
         assert_eq!(
             (name.as_str(), wanted.seq),
             ("wanted", frame.cursor.seq().as_u64()),
-            "whoever has it renews its lease at once"
+            "a verifier that receives it renews its lease at once"
         );
         // One verifier confirms the entry; the other is disconnected until its lease has expired.
         lease(&world, &secret, &frame.cursor, 1).await;
@@ -494,7 +494,7 @@ async fn barriers_wait_for_leases_from_before_a_restart() {
     let waiting = world.service.effective(seq);
     tokio::pin!(waiting);
     let early = tokio::time::timeout(Duration::from_secs(1), &mut waiting).await;
-    assert!(early.is_err(), "somebody may hold a lease that this process knows nothing of");
+    assert!(early.is_err(), "a verifier may hold a lease that this process does not know");
     world.wait(T + Duration::from_millis(6));
     assert_eq!(waiting.await.verifiers, []);
 }

@@ -90,7 +90,7 @@ async fn strike(world: &World, kid: &Kid) -> Option<Kid> {
         .service
         .revoke_key(kid, RevokedKeySessions::Continue, Actor::Operator)
         .await
-        .expect("a strike")
+        .expect("the key is revoked")
         .signs
 }
 
@@ -255,7 +255,7 @@ async fn key_revocation_may_end_earlier_sessions() {
         .service
         .revoke_key(&kid_of(&pair.access), RevokedKeySessions::End, Actor::Operator)
         .await
-        .expect("a strike");
+        .expect("the key is revoked");
     assert_eq!(struck.seq, Some(world.head().await));
     let refused = world.refresh(&pair.refresh).await;
     assert_eq!((refused.status, refused.reason().as_deref()), (401, Some("key_removed")));
@@ -325,7 +325,7 @@ async fn missing_signing_keys_use_up_no_tokens() {
     insta::assert_snapshot!(refused.brief(), @r#"503 {"detail":"The service has no key to sign with.","code":"no_signing_key"}"#);
     assert_eq!(refused.header("retry-after"), Some("60"));
     insta::assert_snapshot!(world.refresh(&pair.refresh).await.brief(), @r#"503 {"detail":"The service has no key to sign with.","code":"no_signing_key"}"#);
-    assert_eq!(world.me(&djangos).await.status, 401, "a strike ends both uses of a secret");
+    assert_eq!(world.me(&djangos).await.status, 401, "a revocation ends both uses of a secret");
     assert_eq!(world.me(&pair.access).await.status, 401);
     // A secret is the same key with any algorithm.
     let other_use = Plan { algorithm: Algorithm::Hs384, ..shared() };
@@ -444,7 +444,7 @@ async fn revoked_signing_keys_keep_refresh_tokens() {
         .service
         .revoke_key(&kid_of(&pair.access), RevokedKeySessions::Continue, Actor::Operator)
         .await
-        .expect("a strike");
+        .expect("the key is revoked");
     assert_eq!(world.me(&pair.access).await.status, 401);
     let refused =
         world.service.revoke_key(&kid_of(&pair.refresh), RevokedKeySessions::Continue, Actor::Operator).await;

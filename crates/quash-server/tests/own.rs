@@ -332,7 +332,7 @@ async fn locks_without_ends_affect_only_sign_in() {
     assert_eq!(
         (again.status, again.json()["code"].as_str()),
         (403, Some("wrong_password")),
-        "nobody guesses at another door"
+        "a lock also refuses a password given again"
     );
 }
 

@@ -151,7 +151,7 @@ fn check(server: &Server, pairs: &[Pair], acknowledged: &BTreeSet<String>, numbe
     let (struck, current) = (in_state(&keys, "struck"), in_state(&keys, "current"));
     assert_eq!(current.len(), 1, "round {number}: {keys}");
     assert!(in_state(&keys, "next").len() <= 1, "round {number}: {keys}");
-    assert!(acknowledged.is_subset(&struck), "round {number}: a strike was lost");
+    assert!(acknowledged.is_subset(&struck), "round {number}: a revocation was lost");
     let published: BTreeSet<String> = kids(&server.get("/.well-known/jwks.json", None).body);
     assert!(published.is_disjoint(&struck) && published.is_superset(&current), "round {number}: {keys}");
     for pair in pairs {

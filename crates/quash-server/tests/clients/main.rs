@@ -288,7 +288,7 @@ async fn a99_other_credentials_do_not_authenticate_clients() {
     world.store.break_part(Part::Rows, FaultyStore::away());
     assert!(
         world.service.client(&secret).await.is_err(),
-        "who can't be looked up is nobody's client, and nobody's guess"
+        "a failed lookup is an error, not an unknown client"
     );
 }
 

@@ -240,7 +240,7 @@ async fn operate(way: Way, world: &World, pair: &Pair) {
             service
                 .revoke_key(&current.kid, RevokedKeySessions::Continue, Actor::Operator)
                 .await
-                .expect("a strike");
+                .expect("the key is revoked");
         }
         _ => panic!("{way:?} is no operator's"),
     }
