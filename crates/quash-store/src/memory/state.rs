@@ -33,8 +33,11 @@ pub(super) struct State {
     log: BTreeMap<Seq, Logged>,
     keys: Keys,
     clients: BTreeMap<ClientName, (Client, SecretDigest)>,
+    /// Named secrets: see [`Change::AddSecret`].
     secrets: BTreeMap<String, Sealed>,
+    /// Named settings: see [`Change::Remember`].
     remembered: BTreeMap<String, String>,
+    /// The subjects of deleted accounts, which are never assigned again.
     gone: BTreeSet<Subject>,
     /// Tokens of other issuers that opened sessions of deleted accounts, with the end of their validity.
     adopted: BTreeMap<[u8; 16], Timestamp>,
@@ -42,7 +45,7 @@ pub(super) struct State {
     mail: FlowsAndMails,
 }
 
-/// An entry of the log, and the time at which it was marked.
+/// An entry of the log, and the time at which it was marked as expired ([`Change::MarkExpired`]).
 #[derive(Clone, Debug)]
 struct Logged {
     entry: Entry,

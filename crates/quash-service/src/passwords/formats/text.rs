@@ -30,7 +30,7 @@ pub(super) fn bytes<const N: usize>(text: &str, base64: &GeneralPurpose) -> Opti
     base64.decode(text).ok()?.try_into().ok()
 }
 
-/// A salt in Django's form: letters and digits, of the same length.
+/// A salt of 22 hexadecimal digits. Django's salts are as long, and have letters and digits.
 pub(super) fn salt_of(random: [u8; 16]) -> String {
     random[..11].iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -23,6 +23,7 @@ const GROUP: usize = 64;
 /// The most bytes of lines in one group, so that its request stays within the server's limit.
 const GROUP_BYTES: usize = 24 * 1024;
 
+/// A line of the input, as the command's help describes it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Line {
@@ -48,7 +49,9 @@ struct Waiting {
 #[derive(Default)]
 struct Group {
     waiting: Vec<Waiting>,
+    /// The length of the accounts' lines.
     bytes: usize,
+    /// The keys of the accounts: see [`keys`].
     taken: BTreeSet<(&'static str, String)>,
 }
 
