@@ -24,7 +24,7 @@ pub struct Guard {
 pub struct GuardSetup {
     /// The rules that tokens must meet.
     pub policy: TokenPolicy,
-    /// The hasher that turns scopes into the keys of the log.
+    /// The hasher of scopes, which the log and the feed contain as hashes.
     pub scopes: ScopeHasher,
     /// The source of time.
     pub clock: Arc<dyn Clock>,
@@ -34,12 +34,12 @@ pub struct GuardSetup {
     pub key_fetcher: Option<Arc<dyn KeyFetcher>>,
 }
 
-/// The longest that a check waits for an entry that the token proves to exist.
+/// The longest that a check waits for an entry that must exist, because the token's `rsq` names it.
 pub(crate) const CATCH_UP: Duration = Duration::from_millis(50);
 
 impl Guard {
-    /// Checks a token for one of these purposes. If the token proves an entry that the guard doesn't know,
-    /// waits a moment for that entry.
+    /// Checks a token for one of these purposes. If the token's `rsq` names an entry that the guard doesn't
+    /// know yet, waits a moment for that entry.
     ///
     /// # Errors
     /// Returns an error if the token is refused, or if the guard can't decide.
@@ -64,7 +64,8 @@ impl Guard {
     /// Checks a token against the entries that are known now.
     ///
     /// # Errors
-    /// Returns an error if the token is refused, or if it proves an entry that the guard doesn't know.
+    /// Returns an error if the token is refused, or if its `rsq` names an entry that the guard doesn't know
+    /// yet.
     pub fn check_now(&self, text: &str, purposes: &[TokenType]) -> Result<Live, Verdict> {
         self.shared.check_state_known(text, purposes)
     }
@@ -120,7 +121,7 @@ impl Guard {
         &self.terms.policy
     }
 
-    /// Returns the hasher that turns scopes into the keys of the log.
+    /// Returns the hasher of scopes, which the log and the feed contain as hashes.
     pub fn scopes(&self) -> &ScopeHasher {
         &self.terms.scopes
     }

@@ -54,7 +54,7 @@ pub(crate) enum Purposes<'a> {
 pub(crate) enum Uncertain {
     /// The token is refused.
     Refused(Refusal),
-    /// The token was issued after a revocation that isn't known here.
+    /// The token's `rsq` names an entry that isn't known here: revocations up to it may be missing.
     Behind { rsq: Seq },
     /// The lease has expired: a revocation may be missing.
     Stale,
@@ -126,7 +126,8 @@ impl VerifierShared {
         }
     }
 
-    /// Checks a token against the known revocations, although some may be missing.
+    /// Checks a token against the known revocations, without regard to the state's freshness, and accepts it
+    /// even if its `rsq` names an unknown entry.
     pub(crate) fn check_state_unvouched(&self, text: &str) -> Result<Accepted, VerifyError> {
         let state = self.state.load();
         let trust = state.trust.as_ref().ok_or(VerifyError::Stale)?;
@@ -139,7 +140,8 @@ impl VerifierShared {
         Ok(Accepted::new(live, Arc::clone(&trust.terms)))
     }
 
-    /// Checks a token against the known revocations, without regard to the state's freshness.
+    /// Checks a token against the known revocations, without regard to the state's freshness. A token whose
+    /// `rsq` names an unknown entry isn't accepted.
     pub(crate) fn check_state_known(&self, text: &str, purposes: &[TokenType]) -> Result<Live, Verdict> {
         let state = self.state.load();
         let trust = state.trust.as_ref().ok_or(Verdict::Refused(Invalid::Key.into()))?;
@@ -175,6 +177,7 @@ impl VerifierShared {
         }
     }
 
+    /// Returns the verified token from the cache, or verifies its signature.
     fn authenticate_or_recall(&self, text: &str, trust: &Trust) -> Result<Arc<Authentic>, Invalid> {
         let Trust { ring, terms, version } = trust;
         self.token_cache
