@@ -17,14 +17,16 @@ const HOUR_SECS: u64 = 60 * 60;
 #[error("there is no epoch left above the highest one known")]
 pub struct NoEpochLeft;
 
-/// Returns whether the log has gone back: it ends at `head`, but is proven to have reached the number `proven`.
+/// Returns whether the log has gone back: it ends at `head`, but is proven to have reached the number
+/// `proven`.
 pub fn went_back(head: &Head, proven: Seq) -> bool {
     proven > head.seq
 }
 
-/// Begins an epoch. Its number is one above the highest of three: the log's own epoch, `known`, and the number
-/// of hours since 2026. A lost epoch may have left no other trace; because of the hours, its number is still
-/// not assigned again. The hours are ignored if the clock is so far ahead that they would use up all epochs.
+/// Begins an epoch. Its number is one above the highest of three: the log's own epoch, `known`, and the hours
+/// since 2026. The hours prevent a number from being assigned again if the lost part of the log had an epoch
+/// that `known` doesn't cover. They are ignored if the clock is so far ahead that they would use up all
+/// epochs.
 ///
 /// The epoch's first entry covers everything. It is kept forever, because the lifetime of the tokens that the
 /// lost part of the log has seen isn't known. If the sessions are kept, the entry revokes access tokens only,

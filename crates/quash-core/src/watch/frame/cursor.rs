@@ -16,8 +16,8 @@ use crate::model::{Chain, Seq};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Cursor {
     seq: Seq,
-    /// The first bytes of the hash over the log up to the number. If the store has lost its latest changes and
-    /// its log has grown since, the log has the same number with another hash.
+    /// The first bytes of the hash over the log up to the number. If the store has lost its latest changes
+    /// and its log has grown since, the log has the same number with another hash.
     tag: [u8; 8],
     /// The MAC over both. An attacker who guesses one must ask the issuer at every try.
     mac: [u8; 8],
