@@ -127,7 +127,7 @@ fn ask_as_clients(server: &Server, token: &str, secrets: &mut Vec<String>) -> St
     said
 }
 
-/// The same for mails, the cookie and the operators' commands.
+/// Like the test above, for mails, the cookie and the commands of operators.
 #[test]
 fn a88_mails_cookies_and_commands_leak_no_secrets() {
     for format in ["text", "json"] {

@@ -62,7 +62,7 @@ pub enum MailerError {
 pub(crate) struct Outbox {
     /// Notified when a mail was added.
     pub(crate) woken: Notify,
-    /// One lock for the recipients whose hashes begin with the same bits: see [`Outbox::lock`].
+    /// Each is shared by a group of recipients: see [`Outbox::lock`].
     locks: Vec<Mutex<()>>,
     pub(crate) networks: Networks,
     pub(crate) lock_notices: LockNotices,

@@ -26,9 +26,9 @@ const EXAMPLE: &str = "quash token verify - --jwks FILE < file";
 
 /// Verify a token from standard input offline, with keys from a file
 ///
-/// The token is verified as a service with these keys would do it: no server, store or data directory is used,
-/// and no setting is read. Revocations aren't seen: an accepted token may belong to a session that has ended,
-/// and a refresh token may be spent. `quash token inspect -` shows that for this server's own tokens.
+/// The token is verified as a service with these keys would do it: no server, store or data directory is
+/// used, and no setting is read. Revocations aren't seen: an accepted token may belong to a session that has
+/// ended, and a refresh token may be spent. `quash token inspect -` shows that for this server's own tokens.
 ///
 /// The exit code is 0 for a token that is accepted and 6 for one that is refused.
 #[derive(Args)]
