@@ -98,7 +98,7 @@ pub(super) fn adopted<'a>(
     if loaded.revoked { Err(Refusal::TokenRevoked(None)) } else { Ok(Some((session, account))) }
 }
 
-/// Checks three conditions. A token that fails one is revoked, even without an entry in the log:
+/// Checks three conditions. A token that fails one counts as revoked, even without an entry in the log:
 ///
 /// - It was minted after its account's sessions, and all sessions, were last ended. The issuer's clock counts
 ///   seconds: a token minted in the same second counts as minted before.

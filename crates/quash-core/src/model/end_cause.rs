@@ -63,7 +63,7 @@ pub enum EndScope {
     Access,
     /// Every token that a key has signed.
     Key,
-    /// Every session and token issued before the event.
+    /// Every session opened and every token issued before the event.
     Everything,
 }
 

@@ -122,8 +122,8 @@ pub enum Reason {
     LogOutEverywhere,
     /// A spent refresh token was used again.
     Reuse,
-    /// The store has lost its latest changes, as after a restore from a backup. All sessions ended, or one
-    /// with a refresh token that the store hasn't issued yet.
+    /// The store has lost its latest changes, as after a restore from a backup: everything is revoked, or a
+    /// session with a refresh token that the store hasn't issued yet.
     Restored,
     PasswordChanged,
     PasswordReset,

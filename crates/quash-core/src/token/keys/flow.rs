@@ -23,8 +23,8 @@ const CODE_CHARS: usize = 10;
 /// A link is a flow's id, followed by 32 bytes derived with the key.
 const LINK_BYTES: usize = 16 + 32;
 
-// The labels below (`matter`, `nobody`, `whom`) are inputs of stored hashes and of links in mails. They must
-// never change.
+// The labels below (`link`, `matter`, `whom` and so on) are inputs of links in mails and of stored hashes.
+// They must never change.
 impl FlowKey {
     /// Creates a key from 32 random bytes.
     pub fn new(secret: &[u8; 32]) -> Self {
