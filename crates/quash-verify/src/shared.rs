@@ -163,10 +163,10 @@ impl VerifierShared {
         let mut ring = self.ring.subscribe();
         let mut looking = more.fetch();
         loop {
-            let mut notify_key_waiters = std::pin::pin!(ring.changed());
+            let mut changed = std::pin::pin!(ring.changed());
             let looked = std::future::poll_fn(|context| match looking.as_mut().poll(context) {
                 Poll::Ready(looked) => Poll::Ready(Some(looked)),
-                Poll::Pending => notify_key_waiters.as_mut().poll(context).map(|_| None),
+                Poll::Pending => changed.as_mut().poll(context).map(|_| None),
             });
             match looked.await {
                 Some(KeyFetch::Done) => return Ok(()),
