@@ -250,6 +250,12 @@ impl Verifier {
         }
     }
 
+    /// Returns the random id of this verifier, by which the issuer lists it. A test issuer's verifier has none.
+    #[cfg(feature = "follow")]
+    pub fn instance(&self) -> Option<&str> {
+        self.inner.following.as_ref().map(Following::instance)
+    }
+
     /// Returns the verifier's current state and counters.
     pub fn metrics(&self) -> VerifierMetrics {
         let Inner { shared, counts, .. } = &*self.inner;

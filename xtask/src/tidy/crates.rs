@@ -35,6 +35,9 @@ const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("quash-verify", &["quash-core"]),
     ("quash-core", &[]),
     ("quash-fuzz", &["quash", "quash-server", "quash-core"]),
+    // The Python package's native module, and the only crate with unsafe code.
+    ("quash-python", &["quash-core", "quash-verify", "quash-fork"]),
+    ("quash-fork", &[]),
     // Examples depend only on what an application needs.
     ("quash-example-axum", &["quash-verify"]),
     ("quash-example-chat", &["quash-verify"]),

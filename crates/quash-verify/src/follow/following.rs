@@ -40,6 +40,10 @@ impl Following {
         self.began_at
     }
 
+    pub(crate) fn instance(&self) -> &str {
+        &self.instance
+    }
+
     /// Returns whether waiting for the start is useless.
     pub(crate) fn never_starts(&self) -> bool {
         matches!(*self.signals.started.borrow(), Started::Never(_))

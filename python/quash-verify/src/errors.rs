@@ -1,0 +1,146 @@
+//! Failures as Python's exceptions, which `quash_verify/_errors.py` defines.
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+use quash_core::model::Refusal;
+use quash_verify::{Barred, Denied, Problem, StartError};
+
+/// The reason why a call has no result.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Failure {
+    Denied(Denied),
+    Start(StartError),
+    /// The system provides no further thread.
+    NoThread,
+    /// The verifier was closed, or its thread ended with the process.
+    Closed,
+}
+
+/// The classes, found when the module is imported.
+struct Classes {
+    refused: Py<PyType>,
+    unavailable: Py<PyType>,
+    start_failed: Py<PyType>,
+}
+
+static CLASSES: PyOnceLock<Classes> = PyOnceLock::new();
+
+/// Finds the classes.
+///
+/// # Errors
+/// Returns an error if the package is incomplete.
+pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
+    CLASSES.get_or_try_init(py, || {
+        let module = py.import("quash_verify._errors")?;
+        let class = |name| Ok::<_, PyErr>(module.getattr(name)?.cast_into::<PyType>()?.unbind());
+        Ok::<_, PyErr>(Classes {
+            refused: class("Refused")?,
+            unavailable: class("Unavailable")?,
+            start_failed: class("StartFailed")?,
+        })
+    })?;
+    Ok(())
+}
+
+impl Failure {
+    /// Makes the exception. Runs no Python code: while the process exits, Python ends other threads wherever
+    /// they run such code, and Rust aborts if that is within a call from Rust.
+    pub(crate) fn to_exception<'py>(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let classes = CLASSES.get(py).ok_or_else(|| PyRuntimeError::new_err("the module isn't imported"))?;
+        match self {
+            Self::Denied(denied) => {
+                let problem = Problem::of(Barred::Token(denied));
+                match denied {
+                    Denied::Refused(refusal) => {
+                        refused(classes.refused.bind(py), problem.code, problem.detail, reason(refusal))
+                    }
+                    Denied::Stale | Denied::KeysAway => {
+                        let after = problem.retry_after.map_or(1, |after| after.as_secs());
+                        unavailable(classes.unavailable.bind(py), problem.code, problem.detail, after)
+                    }
+                }
+            }
+            Self::Closed => unavailable(
+                classes.unavailable.bind(py),
+                "unavailable",
+                "The verifier of this process is closed.",
+                1,
+            ),
+            Self::Start(error) => {
+                start_failed(classes.start_failed.bind(py), &error.to_string(), remedy(error))
+            }
+            Self::NoThread => start_failed(
+                classes.start_failed.bind(py),
+                "the system provides no further thread",
+                "raise the limit of threads or of memory for this process",
+            ),
+        }
+    }
+
+    pub(crate) fn into_error(self, py: Python<'_>) -> PyErr {
+        self.to_exception(py).map_or_else(|error| error, PyErr::from_value)
+    }
+}
+
+fn refused<'py>(
+    class: &Bound<'py, PyType>,
+    code: &str,
+    detail: &str,
+    reason: Option<&str>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let error = class.call_method1("__new__", (class, code, detail, reason))?;
+    error.setattr("code", code)?;
+    error.setattr("detail", detail)?;
+    error.setattr("reason", reason)?;
+    Ok(error)
+}
+
+fn unavailable<'py>(
+    class: &Bound<'py, PyType>,
+    code: &str,
+    detail: &str,
+    retry_after: u64,
+) -> PyResult<Bound<'py, PyAny>> {
+    let error = class.call_method1("__new__", (class, code, detail, retry_after))?;
+    error.setattr("code", code)?;
+    error.setattr("detail", detail)?;
+    error.setattr("retry_after", retry_after)?;
+    Ok(error)
+}
+
+fn start_failed<'py>(class: &Bound<'py, PyType>, message: &str, remedy: &str) -> PyResult<Bound<'py, PyAny>> {
+    let error = class.call_method1("__new__", (class, message, remedy))?;
+    error.setattr("remedy", remedy)?;
+    Ok(error)
+}
+
+/// Returns the word for the cause of a revocation, as the audit writes it.
+fn reason(refusal: Refusal) -> Option<&'static str> {
+    match refusal {
+        Refusal::TokenRevoked(reason) => reason.map(|reason| reason.as_str()),
+        _ => None,
+    }
+}
+
+fn remedy(error: StartError) -> &'static str {
+    match error {
+        StartError::Address => "give the issuer's address as https://host[:port][/path]",
+        StartError::InsecureAddress => "use https, or insecure_http=True in a private network",
+        StartError::NoCredential => {
+            "create a credential with `quash verifier add NAME` and pass it as credential=, in $QUASH_CREDENTIAL, or as \
+             a file that $QUASH_CREDENTIAL_FILE names"
+        }
+        StartError::CredentialRefused => {
+            "check that the credential belongs to this issuer and wasn't removed; `quash verifier list` shows it"
+        }
+        StartError::SecretNeeded => "pass the issuer's secret in secrets=",
+        StartError::SecretUnknown => "pass the secret that the issuer signs with now",
+        StartError::SecretUnusable(_) => "pass a secret that is long enough for the algorithm",
+        StartError::NotUnderstood(_) => "update quash-verify to the issuer's version",
+        StartError::NoClient => "install the system's root certificates",
+        StartError::NoEntropy => "make the system's random numbers available to this process",
+        _ => "check that the issuer runs and can be reached from here",
+    }
+}

@@ -1,0 +1,37 @@
+//! The native module `quash_verify._native`: quash-verify for Python, safe under servers that fork.
+//!
+//! `slot.rs` and `follower.rs` are the process-safety core. The follower's thread never touches a Python
+//! object: `answers.rs` and `records.rs` hold its results until a call from Python takes them.
+
+mod answers;
+mod config;
+mod errors;
+mod follower;
+mod interim;
+mod issuer;
+mod live;
+mod records;
+mod slot;
+mod verifier;
+mod watch;
+
+use pyo3::prelude::*;
+
+/// The native part of quash_verify.
+#[pymodule(gil_used = true)]
+fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    if !quash_fork::count_forks() {
+        return Err(pyo3::exceptions::PyMemoryError::new_err("no memory to register a handler of forks"));
+    }
+    errors::prepare(module.py())?;
+    records::install();
+    module.add_class::<verifier::Verifier>()?;
+    module.add_class::<live::Live>()?;
+    module.add_class::<watch::Watch>()?;
+    module.add_class::<answers::Answers>()?;
+    module.add_class::<issuer::TestIssuer>()?;
+    module.add_function(wrap_pyfunction!(records::take, module)?)?;
+    module.add_function(wrap_pyfunction!(answers::begin_exit, module)?)?;
+    module.add_function(wrap_pyfunction!(answers::end_waits, module)?)?;
+    module.add("__version__", env!("CARGO_PKG_VERSION"))
+}

@@ -1,0 +1,326 @@
+//! The verifier in Python. `quash_verify.Verifier` subclasses it and adds what waits for an event loop.
+
+use std::sync::Arc;
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+use quash_core::model::Invalid;
+use quash_verify::{Denied, VerifierState, WhenStale};
+use zeroize::Zeroizing;
+
+use crate::answers::{self, Answer, Answers, Reply, wait};
+use crate::config::{self, Config};
+use crate::errors::Failure;
+use crate::follower::Follower;
+use crate::issuer::TestIssuer;
+use crate::live::Live;
+use crate::records;
+use crate::slot::Place;
+
+/// The native part of `quash_verify.Verifier`.
+#[pyclass(frozen, subclass, weakref, module = "quash_verify._native")]
+pub(crate) struct Verifier {
+    config: Config,
+    place: Place,
+}
+
+/// A secret or a token.
+#[derive(FromPyObject)]
+enum TextOrBytes {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+type Metrics = (&'static str, u64, u64, usize, u64, u64, u64, u64, Option<String>);
+
+#[pymethods]
+impl Verifier {
+    #[new]
+    #[pyo3(signature = (issuer, *, credential=None, also_at=vec![], audience=vec![], secrets=vec![], when_stale=None,
+                        start_within=10.0, insecure_http=false, _issuer=None))]
+    #[expect(clippy::too_many_arguments, reason = "Python names them")]
+    fn create(
+        issuer: String,
+        credential: Option<String>,
+        also_at: Vec<String>,
+        audience: Vec<String>,
+        secrets: Vec<TextOrBytes>,
+        when_stale: Option<&Bound<'_, PyAny>>,
+        start_within: f64,
+        insecure_http: bool,
+        _issuer: Option<PyRef<'_, TestIssuer>>,
+    ) -> PyResult<Self> {
+        let secrets = secrets.into_iter().map(|secret| {
+            Zeroizing::new(match secret {
+                TextOrBytes::Text(text) => text.into_bytes(),
+                TextOrBytes::Bytes(bytes) => bytes,
+            })
+        });
+        let config = Config {
+            issuer,
+            also_at,
+            credential: credential.map(Zeroizing::new),
+            audience,
+            secrets: secrets.collect(),
+            when_stale: when_stale.map(config::when_stale).transpose()?.unwrap_or_default(),
+            start_within: config::seconds("start_within", start_within)?,
+            insecure_http,
+            test: _issuer.map(|issuer| Arc::clone(&issuer.issuer)),
+        };
+        Ok(Self { config, place: Place::new() })
+    }
+
+    /// Checks a token. Waits only where local data doesn't suffice.
+    #[pyo3(signature = (token, *, when_stale=None))]
+    fn check(
+        slf: &Bound<'_, Self>,
+        token: &Bound<'_, PyAny>,
+        when_stale: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        let this = slf.get();
+        if let Some(live) = this.now(py, token, when_stale)? {
+            return Ok(Py::new(py, live)?.into_any());
+        }
+        if let Some(waiting) = gevent(py)? {
+            return Ok(waiting.call1((slf.getattr("_begin_check")?, token, when_stale))?.unbind());
+        }
+        let (token, when_stale) = (owned(token)?, this.when_stale(when_stale)?);
+        let follower = this.follower(py)?;
+        wait(py, |reply| check_on(follower, token, when_stale, reply))?.into_python(py)
+    }
+
+    /// Checks a token with local data; None where that doesn't suffice.
+    #[pyo3(name = "_check_now", signature = (token, when_stale))]
+    fn check_now(
+        &self,
+        py: Python<'_>,
+        token: &Bound<'_, PyAny>,
+        when_stale: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<Live>> {
+        self.now(py, token, when_stale)
+    }
+
+    #[pyo3(name = "_begin_check")]
+    fn begin_check(
+        &self,
+        py: Python<'_>,
+        answers: &Answers,
+        number: u64,
+        token: &Bound<'_, PyAny>,
+        when_stale: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let (token, when_stale) = (owned(token)?, self.when_stale(when_stale)?);
+        check_on(self.follower(py)?, token, when_stale, answers.reply(number));
+        Ok(())
+    }
+
+    #[pyo3(name = "_begin_watch")]
+    fn begin_watch(
+        &self,
+        py: Python<'_>,
+        answers: &Answers,
+        number: u64,
+        token: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        watch_on(self.follower(py)?, owned(token)?, answers.reply(number));
+        Ok(())
+    }
+
+    /// Checks a token, and watches it.
+    #[pyo3(name = "_watch")]
+    fn watch(slf: &Bound<'_, Self>, token: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        if let Some(waiting) = gevent(py)? {
+            return Ok(waiting.call1((slf.getattr("_begin_watch")?, token))?.unbind());
+        }
+        let (follower, token) = (slf.get().follower(py)?, owned(token)?);
+        wait(py, |reply| watch_on(follower, token, reply))?.into_python(py)
+    }
+
+    #[pyo3(name = "_begin_warm")]
+    fn begin_warm(&self, py: Python<'_>, answers: &Answers, number: u64) -> PyResult<()> {
+        warm_on(self.follower(py)?, answers.reply(number));
+        Ok(())
+    }
+
+    /// Starts now, and waits until the verifier has data.
+    fn warm(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let py = slf.py();
+        if let Some(waiting) = gevent(py)? {
+            return waiting.call1((slf.getattr("_begin_warm")?,)).map(drop);
+        }
+        let follower = slf.get().follower(py)?;
+        wait(py, |reply| warm_on(follower, reply))?.into_python(py).map(drop)
+    }
+
+    /// Gives the lease back and ends the thread. Checks in this process are denied afterwards.
+    fn close(&self, py: Python<'_>) {
+        if let Some(follower) = self.place.close() {
+            py.detach(|| follower.close());
+        }
+        if records::are_pending() {
+            records::pass_on(py);
+        }
+    }
+
+    /// The state: idle, boot, fresh, stale or behind.
+    #[getter]
+    fn state(&self) -> &'static str {
+        self.place.slot().follower().map_or("idle", |follower| state_name(follower.verifier().state()))
+    }
+
+    #[pyo3(name = "_metrics")]
+    fn metrics(&self) -> Metrics {
+        let generation = quash_fork::generation();
+        match self.place.slot().follower() {
+            None => ("idle", 0, 0, 0, 0, 0, 0, generation, None),
+            Some(follower) => {
+                let of = follower.verifier().metrics();
+                (
+                    state_name(of.state),
+                    of.cursor,
+                    of.lag,
+                    of.entries,
+                    of.accepted,
+                    of.refused,
+                    of.stale,
+                    generation,
+                    follower.instance(),
+                )
+            }
+        }
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(PyTypeError::new_err(
+            "a Verifier can't be pickled: its connection belongs to one process; create one in each process",
+        ))
+    }
+}
+
+impl Verifier {
+    /// Decides with local data.
+    #[inline]
+    fn now(
+        &self,
+        py: Python<'_>,
+        token: &Bound<'_, PyAny>,
+        when_stale: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<Live>> {
+        if records::are_pending() {
+            records::pass_on(py);
+        }
+        let slot = self.place.slot();
+        let text = text(token)?.ok_or_else(|| NOT_TEXT.into_error(py))?;
+        let Some(follower) = slot.follower() else {
+            return if slot.is_closed() { Err(Failure::Closed.into_error(py)) } else { Ok(None) };
+        };
+        match follower.check_now(text, self.when_stale(when_stale)?) {
+            Some(Ok(accepted)) => Ok(Some(Live::new(accepted))),
+            Some(Err(denied)) => Err(Failure::Denied(denied).into_error(py)),
+            None => Ok(None),
+        }
+    }
+
+    #[inline]
+    fn when_stale(&self, given: Option<&Bound<'_, PyAny>>) -> PyResult<WhenStale> {
+        given.map_or(Ok(self.config.when_stale), config::when_stale)
+    }
+
+    /// Returns this process's follower, and starts it unless it runs.
+    fn follower(&self, py: Python<'_>) -> PyResult<Arc<Follower>> {
+        let slot = self.place.slot();
+        if let Some(follower) = slot.follower() {
+            return Ok(Arc::clone(follower));
+        }
+        if slot.is_closed() || answers::is_exiting() {
+            return Err(Failure::Closed.into_error(py));
+        }
+        let credential = self.credential(py)?;
+        let slot = Arc::clone(&slot);
+        let started = answers::detached(py, || {
+            slot.follower_or(|| Follower::start(&self.config, &credential)).map(Arc::clone)
+        });
+        started.map_err(|failure| failure.into_error(py))
+    }
+
+    /// Returns the given credential, or that of the environment.
+    fn credential(&self, py: Python<'_>) -> PyResult<Zeroizing<String>> {
+        if let Some(credential) = &self.config.credential {
+            return Ok(credential.clone());
+        }
+        if self.config.test.is_some() {
+            return Ok(Zeroizing::default());
+        }
+        let found = answers::counted(|| {
+            py.import("quash_verify._credential")?.call_method0("find")?.extract::<String>()
+        })?;
+        Ok(Zeroizing::new(found))
+    }
+}
+
+/// A token whose bytes aren't UTF-8 is invalid, whatever its issuer.
+const NOT_TEXT: Failure =
+    Failure::Denied(Denied::Refused(quash_core::model::Refusal::TokenInvalid(Invalid::Malformed)));
+
+fn state_name(state: VerifierState) -> &'static str {
+    match state {
+        VerifierState::Boot => "boot",
+        VerifierState::Fresh => "fresh",
+        VerifierState::Stale => "stale",
+        VerifierState::Behind => "behind",
+        VerifierState::Left => "idle",
+    }
+}
+
+/// Returns a token's text; `None` if it isn't UTF-8.
+#[inline]
+fn text<'a>(token: &'a Bound<'_, PyAny>) -> PyResult<Option<&'a str>> {
+    if let Ok(text) = token.cast::<PyString>() {
+        Ok(text.to_str().ok())
+    } else if let Ok(bytes) = token.cast::<PyBytes>() {
+        Ok(std::str::from_utf8(bytes.as_bytes()).ok())
+    } else {
+        Err(PyTypeError::new_err(format!("a token is str or bytes, not {}", token.get_type().name()?)))
+    }
+}
+
+fn owned(token: &Bound<'_, PyAny>) -> PyResult<Zeroizing<String>> {
+    let text = text(token)?.ok_or_else(|| NOT_TEXT.into_error(token.py()))?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+/// Returns `_gevent.wait` where gevent has replaced Python's sockets: blocking the thread would block every
+/// request of the worker.
+fn gevent(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    let modules = py.import("sys")?.getattr("modules")?;
+    let monkey = modules.call_method1("get", ("gevent.monkey",))?;
+    // A process without gevent runs no Python code here.
+    if monkey.is_none() || !monkey.call_method1("is_module_patched", ("socket",))?.is_truthy()? {
+        return Ok(None);
+    }
+    py.import("quash_verify._gevent")?.getattr("wait").map(Some)
+}
+
+fn check_on(follower: Arc<Follower>, token: Zeroizing<String>, when_stale: WhenStale, reply: Reply) {
+    let on = Arc::clone(&follower);
+    follower.spawn(async move {
+        let checked = on.check(&token, when_stale).await;
+        reply.send(checked.map_or_else(Answer::Failed, Answer::Live));
+    });
+}
+
+fn watch_on(follower: Arc<Follower>, token: Zeroizing<String>, reply: Reply) {
+    let on = Arc::clone(&follower);
+    follower.spawn(async move {
+        let watched = on.watch(&token).await;
+        reply.send(watched.map_or_else(Answer::Failed, |guard| Answer::Watched(on, guard)));
+    });
+}
+
+fn warm_on(follower: Arc<Follower>, reply: Reply) {
+    let on = Arc::clone(&follower);
+    follower.spawn(async move { reply.send(on.settled().await.into()) });
+}
