@@ -99,7 +99,7 @@ impl Problem {
     }
 
     /// Builds the response, for requests that carry their token in this header.
-    pub(crate) fn answer(self, header: &TokenHeader) -> Response<Vec<u8>> {
+    pub fn answer(self, header: &TokenHeader) -> Response<Vec<u8>> {
         let Self { status, code, title, detail, retry_after } = self;
         // A relative reference to the issuer's page, the same that its own endpoints give.
         let body =

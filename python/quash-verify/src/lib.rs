@@ -14,6 +14,7 @@ mod records;
 mod slot;
 mod verifier;
 mod watch;
+mod web;
 
 use pyo3::prelude::*;
 
@@ -30,6 +31,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<watch::Watch>()?;
     module.add_class::<answers::Answers>()?;
     module.add_class::<issuer::TestIssuer>()?;
+    module.add_function(wrap_pyfunction!(web::bearer, module)?)?;
+    module.add_function(wrap_pyfunction!(web::problem, module)?)?;
     module.add_function(wrap_pyfunction!(records::take, module)?)?;
     module.add_function(wrap_pyfunction!(answers::begin_exit, module)?)?;
     module.add_function(wrap_pyfunction!(answers::end_waits, module)?)?;
