@@ -38,7 +38,7 @@ type Metrics = (&'static str, u64, u64, usize, u64, u64, u64, u64, Option<String
 impl Verifier {
     #[new]
     #[pyo3(signature = (issuer, *, credential=None, also_at=vec![], audience=vec![], secrets=vec![], when_stale=None,
-                        start_within=10.0, insecure_http=false, _issuer=None))]
+                        start_within=10.0, insecure_http=false, _test_issuer=None))]
     #[expect(clippy::too_many_arguments, reason = "Python names them")]
     fn create(
         issuer: String,
@@ -49,7 +49,7 @@ impl Verifier {
         when_stale: Option<&Bound<'_, PyAny>>,
         start_within: f64,
         insecure_http: bool,
-        _issuer: Option<PyRef<'_, TestIssuer>>,
+        _test_issuer: Option<PyRef<'_, TestIssuer>>,
     ) -> PyResult<Self> {
         let secrets = secrets.into_iter().map(|secret| {
             Zeroizing::new(match secret {
@@ -66,7 +66,7 @@ impl Verifier {
             when_stale: when_stale.map(config::when_stale).transpose()?.unwrap_or_default(),
             start_within: config::seconds("start_within", start_within)?,
             insecure_http,
-            test: _issuer.map(|issuer| Arc::clone(&issuer.issuer)),
+            test: _test_issuer.map(|issuer| Arc::clone(&issuer.issuer)),
         };
         Ok(Self { config, place: Place::new() })
     }

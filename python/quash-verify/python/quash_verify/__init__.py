@@ -83,7 +83,7 @@ class Verifier(_native.Verifier):
         when_stale: WhenStale = "introspect",
         start_within: float = 10.0,
         insecure_http: bool = False,
-        _issuer: "_native.TestIssuer | None" = None,
+        _test_issuer: "_native.TestIssuer | None" = None,
     ) -> None:
         # `__new__` of the native part has read the arguments.
         _verifiers.add(self)

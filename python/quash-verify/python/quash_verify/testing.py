@@ -21,7 +21,7 @@ class TestIssuer(_native.TestIssuer):
 
     def verifier(self, *, when_stale: WhenStale = "introspect") -> Verifier:
         """Returns a verifier that sees every revocation at once. It can't ask the issuer, so ``introspect`` denies."""
-        return Verifier("https://issuer.test", when_stale=when_stale, _issuer=self)
+        return Verifier("https://issuer.test", when_stale=when_stale, _test_issuer=self)
 
     def token(
         self, subject: object, *, session: str | None = None, lifetime: float = 300.0, **claims: Any
