@@ -23,6 +23,8 @@ enum Action {
     Services,
     /// Runs the tests with the services.
     Tests(Command),
+    /// Runs the tests of the Python packages, after those that build the server.
+    Python,
 }
 
 /// The feature sets of quash-verify that applications choose, each built alone.
@@ -50,6 +52,7 @@ pub(crate) fn run() -> Result<()> {
             Action::Call(call) => call().map(|reasons| left_out.extend(reasons)),
             Action::Run(mut command) => program::run(&mut command),
             Action::Services => services::start().map(|started| services = started),
+            Action::Python => services.test_python(),
             Action::Tests(mut command) => program::run(command.envs(services.variables.iter().cloned())),
         };
         times.push((step.name, step_began.elapsed()));
@@ -105,6 +108,11 @@ fn steps() -> Result<Vec<Step>> {
             fuzz::all(fuzz::MINUTE).map(|()| Vec::new())
         }),
         Step { name: "tests", what: shown(&tests), action: Action::Tests(tests) },
+        Step {
+            name: "python",
+            what: "the packages in python/: the types, and pytest against the built server".to_owned(),
+            action: Action::Python,
+        },
     ])
 }
 

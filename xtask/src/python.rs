@@ -1,5 +1,5 @@
-//! A Python environment with Django, Simple JWT and PyJWT, made once under the target directory. Tests
-//! compare quash with them, and the benchmark measures Simple JWT.
+//! A Python environment made once under the target directory: Django, Simple JWT and PyJWT, which tests
+//! compare quash with and the benchmark measures, and what the packages in `python/` are tested with.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,8 @@ use crate::failure::{Context, Result};
 use crate::{program, workspace};
 
 /// The packages, each with its version.
-const REQUIREMENTS: &str = include_str!("../requirements.txt");
+const REQUIREMENTS: &str =
+    concat!(include_str!("../requirements.txt"), include_str!("../../python/requirements.txt"));
 /// The oldest Python that the packages support, as a Python expression.
 const LEAST: &str = "(3, 10)";
 
@@ -60,7 +61,48 @@ pub(crate) fn ready() -> Result<Ready> {
 
 /// Returns each package with its version, such as `Django==5.2`.
 pub(crate) fn packages() -> Vec<&'static str> {
-    REQUIREMENTS.lines().filter(|line| !line.starts_with('#')).collect()
+    let mut packages: Vec<_> = REQUIREMENTS.lines().filter(|line| !line.starts_with('#')).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    packages
+}
+
+/// Builds the Python package `quash-verify` with the dev profile, and installs it into the environment.
+///
+/// # Errors
+/// Returns an error if the native module doesn't compile or the wheel can't be installed.
+pub(crate) fn install_package(python: &Path) -> Result<()> {
+    let wheels = workspace::target_directory()?.join("python/wheels");
+    println!("building the Python package quash-verify into target/python/wheels");
+    if wheels.exists() {
+        std::fs::remove_dir_all(&wheels).context("removing older wheels")?;
+    }
+    let mut maturin = Command::new(python);
+    maturin.args(["-m", "maturin", "build", "--quiet", "--profile", "dev", "--locked", "--manifest-path"]);
+    maturin.arg(workspace::root()?.join("python/quash-verify/Cargo.toml")).arg("--out").arg(&wheels);
+    program::run(&mut maturin)?;
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]);
+    pip.args(["--force-reinstall", "quash-verify", "--find-links"]).arg(&wheels);
+    program::run(&mut pip)
+}
+
+/// Runs the tests of the Python packages, and checks their types.
+///
+/// # Errors
+/// Returns an error if a test fails or a type doesn't fit.
+pub(crate) fn test_packages(python: &Path) -> Result<()> {
+    install_package(python)?;
+    let folder = workspace::root()?.join("python/quash-verify");
+    let run = |module: &[&str]| {
+        let mut command = Command::new(python);
+        command.args(["-B", "-m"]).args(module).current_dir(&folder);
+        program::run(command.env("QUASH_TEST_BINARY", workspace::target_directory()?.join("debug/quash")))
+    };
+    let cache = workspace::target_directory()?.join("python/mypy").display().to_string();
+    run(&["mypy", "--cache-dir", &cache, "python", "tests"])?;
+    run(&["mypy.stubtest", "quash_verify._native"])?;
+    run(&["pytest", "--quiet"])
 }
 
 fn make(folder: &Path, python: &Path) -> Result<Option<Missing>> {
@@ -102,7 +144,7 @@ impl fmt::Display for Missing {
             }
             Self::Packages(printed) => write!(
                 f,
-                "failed to install the packages of xtask/requirements.txt: pip needs the network once, or settings such as \
+                "failed to install the packages of xtask/requirements.txt and python/requirements.txt: pip needs the network once, or settings such as \
                  PIP_INDEX_URL and PIP_PROXY:\n{printed}"
             ),
         }

@@ -66,6 +66,22 @@ pub(crate) fn ready() -> Result<Services> {
 }
 
 impl Services {
+    /// Runs the tests of the Python packages, or says why it doesn't.
+    ///
+    /// # Errors
+    /// Returns an error if a test fails.
+    pub(crate) fn test_python(&self) -> Result<()> {
+        match self.variables.iter().find(|(name, _)| *name == PYTHON) {
+            Some((_, python)) => python::test_packages(python.as_ref()),
+            None => {
+                println!(
+                    "The tests of the packages in python/ are skipped, because they lack a Python environment."
+                );
+                Ok(())
+            }
+        }
+    }
+
     fn take_browser(&mut self) -> Result<()> {
         match browser::ready()? {
             Ok(browser) => {
@@ -85,17 +101,18 @@ impl Services {
         match python {
             Ready::Found(python) => {
                 println!(
-                    "Python with {} is installed: the tests against Django and PyJWT will run",
+                    "Python with {} is installed: the tests against Django and PyJWT and those of python/ will run",
                     python::packages().join(", ")
                 );
                 self.variables.push((PYTHON, python.into()));
             }
             Ready::Missing(missing) => {
                 println!(
-                    "The tests against Django and PyJWT will be skipped, because they lack a Python environment."
+                    "The tests against Django and PyJWT and those of python/ will be skipped, because they lack a Python environment."
                 );
                 println!("{missing}");
-                self.left_out.push(format!("the tests against Django and PyJWT: {missing}"));
+                self.left_out
+                    .push(format!("the tests against Django and PyJWT and those of python/: {missing}"));
             }
         }
     }

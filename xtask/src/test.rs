@@ -5,13 +5,20 @@ use std::process::Command;
 use crate::failure::Result;
 use crate::{program, services, workspace};
 
-/// Runs the tests of the workspace; `args` are passed to the runner.
+/// Runs the tests of the workspace; `args` are passed to the runner. Without them, also runs the tests of the
+/// Python packages.
 ///
 /// # Errors
 /// Returns an error if a test fails or doesn't compile.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let services = services::ready()?;
-    program::run(runner()?.args(args).envs(services.variables))
+    program::run(runner()?.args(args).envs(services.variables.iter().cloned()))?;
+    if args.is_empty() {
+        services.test_python()
+    } else {
+        println!("The tests of the packages in python/ are left out: the arguments are for Rust's runner.");
+        Ok(())
+    }
 }
 
 /// Returns the command that runs every test except doctests. It builds the whole workspace at once, so that
