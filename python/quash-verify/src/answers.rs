@@ -22,6 +22,7 @@ pub(crate) enum Answer {
     Live(Accepted),
     Watched(Arc<Follower>, TokenGuard),
     Ended(Denied),
+    Flag(bool),
     Done,
     Failed(Failure),
 }
@@ -69,6 +70,7 @@ impl Answer {
             Self::Live(accepted) => Live::new(accepted).into_py_any(py),
             Self::Watched(follower, guard) => Watch::new(follower, guard).into_py_any(py),
             Self::Ended(denied) => Failure::Denied(denied).to_exception(py).map(Bound::unbind),
+            Self::Flag(is) => is.into_py_any(py),
             Self::Done => Ok(py.None()),
             Self::Failed(failure) => Err(failure.into_error(py)),
         }

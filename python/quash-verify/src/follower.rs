@@ -6,14 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
-use quash_core::model::Clock;
-use quash_verify::{Accepted, Denied, StartError, SystemClock, TokenGuard, Verifier, WhenStale};
+use quash_verify::{Accepted, Denied, StartError, TokenGuard, Verifier, WhenStale};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::Notify;
 
 use crate::config::Config;
 use crate::errors::Failure;
-use crate::interim;
 
 /// A running follower, as the threads of Python see it.
 pub(crate) struct Follower {
@@ -22,8 +20,8 @@ pub(crate) struct Follower {
     stop: Arc<Notify>,
     /// Receives once the thread is about to end.
     ended: Mutex<mpsc::Receiver<()>>,
-    /// When the first checks stop waiting for the issuer.
-    start_until: Duration,
+    /// How long after the start checks wait for the issuer.
+    start_within: Duration,
     /// The verifier has become fresh, or has data and got no lease in time.
     is_settled: AtomicBool,
 }
@@ -65,13 +63,13 @@ impl Follower {
         })
         .map_err(|_| Failure::NoThread)?;
         let (verifier, handle) = starting.recv().map_err(|_| Failure::NoThread)??;
-        let start_until = SystemClock.uptime() + config.start_within;
+        let start_within = config.start_within;
         Ok(Self {
             verifier,
             handle,
             stop,
             ended: Mutex::new(ended),
-            start_until,
+            start_within,
             is_settled: AtomicBool::new(false),
         })
     }
@@ -80,15 +78,11 @@ impl Follower {
         &self.verifier
     }
 
-    pub(crate) fn handle(&self) -> &Handle {
-        &self.handle
-    }
-
     /// Decides on a token with local data; `None` where the caller must wait. The first checks wait until the
     /// verifier has started.
     #[inline]
     pub(crate) fn check_now(&self, token: &str, when_stale: WhenStale) -> Option<Result<Accepted, Denied>> {
-        if self.is_settled() { interim::check_now(self, token, when_stale) } else { None }
+        if self.is_settled() { self.verifier.check_now_when_stale(token, when_stale) } else { None }
     }
 
     fn is_settled(&self) -> bool {
@@ -103,13 +97,14 @@ impl Follower {
         if self.is_settled() {
             return Ok(());
         }
-        let within = self.start_until.saturating_sub(SystemClock.uptime());
-        match interim::settled(&self.verifier, within).await {
-            Err(StartError::Away(_)) => return Err(Failure::Denied(Denied::Stale)),
-            Err(error) => return Err(Failure::Start(error)),
-            Ok(()) => self.is_settled.store(true, Ordering::Relaxed),
+        match self.verifier.settled(self.start_within).await {
+            Err(StartError::Away(_)) => Err(Failure::Denied(Denied::Stale)),
+            Err(error) => Err(Failure::Start(error)),
+            Ok(_) => {
+                self.is_settled.store(true, Ordering::Relaxed);
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// Checks a token, waiting for the issuer where that is necessary.

@@ -7,7 +7,6 @@ mod answers;
 mod config;
 mod errors;
 mod follower;
-mod interim;
 mod issuer;
 mod live;
 mod records;

@@ -1,6 +1,7 @@
 //! The verifier in Python. `quash_verify.Verifier` subclasses it and adds what waits for an event loop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -153,6 +154,38 @@ impl Verifier {
         }
         let follower = slf.get().follower(py)?;
         wait(py, |reply| warm_on(follower, reply))?.into_python(py).map(drop)
+    }
+
+    /// Returns the number of the newest entry known here, for tokens that the application issues; None while the
+    /// verifier can't vouch for it, and before it has started.
+    fn head(&self) -> Option<u64> {
+        self.place.slot().follower().and_then(|follower| follower.verifier().head())
+    }
+
+    /// Waits until an entry is known here, and returns whether it is.
+    #[pyo3(signature = (seq, within=0.05))]
+    fn caught_up(slf: &Bound<'_, Self>, seq: u64, within: f64) -> PyResult<bool> {
+        let py = slf.py();
+        let span = config::seconds("within", within)?;
+        if let Some(waiting) = gevent(py)? {
+            return waiting.call1((slf.getattr("_begin_caught_up")?, seq, within))?.extract();
+        }
+        let follower = slf.get().follower(py)?;
+        wait(py, |reply| caught_up_on(follower, seq, span, reply))?.into_python(py)?.extract(py)
+    }
+
+    #[pyo3(name = "_begin_caught_up")]
+    fn begin_caught_up(
+        &self,
+        py: Python<'_>,
+        answers: &Answers,
+        number: u64,
+        seq: u64,
+        within: f64,
+    ) -> PyResult<()> {
+        let span = config::seconds("within", within)?;
+        caught_up_on(self.follower(py)?, seq, span, answers.reply(number));
+        Ok(())
     }
 
     /// Gives the lease back and ends the thread. Checks in this process are denied afterwards.
@@ -323,4 +356,9 @@ fn watch_on(follower: Arc<Follower>, token: Zeroizing<String>, reply: Reply) {
 fn warm_on(follower: Arc<Follower>, reply: Reply) {
     let on = Arc::clone(&follower);
     follower.spawn(async move { reply.send(on.settled().await.into()) });
+}
+
+fn caught_up_on(follower: Arc<Follower>, seq: u64, within: Duration, reply: Reply) {
+    let on = Arc::clone(&follower);
+    follower.spawn(async move { reply.send(Answer::Flag(on.verifier().caught_up(seq, within).await)) });
 }

@@ -209,6 +209,22 @@ def no_follower() -> None:
     until(lambda: followers() == 0, "no follower runs")
 
 
+def test_the_head_counts_revocations_while_it_can_be_vouched_for(quash_issuer: TestIssuer) -> None:
+    verifier = quash_issuer.verifier()
+    assert verifier.head() is None
+    verifier.warm()
+    head = verifier.head()
+    assert head is not None and verifier.caught_up(head) and not verifier.caught_up(head + 1, within=0.01)
+    quash_issuer.revoke_subject("dana")
+    assert verifier.head() == head + 1 and verifier.caught_up(head + 1)
+    assert asyncio.run(verifier.acaught_up(head + 1))
+    assert not asyncio.run(verifier.acaught_up(head + 2, within=0))
+    quash_issuer.fall_silent()
+    assert verifier.head() is None
+    with pytest.raises(ValueError, match="within is NaN"):
+        verifier.caught_up(head, within=float("nan"))
+
+
 def test_counters_count(quash_issuer: TestIssuer) -> None:
     verifier, token = quash_issuer.verifier(), quash_issuer.token("dana")
     assert verifier.metrics().state == "idle"

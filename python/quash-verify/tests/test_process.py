@@ -231,7 +231,7 @@ for call in ("warm", "check"):
 """,
         env={"QUASH_URL": shared_server.url},
     )
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.returncode == 0, ended.stderr
     lines = ended.stdout.splitlines()
     assert len(lines) == 2
     for line in lines:

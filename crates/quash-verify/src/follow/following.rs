@@ -41,7 +41,7 @@ impl Following {
     }
 
     pub(crate) fn instance(&self) -> &str {
-        &self.instance
+        self.process.id()
     }
 
     /// Returns whether waiting for the start is useless.

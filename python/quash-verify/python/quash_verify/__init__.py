@@ -99,6 +99,10 @@ class Verifier(_native.Verifier):
         """Like ``warm``, without blocking the event loop."""
         await _asyncio.wait(self._begin_warm)
 
+    async def acaught_up(self, seq: int, within: float = 0.05) -> bool:
+        """Like ``caught_up``, without blocking the event loop."""
+        return cast(bool, await _asyncio.wait(self._begin_caught_up, seq, within))
+
     def watch(self, token: str | bytes) -> "Watch":
         """Checks a token for work that lasts longer than a request: use it in ``with`` or ``async with``."""
         return Watch(self, token)
