@@ -22,15 +22,29 @@ from conftest import BINARY, PATIENCE, Server, until
 pytestmark = pytest.mark.skipif(not BINARY.exists(), reason=f"needs {BINARY}: `cargo build` makes it")
 
 WORKERS = 4
-GUNICORN = [sys.executable, "-m", "gunicorn", "--workers", str(WORKERS), "--graceful-timeout", "3"]
+SCRIPTS = Path(sys.executable).parent
+GUNICORN = f"{sys.executable} -m gunicorn --workers {WORKERS} --graceful-timeout 3 --bind 127.0.0.1:PORT"
+UWSGI = (
+    f"{SCRIPTS}/uwsgi --master --die-on-term --need-app --disable-logging --worker-reload-mercy 3 --venv {sys.prefix}"
+    f" --processes {WORKERS} --http-socket 127.0.0.1:PORT --module app:wsgi"
+)
 COMMANDS = {
-    "sync": [*GUNICORN, "--worker-class", "sync", "app:wsgi"],
-    "gthread": [*GUNICORN, "--worker-class", "gthread", "--threads", "4", "app:wsgi"],
-    "gevent": [*GUNICORN, "--worker-class", "gevent", "app:wsgi"],
-    "sync preload": [*GUNICORN, "--preload", "--worker-class", "sync", "app:wsgi"],
-    "gthread preload": [*GUNICORN, "--preload", "--worker-class", "gthread", "--threads", "4", "app:wsgi"],
-    "gevent preload": [*GUNICORN, "--preload", "--worker-class", "gevent", "app:wsgi"],
-    "uvicorn": [sys.executable, "-m", "uvicorn", "--workers", str(WORKERS), "--log-level", "warning", "app:asgi"],
+    "sync": f"{GUNICORN} -k sync app:wsgi",
+    "gthread": f"{GUNICORN} -k gthread --threads 4 app:wsgi",
+    "gevent": f"{GUNICORN} -k gevent app:wsgi",
+    "gunicorn asgi": f"{GUNICORN} -k asgi app:asgi",
+    "uwsgi lazy-apps": f"{UWSGI} --lazy-apps",
+    "uwsgi lazy-apps threads": f"{UWSGI} --lazy-apps --enable-threads",
+    # Here the module is imported before uWSGI forks its workers.
+    "uwsgi": UWSGI,
+    "uwsgi threads": f"{UWSGI} --enable-threads --threads 2",
+    "uvicorn": f"{sys.executable} -m uvicorn --workers {WORKERS} --log-level warning --port PORT app:asgi",
+    "granian": f"{SCRIPTS}/granian --workers {WORKERS} --interface asgi --port PORT app:asgi",
+    # The application starts the follower at import, in the master that forks the workers.
+    "sync preload, warm": f"{GUNICORN} --preload -k sync app:wsgi",
+    "gthread preload, warm": f"{GUNICORN} --preload -k gthread --threads 4 app:wsgi",
+    "gevent preload, warm": f"{GUNICORN} --preload -k gevent app:wsgi",
+    "uwsgi threads, warm": f"{UWSGI} --enable-threads --threads 2",
 }
 
 
@@ -44,18 +58,20 @@ class Answer(NamedTuple):
 class Site:
     """An application server."""
 
-    def __init__(self, command: list[str], quash: Server) -> None:
+    def __init__(self, name: str, quash: Server, workers: int = WORKERS) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        place = ["--bind", f"127.0.0.1:{port}"] if "gunicorn" in command else ["--port", str(port)]
+        command = COMMANDS[name].replace("PORT", str(port)).replace(f" {WORKERS} ", f" {workers} ")
         self.url = f"http://127.0.0.1:{port}"
-        environment = {**os.environ, "QUASH_URL": quash.url, "QUASH_CREDENTIAL": quash.credential}
-        if "--preload" in command:
+        here = str(Path(__file__).parent)
+        path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+        environment = {**os.environ, "QUASH_URL": quash.url, "QUASH_CREDENTIAL": quash.credential, "PYTHONPATH": path}
+        if name.endswith("warm"):
             environment["WARM"] = "1"
         self.process = subprocess.Popen(
-            [*command[:-1], *place, command[-1]],
-            cwd=Path(__file__).parent,
+            command.split(),
+            cwd=here,
             env=environment,
             start_new_session=True,
             stdout=subprocess.PIPE,
@@ -78,13 +94,6 @@ class Site:
             return self.get("", "/alive").status == 200
         except OSError:
             return False
-
-    def workers(self) -> set[int]:
-        """Returns the processes below the server's, which may have helpers."""
-        listed = subprocess.run(
-            ["ps", "--ppid", str(self.process.pid), "-o", "pid="], capture_output=True, text=True
-        )
-        return {int(pid) for pid in listed.stdout.split()}
 
     def end(self, group: bool) -> float:
         """Asks it to end, and returns how long that took."""
@@ -130,10 +139,11 @@ class Presenting:
 
 @pytest.fixture(params=COMMANDS)
 def site(request: pytest.FixtureRequest, shared_server: Server) -> Iterator[Site]:
-    command = COMMANDS[request.param]
-    if importlib.util.find_spec(command[2]) is None:
-        pytest.skip(f"{command[2]} isn't installed")
-    site = Site(command, shared_server)
+    words = COMMANDS[request.param].split()
+    is_installed = importlib.util.find_spec(words[2]) if words[1] == "-m" else Path(words[0]).exists()
+    if not is_installed:
+        pytest.skip(f"{words[2] if words[1] == '-m' else words[0]} isn't installed")
+    site = Site(request.param, shared_server)
     yield site
     site.kill()
 
@@ -166,8 +176,7 @@ def test_every_worker_refuses_at_once_and_exits(
 def test_an_unresponsive_issuer_blocks_no_other_request(server: Server) -> None:
     """Under gevent and asyncio, a check that waits for the issuer must not block the worker."""
     for command in ("gevent", "uvicorn"):
-        one = [word.replace(str(WORKERS), "1") if word == str(WORKERS) else word for word in COMMANDS[command]]
-        site = Site(one, server)
+        site = Site(command, server, workers=1)
         token = server.sign_in().access
         try:
             assert site.get(token).status == 200
