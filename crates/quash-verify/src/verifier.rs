@@ -103,6 +103,7 @@ impl Verifier {
         token: &str,
         when_stale: WhenStale,
     ) -> Result<Accepted, VerifyError> {
+        self.report_unbound(when_stale);
         let decided = self.decide(token, when_stale).await;
         self.inner.counts.count(&decided);
         decided
@@ -141,6 +142,7 @@ impl Verifier {
         token: &str,
         when_stale: WhenStale,
     ) -> Option<Result<Accepted, VerifyError>> {
+        self.report_unbound(when_stale);
         let decided = self.decide_now(token, when_stale)?;
         let decided = self.inner.unless_left(decided);
         self.inner.counts.count(&decided);
@@ -275,7 +277,7 @@ impl Verifier {
         }
     }
 
-    /// Makes leases report to the issuer that a route accepts unvouched tokens, if `when_stale` allows that.
+    /// Makes leases report to the issuer that unvouched tokens are accepted, if `when_stale` allows that.
     pub(crate) fn report_unbound(&self, when_stale: WhenStale) {
         if !when_stale.is_bound() {
             self.inner.unbound.store(true, Ordering::Relaxed);

@@ -397,6 +397,16 @@ async fn a_background_start_denies_until_fresh() {
 }
 
 #[tokio::test]
+async fn leases_report_a_check_that_may_accept_unvouched_tokens() {
+    let issuer = Issuer::open().await;
+    let verifier = issuer.builder().start().await.expect("a verifier");
+    assert!(issuer.last_target(LEASE).ends_with("&policy=deny"));
+    let (token, _) = issuer.token();
+    assert!(verifier.check_now_when_stale(&token, WhenStale::Allow).is_some_and(|decided| decided.is_ok()));
+    until("the next lease", || issuer.last_target(LEASE).ends_with("&policy=allow")).await;
+}
+
+#[tokio::test]
 async fn the_next_address_is_tried_after_a_failure() {
     for instead in [OtherAnswer::Status(502), OtherAnswer::Nothing] {
         let (away, issuer) = (Issuer::open().await, Issuer::open().await);
