@@ -11,6 +11,8 @@ use crate::{program, workspace};
 /// The packages, each with its version.
 const REQUIREMENTS: &str =
     concat!(include_str!("../requirements.txt"), include_str!("../../python/requirements.txt"));
+/// A server that is compiled when it is installed. Without it, its tests are skipped.
+const COMPILED: &str = "uwsgi==2.0.31";
 /// The oldest Python that the packages support, as a Python expression.
 const LEAST: &str = "(3, 10)";
 
@@ -122,7 +124,17 @@ fn make(folder: &Path, python: &Path) -> Result<Option<Missing>> {
     let mut pip = Command::new(python);
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
         .arg(&requirements);
-    Ok(program::output(&mut pip).err().map(|failure| Missing::Packages(failure.to_string())))
+    if let Err(failure) = program::output(&mut pip) {
+        return Ok(Some(Missing::Packages(failure.to_string())));
+    }
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", COMPILED]);
+    if program::output(&mut pip).is_err() {
+        println!(
+            "{COMPILED} doesn't compile here (it needs a C compiler): the tests under uWSGI will be skipped"
+        );
+    }
+    Ok(None)
 }
 
 impl fmt::Display for Missing {

@@ -162,6 +162,7 @@ def test_a_socket_is_closed_when_its_token_ends(quash_issuer: TestIssuer) -> Non
 
     asyncio.run(main(quash_issuer.revoke_session, 4401))
     asyncio.run(main(lambda _: quash_issuer.advance(301), 4401))
+    asyncio.run(main(lambda _: quash_issuer.fall_silent(), 4503))
 
 
 def test_a_socket_whose_client_leaves_is_left_alone(quash_issuer: TestIssuer) -> None:
