@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
@@ -49,16 +49,16 @@ enum To {
     Loop(Arc<Inbox>, u64),
 }
 
-/// The number of threads that wait without the GIL. A child process may inherit those of its parent, for which
-/// it then waits in vain when it exits.
-static WAITING: AtomicUsize = AtomicUsize::new(0);
+/// The generation of this process, and below it in 32 bits the number of its threads in a counted call. A child
+/// doesn't have its parent's threads.
+static COUNTED: AtomicU64 = AtomicU64::new(0);
 /// Whether the process exits, so that no thread may wait.
 static IS_EXITING: AtomicBool = AtomicBool::new(false);
 
 /// How often a waiting thread lets Python handle signals.
 const SIGNALS_EVERY: Duration = Duration::from_millis(20);
-/// The most that an exit waits for other threads.
-const END_WITHIN: Duration = Duration::from_millis(60);
+/// The most that an exit waits for other threads. They need 20 ms, unless the machine is overloaded.
+const END_WITHIN: Duration = Duration::from_secs(1);
 
 impl Answer {
     /// Makes the value that Python gets.
@@ -74,12 +74,6 @@ impl Answer {
             Self::Done => Ok(py.None()),
             Self::Failed(failure) => Err(failure.into_error(py)),
         }
-    }
-}
-
-impl From<Result<(), Failure>> for Answer {
-    fn from(result: Result<(), Failure>) -> Self {
-        result.map_or_else(Self::Failed, |()| Self::Done)
     }
 }
 
@@ -137,10 +131,20 @@ pub(crate) fn detached<T: Send>(py: Python<'_>, wait: impl FnOnce() -> T + Send)
 /// Runs what may give the GIL away. Every such call must be counted: when Python finalizes, it ends each thread
 /// that takes the GIL, and Rust aborts if that happens in a call from Rust.
 pub(crate) fn counted<T>(call: impl FnOnce() -> T) -> T {
-    WAITING.fetch_add(1, Ordering::SeqCst);
+    let generation = quash_fork::generation() << 32;
+    let of_this_process = |counted: u64| if counted >> 32 << 32 == generation { counted } else { generation };
+    let add = |counted| Some(of_this_process(counted) + 1);
+    let subtract = |counted| (of_this_process(counted) > generation).then(|| counted - 1);
+    // The first can't fail; the second does in a child that was forked in the call.
+    let _ = COUNTED.fetch_update(Ordering::SeqCst, Ordering::SeqCst, add);
     let called = call();
-    WAITING.fetch_sub(1, Ordering::SeqCst);
+    let _ = COUNTED.fetch_update(Ordering::SeqCst, Ordering::SeqCst, subtract);
     called
+}
+
+/// Returns whether a thread of this process is in a counted call.
+fn is_any_counted() -> bool {
+    COUNTED.load(Ordering::SeqCst) > quash_fork::generation() << 32
 }
 
 /// Returns whether the process exits.
@@ -159,7 +163,7 @@ pub(crate) fn begin_exit() {
 pub(crate) fn end_waits(py: Python<'_>) {
     py.detach(|| {
         let mut left = END_WITHIN.as_millis();
-        while WAITING.load(Ordering::SeqCst) > 0 && left > 0 {
+        while is_any_counted() && left > 0 {
             std::thread::sleep(Duration::from_millis(1));
             left -= 1;
         }

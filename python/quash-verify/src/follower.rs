@@ -4,85 +4,85 @@
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use quash_verify::{Accepted, Denied, StartError, TokenGuard, Verifier, WhenStale};
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, SetOnce};
 
 use crate::config::Config;
 use crate::errors::Failure;
 
 /// A running follower, as the threads of Python see it.
 pub(crate) struct Follower {
-    verifier: Verifier,
+    /// The verifier once it is made, or the reason why it can't be.
+    made: Arc<SetOnce<Result<Verifier, Failure>>>,
     handle: Handle,
     stop: Arc<Notify>,
-    /// Receives once the thread is about to end.
-    ended: Mutex<mpsc::Receiver<()>>,
+    thread: Mutex<Option<Thread>>,
     /// How long after the start checks wait for the issuer.
     start_within: Duration,
     /// The verifier has become fresh, or has data and got no lease in time.
     is_settled: AtomicBool,
 }
 
+struct Thread {
+    handle: JoinHandle<()>,
+    /// Receives once the thread is about to end.
+    ended: mpsc::Receiver<()>,
+}
+
 /// The most that `close()` waits for the issuer and for the thread.
 const LEAVE_WITHIN: Duration = Duration::from_millis(100);
-const END_WITHIN: Duration = Duration::from_millis(30);
+const END_WITHIN: Duration = Duration::from_millis(50);
 
 impl Follower {
-    /// Starts the thread.
+    /// Starts the thread, which makes the verifier. That takes tens of milliseconds, for which no caller must
+    /// hold the GIL or block an event loop.
     ///
     /// # Errors
-    /// Returns an error if the configuration can't work, or if the system provides no thread.
+    /// Returns an error if the system provides no thread.
     pub(crate) fn start(config: &Config, credential: &str) -> Result<Self, Failure> {
-        let (started, starting) = mpsc::channel();
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(|_| Failure::NoThread)?;
+        let runtime_handle = runtime.handle().clone();
+        let (made, stop) = (Arc::new(SetOnce::new()), Arc::new(Notify::new()));
+        let (making, stopped) = (Arc::clone(&made), Arc::clone(&stop));
         let (ending, ended) = mpsc::channel();
-        let stop = Arc::new(Notify::new());
-        let stopped = Arc::clone(&stop);
-        let builder = config.source(credential);
-        let thread = move || {
-            // Errors in `send` mean that the starting thread is gone, and with it every use of the verifier.
-            let runtime = match Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime,
-                Err(_) => return drop(started.send(Err(Failure::NoThread))),
-            };
+        let source = config.source(credential);
+        let run = move || {
             runtime.block_on(async {
-                let began = builder.begin().map(|verifier| (verifier, Handle::current()));
-                let began = began.map_err(Failure::Start);
-                let is_running = began.is_ok();
-                if started.send(began).is_ok() && is_running {
-                    stopped.notified().await;
-                }
+                // Nothing else sets it.
+                let _ = making.set(source.begin().map_err(Failure::Start));
+                stopped.notified().await;
             });
             runtime.shutdown_background();
             let _ = ending.send(());
         };
-        quash_fork::with_signals_blocked(|| {
-            std::thread::Builder::new().name("quash-verify".into()).spawn(thread)
-        })
-        .map_err(|_| Failure::NoThread)?;
-        let (verifier, handle) = starting.recv().map_err(|_| Failure::NoThread)??;
-        let start_within = config.start_within;
+        let thread = quash_fork::with_signals_blocked(|| {
+            std::thread::Builder::new().name("quash-verify".into()).spawn(run)
+        });
         Ok(Self {
-            verifier,
-            handle,
+            made,
+            handle: runtime_handle,
             stop,
-            ended: Mutex::new(ended),
-            start_within,
+            thread: Mutex::new(Some(Thread { handle: thread.map_err(|_| Failure::NoThread)?, ended })),
+            start_within: config.start_within,
             is_settled: AtomicBool::new(false),
         })
     }
 
-    pub(crate) fn verifier(&self) -> &Verifier {
-        &self.verifier
+    /// Returns the verifier; `None` until it is made.
+    #[inline]
+    pub(crate) fn verifier(&self) -> Option<&Verifier> {
+        self.made.get().and_then(|made| made.as_ref().ok())
     }
 
     /// Decides on a token with local data; `None` where the caller must wait. The first checks wait until the
     /// verifier has started.
     #[inline]
     pub(crate) fn check_now(&self, token: &str, when_stale: WhenStale) -> Option<Result<Accepted, Denied>> {
-        if self.is_settled() { self.verifier.check_now_when_stale(token, when_stale) } else { None }
+        if self.is_settled() { self.verifier()?.check_now_when_stale(token, when_stale) } else { None }
     }
 
     fn is_settled(&self) -> bool {
@@ -93,16 +93,17 @@ impl Follower {
     ///
     /// # Errors
     /// Returns an error if the verifier can't start, or not in time.
-    pub(crate) async fn settled(&self) -> Result<(), Failure> {
+    pub(crate) async fn settled(&self) -> Result<&Verifier, Failure> {
+        let verifier = self.made.wait().await.as_ref().map_err(|failure| *failure)?;
         if self.is_settled() {
-            return Ok(());
+            return Ok(verifier);
         }
-        match self.verifier.settled(self.start_within).await {
+        match verifier.settled(self.start_within).await {
             Err(StartError::Away(_)) => Err(Failure::Denied(Denied::Stale)),
             Err(error) => Err(Failure::Start(error)),
             Ok(_) => {
                 self.is_settled.store(true, Ordering::Relaxed);
-                Ok(())
+                Ok(verifier)
             }
         }
     }
@@ -112,8 +113,7 @@ impl Follower {
     /// # Errors
     /// Returns an error if the token isn't accepted.
     pub(crate) async fn check(&self, token: &str, when_stale: WhenStale) -> Result<Accepted, Failure> {
-        self.settled().await?;
-        self.verifier.check_when_stale(token, when_stale).await.map_err(Failure::Denied)
+        self.settled().await?.check_when_stale(token, when_stale).await.map_err(Failure::Denied)
     }
 
     /// Checks a token like [`Follower::check`], and returns a guard that watches it.
@@ -121,13 +121,17 @@ impl Follower {
     /// # Errors
     /// Returns an error if the token isn't accepted.
     pub(crate) async fn watch(&self, token: &str) -> Result<TokenGuard, Failure> {
-        self.settled().await?;
-        self.verifier.watch(token).await.map_err(Failure::Denied)
+        self.settled().await?.watch(token).await.map_err(Failure::Denied)
+    }
+
+    /// Waits until an entry is known here, and returns whether it is.
+    pub(crate) async fn caught_up(&self, seq: u64, within: Duration) -> Result<bool, Failure> {
+        Ok(self.settled().await?.caught_up(seq, within).await)
     }
 
     /// Returns the id of this process's verifier, as leases report it.
     pub(crate) fn instance(&self) -> Option<String> {
-        self.verifier.instance().map(str::to_owned)
+        self.verifier()?.instance().map(str::to_owned)
     }
 
     /// Runs a task on the follower's thread.
@@ -138,16 +142,20 @@ impl Follower {
     /// Gives the lease back and ends the thread, in a fifth of a second at most. The caller must not hold the
     /// GIL.
     pub(crate) fn close(&self) {
-        let (left, leaving) = mpsc::channel();
-        let verifier = self.verifier.clone();
-        self.spawn(async move {
-            verifier.leave().await;
-            let _ = left.send(());
-        });
-        let _ = leaving.recv_timeout(LEAVE_WITHIN);
+        if let Some(verifier) = self.verifier().cloned() {
+            let (left, leaving) = mpsc::channel();
+            self.spawn(async move {
+                verifier.leave().await;
+                let _ = left.send(());
+            });
+            let _ = leaving.recv_timeout(LEAVE_WITHIN);
+        }
         self.stop.notify_one();
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = ended.recv_timeout(END_WITHIN);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread.filter(|thread| thread.ended.recv_timeout(END_WITHIN).is_ok()) {
+            // It has nothing left to do.
+            let _ = thread.handle.join();
+        }
     }
 }
 

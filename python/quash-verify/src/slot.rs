@@ -80,8 +80,8 @@ impl Slot {
         self.is_closed
     }
 
-    /// Returns the follower, and starts it unless it runs. The caller must not hold the GIL: another thread
-    /// may wait for it while it starts the follower.
+    /// Returns the follower, and starts it unless it runs. `start` must not give the GIL away: another thread
+    /// that has it would wait for this one.
     pub(crate) fn follower_or<E>(
         &self,
         start: impl FnOnce() -> Result<Follower, E>,

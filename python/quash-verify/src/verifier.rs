@@ -159,7 +159,7 @@ impl Verifier {
     /// Returns the number of the newest entry known here, for tokens that the application issues; None while the
     /// verifier can't vouch for it, and before it has started.
     fn head(&self) -> Option<u64> {
-        self.place.slot().follower().and_then(|follower| follower.verifier().head())
+        self.place.slot().follower()?.verifier()?.head()
     }
 
     /// Waits until an entry is known here, and returns whether it is.
@@ -201,29 +201,29 @@ impl Verifier {
     /// The state: idle, boot, fresh, stale or behind.
     #[getter]
     fn state(&self) -> &'static str {
-        self.place.slot().follower().map_or("idle", |follower| state_name(follower.verifier().state()))
+        let slot = self.place.slot();
+        slot.follower()
+            .map_or("idle", |follower| follower.verifier().map_or("boot", |of| state_name(of.state())))
     }
 
     #[pyo3(name = "_metrics")]
     fn metrics(&self) -> Metrics {
         let generation = quash_fork::generation();
-        match self.place.slot().follower() {
-            None => ("idle", 0, 0, 0, 0, 0, 0, generation, None),
-            Some(follower) => {
-                let of = follower.verifier().metrics();
-                (
-                    state_name(of.state),
-                    of.cursor,
-                    of.lag,
-                    of.entries,
-                    of.accepted,
-                    of.refused,
-                    of.stale,
-                    generation,
-                    follower.instance(),
-                )
-            }
-        }
+        let slot = self.place.slot();
+        let Some(follower) = slot.follower() else { return ("idle", 0, 0, 0, 0, 0, 0, generation, None) };
+        let Some(verifier) = follower.verifier() else { return ("boot", 0, 0, 0, 0, 0, 0, generation, None) };
+        let of = verifier.metrics();
+        (
+            state_name(of.state),
+            of.cursor,
+            of.lag,
+            of.entries,
+            of.accepted,
+            of.refused,
+            of.stale,
+            generation,
+            follower.instance(),
+        )
     }
 
     fn __reduce__(&self) -> PyResult<()> {
@@ -272,11 +272,8 @@ impl Verifier {
             return Err(Failure::Closed.into_error(py));
         }
         let credential = self.credential(py)?;
-        let slot = Arc::clone(&slot);
-        let started = answers::detached(py, || {
-            slot.follower_or(|| Follower::start(&self.config, &credential)).map(Arc::clone)
-        });
-        started.map_err(|failure| failure.into_error(py))
+        let started = slot.follower_or(|| Follower::start(&self.config, &credential));
+        started.map(Arc::clone).map_err(|failure| failure.into_error(py))
     }
 
     /// Returns the given credential, or that of the environment.
@@ -355,10 +352,13 @@ fn watch_on(follower: Arc<Follower>, token: Zeroizing<String>, reply: Reply) {
 
 fn warm_on(follower: Arc<Follower>, reply: Reply) {
     let on = Arc::clone(&follower);
-    follower.spawn(async move { reply.send(on.settled().await.into()) });
+    follower
+        .spawn(async move { reply.send(on.settled().await.map_or_else(Answer::Failed, |_| Answer::Done)) });
 }
 
 fn caught_up_on(follower: Arc<Follower>, seq: u64, within: Duration, reply: Reply) {
     let on = Arc::clone(&follower);
-    follower.spawn(async move { reply.send(Answer::Flag(on.verifier().caught_up(seq, within).await)) });
+    follower.spawn(async move {
+        reply.send(on.caught_up(seq, within).await.map_or_else(Answer::Failed, Answer::Flag));
+    });
 }
