@@ -15,6 +15,7 @@ mod failure;
 mod fuzz;
 mod program;
 mod python;
+mod pythons;
 mod services;
 mod sim;
 mod soak;

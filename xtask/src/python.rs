@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::failure::{Context, Result};
-use crate::{program, workspace};
+use crate::{program, pythons, workspace};
 
 /// The packages, each with its version.
 const REQUIREMENTS: &str =
@@ -83,10 +83,18 @@ pub(crate) fn install_package(python: &Path) -> Result<()> {
     maturin.args(["-m", "maturin", "build", "--quiet", "--profile", "dev", "--locked", "--manifest-path"]);
     maturin.arg(workspace::root()?.join("python/quash-verify/Cargo.toml")).arg("--out").arg(&wheels);
     program::run(&mut maturin)?;
+    install_wheel(python)
+}
+
+/// Installs the package that was built last.
+///
+/// # Errors
+/// Returns an error if pip fails.
+pub(crate) fn install_wheel(python: &Path) -> Result<()> {
     let mut pip = Command::new(python);
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]);
-    pip.args(["--force-reinstall", "quash-verify", "--find-links"]).arg(&wheels);
-    program::run(&mut pip)
+    pip.args(["--force-reinstall", "quash-verify", "--find-links"]);
+    program::run(pip.arg(workspace::target_directory()?.join("python/wheels")))
 }
 
 /// Runs the tests of the Python packages, and checks their types.
@@ -95,16 +103,25 @@ pub(crate) fn install_package(python: &Path) -> Result<()> {
 /// Returns an error if a test fails or a type doesn't fit.
 pub(crate) fn test_packages(python: &Path) -> Result<()> {
     install_package(python)?;
-    let folder = workspace::root()?.join("python/quash-verify");
     let run = |module: &[&str]| {
         let mut command = Command::new(python);
-        command.args(["-B", "-m"]).args(module).current_dir(&folder);
-        program::run(command.env("QUASH_TEST_BINARY", workspace::target_directory()?.join("debug/quash")))
+        program::run(in_package(command.args(["-B", "-m"]).args(module))?)
     };
     let cache = workspace::target_directory()?.join("python/mypy").display().to_string();
     run(&["mypy", "--cache-dir", &cache, "python", "tests"])?;
     run(&["mypy.stubtest", "quash_verify._native"])?;
-    run(&["pytest", "--quiet"])
+    run(&["pytest", "--quiet"])?;
+    let pytest = packages().into_iter().find(|package| package.starts_with("pytest=="));
+    pythons::test_others(python, pytest.unwrap_or("pytest"))
+}
+
+/// Makes a command run in the folder of quash-verify, with the built server.
+///
+/// # Errors
+/// Returns an error if the workspace has no root.
+pub(crate) fn in_package(command: &mut Command) -> Result<&mut Command> {
+    command.current_dir(workspace::root()?.join("python/quash-verify"));
+    Ok(command.env("QUASH_TEST_BINARY", workspace::target_directory()?.join("debug/quash")))
 }
 
 fn make(folder: &Path, python: &Path) -> Result<Option<Missing>> {
