@@ -157,13 +157,15 @@ impl TestIssuer {
     pub fn advance(&self, span: Duration) {
         self.clock.advance(span);
         self.grant_lease();
-        self.wake_watches();
+        // Watched tokens wait by the system's clock, which the test doesn't move.
+        self.shared.wake();
     }
 
     /// Stops granting leases until the last one has expired: verifiers become stale.
     pub fn stop_leases(&self) {
         self.clock.advance(TERM);
-        self.wake_watches();
+        // Watched tokens wait by the system's clock, which the test doesn't move.
+        self.shared.wake();
     }
 
     /// Grants a lease again: verifiers become fresh.
@@ -172,11 +174,6 @@ impl TestIssuer {
         let lease = Lease { sent_at: self.clock.uptime(), cursor: log.seq, head: log.seq, chain: log.chain };
         // Can't fail: the lease is for this log's own head.
         let _ = log.publisher.grant(lease, TERM);
-    }
-
-    /// Makes watched tokens look at the clock. They wait by the system's, which the test doesn't move.
-    fn wake_watches(&self) {
-        self.shared.cursor.send_modify(|_| {});
     }
 
     fn revoke(&self, kind: ScopeKind, key: ScopeKey) {
