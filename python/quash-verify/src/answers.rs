@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
-use quash_verify::{Accepted, Denied, TokenGuard};
+use quash_verify::{Accepted, TokenGuard, VerifyError};
 
 use crate::errors::Failure;
 use crate::follower::Follower;
@@ -21,7 +21,7 @@ use crate::watch::Watch;
 pub(crate) enum Answer {
     Live(Accepted),
     Watched(Arc<Follower>, TokenGuard),
-    Ended(Denied),
+    Ended(VerifyError),
     Flag(bool),
     Done,
     Failed(Failure),

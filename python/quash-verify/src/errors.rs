@@ -5,12 +5,12 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 use quash_core::model::Refusal;
-use quash_verify::{Barred, Denied, Problem, StartError};
+use quash_verify::{Problem, Rejection, StartError, VerifyError};
 
 /// The reason why a call has no result.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Failure {
-    Denied(Denied),
+    Denied(VerifyError),
     Start(StartError),
     /// The system provides no further thread.
     NoThread,
@@ -51,12 +51,12 @@ impl Failure {
         let classes = CLASSES.get(py).ok_or_else(|| PyRuntimeError::new_err("the module isn't imported"))?;
         match self {
             Self::Denied(denied) => {
-                let problem = Problem::of(Barred::Token(denied));
+                let problem = Problem::of(Rejection::Token(denied));
                 match denied {
-                    Denied::Refused(refusal) => {
+                    VerifyError::Refused(refusal) => {
                         refused(classes.refused.bind(py), problem.code, problem.detail, reason(refusal))
                     }
-                    Denied::Stale | Denied::KeysAway => {
+                    VerifyError::Stale | VerifyError::KeysUnavailable => {
                         let after = problem.retry_after.map_or(1, |after| after.as_secs());
                         unavailable(classes.unavailable.bind(py), problem.code, problem.detail, after)
                     }
@@ -139,7 +139,7 @@ fn remedy(error: StartError) -> &'static str {
         StartError::SecretUnknown => "pass the secret that the issuer signs with now",
         StartError::SecretUnusable(_) => "pass a secret that is long enough for the algorithm",
         StartError::NotUnderstood(_) => "update quash-verify to the issuer's version",
-        StartError::NoClient => "install the system's root certificates",
+        StartError::Certificates => "install the system's root certificates",
         StartError::NoEntropy => "make the system's random numbers available to this process",
         _ => "check that the issuer runs and can be reached from here",
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use quash_verify::{Accepted, Denied, StartError, TokenGuard, Verifier, WhenStale};
+use quash_verify::{Accepted, StartError, TokenGuard, Verifier, VerifyError, WhenStale};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Notify, SetOnce};
 
@@ -81,7 +81,11 @@ impl Follower {
     /// Decides on a token with local data; `None` where the caller must wait. The first checks wait until the
     /// verifier has started.
     #[inline]
-    pub(crate) fn check_now(&self, token: &str, when_stale: WhenStale) -> Option<Result<Accepted, Denied>> {
+    pub(crate) fn check_now(
+        &self,
+        token: &str,
+        when_stale: WhenStale,
+    ) -> Option<Result<Accepted, VerifyError>> {
         if self.is_settled() { self.verifier()?.check_now_when_stale(token, when_stale) } else { None }
     }
 
@@ -99,7 +103,7 @@ impl Follower {
             return Ok(verifier);
         }
         match verifier.settled(self.start_within).await {
-            Err(StartError::Away(_)) => Err(Failure::Denied(Denied::Stale)),
+            Err(StartError::Unavailable(_)) => Err(Failure::Denied(VerifyError::Stale)),
             Err(error) => Err(Failure::Start(error)),
             Ok(_) => {
                 self.is_settled.store(true, Ordering::Relaxed);

@@ -62,12 +62,12 @@ impl TestIssuer {
 
     /// Stops granting leases until the last one has expired: verifiers become stale.
     fn fall_silent(&self) {
-        self.issuer.fall_silent();
+        self.issuer.stop_leases();
     }
 
     /// Grants a lease again: verifiers become fresh.
     fn speak(&self) {
-        self.issuer.speak();
+        self.issuer.grant_lease();
     }
 
     #[pyo3(name = "_advance")]

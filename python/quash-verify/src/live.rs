@@ -58,7 +58,7 @@ impl Live {
 
     /// Returns whether a claim has this value, or is a list that contains it.
     fn says(&self, name: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
-        Ok(self.accepted.says(name, &json(value, DEPTH)?))
+        Ok(self.accepted.has_claim(name, &json(value, DEPTH)?))
     }
 
     /// Omits the claims.

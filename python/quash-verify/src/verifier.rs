@@ -7,7 +7,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use quash_core::model::Invalid;
-use quash_verify::{Denied, VerifierState, WhenStale};
+use quash_verify::{VerifierState, VerifyError, WhenStale};
 use zeroize::Zeroizing;
 
 use crate::answers::{self, Answer, Answers, Reply, wait};
@@ -293,7 +293,7 @@ impl Verifier {
 
 /// A token whose bytes aren't UTF-8 is invalid, whatever its issuer.
 const NOT_TEXT: Failure =
-    Failure::Denied(Denied::Refused(quash_core::model::Refusal::TokenInvalid(Invalid::Malformed)));
+    Failure::Denied(VerifyError::Refused(quash_core::model::Refusal::TokenInvalid(Invalid::Malformed)));
 
 fn state_name(state: VerifierState) -> &'static str {
     match state {

@@ -5,7 +5,7 @@ use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderValue};
 use pyo3::prelude::*;
 use quash_core::model::{Invalid, Refusal};
-use quash_verify::{Barred, Denied, HeaderFault, Problem, TokenHeader};
+use quash_verify::{HeaderFault, Problem, Rejection, TokenHeader, VerifyError};
 
 /// An answer: status, headers, body.
 type Response = (u16, Vec<(String, String)>, Vec<u8>);
@@ -42,9 +42,9 @@ pub(crate) fn bearer(values: Vec<Vec<u8>>) -> (Option<String>, Option<&'static s
 #[pyfunction]
 #[pyo3(signature = (code, detail=None))]
 pub(crate) fn problem(code: &str, detail: Option<&str>) -> Response {
-    let headers = [HeaderFault::Missing, HeaderFault::Malformed].map(Barred::Header);
-    let refusals = REFUSALS.map(|refusal| Barred::Token(Denied::Refused(refusal)));
-    let doubts = [Denied::Stale, Denied::KeysAway].map(Barred::Token);
+    let headers = [HeaderFault::Missing, HeaderFault::Malformed].map(Rejection::Header);
+    let refusals = REFUSALS.map(|refusal| Rejection::Token(VerifyError::Refused(refusal)));
+    let doubts = [VerifyError::Stale, VerifyError::KeysUnavailable].map(Rejection::Token);
     let all = headers.into_iter().chain(refusals).chain(doubts).map(Problem::of);
     let mut of_code = all.chain([Problem::CLAIM_MISSING]).filter(|problem| problem.code == code).peekable();
     let first = of_code.peek().copied().unwrap_or(Problem::INTERNAL_ERROR);
@@ -56,5 +56,5 @@ pub(crate) fn problem(code: &str, detail: Option<&str>) -> Response {
 }
 
 fn code(fault: HeaderFault) -> &'static str {
-    Problem::of(Barred::Header(fault)).code
+    Problem::of(Rejection::Header(fault)).code
 }
