@@ -11,7 +11,7 @@ const TIME: Rule = Rule {
 const SURROUNDINGS: Rule = Rule {
     name: "settings-are-arguments",
     why: "code that reads the environment depends on inputs that its callers can't see",
-    remedy: "add a setting in crates/quash/src/settings/ and pass it as an argument",
+    remedy: "add a setting in crates/quash/src/settings/sections/ and pass it as an argument",
 };
 const GLOBAL: Rule = Rule {
     name: "no-global-state",
@@ -145,7 +145,7 @@ mod tests {
             assert_eq!(found(path, source), ["settings-are-arguments:1"; 2], "{path}");
         }
         for free in [
-            "crates/quash/src/settings/http.rs",
+            "crates/quash/src/settings/sections/http.rs",
             "crates/quash/src/lib.rs",
             "crates/quash/tests/a.rs",
             "xtask/src/a.rs",

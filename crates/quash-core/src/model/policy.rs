@@ -1,5 +1,5 @@
 //! The settings that decisions depend on, already validated. They are read from files and the environment in
-//! `crates/quash/src/settings/`.
+//! `crates/quash/src/settings/sections/`.
 
 use std::time::Duration;
 

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::super::key::{Description, Unset};
-use super::super::table::Table;
-use super::super::{SECTIONS, schema};
+use super::super::engine::key::{Description, Unset};
+use super::super::engine::table::Table;
+use super::super::schema;
+use super::super::sections::SECTIONS;
 
 fn document(name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(name);

@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::{load_from, refused};
-use crate::settings::environment::Environment;
+use crate::settings::engine::environment::Environment;
 use crate::settings::{Flags, load};
 
 /// A private key and its public half, as PEM.

@@ -16,8 +16,8 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use quash_core::model::{
-    AccountPolicy, ClaimsChange, InactiveAccounts, LastLogin, LocalParts, LockEnds, LockoutPolicy,
-    LoginFields, NameChanges, NumericNames, Subjects, Timestamp, UserIdField, UserIdType,
+    AccountPolicy, ClaimsChange, ForeignTokens, InactiveAccounts, LastLogin, LocalParts, LockEnds,
+    LockoutPolicy, LoginFields, NameChanges, NumericNames, Subjects, Timestamp, UserIdField, UserIdType,
 };
 use quash_core::token::{Algorithm, Expected, TokenType};
 use quash_server::{Compat, RefreshCookie, Registration, SchemeCase};

@@ -4,7 +4,7 @@
 use regex::Regex;
 use serde_json::Value;
 
-use super::super::schema::{of_file, schema};
+use super::super::engine::schema::{of_file, schema};
 use super::super::{Extent, draft};
 use super::tables::all_that_go_together;
 use super::trial::{self, Room};

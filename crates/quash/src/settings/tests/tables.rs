@@ -2,15 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use super::super::draft::{MINIMAL, sections};
-use super::super::key::{Description, Unset};
-use super::super::shape::Shape;
-use super::super::table::{Naming, Table};
-use super::super::{Extent, SECTIONS, draft};
+use super::super::engine::draft::{MINIMAL, sections};
+use super::super::engine::key::{Description, Unset};
+use super::super::engine::shape::Shape;
+use super::super::engine::table::{Naming, Table};
+use super::super::sections::SECTIONS;
+use super::super::{Extent, draft};
 use super::trial::{self, Room};
 use super::{EVERY_KEY, load_from};
 use crate::error::CommandError;
-use crate::settings::environment::OWN_VARIABLES;
+use crate::settings::engine::environment::OWN_VARIABLES;
 
 fn keys() -> impl Iterator<Item = (&'static Table, Description)> {
     SECTIONS.iter().flat_map(|table| table.keys().into_iter().map(move |key| (table, key)))

@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::super::fault::{Faults, Reported};
-use super::super::key::{DefaultsTo, Key, Optional, Required};
-use super::super::kind::{File, Secret, Text, Words};
-use super::super::layers::Layers;
-use super::super::secret::SecretText;
-use super::super::section::{Reader, Section};
-use super::super::show::{to_json, to_toml};
-use super::super::span::{LONGEST, Span, Zero};
-use super::super::table::{Naming, Table};
-use super::super::value::Values;
+use super::super::engine::fault::{Faults, Reported};
+use super::super::engine::key::{DefaultsTo, Key, Optional, Required};
+use super::super::engine::kind::{File, Secret, Text, Words};
+use super::super::engine::layers::Layers;
+use super::super::engine::secret::SecretText;
+use super::super::engine::section::{Reader, Section};
+use super::super::engine::show::{to_json, to_toml};
+use super::super::engine::span::{LONGEST, Span, Zero};
+use super::super::engine::table::{Naming, Table};
+use super::super::engine::value::Values;
 use super::super::{Environment, Flags, Origins, lay};
 use crate::error::CommandError;
 

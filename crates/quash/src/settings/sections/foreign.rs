@@ -1,0 +1,274 @@
+//! `[foreign.<name>]`: other issuers whose tokens are accepted, such as a Django site with Simple JWT.
+
+use std::time::Duration;
+
+use quash_core::model::Kid;
+use quash_core::token::{Algorithm, Expected, Family, VerifyingKey};
+use quash_service::{ForeignKeys, ForeignSetup};
+
+use super::tokens::ALGORITHMS;
+use crate::settings::engine::fault::Reported;
+use crate::settings::engine::key::{DefaultsTo, Key, Optional, Required};
+use crate::settings::engine::kind::{List, Public, Secret, Switch, Text, Words};
+use crate::settings::engine::section::{Reader, Section};
+use crate::settings::engine::span::{Span, Zero};
+use crate::settings::engine::strength::{Checked, ShortSecrets, check, remedy};
+use crate::settings::engine::table::{Naming, Table};
+use crate::settings::engine::web::is_insecure;
+
+pub(super) const TABLE: Table = Table {
+    name: "foreign",
+    doc: "another issuer whose tokens are accepted, such as a Django site with Simple JWT",
+    naming: Naming::Named,
+    keys: &[
+        &ALGORITHM,
+        &SHARED_SECRET,
+        &PUBLIC_KEY,
+        &KID,
+        &JWKS_URL,
+        &MAX_LIFETIME,
+        &ISSUER,
+        &AUDIENCE,
+        &NAMESPACE,
+        &INSECURE_SHORT_SECRET,
+    ],
+};
+
+const ALGORITHM: Key<Words<Algorithm>, Optional> = Key {
+    name: "algorithm",
+    kind: ALGORITHMS,
+    unset: Optional { example: "\"HS256\"" },
+    doc: "The algorithm of its tokens, required with `shared_secret` and `public_key`. The keys at a \
+          `jwks_url` name theirs.",
+};
+const SHARED_SECRET: Key<Secret, Optional> = Key {
+    name: "shared_secret",
+    kind: Secret,
+    unset: Optional { example: "\"django.secret\"" },
+    doc: "The secret that its tokens are signed with: Simple JWT's `SIGNING_KEY`, which is Django's \
+          `SECRET_KEY` by default. Everyone who has it can sign.",
+};
+const PUBLIC_KEY: Key<Public, Optional> = Key {
+    name: "public_key",
+    kind: Public,
+    unset: Optional { example: "\"django.pub\"" },
+    doc: "The public key that its tokens are verified with.",
+};
+const KID: Key<Text, Optional> = Key {
+    name: "kid",
+    kind: Text,
+    unset: Optional { example: "\"2026-01\"" },
+    doc: "The `kid` that its tokens give for that key. Without it, the key is for tokens without a `kid`, \
+          such as Simple JWT's; there can be one such key for each algorithm.",
+};
+const JWKS_URL: Key<Text, Optional> = Key {
+    name: "jwks_url",
+    kind: Text,
+    unset: Optional { example: "\"https://auth.example.org/.well-known/jwks.json\"" },
+    doc: "The address at which it publishes its keys, instead of a key here. Fetched every five minutes and \
+          when a token names an unknown key, at most every ten seconds.",
+};
+const MAX_LIFETIME: Key<Span, Required> = Key {
+    name: "max_lifetime",
+    kind: Span { least: Duration::from_secs(1), most: CENTURY, zero: Zero::Refused },
+    unset: Required { example: "\"1d\"" },
+    doc: "The longest lifetime of its tokens, from `iat` to `exp`: usually that of its refresh tokens. \
+          Revocations are kept that long.",
+};
+const ISSUER: Key<Text, Optional> = Key {
+    name: "issuer",
+    kind: Text,
+    unset: Optional { example: "\"*\"" },
+    doc: "The required `iss` of its tokens; `\"*\"` accepts any, or none. The default is `tokens.issuer`.",
+};
+const AUDIENCE: Key<List, Optional> = Key {
+    name: "audience",
+    kind: List,
+    unset: Optional { example: "\"*\"" },
+    doc: "The accepted `aud` of its tokens, of which one must match; `\"*\"` accepts any, or none. The \
+          default is `tokens.audience`.",
+};
+const NAMESPACE: Key<Text, Optional> = Key {
+    name: "namespace",
+    kind: Text,
+    unset: Optional { example: "\"partner\"" },
+    doc: "For an issuer whose users aren't accounts of quash: its tokens are revoked separately, can be \
+          verified and introspected, and can't open a session.",
+};
+const INSECURE_SHORT_SECRET: Key<Switch> = Key {
+    name: "insecure_short_secret",
+    kind: Switch,
+    unset: DefaultsTo("false"),
+    doc: "Accepts a `shared_secret` that is shorter than its hash (32, 48 or 64 bytes), with a warning at \
+          each start.",
+};
+
+/// Another issuer's tokens may live longer than any of quash: for a device, for example.
+const CENTURY: Duration = Duration::from_secs(36_525 * 24 * 3600);
+
+/// The value that accepts anything.
+const ANYTHING: &str = "*";
+
+/// Other issuers, and warnings about insecure but allowed settings.
+pub(super) struct Foreign {
+    pub(super) setups: Vec<ForeignSetup>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Reads each section. `iss` and `aud` default to those of quash's own tokens.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    iss: Option<String>,
+    aud: Vec<String>,
+) -> Result<Foreign, Reported> {
+    let sections = reader.each(&TABLE, one)?;
+    let mut foreign = Foreign { setups: Vec::new(), warnings: Vec::new() };
+    for (name, one) in sections {
+        foreign.warnings.extend(one.doubt.map(|doubt| format!("foreign.{name}.shared_secret {doubt}")));
+        foreign.setups.push(ForeignSetup {
+            keys: one.keys,
+            max_lifetime: one.max_lifetime,
+            namespace: one.namespace.unwrap_or_default(),
+            iss: one.iss.or_else(|| iss.clone().map(Expected::Exactly)).unwrap_or(Expected::Anything),
+            aud: one.aud.unwrap_or_else(|| {
+                if aud.is_empty() { Expected::Anything } else { Expected::Exactly(aud.clone()) }
+            }),
+            name,
+        });
+    }
+    Ok(foreign)
+}
+
+struct One {
+    keys: ForeignKeys,
+    max_lifetime: Duration,
+    namespace: Option<String>,
+    iss: Option<Expected<String>>,
+    aud: Option<Expected<Vec<String>>>,
+    doubt: Option<String>,
+}
+
+fn one(mut section: Section<'_>) -> Result<One, Reported> {
+    let section = &mut section;
+    let (keys, max_lifetime, namespace) = (keys(section), section.read(&MAX_LIFETIME), namespace(section));
+    let (iss, aud) = (section.read(&ISSUER), section.read(&AUDIENCE));
+    let (keys, doubt) = keys?;
+    Ok(One {
+        keys,
+        max_lifetime: max_lifetime?,
+        namespace: namespace?,
+        iss: iss?.map(|iss| if iss == ANYTHING { Expected::Anything } else { Expected::Exactly(iss) }),
+        aud: aud?.map(|aud| if aud == [ANYTHING] { Expected::Anything } else { Expected::Exactly(aud) }),
+        doubt,
+    })
+}
+
+fn keys(section: &mut Section<'_>) -> Result<(ForeignKeys, Option<String>), Reported> {
+    let (algorithm, short) = (section.read(&ALGORITHM), section.read(&INSECURE_SHORT_SECRET));
+    let (secret, public, kid) = (section.secret(&SHARED_SECRET), section.public(&PUBLIC_KEY), kid(section));
+    let url = jwks_url(section);
+    let (algorithm, short, kid) = (algorithm?, short?, kid?);
+    match (secret?, public?, url?) {
+        (Some(secret), None, None) => {
+            let algorithm = algorithm_of(section, algorithm, Family::Hmac)?;
+            let checked = check(algorithm, &secret, ShortSecrets::allowed_if(short));
+            let Checked { secret, doubt } =
+                checked.map_err(|fault| section.wrong(&SHARED_SECRET, fault.to_string(), remedy(fault)))?;
+            Ok((ForeignKeys::Secret { algorithm, secret, kid }, doubt))
+        }
+        (None, Some(text), None) => {
+            let algorithm = algorithm_of(section, algorithm, Family::Ed25519)?;
+            let key = VerifyingKey::read(algorithm, &text);
+            let key = key.map_err(|fault| section.wrong(&PUBLIC_KEY, fault.to_string(), remedy(fault)))?;
+            Ok((ForeignKeys::Public { key: Box::new(key), kid }, None))
+        }
+        (None, None, Some(url)) if algorithm.is_none() && kid.is_none() => {
+            Ok((ForeignKeys::Address(url), None))
+        }
+        (None, None, Some(_)) => {
+            let remedy = "leave them out: each published key names its own";
+            Err(section.wrong(&JWKS_URL, "is set together with algorithm or kid", remedy))
+        }
+        (None, None, None) => {
+            let remedy = "write one of shared_secret_file, public_key_file and jwks_url";
+            Err(section.wrong(&PUBLIC_KEY, "is missing, and so is every alternative", remedy))
+        }
+        _ => {
+            let set: [&dyn crate::settings::engine::key::Entry; 2] = [&JWKS_URL, &PUBLIC_KEY];
+            let one = set.into_iter().find(|key| section.has(*key)).unwrap_or(&PUBLIC_KEY);
+            Err(section.wrong(
+                one,
+                "is set together with another key",
+                "keep one; each issuer's key gets a section of its own",
+            ))
+        }
+    }
+}
+
+/// Reads the algorithm, which must be symmetric for a secret, and asymmetric for a public key.
+fn algorithm_of(
+    section: &mut Section<'_>,
+    algorithm: Option<Algorithm>,
+    family: Family,
+) -> Result<Algorithm, Reported> {
+    let fits = |algorithm: &Algorithm| (algorithm.family() == Family::Hmac) == (family == Family::Hmac);
+    match algorithm {
+        Some(algorithm) if fits(&algorithm) => Ok(algorithm),
+        Some(_) if family == Family::Hmac => Err(section.wrong(
+            &ALGORITHM,
+            "isn't one for a shared_secret",
+            "write \"HS256\", \"HS384\" or \"HS512\", or name a public_key",
+        )),
+        Some(_) => Err(section.wrong(
+            &ALGORITHM,
+            "isn't one for a public_key",
+            "name a shared_secret, or write the key's own algorithm",
+        )),
+        None => {
+            Err(section.wrong(&ALGORITHM, "is missing", "write the issuer's algorithm, such as \"HS256\""))
+        }
+    }
+}
+
+fn kid(section: &mut Section<'_>) -> Result<Option<Kid>, Reported> {
+    match section.read(&KID)? {
+        None => Ok(None),
+        Some(kid) => {
+            let parsed = Kid::parse(&kid).map(Some);
+            parsed
+                .map_err(|_| section.wrong(&KID, "isn't a key's id", "write it as in the header of a token"))
+        }
+    }
+}
+
+fn jwks_url(section: &mut Section<'_>) -> Result<Option<String>, Reported> {
+    let url = section.read(&JWKS_URL)?;
+    match url.as_deref() {
+        None => Ok(None),
+        Some(text) if is_insecure(text) => Err(section.wrong(
+            &JWKS_URL,
+            "is an http address, so an attacker on the network could replace the keys",
+            "write it with https://",
+        )),
+        Some(text)
+            if reqwest::Url::parse(text)
+                .is_ok_and(|url| url.has_host() && matches!(url.scheme(), "http" | "https")) =>
+        {
+            Ok(url)
+        }
+        Some(_) => Err(section.wrong(
+            &JWKS_URL,
+            "isn't a web address",
+            "write it like \"https://auth.example.org/jwks.json\"",
+        )),
+    }
+}
+
+fn namespace(section: &mut Section<'_>) -> Result<Option<String>, Reported> {
+    match section.read(&NAMESPACE)? {
+        Some(text) if text.len() > 64 || !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Err(section.wrong(&NAMESPACE, "isn't a name", "write up to 64 ASCII characters without blanks"))
+        }
+        namespace => Ok(namespace),
+    }
+}
