@@ -6,112 +6,46 @@
 //! too high. It is written at each opening, at shutdown, and between them at most once a second. An older
 //! copy therefore goes unnoticed only if it lacks no more than the entries of the last second before a crash.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
 use quash_core::model::{Epoch, Seq};
-use tokio::sync::watch;
 
-use crate::error::CommandError;
+use crate::noted_file::{Noted, NotedFile, Recorder};
 
-const NAME: &str = "epoch";
-/// Longer than any number.
-const BYTES: u64 = 32;
-/// The shortest time between two writes.
-const EVERY: Duration = Duration::from_secs(1);
+pub(crate) type EpochFile = NotedFile<Seq>;
+pub(crate) type EpochRecorder = Recorder<Seq>;
 
-#[derive(Clone, Debug)]
-pub(crate) struct EpochFile {
-    path: PathBuf,
-}
+impl Noted for Seq {
+    const NAME: &'static str = "epoch";
+    const BYTES: u64 = 32;
+    const FAULT: &'static str = "does not hold a sequence number of the log";
+    const HINT: &'static str = "put the file back; if that can't be done, remove it: then an older copy of the database goes unnoticed this once";
+    const WRITE_FAILED: &'static str =
+        "failed to write the newest sequence number; trying again with the next entry";
+    type Announced = Self;
 
-/// Keeps the file up to date.
-#[derive(Clone, Debug)]
-pub(crate) struct EpochRecorder {
-    file: EpochFile,
-    newest: watch::Receiver<Seq>,
-    /// The number in the file. Locked while it is written.
-    written: Arc<Mutex<Option<Seq>>>,
-}
-
-impl EpochFile {
-    /// The file of a data directory.
-    pub(crate) fn in_directory(data_dir: &Path) -> Self {
-        Self { path: data_dir.join(NAME) }
+    fn announced(announced: &Self) -> Option<Self> {
+        Some(*announced)
     }
 
-    /// Returns the newest number that was written; `None`: no number was written yet.
-    ///
-    /// # Errors
-    /// The file can't be read, or doesn't hold a sequence number.
-    pub(crate) fn read(&self) -> Result<Option<Seq>, CommandError> {
-        let shown = self.path.display();
-        let mut text = String::new();
-        match File::open(&self.path).and_then(|file| file.take(BYTES).read_to_string(&mut text)) {
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(CommandError::failure(format!("{shown} cannot be read: {error}"))),
-        }
-        let seq = text.trim().parse().ok().map(Seq::from_u64).filter(|seq| Epoch::of(*seq).is_some());
-        seq.map(Some).ok_or_else(|| {
-            CommandError::failure(format!("{shown} does not hold a sequence number of the log"))
-                .hint("put the file back; if that can't be done, remove it: then an older copy of the database goes unnoticed this once")
-        })
+    fn replaces(&self, written: &Self) -> bool {
+        self > written
     }
 
-    /// Writes a number. It is durable once this returns; a crash leaves the previous number.
-    ///
-    /// # Errors
-    /// Writing to the disk fails.
-    pub(crate) fn write(&self, seq: Seq) -> io::Result<()> {
-        let new = self.path.with_extension("new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.set_permissions(fs::Permissions::from_mode(0o600))?;
-        writeln!(file, "{seq}")?;
-        file.sync_all()?;
-        fs::rename(&new, &self.path)?;
-        File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
-    }
-}
-
-impl EpochRecorder {
-    /// Keeps `file`, which holds `written`, up to date with the log's durable end in `newest`.
-    pub(crate) fn new(file: EpochFile, written: Option<Seq>, newest: watch::Receiver<Seq>) -> Self {
-        Self { file, newest, written: Arc::new(Mutex::new(written)) }
+    fn to_text(&self) -> String {
+        self.to_string()
     }
 
-    /// Brings the file up to date. A failed write is tried again with the next entry.
-    pub(crate) fn note(&self) {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = *self.newest.borrow();
-        if *written >= Some(newest) {
-            return;
-        }
-        match self.file.write(newest) {
-            Ok(()) => *written = Some(newest),
-            Err(error) => {
-                tracing::warn!(%error, path = %self.file.path.display(), "failed to write the newest sequence number; trying again with the next entry")
-            }
-        }
-    }
-
-    /// Keeps the file up to date for as long as the store is open.
-    pub(crate) async fn follow(mut self) {
-        while self.newest.changed().await.is_ok() {
-            let notes = self.clone();
-            // A write that has begun is finished even if the server ends meanwhile.
-            let _ = tokio::task::spawn_blocking(move || notes.note()).await;
-            tokio::time::sleep(EVERY).await;
-        }
+    fn parse(text: &str) -> Option<Self> {
+        text.trim().parse().ok().map(Self::from_u64).filter(|seq| Epoch::of(*seq).is_some())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use tokio::sync::watch;
+
     use super::*;
 
     fn seq(n: u64) -> Seq {
@@ -124,7 +58,7 @@ mod tests {
         let file = EpochFile::in_directory(room.path());
         assert_eq!(file.read().expect("no fault"), None);
         for n in [1, 7] {
-            file.write(seq(n)).expect("it is ours");
+            file.write(&seq(n)).expect("it is ours");
             assert_eq!(file.read().expect("no fault"), Some(seq(n)));
         }
         let path = room.path().join("epoch");
@@ -149,11 +83,11 @@ mod tests {
         let room = tempfile::tempdir().expect("a temporary directory");
         let file = EpochFile::in_directory(room.path());
         let newest = watch::Sender::new(seq(2));
-        let notes = EpochRecorder::new(file.clone(), Some(seq(2)), newest.subscribe());
-        notes.note();
+        let recorder = EpochRecorder::new(file.clone(), Some(seq(2)), newest.subscribe());
+        recorder.record();
         assert_eq!(file.read().expect("no fault"), None, "the number counts as written already");
         newest.send_replace(seq(5));
-        notes.note();
+        recorder.record();
         assert_eq!(file.read().expect("no fault"), Some(seq(5)));
     }
 }

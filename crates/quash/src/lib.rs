@@ -18,6 +18,8 @@ mod audit_file;
 
 mod epoch_file;
 
+mod noted_file;
+
 mod settings;
 
 mod output;

@@ -35,8 +35,8 @@ pub(crate) struct Notes {
 impl Notes {
     /// Brings the files up to date.
     pub(crate) fn note(&self) {
-        self.epoch.note();
-        self.audit.note();
+        self.epoch.record();
+        self.audit.record();
     }
 
     /// Keeps the files up to date for as long as the store is open.
@@ -90,7 +90,7 @@ pub(crate) async fn open(settings: &Settings, data_dir: &DataDir) -> Result<Open
         audit: SealRecorder::new(file, audit_seal, service.audit_seals()),
     });
     // The first seal is written before the service is used.
-    notes.iter().for_each(|notes| notes.audit.note());
+    notes.iter().for_each(|notes| notes.audit.record());
     Ok(Opened { service, notes, made })
 }
 
@@ -146,7 +146,7 @@ async fn notice(
         went_back.iter().for_each(|went_back| went_back.log("the file epoch says"));
     }
     let notes = EpochRecorder::new(file, noted, store.newest());
-    notes.note();
+    notes.record();
     Ok(notes)
 }
 

@@ -141,7 +141,7 @@ async fn put_back(
     drop(store);
     let kept = staged.put_in_place(&Moment(SystemClock.now()).to_label()).map_err(opening::open_error)?;
     let end = again.as_ref().and_then(|again| again.seq).unwrap_or(seq);
-    if let Err(error) = noted.write(end) {
+    if let Err(error) = noted.write(&end) {
         output::note(&format!(
             "failed to write the newest sequence number ({error}): the next start writes it"
         ));
