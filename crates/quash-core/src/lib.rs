@@ -5,7 +5,9 @@
 //! [`model::Change`] for the store to write, or a [`model::Refusal`] for the client.
 //!
 //! The modules in reading order: [`model`] has the types, [`token`] the wire format, [`decide`] the rules,
-//! [`watch`] the state of a verifier.
+//! [`watch`] the state of a verifier. [`hex`] is the one encoding of bytes as hexadecimal text.
+
+pub mod hex;
 
 pub mod model;
 

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
+use quash_core::hex;
 use quash_core::model::{Account, DeviceId, Subject};
 use zeroize::Zeroizing;
 
@@ -56,7 +57,7 @@ impl DeviceKey {
     pub(crate) fn token(&self, device: DeviceId, subject: &Subject) -> DeviceToken {
         let mac = hmac::sign(&self.0, &message(device, subject));
         let mut text = Zeroizing::new(device.to_string());
-        mac.as_ref().iter().for_each(|byte| text.push_str(&format!("{byte:02x}")));
+        text.push_str(&Zeroizing::new(hex::encode(mac.as_ref())));
         DeviceToken(text)
     }
 
@@ -71,24 +72,13 @@ impl DeviceKey {
     pub(crate) fn device(&self, token: &DeviceToken, subject: &Subject) -> Option<DeviceId> {
         let (id, mac) = token.0.split_at_checked(ID)?;
         let device: DeviceId = id.parse().ok()?;
-        hmac::verify(&self.0, &message(device, subject), &bytes(mac)?).ok().map(|()| device)
+        hmac::verify(&self.0, &message(device, subject), &hex::decode::<32>(mac)?).ok().map(|()| device)
     }
 }
 
 /// The id has a fixed length, so different pairs give different messages.
 fn message(device: DeviceId, subject: &Subject) -> Vec<u8> {
     [device.as_bytes().as_slice(), subject.as_str().as_bytes()].concat()
-}
-
-/// Decodes lower-case hex only, so that a token has one spelling.
-fn bytes(hex: &str) -> Option<[u8; 32]> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).filter(|_| !byte.is_ascii_uppercase());
-    let hex: &[u8; 64] = hex.as_bytes().try_into().ok()?;
-    let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
-        *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::hkdf;
+use quash_core::hex;
 use quash_core::model::{Entropy, Sealed, draw};
 use zeroize::Zeroizing;
 
@@ -35,22 +36,15 @@ impl MasterKey {
     /// # Errors
     /// The text isn't of this form.
     pub fn parse(text: &str) -> Result<Self, MasterKeyFault> {
-        let text = text.trim().as_bytes();
-        if text.len() != 64 {
-            return Err(MasterKeyFault::Malformed);
-        }
+        let text = Zeroizing::new(text.trim().to_ascii_lowercase());
         let mut key = Zeroizing::new([0; 32]);
-        for (byte, pair) in key.iter_mut().zip(text.chunks_exact(2)) {
-            let digit = |c: u8| char::from(c).to_digit(16).ok_or(MasterKeyFault::Malformed);
-            *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?)
-                .map_err(|_| MasterKeyFault::Malformed)?;
-        }
+        hex::decode_to(&text, &mut *key).ok_or(MasterKeyFault::Malformed)?;
         Ok(Self(key))
     }
 
     /// The key as text, for its file only.
     pub fn to_text(&self) -> Zeroizing<String> {
-        Zeroizing::new(self.0.iter().map(|byte| format!("{byte:02x}")).collect())
+        Zeroizing::new(hex::encode(&*self.0))
     }
 
     /// Derives a key for one purpose (RFC 5869).

@@ -3,9 +3,9 @@
 //! the seal or replace it with an older one. A seal is written here after it is durable in the database,
 //! never before.
 
+use quash_core::hex;
 use quash_core::model::{AuditPlace, AuditSeal, Timestamp};
 
-use crate::control::{from_hex, hex};
 use crate::noted_file::{Noted, NotedFile, Recorder};
 
 pub(crate) type AuditFile = NotedFile<AuditSeal>;
@@ -30,7 +30,7 @@ impl Noted for AuditSeal {
 
     fn to_text(&self) -> String {
         let Self { first, last, at, signed } = self;
-        let (first_chain, last_chain) = (hex(&first.chain), hex(&last.chain));
+        let (first_chain, last_chain) = (hex::encode(&first.chain), hex::encode(&last.chain));
         format!("{} {first_chain} {} {last_chain} {} {signed}", first.id, last.id, at.as_millis())
     }
 
@@ -38,7 +38,7 @@ impl Noted for AuditSeal {
         let fields: Vec<&str> = text.split_ascii_whitespace().collect();
         let [first_id, first_chain, last_id, last_chain, at, signed] = fields.as_slice() else { return None };
         let place =
-            |id: &str, chain: &str| Some(AuditPlace { id: id.parse().ok()?, chain: from_hex(chain)? });
+            |id: &str, chain: &str| Some(AuditPlace { id: id.parse().ok()?, chain: hex::decode(chain)? });
         Some(Self {
             first: place(first_id, first_chain)?,
             last: place(last_id, last_chain)?,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
+use crate::hex;
 use crate::model::{
     Audit, AuditHead, AuditPlace, AuditSeal, Chain, Change, Entropy, Event, NewAudit, Note, PersonalData,
     SealedEntry, Sealing, Subject, Timestamp, draw,
@@ -258,7 +259,8 @@ impl AuditWalk {
 }
 
 fn sign(first: AuditPlace, last: AuditPlace, at: Timestamp, key: &SigningKey) -> Result<String, Unsigned> {
-    let place = |place: AuditPlace| format!("{{\"id\":{},\"chain\":\"{}\"}}", place.id, hex(&place.chain));
+    let place =
+        |place: AuditPlace| format!("{{\"id\":{},\"chain\":\"{}\"}}", place.id, hex::encode(&place.chain));
     let said =
         format!("{{\"first\":{},\"last\":{},\"at_ms\":{}}}", place(first), place(last), at.as_millis());
     key.sign(said.as_bytes())
@@ -308,10 +310,6 @@ fn finish(mut hash: Context, fields: &[Option<&[u8]>]) -> Chain {
     let mut chain = Chain::default();
     chain.copy_from_slice(hash.finish().as_ref());
     chain
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use zeroize::Zeroize;
 
 use super::fold::{FOLDED_BYTES, fold};
 use super::{AccountClaims, Devices, Seq, Subject, Timestamp, UserIdField, limits};
+use crate::hex;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Account {
@@ -339,7 +340,7 @@ impl PasswordHash {
             md5.update(b"argon2");
         }
         md5.update(self.text.as_bytes());
-        md5.finalize().iter().map(|byte| format!("{byte:02X}")).collect()
+        hex::encode(&md5.finalize()).to_ascii_uppercase()
     }
 }
 

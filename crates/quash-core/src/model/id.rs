@@ -3,20 +3,89 @@
 use std::fmt;
 
 use super::{Entropy, Timestamp, draw};
+use crate::hex;
 
-/// A session's id, the claim `sid`: a UUIDv7, written as 32 hex characters. It never changes.
-///
-/// ```
-/// use quash_core::model::{Seeded, SessionId, Timestamp};
-/// let sid = SessionId::new(Timestamp::from_secs(1_800_000_000), &Seeded::new(1));
-/// assert_eq!(sid.to_string().parse(), Ok(sid));
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SessionId([u8; 16]);
+/// Defines ids of 16 bytes, written as 32 hex characters. The debug form of a `secret` one is redacted, and it
+/// can't be parsed or ordered.
+macro_rules! ids {
+    (@type $(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+        pub struct $name([u8; 16]);
 
-/// The id of a token issued by quash: 16 bytes, written as 32 hex characters like Simple JWT's.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Jti([u8; 16]);
+        impl $name {
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                hex::write(f, &self.0)
+            }
+        }
+    };
+    ($(#[$meta:meta])* secret $name:ident; $($rest:tt)*) => {
+        ids!(@type $(#[$meta])* $name);
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($name), "(..)"))
+            }
+        }
+
+        ids!($($rest)*);
+    };
+    ($(#[$meta:meta])* $name:ident; $($rest:tt)*) => {
+        ids!(@type $(#[$meta])* #[derive(PartialOrd, Ord)] $name);
+
+        impl $name {
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                hex::write(f, &self.0)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = IdFault;
+            fn from_str(text: &str) -> Result<Self, IdFault> {
+                hex::decode(text).map(Self).ok_or(IdFault)
+            }
+        }
+
+        ids!($($rest)*);
+    };
+    () => {};
+}
+
+ids! {
+    /// A session's id, the claim `sid`: a UUIDv7, written as 32 hex characters. It never changes.
+    ///
+    /// ```
+    /// use quash_core::model::{Seeded, SessionId, Timestamp};
+    /// let sid = SessionId::new(Timestamp::from_secs(1_800_000_000), &Seeded::new(1));
+    /// assert_eq!(sid.to_string().parse(), Ok(sid));
+    /// ```
+    SessionId;
+
+    /// The id of a token issued by quash, written like Simple JWT's. It is random in access tokens and derived
+    /// in refresh tokens, where it is the secret.
+    secret Jti;
+
+    /// A flow's id, random.
+    FlowId;
+
+    /// A mail's id, random.
+    MailId;
+
+    /// A known device's id, random.
+    DeviceId;
+}
 
 /// An account's subject: set once, never changed, never assigned again. A UUID unless the account was
 /// imported or the settings ask for integers.
@@ -26,18 +95,6 @@ pub struct Subject(String);
 /// A key's id: the RFC 7638 thumbprint of a public key, or random text for an HMAC secret.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Kid(String);
-
-/// A flow's id: 16 random bytes, written as 32 hex characters.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FlowId([u8; 16]);
-
-/// A mail's id: 16 random bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct MailId([u8; 16]);
-
-/// A known device's id: 16 random bytes, written as 32 hex characters.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct DeviceId([u8; 16]);
 
 /// The number of times that a session's refresh token has been rotated; 0 after the sign-in.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -55,69 +112,20 @@ impl SessionId {
         let millis = u64::try_from(now.as_millis()).unwrap_or(0);
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &draw(entropy)).into_uuid().into_bytes())
     }
-
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
 }
 
-impl Jti {
-    /// A random id, for access tokens.
-    pub fn random(entropy: &dyn Entropy) -> Self {
-        Self(draw(entropy))
-    }
-
-    /// An id from bytes, for refresh tokens, whose ids are derived.
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
+/// Adds a constructor to ids that are random.
+macro_rules! random_ids {
+    ($($name:ident)*) => {$(
+        impl $name {
+            pub fn random(entropy: &dyn Entropy) -> Self {
+                Self(draw(entropy))
+            }
+        }
+    )*};
 }
 
-impl FlowId {
-    pub fn random(entropy: &dyn Entropy) -> Self {
-        Self(draw(entropy))
-    }
-
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
-
-impl MailId {
-    pub fn random(entropy: &dyn Entropy) -> Self {
-        Self(draw(entropy))
-    }
-
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
-
-impl DeviceId {
-    pub fn random(entropy: &dyn Entropy) -> Self {
-        Self(draw(entropy))
-    }
-
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
-
-    pub const fn as_bytes(&self) -> &[u8; 16] {
-        &self.0
-    }
-}
+random_ids!(Jti FlowId MailId DeviceId);
 
 impl Subject {
     /// The longest subject, in bytes.
@@ -180,88 +188,6 @@ impl Generation {
     }
 }
 
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, &self.0)
-    }
-}
-
-impl fmt::Debug for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, &self.0)
-    }
-}
-
-impl fmt::Display for FlowId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, &self.0)
-    }
-}
-
-impl fmt::Debug for FlowId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, &self.0)
-    }
-}
-
-impl std::str::FromStr for FlowId {
-    type Err = IdFault;
-    fn from_str(text: &str) -> Result<Self, IdFault> {
-        parse_hex(text).map(Self)
-    }
-}
-
-impl fmt::Display for DeviceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, &self.0)
-    }
-}
-
-impl fmt::Debug for DeviceId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, &self.0)
-    }
-}
-
-impl std::str::FromStr for DeviceId {
-    type Err = IdFault;
-    fn from_str(text: &str) -> Result<Self, IdFault> {
-        parse_hex(text).map(Self)
-    }
-}
-
-impl fmt::Display for MailId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, &self.0)
-    }
-}
-
-impl fmt::Debug for MailId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, &self.0)
-    }
-}
-
-impl std::str::FromStr for SessionId {
-    type Err = IdFault;
-    fn from_str(text: &str) -> Result<Self, IdFault> {
-        parse_hex(text).map(Self)
-    }
-}
-
-impl fmt::Display for Jti {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_hex(f, &self.0)
-    }
-}
-
-/// Redacted: a refresh token's `jti` is its secret.
-impl fmt::Debug for Jti {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Jti(..)")
-    }
-}
-
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -278,31 +204,6 @@ impl fmt::Display for Generation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
-}
-
-fn write_hex(f: &mut fmt::Formatter<'_>, bytes: &[u8; 16]) -> fmt::Result {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [0_u8; 32];
-    for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
-    }
-    f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
-}
-
-/// Parses lower-case hex only. One id has one spelling, so a revoked id can't return under another.
-fn parse_hex(text: &str) -> Result<[u8; 16], IdFault> {
-    let digit = |byte: u8| match byte {
-        b'0'..=b'9' => Ok(byte - b'0'),
-        b'a'..=b'f' => Ok(byte - b'a' + 10),
-        _ => Err(IdFault),
-    };
-    let text: &[u8; 32] = text.as_bytes().try_into().map_err(|_| IdFault)?;
-    let mut bytes = [0; 16];
-    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]

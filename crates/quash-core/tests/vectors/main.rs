@@ -51,9 +51,9 @@ fn text<'a>(value: &'a Value, member: &str) -> &'a str {
 }
 
 fn hex(text: &str) -> Vec<u8> {
-    let digit =
-        |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok()).expect("a digit");
-    text.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
+    let mut bytes = vec![0; text.len() / 2];
+    quash_core::hex::decode_to(&text.to_ascii_lowercase(), &mut bytes).expect("hex");
+    bytes
 }
 
 fn base64url(text: &str) -> Vec<u8> {

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt};
 use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use quash_core::hex;
 use quash_core::model::Right;
 use quash_core::watch::frame::{Cursor, FeedPolicy, Frame, LeaseNonce, VERSION, Wanted};
 use quash_service::{
@@ -297,16 +298,7 @@ fn instance(text: &str) -> Result<[u8; 16], HttpError> {
     let wrong = || {
         wrong("instance", "must be 32 characters from 0 to 9 and a to f, chosen at random by each process")
     };
-    let digits: Vec<u8> = text
-        .chars()
-        .map_while(|c| if c.is_ascii_uppercase() { None } else { c.to_digit(16) })
-        .filter_map(|d| u8::try_from(d).ok())
-        .collect();
-    if text.len() != 32 || digits.len() != 32 {
-        return Err(wrong());
-    }
-    let bytes: Vec<u8> = digits.chunks_exact(2).map(|pair| pair[0] * 16 + pair[1]).collect();
-    bytes.try_into().map_err(|_| wrong())
+    hex::decode(text).ok_or_else(wrong)
 }
 
 fn wrong(name: &str, fault: &str) -> HttpError {

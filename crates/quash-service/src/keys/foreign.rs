@@ -18,6 +18,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
+use super::make::kid;
 use super::rings::{OwnKeys, RingUpdate, Rings};
 use super::seen::{IssuerInfo, IssuerKeyInfo, IssuerKeySource};
 use crate::failure::StartError;
@@ -337,8 +338,7 @@ fn is_same(known: &[ForeignKey], found: &[ForeignKey]) -> bool {
 fn kid_of(secret: &[u8], master: &MasterKey) -> Option<Kid> {
     let key = hmac::Key::new(hmac::HMAC_SHA256, &master.derive::<32>("foreign kids"));
     let id = hmac::sign(&key, secret);
-    let text: String = id.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    Kid::parse(&text).ok()
+    kid(id.as_ref().first_chunk()?)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
     RsaKeyPair,
 };
+use quash_core::hex;
 use quash_core::model::{Entropy, KeyRecord, KeySource, KeyState, Kid, Timestamp, draw};
 use quash_core::token::{Algorithm, Family, KeyFault, SigningKey};
 use zeroize::Zeroizing;
@@ -62,6 +63,5 @@ pub(crate) fn random_kid(entropy: &dyn Entropy) -> Option<Kid> {
 
 /// The id made of these bytes, in hex.
 pub(crate) fn kid(bytes: &[u8; 16]) -> Option<Kid> {
-    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Kid::parse(&text).ok()
+    Kid::parse(&hex::encode(bytes)).ok()
 }

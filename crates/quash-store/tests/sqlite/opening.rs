@@ -244,7 +244,7 @@ fn migrate(path: &Path, migrations: &[(&str, &str)]) {
     for ((name, sql), number) in migrations.iter().zip(1..) {
         change(path, sql);
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, sql.as_bytes());
-        let checksum: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let checksum = quash_core::hex::encode(digest.as_ref());
         change(path, &format!("INSERT INTO schema_migration VALUES ({number}, '{name}', x'{checksum}')"));
     }
 }

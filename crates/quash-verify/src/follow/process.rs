@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use quash_core::hex;
+
 /// The id of a verifier's process, and where it runs.
 pub(crate) struct Process {
     id: String,
@@ -22,7 +24,7 @@ impl Process {
         let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         let most = LABEL_CHARS - pid.to_string().len();
         let host: String = host.chars().take(most).map(|c| if is_allowed(c) { c } else { '-' }).collect();
-        let id = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = hex::encode(&id);
         Self { id, host: Some(host).filter(|host| !host.is_empty()), pid }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use quash_core::hex;
 use quash_core::model::{Audit, AuditPlace, NewAudit, PersonalData, Subject};
 use quash_service::{AuditRefused, AuditVerified, NotAccepted, Service};
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use super::Which;
 use super::changing::note;
 use super::found::{account, by_subject, failed, is_full};
-use super::{from_hex, hex};
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 
@@ -240,14 +240,14 @@ impl AuditShown {
             device,
             author: note.author,
             note: note.text,
-            chain: sealing.map(|sealing| hex(&sealing.chain)),
+            chain: sealing.map(|sealing| hex::encode(&sealing.chain)),
         }
     }
 }
 
 impl NotedPlace {
     fn of(place: AuditPlace) -> Self {
-        Self { id: place.id, chain: hex(&place.chain) }
+        Self { id: place.id, chain: hex::encode(&place.chain) }
     }
 
     fn into_place(self) -> Result<AuditPlace, CommandError> {
@@ -255,6 +255,8 @@ impl NotedPlace {
             CommandError::new(Exit::Usage, "that isn't a head of the audit")
                 .hint("write it as `quash audit verify` prints it: the number of an entry, a colon and 64 hex characters")
         };
-        from_hex(&self.chain).map(|chain| AuditPlace { id: self.id, chain }).ok_or_else(wrong)
+        hex::decode(&self.chain.to_ascii_lowercase())
+            .map(|chain| AuditPlace { id: self.id, chain })
+            .ok_or_else(wrong)
     }
 }

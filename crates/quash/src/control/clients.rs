@@ -1,12 +1,12 @@
 //! Requests about clients, including verifiers, and the shapes of their replies.
 
+use quash_core::hex;
 use quash_core::model::{Client, ClientName, Note, Right, Rights};
 use quash_service::{ClientFault, Failure, Service, VerifierInfo, VerifierState};
 use serde::{Deserialize, Serialize};
 
 use super::Secret;
 use super::found::{failed, is_full};
-use super::hex;
 use super::words;
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
@@ -218,7 +218,7 @@ impl InstanceShown {
             state => state.as_str(),
         };
         Self {
-            instance: hex(&seen.id.number),
+            instance: hex::encode(&seen.id.number),
             state: state.into(),
             confirmed: seen.confirmed.as_u64(),
             host: seen.label.host().map(Into::into),

@@ -9,7 +9,6 @@ mod client;
 mod clients;
 mod execute;
 mod found;
-mod hex;
 mod keys;
 mod server;
 mod shown;
@@ -32,7 +31,6 @@ pub(crate) use clients::{
     ClientAddedShown, ClientPage, ClientReply, ClientRequest, ClientShown, InstanceShown, Kind,
 };
 pub(crate) use execute::execute;
-pub(crate) use hex::{from_hex, hex};
 pub(crate) use keys::{ChangedKeyShown, RevokedKeyShown};
 pub(crate) use server::ControlServer;
 pub(crate) use shown::{

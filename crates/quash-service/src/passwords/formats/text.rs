@@ -3,6 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{GeneralPurpose, STANDARD, STANDARD_NO_PAD};
+use quash_core::hex;
 
 /// The Base64 encoding of PBKDF2 and scrypt hashes.
 pub(super) const PADDED: GeneralPurpose = STANDARD;
@@ -32,7 +33,7 @@ pub(super) fn bytes<const N: usize>(text: &str, base64: &GeneralPurpose) -> Opti
 
 /// A salt of 22 hexadecimal digits. Django's salts are as long, and have letters and digits.
 pub(super) fn salt_of(random: [u8; 16]) -> String {
-    random[..11].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&random[..11])
 }
 
 /// Compares two outputs in constant time.

@@ -2,6 +2,7 @@
 //! `quash_core::decide` defines the new epoch. The binary remembers the log's position outside of the store.
 
 use quash_core::decide::{NoEpochLeft, begin_epoch, went_back};
+use quash_core::hex;
 use quash_core::model::{Actor, Change, Clock, Entropy, Epoch, Head, OldSessions, ScopeHasher, Seq, draw};
 use quash_store::{Store, StoreError};
 
@@ -86,7 +87,7 @@ pub(crate) async fn store_id(store: &dyn Store) -> Result<String, StoreError> {
 /// # Errors
 /// The store can't be used.
 pub async fn renew_store_id(store: &dyn Store, entropy: &dyn Entropy) -> Result<(), StartError> {
-    let value = draw::<16>(entropy).iter().map(|byte| format!("{byte:02x}")).collect();
+    let value = hex::encode(&draw::<16>(entropy));
     store.commit(Change::Remember { name: STORE_ID, value }).await?;
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use quash_core::hex;
 use quash_core::model::{Clock, draw};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -83,8 +84,7 @@ async fn play(
     data_dir: &DataDir,
     address: SocketAddr,
 ) -> Result<Duration, CommandError> {
-    let password: Zeroizing<String> =
-        Zeroizing::new(draw::<16>(&SystemEntropy).iter().map(|byte| format!("{byte:02x}")).collect());
+    let password: Zeroizing<String> = Zeroizing::new(hex::encode(&draw::<16>(&SystemEntropy)));
     let given = Some(GivenPassword::Plain(Secret::new(password.clone())));
     let new = AddAccount {
         name: "dana".into(),
@@ -144,7 +144,7 @@ fn tell(place: &Place, text: &str) -> Result<(), CommandError> {
 
 impl Temporary {
     fn make() -> Result<Self, CommandError> {
-        let name: String = draw::<8>(&SystemEntropy).iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = hex::encode(&draw::<8>(&SystemEntropy));
         let path = settings::temporary_directory().join(format!("quash-demo-{name}"));
         // `create_dir` fails if the name exists: the directory is new and belongs to this process.
         fs::create_dir(&path).map(|()| Self(path.clone())).map_err(|error: io::Error| {

@@ -1,6 +1,7 @@
 //! The replies of commands: the stable shapes of `--json`. Times are RFC 3339 in UTC; absent values are
 //! `null`.
 
+use quash_core::hex;
 use quash_core::model::{Account, AccountState, AccountStatus, EndCause, KeyState, Policy, Timestamp};
 use quash_service::{
     BarrierResult, IssuerInfo, IssuerKeySource, KeyInfo, KeyList, SessionInfo, VerifierResult,
@@ -8,7 +9,6 @@ use quash_service::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::hex::hex;
 use super::{Secret, words};
 use crate::moment::Moment;
 
@@ -177,7 +177,7 @@ impl EffectiveShown {
     pub(super) fn new(effective: &BarrierResult) -> Self {
         let shown = |seen: &VerifierResult| VerifierShown {
             name: seen.id.name.clone(),
-            instance: hex(&seen.id.number),
+            instance: hex::encode(&seen.id.number),
             state: seen.state.as_str().into(),
             ms: u64::try_from(seen.after.as_millis()).unwrap_or(u64::MAX),
         };
