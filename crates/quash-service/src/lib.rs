@@ -4,6 +4,7 @@
 //! The rules are in `quash-core`, the queries in `quash-store`, HTTP in `quash-server`. This crate orders the
 //! steps and handles their failures.
 
+mod bounded_map;
 mod context;
 mod credential;
 mod embedded;

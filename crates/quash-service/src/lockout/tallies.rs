@@ -7,6 +7,8 @@ use std::time::Duration;
 use quash_core::decide::lock_span;
 use quash_core::model::LockoutPolicy;
 
+use crate::bounded_map::BoundedMap;
+
 /// A keyed hash of a subject or a name. Without the key, an attacker can't choose one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Key(pub(super) [u8; 16]);
@@ -43,7 +45,7 @@ pub(super) struct Tally {
 pub(super) struct Tallies {
     policy: LockoutPolicy,
     accounts: ExactTallies,
-    unknown_names: BoundedMap<Tally>,
+    unknown_names: BoundedMap<Key, Tally>,
 }
 
 /// Tallies that are forgotten only when they no longer matter.
@@ -53,14 +55,6 @@ struct ExactTallies {
     sweep_at: usize,
     swept_at: u64,
     tallies: HashMap<Key, Tally>,
-}
-
-/// A map that forgets the entries changed least recently. It has two halves; when the younger one is full,
-/// the older one is dropped.
-pub(super) struct BoundedMap<V> {
-    half: usize,
-    young: HashMap<Key, V>,
-    old: HashMap<Key, V>,
 }
 
 /// The most accounts and known devices with a tally of their own. If more have failed within the longest
@@ -123,7 +117,7 @@ impl Tallies {
     pub(super) fn clear(&mut self, counted: Counted) {
         match counted.bucket {
             Bucket::Account | Bucket::Device => self.accounts.tallies.remove(&counted.key).map(drop),
-            Bucket::UnknownName => self.unknown_names.remove(counted.key),
+            Bucket::UnknownName => self.unknown_names.remove(&counted.key).map(drop),
         };
     }
 
@@ -132,7 +126,7 @@ impl Tallies {
     fn tally(&self, counted: Counted, uptime: Duration) -> Tally {
         let tally = match counted.bucket {
             Bucket::Account | Bucket::Device => self.accounts.of(counted.key),
-            Bucket::UnknownName => self.unknown_names.of(counted.key),
+            Bucket::UnknownName => self.unknown_names.of(&counted.key),
         };
         let Some(tally) = tally else { return Tally::default() };
         if tally.is_recent(&self.policy, millis(uptime)) { tally } else { Tally { failures: 0, ..tally } }
@@ -171,35 +165,6 @@ impl ExactTallies {
 
     fn is_full(&self) -> bool {
         self.tallies.len() >= self.most
-    }
-}
-
-impl<V: Clone> BoundedMap<V> {
-    /// Creates a map of at most `most` entries.
-    pub(super) fn new(most: usize) -> Self {
-        Self { half: (most / 2).max(1), young: HashMap::new(), old: HashMap::new() }
-    }
-
-    pub(super) fn of(&self, key: Key) -> Option<V> {
-        self.young.get(&key).or_else(|| self.old.get(&key)).cloned()
-    }
-
-    pub(super) fn put(&mut self, key: Key, value: V) {
-        if self.young.len() >= self.half && !self.young.contains_key(&key) {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.old.remove(&key);
-        self.young.insert(key, value);
-    }
-
-    pub(super) fn remove(&mut self, key: Key) -> Option<()> {
-        let (young, old) = (self.young.remove(&key), self.old.remove(&key));
-        young.or(old).map(drop)
-    }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.young.len() + self.old.len()
     }
 }
 

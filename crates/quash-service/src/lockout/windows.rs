@@ -6,7 +6,8 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use super::slots::AGAIN_AFTER;
-use super::tallies::{BoundedMap, Key};
+use super::tallies::Key;
+use crate::bounded_map::BoundedMap;
 
 /// The failures that are left in a window.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,7 +27,7 @@ pub(super) struct Windows {
     most: u32,
     window: Duration,
     /// The failures of each, oldest first, as this process's uptime.
-    failed: BoundedMap<VecDeque<Duration>>,
+    failed: BoundedMap<Key, VecDeque<Duration>>,
     running: HashMap<Key, u32>,
 }
 
@@ -85,7 +86,7 @@ impl Windows {
     }
 
     fn recent(&self, bucket: Key, uptime: Duration) -> VecDeque<Duration> {
-        let mut failed = self.failed.of(bucket).unwrap_or_default();
+        let mut failed = self.failed.of(&bucket).unwrap_or_default();
         failed.retain(|moment| *moment + self.window > uptime);
         failed
     }

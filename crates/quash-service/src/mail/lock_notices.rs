@@ -1,32 +1,35 @@
 //! Remembers the owners who were recently notified of a lock. A restart forgets them, and may cause one more
 //! notice.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use quash_core::model::{Subject, limits};
 
-/// The uptime at which each owner was notified.
-#[derive(Default)]
-pub(crate) struct LockNotices(Mutex<HashMap<Subject, Duration>>);
+use crate::bounded_map::BoundedMap;
 
-/// The most owners remembered. Beyond it, the one who was notified first is forgotten.
-const OWNERS: usize = 10_000;
+/// The uptime at which each owner was notified.
+pub(crate) struct LockNotices(Mutex<BoundedMap<Subject, Duration>>);
+
+/// The most owners remembered. Beyond it, those who were notified first are forgotten; the last half never
+/// is.
+const OWNERS: usize = 20_000;
 
 impl LockNotices {
     /// Returns whether an owner may be notified, and remembers it.
     pub(crate) fn may_notify(&self, subject: &Subject, uptime: Duration) -> bool {
         let mut notified = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if notified.get(subject).is_some_and(|at| uptime.saturating_sub(*at) < limits::LOCK_NOTICE_INTERVAL) {
+        if notified.of(subject).is_some_and(|at| uptime.saturating_sub(at) < limits::LOCK_NOTICE_INTERVAL) {
             return false;
         }
-        if notified.len() >= OWNERS && !notified.contains_key(subject) {
-            let longest = notified.iter().min_by_key(|(_, at)| **at).map(|(subject, _)| subject.clone());
-            longest.and_then(|longest| notified.remove(&longest));
-        }
-        notified.insert(subject.clone(), uptime);
+        notified.put(subject.clone(), uptime);
         true
+    }
+}
+
+impl Default for LockNotices {
+    fn default() -> Self {
+        Self(Mutex::new(BoundedMap::new(OWNERS)))
     }
 }
 
@@ -50,8 +53,11 @@ mod tests {
     #[test]
     fn notified_owners_are_limited() {
         let notified = LockNotices::default();
-        assert!((0..=OWNERS).all(|n| notified.may_notify(&subject(n), Duration::from_secs(n as u64))));
-        assert_eq!(notified.0.lock().expect("a memory").len(), OWNERS);
-        assert!(notified.may_notify(&subject(0), Duration::from_secs(20_000)), "the first is forgotten");
+        let notify = |n| notified.may_notify(&subject(n), limits::LOCK_NOTICE_INTERVAL);
+        assert!((0..OWNERS / 2).all(notify));
+        assert!(!notify(0), "one of the last half");
+        assert!((OWNERS / 2..2 * OWNERS).all(notify));
+        assert!(notified.0.lock().expect("a memory").len() <= OWNERS);
+        assert!(notify(0), "forgotten");
     }
 }

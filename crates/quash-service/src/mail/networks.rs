@@ -1,27 +1,28 @@
 //! Counts each network's requests for mails, before anything is looked up or written for them. A request
 //! whose mail is never sent also counts.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use quash_core::model::limits;
 
+use crate::bounded_map::BoundedMap;
 use crate::network::Network;
 
 /// The requests of each network, counted for an hour from its first one. Clients with unknown networks share
 /// one count.
-#[derive(Default)]
-pub(crate) struct Networks(Mutex<HashMap<Option<Network>, Requests>>);
+pub(crate) struct Networks(Mutex<BoundedMap<Option<Network>, Requests>>);
 
+#[derive(Clone, Copy)]
 struct Requests {
     since: Duration,
     count: u32,
 }
 
-/// The most networks counted. Beyond it, the one whose count began first is forgotten.
-const NETWORKS: usize = 10_000;
+/// The most networks counted. Beyond it, those whose last counted request is oldest are forgotten; the last
+/// half never is.
+const NETWORKS: usize = 20_000;
 
 impl Networks {
     /// Counts a request, and returns whether the network may make it.
@@ -35,22 +36,23 @@ impl Networks {
             let most = network.map_or(limits::MAILS_WITHOUT_NETWORK, |network| {
                 limits::MAILS_PER_NETWORK * network.width().times()
             });
-            networks
-                .get(network)
-                .is_some_and(|requests| requests.are_recent(uptime) && requests.count >= most)
+            networks.of(network).is_some_and(|requests| requests.are_recent(uptime) && requests.count >= most)
         };
         if counted.iter().any(is_used_up) {
             return false;
         }
         for network in counted {
-            make_room(&mut networks, network, uptime);
-            let requests = networks.entry(network).or_insert(Requests { since: uptime, count: 0 });
-            if !requests.are_recent(uptime) {
-                *requests = Requests { since: uptime, count: 0 };
-            }
-            requests.count += 1;
+            let recent = networks.of(&network).filter(|requests| requests.are_recent(uptime));
+            let Requests { since, count } = recent.unwrap_or(Requests { since: uptime, count: 0 });
+            networks.put(network, Requests { since, count: count + 1 });
         }
         true
+    }
+}
+
+impl Default for Networks {
+    fn default() -> Self {
+        Self(Mutex::new(BoundedMap::new(NETWORKS)))
     }
 }
 
@@ -58,15 +60,6 @@ impl Requests {
     fn are_recent(&self, uptime: Duration) -> bool {
         uptime.saturating_sub(self.since) < limits::MAIL_COUNTED
     }
-}
-
-fn make_room(networks: &mut HashMap<Option<Network>, Requests>, network: Option<Network>, uptime: Duration) {
-    if networks.len() < NETWORKS || networks.contains_key(&network) {
-        return;
-    }
-    networks.retain(|_, requests| requests.are_recent(uptime));
-    let longest = networks.iter().min_by_key(|(_, requests)| requests.since).map(|(network, _)| *network);
-    longest.filter(|_| networks.len() >= NETWORKS).and_then(|longest| networks.remove(&longest));
 }
 
 #[cfg(test)]
@@ -117,10 +110,12 @@ mod tests {
 
     #[test]
     fn counted_networks_are_limited() {
-        let networks = Networks::default();
-        for n in 0..3 * u32::try_from(NETWORKS).expect("a small number") {
-            assert!(networks.may_ask(network(n), Duration::from_millis(u64::from(n))));
-        }
-        assert_eq!(networks.0.lock().expect("a count").len(), NETWORKS);
+        let (networks, most) = (Networks::default(), u32::try_from(NETWORKS).expect("a small number"));
+        assert_eq!(counted(&networks, network(0), HOUR), limits::MAILS_PER_NETWORK as usize);
+        assert!((1..most / 2).all(|n| networks.may_ask(network(n), HOUR)));
+        assert!(!networks.may_ask(network(0), HOUR), "one of the last half");
+        assert!((most / 2..3 * most).all(|n| networks.may_ask(network(n), HOUR)));
+        assert!(networks.0.lock().expect("a count").len() <= NETWORKS);
+        assert!(networks.may_ask(network(0), HOUR), "forgotten");
     }
 }
