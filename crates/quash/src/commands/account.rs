@@ -9,9 +9,9 @@ use clap::{Args, Subcommand};
 use quash_core::model::{Clock, Timestamp, limits};
 use zeroize::Zeroizing;
 
+use super::account_selector::AccountArgs;
 use super::place::{Place, unexpected};
 use super::prompt;
-use super::which::WhichArgs;
 use crate::control::{
     AccountChange, AccountPage, AccountShown, AddAccount, GivenPassword, Reply, Request, Secret,
 };
@@ -30,7 +30,7 @@ pub(super) enum AccountCommand {
     /// Show one account
     Show {
         #[command(flatten)]
-        which: WhichArgs,
+        which: AccountArgs,
     },
     /// Change one account: its name, address, password or claims
     Set(changes::SetArgs),

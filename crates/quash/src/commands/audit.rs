@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clap::Subcommand;
 
+use super::account_selector::AccountFilter;
 use super::place::{Executor, Place, unexpected};
-use super::which::ListedWhich;
 use crate::control::{
     AuditHeadShown, AuditPage, AuditReply, AuditRequest, AuditShown, AuditVerifiedShown, NotedPlace, Reply,
     Request, Which, reason_of,
@@ -19,7 +19,7 @@ pub(super) enum AuditCommand {
     /// List entries, oldest first
     List {
         #[command(flatten)]
-        which: ListedWhich,
+        which: AccountFilter,
         /// The most entries to list
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=200))]
         limit: u32,

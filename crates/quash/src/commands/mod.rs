@@ -1,6 +1,7 @@
 //! The command line: the commands, and the files that run them.
 
 mod account;
+mod account_selector;
 mod audit;
 mod backup;
 mod client;
@@ -20,7 +21,6 @@ mod revoke;
 mod serve;
 mod session;
 mod token;
-mod which;
 
 use std::process::ExitCode;
 

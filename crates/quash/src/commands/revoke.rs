@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand};
 
+use super::account_selector::AccountArgs;
 use super::place::{Executor, Place, unexpected};
-use super::which::WhichArgs;
 use crate::control::{EffectiveShown, EndedShown, Reply, Request, RevokedKeyShown, VerifierShown};
 use crate::data_dir::Absent;
 use crate::error::{CommandError, Exit};
@@ -21,7 +21,7 @@ pub(super) enum RevokeCommand {
     /// Revoke all tokens of an account, and end its sessions
     Account {
         #[command(flatten)]
-        which: WhichArgs,
+        which: AccountArgs,
         #[command(flatten)]
         wait: WaitArgs,
     },

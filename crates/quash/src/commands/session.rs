@@ -3,9 +3,9 @@
 use clap::Subcommand;
 
 use super::account::PageArgs;
+use super::account_selector::AccountArgs;
 use super::place::{Place, unexpected};
 use super::revoke::print_end;
-use super::which::WhichArgs;
 use crate::control::{Reply, Request, SessionPage, SessionShown};
 use crate::data_dir::Absent;
 use crate::error::CommandError;
@@ -16,7 +16,7 @@ pub(super) enum SessionCommand {
     /// List an account's sessions, oldest first
     List {
         #[command(flatten)]
-        which: WhichArgs,
+        which: AccountArgs,
         #[command(flatten)]
         page: PageArgs,
     },

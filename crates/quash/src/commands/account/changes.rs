@@ -6,9 +6,9 @@ use std::time::Duration;
 use clap::{ArgGroup, Args};
 use quash_core::model::Clock;
 
+use super::super::account_selector::{AccountArgs, AccountIdArgs};
 use super::super::place::{Place, unexpected};
 use super::super::revoke::{in_sessions, print_end};
-use super::super::which::{WhichArgs, WhichToSet};
 use super::{Given, from_stdin, pairs_of};
 use crate::control::{
     AccountChange, ChangedShown, GivenPassword, OneTimeShown, Reply, Request, Which, reason_of,
@@ -23,7 +23,7 @@ use quash_server::SystemClock;
 #[derive(Args)]
 pub(in crate::commands) struct Whose {
     #[command(flatten)]
-    which: WhichArgs,
+    which: AccountArgs,
     /// The reason, in one line; recorded in the audit with the system user that runs the command
     #[arg(long, value_name = "TEXT", value_parser = reason_of)]
     reason: Option<String>,
@@ -51,7 +51,7 @@ pub(in crate::commands) struct DeleteArgs {
 #[command(group = ArgGroup::new("what").required(true))]
 pub(in crate::commands) struct SetArgs {
     #[command(flatten)]
-    which: WhichToSet,
+    which: AccountIdArgs,
     /// The reason, in one line; recorded in the audit with the system user that runs the command
     #[arg(long, value_name = "TEXT", value_parser = reason_of)]
     reason: Option<String>,

@@ -6,26 +6,19 @@ use crate::control::Which;
 
 /// The account that a command is about.
 #[derive(Args)]
-#[group(required = true, multiple = false)]
-pub(super) struct WhichArgs {
-    /// The account's name or subject; refused if it is the name of one account and the subject of another
-    #[arg(value_name = "NAME")]
-    account: Option<String>,
-    /// The account with this subject
-    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
-    subject: Option<String>,
-    /// The account with this name
-    #[arg(long, value_name = "N", allow_hyphen_values = true)]
-    name: Option<String>,
+#[group(skip)]
+pub(super) struct AccountArgs {
+    #[command(flatten)]
+    id: AccountIdArgs,
     /// The account with this e-mail address
-    #[arg(long, value_name = "E", allow_hyphen_values = true)]
+    #[arg(long, group = "account_id", value_name = "E", allow_hyphen_values = true)]
     email: Option<String>,
 }
 
-/// The account to change. There is no `--email` here: it sets the new address.
+/// The account that a command is about, without `--email`: there, that flag sets the new address.
 #[derive(Args)]
-#[group(required = true, multiple = false)]
-pub(super) struct WhichToSet {
+#[group(id = "account_id", required = true, multiple = false)]
+pub(super) struct AccountIdArgs {
     /// The account's name or subject; refused if it is the name of one account and the subject of another
     #[arg(value_name = "NAME")]
     account: Option<String>,
@@ -40,7 +33,7 @@ pub(super) struct WhichToSet {
 /// The account that a list is restricted to, if any.
 #[derive(Args)]
 #[group(multiple = false)]
-pub(super) struct ListedWhich {
+pub(super) struct AccountFilter {
     /// List only entries of this account: its name or subject; refused if it is the name of one account and
     /// the subject of another
     #[arg(long, value_name = "NAME", allow_hyphen_values = true)]
@@ -56,21 +49,20 @@ pub(super) struct ListedWhich {
     email: Option<String>,
 }
 
-impl WhichArgs {
+impl AccountArgs {
     pub(super) fn into_which(self) -> Which {
-        let Self { account, subject, name, email } = self;
-        ListedWhich { account, subject, name, email }.into_which().unwrap_or_default()
+        let Self { id: AccountIdArgs { account, subject, name }, email } = self;
+        AccountFilter { account, subject, name, email }.into_which().unwrap_or_default()
     }
 }
 
-impl WhichToSet {
+impl AccountIdArgs {
     pub(super) fn into_which(self) -> Which {
-        let Self { account, subject, name } = self;
-        ListedWhich { account, subject, name, email: None }.into_which().unwrap_or_default()
+        AccountArgs { id: self, email: None }.into_which()
     }
 }
 
-impl ListedWhich {
+impl AccountFilter {
     /// Returns the selected account. clap ensures that at most one argument is given.
     pub(super) fn into_which(self) -> Option<Which> {
         let Self { account, subject, name, email } = self;
