@@ -64,8 +64,8 @@ mod tests {
 
     #[test]
     fn noted_seals_are_read_back_and_private() {
-        let room = tempfile::tempdir().expect("a temporary directory");
-        let file = AuditFile::in_directory(room.path());
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let file = AuditFile::in_directory(dir.path());
         assert_eq!(file.read().expect("no fault"), None);
         let newest = watch::Sender::new(None);
         let recorder = SealRecorder::new(file.clone(), None, newest.subscribe());
@@ -76,18 +76,18 @@ mod tests {
             recorder.record();
             assert_eq!(file.read().expect("no fault"), Some(seal(last)));
         }
-        let path = room.path().join("audit.seal");
+        let path = dir.path().join("audit.seal");
         assert_eq!(fs::metadata(path).expect("it is there").permissions().mode() & 0o7777, 0o600);
-        assert_eq!(fs::read_dir(room.path()).expect("a directory").count(), 1);
+        assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 1);
     }
 
     #[test]
     fn files_without_a_seal_are_refused() {
-        let room = tempfile::tempdir().expect("a temporary directory");
-        let file = AuditFile::in_directory(room.path());
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let file = AuditFile::in_directory(dir.path());
         let short = seal(1).to_text().replacen('7', "", 1);
         for text in ["", "1 2 3", &short, &format!("{} more", seal(1).to_text()), &"x".repeat(4096)] {
-            fs::write(room.path().join("audit.seal"), text).expect("it is ours");
+            fs::write(dir.path().join("audit.seal"), text).expect("it is ours");
             assert!(file.read().expect_err("no seal").hint.is_some(), "{text:?}");
         }
     }

@@ -39,9 +39,9 @@ pub(crate) struct ServerLock {
 
 /// The action to take if the data directory is missing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Absent {
+pub(crate) enum IfMissing {
     /// Create it.
-    Make,
+    Create,
     /// Fail with [`Exit::NotFound`].
     Refuse,
 }
@@ -53,11 +53,11 @@ impl DataDir {
     /// Opens the directory at `path`. The flag is `true` if it was created just now, with mode 0700.
     ///
     /// # Errors
-    /// It is missing and `absent` is [`Absent::Refuse`], it can't be created, or users without permission may
+    /// It is missing and `if_missing` is [`IfMissing::Refuse`], it can't be created, or users without permission may
     /// write into it.
     pub(crate) fn open(
         path: PathBuf,
-        absent: Absent,
+        if_missing: IfMissing,
         group: GroupAccess,
     ) -> Result<(Self, bool), CommandError> {
         let shown = path.display().to_string();
@@ -80,10 +80,10 @@ impl DataDir {
                 )))
             }
             Ok(_) => Ok((Self { path, group }, false)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => match absent {
-                Absent::Refuse => Err(CommandError::new(Exit::NotFound, format!("there is no data directory at {shown}"))
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match if_missing {
+                IfMissing::Refuse => Err(CommandError::new(Exit::NotFound, format!("there is no data directory at {shown}"))
                     .hint("name it with --data-dir or QUASH_DATA_DIR; `quash serve` and `quash account add` create a new one")),
-                Absent::Make => {
+                IfMissing::Create => {
                     DirBuilder::new().mode(0o700).recursive(true).create(&path).map_err(|error| cannot(&error))?;
                     Ok((Self { path, group }, true))
                 }
@@ -230,37 +230,37 @@ mod tests {
     use super::*;
 
     fn fresh() -> (tempfile::TempDir, DataDir) {
-        let room = tempfile::tempdir().expect("a temporary directory");
-        let (data_dir, made) = DataDir::open(room.path().join("a/b"), Absent::Make, GroupAccess::Refused)
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (data_dir, made) = DataDir::open(dir.path().join("a/b"), IfMissing::Create, GroupAccess::Refused)
             .expect("a new directory");
         assert!(made);
-        (room, data_dir)
+        (dir, data_dir)
     }
 
     #[test]
     fn new_directories_are_private_and_missing_ones_refusable() {
-        let (room, data_dir) = fresh();
+        let (dir, data_dir) = fresh();
         assert_eq!(fs::metadata(data_dir.path()).expect("it is there").permissions().mode() & 0o7777, 0o700);
-        let refused = DataDir::open(room.path().join("c"), Absent::Refuse, GroupAccess::Refused)
+        let refused = DataDir::open(dir.path().join("c"), IfMissing::Refuse, GroupAccess::Refused)
             .expect_err("it isn't there");
         assert_eq!(refused.exit, Exit::NotFound);
         fs::set_permissions(data_dir.path(), fs::Permissions::from_mode(0o777)).expect("it is ours");
         for group in [GroupAccess::Refused, GroupAccess::Allowed] {
-            let refused =
-                DataDir::open(data_dir.path().to_owned(), Absent::Make, group).expect_err("others may write");
+            let refused = DataDir::open(data_dir.path().to_owned(), IfMissing::Create, group)
+                .expect_err("others may write");
             assert!(refused.hint.is_some_and(|hint| hint.starts_with("chmod 700 ")));
         }
     }
 
     #[test]
     fn group_access_needs_its_setting() {
-        let (_room, data_dir) = fresh();
+        let (_dir, data_dir) = fresh();
         data_dir.make_master_key(&Seeded::new(1)).expect("it can be written");
         let set = |path: &Path, mode| {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours")
         };
         let open = |group| {
-            DataDir::open(data_dir.path().to_owned(), Absent::Refuse, group).map(|(data_dir, _)| data_dir)
+            DataDir::open(data_dir.path().to_owned(), IfMissing::Refuse, group).map(|(data_dir, _)| data_dir)
         };
         set(&data_dir.master_key_path(), 0o660);
         let refused = open(GroupAccess::Refused)
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_master_key_is_created_once_and_private() {
-        let (_room, data_dir) = fresh();
+        let (_dir, data_dir) = fresh();
         assert!(data_dir.master_key().expect("no fault").is_none());
         let key = data_dir.make_master_key(&Seeded::new(1)).expect("it can be written");
         let path = data_dir.master_key_path();
@@ -297,7 +297,7 @@ mod tests {
 
     #[test]
     fn only_one_server_locks_a_directory() {
-        let (_room, data_dir) = fresh();
+        let (_dir, data_dir) = fresh();
         let lock = data_dir.lock_for_server().expect("no other process holds the lock");
         assert_eq!(data_dir.lock_for_server().expect_err("taken").exit, Exit::InUse);
         drop(lock);

@@ -54,34 +54,34 @@ mod tests {
 
     #[test]
     fn written_numbers_are_read_back_and_private() {
-        let room = tempfile::tempdir().expect("a temporary directory");
-        let file = EpochFile::in_directory(room.path());
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let file = EpochFile::in_directory(dir.path());
         assert_eq!(file.read().expect("no fault"), None);
         for n in [1, 7] {
             file.write(&seq(n)).expect("it is ours");
             assert_eq!(file.read().expect("no fault"), Some(seq(n)));
         }
-        let path = room.path().join("epoch");
+        let path = dir.path().join("epoch");
         assert_eq!(fs::metadata(path).expect("it is there").permissions().mode() & 0o7777, 0o600);
-        assert_eq!(fs::read_dir(room.path()).expect("a directory").count(), 1);
+        assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 1);
     }
 
     #[test]
     fn files_without_a_number_are_refused() {
-        let room = tempfile::tempdir().expect("a temporary directory");
-        let file = EpochFile::in_directory(room.path());
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let file = EpochFile::in_directory(dir.path());
         let beyond = (1_u64 << 53).to_string();
         for text in ["", "1 2", "-1", "one", "99999999999999999999", "18446744073709551615", beyond.as_str()]
         {
-            fs::write(room.path().join("epoch"), text).expect("it is ours");
+            fs::write(dir.path().join("epoch"), text).expect("it is ours");
             assert!(file.read().expect_err("no number of a log").hint.is_some(), "{text:?}");
         }
     }
 
     #[test]
     fn only_newer_numbers_are_written() {
-        let room = tempfile::tempdir().expect("a temporary directory");
-        let file = EpochFile::in_directory(room.path());
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let file = EpochFile::in_directory(dir.path());
         let newest = watch::Sender::new(seq(2));
         let recorder = EpochRecorder::new(file.clone(), Some(seq(2)), newest.subscribe());
         recorder.record();

@@ -16,7 +16,7 @@ pub(crate) struct HttpsFetch(Client);
 /// The longest answer, in bytes. A real key set takes a few KiB.
 const BYTES: usize = 64 * 1024;
 /// The timeout from the request to the end of the answer.
-const WITHIN: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 impl HttpsFetch {
     /// Creates a client that follows no redirect: the server at another address could decide whose tokens are
@@ -25,12 +25,16 @@ impl HttpsFetch {
     /// # Errors
     /// The machine's root certificates can't be used.
     pub(crate) fn new() -> Result<Self, CommandError> {
-        let client =
-            Client::builder().redirect(Policy::none()).timeout(WITHIN).no_proxy().user_agent("quash").build();
+        let client = Client::builder()
+            .redirect(Policy::none())
+            .timeout(TIMEOUT)
+            .no_proxy()
+            .user_agent("quash")
+            .build();
         client.map(Self).map_err(|error| {
             CommandError::failure(format!(
                 "failed to create the HTTP client for other issuers' keys: {}",
-                in_full(&error)
+                with_causes(&error)
             ))
         })
     }
@@ -40,13 +44,13 @@ impl HttpsFetch {
 impl FetchKeys for HttpsFetch {
     async fn fetch(&self, address: &str) -> Result<Vec<u8>, FetchFault> {
         let url = Url::parse(address).map_err(|error| FetchFault(error.to_string()))?;
-        let away = |error: reqwest::Error| FetchFault(in_full(&error.without_url()));
-        let mut answer = self.0.get(url).send().await.map_err(away)?;
+        let failed = |error: reqwest::Error| FetchFault(with_causes(&error.without_url()));
+        let mut answer = self.0.get(url).send().await.map_err(failed)?;
         if !answer.status().is_success() {
             return Err(FetchFault(format!("it answers {}", answer.status())));
         }
         let mut text = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(away)? {
+        while let Some(chunk) = answer.chunk().await.map_err(failed)? {
             if text.len() + chunk.len() > BYTES {
                 return Err(FetchFault(format!("it is longer than {BYTES} bytes")));
             }
@@ -57,7 +61,7 @@ impl FetchKeys for HttpsFetch {
 }
 
 /// Formats an error with its causes: the outermost one alone only says that the request failed.
-fn in_full(error: &dyn Error) -> String {
+fn with_causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -32,7 +32,7 @@ mod error;
 
 mod entropy;
 
-mod handles;
+mod file_descriptors;
 
 mod machine;
 

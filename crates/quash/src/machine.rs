@@ -62,13 +62,13 @@ mod tests {
 
     #[test]
     fn limits_of_all_ancestors_are_read() {
-        let room = tempfile::tempdir().expect("a temporary directory");
-        fs::create_dir_all(room.path().join("a/b")).expect("it is ours");
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        fs::create_dir_all(dir.path().join("a/b")).expect("it is ours");
         for (path, text) in [("memory.max", "max\n"), ("a/memory.max", "200\n"), ("a/b/memory.max", "300\n")]
         {
-            fs::write(room.path().join(path), text).expect("it is ours");
+            fs::write(dir.path().join(path), text).expect("it is ours");
         }
-        let root = room.path().to_str().expect("text");
+        let root = dir.path().to_str().expect("text");
         assert_eq!(limits(root, "a/b", "memory.max"), [300, 200]);
         assert!(limits(root, "nowhere", "other").is_empty());
     }

@@ -20,21 +20,21 @@ use quash_server::SystemClock;
 pub(crate) struct Opened {
     pub(crate) service: Service,
     /// `None`: the store is in memory and ends with this process.
-    pub(crate) notes: Option<Notes>,
+    pub(crate) state_files: Option<StateFiles>,
     /// The created objects, each in a few words and without secrets.
     pub(crate) made: Vec<String>,
 }
 
 /// The files next to the database that reveal a database replaced or changed by another party.
 #[derive(Clone, Debug)]
-pub(crate) struct Notes {
+pub(crate) struct StateFiles {
     epoch: EpochRecorder,
     audit: SealRecorder,
 }
 
-impl Notes {
+impl StateFiles {
     /// Brings the files up to date.
-    pub(crate) fn note(&self) {
+    pub(crate) fn record(&self) {
         self.epoch.record();
         self.audit.record();
     }
@@ -46,11 +46,11 @@ impl Notes {
 }
 
 /// The store and keys of a service.
-struct Kept {
+struct OpenedStore {
     store: Arc<dyn Store>,
     master: MasterKey,
     audit_seal: Option<AuditSeal>,
-    notes: Option<(EpochRecorder, AuditFile)>,
+    state_files: Option<(EpochRecorder, AuditFile)>,
     made: Vec<String>,
 }
 
@@ -59,11 +59,11 @@ struct Kept {
 /// # Errors
 /// The store or a key can't be used.
 pub(crate) async fn open(settings: &Settings, data_dir: &DataDir) -> Result<Opened, CommandError> {
-    let Kept { store, master, audit_seal, notes, made } = match settings.engine {
+    let OpenedStore { store, master, audit_seal, state_files, made } = match settings.engine {
         Engine::Sqlite => open_sqlite(settings, data_dir).await?,
         Engine::Memory => {
             let (store, master) = (Arc::new(MemoryStore::new()), MasterKey::new(&SystemEntropy));
-            Kept { store, master, audit_seal: None, notes: None, made: Vec::new() }
+            OpenedStore { store, master, audit_seal: None, state_files: None, made: Vec::new() }
         }
     };
     let hasher = settings
@@ -85,16 +85,16 @@ pub(crate) async fn open(settings: &Settings, data_dir: &DataDir) -> Result<Open
     })
     .await
     .map_err(|error| start_error(error, data_dir))?;
-    let notes = notes.map(|(epoch, file)| Notes {
+    let state_files = state_files.map(|(epoch, file)| StateFiles {
         epoch,
         audit: SealRecorder::new(file, audit_seal, service.audit_seals()),
     });
     // The first seal is written before the service is used.
-    notes.iter().for_each(|notes| notes.audit.record());
-    Ok(Opened { service, notes, made })
+    state_files.iter().for_each(|state_files| state_files.audit.record());
+    Ok(Opened { service, state_files, made })
 }
 
-async fn open_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<Kept, CommandError> {
+async fn open_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<OpenedStore, CommandError> {
     data_dir.check_owner()?;
     let database = data_dir.database();
     let mut made = Vec::new();
@@ -124,15 +124,15 @@ async fn open_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<Kept, Co
             data_dir.make_master_key(&SystemEntropy)?
         }
     };
-    let notes = notice(&store, &master, data_dir).await?;
+    let epoch = detect_rollback(&store, &master, data_dir).await?;
     let file = AuditFile::in_directory(data_dir.path());
     let audit_seal = file.read()?;
-    Ok(Kept { store: Arc::new(store), master, audit_seal, notes: Some((notes, file)), made })
+    Ok(OpenedStore { store: Arc::new(store), master, audit_seal, state_files: Some((epoch, file)), made })
 }
 
 /// Begins a new epoch if the database is older than the `epoch` file says: revocations may be missing from
 /// it.
-async fn notice(
+async fn detect_rollback(
     store: &SqliteStore,
     master: &MasterKey,
     data_dir: &DataDir,
@@ -145,9 +145,9 @@ async fn notice(
             .map_err(|error| start_error(error, data_dir))?;
         went_back.iter().for_each(|went_back| went_back.log("the file epoch says"));
     }
-    let notes = EpochRecorder::new(file, noted, store.newest());
-    notes.record();
-    Ok(notes)
+    let recorder = EpochRecorder::new(file, noted, store.newest());
+    recorder.record();
+    Ok(recorder)
 }
 
 /// The message for the operator if the store can't be opened.

@@ -307,8 +307,8 @@ fn every_ending_command_revokes_live_access_tokens() {
 
 #[test]
 fn everything_works_without_a_server_too() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     assert_eq!(on(&data_dir, &["account", "add", "dana"], "").code(), 0);
     assert_eq!(
         on(&data_dir, &["account", "deactivate", "dana", "--reason", "x", "--json"], "").json()["state"],
@@ -320,8 +320,8 @@ fn everything_works_without_a_server_too() {
 /// The author of a command is the system user, with and without a server.
 #[tokio::test]
 async fn the_audit_records_author_and_reason() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     let server = Server::start_in(&data_dir, &[]);
     server.add_account("dana", PASSWORD);
     let lock = server.run(&["account", "lock", "dana", "--reason", "a lost phone"], "");
@@ -339,21 +339,21 @@ async fn the_audit_records_author_and_reason() {
 
 #[test]
 fn policy_show_prints_the_table_in_force() {
-    let room = tempfile::tempdir().expect("a temporary directory");
+    let dir = tempfile::tempdir().expect("a temporary directory");
     let row = |shown: &Value, road: &str| {
         let roads = shown["roads"].as_array().expect("roads").clone();
         roads.into_iter().find(|row| row["road"] == road).unwrap_or_else(|| panic!("{road} is missing"))
     };
     let here = |args: &[&str]| {
         let mut command = quash();
-        command.args(["policy", "show", "--json", "--data-dir"]).arg(room.path().join("nothing")).args(args);
+        command.args(["policy", "show", "--json", "--data-dir"]).arg(dir.path().join("nothing")).args(args);
         run(command, "").json()
     };
     let shown = here(&[]);
     assert_eq!(shown["roads"].as_array().map(Vec::len), Some(20));
     assert_eq!(row(&shown, "claims_changed")["ends"], "access tokens; sessions stay live");
     assert_eq!(row(&shown, "name_changed")["ends"], "nothing");
-    assert!(!room.path().join("nothing").exists(), "looking makes nothing");
+    assert!(!dir.path().join("nothing").exists(), "looking makes nothing");
     let shown = here(&["--set", "claims.on_change=wait", "--set", "tokens.user_id_field=username"]);
     assert_eq!(
         (&row(&shown, "claims_changed")["ends"], &row(&shown, "claims_changed")["entry"]),

@@ -37,8 +37,8 @@ fn tamper(data_dir: &Path, statement: &str) {
 
 #[test]
 fn audit_entries_are_listed_in_order() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let (server, verified) = with_a_past(&room.path().join("data"));
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (server, verified) = with_a_past(&dir.path().join("data"));
     let page = server.run(&["audit", "list", "--account", "dana", "--json"], "").json();
     let seen: Vec<_> = page["entries"]
         .as_array()
@@ -76,8 +76,8 @@ fn audit_entries_are_listed_in_order() {
 
 #[test]
 fn tampering_with_the_audit_is_detected() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     let (server, verified) = with_a_past(&data_dir);
     let noted = place(&verified);
     assert_eq!(server.run(&["audit", "verify", "--head", &noted], "").code(), 0);
@@ -105,7 +105,7 @@ fn tampering_with_the_audit_is_detected() {
         "UPDATE audit_head SET last = 1",
     ];
     for (number, way) in ways.into_iter().enumerate() {
-        let tampered = room.path().join(number.to_string());
+        let tampered = dir.path().join(number.to_string());
         std::fs::create_dir(&tampered).expect("a directory");
         for file in std::fs::read_dir(&data_dir).expect("the data directory").flatten() {
             if file.file_type().is_ok_and(|kind| kind.is_file()) {
@@ -121,8 +121,8 @@ fn tampering_with_the_audit_is_detected() {
 
 #[test]
 fn removed_seals_require_an_operator_to_accept() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     let (server, _) = with_a_past(&data_dir);
     assert_eq!(server.terminate().code(), 0);
     let forge = |statement: &str| {
@@ -168,8 +168,8 @@ fn removed_seals_require_an_operator_to_accept() {
 
 #[test]
 fn older_seals_are_detected() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     let (server, _) = with_a_past(&data_dir);
     assert_eq!(server.terminate().code(), 0);
     let sealed = Connection::open(data_dir.join("quash.db")).expect("a database");

@@ -30,10 +30,10 @@ fn dropped(server: &Server, secret: &str) -> u64 {
 
 #[test]
 fn soak_blocked_stderr_stops_neither_requests_nor_shutdown() {
-    let room = tempfile::tempdir().expect("a temporary directory");
+    let dir = tempfile::tempdir().expect("a temporary directory");
     let (reader, writer) = full_pipe();
     let server =
-        Server::start_with_stderr(quash(), &room.path().join("data"), &["--set", "log.level=trace"], writer);
+        Server::start_with_stderr(quash(), &dir.path().join("data"), &["--set", "log.level=trace"], writer);
     let secret = server.run(&["client", "add", "shop", "--introspect"], "").stdout.trim().to_owned();
     let serve = || {
         let before = dropped(&server, &secret);

@@ -20,8 +20,8 @@ fn mode(path: &Path) -> u32 {
 
 #[test]
 fn accounts_can_be_added_and_listed_offline() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     let added = on(
         &data_dir,
         &[
@@ -69,8 +69,8 @@ fn accounts_can_be_added_and_listed_offline() {
 
 #[test]
 fn invalid_accounts_are_usage_errors() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     for (args, stdin, message) in [
         (&["account", "add", " "][..], "", "the name is empty"),
         (&["account", "add", "a\u{200b}b"], "", "invisible"),
@@ -160,9 +160,9 @@ fn passwords_are_read_unchanged() {
 
 #[test]
 fn read_commands_create_no_files() {
-    let room = tempfile::tempdir().expect("a temporary directory");
+    let dir = tempfile::tempdir().expect("a temporary directory");
     for (data_dir, message) in
-        [(room.path().join("none"), "no data directory"), (room.path().to_owned(), "no quash in")]
+        [(dir.path().join("none"), "no data directory"), (dir.path().to_owned(), "no quash in")]
     {
         for args in [
             &["account", "list"][..],
@@ -174,7 +174,7 @@ fn read_commands_create_no_files() {
             assert!(finished.stderr.contains(message), "{}", finished.stderr);
         }
     }
-    assert_eq!(fs::read_dir(room.path()).expect("it is ours").count(), 0);
+    assert_eq!(fs::read_dir(dir.path()).expect("it is ours").count(), 0);
 }
 
 #[test]
@@ -239,8 +239,8 @@ fn revoking_an_account_and_everything() {
 
 #[test]
 fn offline_revocations_hold_for_the_next_server() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     assert_eq!(on(&data_dir, &["account", "add", "dana", "--password-stdin"], PASSWORD).code(), 0);
     let server = Server::start_in(&data_dir, &[]);
     let pair = server.sign_in("dana", PASSWORD);
@@ -278,8 +278,8 @@ fn files_are_for_their_owner_only() {
 
 #[test]
 fn missing_or_readable_master_keys_stop_the_start() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     assert_eq!(on(&data_dir, &["account", "add", "dana"], "").code(), 0);
     let key = data_dir.join("master.key");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).expect("it is ours");
@@ -299,15 +299,15 @@ fn missing_or_readable_master_keys_stop_the_start() {
 
 #[test]
 fn the_demo_succeeds_and_cleans_up() {
-    let room = tempfile::tempdir().expect("a temporary directory");
+    let dir = tempfile::tempdir().expect("a temporary directory");
     let mut command = quash();
-    command.arg("demo").env("TMPDIR", room.path());
+    command.arg("demo").env("TMPDIR", dir.path());
     let demo = run(command, "");
     assert_eq!(demo.code(), 0, "{}{}", demo.stdout, demo.stderr);
     assert!(demo.stdout.contains("GET /v1/me -> 401") && demo.stdout.contains(" ms"), "{}", demo.stdout);
-    assert_eq!(fs::read_dir(room.path()).expect("it is ours").count(), 0);
+    assert_eq!(fs::read_dir(dir.path()).expect("it is ours").count(), 0);
     let mut command = quash();
-    command.args(["demo", "--json"]).env("TMPDIR", room.path());
+    command.args(["demo", "--json"]).env("TMPDIR", dir.path());
     assert!(run(command, "").json()["delay_ms"].is_f64());
 }
 

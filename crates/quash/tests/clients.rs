@@ -18,8 +18,8 @@ fn introspect(server: &Server, secret: &str, token: &str) -> (u16, Value) {
 
 #[test]
 fn clients_without_rights_are_refused_with_all_flags() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let refused = on(&room.path().join("data"), &["client", "add", "shop"], "");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let refused = on(&dir.path().join("data"), &["client", "add", "shop"], "");
     assert_eq!(refused.code(), 2);
     for flag in ["--introspect", "--revoke", "--public"] {
         assert!(refused.stderr.contains(flag), "{flag}: {}", refused.stderr);
@@ -69,8 +69,8 @@ fn client_secrets_work_until_the_client_is_removed() {
 
 #[test]
 fn clients_and_verifiers_are_stored_and_listed_separately() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     assert_eq!(on(&data_dir, &["client", "list"], "").code(), 4, "looking makes nothing");
     assert_eq!(on(&data_dir, &["account", "add", "dana"], "").code(), 0);
     assert_eq!(on(&data_dir, &["client", "list"], "").stdout.trim(), "no clients");
@@ -101,8 +101,8 @@ fn clients_and_verifiers_are_stored_and_listed_separately() {
 
 #[test]
 fn failed_client_commands_have_their_exit_codes() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     assert_eq!(on(&data_dir, &["account", "add", "dana"], "").code(), 0);
     assert_eq!(on(&data_dir, &["verifier", "add", "chat"], "").code(), 0);
     let longest = "x".repeat(64);

@@ -10,21 +10,21 @@ use support::{on, quash, run};
 use tempfile::TempDir;
 
 /// Creates a data directory with this settings file.
-fn room(file: &str) -> TempDir {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    fs::write(room.path().join("quash.toml"), file).expect("it is ours");
-    room
+fn dir(file: &str) -> TempDir {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    fs::write(dir.path().join("quash.toml"), file).expect("it is ours");
+    dir
 }
 
-fn config(room: &TempDir, args: &[&str]) -> Command {
+fn config(dir: &TempDir, args: &[&str]) -> Command {
     let mut command = quash();
-    command.arg("config").args(args).arg("--data-dir").arg(room.path());
+    command.arg("config").args(args).arg("--data-dir").arg(dir.path());
     command
 }
 
 #[test]
 fn check_prints_ok_and_the_file() {
-    let full = room("[rotation]\ngrace = \"1m\"\n");
+    let full = dir("[rotation]\ngrace = \"1m\"\n");
     let path = full.path().join("quash.toml").display().to_string();
     let checked = run(config(&full, &["check"]), "");
     assert_eq!((checked.code(), checked.stdout), (0, format!("ok: the settings file is {path}\n")));
@@ -39,8 +39,8 @@ fn check_prints_ok_and_the_file() {
 
 #[test]
 fn check_prints_one_fault_a_line() {
-    let room = room("[rotation]\ngrace = \"6m\"\n[log]\nlevel = \"loud\"\n");
-    let mut command = config(&room, &["check", "--set", "colour=red"]);
+    let dir = dir("[rotation]\ngrace = \"6m\"\n[log]\nlevel = \"loud\"\n");
+    let mut command = config(&dir, &["check", "--set", "colour=red"]);
     command.env("QUASH_LOG_FORMT", "json");
     let checked = run(command, "");
     let lines: Vec<&str> = checked.stderr.lines().collect();
@@ -63,7 +63,7 @@ fn check_prints_one_fault_a_line() {
         lines[3]
     );
     assert!(lines[4].starts_with(" flag --set: colour isn't a setting"), "{}", lines[4]);
-    let one = run(config(&room, &["check", "--json", "--set", "log.level=info"]), "");
+    let one = run(config(&dir, &["check", "--json", "--set", "log.level=info"]), "");
     let told: serde_json::Value = serde_json::from_str(&one.stderr).expect("JSON");
     let error = &told["error"];
     assert_eq!((one.code(), &error["kind"], &error["exit_code"]), (2, &json!("usage"), &json!(2)));
@@ -79,15 +79,15 @@ fn check_prints_one_fault_a_line() {
 
 #[test]
 fn show_prints_the_settings_in_force() {
-    let room = room("[tokens]\nissuer = \"https://auth.example\"\n");
-    let path = room.path().join("quash.toml").display().to_string();
-    let plain = run(config(&room, &["show"]), "");
+    let dir = dir("[tokens]\nissuer = \"https://auth.example\"\n");
+    let path = dir.path().join("quash.toml").display().to_string();
+    let plain = run(config(&dir, &["show"]), "");
     assert!(
         plain.stdout.starts_with("[tokens]\nalgorithm = \"EdDSA\"\n") && !plain.stdout.contains("# default"),
         "{}",
         plain.stdout
     );
-    let shown = run(config(&room, &["show", "--origin", "--set", "tokens.leeway=1s"]), "");
+    let shown = run(config(&dir, &["show", "--origin", "--set", "tokens.leeway=1s"]), "");
     for line in [
         format!("issuer = \"https://auth.example\"  # file {path}:2"),
         "leeway = \"1s\"  # flag --set".into(),
@@ -95,21 +95,21 @@ fn show_prints_the_settings_in_force() {
     ] {
         assert!(shown.stdout.lines().any(|found| found == line), "{line} isn't in {}", shown.stdout);
     }
-    let json = run(config(&room, &["show", "--json"]), "").json();
+    let json = run(config(&dir, &["show", "--json"]), "").json();
     assert_eq!(
         json["tokens"]["issuer"],
         json!({ "value": "https://auth.example", "origin": format!("file {path}:2") })
     );
-    assert_eq!(run(config(&room, &["show", "--set", "tokens.leeway=6m"]), "").code(), 2);
+    assert_eq!(run(config(&dir, &["show", "--set", "tokens.leeway=6m"]), "").code(), 2);
 }
 
 #[test]
 fn check_refuses_what_serve_refuses() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let settings = room.path().join("quash.toml");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let settings = dir.path().join("quash.toml");
     fs::write(&settings, "[http]\ntls_cert = \"none.pem\"\ntls_key = \"none.pem\"\n").expect("it is ours");
     for command in [&["config", "check"][..], &["serve"]] {
-        let refused = on(room.path(), command, "");
+        let refused = on(dir.path(), command, "");
         assert_eq!(
             (refused.code(), refused.stderr.contains("none.pem")),
             (1, true),
@@ -120,26 +120,26 @@ fn check_refuses_what_serve_refuses() {
     // An unreadable file is an error, not a missing file. Even root can't read a link to itself.
     fs::remove_file(&settings).expect("it is ours");
     std::os::unix::fs::symlink("quash.toml", &settings).expect("it is ours");
-    let refused = on(room.path(), &["config", "check"], "");
+    let refused = on(dir.path(), &["config", "check"], "");
     assert_eq!((refused.code(), refused.stderr.contains("can't be read")), (2, true), "{}", refused.stderr);
     fs::remove_file(&settings).expect("it is ours");
-    assert_eq!(on(room.path(), &["config", "check"], "").stdout, "ok: there is no settings file\n");
+    assert_eq!(on(dir.path(), &["config", "check"], "").stdout, "ok: there is no settings file\n");
 }
 
 #[test]
 fn init_and_schema_ignore_the_settings() {
-    let room = room("this is no TOML");
+    let dir = dir("this is no TOML");
     for args in [&["init"][..], &["init", "--minimal"], &["schema"]] {
-        let mut command = config(&room, args);
+        let mut command = config(&dir, args);
         command.env("QUASH_COLOUR", "red");
         let printed = run(command, "");
         assert_eq!((printed.code(), printed.stderr.as_str()), (0, ""), "{args:?}");
         assert!(printed.stdout.len() > 500, "{}", printed.stdout);
-        assert!(run(config(&room, &[args, &["--json"]].concat()), "").json().is_object());
+        assert!(run(config(&dir, &[args, &["--json"]].concat()), "").json().is_object());
     }
-    assert_eq!(fs::read_to_string(room.path().join("quash.toml")).expect("it is ours"), "this is no TOML");
-    assert_eq!(fs::read_dir(room.path()).expect("it is ours").count(), 1);
-    let minimal = run(config(&room, &["init", "--minimal"]), "").stdout;
-    fs::write(room.path().join("quash.toml"), minimal).expect("it is ours");
-    assert_eq!(run(config(&room, &["check"]), "").code(), 0);
+    assert_eq!(fs::read_to_string(dir.path().join("quash.toml")).expect("it is ours"), "this is no TOML");
+    assert_eq!(fs::read_dir(dir.path()).expect("it is ours").count(), 1);
+    let minimal = run(config(&dir, &["init", "--minimal"]), "").stdout;
+    fs::write(dir.path().join("quash.toml"), minimal).expect("it is ours");
+    assert_eq!(run(config(&dir, &["check"]), "").code(), 0);
 }

@@ -17,8 +17,8 @@ const CLIENTS: usize = 6;
 
 #[test]
 fn f01_soak_killed_at_random_moments() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     let chance = Seeded::new(1);
     let mut server = Server::start_in(&data_dir, &[]);
     server.add_account("dana", PASSWORD);
@@ -44,8 +44,8 @@ fn f01_soak_killed_at_random_moments() {
 
 #[test]
 fn f28_stopped_under_load() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     let server = Server::start_in(&data_dir, &[]);
     server.add_account("dana", PASSWORD);
     let load = Load::new(&server, PASSWORD);
@@ -66,8 +66,8 @@ fn f28_stopped_under_load() {
 /// The server is killed after the commit and before the answer: trying again is safe.
 #[test]
 fn f02_retries_after_a_kill_get_the_same_successor() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     let server = Server::start_in(&data_dir, &[]);
     server.add_account("dana", PASSWORD);
     let parent = server.sign_in("dana", PASSWORD);

@@ -16,8 +16,8 @@ const PASSWORD: &str = "correct horse battery staple";
 /// ends.
 #[test]
 fn f05_a_failed_fsync_ends_the_process() {
-    let Some(room) = room_for("strace") else { return };
-    let data_dir = room.path().join("data");
+    let Some(dir) = room_for("strace") else { return };
+    let data_dir = dir.path().join("data");
     let server = Server::start_in(&data_dir, &[]);
     server.add_account("dana", PASSWORD);
     let pair = server.sign_in("dana", PASSWORD);
@@ -41,8 +41,8 @@ fn f05_a_failed_fsync_ends_the_process() {
 
 #[test]
 fn f06_failed_writes_are_answered_and_recovered() {
-    let Some(room) = room_for("strace") else { return };
-    let server = Server::start_in(&room.path().join("data"), &[]);
+    let Some(dir) = room_for("strace") else { return };
+    let server = Server::start_in(&dir.path().join("data"), &[]);
     server.add_account("dana", PASSWORD);
     let mut pair = server.sign_in("dana", PASSWORD);
 
@@ -63,8 +63,8 @@ fn f06_failed_writes_are_answered_and_recovered() {
 
 #[test]
 fn f04_a_full_disk_refuses_only_writes() {
-    let Some(room) = room_for("unshare") else { return };
-    let disk = room.path().join("disk");
+    let Some(dir) = room_for("unshare") else { return };
+    let disk = dir.path().join("disk");
     std::fs::create_dir(&disk).expect("it is made");
     let data_dir = disk.join("data");
     let mount = format!("mount -t tmpfs -o size=4m tmpfs {} && exec \"$0\" \"$@\"", disk.display());

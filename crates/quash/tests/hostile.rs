@@ -13,9 +13,9 @@ const PASSWORD: &str = "correct horse battery staple";
 /// A client's name never reaches the log, and each event stays one line.
 #[test]
 fn a87_clients_cannot_forge_log_lines() {
-    let room = tempfile::tempdir().expect("a temporary directory");
+    let dir = tempfile::tempdir().expect("a temporary directory");
     let settings = ["--set", "log.level=trace", "--set", "log.format=json"];
-    let server = Server::start_in(&room.path().join("data"), &settings);
+    let server = Server::start_in(&dir.path().join("data"), &settings);
     server.add_account("dana", PASSWORD);
     let long = "x".repeat(8000);
     for text in [
@@ -77,7 +77,7 @@ fn a85_page_sizes_are_bounded() {
 }
 
 /// Starts a server that accepts the tokens of the list's two profiles, with the account that they name.
-fn taking_all(room: &Path, corpus: &Value) -> Server {
+fn taking_all(dir: &Path, corpus: &Value) -> Server {
     let mut settings = String::from("[tokens]\nforeign_tokens = \"accept\"\n");
     let a_century = "max_lifetime = \"36525d\"";
     for key in corpus["profiles"]["A"]["keys"].as_array().expect("keys") {
@@ -91,7 +91,7 @@ fn taking_all(room: &Path, corpus: &Value) -> Server {
     settings += &format!(
         "[foreign.b]\nalgorithm = \"HS256\"\nshared_secret = '{secret}'\nissuer = \"*\"\naudience = \"*\"\n{a_century}\n"
     );
-    let data_dir = room.join("data");
+    let data_dir = dir.join("data");
     let make = std::fs::DirBuilder::new().mode(0o700).create(&data_dir);
     make.and_then(|()| std::fs::write(data_dir.join("quash.toml"), settings)).expect("it is ours");
     let added = support::on(&data_dir, &["account", "add", "noor", "--subject", "42"], "");
@@ -104,8 +104,8 @@ fn taking_all(room: &Path, corpus: &Value) -> Server {
 fn hostile_tokens_get_their_verdict_over_http() {
     let corpus: Value =
         serde_json::from_str(include_str!("../../quash-core/tests/hostile/tokens.json")).expect("JSON");
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let server = taking_all(room.path(), &corpus);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let server = taking_all(dir.path(), &corpus);
     let cases = corpus["cases"].as_array().expect("cases");
     for case in cases {
         let (id, token) = (case["id"].as_str().expect("an id"), case["token"].as_str().expect("a token"));

@@ -113,8 +113,8 @@ impl Round {
 
 #[test]
 fn f03_soak_killed_during_key_rotation() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     let chance = Seeded::new(3);
     let mut server = Server::start_in(&data_dir, &[]);
     server.add_account("dana", PASSWORD);

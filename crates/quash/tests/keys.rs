@@ -64,8 +64,8 @@ fn closed() -> SocketAddr {
 
 #[test]
 fn keys_are_listed_without_a_server() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     assert_eq!(on(&data_dir, &["key", "list"], "").code(), 4, "looking makes nothing");
     assert_eq!(on(&data_dir, &["account", "add", "dana"], "").code(), 0);
     let keys = on(&data_dir, &["key", "list", "--json"], "").json();
@@ -78,7 +78,7 @@ fn keys_are_listed_without_a_server() {
     assert_eq!((first["kid"].as_str().map(str::len), &first["retiring_until"]), (Some(43), &Value::Null));
     assert!(first["created_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{first}");
 
-    let secret = room.path().join("secret");
+    let secret = dir.path().join("secret");
     fs::write(&secret, SECRET).expect("it is ours");
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("it is ours");
     let named = format!("tokens.signing_key_file={}", secret.display());
@@ -103,8 +103,8 @@ fn keys_are_listed_without_a_server() {
 /// key.
 #[test]
 fn configured_key_pairs_serve_one_algorithm() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let (data_dir, file) = (room.path().join("data"), room.path().join("key"));
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (data_dir, file) = (dir.path().join("data"), dir.path().join("key"));
     let pair = RsaKeyPair::generate(KeySize::Rsa2048).expect("a key");
     let der: Pkcs8V1Der<'_> = pair.as_der().expect("PKCS #8");
     fs::write(
@@ -141,8 +141,8 @@ fn configured_key_pairs_serve_one_algorithm() {
 /// A site that changes from HS256 to HS384 has one secret; its tokens name either key.
 #[test]
 fn configured_secrets_make_a_key_for_each_algorithm() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let (data_dir, secret) = (room.path().join("data"), room.path().join("secret"));
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (data_dir, secret) = (dir.path().join("data"), dir.path().join("secret"));
     fs::write(&secret, SECRET).expect("it is ours");
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("it is ours");
     let named = format!("tokens.signing_key_file={}", secret.display());
@@ -167,9 +167,9 @@ fn configured_secrets_make_a_key_for_each_algorithm() {
 
 #[test]
 fn running_servers_list_own_and_foreign_keys() {
-    let (room, publisher, away) =
+    let (dir, publisher, away) =
         (tempfile::tempdir().expect("a temporary directory"), Publisher::start(), closed());
-    let data_dir = room.path().join("data");
+    let data_dir = dir.path().join("data");
     fs::create_dir(&data_dir).expect("it is ours");
     fs::set_permissions(&data_dir, fs::Permissions::from_mode(0o700)).expect("it is ours");
     let settings = format!(
@@ -296,8 +296,8 @@ fn keys_are_rotated_retired_and_revoked_while_the_server_runs() {
 /// A thumbprint may begin like a flag.
 #[test]
 fn key_ids_may_begin_with_a_dash() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     assert_eq!(on(&data_dir, &["account", "add", "dana"], "").code(), 0);
     for args in [
         &["key", "retire", "-zA9"][..],
@@ -316,8 +316,8 @@ fn key_ids_may_begin_with_a_dash() {
 
 #[test]
 fn revoked_configured_keys_stop_the_start() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let (data_dir, secret) = (room.path().join("data"), room.path().join("secret"));
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (data_dir, secret) = (dir.path().join("data"), dir.path().join("secret"));
     fs::write(&secret, SECRET).expect("it is ours");
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("it is ours");
     let named = format!("tokens.signing_key_file={}", secret.display());

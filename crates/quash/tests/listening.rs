@@ -19,12 +19,12 @@ const ASK: &[u8] = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close
 
 /// A self-signed certificate of `localhost` and its key, in two files.
 struct Files {
-    room: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Files {
     fn new() -> (Self, CertificateDer<'static>) {
-        let files = Self { room: tempfile::tempdir().expect("a temporary directory") };
+        let files = Self { dir: tempfile::tempdir().expect("a temporary directory") };
         let certificate = files.renew();
         (files, certificate)
     }
@@ -41,11 +41,11 @@ impl Files {
     }
 
     fn certificate(&self) -> PathBuf {
-        self.room.path().join("certificate.pem")
+        self.dir.path().join("certificate.pem")
     }
 
     fn key(&self) -> PathBuf {
-        self.room.path().join("key.pem")
+        self.dir.path().join("key.pem")
     }
 
     fn settings(&self) -> [String; 4] {
@@ -120,7 +120,7 @@ fn tls_files_are_reloaded_on_sighup() {
 fn unusable_tls_files_stop_the_start() {
     let (files, _) = Files::new();
     let settings = files.settings();
-    let data_dir = files.room.path().join("data");
+    let data_dir = files.dir.path().join("data");
     let start = || {
         let args: Vec<&str> = ["serve", "--listen", "127.0.0.1:0"]
             .into_iter()
@@ -156,8 +156,8 @@ fn ask_through(path: &Path) -> std::io::Result<String> {
 
 #[test]
 fn a_unix_socket_belongs_to_one_live_server() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let path = room.path().join("quash.sock");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("quash.sock");
     let listen = format!("unix:{}", path.display());
     let start = || Server::start(&["--listen", &listen]);
     let server = start();
@@ -165,7 +165,7 @@ fn a_unix_socket_belongs_to_one_live_server() {
     assert!(ask_through(&path).expect("an answer").starts_with("HTTP/1.1 200 "));
     assert_eq!(fs::metadata(&path).expect("it is there").permissions().mode() & 0o7777, 0o660);
 
-    let second = on(&room.path().join("data"), &["serve", "--listen", &listen], "");
+    let second = on(&dir.path().join("data"), &["serve", "--listen", &listen], "");
     assert_eq!(second.code(), 3, "{}", second.stderr);
     assert!(second.stderr.contains("another process is listening there"), "{}", second.stderr);
     assert!(ask_through(&path).is_ok(), "the first server keeps running");
@@ -178,7 +178,7 @@ fn a_unix_socket_belongs_to_one_live_server() {
     assert!(!path.exists());
 
     fs::write(&path, "keep me").expect("it is ours");
-    let refused = on(&room.path().join("data"), &["serve", "--listen", &listen], "");
+    let refused = on(&dir.path().join("data"), &["serve", "--listen", &listen], "");
     assert_eq!(refused.code(), 1, "{}", refused.stderr);
     assert!(
         refused.stderr.contains("isn't a socket") && fs::read(&path).is_ok_and(|text| text == b"keep me"),

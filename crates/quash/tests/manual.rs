@@ -67,8 +67,8 @@ fn bash_completes_what_is_typed() {
     if !has_bash() {
         return;
     }
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let script = room.path().join("quash.bash");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let script = dir.path().join("quash.bash");
     fs::write(&script, printed(&["completions", "bash"]).stdout).expect("it is ours");
     let mut checked = Command::new("bash");
     checked.arg("-n").arg(&script);
@@ -122,8 +122,8 @@ fn manual_pages_are_printed_and_world_readable() {
     let json = printed(&["man", "--json"]).json();
     assert_eq!(json["page"].as_str().map(str::trim_end), Some(main.stdout.trim_end()));
 
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let path = room.path().display().to_string();
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().display().to_string();
     let written = printed(&["man", "--out", &path, "--json"]).json();
     let written: Vec<_> = written["written"]
         .as_array()
@@ -138,13 +138,13 @@ fn manual_pages_are_printed_and_world_readable() {
         "{written:?}"
     );
     assert!(!written.iter().any(|name| name.contains("help")), "{written:?}");
-    assert_eq!(fs::read_dir(room.path()).expect("it is ours").count(), written.len());
+    assert_eq!(fs::read_dir(dir.path()).expect("it is ours").count(), written.len());
     for name in &written {
-        let page = room.path().join(name);
+        let page = dir.path().join(name);
         assert_eq!(fs::metadata(&page).expect("it is there").permissions().mode() & 0o7777, 0o644, "{name}");
     }
     assert_eq!(
-        fs::read_to_string(room.path().join("quash.1")).expect("it is there").trim_end(),
+        fs::read_to_string(dir.path().join("quash.1")).expect("it is there").trim_end(),
         main.stdout.trim_end()
     );
     let again = printed(&["man", "--out", &path]);

@@ -20,8 +20,8 @@ const RESIDENT_KIB: u64 = 200 * 1024;
 #[test]
 fn soak_refresh_cost_is_independent_of_store_size() {
     let (many, measured) = (rounds(100_000, 1_000_000), rounds(200, 2000));
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let [few, crowd] = ["few", "many"].map(|name| room.path().join(name));
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let [few, crowd] = ["few", "many"].map(|name| dir.path().join(name));
     let server = Server::start_in(&few, &[]);
     server.add_account("a0", PASSWORD);
     assert_eq!(server.terminate().code(), 0);

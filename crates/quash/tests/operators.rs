@@ -19,18 +19,18 @@ const SERVICE: u32 = 61_234;
 
 /// Creates a data directory of the service's user, in a place that it can reach.
 fn of_service() -> (TempDir, PathBuf) {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    fs::set_permissions(room.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let data_dir = dir.path().join("data");
     fs::create_dir(&data_dir).expect("it is ours");
     fs::set_permissions(&data_dir, fs::Permissions::from_mode(0o700)).expect("it is ours");
     chown(&data_dir, Some(SERVICE), Some(SERVICE)).expect("root may");
-    (room, data_dir)
+    (dir, data_dir)
 }
 
 /// Copies the binary so that every user may run it.
-fn for_everybody(room: &TempDir) -> std::process::Command {
-    let binary = room.path().join("quash");
+fn for_everybody(dir: &TempDir) -> std::process::Command {
+    let binary = dir.path().join("quash");
     fs::copy(env!("CARGO_BIN_EXE_quash"), &binary).expect("it can be copied");
     fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).expect("it is ours");
     let mut command = std::process::Command::new(binary);
@@ -53,9 +53,9 @@ fn root_creates_no_files_for_another_user() {
         eprintln!("skipped: only root can give a directory to another user");
         return;
     }
-    let (room, data_dir) = of_service();
-    let backup = room.path().join("backup.db");
-    let command = || for_everybody(&room);
+    let (dir, data_dir) = of_service();
+    let backup = dir.path().join("backup.db");
+    let command = || for_everybody(&dir);
     let server = Server::start_with(command(), &data_dir, &[]);
     // Root may use the server, which creates the files.
     let added = server.run(&["account", "add", "dana", "--password-stdin"], PASSWORD);
@@ -94,8 +94,8 @@ fn root_creates_no_files_for_another_user() {
 
 #[test]
 fn group_volumes_require_the_setting() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     assert_eq!(on(&data_dir, &["account", "add", "dana", "--password-stdin"], PASSWORD).code(), 0);
     // The modes that the kubelet sets on a volume with fsGroup, at each mount.
     for entry in fs::read_dir(&data_dir).expect("a directory") {
@@ -124,8 +124,8 @@ fn kubernetes_service_links_are_ignored_with_one_warning() {
         ("QUASH_TOKENS_PORT", "tcp://10.96.0.18:8000"),
         ("QUASH_TOKENS_ISSUER", "https://auth.example"),
     ]);
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let server = Server::start_with(command, &room.path().join("data"), &[]);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let server = Server::start_with(command, &dir.path().join("data"), &[]);
     assert_eq!(server.get("/livez", None).status, 200);
     let finished = server.terminate();
     assert_eq!(finished.stderr.matches("Kubernetes").count(), 1, "{}", finished.stderr);
@@ -199,8 +199,8 @@ fn with_two_meanings(data_dir: &Path) -> Finished {
 
 #[test]
 fn ambiguous_account_arguments_are_refused() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     let listed = with_two_meanings(&data_dir).json();
     assert_eq!(listed["accounts"].as_array().map(Vec::len), Some(2));
     let server = Server::start_in(&data_dir, &[]);
@@ -358,8 +358,8 @@ fn audit_export_works_without_a_server() {
     let server = Server::start(&[]);
     server.add_account("dana", PASSWORD);
     let data_dir = server.data_dir.clone();
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let copy = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let copy = dir.path().join("data");
     let mut server = Some(server);
     let run = |server: &mut Option<Server>, args: &[&str]| match server {
         Some(server) => server.run(args, ""),
@@ -395,8 +395,8 @@ fn audit_export_works_without_a_server() {
 
 #[test]
 fn a_name_like_help_fails_a_script() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     let lost = on(&data_dir, &["account", "add", "--help", "--subject", "17", "--password-hash-stdin"], "");
     assert_eq!((lost.code(), lost.stderr.contains("nothing was done")), (2, true), "{}", lost.stderr);
     let mut help = quash();

@@ -33,7 +33,7 @@ fn a33_soak_without_grace_reuse_ends_memory() {
 }
 
 fn with_grace(engine: &str) {
-    let (room, server) = start(engine, "30s");
+    let (dir, server) = start(engine, "30s");
     for round in 0..rounds(50, 200) {
         let parent = server.sign_in("dana", PASSWORD);
         let answers = all_at_once(&server, &parent.refresh);
@@ -53,11 +53,11 @@ fn with_grace(engine: &str) {
             "round {round}: every access token is dead"
         );
     }
-    drop(room);
+    drop(dir);
 }
 
 fn without_grace(engine: &str) {
-    let (room, server) = start(engine, "0s");
+    let (dir, server) = start(engine, "0s");
     for round in 0..rounds(50, 200) {
         let parent = server.sign_in("dana", PASSWORD);
         let answers = all_at_once(&server, &parent.refresh);
@@ -76,7 +76,7 @@ fn without_grace(engine: &str) {
             "round {round}: and its access tokens"
         );
     }
-    drop(room);
+    drop(dir);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a58_soak_deactivated_during_refresh_memory() {
 /// Refreshes without a pause, so that one refresh coincides with the deactivation. After the last answers, no
 /// token of the account is live.
 fn deactivated_while_it_refreshes(engine: &str) {
-    let (room, server) = start(engine, "30s");
+    let (dir, server) = start(engine, "30s");
     for round in 0..rounds(10, 1000) {
         let (first, owner) = (server.sign_in("dana", PASSWORD), server.sign_in("dana", PASSWORD));
         let begin = Barrier::new(2);
@@ -123,7 +123,7 @@ fn deactivated_while_it_refreshes(engine: &str) {
             "round {round}: and it stays so"
         );
     }
-    drop(room);
+    drop(dir);
 }
 
 /// Refreshes until refused, and returns all pairs, including the first.
@@ -142,7 +142,7 @@ fn refresh_until_refused(server: &Server, first: Pair, round: usize) -> Vec<Pair
 /// The answer was lost after the commit: the client tries again with the parent and gets the same child.
 #[test]
 fn a37_lost_responses_are_repeated() {
-    let (_room, server) = start("sqlite", "30s");
+    let (_dir, server) = start("sqlite", "30s");
     let parent = server.sign_in("dana", PASSWORD);
     let first = refresh(&server, &parent.refresh).pair();
     let again = refresh(&server, &parent.refresh).pair();
@@ -154,13 +154,13 @@ fn a37_lost_responses_are_repeated() {
 const PASSWORD: &str = "correct horse battery staple";
 
 fn start(engine: &str, grace: &str) -> (tempfile::TempDir, Server) {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let config = room.path().join("quash.toml");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let config = dir.path().join("quash.toml");
     std::fs::write(&config, format!("[storage]\nengine = \"{engine}\"\n[rotation]\ngrace = \"{grace}\"\n"))
         .expect("it is written");
-    let server = serve(&room.path().join("data"), &config);
+    let server = serve(&dir.path().join("data"), &config);
     server.add_account("dana", PASSWORD);
-    (room, server)
+    (dir, server)
 }
 
 fn serve(data_dir: &Path, config: &Path) -> Server {

@@ -78,7 +78,7 @@ const ENDPOINTS: [(&str, &str); 38] = [
 ];
 
 /// The source of random values.
-struct Dice {
+struct RandomSource {
     seeded: Seeded,
     key: SigningKey,
     tokens: Vec<String>,
@@ -91,7 +91,7 @@ fn is_for_services(path: &str) -> bool {
     ["/oauth2/", "/v1/feed/", "/metrics"].iter().any(|start| path.starts_with(start))
 }
 
-impl Dice {
+impl RandomSource {
     fn below(&self, end: usize) -> usize {
         usize::from(u16::from_le_bytes(quash_core::model::draw(&self.seeded))) % end
     }
@@ -348,8 +348,8 @@ fn multipart(fields: &Value) -> Vec<u8> {
 
 #[test]
 fn soak_random_requests_cause_no_server_error() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     fs::create_dir(&data_dir).expect("it is ours");
     fs::write(data_dir.join("quash.toml"), SETTINGS).expect("it is ours");
     fs::write(data_dir.join("secret"), SECRET).expect("it is ours");
@@ -368,7 +368,7 @@ fn soak_random_requests_cause_no_server_error() {
             .map(|(place, endpoint)| {
                 scope.spawn({
                     let (server, secrets) = (&server, &secrets);
-                    move || beset(server, secrets, *endpoint, place, each)
+                    move || send_random_requests(server, secrets, *endpoint, place, each)
                 })
             })
             .collect();
@@ -387,13 +387,13 @@ fn soak_random_requests_cause_no_server_error() {
 
 /// The user of a worker. Each worker has accounts of its own: a thousand concurrent sessions of one account
 /// would interfere with each other.
-struct PersonalData {
+struct RandomUser {
     name: String,
     /// The number of accounts so far.
     accounts: usize,
 }
 
-impl PersonalData {
+impl RandomUser {
     fn new(name: &str, place: usize) -> Self {
         Self { name: format!("{name}{place}"), accounts: 0 }
     }
@@ -429,7 +429,7 @@ fn add(server: &Server, name: &str) -> Result<(), String> {
 }
 
 /// Sends requests to one endpoint, over one connection for as long as the server keeps it.
-fn beset(
+fn send_random_requests(
     server: &Server,
     secrets: &[String; 2],
     (path, first): (&str, &str),
@@ -437,21 +437,22 @@ fn beset(
     count: usize,
 ) -> BTreeMap<u16, usize> {
     let seed = 20_261_124 + u64::try_from(place).expect("a few");
-    let [mut dana, mut noor] = ["dana", "noor"].map(|name| PersonalData::new(name, place));
+    let [mut dana, mut noor] = ["dana", "noor"].map(|name| RandomUser::new(name, place));
     let kid = header(&dana.sign_in(server).access)["kid"].as_str().and_then(|kid| Kid::parse(kid).ok());
     let key = SigningKey::new(Algorithm::Hs256, SECRET.as_bytes(), kid).expect("a key");
-    let mut dice = Dice { seeded: Seeded::new(seed), key, tokens: Vec::new(), secrets: secrets.clone() };
+    let mut random =
+        RandomSource { seeded: Seeded::new(seed), key, tokens: Vec::new(), secrets: secrets.clone() };
     let mut connection = Connection::open(server.address);
     let mut statuses = BTreeMap::new();
     let mut before = String::new();
     for round in 0..count {
         if round % 200 == 0 {
             let (dana, noor) = (dana.sign_in(server), noor.sign_in(server));
-            dice.tokens = vec![dana.access, dana.refresh, noor.access, noor.refresh];
+            random.tokens = vec![dana.access, dana.refresh, noor.access, noor.refresh];
             // The server may have closed the idle connection while many passwords were waiting.
             connection = Connection::open(server.address);
         }
-        let (method, target, headers, body) = dice.request(path, first);
+        let (method, target, headers, body) = random.request(path, first);
         let headers: Vec<(&str, &str)> =
             headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let answer = connection.send(method, &target, &headers, &body);
@@ -466,7 +467,7 @@ fn beset(
         before = format!("{method} {target} and {} bytes: {}", body.len(), answer.status);
         *statuses.entry(answer.status).or_default() += 1;
     }
-    let have_one_account = [dana, noor].iter().all(|person| person.accounts == 1);
+    let have_one_account = [dana, noor].iter().all(|user| user.accounts == 1);
     assert!(
         have_one_account || path.starts_with("/v1/me/"),
         "{path} doesn't change an account without its password"

@@ -21,20 +21,20 @@ const CLIENTS: usize = 4;
 
 /// A data directory, and a directory for backups.
 struct Site {
-    room: TempDir,
+    dir: TempDir,
 }
 
 impl Site {
     fn new() -> Self {
-        Self { room: tempfile::tempdir().expect("a temporary directory") }
+        Self { dir: tempfile::tempdir().expect("a temporary directory") }
     }
 
     fn data_dir(&self) -> PathBuf {
-        self.room.path().join("data")
+        self.dir.path().join("data")
     }
 
     fn backup(&self) -> PathBuf {
-        self.room.path().join("backup")
+        self.dir.path().join("backup")
     }
 
     fn start(&self) -> Server {
@@ -180,7 +180,7 @@ fn backups_work_offline_and_overwrite_nothing() {
     let again = site.run(&["backup", text(&site.backup())]);
     assert_eq!(again.code(), 5, "{}", again.stderr);
     assert_eq!(fs::read(site.backup()).expect("it is there"), bytes);
-    let elsewhere = site.run(&["backup", text(&site.room.path().join("no/such/place"))]);
+    let elsewhere = site.run(&["backup", text(&site.dir.path().join("no/such/place"))]);
     assert_eq!(elsewhere.code(), 1, "{}", elsewhere.stderr);
     let in_memory = site.run(&["restore", text(&site.backup()), "--set", "storage.engine=memory"]);
     assert_eq!(in_memory.code(), 2, "{}", in_memory.stderr);
@@ -354,7 +354,7 @@ fn configured_keys_revoked_since_the_backup_stop_starts() {
     let site = Site::new();
     site.first_start().terminate();
     site.back_up();
-    let secret = site.room.path().join("secret");
+    let secret = site.dir.path().join("secret");
     fs::write(&secret, "fifty characters that stand in a settings file, say").expect("it is ours");
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("it is ours");
     let named = format!("tokens.signing_key_file={}", secret.display());

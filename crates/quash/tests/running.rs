@@ -17,8 +17,8 @@ fn a_second_server_refuses() {
     let second = server.run(&["serve", "--listen", "127.0.0.1:0"], "");
     assert_eq!(second.code(), 3);
     assert!(second.stderr.contains("another quash serves the data directory"), "{}", second.stderr);
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let same_address = on(&room.path().join("data"), &["serve", "--listen", &server.address.to_string()], "");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let same_address = on(&dir.path().join("data"), &["serve", "--listen", &server.address.to_string()], "");
     assert_eq!(same_address.code(), 3, "{}", same_address.stderr);
     assert_eq!(server.get("/livez", None).status, 200, "the first server keeps running");
     assert!(server.data_dir.join("control.sock").exists(), "and keeps its socket");
@@ -26,8 +26,8 @@ fn a_second_server_refuses() {
 
 #[test]
 fn a_killed_server_does_not_block_the_next() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     let server = Server::start_in(&data_dir, &[]);
     server.add_account("dana", PASSWORD);
     server.kill();
@@ -40,8 +40,8 @@ fn a_killed_server_does_not_block_the_next() {
 
 #[test]
 fn long_data_directories_have_a_control_socket() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let server = Server::start_in(&room.path().join("long".repeat(40)), &[]);
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let server = Server::start_in(&dir.path().join("long".repeat(40)), &[]);
     server.add_account("dana", PASSWORD);
     server.sign_in("dana", PASSWORD);
 }
@@ -53,8 +53,8 @@ fn memory_servers_warn_and_keep_nothing() {
     server.sign_in("dana", PASSWORD);
     assert!(!server.data_dir.join("quash.db").exists());
     let without = {
-        let room = tempfile::tempdir().expect("a temporary directory");
-        on(room.path(), &["account", "list", "--set", "storage.engine=memory"], "")
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        on(dir.path(), &["account", "list", "--set", "storage.engine=memory"], "")
     };
     assert_eq!(without.code(), 75, "{}", without.stderr);
     let finished = server.terminate();
@@ -63,8 +63,8 @@ fn memory_servers_warn_and_keep_nothing() {
 
 #[test]
 fn sigterm_stops_in_order() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     let server = Server::start_in(&data_dir, &[]);
     let finished = server.terminate();
     assert_eq!(finished.code(), 0, "{}", finished.stderr);
@@ -151,8 +151,8 @@ fn the_control_socket_survives_malformed_requests() {
 
 #[test]
 fn changing_the_algorithm_between_starts_works() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     let server = Server::start_in(&data_dir, &[]);
     server.add_account("dana", PASSWORD);
     let before = server.sign_in("dana", PASSWORD);

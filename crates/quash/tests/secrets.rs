@@ -8,7 +8,7 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use support::smtp::{Manner, Received, SMTP_PASSWORD, Smtp, Wrapped, certificate, settings};
+use support::smtp::{Behaviour, Received, SMTP_PASSWORD, Smtp, Wrapped, certificate, settings};
 use support::{Answer, Server, quash, request};
 
 const PASSWORD: &str = "tr0ub4dor and three";
@@ -23,8 +23,8 @@ const PASSWORD_OF_HASH: &str = "correct horse battery staple";
 #[test]
 fn nothing_secret_is_logged_or_kept_in_clear() {
     for format in ["text", "json"] {
-        let room = tempfile::tempdir().expect("a temporary directory");
-        let data_dir = room.path().join("data");
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let data_dir = dir.path().join("data");
         let server = Server::start_in(
             &data_dir,
             &["--set", "log.level=trace", "--set", &format!("log.format={format}")],
@@ -131,16 +131,16 @@ fn ask_as_clients(server: &Server, token: &str, secrets: &mut Vec<String>) -> St
 #[test]
 fn a88_mails_cookies_and_commands_leak_no_secrets() {
     for format in ["text", "json"] {
-        let room = tempfile::tempdir().expect("a temporary directory");
-        let data_dir = room.path().join("data");
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let data_dir = dir.path().join("data");
         let smtp = Smtp::start_at(
             "127.0.0.1:0".parse().expect("an address"),
-            Manner::Kind,
-            Wrapped::AtOnce(certificate(room.path())),
+            Behaviour::Kind,
+            Wrapped::AtOnce(certificate(dir.path())),
         );
         let mut command = quash();
-        command.env("SSL_CERT_FILE", room.path().join("trusted.pem"));
-        let file = settings(room.path(), smtp.address, "tls");
+        command.env("SSL_CERT_FILE", dir.path().join("trusted.pem"));
+        let file = settings(dir.path(), smtp.address, "tls");
         let format = format!("log.format={format}");
         let sets = ["--set", "log.level=trace", "--set", &format, "--set", "cookies.refresh=on"];
         let server = Server::start_with(
@@ -319,8 +319,8 @@ fn assert_not_kept(data_dir: &Path, secrets: &[String]) {
 
 #[test]
 fn a98_first_starts_have_no_accounts_or_printed_secrets() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     let server = Server::start_in(&data_dir, &[]);
     assert_eq!(server.run(&["account", "list", "--json"], "").json()["accounts"], json!([]));
     for (name, password) in [("admin", "admin"), ("quash", "quash"), ("root", ""), ("", "")] {

@@ -59,12 +59,12 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
 ];
 
 fn serve(file: Option<&str>, variable: Option<(&str, &str)>, args: &[&str]) -> Finished {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     let mut command = quash();
     command.arg("serve").arg("--data-dir").arg(&data_dir).args(args).envs(variable);
     if let Some(text) = file {
-        let path = room.path().join("q.toml");
+        let path = dir.path().join("q.toml");
         fs::write(&path, text).expect("it is ours");
         command.arg("--config").arg(path);
     }
@@ -126,10 +126,10 @@ fn unreadable_settings_files_are_refused() {
 
 #[test]
 fn every_command_checks_the_settings() {
-    let room = tempfile::tempdir().expect("a temporary directory");
+    let dir = tempfile::tempdir().expect("a temporary directory");
     for args in [&["account", "list"][..], &["revoke", "everything", "--yes"], &["session", "list", "dana"]] {
         let mut command = quash();
-        command.args(args).arg("--data-dir").arg(room.path()).env("QUASH_ROTATION_GRACE", "soon");
+        command.args(args).arg("--data-dir").arg(dir.path()).env("QUASH_ROTATION_GRACE", "soon");
         assert_refused(&run(command, ""), "QUASH_ROTATION_GRACE", &["rotation.grace"]);
     }
 }

@@ -84,8 +84,8 @@ fn passwords_are_prompted_twice_without_echo() {
 
 #[test]
 fn tables_fit_the_terminal() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     let name = "a-name-that-is-long-".repeat(5);
     assert_eq!(on(&data_dir, &["account", "add", &name, "--subject", "1"], "").code(), 0);
     let listed = at_a_terminal(command(&data_dir, &["account", "list"]), &[]);
@@ -100,9 +100,9 @@ fn tables_fit_the_terminal() {
 
 #[test]
 fn no_color_disables_colours() {
-    let room = tempfile::tempdir().expect("a temporary directory");
+    let dir = tempfile::tempdir().expect("a temporary directory");
     let serve = |name: &str| {
-        let mut serve = command(&room.path().join(name), &["serve", "--listen", "unix:/nowhere/at/all"]);
+        let mut serve = command(&dir.path().join(name), &["serve", "--listen", "unix:/nowhere/at/all"]);
         serve.env("NO_COLOR", if name == "plain" { "1" } else { "" });
         at_a_terminal(serve, &[])
     };

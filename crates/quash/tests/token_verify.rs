@@ -25,13 +25,13 @@ fn case<'a>(hostile: &'a Value, id: &str) -> &'a str {
     found.expect("a case").get("token").and_then(Value::as_str).expect("a token")
 }
 
-fn room() -> TempDir {
+fn dir() -> TempDir {
     tempfile::tempdir().expect("a temporary directory")
 }
 
 /// Writes a file that only its owner can access.
-fn file(room: &TempDir, name: &str, content: &str) -> String {
-    let path = room.path().join(name);
+fn file(dir: &TempDir, name: &str, content: &str) -> String {
+    let path = dir.path().join(name);
     fs::write(&path, content).expect("it is ours");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
     path.display().to_string()
@@ -39,7 +39,7 @@ fn file(room: &TempDir, name: &str, content: &str) -> String {
 
 /// Runs the command without a data directory, which it must not create.
 fn verify(args: &[&str], token: &str) -> Finished {
-    let nowhere = room();
+    let nowhere = dir();
     let mut command = quash();
     command
         .args(["token", "verify", "-"])
@@ -63,16 +63,15 @@ fn verdict(args: &[&str], token: &str) -> Value {
 }
 
 /// Returns the flags for a profile of the list, with its keys in files.
-fn flags(room: &TempDir, hostile: &Value, name: &str) -> Vec<String> {
+fn flags(dir: &TempDir, hostile: &Value, name: &str) -> Vec<String> {
     let profile = &hostile["profiles"][name];
     let mut flags = match &profile["hs256_secret_base64url"] {
-        Value::Null => vec![
-            "--jwks".to_owned(),
-            file(room, "jwks.json", &json!({ "keys": profile["keys"] }).to_string()),
-        ],
+        Value::Null => {
+            vec!["--jwks".to_owned(), file(dir, "jwks.json", &json!({ "keys": profile["keys"] }).to_string())]
+        }
         // The secret isn't text, so it is written as a JWK.
         secret => {
-            let path = file(room, "secret.jwk", &format!("{}\n", json!({ "kty": "oct", "k": secret })));
+            let path = file(dir, "secret.jwk", &format!("{}\n", json!({ "kty": "oct", "k": secret })));
             ["--secret-file", &path, "--algorithm", "HS256"].map(str::to_owned).to_vec()
         }
     };
@@ -88,8 +87,8 @@ fn flags(room: &TempDir, hostile: &Value, name: &str) -> Vec<String> {
 
 #[test]
 fn each_hostile_token_gets_its_verdict() {
-    let (room, hostile) = (room(), hostile());
-    let profiles = ["A", "B"].map(|name| (name, flags(&room, &hostile, name)));
+    let (dir, hostile) = (dir(), hostile());
+    let profiles = ["A", "B"].map(|name| (name, flags(&dir, &hostile, name)));
     let mut told = String::new();
     for case in hostile["cases"].as_array().expect("a list") {
         let (_, flags) =
@@ -109,10 +108,10 @@ fn each_hostile_token_gets_its_verdict() {
 
 #[test]
 fn offline_verification_misses_revocations() {
-    let (server, room) = (Server::start(&[]), room());
+    let (server, dir) = (Server::start(&[]), dir());
     server.add_account("dana", PASSWORD);
     let pair = server.sign_in("dana", PASSWORD);
-    let jwks = file(&room, "jwks.json", &server.get("/.well-known/jwks.json", None).text);
+    let jwks = file(&dir, "jwks.json", &server.get("/.well-known/jwks.json", None).text);
     let accepted = verdict(&["--jwks", &jwks], &pair.access);
     assert_eq!((&accepted["algorithm"], &accepted["type"]), (&json!("EdDSA"), &json!("access")));
     assert_eq!(
@@ -160,8 +159,8 @@ fn verdict_is(expected: &str, args: &[&str], token: &str) {
 
 #[test]
 fn only_one_line_end_after_tokens_is_dropped() {
-    let (room, hostile) = (room(), hostile());
-    let flags = flags(&room, &hostile, "A");
+    let (dir, hostile) = (dir(), hostile());
+    let flags = flags(&dir, &hostile, "A");
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let token = case(&hostile, "T01");
     for text in [token.to_owned(), format!("{token}\n"), format!("{token}\r\n")] {
@@ -195,8 +194,8 @@ fn wrong(finished: &Finished, parts: &[&str]) {
 
 #[test]
 fn invalid_verify_arguments_are_usage_errors() {
-    let room = room();
-    let secret = file(&room, "secret", &"s".repeat(32));
+    let dir = dir();
+    let secret = file(&dir, "secret", &"s".repeat(32));
     for (args, parts) in [
         (&[][..], &["there is no key to verify the token with", "--jwks FILE", "quash token inspect -"][..]),
         (&["--algorithm", "HS256"], &["there is no key"]),
@@ -229,7 +228,7 @@ fn invalid_verify_arguments_are_usage_errors() {
     ] {
         wrong(&verify(args, "x"), parts);
     }
-    let jwks = file(&room, "jwks.json", &json!({ "keys": hostile()["profiles"]["A"]["keys"] }).to_string());
+    let jwks = file(&dir, "jwks.json", &json!({ "keys": hostile()["profiles"]["A"]["keys"] }).to_string());
     wrong(&verify(&["--jwks", &jwks, "--user-id-claim", "jti"], "x"), &["two claims have the name jti"]);
     let mut command = quash();
     command.args(["token", "verify", "eyJ.a.token", "--jwks", &jwks]);
@@ -240,7 +239,7 @@ fn invalid_verify_arguments_are_usage_errors() {
 
 #[test]
 fn unusable_key_files_are_reported_with_a_remedy() {
-    let (room, hostile) = (room(), hostile());
+    let (dir, hostile) = (dir(), hostile());
     let keys = &hostile["profiles"]["A"]["keys"];
     let set = |keys: Value| json!({ "keys": keys }).to_string();
     let secret_jwk = json!({ "kty": "oct", "k": URL_SAFE_NO_PAD.encode([7; 64]) });
@@ -256,7 +255,7 @@ fn unusable_key_files_are_reported_with_a_remedy() {
         (&set(json!([encryption])), "key 1 is not used: it is not meant for signatures", "has no usable key"),
         (&"x".repeat(65 * 1024), "is a file longer than 64 KiB", "nothing else"),
     ] {
-        let path = file(&room, "jwks.json", content);
+        let path = file(&dir, "jwks.json", content);
         wrong(&verify(&["--jwks", &path], "x"), &[&path, fault, remedy]);
     }
     let private = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIAcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcH\n-----END PRIVATE KEY-----\n";
@@ -265,7 +264,7 @@ fn unusable_key_files_are_reported_with_a_remedy() {
         (private, "is a private key"),
         (&keys[1].to_string(), "is not a key for EdDSA"),
     ] {
-        let path = file(&room, "key.pem", content);
+        let path = file(&dir, "key.pem", content);
         let finished = verify(&["--public-key-file", &path, "--algorithm", "EdDSA"], "x");
         wrong(&finished, &[&path, fault, "hint: "]);
         assert!(
@@ -274,7 +273,7 @@ fn unusable_key_files_are_reported_with_a_remedy() {
             finished.stderr
         );
     }
-    let missing = room.path().join("none").display().to_string();
+    let missing = dir.path().join("none").display().to_string();
     for args in [&["--jwks", &missing][..], &["--secret-file", &missing, "--algorithm", "HS256"]] {
         wrong(&verify(args, "x"), &[&missing, "can't be read", "name a file that quash may read"]);
     }
@@ -282,11 +281,11 @@ fn unusable_key_files_are_reported_with_a_remedy() {
 
 #[test]
 fn verify_reads_secrets_like_the_settings() {
-    let room = room();
+    let dir = dir();
     let secret = "fifty characters that stand in a settings file, say";
     let token = signed_with(secret, &json!({}));
     let with = |content: &str| {
-        let path = file(&room, "secret", content);
+        let path = file(&dir, "secret", content);
         verify(&["--secret-file", &path, "--algorithm", "HS256"], &token)
     };
     for content in [secret.to_owned(), format!("{secret}\n"), format!("{secret}\r\n")] {
@@ -298,7 +297,7 @@ fn verify_reads_secrets_like_the_settings() {
     let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
     wrong(&with(pem), &["is the text of a key file, not a secret for HS256"]);
     wrong(&with("short"), &["is a secret of fewer than 32 bytes", "--insecure-short-secret"]);
-    let path = file(&room, "secret", "short");
+    let path = file(&dir, "secret", "short");
     let short = verify(
         &["--secret-file", &path, "--algorithm", "HS256", "--insecure-short-secret"],
         &signed_with("short", &json!({})),
@@ -331,11 +330,11 @@ fn signed_with(secret: &str, more: &Value) -> String {
 
 #[test]
 fn verify_reads_public_keys_from_pem_and_jwk() {
-    let (room, hostile) = (room(), hostile());
+    let (dir, hostile) = (dir(), hostile());
     let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
     let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": hostile["profiles"]["A"]["keys"][0]["x"], "kid": "another" }).to_string();
     for content in [pem, &jwk] {
-        let path = file(&room, "key", content);
+        let path = file(&dir, "key", content);
         let key = ["--public-key-file", &path, "--algorithm", "EdDSA"];
         // One token names the key, the other doesn't.
         for id in ["T01", "T34"] {
@@ -347,8 +346,8 @@ fn verify_reads_public_keys_from_pem_and_jwk() {
 
 #[test]
 fn token_contents_cannot_control_the_terminal() {
-    let room = room();
-    let path = file(&room, "secret", "short");
+    let dir = dir();
+    let path = file(&dir, "secret", "short");
     let key = ["--secret-file", &path, "--algorithm", "HS256", "--insecure-short-secret"];
     let header = URL_SAFE_NO_PAD.encode("{\"alg\":\"\\u001b[31mred\",\"kid\":\"\\u202edesrever\"}");
     let in_its_header = format!("{header}.e30.AAAA");

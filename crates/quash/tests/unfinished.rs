@@ -135,13 +135,13 @@ fn soak_http2_heads_without_an_end() {
 }
 
 /// Creates a certificate of `localhost` and its key, and returns their settings.
-fn tls(room: &Path) -> [String; 2] {
+fn tls(dir: &Path) -> [String; 2] {
     let key = rcgen::KeyPair::generate().expect("a key");
     let params = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("a name");
     let certificate = params.self_signed(&key).expect("a certificate");
     let files = [("certificate.pem", certificate.pem()), ("key.pem", key.serialize_pem())];
     let paths = files.map(|(name, text)| {
-        let path = room.join(name);
+        let path = dir.join(name);
         fs::write(&path, text).expect("it is ours");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
         path.display().to_string()
@@ -151,8 +151,8 @@ fn tls(room: &Path) -> [String; 2] {
 
 #[test]
 fn soak_handshakes_without_an_end() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let [certificate, key] = tls(room.path());
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let [certificate, key] = tls(dir.path());
     // The first part of a ClientHello of 60,000 bytes, in two records.
     let record = |payload: &[u8]| {
         [&[0x16, 3, 1][..], &u16::try_from(payload.len()).expect("a record").to_be_bytes(), payload].concat()

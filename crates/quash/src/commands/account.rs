@@ -10,12 +10,12 @@ use quash_core::model::{Clock, Timestamp, limits};
 use zeroize::Zeroizing;
 
 use super::account_selector::AccountArgs;
-use super::place::{Place, unexpected};
+use super::context::{CommandContext, unexpected};
 use super::prompt;
 use crate::control::{
     AccountChange, AccountPage, AccountShown, AddAccount, GivenPassword, Reply, Request, Secret,
 };
-use crate::data_dir::Absent;
+use crate::data_dir::IfMissing;
 use crate::error::{CommandError, Exit};
 use crate::output;
 use crate::settings::without_mark;
@@ -35,17 +35,17 @@ pub(super) enum AccountCommand {
     /// Change one account: its name, address, password or claims
     Set(changes::SetArgs),
     /// Deactivate an account: it can't sign in, and all its sessions end
-    Deactivate(changes::Whose),
+    Deactivate(changes::ChangeArgs),
     /// Let a deactivated account sign in again; ended sessions stay ended
-    Reactivate(changes::Whose),
+    Reactivate(changes::ChangeArgs),
     /// Lock an account for a while, as failed attempts do
     Lock(changes::LockArgs),
     /// Unlock an account early
-    Unlock(changes::Whose),
+    Unlock(changes::ChangeArgs),
     /// Set a temporary password, valid for one day, that must be changed at first use; all its sessions end
-    OneTimePassword(changes::Whose),
+    OneTimePassword(changes::ChangeArgs),
     /// Make an account's password unusable until its owner resets it; all its sessions end
-    RequireReset(changes::Whose),
+    RequireReset(changes::ChangeArgs),
     /// Delete an account with all its sessions
     Delete(changes::DeleteArgs),
 }
@@ -82,7 +82,7 @@ pub(super) struct AddArgs {
 
 /// A secret that is read from standard input.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Given {
+enum StdinSecret {
     Password,
     Hash,
     NewPassword,
@@ -100,37 +100,38 @@ pub(super) struct PageArgs {
     pub(super) after: Option<String>,
 }
 
-pub(super) async fn run(command: AccountCommand, place: &Place) -> Result<(), CommandError> {
+pub(super) async fn run(command: AccountCommand, context: &CommandContext) -> Result<(), CommandError> {
     match command {
-        AccountCommand::Add(args) => add(args, place).await,
+        AccountCommand::Add(args) => add(args, context).await,
         AccountCommand::List(PageArgs { limit, after }) => {
-            match place.ask(Absent::Refuse, Request::Accounts { after, limit }).await? {
-                Reply::Accounts(page) => place.print(&page, || listed(&page)),
+            match context.ask(IfMissing::Refuse, Request::Accounts { after, limit }).await? {
+                Reply::Accounts(page) => context.print(&page, || listed(&page)),
                 _ => Err(unexpected()),
             }
         }
-        AccountCommand::Show { which } => {
-            print_one(place.ask(Absent::Refuse, Request::Account { which: which.into_which() }).await?, place)
+        AccountCommand::Show { which } => print_one(
+            context.ask(IfMissing::Refuse, Request::Account { which: which.into_selector() }).await?,
+            context,
+        ),
+        AccountCommand::Set(args) => changes::set(args, context).await,
+        AccountCommand::Deactivate(args) => changes::run(args, AccountChange::Deactivate, context).await,
+        AccountCommand::Reactivate(args) => changes::run(args, AccountChange::Reactivate, context).await,
+        AccountCommand::Lock(args) => changes::lock(args, context).await,
+        AccountCommand::Unlock(args) => changes::run(args, AccountChange::Unlock, context).await,
+        AccountCommand::OneTimePassword(args) => {
+            changes::run(args, AccountChange::OneTimePassword, context).await
         }
-        AccountCommand::Set(args) => changes::set(args, place).await,
-        AccountCommand::Deactivate(whose) => changes::run(whose, AccountChange::Deactivate, place).await,
-        AccountCommand::Reactivate(whose) => changes::run(whose, AccountChange::Reactivate, place).await,
-        AccountCommand::Lock(args) => changes::lock(args, place).await,
-        AccountCommand::Unlock(whose) => changes::run(whose, AccountChange::Unlock, place).await,
-        AccountCommand::OneTimePassword(whose) => {
-            changes::run(whose, AccountChange::OneTimePassword, place).await
-        }
-        AccountCommand::RequireReset(whose) => changes::run(whose, AccountChange::RequireReset, place).await,
-        AccountCommand::Delete(args) => changes::delete(args, place).await,
+        AccountCommand::RequireReset(args) => changes::run(args, AccountChange::RequireReset, context).await,
+        AccountCommand::Delete(args) => changes::delete(args, context).await,
     }
 }
 
-async fn add(args: AddArgs, place: &Place) -> Result<(), CommandError> {
-    let AddArgs { name: Some(name), .. } = &args else { return batch::add(place).await };
+async fn add(args: AddArgs, context: &CommandContext) -> Result<(), CommandError> {
+    let AddArgs { name: Some(name), .. } = &args else { return batch::add(context).await };
     let name = name.clone();
     let password = match (args.password_stdin, args.password_hash_stdin) {
-        (true, _) => Some(GivenPassword::Plain(from_stdin(Given::Password)?)),
-        (false, true) => Some(GivenPassword::Encoded(from_stdin(Given::Hash)?)),
+        (true, _) => Some(GivenPassword::Plain(from_stdin(StdinSecret::Password)?)),
+        (false, true) => Some(GivenPassword::Encoded(from_stdin(StdinSecret::Hash)?)),
         (false, false) => None,
     };
     let AddArgs { email, verified, subject, deactivated, .. } = args;
@@ -144,7 +145,7 @@ async fn add(args: AddArgs, place: &Place) -> Result<(), CommandError> {
         deactivated,
         claims: None,
     });
-    let reply = place.ask(Absent::Make, request).await?;
+    let reply = context.ask(IfMissing::Create, request).await?;
     if is_without && let Reply::Account(account) = &reply {
         let name = &account.name;
         output::note(&format!(
@@ -152,15 +153,15 @@ async fn add(args: AddArgs, place: &Place) -> Result<(), CommandError> {
              `quash account one-time-password -- {name}` makes a temporary one"
         ));
     }
-    print_one(reply, place)
+    print_one(reply, context)
 }
 
-fn print_one(reply: Reply, place: &Place) -> Result<(), CommandError> {
+fn print_one(reply: Reply, context: &CommandContext) -> Result<(), CommandError> {
     let Reply::Account(account) = reply else { return Err(unexpected()) };
-    place.print(&account, || shown(&account, SystemClock.now()))
+    context.print(&account, || shown(&account, SystemClock.now()))
 }
 
-impl Given {
+impl StdinSecret {
     const fn name(self) -> &'static str {
         match self {
             Self::Password | Self::NewPassword => "password",
@@ -189,29 +190,29 @@ const BYTES: u64 = 4 * limits::PASSWORD_CHARS as u64 + 2;
 
 /// Reads the first line of standard input. At a terminal, prompts for it without an echo, for a password
 /// twice.
-fn from_stdin(given: Given) -> Result<Secret, CommandError> {
+fn from_stdin(secret: StdinSecret) -> Result<Secret, CommandError> {
     if prompt::is_typed() {
-        return typed(given);
+        return prompt_for(secret);
     }
-    let what = given.name();
-    let fault = |message: String| CommandError::new(Exit::Usage, message).hint(given.example());
+    let what = secret.name();
+    let fault = |message: String| CommandError::new(Exit::Usage, message).hint(secret.example());
     // The buffer never grows, so that no copy of the password is left behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(BYTES as usize + 1));
     let read = std::io::stdin().lock().take(BYTES).read_to_end(&mut bytes);
     read.map_err(|error| fault(format!("the {what} can't be read from standard input: {error}")))?;
-    said(&bytes, given)
+    parse_first_line(&bytes, secret)
 }
 
-fn typed(given: Given) -> Result<Secret, CommandError> {
-    let what = given.name();
-    let asked = |text: &str| {
+fn prompt_for(secret: StdinSecret) -> Result<Secret, CommandError> {
+    let what = secret.name();
+    let ask = |text: &str| {
         let line = prompt::line(text, BYTES)
             .map_err(|error| CommandError::failure(format!("the {what} can't be read: {error}")))?;
-        said(&line, given)
+        parse_first_line(&line, secret)
     };
-    let first = asked(what)?;
-    if matches!(given, Given::Password | Given::NewPassword)
-        && asked(&format!("the same {what} again"))? != first
+    let first = ask(what)?;
+    if matches!(secret, StdinSecret::Password | StdinSecret::NewPassword)
+        && ask(&format!("the same {what} again"))? != first
     {
         return Err(
             CommandError::new(Exit::Usage, "the two passwords differ: nothing was done").hint("try again")
@@ -221,9 +222,9 @@ fn typed(given: Given) -> Result<Secret, CommandError> {
 }
 
 /// Returns the first line, which must be UTF-8 and not empty.
-fn said(bytes: &[u8], given: Given) -> Result<Secret, CommandError> {
-    let what = given.name();
-    let fault = |message: String| CommandError::new(Exit::Usage, message).hint(given.example());
+fn parse_first_line(bytes: &[u8], secret: StdinSecret) -> Result<Secret, CommandError> {
+    let what = secret.name();
+    let fault = |message: String| CommandError::new(Exit::Usage, message).hint(secret.example());
     let text = std::str::from_utf8(first_line(bytes))
         .map_err(|_| fault(format!("the {what} on standard input isn't UTF-8")))?;
     if text.is_empty() {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::control::Which;
+use crate::control::AccountSelector;
 
 /// The account that a command is about.
 #[derive(Args)]
@@ -50,27 +50,27 @@ pub(super) struct AccountFilter {
 }
 
 impl AccountArgs {
-    pub(super) fn into_which(self) -> Which {
+    pub(super) fn into_selector(self) -> AccountSelector {
         let Self { id: AccountIdArgs { account, subject, name }, email } = self;
-        AccountFilter { account, subject, name, email }.into_which().unwrap_or_default()
+        AccountFilter { account, subject, name, email }.into_selector().unwrap_or_default()
     }
 }
 
 impl AccountIdArgs {
-    pub(super) fn into_which(self) -> Which {
-        AccountArgs { id: self, email: None }.into_which()
+    pub(super) fn into_selector(self) -> AccountSelector {
+        AccountArgs { id: self, email: None }.into_selector()
     }
 }
 
 impl AccountFilter {
     /// Returns the selected account. clap ensures that at most one argument is given.
-    pub(super) fn into_which(self) -> Option<Which> {
+    pub(super) fn into_selector(self) -> Option<AccountSelector> {
         let Self { account, subject, name, email } = self;
         let given = [
-            account.map(Which::Any),
-            subject.map(Which::Subject),
-            name.map(Which::Name),
-            email.map(Which::Email),
+            account.map(AccountSelector::Any),
+            subject.map(AccountSelector::Subject),
+            name.map(AccountSelector::Name),
+            email.map(AccountSelector::Email),
         ];
         given.into_iter().flatten().next()
     }

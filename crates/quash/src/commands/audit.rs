@@ -5,12 +5,12 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use super::account_selector::AccountFilter;
-use super::place::{Executor, Place, unexpected};
+use super::context::{CommandContext, Executor, unexpected};
 use crate::control::{
-    AuditHeadShown, AuditPage, AuditReply, AuditRequest, AuditShown, AuditVerifiedShown, NotedPlace, Reply,
-    Request, Which, reason_of,
+    AccountSelector, AuditHeadShown, AuditPage, AuditReply, AuditRequest, AuditShown, AuditVerifiedShown,
+    NotedPlace, Reply, Request, reason_of,
 };
-use crate::data_dir::Absent;
+use crate::data_dir::IfMissing;
 use crate::error::{CommandError, Exit};
 use crate::output::{self, OutputFormat, Reader};
 
@@ -62,37 +62,40 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// The entries of one request, for commands that don't show pages.
 const PAGE: u32 = 200;
 
-pub(super) async fn run(command: AuditCommand, place: &Place) -> Result<(), CommandError> {
-    let asked = place.asked(Absent::Refuse)?;
+pub(super) async fn run(command: AuditCommand, context: &CommandContext) -> Result<(), CommandError> {
+    let executor = context.executor(IfMissing::Refuse)?;
     match command {
         AuditCommand::List { which, limit, after } => {
-            let page = entries(&asked, after, which.into_which(), limit).await?;
-            place.print(&page, || listed(&page))
+            let page = entries(&executor, after, which.into_selector(), limit).await?;
+            context.print(&page, || listed(&page))
         }
-        AuditCommand::Tail { entries, follow } => tail(&asked, u64::from(entries), follow, place.form).await,
+        AuditCommand::Tail { entries, follow } => {
+            tail(&executor, u64::from(entries), follow, context.form).await
+        }
         AuditCommand::Verify { head } => {
-            let AuditReply::Verified(verified) = ask(&asked, AuditRequest::Verify { noted: head }).await?
+            let AuditReply::Verified(verified) = ask(&executor, AuditRequest::Verify { noted: head }).await?
             else {
                 return Err(unexpected());
             };
-            place.print(&verified, || told(&verified))
+            context.print(&verified, || verified_in_words(&verified))
         }
         AuditCommand::Accept { reason } => {
-            let AuditReply::Accepted(accepted) = ask(&asked, AuditRequest::Accept { reason }).await? else {
+            let AuditReply::Accepted(accepted) = ask(&executor, AuditRequest::Accept { reason }).await?
+            else {
                 return Err(unexpected());
             };
-            place.print(&accepted, || {
+            context.print(&accepted, || {
                 format!("the audit begins anew; entries up to {} are not vouched for", accepted.accepted)
             })
         }
-        AuditCommand::Export { after } => export(&asked, after).await,
+        AuditCommand::Export { after } => export(&executor, after).await,
     }
 }
 
-async fn tail(asked: &Executor, count: u64, follow: bool, form: OutputFormat) -> Result<(), CommandError> {
-    let mut after = head(asked).await?.newest.saturating_sub(count);
+async fn tail(executor: &Executor, count: u64, follow: bool, form: OutputFormat) -> Result<(), CommandError> {
+    let mut after = head(executor).await?.newest.saturating_sub(count);
     loop {
-        let page = entries(asked, after, None, PAGE).await?;
+        let page = entries(executor, after, None, PAGE).await?;
         for entry in &page.entries {
             if output::result(form, entry, || line(entry))? == Reader::Gone {
                 return Ok(());
@@ -106,7 +109,7 @@ async fn tail(asked: &Executor, count: u64, follow: bool, form: OutputFormat) ->
             return Ok(());
         }
         // The store must not stay open while nothing happens: a server that starts needs it.
-        if asked.ask_running(&Request::Audit(AuditRequest::Head)).await?.is_none() {
+        if executor.ask_running(&Request::Audit(AuditRequest::Head)).await?.is_none() {
             return Err(CommandError::new(
                 Exit::Unavailable,
                 "no server runs on this data directory, so no new entries follow",
@@ -117,9 +120,9 @@ async fn tail(asked: &Executor, count: u64, follow: bool, form: OutputFormat) ->
     }
 }
 
-async fn export(asked: &Executor, mut after: u64) -> Result<(), CommandError> {
+async fn export(executor: &Executor, mut after: u64) -> Result<(), CommandError> {
     loop {
-        let page = entries(asked, after, None, PAGE).await?;
+        let page = entries(executor, after, None, PAGE).await?;
         for entry in &page.entries {
             if output::result(OutputFormat::Json, entry, String::new)? == Reader::Gone {
                 return Ok(());
@@ -127,33 +130,33 @@ async fn export(asked: &Executor, mut after: u64) -> Result<(), CommandError> {
             after = entry.id;
         }
         if page.next.is_none() {
-            let seal = serde_json::json!({ "seal": head(asked).await? });
+            let seal = serde_json::json!({ "seal": head(executor).await? });
             return output::result(OutputFormat::Json, &seal, String::new).map(drop);
         }
     }
 }
 
 async fn entries(
-    asked: &Executor,
+    executor: &Executor,
     after: u64,
-    of: Option<Which>,
+    of: Option<AccountSelector>,
     limit: u32,
 ) -> Result<AuditPage, CommandError> {
-    match ask(asked, AuditRequest::Entries { after, of, limit }).await? {
+    match ask(executor, AuditRequest::Entries { after, of, limit }).await? {
         AuditReply::Entries(page) => Ok(page),
         _ => Err(unexpected()),
     }
 }
 
-async fn head(asked: &Executor) -> Result<AuditHeadShown, CommandError> {
-    match ask(asked, AuditRequest::Head).await? {
+async fn head(executor: &Executor) -> Result<AuditHeadShown, CommandError> {
+    match ask(executor, AuditRequest::Head).await? {
         AuditReply::Head(head) => Ok(head),
         _ => Err(unexpected()),
     }
 }
 
-async fn ask(asked: &Executor, request: AuditRequest) -> Result<AuditReply, CommandError> {
-    match asked.ask(Request::Audit(request)).await? {
+async fn ask(executor: &Executor, request: AuditRequest) -> Result<AuditReply, CommandError> {
+    match executor.ask(Request::Audit(request)).await? {
         Reply::Audit(reply) => Ok(reply),
         _ => Err(unexpected()),
     }
@@ -232,7 +235,7 @@ fn details(entry: &AuditShown) -> String {
         .join(" ")
 }
 
-fn told(verified: &AuditVerifiedShown) -> String {
+fn verified_in_words(verified: &AuditVerifiedShown) -> String {
     let AuditVerifiedShown { entries, blanked, unsealed, head, sealed_at, accepted } = verified;
     let mut pairs = vec![
         ("entries as sealed", entries.to_string()),

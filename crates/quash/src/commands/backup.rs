@@ -10,10 +10,10 @@ use quash_service::{
 };
 use quash_store::{Replaced, SqliteStore, StagedRestore};
 
-use super::place::{Place, unexpected};
+use super::context::{CommandContext, unexpected};
 use crate::audit_file::AuditFile;
 use crate::control::{Reply, Request, RestoredShown};
-use crate::data_dir::{Absent, DataDir};
+use crate::data_dir::{DataDir, IfMissing};
 use crate::entropy::SystemEntropy;
 use crate::epoch_file::EpochFile;
 use crate::error::{CommandError, Exit};
@@ -44,22 +44,24 @@ pub(super) struct RestoreArgs {
     as_copy: bool,
 }
 
-pub(super) async fn back_up(args: BackupArgs, place: &Place) -> Result<(), CommandError> {
+pub(super) async fn back_up(args: BackupArgs, context: &CommandContext) -> Result<(), CommandError> {
     let absolute = std::path::absolute(&args.path).ok().and_then(|path| path.to_str().map(str::to_owned));
     let to = absolute.ok_or_else(|| {
         CommandError::new(Exit::Usage, "the path of the backup can't be used: it isn't UTF-8")
     })?;
-    let asked = place.asked(Absent::Refuse)?;
-    let Reply::BackedUp(written) = asked.ask(Request::BackUp { to }).await? else { return Err(unexpected()) };
-    place.print(&written, || {
-        let seq = if place.verbose {
+    let executor = context.executor(IfMissing::Refuse)?;
+    let Reply::BackedUp(written) = executor.ask(Request::BackUp { to }).await? else {
+        return Err(unexpected());
+    };
+    context.print(&written, || {
+        let seq = if context.verbose {
             format!(", which knows the log up to seq {}", written.seq)
         } else {
             String::new()
         };
         format!("wrote {}{seq}", output::clean(&written.path))
     })?;
-    let master = asked.data_dir().master_key_path();
+    let master = executor.data_dir().master_key_path();
     output::note(&format!(
         "the master key is not in it: keep a copy of {} apart from it. The backup is unusable without the key; \
         anyone with both can forge tokens",
@@ -68,9 +70,9 @@ pub(super) async fn back_up(args: BackupArgs, place: &Place) -> Result<(), Comma
     Ok(())
 }
 
-pub(super) async fn restore(args: RestoreArgs, place: &Place) -> Result<(), CommandError> {
-    let settings = place.settings()?;
-    place.start_log(LogSettings {
+pub(super) async fn restore(args: RestoreArgs, context: &CommandContext) -> Result<(), CommandError> {
+    let settings = context.settings()?;
+    context.start_log(LogSettings {
         level: settings.log.level.min(tracing::level_filters::LevelFilter::WARN),
         format: LogFormat::Text,
     });
@@ -80,11 +82,11 @@ pub(super) async fn restore(args: RestoreArgs, place: &Place) -> Result<(), Comm
             "with storage.engine = \"memory\" there is nothing to restore into",
         ));
     }
-    let (data_dir, _) = place.data_dir(Absent::Refuse, &settings)?;
+    let (data_dir, _) = context.data_dir(IfMissing::Refuse, &settings)?;
     let _lock = data_dir.lock_for_server()?;
     let sessions = if args.keep_sessions { OldSessions::Keep } else { OldSessions::End };
     let restored = put_back(&args, sessions, &data_dir).await?;
-    place.print(&restored, || {
+    context.print(&restored, || {
         let kids = restored.struck.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ");
         let struck = if kids.is_empty() {
             kids
@@ -100,7 +102,7 @@ pub(super) async fn restore(args: RestoreArgs, place: &Place) -> Result<(), Comm
             OldSessions::End => "all users must sign in again",
             OldSessions::Keep => "sessions continue, including those that were ended since the backup",
         };
-        let seq = if place.verbose {
+        let seq = if context.verbose {
             format!("the log continues with seq {} in epoch {}; ", restored.seq, restored.epoch)
         } else {
             String::new()
@@ -133,7 +135,7 @@ async fn put_back(
             .map_err(|error| opening::start_error(error, data_dir))?;
     }
     let again = match known_keys(&staged, beyond.seq) {
-        Some(keys) => Some(strike_again(&keys, &store, &master, data_dir).await?),
+        Some(keys) => Some(revoke_again(&keys, &store, &master, data_dir).await?),
         None => None,
     };
     note_audit_seal(&store, &master, data_dir).await?;
@@ -211,7 +213,7 @@ fn known_keys(staged: &StagedRestore, noted: Option<Seq>) -> Option<Vec<KeyRecor
     }
 }
 
-async fn strike_again(
+async fn revoke_again(
     replaced: &[KeyRecord],
     store: &SqliteStore,
     master: &MasterKey,

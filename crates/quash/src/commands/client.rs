@@ -6,12 +6,12 @@ use clap::{ArgGroup, Args, Subcommand};
 use quash_core::model::{Right, Rights};
 
 use super::account::PageArgs;
-use super::place::{Place, unexpected};
+use super::context::{CommandContext, unexpected};
 use crate::control::{
     ClientAddedShown, ClientPage, ClientReply, ClientRequest, ClientShown, InstanceShown, Kind, Reply,
     Request, Secret,
 };
-use crate::data_dir::Absent;
+use crate::data_dir::IfMissing;
 use crate::error::CommandError;
 use crate::output;
 
@@ -62,7 +62,7 @@ pub(super) struct AddArgs {
     public: bool,
 }
 
-pub(super) async fn run(command: ClientCommand, place: &Place) -> Result<(), CommandError> {
+pub(super) async fn run(command: ClientCommand, context: &CommandContext) -> Result<(), CommandError> {
     match command {
         ClientCommand::Add(AddArgs { name, introspect, revoke, public }) => {
             let asked =
@@ -70,28 +70,31 @@ pub(super) async fn run(command: ClientCommand, place: &Place) -> Result<(), Com
             add(
                 name,
                 asked.into_iter().filter(|(is_asked, _)| *is_asked).map(|(_, right)| right).collect(),
-                place,
+                context,
             )
             .await
         }
-        ClientCommand::List(page) => list(Kind::Client, page, place).await,
-        ClientCommand::Remove { name } => remove(Kind::Client, name, place).await,
+        ClientCommand::List(page) => list(Kind::Client, page, context).await,
+        ClientCommand::Remove { name } => remove(Kind::Client, name, context).await,
     }
 }
 
-pub(super) async fn run_verifier(command: VerifierCommand, place: &Place) -> Result<(), CommandError> {
+pub(super) async fn run_verifier(
+    command: VerifierCommand,
+    context: &CommandContext,
+) -> Result<(), CommandError> {
     match command {
-        VerifierCommand::Add { name } => add(name, Rights::VERIFIER, place).await,
-        VerifierCommand::List(page) => list(Kind::Verifier, page, place).await,
-        VerifierCommand::Remove { name } => remove(Kind::Verifier, name, place).await,
+        VerifierCommand::Add { name } => add(name, Rights::VERIFIER, context).await,
+        VerifierCommand::List(page) => list(Kind::Verifier, page, context).await,
+        VerifierCommand::Remove { name } => remove(Kind::Verifier, name, context).await,
     }
 }
 
 /// Adds a client. Only the secret goes to stdout, so that it can be piped into a secret store.
-async fn add(name: String, rights: Rights, place: &Place) -> Result<(), CommandError> {
+async fn add(name: String, rights: Rights, context: &CommandContext) -> Result<(), CommandError> {
     let word = if rights.has(Right::Feed) { "verifier" } else { "client" };
     let request = ClientRequest::Add { name, rights: rights.to_string() };
-    let ClientReply::Added(added) = ask(request, place).await? else { return Err(unexpected()) };
+    let ClientReply::Added(added) = ask(request, context).await? else { return Err(unexpected()) };
     let ClientAddedShown { client, secret } = &added;
     let about_secret = if secret.is_some() {
         "the secret is shown only once"
@@ -99,7 +102,7 @@ async fn add(name: String, rights: Rights, place: &Place) -> Result<(), CommandE
         "it has no secret: its client_id is its name"
     };
     output::note(&format!("added {} ({}); {about_secret}", client.name, client.rights.join(", ")));
-    let printed = place.print(&added, || secret.as_ref().map_or(&*client.name, Secret::expose).to_owned());
+    let printed = context.print(&added, || secret.as_ref().map_or(&*client.name, Secret::expose).to_owned());
     printed.map_err(|error| match secret {
         Some(_) => error.hint(format!(
             "{0} was added, but its secret is lost: create another with `quash {word} remove {0}` and `quash {word} add {0}`",
@@ -109,23 +112,23 @@ async fn add(name: String, rights: Rights, place: &Place) -> Result<(), CommandE
     })
 }
 
-async fn list(kind: Kind, page: PageArgs, place: &Place) -> Result<(), CommandError> {
+async fn list(kind: Kind, page: PageArgs, context: &CommandContext) -> Result<(), CommandError> {
     let PageArgs { limit, after } = page;
-    let ClientReply::Listed(page) = ask(ClientRequest::List { kind, after, limit }, place).await? else {
+    let ClientReply::Listed(page) = ask(ClientRequest::List { kind, after, limit }, context).await? else {
         return Err(unexpected());
     };
-    place.print(&page, || listed(&page, kind))
+    context.print(&page, || listed(&page, kind))
 }
 
-async fn remove(kind: Kind, name: String, place: &Place) -> Result<(), CommandError> {
-    let ClientReply::Removed(removed) = ask(ClientRequest::Remove { kind, name }, place).await? else {
+async fn remove(kind: Kind, name: String, context: &CommandContext) -> Result<(), CommandError> {
+    let ClientReply::Removed(removed) = ask(ClientRequest::Remove { kind, name }, context).await? else {
         return Err(unexpected());
     };
-    place.print(&removed, || format!("removed {}: its secret is no longer accepted", removed.name))
+    context.print(&removed, || format!("removed {}: its secret is no longer accepted", removed.name))
 }
 
-async fn ask(request: ClientRequest, place: &Place) -> Result<ClientReply, CommandError> {
-    match place.ask(Absent::Refuse, Request::Clients(request)).await? {
+async fn ask(request: ClientRequest, context: &CommandContext) -> Result<ClientReply, CommandError> {
+    match context.ask(IfMissing::Refuse, Request::Clients(request)).await? {
         Reply::Clients(reply) => Ok(reply),
         _ => Err(unexpected()),
     }

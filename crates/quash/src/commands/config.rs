@@ -3,8 +3,8 @@
 use clap::Subcommand;
 use serde_json::json;
 
+use super::context::CommandContext;
 use super::listen;
-use super::place::Place;
 use crate::error::CommandError;
 use crate::settings::{Extent, Loaded, Origins, draft, schema};
 
@@ -28,31 +28,31 @@ pub(super) enum ConfigCommand {
     Schema,
 }
 
-pub(super) fn run(command: &ConfigCommand, place: &Place) -> Result<(), CommandError> {
+pub(super) fn run(command: &ConfigCommand, context: &CommandContext) -> Result<(), CommandError> {
     match command {
-        ConfigCommand::Check => check(place),
+        ConfigCommand::Check => check(context),
         ConfigCommand::Show { origin } => {
             let origins = if *origin { Origins::Shown } else { Origins::Hidden };
-            let loaded = place.loaded()?;
-            place.print(&loaded.to_json(), || loaded.to_toml(origins))
+            let loaded = context.loaded()?;
+            context.print(&loaded.to_json(), || loaded.to_toml(origins))
         }
         ConfigCommand::Init { minimal } => {
             let draft = draft(if *minimal { Extent::Minimal } else { Extent::Whole });
-            place.print(&json!({ "toml": draft }), || draft.clone())
+            context.print(&json!({ "toml": draft }), || draft.clone())
         }
         ConfigCommand::Schema => {
             let schema = schema();
-            place.print(&schema, || format!("{schema:#}"))
+            context.print(&schema, || format!("{schema:#}"))
         }
     }
 }
 
-fn check(place: &Place) -> Result<(), CommandError> {
-    let Loaded { settings, file, .. } = place.loaded()?;
+fn check(context: &CommandContext) -> Result<(), CommandError> {
+    let Loaded { settings, file, .. } = context.loaded()?;
     // `serve` refuses a wrong certificate or key when it starts.
     settings.tls.as_ref().map(listen::load).transpose()?;
     let file = file.map(|path| path.display().to_string());
-    place.print(&json!({ "ok": true, "file": file }), || match &file {
+    context.print(&json!({ "ok": true, "file": file }), || match &file {
         Some(path) => format!("ok: the settings file is {path}"),
         None => "ok: there is no settings file".into(),
     })

@@ -7,16 +7,16 @@ use serde::Serialize;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::PlaceArgs;
+use super::GlobalArgs;
 use crate::control::{self, Local, Reply, Request};
-use crate::data_dir::{Absent, DataDir};
+use crate::data_dir::{DataDir, IfMissing};
 use crate::error::CommandError;
 use crate::output::{self, OutputFormat};
 use crate::settings::{self, Environment, Flags, Loaded, LogFormat, LogSettings, Settings};
 use crate::stderr::Stderr;
 
 /// The context of a command.
-pub(super) struct Place {
+pub(super) struct CommandContext {
     flags: Flags,
     environment: Environment,
     pub(super) form: OutputFormat,
@@ -24,8 +24,8 @@ pub(super) struct Place {
     pub(super) verbose: bool,
 }
 
-impl Place {
-    pub(super) fn new(args: PlaceArgs, listen: Option<String>, form: OutputFormat) -> Self {
+impl CommandContext {
+    pub(super) fn new(args: GlobalArgs, listen: Option<String>, form: OutputFormat) -> Self {
         let flags = Flags { data_dir: args.data_dir, config: args.config, listen, set: args.set };
         Self { flags, environment: Environment::read(), form, verbose: args.verbose }
     }
@@ -43,29 +43,29 @@ impl Place {
     /// Opens the data directory.
     pub(super) fn data_dir(
         &self,
-        absent: Absent,
+        if_missing: IfMissing,
         settings: &Settings,
     ) -> Result<(DataDir, bool), CommandError> {
-        DataDir::open(self.data_dir_path(), absent, settings.group_access)
+        DataDir::open(self.data_dir_path(), if_missing, settings.group_access)
     }
 
     /// Executes a request, in the running server or in this process.
-    pub(super) async fn ask(&self, absent: Absent, request: Request) -> Result<Reply, CommandError> {
-        self.asked(absent)?.ask(request).await
+    pub(super) async fn ask(&self, if_missing: IfMissing, request: Request) -> Result<Reply, CommandError> {
+        self.executor(if_missing)?.ask(request).await
     }
 
     /// Returns the executor for several requests.
-    pub(super) fn asked(&self, absent: Absent) -> Result<Executor, CommandError> {
+    pub(super) fn executor(&self, if_missing: IfMissing) -> Result<Executor, CommandError> {
         let settings = self.settings()?;
         self.start_log(LogSettings {
             level: settings.log.level.min(LevelFilter::WARN),
             format: LogFormat::Text,
         });
-        let (data_dir, made) = self.data_dir(absent, &settings)?;
+        let (data_dir, made) = self.data_dir(if_missing, &settings)?;
         if made {
             output::note(&format!("made the data directory {}", data_dir.path().display()));
         }
-        Ok(Executor { settings, data_dir, absent, local: Local::new() })
+        Ok(Executor { settings, data_dir, if_missing, local: Local::new() })
     }
 
     /// Prints a result.
@@ -90,8 +90,8 @@ impl Place {
     pub(super) fn start_server_log(&self, log: LogSettings, stderr: &Stderr) {
         start_log(log, stderr.clone(), self.is_coloured());
         std::panic::set_hook(Box::new(|panic| {
-            let place = panic.location().map(ToString::to_string).unwrap_or_default();
-            tracing::error!("panicked at {place}: {}", panic.payload_as_str().unwrap_or("no message"));
+            let location = panic.location().map(ToString::to_string).unwrap_or_default();
+            tracing::error!("panicked at {location}: {}", panic.payload_as_str().unwrap_or("no message"));
         }));
     }
 
@@ -109,7 +109,7 @@ impl Place {
 pub(super) struct Executor {
     settings: Settings,
     data_dir: DataDir,
-    absent: Absent,
+    if_missing: IfMissing,
     local: Local,
 }
 
@@ -120,7 +120,7 @@ impl Executor {
 
     /// Executes a request.
     pub(super) async fn ask(&self, request: Request) -> Result<Reply, CommandError> {
-        control::ask(request, &self.settings, &self.data_dir, self.absent, &self.local).await
+        control::ask(request, &self.settings, &self.data_dir, self.if_missing, &self.local).await
     }
 
     /// Executes a request in the running server; `None`: no server runs.

@@ -3,9 +3,9 @@
 use clap::Subcommand;
 use quash_core::model::{Clock, Timestamp};
 
-use super::place::{Place, unexpected};
+use super::context::{CommandContext, unexpected};
 use crate::control::{ChangedKeyShown, IssuerShown, KeyShown, KeysShown, Reply, Request};
-use crate::data_dir::Absent;
+use crate::data_dir::IfMissing;
 use crate::error::CommandError;
 use crate::output;
 use quash_server::SystemClock;
@@ -28,7 +28,7 @@ pub(super) enum KeyCommand {
     },
 }
 
-pub(super) async fn run(command: KeyCommand, place: &Place) -> Result<(), CommandError> {
+pub(super) async fn run(command: KeyCommand, context: &CommandContext) -> Result<(), CommandError> {
     let request = match command {
         KeyCommand::List => Request::Keys,
         KeyCommand::Rotate { now } => {
@@ -41,14 +41,14 @@ pub(super) async fn run(command: KeyCommand, place: &Place) -> Result<(), Comman
         }
         KeyCommand::Retire { kid } => Request::RetireKey { kid },
     };
-    match place.ask(Absent::Refuse, request).await? {
-        Reply::Keys(keys) => place.print(&keys, || listed(&keys, SystemClock.now())),
-        Reply::TurnedKey(key) => place.print(&key, || turned(&key)),
+    match context.ask(IfMissing::Refuse, request).await? {
+        Reply::Keys(keys) => context.print(&keys, || listed(&keys, SystemClock.now())),
+        Reply::TurnedKey(key) => context.print(&key, || key_in_words(&key)),
         _ => Err(unexpected()),
     }
 }
 
-fn turned(key: &ChangedKeyShown) -> String {
+fn key_in_words(key: &ChangedKeyShown) -> String {
     let kid = output::clean(&key.kid);
     match (key.state.as_deref(), key.next_since) {
         (Some("next"), Some(since)) => {

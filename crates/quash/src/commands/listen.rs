@@ -10,7 +10,7 @@ use quash_server::{Listener, SocketFault, Tls, TlsFault, TlsFaultKind, TlsFiles}
 use tokio::net::TcpListener;
 
 use crate::error::{CommandError, Exit};
-use crate::handles;
+use crate::file_descriptors;
 use crate::machine;
 use crate::moment::Moment;
 use crate::settings::{Listen, Settings};
@@ -18,7 +18,7 @@ use quash_server::SystemClock;
 
 /// The address of a running server.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Reachable {
+pub(super) enum ServerAddress {
     /// A TCP address, for HTTP or HTTPS.
     At { scheme: &'static str, address: SocketAddr },
     /// The path of a unix socket.
@@ -29,25 +29,25 @@ pub(super) enum Reachable {
 pub(super) async fn open(
     settings: &Settings,
     tls: Option<&Tls>,
-) -> Result<(Listener, Reachable), CommandError> {
-    let (listener, reachable) = match &settings.listen {
+) -> Result<(Listener, ServerAddress), CommandError> {
+    let (listener, server_address) = match &settings.listen {
         Listen::Tcp(address) => {
             let listener =
                 TcpListener::bind(address).await.map_err(|error| cannot_listen(*address, &error))?;
             let address = listener.local_addr().map_err(|error| cannot_listen(*address, &error))?;
             let scheme = if tls.is_some() { "https" } else { "http" };
-            (Listener::tcp(listener), Reachable::At { scheme, address })
+            (Listener::tcp(listener), ServerAddress::At { scheme, address })
         }
         Listen::Unix(path) => {
             let listener = Listener::unix(path).await.map_err(|fault| cannot_listen_at(path, &fault))?;
-            (listener, Reachable::Through(path.clone()))
+            (listener, ServerAddress::Through(path.clone()))
         }
     };
     let listener = listener
-        .at_most(handles::for_connections())
+        .at_most(file_descriptors::for_connections())
         .with_memory(settings.memory.unwrap_or_else(machine::for_connections))
         .keeping_idle(settings.idle_timeout);
-    Ok((tls.cloned().into_iter().fold(listener, Listener::with_tls), reachable))
+    Ok((tls.cloned().into_iter().fold(listener, Listener::with_tls), server_address))
 }
 
 /// Reads the certificate and its key.
@@ -72,7 +72,7 @@ pub(super) fn reload(tls: Option<&Tls>) {
     }
 }
 
-impl fmt::Display for Reachable {
+impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::At { scheme, address } => write!(f, "{scheme}://{address}"),

@@ -9,21 +9,21 @@ use clap::Command;
 use clap_mangen::Man;
 use serde_json::json;
 
+use super::context::CommandContext;
 use super::definition;
-use super::place::Place;
 use crate::error::{CommandError, Exit};
 
-pub(super) fn run(out: Option<&Path>, place: &Place) -> Result<(), CommandError> {
+pub(super) fn run(out: Option<&Path>, context: &CommandContext) -> Result<(), CommandError> {
     match out {
-        Some(directory) => write_all(directory, place),
+        Some(directory) => write_all(directory, context),
         None => {
             let page = page(definition::top()).map_err(|error| cannot_be_made(&error))?;
-            place.print(&json!({ "page": page }), || page.trim_end().to_owned())
+            context.print(&json!({ "page": page }), || page.trim_end().to_owned())
         }
     }
 }
 
-fn write_all(directory: &Path, place: &Place) -> Result<(), CommandError> {
+fn write_all(directory: &Path, context: &CommandContext) -> Result<(), CommandError> {
     let shown = directory.display();
     if !directory.is_dir() {
         return Err(CommandError::new(Exit::NotFound, format!("there is no directory {shown}"))
@@ -40,7 +40,7 @@ fn write_all(directory: &Path, place: &Place) -> Result<(), CommandError> {
         kept.map_err(|error| CommandError::failure(format!("{} can't be written: {error}", path.display())))?;
         written.push(name);
     }
-    place.print(&json!({ "written": written }), || format!("wrote {} pages into {shown}", written.len()))
+    context.print(&json!({ "written": written }), || format!("wrote {} pages into {shown}", written.len()))
 }
 
 /// Generates a page in roff, for section 1 of the manual.

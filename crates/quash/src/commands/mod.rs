@@ -14,8 +14,8 @@ mod man;
 mod password_cost;
 mod policy;
 
+mod context;
 mod definition;
-mod place;
 mod prompt;
 mod revoke;
 mod serve;
@@ -29,7 +29,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::entropy::SystemEntropy;
 use crate::error::CommandError;
 use crate::output::OutputFormat;
-use place::Place;
+use context::CommandContext;
 use quash_server::SystemClock;
 
 const EXIT_CODES: &str = "\
@@ -52,14 +52,14 @@ QUASH_<SECTION>_<KEY>, and from --set; each later one wins. `quash config` helps
 #[command(name = "quash", version, after_help = EXIT_CODES, max_term_width = 120)]
 pub(crate) struct Cli {
     #[command(flatten)]
-    place: PlaceArgs,
+    global: GlobalArgs,
     #[command(subcommand)]
     command: Command,
 }
 
 /// The arguments of every command.
 #[derive(Args, Clone)]
-struct PlaceArgs {
+struct GlobalArgs {
     /// The data directory [default: ./quash-data; environment: QUASH_DATA_DIR]
     #[arg(long, global = true, value_name = "DIR", help_heading = "Global options")]
     data_dir: Option<std::path::PathBuf>,
@@ -140,7 +140,7 @@ enum Command {
 impl Cli {
     /// Returns the format of results.
     pub(crate) fn form(&self) -> OutputFormat {
-        if self.place.json { OutputFormat::Json } else { OutputFormat::Text }
+        if self.global.json { OutputFormat::Json } else { OutputFormat::Text }
     }
 
     /// Returns whether the command is a server, which a blocked output stream must not stop.
@@ -156,25 +156,27 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, CommandError> {
         Command::Serve(args) => args.listen.clone(),
         _ => None,
     };
-    let place = Place::new(cli.place, listen, form);
+    let context = CommandContext::new(cli.global, listen, form);
     match cli.command {
-        Command::Serve(_) => serve::run(&place).await,
-        Command::Account(command) => account::run(command, &place).await,
-        Command::Session(command) => session::run(command, &place).await,
-        Command::Revoke(command) => revoke::run(command, &place).await,
-        Command::Audit(command) => audit::run(command, &place).await,
-        Command::Backup(args) => backup::back_up(args, &place).await,
-        Command::Restore(args) => backup::restore(args, &place).await,
-        Command::Policy(command) => policy::run(command, &place).await,
-        Command::Key(command) => key::run(command, &place).await,
-        Command::Client(command) => client::run(command, &place).await,
-        Command::Verifier(command) => client::run_verifier(command, &place).await,
-        Command::Token(command) => return token::run(command, &place).await,
-        Command::Config(command) => config::run(&command, &place),
-        Command::PasswordCost { target } => password_cost::run(&target, &SystemClock, &SystemEntropy, &place),
-        Command::Completions { shell } => completions::run(shell, &place),
-        Command::Man { out } => man::run(out.as_deref(), &place),
-        Command::Demo => demo::run(&place).await,
+        Command::Serve(_) => serve::run(&context).await,
+        Command::Account(command) => account::run(command, &context).await,
+        Command::Session(command) => session::run(command, &context).await,
+        Command::Revoke(command) => revoke::run(command, &context).await,
+        Command::Audit(command) => audit::run(command, &context).await,
+        Command::Backup(args) => backup::back_up(args, &context).await,
+        Command::Restore(args) => backup::restore(args, &context).await,
+        Command::Policy(command) => policy::run(command, &context).await,
+        Command::Key(command) => key::run(command, &context).await,
+        Command::Client(command) => client::run(command, &context).await,
+        Command::Verifier(command) => client::run_verifier(command, &context).await,
+        Command::Token(command) => return token::run(command, &context).await,
+        Command::Config(command) => config::run(&command, &context),
+        Command::PasswordCost { target } => {
+            password_cost::run(&target, &SystemClock, &SystemEntropy, &context)
+        }
+        Command::Completions { shell } => completions::run(shell, &context),
+        Command::Man { out } => man::run(out.as_deref(), &context),
+        Command::Demo => demo::run(&context).await,
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -7,7 +7,7 @@ use quash_core::model::{Clock, Entropy, draw};
 use quash_service::{Arena, Argon2Hasher, PasswordHasher};
 use serde_json::{Value, json};
 
-use super::place::Place;
+use super::context::CommandContext;
 use crate::error::{CommandError, Exit};
 use crate::output::table;
 use crate::settings::{Argon2, LEAST_COSTS, MOST_PASSES, Span, Zero};
@@ -32,7 +32,7 @@ pub(super) fn run(
     target: &str,
     clock: &dyn Clock,
     entropy: &dyn Entropy,
-    place: &Place,
+    context: &CommandContext,
 ) -> Result<(), CommandError> {
     let target = TARGET
         .of_flag(target)
@@ -45,7 +45,7 @@ pub(super) fn run(
         "measured": measured.iter().copied().map(Measured::json).collect::<Vec<_>>(),
         "proposed": proposed.map(|measured| measured.json()),
     });
-    place.print(&shown, || text(&measured, proposed, target))
+    context.print(&shown, || text(&measured, proposed, target))
 }
 
 fn candidates() -> impl Iterator<Item = Argon2> {

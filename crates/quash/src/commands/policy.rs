@@ -2,9 +2,9 @@
 
 use clap::Subcommand;
 
-use super::place::{Place, unexpected};
+use super::context::{CommandContext, unexpected};
 use crate::control::{EndCauseShown, PolicyShown, Reply, Request, ask_running};
-use crate::data_dir::Absent;
+use crate::data_dir::IfMissing;
 use crate::error::{CommandError, Exit};
 use crate::output;
 
@@ -15,10 +15,10 @@ pub(super) enum PolicyCommand {
     Show,
 }
 
-pub(super) async fn run(command: PolicyCommand, place: &Place) -> Result<(), CommandError> {
+pub(super) async fn run(command: PolicyCommand, context: &CommandContext) -> Result<(), CommandError> {
     let PolicyCommand::Show = command;
-    let settings = place.settings()?;
-    let running = match place.data_dir(Absent::Refuse, &settings) {
+    let settings = context.settings()?;
+    let running = match context.data_dir(IfMissing::Refuse, &settings) {
         Ok((data_dir, _)) => ask_running(&Request::Policy, &data_dir).await?,
         Err(error) if error.exit == Exit::NotFound => None,
         Err(error) => return Err(error),
@@ -28,7 +28,7 @@ pub(super) async fn run(command: PolicyCommand, place: &Place) -> Result<(), Com
         Some(_) => return Err(unexpected()),
         None => PolicyShown::new(&settings.policy),
     };
-    place.print(&policy, || {
+    context.print(&policy, || {
         let row = |road: &EndCauseShown| {
             let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
             [

@@ -3,9 +3,9 @@
 use clap::{Args, Subcommand};
 
 use super::account_selector::AccountArgs;
-use super::place::{Executor, Place, unexpected};
+use super::context::{CommandContext, Executor, unexpected};
 use crate::control::{EffectiveShown, EndedShown, Reply, Request, RevokedKeyShown, VerifierShown};
-use crate::data_dir::Absent;
+use crate::data_dir::IfMissing;
 use crate::error::{CommandError, Exit};
 use crate::output;
 
@@ -55,11 +55,11 @@ pub(super) struct WaitArgs {
     wait: bool,
 }
 
-pub(super) async fn run(command: RevokeCommand, place: &Place) -> Result<(), CommandError> {
+pub(super) async fn run(command: RevokeCommand, context: &CommandContext) -> Result<(), CommandError> {
     let (request, WaitArgs { wait }) = match command {
         RevokeCommand::Session { sid, wait } => (Request::RevokeSession { sid }, wait),
         RevokeCommand::Account { which, wait } => {
-            (Request::RevokeAccount { which: which.into_which() }, wait)
+            (Request::RevokeAccount { which: which.into_selector() }, wait)
         }
         RevokeCommand::Key { kid, end_sessions, wait } => (Request::RevokeKey { kid, end_sessions }, wait),
         RevokeCommand::Everything { yes: true, wait } => (Request::RevokeEverything, wait),
@@ -68,30 +68,30 @@ pub(super) async fn run(command: RevokeCommand, place: &Place) -> Result<(), Com
                 .hint("if that is what you want, add --yes"));
         }
     };
-    let asked = place.asked(Absent::Refuse)?;
-    let reply = asked.ask(request).await?;
+    let executor = context.executor(IfMissing::Refuse)?;
+    let reply = executor.ask(request).await?;
     let (words, seq) = match &reply {
-        Reply::Ended(ended) => (ended_in_words(ended, place), ended.seq),
-        Reply::StruckKey(struck) => (revoked_key_in_words(struck, place), struck.ended.seq),
+        Reply::Ended(ended) => (ended_in_words(ended, context), ended.seq),
+        Reply::StruckKey(struck) => (revoked_key_in_words(struck, context), struck.ended.seq),
         _ => return Err(unexpected()),
     };
     if let (true, Some(seq)) = (wait, seq) {
         // The result is printed before waiting, which may be interrupted.
         output::note(&words);
-        return wait_for(seq, &asked, place).await;
+        return wait_for(seq, &executor, context).await;
     }
     match reply {
-        Reply::StruckKey(struck) => place.print(&struck, || words),
-        reply => print_end(reply, place),
+        Reply::StruckKey(struck) => context.print(&struck, || words),
+        reply => print_end(reply, context),
     }
 }
 
 /// Waits until every verifier has confirmed an entry or lost its lease, and prints the state of each.
-async fn wait_for(seq: u64, asked: &Executor, place: &Place) -> Result<(), CommandError> {
-    let Reply::Effective(effective) = asked.ask(Request::Effective { seq }).await? else {
+async fn wait_for(seq: u64, executor: &Executor, context: &CommandContext) -> Result<(), CommandError> {
+    let Reply::Effective(effective) = executor.ask(Request::Effective { seq }).await? else {
         return Err(unexpected());
     };
-    place.print(&effective, || in_words(&effective, place))?;
+    context.print(&effective, || in_words(&effective, context))?;
     let open = effective.verifiers.iter().filter(|verifier| verifier.state != "confirmed").count();
     if open == 0 {
         return Ok(());
@@ -101,8 +101,8 @@ async fn wait_for(seq: u64, asked: &Executor, place: &Place) -> Result<(), Comma
     Err(CommandError::new(Exit::NotConfirmed, message).hint(hint))
 }
 
-fn in_words(effective: &EffectiveShown, place: &Place) -> String {
-    let seq = if place.verbose { format!(", seq {}", effective.seq) } else { String::new() };
+fn in_words(effective: &EffectiveShown, context: &CommandContext) -> String {
+    let seq = if context.verbose { format!(", seq {}", effective.seq) } else { String::new() };
     let everywhere = format!("effective everywhere since {}{seq}", effective.effective_at.to_the_second());
     if effective.verifiers.is_empty() {
         return format!("{everywhere}; no verifier follows the feed");
@@ -120,14 +120,14 @@ fn in_words(effective: &EffectiveShown, place: &Place) -> String {
     format!("{everywhere}\n{table}")
 }
 
-fn ended_in_words(ended: &EndedShown, place: &Place) -> String {
+fn ended_in_words(ended: &EndedShown, context: &CommandContext) -> String {
     let target = match (&ended.name, &ended.target) {
         (Some(name), Some(subject)) => format!(" {name} ({subject})"),
         (_, Some(target)) => format!(" {target}"),
         (_, None) => String::new(),
     };
     let count = ended.ended_sessions.map(|count| format!("{}, ", in_sessions(count))).unwrap_or_default();
-    let seq = ended.seq.filter(|_| place.verbose).map(|seq| format!(", seq {seq}")).unwrap_or_default();
+    let seq = ended.seq.filter(|_| context.verbose).map(|seq| format!(", seq {seq}")).unwrap_or_default();
     output::clean(&format!(
         "{}{target}: {count}effective since {}{seq}",
         ended.scope,
@@ -144,17 +144,17 @@ pub(super) fn in_sessions(count: u64) -> String {
     }
 }
 
-fn revoked_key_in_words(struck: &RevokedKeyShown, place: &Place) -> String {
+fn revoked_key_in_words(struck: &RevokedKeyShown, context: &CommandContext) -> String {
     let sessions = if struck.sessions_ended { "existing sessions have ended" } else { "sessions continue" };
     let signs = struck
         .signs
         .as_deref()
         .map_or("no key signs until tokens.signing_key names another".into(), |kid| format!("{kid} signs"));
-    output::clean(&format!("{}; {sessions}; {signs}", ended_in_words(&struck.ended, place)))
+    output::clean(&format!("{}; {sessions}; {signs}", ended_in_words(&struck.ended, context)))
 }
 
 /// Prints what was revoked, and since when.
-pub(super) fn print_end(reply: Reply, place: &Place) -> Result<(), CommandError> {
+pub(super) fn print_end(reply: Reply, context: &CommandContext) -> Result<(), CommandError> {
     let Reply::Ended(ended) = reply else { return Err(unexpected()) };
-    place.print(&ended, || ended_in_words(&ended, place))
+    context.print(&ended, || ended_in_words(&ended, context))
 }

@@ -10,13 +10,13 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::listen::{self, Reachable};
-use super::place::Place;
+use super::context::CommandContext;
+use super::listen::{self, ServerAddress};
 use crate::control::ControlServer;
-use crate::data_dir::{Absent, DataDir};
+use crate::data_dir::{DataDir, IfMissing};
 use crate::error::{CommandError, Exit};
-use crate::mail::{self, Way};
-use crate::opening::{self, Notes};
+use crate::mail::{self, MailSetup};
+use crate::opening::{self, StateFiles};
 use crate::output;
 use crate::settings::{Engine, Settings};
 use crate::stderr::Stderr;
@@ -31,43 +31,43 @@ pub(super) struct ServeArgs {
 
 /// A server that has opened its store and its sockets, but doesn't accept connections yet.
 pub(super) struct Ready {
-    pub(super) reachable: Reachable,
+    pub(super) server_address: ServerAddress,
     service: Service,
-    notes: Option<Notes>,
+    state_files: Option<StateFiles>,
     listener: Listener,
-    door: HttpSettings,
+    http: HttpSettings,
     mailer: Option<Arc<dyn Mailer>>,
     control: ControlServer,
     stderr: Stderr,
 }
 
-pub(super) async fn run(place: &Place) -> Result<(), CommandError> {
-    let settings = place.settings()?;
+pub(super) async fn run(context: &CommandContext) -> Result<(), CommandError> {
+    let settings = context.settings()?;
     let dropped = DroppedLines::default();
     let stderr = Stderr::start(dropped.clone()).map_err(|error| {
         CommandError::failure(format!("the thread that writes the log cannot be started: {error}"))
     })?;
-    place.start_server_log(settings.log, &stderr);
-    let served = run_with_log(place, &settings, &stderr, &dropped).await;
+    context.start_server_log(settings.log, &stderr);
+    let served = run_with_log(context, &settings, &stderr, &dropped).await;
     stderr.drain();
     served
 }
 
 async fn run_with_log(
-    place: &Place,
+    context: &CommandContext,
     settings: &Settings,
     stderr: &Stderr,
     dropped: &DroppedLines,
 ) -> Result<(), CommandError> {
     let mut signals = Signals::start()?;
-    let mut hangup = hear(SignalKind::hangup())?;
+    let mut hangup = install_signal_handler(SignalKind::hangup())?;
     let tls = settings.tls.as_ref().map(listen::load).transpose()?;
-    let (data_dir, made) = place.data_dir(Absent::Make, settings)?;
+    let (data_dir, made) = context.data_dir(IfMissing::Create, settings)?;
     if made {
         tracing::info!("made the data directory {}", data_dir.path().display());
     }
     let ready = prepare(settings, &data_dir, tls.as_ref(), stderr).await?;
-    let (form, url) = (place.form, ready.reachable.to_string());
+    let (form, url) = (context.form, ready.server_address.to_string());
     let print =
         move || output::result(form, &json!({ "listening": url }), || format!("quash is listening on {url}"));
     output::without_waiting(print).transpose()?;
@@ -108,19 +108,28 @@ pub(super) async fn prepare(
     let lock = data_dir.lock_for_server()?;
     let opened = opening::open(settings, data_dir).await?;
     opened.made.iter().for_each(|made| tracing::info!("made {made}"));
-    let (service, notes) = (opened.service, opened.notes);
-    let (listener, reachable) = listen::open(settings, tls).await?;
+    let (service, state_files) = (opened.service, opened.state_files);
+    let (listener, server_address) = listen::open(settings, tls).await?;
     let control = ControlServer::start(service.clone(), data_dir, lock)?;
-    let Way { way, mailer } = mail::way(settings, &reachable.to_string(), stderr)?;
-    match way {
+    let MailSetup { mode, mailer } = mail::setup(settings, &server_address.to_string(), stderr)?;
+    match mode {
         MailWay::Sent => {}
         MailWay::Written => {
             tracing::info!("mails are written to standard error, for development: mail.host is not set")
         }
         MailWay::Waiting(setting) => tracing::warn!("mails are queued but not sent: {setting} is not set"),
     }
-    let door = HttpSettings { mail: way, ..settings.door.clone() };
-    Ok(Ready { reachable, service, notes, listener, door, mailer, control, stderr: stderr.clone() })
+    let http = HttpSettings { mail: mode, ..settings.http.clone() };
+    Ok(Ready {
+        server_address,
+        service,
+        state_files,
+        listener,
+        http,
+        mailer,
+        control,
+        stderr: stderr.clone(),
+    })
 }
 
 /// Serves until `stopping` becomes true, then finishes the requests under way.
@@ -129,32 +138,32 @@ pub(super) async fn serve(
     mut stopping: watch::Receiver<bool>,
     dropped: &DroppedLines,
 ) -> Result<(), CommandError> {
-    let Ready { service, notes, listener, door, mailer, control, stderr, .. } = ready;
-    let router = quash_server::router_counting(service.clone(), door, dropped);
-    let (upkept, sealed, fed, closing, watched) =
+    let Ready { service, state_files, listener, http, mailer, control, stderr, .. } = ready;
+    let router = quash_server::router_counting(service.clone(), http, dropped);
+    let (upkeep_service, seal_service, feed_service, closing_service, watch_service) =
         (service.clone(), service.clone(), service.clone(), service.clone(), service);
-    let upkeep = tokio::spawn(async move { upkept.upkeep().await });
-    let sealing = tokio::spawn(async move { sealed.seal_audit().await });
+    let upkeep = tokio::spawn(async move { upkeep_service.upkeep().await });
+    let sealing = tokio::spawn(async move { seal_service.seal_audit().await });
     let deliveries = mailer.map(|mailer| {
-        let service = watched.clone();
+        let service = watch_service.clone();
         tokio::spawn(async move { service.deliver(mailer).await })
     });
-    let noting = notes.clone().map(|notes| tokio::spawn(notes.follow()));
-    let watch = tokio::spawn(async move { end_when_broken(&watched, &stderr).await });
+    let recording = state_files.clone().map(|state_files| tokio::spawn(state_files.follow()));
+    let watch = tokio::spawn(async move { end_when_broken(&watch_service, &stderr).await });
     let stopped = async move {
         // A dropped sender also stops the server.
         let _asked = stopping.wait_for(|stopping| *stopping).await;
         // Feed connections stay open until the feed is closed.
-        fed.close_feed();
+        feed_service.close_feed();
     };
     let served = quash_server::serve(listener, router, stopped).await;
     upkeep.abort();
     sealing.abort();
     deliveries.iter().for_each(JoinHandle::abort);
-    noting.iter().for_each(JoinHandle::abort);
+    recording.iter().for_each(JoinHandle::abort);
     watch.abort();
-    closing.seal_audit_now().await;
-    notes.iter().for_each(Notes::note);
+    closing_service.seal_audit_now().await;
+    state_files.iter().for_each(StateFiles::record);
     drop(control);
     served.map_err(|error| CommandError::failure(format!("the server's socket failed: {error}")))
 }
@@ -179,7 +188,10 @@ struct Signals {
 
 impl Signals {
     fn start() -> Result<Self, CommandError> {
-        Ok(Self { terminate: hear(SignalKind::terminate())?, interrupt: hear(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: install_signal_handler(SignalKind::terminate())?,
+            interrupt: install_signal_handler(SignalKind::interrupt())?,
+        })
     }
 
     async fn next(&mut self) -> &'static str {
@@ -190,7 +202,7 @@ impl Signals {
     }
 }
 
-fn hear(kind: SignalKind) -> Result<Signal, CommandError> {
+fn install_signal_handler(kind: SignalKind) -> Result<Signal, CommandError> {
     signal(kind)
         .map_err(|error| CommandError::failure(format!("failed to install a signal handler: {error}")))
 }

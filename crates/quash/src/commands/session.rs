@@ -4,10 +4,10 @@ use clap::Subcommand;
 
 use super::account::PageArgs;
 use super::account_selector::AccountArgs;
-use super::place::{Place, unexpected};
+use super::context::{CommandContext, unexpected};
 use super::revoke::print_end;
 use crate::control::{Reply, Request, SessionPage, SessionShown};
-use crate::data_dir::Absent;
+use crate::data_dir::IfMissing;
 use crate::error::CommandError;
 use crate::output;
 
@@ -27,17 +27,17 @@ pub(super) enum SessionCommand {
     },
 }
 
-pub(super) async fn run(command: SessionCommand, place: &Place) -> Result<(), CommandError> {
+pub(super) async fn run(command: SessionCommand, context: &CommandContext) -> Result<(), CommandError> {
     match command {
         SessionCommand::List { which, page: PageArgs { limit, after } } => {
-            let which = which.into_which();
-            match place.ask(Absent::Refuse, Request::Sessions { which, after, limit }).await? {
-                Reply::Sessions(page) => place.print(&page, || listed(&page)),
+            let which = which.into_selector();
+            match context.ask(IfMissing::Refuse, Request::Sessions { which, after, limit }).await? {
+                Reply::Sessions(page) => context.print(&page, || listed(&page)),
                 _ => Err(unexpected()),
             }
         }
         SessionCommand::End { sid } => {
-            print_end(place.ask(Absent::Refuse, Request::EndSession { sid }).await?, place)
+            print_end(context.ask(IfMissing::Refuse, Request::EndSession { sid }).await?, context)
         }
     }
 }

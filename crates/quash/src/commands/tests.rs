@@ -52,7 +52,7 @@ fn is_a_name(word: &str) -> bool {
 
 #[test]
 fn the_help_of_each_command_is_unchanged() {
-    let mut told = String::new();
+    let mut help_texts = String::new();
     // As users see it, with the command `help`.
     let mut shown = Cli::command();
     shown.build();
@@ -61,10 +61,10 @@ fn the_help_of_each_command_is_unchanged() {
     {
         let help = command.clone().term_width(100).render_long_help().to_string();
         let lines: String = help.lines().map(|line| format!("{}\n", line.trim_end())).collect();
-        told.push_str(&format!("$ {} --help\n\n{lines}\n", name(&command)));
+        help_texts.push_str(&format!("$ {} --help\n\n{lines}\n", name(&command)));
     }
     insta::with_settings!({ snapshot_path => "../../tests/snapshots", prepend_module_to_snapshot => false }, {
-        insta::assert_snapshot!("help", told.trim_end());
+        insta::assert_snapshot!("help", help_texts.trim_end());
     });
 }
 

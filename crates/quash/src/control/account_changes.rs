@@ -6,9 +6,9 @@ use quash_core::decide::ChangeAuthor;
 use quash_core::model::{Actor, Note, limits};
 use quash_service::{Address, Changed, OneTimePassword, Service};
 
-use super::found::{self, account};
-use super::shown::{AccountShown, ChangedShown, OneTimeShown};
-use super::{AccountChange, Reply, Secret, Which, words};
+use super::lookup::{self, account};
+use super::replies::{AccountShown, ChangedShown, OneTimeShown};
+use super::{AccountChange, AccountSelector, Reply, Secret, messages};
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 
@@ -18,7 +18,7 @@ use crate::moment::Moment;
 /// The account doesn't exist, or the change is refused.
 pub(super) async fn change(
     service: &Service,
-    which: &Which,
+    which: &AccountSelector,
     change: AccountChange,
     reason: Option<String>,
     author: Option<String>,
@@ -26,7 +26,7 @@ pub(super) async fn change(
     let by = ChangeAuthor { actor: Actor::Operator, note: note(reason, author)? };
     let account = account(service, which).await?;
     let subject = account.subject.clone();
-    let before = found::live_sessions(service, &subject).await?;
+    let before = lookup::live_sessions(service, &subject).await?;
     let changed = match change {
         AccountChange::Deactivate => service.deactivate(&subject, by).await,
         AccountChange::Reactivate => service.reactivate(&subject, by).await,
@@ -43,7 +43,7 @@ pub(super) async fn change(
         AccountChange::OneTimePassword => {
             let given = service.give_one_time_password(&subject, by).await;
             let (changed, OneTimePassword { password, until }) =
-                given.map_err(|fault| words::not_changed(&fault))?;
+                given.map_err(|fault| messages::not_changed(&fault))?;
             let (password, until) = (Secret::new(password), Moment(until));
             return Ok(Reply::OneTimePassword(OneTimeShown {
                 changed: shown(service, &changed, before).await?,
@@ -52,18 +52,18 @@ pub(super) async fn change(
             }));
         }
         AccountChange::Delete => {
-            let ended = service.delete(&subject, by).await.map_err(|fault| words::not_changed(&fault))?;
-            return found::shown_end_of(service, &account, before, ended).await.map(Reply::Ended);
+            let ended = service.delete(&subject, by).await.map_err(|fault| messages::not_changed(&fault))?;
+            return lookup::shown_end_of(service, &account, before, ended).await.map(Reply::Ended);
         }
     };
-    let changed = changed.map_err(|fault| words::not_changed(&fault))?;
+    let changed = changed.map_err(|fault| messages::not_changed(&fault))?;
     shown(service, &changed, before).await.map(|shown| Reply::Changed(Box::new(shown)))
 }
 
 /// Describes a changed account. `before` is the number of its live sessions before the change.
 async fn shown(service: &Service, changed: &Changed, before: u64) -> Result<ChangedShown, CommandError> {
     let now = service.now();
-    let left = found::live_sessions(service, &changed.account.subject).await?;
+    let left = lookup::live_sessions(service, &changed.account.subject).await?;
     Ok(ChangedShown {
         account: AccountShown::new(&changed.account, now),
         seq: changed.seq.map(|seq| seq.as_u64()),

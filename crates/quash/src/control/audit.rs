@@ -7,9 +7,9 @@ use quash_core::model::{Audit, AuditPlace, NewAudit, PersonalData, Subject};
 use quash_service::{AuditRefused, AuditVerified, NotAccepted, Service};
 use serde::{Deserialize, Serialize};
 
-use super::Which;
-use super::changing::note;
-use super::found::{account, by_subject, failed, is_full};
+use super::AccountSelector;
+use super::account_changes::note;
+use super::lookup::{account, by_subject, failed, is_full};
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 
@@ -18,7 +18,7 @@ use crate::moment::Moment;
 #[serde(tag = "audit", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum AuditRequest {
     /// Returns a page of entries, after the number `after`.
-    Entries { after: u64, of: Option<Which>, limit: u32 },
+    Entries { after: u64, of: Option<AccountSelector>, limit: u32 },
     /// Returns the newest entry and the sealed range.
     Head,
     /// Compares the audit with what was sealed.
@@ -180,14 +180,16 @@ pub(super) async fn execute(
 async fn entries(
     service: &Service,
     after: u64,
-    of: Option<Which>,
+    of: Option<AccountSelector>,
     limit: u32,
 ) -> Result<AuditPage, CommandError> {
     let subject = match of {
         // Entries of a deleted account are found by its subject.
         Some(which) => match (account(service, &which).await, which) {
             (Ok(account), _) => Some(account.subject),
-            (Err(error), Which::Any(text) | Which::Subject(text)) if error.exit == Exit::NotFound => {
+            (Err(error), AccountSelector::Any(text) | AccountSelector::Subject(text))
+                if error.exit == Exit::NotFound =>
+            {
                 Some(Subject::parse(&text).map_err(|_| error)?)
             }
             (Err(error), _) => return Err(error),

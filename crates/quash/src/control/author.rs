@@ -8,7 +8,7 @@ use tokio::net::UnixStream;
 const PASSWD: &str = "/etc/passwd";
 
 /// Returns the user that runs this process.
-pub(super) fn here() -> String {
+pub(super) fn current_user() -> String {
     named(getuid().as_raw())
 }
 

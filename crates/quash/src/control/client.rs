@@ -9,9 +9,9 @@ use tokio::sync::OnceCell;
 use zeroize::Zeroizing;
 
 use super::{ANSWER_BYTES, Answer, Reply, Request, author, execute, socket};
-use crate::data_dir::{Absent, DataDir};
+use crate::data_dir::{DataDir, IfMissing};
 use crate::error::{CommandError, Exit};
-use crate::opening::{self, Notes, Opened};
+use crate::opening::{self, Opened, StateFiles};
 use crate::output;
 use crate::settings::{Engine, Settings};
 
@@ -27,11 +27,11 @@ pub(crate) async fn ask(
     request: Request,
     settings: &Settings,
     data_dir: &DataDir,
-    absent: Absent,
+    if_missing: IfMissing,
     local: &Local,
 ) -> Result<Reply, CommandError> {
     if let Some(opened) = local.get() {
-        return here(opened, request).await;
+        return execute_here(opened, request).await;
     }
     if let Some(server) = connect(data_dir).await? {
         return ask_server(server, &request).await;
@@ -43,14 +43,14 @@ pub(crate) async fn ask(
         )
         .hint("start `quash serve` with the same data directory"));
     }
-    if absent == Absent::Refuse && !data_dir.database().exists() {
+    if if_missing == IfMissing::Refuse && !data_dir.database().exists() {
         return Err(CommandError::new(Exit::NotFound, format!("there is no quash in {}", data_dir.path().display()))
             .hint("name its data directory with --data-dir or QUASH_DATA_DIR; `quash serve` and `quash account add` create a new one"));
     }
     match opening::open(settings, data_dir).await {
         Ok(opened) => {
             opened.made.iter().for_each(|made| output::note(&format!("made {made}")));
-            here(local.get_or_init(async || opened).await, request).await
+            execute_here(local.get_or_init(async || opened).await, request).await
         }
         Err(error) if error.exit == Exit::InUse => {
             // A starting server locks the store a moment before it opens its socket.
@@ -65,10 +65,10 @@ pub(crate) async fn ask(
 }
 
 /// Executes a request in this process.
-async fn here(opened: &Opened, request: Request) -> Result<Reply, CommandError> {
-    let done = execute(&opened.service, request, Some(author::here())).await;
+async fn execute_here(opened: &Opened, request: Request) -> Result<Reply, CommandError> {
+    let done = execute(&opened.service, request, Some(author::current_user())).await;
     opened.service.seal_audit_now().await;
-    opened.notes.iter().for_each(Notes::note);
+    opened.state_files.iter().for_each(StateFiles::record);
     done
 }
 
@@ -105,7 +105,7 @@ async fn connect(data_dir: &DataDir) -> Result<Option<UnixStream>, CommandError>
 }
 
 async fn ask_server(server: UnixStream, request: &Request) -> Result<Reply, CommandError> {
-    let went_away = || {
+    let disconnected = || {
         CommandError::new(Exit::Unavailable, "the server closed the connection before it answered")
             .hint("check whether the change was made, and try again")
     };
@@ -120,7 +120,7 @@ async fn ask_server(server: UnixStream, request: &Request) -> Result<Reply, Comm
     let mut answer = Vec::new();
     let read = BufReader::new(reading.take(ANSWER_BYTES)).read_until(b'\n', &mut answer).await;
     if answer.is_empty() && (sent.is_err() || read.is_err() || read.is_ok_and(|length| length == 0)) {
-        return Err(went_away());
+        return Err(disconnected());
     }
     match serde_json::from_slice(&answer) {
         Ok(Answer::Done(reply)) => Ok(*reply),

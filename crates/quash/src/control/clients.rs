@@ -6,8 +6,8 @@ use quash_service::{ClientFault, Failure, Service, VerifierInfo, VerifierState};
 use serde::{Deserialize, Serialize};
 
 use super::Secret;
-use super::found::{failed, is_full};
-use super::words;
+use super::lookup::{failed, is_full};
+use super::messages;
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 
@@ -173,7 +173,7 @@ async fn list(
 
 fn not_changed(name: &str, kind: Kind, fault: ClientFault) -> CommandError {
     match fault {
-        ClientFault::Failed(Failure::Unavailable(fault)) => words::unavailable(&fault),
+        ClientFault::Failed(Failure::Unavailable(fault)) => messages::unavailable(&fault),
         ClientFault::Failed(failure @ Failure::Refused(_)) => failed(&failure),
         ClientFault::Name(_) => CommandError::new(Exit::Usage, fault.to_string()),
         ClientFault::Taken => CommandError::new(Exit::Conflict, format!("a client or verifier \"{name}\" exists already"))

@@ -10,12 +10,15 @@ use quash_service::{
 };
 use serde_json::{Map, Value};
 
-use super::found::{self, account, failed, is_full, shown_end};
-use super::shown::{
+use super::lookup::{self, account, failed, is_full, shown_end};
+use super::replies::{
     AccountPage, AccountShown, AddedShown, BackedUpShown, EffectiveShown, EndedShown, InspectionShown,
     KeysShown, PolicyShown, RevokedShown, SessionPage, SessionShown,
 };
-use super::{AddAccount, GivenPassword, Reply, Request, Which, audit, changing, clients, keys, words};
+use super::{
+    AccountSelector, AddAccount, GivenPassword, Reply, Request, account_changes, audit, clients, keys,
+    messages,
+};
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 
@@ -37,7 +40,7 @@ pub(crate) async fn execute(
             Ok(Reply::Account(AccountShown::new(&account, service.now())))
         }
         Request::ChangeAccount { which, change, reason } => {
-            changing::change(service, &which, change, reason, author).await
+            account_changes::change(service, &which, change, reason, author).await
         }
         Request::Policy => Ok(Reply::Policy(PolicyShown::new(service.policy()))),
         Request::Sessions { which, after, limit } => {
@@ -47,15 +50,15 @@ pub(crate) async fn execute(
         Request::RevokeSession { sid } => end_session(service, &sid, Reason::Revoked).await.map(Reply::Ended),
         Request::RevokeAccount { which } => {
             let account = account(service, &which).await?;
-            let before = found::live_sessions(service, &account.subject).await?;
+            let before = lookup::live_sessions(service, &account.subject).await?;
             let ended =
                 service.end_account(&account.subject, EndCause::AccountRevoked, Actor::Operator).await;
-            let ended = ended.map_err(|failure| words::not_ended("account", &failure))?;
-            found::shown_end_of(service, &account, before, ended).await.map(Reply::Ended)
+            let ended = ended.map_err(|failure| messages::not_ended("account", &failure))?;
+            lookup::shown_end_of(service, &account, before, ended).await.map(Reply::Ended)
         }
         Request::RevokeEverything => {
             let ended = service.end_everything(Reason::Revoked, Actor::Operator).await;
-            let ended = ended.map_err(|failure| words::not_ended("everything", &failure))?;
+            let ended = ended.map_err(|failure| messages::not_ended("everything", &failure))?;
             Ok(Reply::Ended(shown_end(service, "everything", None, ended)))
         }
         Request::Effective { seq } => {
@@ -76,7 +79,7 @@ pub(crate) async fn execute(
         Request::RetireKey { kid } => keys::retire(service, &kid).await.map(Reply::TurnedKey),
         Request::RevokeKey { kid, end_sessions } => {
             let sessions = if end_sessions { RevokedKeySessions::End } else { RevokedKeySessions::Continue };
-            keys::strike(service, &kid, sessions).await.map(Reply::StruckKey)
+            keys::revoke(service, &kid, sessions).await.map(Reply::StruckKey)
         }
         Request::Audit(request) => audit::execute(service, request, author).await.map(Reply::Audit),
         Request::InspectToken { token } => {
@@ -86,7 +89,7 @@ pub(crate) async fn execute(
 }
 
 async fn add_account(service: &Service, new: AddAccount) -> Result<AccountShown, CommandError> {
-    let account = service.add_account(as_new(new)).await.map_err(|fault| words::not_added(&fault))?;
+    let account = service.add_account(as_new(new)).await.map_err(|fault| messages::not_added(&fault))?;
     Ok(AccountShown::new(&account, service.now()))
 }
 
@@ -130,14 +133,14 @@ async fn add_one_of_many(service: &Service, new: AddAccount) -> Result<AddedShow
         Err(AddFault::Failed(failure)) => Err(failed(&failure)),
         Err(fault @ AddFault::Taken) => {
             let there = match subject {
-                Some(subject) => found::by_subject(service, &subject).await?,
+                Some(subject) => lookup::by_subject(service, &subject).await?,
                 None => None,
             };
             let is_present = there.is_some_and(|account| account.username.folded() == name);
             Ok(if is_present { AddedShown::Present } else { AddedShown::Refused(fault.to_string()) })
         }
         Err(fault) => {
-            let error = words::not_added(&fault);
+            let error = messages::not_added(&fault);
             let hint = error.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
             Ok(AddedShown::Refused(format!("{}{hint}", error.message)))
         }
@@ -145,7 +148,7 @@ async fn add_one_of_many(service: &Service, new: AddAccount) -> Result<AddedShow
 }
 
 async fn back_up(service: &Service, to: String) -> Result<BackedUpShown, CommandError> {
-    let written = service.back_up(Path::new(&to)).await.map_err(|fault| words::not_backed_up(&fault))?;
+    let written = service.back_up(Path::new(&to)).await.map_err(|fault| messages::not_backed_up(&fault))?;
     Ok(BackedUpShown { path: to, seq: written.seq.as_u64() })
 }
 
@@ -160,7 +163,7 @@ async fn accounts(service: &Service, after: Option<String>, limit: u32) -> Resul
 
 async fn sessions(
     service: &Service,
-    which: &Which,
+    which: &AccountSelector,
     after: Option<&str>,
     limit: u32,
 ) -> Result<SessionPage, CommandError> {
@@ -178,7 +181,7 @@ async fn sessions(
 async fn end_session(service: &Service, sid: &str, reason: Reason) -> Result<EndedShown, CommandError> {
     let session = session_id(sid)?;
     let ended = service.end_session(session, reason, Actor::Operator).await;
-    let ended = ended.map_err(|failure| words::not_ended(&format!("session {session}"), &failure))?;
+    let ended = ended.map_err(|failure| messages::not_ended(&format!("session {session}"), &failure))?;
     Ok(EndedShown {
         ended_sessions: Some(1),
         ..shown_end(service, "session", Some(session.to_string()), ended)
@@ -202,7 +205,7 @@ async fn inspect(service: &Service, token: &str) -> Result<InspectionShown, Comm
     });
     let (standing, refusal, revoked) = match &standing {
         TokenStatus::Live => ("live", None, None),
-        TokenStatus::Refused(refusal) => ("refused", Some(words::refusal(*refusal)), None),
+        TokenStatus::Refused(refusal) => ("refused", Some(messages::refusal(*refusal)), None),
         TokenStatus::Revoked(by) => ("revoked", None, Some(RevokedShown::new(by))),
     };
     Ok(InspectionShown {

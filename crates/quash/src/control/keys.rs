@@ -5,9 +5,9 @@ use quash_core::model::{Actor, KeyState, Kid};
 use quash_service::{ChangedKey, Ended, KeyChangeFault, KeyRevoked, Service, Takeover};
 use serde::{Deserialize, Serialize};
 
-use super::found::shown_end;
-use super::shown::{EndedShown, key_state};
-use super::words;
+use super::lookup::shown_end;
+use super::messages;
+use super::replies::{EndedShown, key_state};
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 
@@ -52,7 +52,7 @@ pub(super) async fn retire(service: &Service, kid: &str) -> Result<ChangedKeySho
 ///
 /// # Errors
 /// The key doesn't exist or is revoked already, or the store fails.
-pub(super) async fn strike(
+pub(super) async fn revoke(
     service: &Service,
     kid: &str,
     sessions: RevokedKeySessions,
@@ -92,7 +92,7 @@ fn unknown() -> CommandError {
 fn not_changed(fault: &KeyChangeFault) -> CommandError {
     let conflict = |hint: &str| CommandError::new(Exit::Conflict, fault.to_string()).hint(hint);
     match fault {
-        KeyChangeFault::Failed(quash_service::Failure::Unavailable(fault)) => words::unavailable(fault),
+        KeyChangeFault::Failed(quash_service::Failure::Unavailable(fault)) => messages::unavailable(fault),
         KeyChangeFault::Failed(quash_service::Failure::Refused(_)) => {
             CommandError::failure(fault.to_string())
         }

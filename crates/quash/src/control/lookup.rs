@@ -3,8 +3,8 @@
 use quash_core::model::{Account, AccountBy, Subject, fold, limits};
 use quash_service::{Ended, Failure, Service, SessionFilter};
 
-use super::shown::EndedShown;
-use super::{Which, words};
+use super::replies::EndedShown;
+use super::{AccountSelector, messages};
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 
@@ -12,12 +12,12 @@ use crate::moment::Moment;
 ///
 /// # Errors
 /// There is no such account, or a bare argument is the name of one account and the subject of another.
-pub(super) async fn account(service: &Service, which: &Which) -> Result<Account, CommandError> {
+pub(super) async fn account(service: &Service, which: &AccountSelector) -> Result<Account, CommandError> {
     let found = match which {
-        Which::Subject(subject) => by_subject(service, subject).await?,
-        Which::Name(name) => find(service, &AccountBy::Name(fold(name))).await?,
-        Which::Email(email) => find(service, &AccountBy::Email(fold(email))).await?,
-        Which::Any(text) => {
+        AccountSelector::Subject(subject) => by_subject(service, subject).await?,
+        AccountSelector::Name(name) => find(service, &AccountBy::Name(fold(name))).await?,
+        AccountSelector::Email(email) => find(service, &AccountBy::Email(fold(email))).await?,
+        AccountSelector::Any(text) => {
             let (named, identified) =
                 (find(service, &AccountBy::Name(fold(text))).await?, by_subject(service, text).await?);
             if let (Some(named), Some(identified)) = (&named, &identified)
@@ -33,12 +33,12 @@ pub(super) async fn account(service: &Service, which: &Which) -> Result<Account,
         }
     };
     found.ok_or_else(|| match which {
-        Which::Email(email) => CommandError::new(
+        AccountSelector::Email(email) => CommandError::new(
             Exit::NotFound,
             format!("no single account has the e-mail address \"{email}\""),
         )
         .hint("`quash account list` shows them; an unconfirmed address that several accounts share can't be used"),
-        Which::Any(text) | Which::Subject(text) | Which::Name(text) => {
+        AccountSelector::Any(text) | AccountSelector::Subject(text) | AccountSelector::Name(text) => {
             CommandError::new(Exit::NotFound, format!("there is no account \"{text}\""))
                 .hint("`quash account list` shows them")
         }
@@ -113,7 +113,7 @@ pub(super) fn is_full(length: usize, limit: u32) -> bool {
 /// Describes a failure for the operator.
 pub(super) fn failed(failure: &Failure) -> CommandError {
     match failure {
-        Failure::Unavailable(fault) => words::unavailable(fault),
-        Failure::Refused(refusal) => CommandError::failure(words::refusal(*refusal)),
+        Failure::Unavailable(fault) => messages::unavailable(fault),
+        Failure::Refused(refusal) => CommandError::failure(messages::refusal(*refusal)),
     }
 }

@@ -2,18 +2,18 @@
 //! the line goes through the unix socket in its data directory; if none runs, the command opens the store
 //! itself. In both cases, [`execute()`] does the work.
 
+mod account_changes;
 mod audit;
 mod author;
-mod changing;
 mod client;
 mod clients;
 mod execute;
-mod found;
 mod keys;
+mod lookup;
+mod messages;
+mod replies;
 mod server;
-mod shown;
 mod socket;
-mod words;
 
 use quash_service::NewPassword;
 use serde::{Deserialize, Serialize};
@@ -21,24 +21,24 @@ use zeroize::Zeroizing;
 
 use crate::error::CommandError;
 
+pub(crate) use account_changes::reason_of;
 pub(crate) use audit::{
     AuditHeadShown, AuditPage, AuditReply, AuditRequest, AuditShown, AuditVerifiedShown, NotedPlace,
 };
 pub(crate) use author::user_name;
-pub(crate) use changing::reason_of;
 pub(crate) use client::{Local, ask, ask_running};
 pub(crate) use clients::{
     ClientAddedShown, ClientPage, ClientReply, ClientRequest, ClientShown, InstanceShown, Kind,
 };
 pub(crate) use execute::execute;
 pub(crate) use keys::{ChangedKeyShown, RevokedKeyShown};
-pub(crate) use server::ControlServer;
-pub(crate) use shown::{
+pub(crate) use messages::refusal as refusal_in_words;
+pub(crate) use replies::{
     AccountPage, AccountShown, AddedShown, BackedUpShown, ChangedShown, EffectiveShown, EndCauseShown,
     EndedShown, InspectionShown, IssuerShown, KeyShown, KeysShown, OneTimeShown, PolicyShown, RestoredShown,
     RevokedShown, SessionPage, SessionShown, VerifierShown,
 };
-pub(crate) use words::refusal as refusal_in_words;
+pub(crate) use server::ControlServer;
 
 /// The longest request line, in bytes.
 const REQUEST_BYTES: u64 = 64 * 1024;
@@ -60,10 +60,10 @@ pub(crate) enum Request {
         limit: u32,
     },
     Account {
-        which: Which,
+        which: AccountSelector,
     },
     ChangeAccount {
-        which: Which,
+        which: AccountSelector,
         change: AccountChange,
         reason: Option<String>,
     },
@@ -71,7 +71,7 @@ pub(crate) enum Request {
     Policy,
     /// Returns a page of an account's sessions, after the session `after`.
     Sessions {
-        which: Which,
+        which: AccountSelector,
         after: Option<String>,
         limit: u32,
     },
@@ -85,7 +85,7 @@ pub(crate) enum Request {
     },
     /// Revokes all tokens of an account.
     RevokeAccount {
-        which: Which,
+        which: AccountSelector,
     },
     /// Revokes every token issued before now.
     RevokeEverything,
@@ -124,7 +124,7 @@ pub(crate) enum Request {
 /// An account as an operator names it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Which {
+pub(crate) enum AccountSelector {
     /// A name or a subject.
     Any(String),
     Subject(String),
@@ -233,7 +233,7 @@ impl GivenPassword {
     }
 }
 
-impl Default for Which {
+impl Default for AccountSelector {
     /// A name that no account has.
     fn default() -> Self {
         Self::Any(String::new())

@@ -9,7 +9,7 @@ use quash_service::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Secret, words};
+use super::{Secret, messages};
 use crate::moment::Moment;
 
 /// An account, without secrets.
@@ -328,7 +328,7 @@ impl PolicyShown {
                 road: row.name.into(),
                 when: row.what.into(),
                 ends: ends.as_str().into(),
-                entry: ends.scope().map(|kind| words::scope(kind).to_owned()),
+                entry: ends.scope().map(|kind| messages::scope(kind).to_owned()),
                 reason: row.reason.as_str().into(),
                 setting: row.setting.map(str::to_owned),
             }
@@ -430,7 +430,7 @@ impl IssuerShown {
 impl RevokedShown {
     pub(super) fn new(by: &quash_service::RevokedBy) -> Self {
         Self {
-            scope: by.kind.map(|kind| words::scope(kind).to_owned()),
+            scope: by.kind.map(|kind| messages::scope(kind).to_owned()),
             reason: by.reason.map(|reason| reason.as_str().to_owned()),
             at: by.at.map(Moment),
             by: by.actor.as_ref().map(|actor| actor.as_str().to_owned()),

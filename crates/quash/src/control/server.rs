@@ -19,7 +19,7 @@ use crate::error::{CommandError, Exit};
 /// The most concurrent commands; further ones wait in the socket's own queue.
 const AT_A_TIME: usize = 16;
 /// The longest that a command may take to send its line, and again to read its answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The open control socket. Closing it removes the file.
 pub(crate) struct ControlServer {
@@ -83,7 +83,7 @@ async fn serve(stream: UnixStream, service: &Service) -> io::Result<()> {
     let mut line = zeroize::Zeroizing::new(Vec::new());
     let reading =
         async { BufReader::new(reading.take(REQUEST_BYTES + 1)).read_until(b'\n', &mut line).await };
-    tokio::time::timeout(PATIENCE, reading).await??;
+    tokio::time::timeout(TIMEOUT, reading).await??;
     let answer = match read(&line) {
         Ok(request) => match execute(service, request, author).await {
             Ok(reply) => Answer::Done(Box::new(reply)),
@@ -93,7 +93,7 @@ async fn serve(stream: UnixStream, service: &Service) -> io::Result<()> {
     };
     let mut line = serde_json::to_vec(&answer)?;
     line.push(b'\n');
-    tokio::time::timeout(PATIENCE, writing.write_all(&line)).await?
+    tokio::time::timeout(TIMEOUT, writing.write_all(&line)).await?
 }
 
 fn read(line: &[u8]) -> Result<Request, CommandError> {

@@ -14,7 +14,7 @@ const NAME: &str = "control.sock";
 const PATH_BYTES: usize = 100;
 
 /// A path that fits into a socket's address, and the handle that must stay open for it.
-struct Reachable {
+struct ReachablePath {
     path: PathBuf,
     _handle: Option<File>,
 }
@@ -42,25 +42,25 @@ pub(super) async fn connect(data_dir: &Path) -> io::Result<UnixStream> {
     UnixStream::connect(&reachable.path).await
 }
 
-fn reachable(data_dir: &Path) -> io::Result<Reachable> {
+fn reachable(data_dir: &Path) -> io::Result<ReachablePath> {
     use std::os::unix::ffi::OsStrExt;
     let path = path_in(data_dir);
     if path.as_os_str().as_bytes().len() <= PATH_BYTES {
-        return Ok(Reachable { path, _handle: None });
+        return Ok(ReachablePath { path, _handle: None });
     }
     through_handle(data_dir)
 }
 
 #[cfg(target_os = "linux")]
-fn through_handle(data_dir: &Path) -> io::Result<Reachable> {
+fn through_handle(data_dir: &Path) -> io::Result<ReachablePath> {
     use std::os::fd::AsRawFd;
     let handle = File::open(data_dir)?;
     let path = PathBuf::from(format!("/proc/self/fd/{}", handle.as_raw_fd())).join(NAME);
-    Ok(Reachable { path, _handle: Some(handle) })
+    Ok(ReachablePath { path, _handle: Some(handle) })
 }
 
 #[cfg(not(target_os = "linux"))]
-fn through_handle(_: &Path) -> io::Result<Reachable> {
+fn through_handle(_: &Path) -> io::Result<ReachablePath> {
     Err(io::Error::new(
         io::ErrorKind::InvalidFilename,
         "the path is too long for a unix socket: choose a shorter data directory",
@@ -73,9 +73,9 @@ mod tests {
 
     #[tokio::test]
     async fn long_paths_work_and_stale_sockets_are_replaced() {
-        let room = tempfile::tempdir().expect("a temporary directory");
+        let dir = tempfile::tempdir().expect("a temporary directory");
         for name in ["short", &"long".repeat(50)] {
-            let data_dir = room.path().join(name);
+            let data_dir = dir.path().join(name);
             fs::create_dir(&data_dir).expect("it is ours");
             assert!(connect(&data_dir).await.is_err(), "there is no socket");
             drop(listen(&data_dir).expect("a first socket"));

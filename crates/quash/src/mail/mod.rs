@@ -17,29 +17,34 @@ use development::StandardError;
 use smtp::Smtp;
 
 /// The way that mails are sent.
-pub(crate) struct Way {
+pub(crate) struct MailSetup {
     /// The mode that the readiness endpoint reports.
-    pub(crate) way: MailWay,
+    pub(crate) mode: MailWay,
     /// `None`: mails stay in the queue.
     pub(crate) mailer: Option<Arc<dyn Mailer>>,
 }
 
-/// Chooses the way for a server at the address `reachable`.
+/// Chooses the way for a server at the address `server_address`.
 ///
 /// # Errors
 /// The machine's root certificates can't be loaded.
-pub(crate) fn way(settings: &Settings, reachable: &str, stderr: &Stderr) -> Result<Way, CommandError> {
-    let public_url = settings.door.public_url.clone();
+pub(crate) fn setup(
+    settings: &Settings,
+    server_address: &str,
+    stderr: &Stderr,
+) -> Result<MailSetup, CommandError> {
+    let public_url = settings.http.public_url.clone();
     if let (Some(smtp), Some(url)) = (&settings.smtp, &public_url) {
         let mailer = Smtp::new(smtp.clone(), url.clone())?;
-        return Ok(Way { way: MailWay::Sent, mailer: Some(Arc::new(mailer)) });
+        return Ok(MailSetup { mode: MailWay::Sent, mailer: Some(Arc::new(mailer)) });
     }
-    let url = public_url.or_else(|| PublicUrl::parse(reachable).ok());
+    let url = public_url.or_else(|| PublicUrl::parse(server_address).ok());
     match url.filter(|_| is_for_development(settings)) {
-        Some(url) => {
-            Ok(Way { way: MailWay::Written, mailer: Some(Arc::new(StandardError::new(url, stderr.clone()))) })
-        }
-        None => Ok(Way { way: MailWay::Waiting("mail.host"), mailer: None }),
+        Some(url) => Ok(MailSetup {
+            mode: MailWay::Written,
+            mailer: Some(Arc::new(StandardError::new(url, stderr.clone()))),
+        }),
+        None => Ok(MailSetup { mode: MailWay::Waiting("mail.host"), mailer: None }),
     }
 }
 
@@ -47,5 +52,5 @@ pub(crate) fn way(settings: &Settings, reachable: &str, stderr: &Stderr) -> Resu
 fn is_for_development(settings: &Settings) -> bool {
     let is_loopback =
         matches!(settings.listen, Listen::Tcp(address) if address.ip().to_canonical().is_loopback());
-    is_loopback && !settings.door.behind_proxy
+    is_loopback && !settings.http.behind_proxy
 }

@@ -113,12 +113,12 @@ impl Mailer for Smtp {
         match tokio::time::timeout(TAKEN_WITHIN, connection.message(&message)).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) if error.is_transient() => {
-                return Err(MailerError::NotNow(said("the mail", &error)));
+                return Err(MailerError::NotNow(error_text("the mail", &error)));
             }
             Ok(Err(error)) if error.is_permanent() => {
-                return Err(MailerError::Never(said("the mail", &error)));
+                return Err(MailerError::Never(error_text("the mail", &error)));
             }
-            Ok(Err(error)) => return Err(MailerError::Doubtful(said("the mail", &error))),
+            Ok(Err(error)) => return Err(MailerError::Doubtful(error_text("the mail", &error))),
             Err(_) => return Err(MailerError::Doubtful("no answer to the mail in time".to_owned())),
         }
         let _taken_already = tokio::time::timeout(GOODBYE, connection.quit()).await;
@@ -142,7 +142,7 @@ type SmtpError = lettre::transport::smtp::Error;
 /// Runs a step before the mail itself is transferred: if it fails, the mail wasn't sent.
 async fn step<T>(name: &str, step: impl Future<Output = Result<T, SmtpError>>) -> Result<T, MailerError> {
     match tokio::time::timeout(STEP, step).await {
-        Ok(done) => done.map_err(|error| MailerError::NotNow(said(name, &error))),
+        Ok(done) => done.map_err(|error| MailerError::NotNow(error_text(name, &error))),
         Err(_) => Err(MailerError::NotNow(format!("{name} took too long"))),
     }
 }
@@ -153,14 +153,14 @@ async fn refusable<T>(
     taken: impl Future<Output = Result<T, SmtpError>>,
 ) -> Result<T, MailerError> {
     match tokio::time::timeout(STEP, taken).await {
-        Ok(Err(error)) if error.is_permanent() => Err(MailerError::Never(said(name, &error))),
-        Ok(done) => done.map_err(|error| MailerError::NotNow(said(name, &error))),
+        Ok(Err(error)) if error.is_permanent() => Err(MailerError::Never(error_text(name, &error))),
+        Ok(done) => done.map_err(|error| MailerError::NotNow(error_text(name, &error))),
         Err(_) => Err(MailerError::NotNow(format!("{name} took too long"))),
     }
 }
 
 /// Describes an SMTP error, without the text of the server's reply.
-fn said(step: impl Display, error: &SmtpError) -> String {
+fn error_text(step: impl Display, error: &SmtpError) -> String {
     match error.status() {
         Some(code) => format!("{step}: {code}"),
         None if error.is_tls() => format!("{step}: TLS failed"),

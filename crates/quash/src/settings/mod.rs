@@ -18,7 +18,7 @@ use crate::data_dir::GroupAccess;
 use engine::fault::{Faults, Origin, Reported};
 use engine::layers::Layers;
 use engine::table::Table;
-use engine::value::{Found, Raw, Values};
+use engine::value::{Raw, SetValue, Values};
 use sections::{SECTIONS, http, read};
 
 pub(crate) use engine::draft::{Extent, draft};
@@ -48,7 +48,7 @@ pub(crate) struct Settings {
     /// The parameters for new password hashes.
     pub(crate) argon2: Argon2,
     /// The settings of the HTTP interface.
-    pub(crate) door: HttpSettings,
+    pub(crate) http: HttpSettings,
     pub(crate) listen: Listen,
     /// The time after which an idle connection is closed.
     pub(crate) idle_timeout: Duration,
@@ -101,7 +101,7 @@ fn is_there(path: &Path) -> bool {
 /// All faults that were found.
 pub(crate) fn load(flags: &Flags, environment: &Environment, data_dir: &Path) -> Result<Loaded, Faults> {
     let file = file(flags, environment, data_dir);
-    let (layers, known) = lay(SECTIONS, file.as_deref(), environment, flags);
+    let (layers, known) = collect_layers(SECTIONS, file.as_deref(), environment, flags);
     let Layers { values, mut faults, .. } = layers;
     // Without the file, missing keys and conflicts between keys can't be determined.
     let settings = known.and_then(|()| read(&values, &mut faults));
@@ -115,7 +115,7 @@ pub(crate) fn load(flags: &Flags, environment: &Environment, data_dir: &Path) ->
 }
 
 /// Collects the layers. The result is an error if the file couldn't be read.
-fn lay(
+fn collect_layers(
     tables: &'static [Table],
     file: Option<&Path>,
     environment: &Environment,
@@ -133,7 +133,7 @@ fn lay(
 
 fn add_listen(values: &mut Values, given: Option<String>, origin: Origin) {
     if let Some(text) = given {
-        values.lay(http::TABLE.name, &http::listen_key(), Found { raw: Raw::Plain(text), origin });
+        values.set(http::TABLE.name, &http::listen_key(), SetValue { raw: Raw::Plain(text), origin });
     }
 }
 
@@ -143,7 +143,7 @@ fn add_listen(values: &mut Values, given: Option<String>, origin: Origin) {
 /// A default is invalid.
 pub(crate) fn defaults() -> Result<Settings, Faults> {
     let mut faults = Faults::default();
-    read(&Values::default(), &mut faults).map_err(|_told| faults)
+    read(&Values::default(), &mut faults).map_err(|_reported| faults)
 }
 
 /// Reads a settings file from memory. If it is valid, checks that its output from `to_toml` gives the same

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The tools that these tests need besides Rust.
 pub(crate) struct Tools {
@@ -55,12 +55,12 @@ pub(crate) struct Browser {
     /// The errors that the browser has reported.
     pub(crate) complaints: Vec<String>,
     axe: String,
-    _room: TempDir,
+    _dir: TempDir,
 }
 
 impl Browser {
     pub(crate) fn start(tools: &Tools, scripts: Scripts) -> Self {
-        let room = tempfile::tempdir().expect("a temporary directory");
+        let dir = tempfile::tempdir().expect("a temporary directory");
         // Chromium reads commands from file descriptor 3 and writes to 4; the shell redirects our pipes to
         // them.
         let mut command = Command::new("sh");
@@ -79,7 +79,7 @@ impl Browser {
             "--disable-sync",
             "about:blank",
         ]);
-        command.arg(format!("--user-data-dir={}", room.path().display()));
+        command.arg(format!("--user-data-dir={}", dir.path().display()));
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -101,17 +101,8 @@ impl Browser {
         });
         let axe = std::fs::read_to_string(&tools.axe).expect("axe");
         let (requests, complaints) = (Vec::new(), Vec::new());
-        let mut browser = Self {
-            child,
-            commands,
-            messages,
-            sent: 0,
-            session: None,
-            requests,
-            complaints,
-            axe,
-            _room: room,
-        };
+        let mut browser =
+            Self { child, commands, messages, sent: 0, session: None, requests, complaints, axe, _dir: dir };
         let target = browser.ask("Target.createTarget", &json!({ "url": "about:blank" }))["targetId"].clone();
         let attached = browser.ask("Target.attachToTarget", &json!({ "targetId": target, "flatten": true }));
         browser.session = attached["sessionId"].as_str().map(str::to_owned);
@@ -217,7 +208,7 @@ impl Browser {
     fn next(&mut self, wanted: &str) -> Value {
         let message = self
             .messages
-            .recv_timeout(PATIENCE)
+            .recv_timeout(DEADLINE)
             .unwrap_or_else(|_| panic!("Chromium said nothing of {wanted}"));
         match message["method"].as_str() {
             Some("Network.requestWillBeSent") => {

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use chromium::{Browser, Scripts, tools};
 use support::Server;
-use support::smtp::{Manner, Smtp};
+use support::smtp::{Behaviour, Smtp};
 
 const PASSWORD: &str = "a password of dana's";
 const NEW_PASSWORD: &str = "another password of hers";
@@ -48,7 +48,7 @@ fn keeps_to_itself(browser: &Browser, server: &Server) {
 #[test]
 fn the_reset_page_works_by_keyboard_without_scripts() {
     let Some(tools) = tools() else { return };
-    let smtp = Smtp::start(Manner::Kind);
+    let smtp = Smtp::start(Behaviour::Kind);
     let server = start(&smtp, &["--verified"]);
     server.post_json("/v1/password-reset", &json!({ "username": "dana" }), None);
     let mut browser = Browser::start(&tools, Scripts::Disabled);
@@ -74,7 +74,7 @@ fn the_reset_page_works_by_keyboard_without_scripts() {
 #[test]
 fn the_confirmation_page_works_by_keyboard_without_scripts() {
     let Some(tools) = tools() else { return };
-    let smtp = Smtp::start(Manner::Kind);
+    let smtp = Smtp::start(Behaviour::Kind);
     let server = start(&smtp, &[]);
     let refused = server.post_json("/api/token/", &json!({ "username": "dana", "password": PASSWORD }), None);
     assert_eq!(refused.body["code"], "email_not_verified");
@@ -91,7 +91,7 @@ fn the_confirmation_page_works_by_keyboard_without_scripts() {
 #[test]
 fn axe_finds_no_violations_on_any_page() {
     let Some(tools) = tools() else { return };
-    let smtp = Smtp::start(Manner::Kind);
+    let smtp = Smtp::start(Behaviour::Kind);
     let server = start(&smtp, &[]);
     let mut browser = Browser::start(&tools, Scripts::Run);
     let look = |browser: &mut Browser, title: &str| {

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::guide;
 use crate::hostile::with;
 use crate::python::{PyJwt, python};
-use crate::room::{PASSWORD, Room, add_account, sessions};
+use crate::quash_dir::{PASSWORD, QuashDir, add_account, sessions};
 use crate::site::Site;
 use crate::support::{Answer, Pair, Server, claims, request};
 
@@ -18,12 +18,12 @@ const AT_ONCE: usize = 16;
 #[test]
 fn concurrent_requests_adopt_a_django_pair_once() {
     let Some(python) = python() else { return };
-    let room = Room::new();
-    let site = Site::new(&python, &room);
+    let dir = QuashDir::new();
+    let site = Site::new(&python, &dir);
     site.configure(r#"SIMPLE_JWT = {"TOKEN_OBTAIN_SERIALIZER": "serializers.WithClaims"}"#);
     let theirs = site.start().sign_in();
     let settings = guide::settings("# quash.toml, with the site's secret");
-    let quash = room.quash(&settings);
+    let quash = dir.quash(&settings);
     add_account(&quash, "dana", "1");
 
     for token in [&theirs.access, &theirs.refresh] {
@@ -59,7 +59,7 @@ fn concurrent_requests_adopt_a_django_pair_once() {
     let again = pair(&refresh(&quash, &theirs.refresh));
     assert_eq!(claim(&again.refresh, "jti"), claim(&pairs[0].refresh, "jti"));
     drop(quash);
-    let quash = room.quash(&format!("{settings}\n[rotation]\ngrace = \"1ms\"\n"));
+    let quash = dir.quash(&format!("{settings}\n[rotation]\ngrace = \"1ms\"\n"));
     let reused = refresh(&quash, &theirs.refresh);
     assert_eq!((reused.status, reused.body["reason"].as_str()), (401, Some("reuse")), "{}", reused.text);
     for pair in [&pairs[0], &again] {
@@ -72,9 +72,9 @@ fn concurrent_requests_adopt_a_django_pair_once() {
 #[test]
 fn adopted_sessions_behave_like_any_other() {
     let Some(python) = python() else { return };
-    let (room, site) = site(&python);
+    let (dir, site) = site(&python);
     let theirs = site.start().sign_in();
-    let quash = room.quash(&guide::settings("# quash.toml, with the site's secret"));
+    let quash = dir.quash(&guide::settings("# quash.toml, with the site's secret"));
     add_account(&quash, "dana", "1");
     let first = pair(&refresh(&quash, &theirs.refresh));
     let second = pair(&refresh(&quash, &first.refresh));
@@ -90,10 +90,10 @@ fn adopted_sessions_behave_like_any_other() {
 #[test]
 fn django_tokens_ended_at_quash_are_refused_there() {
     let Some(python) = python() else { return };
-    let (room, site) = site(&python);
+    let (dir, site) = site(&python);
     let node = site.start();
     let [fresh, adopted, logged_out, adopted_and_logged_out] = [(); 4].map(|()| node.sign_in());
-    let quash = room.quash(&guide::settings("# quash.toml, with the site's secret"));
+    let quash = dir.quash(&guide::settings("# quash.toml, with the site's secret"));
     add_account(&quash, "dana", "1");
 
     let blacklist =
@@ -143,7 +143,7 @@ fn django_tokens_ended_at_quash_are_refused_there() {
 #[test]
 fn django_tokens_are_refused_without_the_setting() {
     let Some(python) = python() else { return };
-    let (room, site) = site(&python);
+    let (dir, site) = site(&python);
     let theirs = site.start().sign_in();
     let settings = guide::settings("# quash.toml, with the site's secret");
     let until = settings.lines().find(|line| line.starts_with("foreign_tokens")).expect("it is set");
@@ -154,7 +154,7 @@ fn django_tokens_are_refused_without_the_setting() {
         (until, 200),
         ("foreign_tokens = \"accept\"", 200),
     ] {
-        let quash = room.quash(&settings.replace(until, taking));
+        let quash = dir.quash(&settings.replace(until, taking));
         if quash.run(&["account", "show", "dana"], "").code() != 0 {
             add_account(&quash, "dana", "1");
         }
@@ -179,11 +179,11 @@ fn django_tokens_are_refused_without_the_setting() {
 #[test]
 fn rsa_tokens_of_a_site_are_accepted() {
     let Some(python) = python() else { return };
-    let (room, site) = site(&python);
+    let (dir, site) = site(&python);
     let key = PyJwt::start(&python).make("rsa");
-    room.write("site.key", &key.pkcs8);
-    room.write("site.pub", &key.public);
-    let read = |name: &str| format!("open({:?}).read()", room.path().join(name));
+    dir.write("site.key", &key.pkcs8);
+    dir.write("site.pub", &key.public);
+    let read = |name: &str| format!("open({:?}).read()", dir.path().join(name));
     site.configure(&format!(
         "SIMPLE_JWT = {{\"ALGORITHM\": \"RS256\", \"SIGNING_KEY\": {}, \"VERIFYING_KEY\": {}}}",
         read("site.key"),
@@ -198,9 +198,9 @@ fn rsa_tokens_of_a_site_are_accepted() {
         format!("algorithm = \"RS256\"\npublic_key = '{}'", key.jwk),
         format!("jwks_url = \"{}/.well-known/jwks.json\"", node.url),
     ] {
-        let room = Room::new();
-        room.write("site.pub", &key.public);
-        let quash = room.quash(&format!(
+        let dir = QuashDir::new();
+        dir.write("site.pub", &key.public);
+        let quash = dir.quash(&format!(
             "[tokens]\nforeign_tokens = \"accept\"\n[foreign.django]\n{keys}\nmax_lifetime = \"1d\"\n"
         ));
         add_account(&quash, "dana", "1");
@@ -218,13 +218,13 @@ fn rsa_tokens_of_a_site_are_accepted() {
 #[test]
 fn django_sliding_tokens_open_a_session() {
     let Some(python) = python() else { return };
-    let (room, site) = site(&python);
+    let (dir, site) = site(&python);
     let node = site.start();
     let signed_in = node.post("/api/token/sliding/", &json!({ "username": "dana", "password": PASSWORD }));
     let theirs = signed_in.body["token"].as_str().expect("a token");
     let settings = guide::settings("# quash.toml, with the site's secret");
     let quash =
-        room.quash(&settings.replacen("[tokens]\n", "[tokens]\nauth_token_classes = [\"sliding\"]\n", 1));
+        dir.quash(&settings.replacen("[tokens]\n", "[tokens]\nauth_token_classes = [\"sliding\"]\n", 1));
     add_account(&quash, "dana", "1");
 
     assert_eq!(verify(&quash, theirs).status, 200);
@@ -256,13 +256,13 @@ fn django_sliding_tokens_open_a_session() {
 #[test]
 fn the_shared_secret_is_optional_from_the_start() {
     let Some(python) = python() else { return };
-    let (room, site) = site(&python);
+    let (dir, site) = site(&python);
     let theirs = site.start().sign_in();
     let shared = guide::settings("# quash.toml, with the site's secret");
     let (tokens, foreign) = shared.split_once("[foreign").expect("another issuer");
     let taking = tokens.lines().find(|line| line.starts_with("foreign_tokens")).expect("it is set");
     let settings = guide::settings("# quash.toml, with keys that nodes fetch");
-    let quash = room.quash(&format!("{settings}{taking}\n[foreign{foreign}"));
+    let quash = dir.quash(&format!("{settings}{taking}\n[foreign{foreign}"));
     add_account(&quash, "dana", "1");
     site.configure(&guide::block_for("# settings.py of a node", &quash.url));
     let node = site.start();
@@ -272,10 +272,10 @@ fn the_shared_secret_is_optional_from_the_start() {
     assert_eq!(node.orders(&ours.access).status, 200);
 }
 
-fn site(python: &Path) -> (Room, Site) {
-    let room = Room::new();
-    let site = Site::new(python, &room);
-    (room, site)
+fn site(python: &Path) -> (QuashDir, Site) {
+    let dir = QuashDir::new();
+    let site = Site::new(python, &dir);
+    (dir, site)
 }
 
 fn all_at_once(quash: &Server, token: &str) -> Vec<Pair> {

@@ -7,18 +7,18 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::python::python;
-use crate::room::{PASSWORD, Room, add_account};
+use crate::quash_dir::{PASSWORD, QuashDir, add_account};
 use crate::site::Site;
 use crate::support::run;
 
 #[test]
 fn front_ends_get_equal_answers_except_after_logout() {
     let Some(python) = python() else { return };
-    let room = Room::new();
-    let site = Site::new(&python, &room);
+    let dir = QuashDir::new();
+    let site = Site::new(&python, &dir);
     site.configure(r#"SIMPLE_JWT = {"ROTATE_REFRESH_TOKENS": True, "BLACKLIST_AFTER_ROTATION": True}"#);
     let node = site.start();
-    let quash = room.quash("[tokens]\nauth_token_classes = [\"access\"]\n");
+    let quash = dir.quash("[tokens]\nauth_token_classes = [\"access\"]\n");
     add_account(&quash, "dana", "1");
 
     let there = told(&python, &node.url, "/orders/");

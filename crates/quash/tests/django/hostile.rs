@@ -6,7 +6,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use crate::python::{KeyPair, PyJwt, python};
-use crate::room::{PASSWORD, Room, SECRET, add_account};
+use crate::quash_dir::{PASSWORD, QuashDir, SECRET, add_account};
 use crate::signing::{access, now, verify};
 use crate::support::{Server, claims, header};
 
@@ -16,7 +16,7 @@ struct Stage {
     ours: KeyPair,
     theirs: KeyPair,
     pyjwt: PyJwt,
-    _room: Room,
+    _dir: QuashDir,
 }
 
 #[test]
@@ -101,17 +101,17 @@ fn valid_signatures_with_hostile_claims_are_refused() {
 
 impl Stage {
     fn set() -> Option<Self> {
-        let (room, mut pyjwt) = (Room::new(), PyJwt::start(&python()?));
+        let (dir, mut pyjwt) = (QuashDir::new(), PyJwt::start(&python()?));
         let (ours, theirs) = (pyjwt.make("rsa"), pyjwt.make("rsa"));
-        room.write("ours.key", &ours.pkcs8);
-        room.write("theirs.pub", &theirs.public);
-        let quash = room.quash(
+        dir.write("ours.key", &ours.pkcs8);
+        dir.write("theirs.pub", &theirs.public);
+        let quash = dir.quash(
             "[tokens]\nalgorithm = \"RS256\"\nsigning_key_file = \"ours.key\"\nforeign_tokens = \"accept\"\n\
              [foreign.django]\nalgorithm = \"RS256\"\npublic_key_file = \"theirs.pub\"\nmax_lifetime = \"1d\"\n\
              [foreign.other]\nalgorithm = \"HS256\"\nshared_secret_file = \"django.secret\"\nmax_lifetime = \"1d\"\n",
         );
         add_account(&quash, "dana", "1");
-        Some(Self { quash, ours, theirs, pyjwt, _room: room })
+        Some(Self { quash, ours, theirs, pyjwt, _dir: dir })
     }
 
     /// Signs a token with the site's key.

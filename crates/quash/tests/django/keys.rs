@@ -4,13 +4,13 @@
 use serde_json::json;
 
 use crate::python::{PyJwt, python};
-use crate::room::{PASSWORD, Room, add_account};
+use crate::quash_dir::{PASSWORD, QuashDir, add_account};
 use crate::support::claims;
 
 #[test]
 fn quash_signs_with_keys_made_by_cryptography() {
     let Some(python) = python() else { return };
-    let (room, mut pyjwt) = (Room::new(), PyJwt::start(&python));
+    let (dir, mut pyjwt) = (QuashDir::new(), PyJwt::start(&python));
     for (kind, algorithm, label) in [
         ("ed25519", "EdDSA", None),
         ("p256", "ES256", Some("EC")),
@@ -28,10 +28,10 @@ fn quash_signs_with_keys_made_by_cryptography() {
         let forms = [Some(pair.pkcs8), pair.traditional, Some(pair.private_jwk.to_string())];
         let mut kids = Vec::new();
         for form in forms.into_iter().flatten() {
-            room.write("signing.key", &form);
-            room.write("signing.pub", &pair.public);
+            dir.write("signing.key", &form);
+            dir.write("signing.pub", &pair.public);
             let keys = "signing_key_file = \"signing.key\"\nverifying_key_file = \"signing.pub\"\n";
-            let quash = room.quash(&format!("[tokens]\nalgorithm = \"{algorithm}\"\n{keys}"));
+            let quash = dir.quash(&format!("[tokens]\nalgorithm = \"{algorithm}\"\n{keys}"));
             if quash.run(&["account", "show", "dana"], "").code() != 0 {
                 add_account(&quash, "dana", "1");
             }
@@ -62,7 +62,7 @@ fn quash_signs_with_keys_made_by_cryptography() {
         );
     }
     let other = pyjwt.make("rsa");
-    let quash = room.quash("[tokens]\nalgorithm = \"RS256\"\n");
+    let quash = dir.quash("[tokens]\nalgorithm = \"RS256\"\n");
     let token = quash.sign_in("dana", PASSWORD).access;
     assert_eq!(pyjwt.verify(&token, "RS256", &other.public), Err("InvalidSignatureError".into()));
     assert_eq!(quash.post_json("/api/token/verify/", &json!({ "token": token }), None).status, 200);

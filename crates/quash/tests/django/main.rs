@@ -7,7 +7,7 @@ mod support;
 
 mod guide;
 mod python;
-mod room;
+mod quash_dir;
 mod site;
 
 mod adopting;

@@ -6,14 +6,14 @@ use serde_json::json;
 use crate::guide;
 use crate::nodes::import_accounts;
 use crate::python::python;
-use crate::room::{PASSWORD, Room};
+use crate::quash_dir::{PASSWORD, QuashDir};
 use crate::site::Site;
 
 #[test]
 fn a_site_migrates_as_in_the_guide() {
     let Some(python) = python() else { return };
-    let room = Room::new();
-    let site = Site::new(&python, &room);
+    let dir = QuashDir::new();
+    let site = Site::new(&python, &dir);
     site.shell(
         "from django.contrib.auth.models import User; User.objects.create_user('kim', password=None); \
          User.objects.create_user('gone', password='x', is_active=False, email='gone@example.org'); \
@@ -26,7 +26,7 @@ fn a_site_migrates_as_in_the_guide() {
     let ended = node.post("/api/token/blacklist/", &json!({ "refresh": blacklisted.refresh }));
     assert_eq!(ended.status, 200, "{}", ended.text);
 
-    let quash = room.quash(&guide::settings("# quash.toml, with the site's secret"));
+    let quash = dir.quash(&guide::settings("# quash.toml, with the site's secret"));
     import_accounts(&site, &quash, &python);
     let usable =
         |name: &str| quash.run(&["account", "show", name, "--json"], "").json()["password_usable"].clone();
@@ -71,7 +71,7 @@ fn a_site_migrates_as_in_the_guide() {
     // After the migration: the same quash with a key of its own, and nodes that fetch it.
     drop((quash, node));
     let settings = guide::settings("# quash.toml, with keys that nodes fetch");
-    let quash = room.quash(&settings);
+    let quash = dir.quash(&settings);
     site.configure(&guide::block_for("# settings.py of a node", &quash.url));
     let node = site.start();
     assert_eq!(node.orders(&pair.access).status, 401, "signed with the secret");

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::guide;
 use crate::hostile::base64url;
 use crate::python::{PyJwt, python};
-use crate::room::{PASSWORD, Room, SECRET, add_account};
+use crate::quash_dir::{PASSWORD, QuashDir, SECRET, add_account};
 use crate::site::Site;
 use crate::support::{Answer, Server, claims, quash, run};
 
@@ -18,9 +18,9 @@ const SHARED: &str = "[tokens]\nalgorithm = \"HS256\"\nsigning_key_file = \"djan
 #[test]
 fn nodes_with_the_secret_accept_quash_tokens() {
     let Some(python) = python() else { return };
-    let room = Room::new();
-    let site = Site::new(&python, &room);
-    let quash = room.quash(&guide::settings("# quash.toml, with the site's secret"));
+    let dir = QuashDir::new();
+    let site = Site::new(&python, &dir);
+    let quash = dir.quash(&guide::settings("# quash.toml, with the site's secret"));
     import_accounts(&site, &quash, &python);
     let pair = quash.sign_in("dana", PASSWORD);
     let node = site.start();
@@ -45,8 +45,8 @@ fn nodes_with_the_secret_accept_quash_tokens() {
 #[test]
 fn nodes_check_issuer_and_audience() {
     let Some(python) = python() else { return };
-    let room = Room::new();
-    let site = Site::new(&python, &room);
+    let dir = QuashDir::new();
+    let site = Site::new(&python, &dir);
     site.configure(r#"SIMPLE_JWT = {"ISSUER": "https://auth.example", "AUDIENCE": ["shop", "blog"]}"#);
     let node = site.start();
 
@@ -58,7 +58,7 @@ fn nodes_check_issuer_and_audience() {
         ("issuer = \"https://auth.example\"\n", Some("Token is invalid")),
         ("audience = \"shop\"\n", Some("Token is invalid")),
     ] {
-        let quash = room.quash(&format!("{SHARED}{said}"));
+        let quash = dir.quash(&format!("{SHARED}{said}"));
         if quash.run(&["account", "show", "dana"], "").code() != 0 {
             add_account(&quash, "dana", "1");
         }
@@ -88,13 +88,13 @@ fn nodes_fetch_rsa_keys_for_pss() {
 /// Runs one quash that changes its algorithm, with a node for each algorithm, configured as in the guide.
 fn takes_by_published_keys(algorithms: &[&str]) {
     let Some(python) = python() else { return };
-    let room = Room::new();
-    let site = Site::new(&python, &room);
+    let dir = QuashDir::new();
+    let site = Site::new(&python, &dir);
     let settings = guide::settings("# quash.toml, with keys that nodes fetch");
     assert!(settings.contains("algorithm = \"ES256\""), "{settings}");
     let mut before = None;
     for algorithm in algorithms {
-        let quash = room.quash(&settings.replacen("ES256", algorithm, 1));
+        let quash = dir.quash(&settings.replacen("ES256", algorithm, 1));
         if before.is_none() {
             add_account(&quash, "dana", "1");
         }
@@ -132,11 +132,11 @@ fn takes_by_published_keys(algorithms: &[&str]) {
 #[test]
 fn nodes_can_refuse_tokens_after_password_changes() {
     let Some(python) = python() else { return };
-    let room = Room::new();
-    let site = Site::new(&python, &room);
+    let dir = QuashDir::new();
+    let site = Site::new(&python, &dir);
     site.configure(r#"SIMPLE_JWT = {"CHECK_REVOKE_TOKEN": True}"#);
     let checking = guide::settings("# quash.toml, for nodes with CHECK_REVOKE_TOKEN");
-    let quash = room.quash(&checking.replacen("[tokens]\n", SHARED, 1));
+    let quash = dir.quash(&checking.replacen("[tokens]\n", SHARED, 1));
     import_accounts(&site, &quash, &python);
     let node = site.start();
 
@@ -146,7 +146,7 @@ fn nodes_can_refuse_tokens_after_password_changes() {
     let access = refreshed.body["access"].as_str().expect("a token").to_owned();
     assert_eq!(node.orders(&access).status, 200, "signing in has left the hash as Django has made it");
     // A node with this setting refuses tokens of a quash without it.
-    let elsewhere = Room::new();
+    let elsewhere = QuashDir::new();
     let silent = elsewhere.quash(SHARED);
     add_account(&silent, "dana", "1");
     let refused = node.orders(&silent.sign_in("dana", PASSWORD).access);
@@ -188,8 +188,8 @@ fn nodes_can_refuse_tokens_after_password_changes() {
 #[test]
 fn users_are_identified_as_on_the_node() {
     let Some(python) = python() else { return };
-    let room = Room::new();
-    let site = Site::new(&python, &room);
+    let dir = QuashDir::new();
+    let site = Site::new(&python, &dir);
     for (theirs, ours, expected) in [
         (r#""USER_ID_CLAIM": "sub""#, "user_id_claim = \"sub\"", json!({ "sub": "1" })),
         ("", "user_id_type = \"int\"", json!({ "user_id": 1 })),
@@ -202,7 +202,7 @@ fn users_are_identified_as_on_the_node() {
     ] {
         site.configure(&format!("SIMPLE_JWT = {{{theirs}}}"));
         let node = site.start();
-        let quash = room.quash(&format!("{SHARED}{ours}\n"));
+        let quash = dir.quash(&format!("{SHARED}{ours}\n"));
         if quash.run(&["account", "show", "dana"], "").code() != 0 {
             add_account(&quash, "dana", "1");
         }
@@ -234,10 +234,10 @@ fn numeric_user_ids_cannot_be_in_sub() {
         assert_eq!(pyjwt.verify(&token, "HS256", SECRET), expected);
     }
     // So quash refuses settings with which no node would accept its tokens.
-    let room = Room::new();
-    room.write("quash.toml", &format!("{SHARED}user_id_type = \"int\"\nuser_id_claim = \"sub\"\n"));
+    let dir = QuashDir::new();
+    dir.write("quash.toml", &format!("{SHARED}user_id_type = \"int\"\nuser_id_claim = \"sub\"\n"));
     let mut check = quash();
-    check.args(["config", "check", "--config"]).arg(room.path().join("quash.toml"));
+    check.args(["config", "check", "--config"]).arg(dir.path().join("quash.toml"));
     let checked = run(check, "");
     assert_eq!(checked.code(), 2, "{}", checked.stdout);
     assert!(checked.stderr.contains("makes sub a number"), "{}", checked.stderr);

@@ -15,15 +15,15 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 pub(crate) const SECRET: &str = "u%8w!g_t9q2z@k4^m7&x1*c5(v3)b6#n0-r=p+e$s_dahjylfi8o2w4u6y0t1q3z";
 
 /// A folder that is removed when this is dropped.
-pub(crate) struct Room(TempDir);
+pub(crate) struct QuashDir(TempDir);
 
-impl Room {
+impl QuashDir {
     /// Creates a folder that contains only the site's secret.
     pub(crate) fn new() -> Self {
-        let room = Self(tempfile::tempdir().expect("a temporary directory"));
+        let dir = Self(tempfile::tempdir().expect("a temporary directory"));
         // Editors end a file with a line end.
-        room.write("django.secret", &format!("{SECRET}\n"));
-        room
+        dir.write("django.secret", &format!("{SECRET}\n"));
+        dir
     }
 
     /// Its path.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::python::{KeyPair, PyJwt, python};
-use crate::room::{PASSWORD, Room, SECRET, add_account};
+use crate::quash_dir::{PASSWORD, QuashDir, SECRET, add_account};
 use crate::support::{Answer, Server, claims};
 
 /// Algorithms, each with its kind of keys in `pyjwt.py`.
@@ -23,14 +23,14 @@ const WITH_SECRETS: [&str; 3] = ["HS256", "HS384", "HS512"];
 #[test]
 fn pyjwt_verifies_every_algorithm_that_quash_signs() {
     let Some(python) = python() else { return };
-    let (room, mut pyjwt) = (Room::new(), PyJwt::start(&python));
+    let (dir, mut pyjwt) = (QuashDir::new(), PyJwt::start(&python));
     let mut signed: Vec<(&str, String)> = Vec::new();
     for algorithm in ASYMMETRIC.map(|(algorithm, _)| algorithm) {
-        let quash = room.quash(&format!("[tokens]\nalgorithm = \"{algorithm}\"\n"));
+        let quash = dir.quash(&format!("[tokens]\nalgorithm = \"{algorithm}\"\n"));
         signed.extend(sign_in(&quash).map(|token| (algorithm, token)));
     }
     for algorithm in WITH_SECRETS {
-        let quash = room
+        let quash = dir
             .quash(&format!("[tokens]\nalgorithm = \"{algorithm}\"\nsigning_key_file = \"django.secret\"\n"));
         for token in sign_in(&quash) {
             assert_eq!(pyjwt.verify(&token, algorithm, SECRET), Ok(claims(&token)), "{algorithm}");
@@ -43,7 +43,7 @@ fn pyjwt_verifies_every_algorithm_that_quash_signs() {
         }
     }
     // The last one publishes the keys of all previous ones, and no secret.
-    let quash = room.quash("");
+    let quash = dir.quash("");
     let jwks_url = format!("{}/.well-known/jwks.json", quash.url);
     let published = quash.get("/.well-known/jwks.json", None);
     assert_eq!(published.body["keys"].as_array().map(Vec::len), Some(ASYMMETRIC.len()), "{}", published.text);
@@ -70,8 +70,8 @@ fn pyjwt_verifies_every_algorithm_that_quash_signs() {
 #[test]
 fn pyjwt_refuses_refresh_tokens() {
     let Some(python) = python() else { return };
-    let (room, mut pyjwt) = (Room::new(), PyJwt::start(&python));
-    let quash = room.quash("");
+    let (dir, mut pyjwt) = (QuashDir::new(), PyJwt::start(&python));
+    let quash = dir.quash("");
     let jwks_url = format!("{}/.well-known/jwks.json", quash.url);
     let [access, refresh] = sign_in(&quash);
     assert_eq!(pyjwt.verify_by(&jwks_url, &access, "EdDSA"), Ok(claims(&access)));
@@ -87,7 +87,7 @@ fn pyjwt_refuses_refresh_tokens() {
 #[test]
 fn quash_verifies_every_supported_algorithm_of_pyjwt() {
     let Some(python) = python() else { return };
-    let (room, mut pyjwt) = (Room::new(), PyJwt::start(&python));
+    let (dir, mut pyjwt) = (QuashDir::new(), PyJwt::start(&python));
     let mut settings = "[tokens]\nforeign_tokens = \"accept\"\n".to_owned();
     let mut add = |name: &str, keys: &str| {
         settings.push_str(&format!("[foreign.{name}]\nmax_lifetime = \"1h\"\n{keys}\n"))
@@ -97,7 +97,7 @@ fn quash_verifies_every_supported_algorithm_of_pyjwt() {
     let pairs: Vec<(&str, KeyPair)> =
         ["rsa", "p256", "p384", "ed25519"].map(|kind| (kind, pyjwt.make(kind))).into();
     for (kind, pair) in &pairs {
-        room.write(&format!("{kind}.pub"), &pair.public);
+        dir.write(&format!("{kind}.pub"), &pair.public);
         for (algorithm, _) in ASYMMETRIC.into_iter().filter(|(_, of)| of == kind) {
             add(
                 &algorithm.to_lowercase(),
@@ -119,7 +119,7 @@ fn quash_verifies_every_supported_algorithm_of_pyjwt() {
         add(&name, &format!("algorithm = \"{algorithm}\"\npublic_key = '{}'\nkid = \"{name}\"", pair.jwk));
         signers.push((algorithm, pair.pkcs8, json!({ "kid": name })));
     }
-    let quash = room.quash(&settings);
+    let quash = dir.quash(&settings);
     let now = now(&quash);
     let access = access(now);
     for (algorithm, key, headers) in &signers {

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::room::{PASSWORD, Room};
+use crate::quash_dir::{PASSWORD, QuashDir};
 use crate::support::{Answer, Pair, request, run};
 
 const FILES: [(&str, &str); 4] = [
@@ -33,8 +33,8 @@ pub(crate) struct Node {
 
 impl Site {
     /// Creates a site with an empty database and the user `dana`, whose id is 1.
-    pub(crate) fn new(python: &Path, room: &Room) -> Self {
-        let site = Self { python: python.to_owned(), folder: room.path().join("site") };
+    pub(crate) fn new(python: &Path, dir: &QuashDir) -> Self {
+        let site = Self { python: python.to_owned(), folder: dir.path().join("site") };
         std::fs::create_dir(&site.folder).expect("it is made");
         for (name, text) in FILES {
             site.write(name, text);

@@ -31,7 +31,7 @@ pub(crate) struct Site {
     pub(crate) challenge: String,
     /// The algorithm of quash's tokens.
     pub(crate) algorithm: &'static str,
-    _room: TempDir,
+    _dir: TempDir,
 }
 
 /// An account of the recorded site. Users that were deleted there don't exist here.
@@ -70,11 +70,11 @@ pub(crate) fn known(site: &str) -> &'static [Known] {
 impl Site {
     /// Starts a server with the site's settings and accounts.
     pub(crate) fn start(name: &str, settings: &Settings, run: Run) -> Self {
-        let room = tempfile::tempdir().expect("a temporary directory");
-        let config = room.path().join("quash.toml");
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let config = dir.path().join("quash.toml");
         std::fs::write(&config, toml(settings, run)).expect("it is written");
         let server = Server::start_in(
-            &room.path().join("data"),
+            &dir.path().join("data"),
             &["--config", config.to_str().expect("a path of plain characters")],
         );
         for account in known(name) {
@@ -86,7 +86,7 @@ impl Site {
         }
         let schemes = settings.simple_jwt.get("AUTH_HEADER_TYPES").and_then(|schemes| schemes[0].as_str());
         let challenge = format!("{} realm=\"api\"", schemes.unwrap_or("Bearer"));
-        Self { name: name.to_owned(), server, challenge, algorithm: run.algorithm(), _room: room }
+        Self { name: name.to_owned(), server, challenge, algorithm: run.algorithm(), _dir: dir }
     }
 
     /// Returns the time by the server's clock.

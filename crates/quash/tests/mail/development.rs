@@ -11,8 +11,8 @@ use crate::{NEW_PASSWORD, SOON, add_dana, ask, readiness, reset};
 
 #[test]
 fn development_mails_go_to_stderr_outside_the_log() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     let added = crate::on(
         &data_dir,
         &["account", "add", "dana", "--email", "dana@example.org", "--verified", "--password-stdin"],
@@ -79,8 +79,8 @@ fn mails_behind_a_proxy_wait_with_one_warning() {
 
 #[test]
 fn queued_mails_are_sent_after_configuration() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let data_dir = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
     let server = Server::start_in(
         &data_dir,
         &["--set", "http.behind_proxy=true", "--set", "http.trusted_proxies=10.0.0.5"],
@@ -88,7 +88,7 @@ fn queued_mails_are_sent_after_configuration() {
     add_dana(&server);
     ask(&server);
     assert!(server.terminate().status.success());
-    let smtp = crate::Smtp::start(crate::Manner::Kind);
+    let smtp = crate::Smtp::start(crate::Behaviour::Kind);
     let flags = crate::flags(smtp.address);
     let server = Server::start_in(&data_dir, &flags.iter().map(String::as_str).collect::<Vec<_>>());
     assert_eq!(readiness(&server), "ok");

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::smtp::{Encrypted, Manner, Smtp, Wrapped, certificate, free_address, settings};
+use support::smtp::{Behaviour, Encrypted, Smtp, Wrapped, certificate, free_address, settings};
 use support::{Answer, Server, on, quash, request};
 
 const PASSWORD: &str = "a password of dana's";
@@ -65,7 +65,7 @@ fn reset(server: &Server, token: &str) -> u16 {
 
 #[test]
 fn reset_mails_arrive_and_their_link_works() {
-    let smtp = Smtp::start(Manner::Kind);
+    let smtp = Smtp::start(Behaviour::Kind);
     let server = start(smtp.address, &[]);
     let pair = server.sign_in("dana", PASSWORD);
     ask(&server);
@@ -95,7 +95,7 @@ fn reset_mails_arrive_and_their_link_works() {
 
 #[test]
 fn a65_links_use_the_configured_address_only() {
-    let smtp = Smtp::start(Manner::Kind);
+    let smtp = Smtp::start(Behaviour::Kind);
     let server = start(smtp.address, &[]);
     let body = json!({ "username": "dana" }).to_string();
     let send = |target: &str, headers: &[(&str, &str)]| {
@@ -143,11 +143,11 @@ fn a_missing_smtp_server_loses_and_delays_nothing() {
     assert_eq!(shape(&known), shape(&unknown));
     // A mail survives the end of the process.
     let data_dir = server.data_dir.clone();
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let kept = room.path().join("data");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let kept = dir.path().join("data");
     server.run(&["account", "list"], "");
     copy(&data_dir, &kept, server);
-    let smtp = Smtp::start_at(address, Manner::Kind, Wrapped::Never);
+    let smtp = Smtp::start_at(address, Behaviour::Kind, Wrapped::Never);
     let flags = flags(address);
     let server = Server::start_in(&kept, &flags.iter().map(String::as_str).collect::<Vec<_>>());
     let mail = smtp.next();
@@ -172,7 +172,7 @@ fn copy(from: &Path, to: &Path, server: Server) {
 
 #[test]
 fn silent_smtp_servers_delay_mails_but_no_answers() {
-    let smtp = Smtp::start(Manner::Silent);
+    let smtp = Smtp::start(Behaviour::Silent);
     let server = start(smtp.address, &[]);
     ask(&server);
     smtp.wait_for_connections(1);
@@ -183,7 +183,7 @@ fn silent_smtp_servers_delay_mails_but_no_answers() {
         server.post_json("/v1/password-reset", &json!({ "email": "nobody@example.org" }), None).status,
         202
     );
-    smtp.turn(Manner::Kind);
+    smtp.turn(Behaviour::Kind);
     let mail = smtp.next();
     assert_eq!(reset(&server, &mail.token()), 200);
     assert_eq!(smtp.rest().len(), 1, "the notice alone");
@@ -191,7 +191,7 @@ fn silent_smtp_servers_delay_mails_but_no_answers() {
 
 #[test]
 fn unacknowledged_mails_are_sent_at_most_twice() {
-    let smtp = Smtp::start(Manner::GoneAfterData);
+    let smtp = Smtp::start(Behaviour::GoneAfterData);
     let server = start(smtp.address, &[]);
     ask(&server);
     let (first, second) = (smtp.next(), smtp.next());
@@ -203,21 +203,21 @@ fn unacknowledged_mails_are_sent_at_most_twice() {
 
 #[test]
 fn temporary_refusals_are_retried_and_permanent_ones_dropped() {
-    for manner in [Manner::Busy, Manner::Greylisting, Manner::FullAfterData] {
-        let smtp = Smtp::start(manner);
+    for behaviour in [Behaviour::Busy, Behaviour::Greylisting, Behaviour::FullAfterData] {
+        let smtp = Smtp::start(behaviour);
         let server = start(smtp.address, &[]);
         ask(&server);
         smtp.wait_for_connections(1);
-        if manner == Manner::FullAfterData {
+        if behaviour == Behaviour::FullAfterData {
             smtp.next();
             // The first one is answered by then.
             smtp.wait_for_connections(2);
         }
-        smtp.turn(Manner::Kind);
+        smtp.turn(Behaviour::Kind);
         let mail = smtp.next();
-        assert_eq!(reset(&server, &mail.token()), 200, "{manner:?}");
+        assert_eq!(reset(&server, &mail.token()), 200, "{behaviour:?}");
     }
-    let smtp = Smtp::start(Manner::NoSuchUser);
+    let smtp = Smtp::start(Behaviour::NoSuchUser);
     let server = start(smtp.address, &[]);
     let subject = subject_of(&server, "dana");
     ask(&server);
@@ -240,7 +240,7 @@ fn subject_of(server: &Server, name: &str) -> String {
 
 #[test]
 fn mail_goes_to_the_ascii_form_of_a_domain() {
-    let smtp = Smtp::start(Manner::Kind);
+    let smtp = Smtp::start(Behaviour::Kind);
     let server = start(smtp.address, &["--set", "registration.enabled=true"]);
     let register = |email: &str| {
         server.post_json(
@@ -266,7 +266,7 @@ fn mail_goes_to_the_ascii_form_of_a_domain() {
 
 #[test]
 fn non_ascii_local_parts_require_smtputf8() {
-    let smtp = Smtp::start(Manner::Utf8);
+    let smtp = Smtp::start(Behaviour::Utf8);
     let server = start(smtp.address, &["--set", "mail.smtputf8=true"]);
     let add =
         ["account", "add", "jürgen", "--email", "jürgen@bücher.example", "--verified", "--password-stdin"];
@@ -282,7 +282,7 @@ fn non_ascii_local_parts_require_smtputf8() {
     );
     assert!(mail.header("To").is_some_and(|to| to.contains("jürgen@")), "{}", mail.data);
     // Nothing is sent to a server that doesn't offer it.
-    smtp.turn(Manner::Kind);
+    smtp.turn(Behaviour::Kind);
     assert_eq!(asked(), 202);
     smtp.wait_for_connections(2);
     assert!(smtp.rest().is_empty());
@@ -293,7 +293,7 @@ fn non_ascii_local_parts_require_smtputf8() {
 
 #[test]
 fn a88_mail_secrets_and_addresses_are_never_logged() {
-    let smtp = Smtp::start(Manner::Kind);
+    let smtp = Smtp::start(Behaviour::Kind);
     let server = start(smtp.address, &["--set", "log.level=trace"]);
     ask(&server);
     let mail = smtp.next();
@@ -307,43 +307,42 @@ fn a88_mail_secrets_and_addresses_are_never_logged() {
 }
 
 /// Starts a server that sends mails with TLS and a password, and trusts the test's certificate.
-fn start_encrypted(room: &Path, smtp: SocketAddr, encryption: &str, trusted: &Path) -> Server {
-    let file = settings(room, smtp, encryption);
+fn start_encrypted(dir: &Path, smtp: SocketAddr, encryption: &str, trusted: &Path) -> Server {
+    let file = settings(dir, smtp, encryption);
     let mut command = quash();
     command.env("SSL_CERT_FILE", trusted);
     let server =
-        Server::start_with(command, &room.join(encryption), &["--config", file.to_str().expect("UTF-8")]);
+        Server::start_with(command, &dir.join(encryption), &["--config", file.to_str().expect("UTF-8")]);
     add_dana(&server);
     server
 }
 
 #[test]
 fn encrypted_mail_never_falls_back_to_clear() {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let config = certificate(room.path());
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let config = certificate(dir.path());
     let anywhere = "127.0.0.1:0".parse().expect("an address");
     for (encryption, wrapped) in
         [("tls", Wrapped::AtOnce(Arc::clone(&config))), ("starttls", Wrapped::WhenAsked(Arc::clone(&config)))]
     {
-        let smtp = Smtp::start_at(anywhere, Manner::Kind, wrapped);
-        let server = start_encrypted(room.path(), smtp.address, encryption, &room.path().join("trusted.pem"));
+        let smtp = Smtp::start_at(anywhere, Behaviour::Kind, wrapped);
+        let server = start_encrypted(dir.path(), smtp.address, encryption, &dir.path().join("trusted.pem"));
         ask(&server);
         let mail = smtp.next();
         assert_eq!((mail.encrypted, mail.signed_in.is_some()), (Encrypted::Yes, true), "{encryption}");
         assert_eq!(reset(&server, &mail.token()), 200);
     }
     // Nothing is sent to a server without STARTTLS: no mail, and no password.
-    let smtp = Smtp::start(Manner::Kind);
+    let smtp = Smtp::start(Behaviour::Kind);
     let elsewhere = tempfile::tempdir().expect("a temporary directory");
-    let server =
-        start_encrypted(elsewhere.path(), smtp.address, "starttls", &room.path().join("trusted.pem"));
+    let server = start_encrypted(elsewhere.path(), smtp.address, "starttls", &dir.path().join("trusted.pem"));
     ask(&server);
     smtp.wait_for_connections(1);
     assert!(smtp.rest().is_empty());
     drop(server);
     // The same for a server with an untrusted certificate.
     certificate(elsewhere.path());
-    let smtp = Smtp::start_at(anywhere, Manner::Kind, Wrapped::AtOnce(config));
+    let smtp = Smtp::start_at(anywhere, Behaviour::Kind, Wrapped::AtOnce(config));
     let server =
         start_encrypted(elsewhere.path(), smtp.address, "tls", &elsewhere.path().join("trusted.pem"));
     ask(&server);
@@ -362,9 +361,9 @@ const SOON: Duration = Duration::from_secs(60);
 
 #[test]
 fn invalid_mail_settings_stop_the_start() {
-    let room = tempfile::tempdir().expect("a temporary directory");
+    let dir = tempfile::tempdir().expect("a temporary directory");
     let refused = on(
-        &room.path().join("data"),
+        &dir.path().join("data"),
         &["serve", "--set", "mail.host=smtp.example", "--set", "mail.from=a@b.example"],
         "",
     );

@@ -26,7 +26,7 @@ pub(crate) use http::{Answer, request};
 /// A server stops within ten seconds; the rest is a margin for a busy machine.
 const DRAINED: Duration = Duration::from_secs(15);
 /// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A running server. It is killed when this is dropped.
 pub(crate) struct Server {
@@ -37,7 +37,7 @@ pub(crate) struct Server {
     child: Child,
     stdout: Option<JoinHandle<String>>,
     stderr: Option<JoinHandle<String>>,
-    _room: Option<TempDir>,
+    _dir: Option<TempDir>,
 }
 
 /// The result of a finished process.
@@ -100,7 +100,7 @@ pub(crate) fn run(mut command: Command, stdin: &str) -> Finished {
     // A command that doesn't read its input may have ended already.
     let _ = input.write_all(stdin.as_bytes());
     drop(input);
-    let status = wait(&mut child, PATIENCE);
+    let status = wait(&mut child, DEADLINE);
     Finished {
         status,
         stdout: stdout.join().expect("it is read"),
@@ -111,9 +111,9 @@ pub(crate) fn run(mut command: Command, stdin: &str) -> Finished {
 impl Server {
     /// Starts a server on a free port, with a fresh data directory.
     pub(crate) fn start(args: &[&str]) -> Self {
-        let room = tempfile::tempdir().expect("a temporary directory");
-        let mut server = Self::start_in(&room.path().join("data"), args);
-        server._room = Some(room);
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let mut server = Self::start_in(&dir.path().join("data"), args);
+        server._dir = Some(dir);
         server
     }
 
@@ -150,7 +150,7 @@ impl Server {
             let _ = reader.read_to_string(&mut text);
             text
         });
-        let line = ready.recv_timeout(PATIENCE).unwrap_or_default();
+        let line = ready.recv_timeout(DEADLINE).unwrap_or_default();
         let url = line.trim().strip_prefix("quash is listening on ").unwrap_or_default().to_owned();
         if url.is_empty() {
             let _ = child.kill();
@@ -166,7 +166,7 @@ impl Server {
         } else {
             place.parse().expect("an address")
         };
-        Self { url, address, data_dir: data_dir.to_owned(), child, stdout: Some(stdout), stderr, _room: None }
+        Self { url, address, data_dir: data_dir.to_owned(), child, stdout: Some(stdout), stderr, _dir: None }
     }
 
     /// Returns the process id.
@@ -238,13 +238,13 @@ impl Server {
 
     /// Waits for the process to end without a signal.
     pub(crate) fn wait(mut self) -> Finished {
-        self.finish(PATIENCE)
+        self.finish(DEADLINE)
     }
 
     /// Sends SIGKILL and waits for the end. The data directory stays, if the test made it.
     pub(crate) fn kill(mut self) -> Finished {
         self.child.kill().expect("it runs");
-        self.finish(PATIENCE)
+        self.finish(DEADLINE)
     }
 
     fn finish(&mut self, within: Duration) -> Finished {

@@ -14,7 +14,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// The behaviour of a server, from the next connection on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Manner {
+pub(crate) enum Behaviour {
     /// Accepts every mail.
     Kind,
     /// Accepts every mail, and offers SMTPUTF8.
@@ -69,7 +69,7 @@ pub(crate) struct Smtp {
 }
 
 struct ServerState {
-    manner: Mutex<Manner>,
+    behaviour: Mutex<Behaviour>,
     went_on: Condvar,
     connections: Mutex<usize>,
     came: Condvar,
@@ -80,7 +80,7 @@ struct ServerState {
 /// The password of a server with [`settings`].
 pub(crate) const SMTP_PASSWORD: &str = "secret of quash";
 /// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(60);
 /// The pause after which no further mail is expected: longer than the pause before a second attempt.
 const QUIET: Duration = Duration::from_secs(6);
 
@@ -90,8 +90,8 @@ pub(crate) fn free_address() -> SocketAddr {
 }
 
 /// Writes a settings file for sending mails with encryption and a password through this address.
-pub(crate) fn settings(room: &Path, smtp: SocketAddr, encryption: &str) -> PathBuf {
-    let password = room.join("smtp.password");
+pub(crate) fn settings(dir: &Path, smtp: SocketAddr, encryption: &str) -> PathBuf {
+    let password = dir.join("smtp.password");
     fs::write(&password, format!("{SMTP_PASSWORD}\n")).expect("it is ours");
     fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).expect("it is ours");
     let settings = format!(
@@ -100,19 +100,19 @@ pub(crate) fn settings(room: &Path, smtp: SocketAddr, encryption: &str) -> PathB
         smtp.port(),
         password.display()
     );
-    let file = room.join("quash.toml");
+    let file = dir.join("quash.toml");
     fs::write(&file, settings).expect("it is ours");
     file
 }
 
 /// Creates a self-signed certificate, and a server's TLS settings with it.
-pub(crate) fn certificate(room: &Path) -> Arc<ServerConfig> {
+pub(crate) fn certificate(dir: &Path) -> Arc<ServerConfig> {
     let key = rcgen::KeyPair::generate().expect("a key");
     let certificate = rcgen::CertificateParams::new(["localhost".to_owned()])
         .expect("a name")
         .self_signed(&key)
         .expect("a certificate");
-    fs::write(room.join("trusted.pem"), certificate.pem()).expect("it is ours");
+    fs::write(dir.join("trusted.pem"), certificate.pem()).expect("it is ours");
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
@@ -124,16 +124,16 @@ pub(crate) fn certificate(room: &Path) -> Arc<ServerConfig> {
 }
 
 impl Smtp {
-    pub(crate) fn start(manner: Manner) -> Self {
-        Self::start_at("127.0.0.1:0".parse().expect("an address"), manner, Wrapped::Never)
+    pub(crate) fn start(behaviour: Behaviour) -> Self {
+        Self::start_at("127.0.0.1:0".parse().expect("an address"), behaviour, Wrapped::Never)
     }
 
-    pub(crate) fn start_at(address: SocketAddr, manner: Manner, wrapped: Wrapped) -> Self {
+    pub(crate) fn start_at(address: SocketAddr, behaviour: Behaviour, wrapped: Wrapped) -> Self {
         let listener = TcpListener::bind(address).expect("a free port");
         let address = listener.local_addr().expect("an address");
         let (sender, mails) = channel();
         let shared = Arc::new(ServerState {
-            manner: Mutex::new(manner),
+            behaviour: Mutex::new(behaviour),
             went_on: Condvar::new(),
             connections: Mutex::new(0),
             came: Condvar::new(),
@@ -153,14 +153,14 @@ impl Smtp {
     }
 
     /// Changes the behaviour; waiting clients continue.
-    pub(crate) fn turn(&self, manner: Manner) {
-        *self.shared.manner.lock().expect("a manner") = manner;
+    pub(crate) fn turn(&self, behaviour: Behaviour) {
+        *self.shared.behaviour.lock().expect("a manner") = behaviour;
         self.shared.went_on.notify_all();
     }
 
     /// Returns the next mail, which must come.
     pub(crate) fn next(&self) -> Received {
-        self.mails.recv_timeout(PATIENCE).expect("a mail")
+        self.mails.recv_timeout(DEADLINE).expect("a mail")
     }
 
     /// Returns all further mails.
@@ -179,7 +179,7 @@ impl Smtp {
         let (connections, waited) = self
             .shared
             .came
-            .wait_timeout_while(connections, PATIENCE, |connections| *connections < count)
+            .wait_timeout_while(connections, DEADLINE, |connections| *connections < count)
             .expect("a count");
         assert!(!waited.timed_out(), "{count} connections, and not {connections}");
     }
@@ -205,10 +205,10 @@ enum Next {
 
 impl ServerState {
     fn serve(&self, stream: TcpStream) -> Option<()> {
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        if self.manner() == Manner::Silent {
-            let manner = self.manner.lock().ok()?;
-            drop(self.went_on.wait_while(manner, |manner| *manner == Manner::Silent).ok()?);
+        stream.set_read_timeout(Some(DEADLINE)).ok()?;
+        if self.behaviour() == Behaviour::Silent {
+            let behaviour = self.behaviour.lock().ok()?;
+            drop(self.went_on.wait_while(behaviour, |behaviour| *behaviour == Behaviour::Silent).ok()?);
         }
         let encrypt = |config: &Arc<ServerConfig>, stream| {
             Some(StreamOwned::new(ServerConnection::new(Arc::clone(config)).ok()?, stream))
@@ -240,7 +240,7 @@ impl ServerState {
         };
         if greets {
             let greeting =
-                if self.manner() == Manner::Busy { "421 too busy" } else { "220 mail.example ESMTP" };
+                if self.behaviour() == Behaviour::Busy { "421 too busy" } else { "220 mail.example ESMTP" };
             say(&mut stream, greeting).ok()?;
         }
         loop {
@@ -250,7 +250,7 @@ impl ServerState {
                 "EHLO" if matches!(self.wrapped, Wrapped::WhenAsked(_)) && encrypted == Encrypted::No => {
                     "250-mail.example\r\n250 STARTTLS".to_owned()
                 }
-                "EHLO" if self.manner() == Manner::Utf8 => {
+                "EHLO" if self.behaviour() == Behaviour::Utf8 => {
                     "250-mail.example\r\n250-8BITMIME\r\n250 SMTPUTF8".to_owned()
                 }
                 "EHLO" => "250-mail.example\r\n250 AUTH PLAIN LOGIN".to_owned(),
@@ -269,18 +269,18 @@ impl ServerState {
                 }
                 "RCPT" => {
                     said.to = between(&line);
-                    match self.manner() {
-                        Manner::Greylisting => "451 later, perhaps".to_owned(),
-                        Manner::NoSuchUser => format!("550 {} is nobody here", said.to),
+                    match self.behaviour() {
+                        Behaviour::Greylisting => "451 later, perhaps".to_owned(),
+                        Behaviour::NoSuchUser => format!("550 {} is nobody here", said.to),
                         _ => "250 ok".to_owned(),
                     }
                 }
                 "DATA" => {
                     say(&mut stream, "354 go on").ok()?;
                     self.take(&mut stream, &said)?;
-                    match self.manner() {
-                        Manner::GoneAfterData => return Some(Next::End),
-                        Manner::FullAfterData => "452 full".to_owned(),
+                    match self.behaviour() {
+                        Behaviour::GoneAfterData => return Some(Next::End),
+                        Behaviour::FullAfterData => "452 full".to_owned(),
                         _ => "250 taken".to_owned(),
                     }
                 }
@@ -309,8 +309,8 @@ impl ServerState {
         self.mails.lock().ok()?.send(received).ok()
     }
 
-    fn manner(&self) -> Manner {
-        *self.manner.lock().expect("a manner")
+    fn behaviour(&self) -> Behaviour {
+        *self.behaviour.lock().expect("a manner")
     }
 }
 

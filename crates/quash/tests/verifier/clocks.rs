@@ -15,7 +15,7 @@ use super::support::{Pair, quash};
 use super::wait::until;
 
 /// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(20);
 /// The offset of an unchanged clock, in libfaketime's format.
 const NOW: &str = "+0";
 const WEEKS: [&str; 2] = ["+7d", "-7d"];
@@ -23,7 +23,7 @@ const WEEKS: [&str; 2] = ["+7d", "-7d"];
 /// A server whose clock is off by the offset in a file.
 struct Clock {
     library: PathBuf,
-    room: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Clock {
@@ -37,18 +37,18 @@ impl Clock {
             eprintln!("skipped: this test needs libfaketime");
             return None;
         };
-        let clock = Self { library, room: tempfile::tempdir().expect("a temporary directory") };
+        let clock = Self { library, dir: tempfile::tempdir().expect("a temporary directory") };
         clock.set(NOW);
         Some(clock)
     }
 
     fn file(&self) -> PathBuf {
-        self.room.path().join("clock")
+        self.dir.path().join("clock")
     }
 
     fn set(&self, offset: &str) {
         // The rename keeps libfaketime from reading a partial file.
-        let new = self.room.path().join("new");
+        let new = self.dir.path().join("new");
         fs::write(&new, offset).expect("it is ours");
         fs::rename(new, self.file()).expect("it is ours");
     }
@@ -64,8 +64,8 @@ impl Clock {
 
 /// Asserts that ended sessions are refused by the verifier, by a new verifier, and by the server.
 async fn all_stay_ended(site: &Site, ended: &[Pair]) {
-    until("they are known", PATIENCE, || site.presented.knows_all()).await;
-    until("it is fresh", PATIENCE, || site.verifier.state() == VerifierState::Fresh).await;
+    until("they are known", DEADLINE, || site.presented.knows_all()).await;
+    until("it is fresh", DEADLINE, || site.verifier.state() == VerifierState::Fresh).await;
     let another = site.another_verifier().await;
     for Pair { access, .. } in ended {
         assert!(matches!(another.check(access).await, Err(VerifyError::Refused(_))));

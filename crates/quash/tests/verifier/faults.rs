@@ -24,14 +24,14 @@ async fn under(fault: ProxyFault, seed: u64) {
         let site = Site::open(seed + u64::try_from(round).expect("few") * 100).await;
         let (before, live) = (site.sign_in(), site.sign_in());
         site.use_for(BEFORE).await;
-        site.proxy.now(fault);
+        site.proxy.set_fault(fault);
         site.end(before);
         let ended = 1 + site.use_for(UNDER_FAULT).await;
         assert!(
             site.proxy.mangled() > 0 || matches!(fault, ProxyFault::Cut | ProxyFault::DropAll),
             "nothing was done to the bytes"
         );
-        let took = site.heal().await;
+        let took = site.remove_fault().await;
         site.end(live);
         until("the last one is known, too", UNDER_FAULT, || site.presented.knows_all()).await;
         let (mangled, (accepted, stale)) = (site.proxy.mangled(), site.presented.counts());
@@ -82,7 +82,7 @@ async fn becomes_stale_under(fault: ProxyFault, seed: u64) {
         // A replayed answer differs from a new one only in its nonce: nothing has ended since.
         let leases = site.proxy.leases();
         until("leases are granted", 4 * TERM, || site.proxy.leases() >= leases + 2).await;
-        site.proxy.now(fault);
+        site.proxy.set_fault(fault);
         let began = uptime();
         site.end(before);
         until("it is stale", TERM + LOOKED_AT, || site.verifier.state() == VerifierState::Stale).await;
@@ -96,7 +96,7 @@ async fn becomes_stale_under(fault: ProxyFault, seed: u64) {
         );
         assert_eq!(site.verifier.metrics().accepted, told, "a stale verifier accepts no token");
         assert!(site.proxy.mangled() > 0 || fault == ProxyFault::DropAll, "no answer was given twice");
-        let took = site.heal().await;
+        let took = site.remove_fault().await;
         site.end(live);
         until("the last one is known, too", UNDER_FAULT, || site.presented.knows_all()).await;
         let latest = site.check().await;

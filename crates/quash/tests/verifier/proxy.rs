@@ -80,7 +80,7 @@ struct Line {
 type Write = tokio::sync::Mutex<OwnedWriteHalf>;
 
 /// The longest chunk, in bytes: frames of the feed are longer.
-const PIECE: usize = 700;
+const CHUNK_BYTES: usize = 700;
 /// The shortest truncated request, in bytes: its first chunk must show its path.
 const SHORTEST: usize = 32;
 /// The longest delay: longer than a lease.
@@ -114,7 +114,7 @@ impl Proxy {
     }
 
     /// Sets the fault from now on.
-    pub(crate) fn now(&self, fault: ProxyFault) {
+    pub(crate) fn set_fault(&self, fault: ProxyFault) {
         self.way.fault.send_replace(fault);
     }
 
@@ -165,10 +165,10 @@ impl Way {
         verifier: &Write,
         line: &Line,
     ) -> io::Result<()> {
-        let (mut faults, mut buffer, mut held) = (self.fault.subscribe(), [0; PIECE], None::<Vec<u8>>);
+        let (mut faults, mut buffer, mut held) = (self.fault.subscribe(), [0; CHUNK_BYTES], None::<Vec<u8>>);
         loop {
             let shortest = if direction == Direction::ToIssuer { SHORTEST } else { 1 };
-            let length = shortest + self.below(PIECE + 1 - shortest);
+            let length = shortest + self.below(CHUNK_BYTES + 1 - shortest);
             let read = tokio::select! {
                 read = from.read(&mut buffer[..length]) => read?,
                 changed = faults.changed() => match changed {

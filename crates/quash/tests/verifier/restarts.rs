@@ -10,7 +10,7 @@ use super::support::rounds;
 use super::wait::until;
 
 /// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn soak_a_server_is_killed_and_restarted() {
@@ -30,7 +30,7 @@ async fn soak_a_server_is_killed_and_restarted() {
         tell(&format!("killed twice: caught up in {took:?}"));
     }
     site.end(live);
-    until("the last one is known, too", PATIENCE, || site.presented.knows_all()).await;
+    until("the last one is known, too", DEADLINE, || site.presented.knows_all()).await;
     let latest = site.check().await;
     tell(&format!("killed: latest let in after {latest:?}"));
 }
@@ -38,13 +38,13 @@ async fn soak_a_server_is_killed_and_restarted() {
 /// Everything issued before has ended, and the verifier learns it although it was disconnected.
 async fn everything_has_ended(site: Site, how: &str) {
     let took =
-        until("everything that was issued before is refused", PATIENCE, || site.presented.knows_all()).await;
+        until("everything that was issued before is refused", DEADLINE, || site.presented.knows_all()).await;
     assert_is_soon(took);
     assert!(site.is_refused_at_the_server());
     let session = site.sign_in();
     site.catch_up(&site.pair()).await;
     site.end(session);
-    until("sessions that end from now on are refused", PATIENCE, || site.presented.knows_all()).await;
+    until("sessions that end from now on are refused", DEADLINE, || site.presented.knows_all()).await;
     let latest = site.check().await;
     tell(&format!("{how}: latest let in after {latest:?}, known after {took:?}"));
 }
@@ -86,7 +86,7 @@ async fn an_older_database_replaces_the_current_one() {
 
 /// Returns a site whose server starts with a store from before sessions were ended, without the file that
 /// would reveal it.
-async fn gone_back(seed: u64) -> Site {
+async fn rolled_back_site(seed: u64) -> Site {
     let mut site = Site::open(seed).await;
     let (ended, _live) = (site.sign_in(), site.sign_in());
     site.terminate();
@@ -95,7 +95,7 @@ async fn gone_back(seed: u64) -> Site {
     site.start();
     site.end(ended);
     site.end(site.sign_in());
-    until("both are known", PATIENCE, || site.presented.knows_all()).await;
+    until("both are known", DEADLINE, || site.presented.knows_all()).await;
     site.kill();
     fs::remove_dir_all(site.data_dir()).expect("it is ours");
     fs::rename(&copy, site.data_dir()).expect("it is ours");
@@ -105,9 +105,9 @@ async fn gone_back(seed: u64) -> Site {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_verifier_detects_a_complete_rollback() {
-    let mut site = gone_back(23).await;
+    let mut site = rolled_back_site(23).await;
     site.start();
-    until("the server knows that its store is older", PATIENCE, || site.server_has_ended_all()).await;
+    until("the server knows that its store is older", DEADLINE, || site.server_has_ended_all()).await;
     site.presented.all_ended();
     everything_has_ended(site, "older files").await;
 }
@@ -115,14 +115,14 @@ async fn a_verifier_detects_a_complete_rollback() {
 /// The log then has sequence numbers that the verifier knows, with other entries.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_verifier_recovers_after_an_unnoticed_rollback() {
-    let mut site = gone_back(24).await;
-    site.proxy.now(ProxyFault::DropAll);
+    let mut site = rolled_back_site(24).await;
+    site.proxy.set_fault(ProxyFault::DropAll);
     site.start();
     for _ in 0..6 {
         site.end(site.sign_in());
     }
-    site.proxy.now(ProxyFault::None);
-    until("the server knows that its store is older", PATIENCE, || site.server_has_ended_all()).await;
+    site.proxy.set_fault(ProxyFault::None);
+    until("the server knows that its store is older", DEADLINE, || site.server_has_ended_all()).await;
     site.presented.all_ended();
     everything_has_ended(site, "older files that have gone on").await;
 }

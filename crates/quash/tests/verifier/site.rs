@@ -16,7 +16,7 @@ use super::wait::{until, uptime};
 
 const PASSWORD: &str = "correct horse battery staple";
 /// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(20);
 /// The time in which a verifier must catch up after a fault.
 const CAUGHT_UP: Duration = Duration::from_secs(1);
 /// The factor for a busy machine; a soak has the machine for itself.
@@ -24,7 +24,7 @@ const BUSY: usize = 4;
 
 /// A server, a verifier, and the proxy between them.
 pub(crate) struct Site {
-    room: TempDir,
+    dir: TempDir,
     server: Option<Server>,
     credential: String,
     pub(crate) proxy: Proxy,
@@ -40,9 +40,9 @@ impl Site {
 
     /// Like [`Site::open`], with a command that runs the server.
     pub(crate) async fn open_with(command: Command, seed: u64) -> Self {
-        let room = tempfile::tempdir().expect("a temporary directory");
+        let dir = tempfile::tempdir().expect("a temporary directory");
         let (server, credential) = block_in_place(|| {
-            let server = start(command, &room.path().join("data"));
+            let server = start(command, &dir.path().join("data"));
             server.add_account("dana", PASSWORD);
             let added = server.run(&["verifier", "add", "api"], "");
             assert_eq!(added.code(), 0, "{}", added.stderr);
@@ -51,15 +51,15 @@ impl Site {
         let proxy = Proxy::open(server.address, seed).await;
         let verifier = verifier(&proxy, &credential).await;
         let presented = PresentedSessions::to(&verifier);
-        Self { room, server: Some(server), credential, proxy, verifier, presented }
+        Self { dir, server: Some(server), credential, proxy, verifier, presented }
     }
 
     pub(crate) fn data_dir(&self) -> PathBuf {
-        self.room.path().join("data")
+        self.dir.path().join("data")
     }
 
     pub(crate) fn beside(&self, name: &str) -> PathBuf {
-        self.room.path().join(name)
+        self.dir.path().join(name)
     }
 
     pub(crate) fn server(&self) -> &Server {
@@ -145,9 +145,9 @@ impl Site {
 
     /// Removes the fault. Waits until the verifier is fresh, refuses all ended sessions and accepts new ones,
     /// and returns the time that took.
-    pub(crate) async fn heal(&self) -> Duration {
+    pub(crate) async fn remove_fault(&self) -> Duration {
         let new = self.pair();
-        self.proxy.now(ProxyFault::None);
+        self.proxy.set_fault(ProxyFault::None);
         self.catch_up(&new).await
     }
 
@@ -155,7 +155,7 @@ impl Site {
     /// time that took.
     pub(crate) async fn catch_up(&self, new: &Pair) -> Duration {
         let began = uptime();
-        until("all ended sessions are refused", PATIENCE, || self.presented.knows_all()).await;
+        until("all ended sessions are refused", DEADLINE, || self.presented.knows_all()).await;
         self.is_fresh_for(new).await;
         let took = uptime().saturating_sub(began);
         assert_is_soon(took);
@@ -164,10 +164,10 @@ impl Site {
 
     /// Waits until the verifier is fresh and accepts this session.
     async fn is_fresh_for(&self, new: &Pair) {
-        until("it is fresh", PATIENCE, || self.verifier.state() == VerifierState::Fresh).await;
+        until("it is fresh", DEADLINE, || self.verifier.state() == VerifierState::Fresh).await;
         let mut checked = self.verifier.check(&new.access).await;
         while checked.is_err() {
-            until("it is fresh again", PATIENCE, || self.verifier.state() == VerifierState::Fresh).await;
+            until("it is fresh again", DEADLINE, || self.verifier.state() == VerifierState::Fresh).await;
             checked = self.verifier.check(&new.access).await;
         }
     }

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::super::place::{Executor, Place, unexpected};
+use super::super::context::{CommandContext, Executor, unexpected};
 use crate::control::{AddAccount, AddedShown, GivenPassword, Reply, Request, Secret};
-use crate::data_dir::Absent;
+use crate::data_dir::IfMissing;
 use crate::error::{CommandError, Exit};
 use crate::output;
 use crate::settings::without_mark;
@@ -73,8 +73,8 @@ struct Skipped {
     reason: String,
 }
 
-pub(super) async fn add(place: &Place) -> Result<(), CommandError> {
-    let asked = place.asked(Absent::Make)?;
+pub(super) async fn add(context: &CommandContext) -> Result<(), CommandError> {
+    let executor = context.executor(IfMissing::Create)?;
     let (mut outcome, mut group) = (Outcome::default(), Group::default());
     let mut input = std::io::stdin().lock();
     for line in 1_u64.. {
@@ -105,13 +105,13 @@ pub(super) async fn add(place: &Place) -> Result<(), CommandError> {
             }
         };
         if !group.has_room(&account, bytes.len()) {
-            group.send(&asked, &mut outcome).await?;
+            group.send(&executor, &mut outcome).await?;
         }
         group.push(line, account, bytes.len());
     }
-    group.send(&asked, &mut outcome).await?;
+    group.send(&executor, &mut outcome).await?;
     let total = outcome.added + outcome.present + outcome.skipped.len() as u64;
-    place.print(&outcome, || {
+    context.print(&outcome, || {
         format!(
             "{} accounts added, {} existed already, {} skipped",
             outcome.added,
@@ -161,12 +161,12 @@ impl Group {
         self.waiting.push(Waiting { line, account });
     }
 
-    async fn send(&mut self, asked: &Executor, outcome: &mut Outcome) -> Result<(), CommandError> {
+    async fn send(&mut self, executor: &Executor, outcome: &mut Outcome) -> Result<(), CommandError> {
         let Self { waiting, .. } = std::mem::take(self);
         let Some(first) = waiting.first() else { return Ok(()) };
         let from = first.line;
         let accounts: Vec<_> = waiting.iter().map(|waiting| waiting.account.clone()).collect();
-        let reply = asked.ask(Request::AddAccounts { accounts }).await;
+        let reply = executor.ask(Request::AddAccounts { accounts }).await;
         let Reply::AddedAccounts(added) = reply.map_err(|error| {
             let message = format!("stopped at line {from}: {}", error.message);
             CommandError { message, ..error }

@@ -7,13 +7,13 @@ use clap::{ArgGroup, Args};
 use quash_core::model::Clock;
 
 use super::super::account_selector::{AccountArgs, AccountIdArgs};
-use super::super::place::{Place, unexpected};
+use super::super::context::{CommandContext, unexpected};
 use super::super::revoke::{in_sessions, print_end};
-use super::{Given, from_stdin, pairs_of};
+use super::{StdinSecret, from_stdin, pairs_of};
 use crate::control::{
-    AccountChange, ChangedShown, GivenPassword, OneTimeShown, Reply, Request, Which, reason_of,
+    AccountChange, AccountSelector, ChangedShown, GivenPassword, OneTimeShown, Reply, Request, reason_of,
 };
-use crate::data_dir::Absent;
+use crate::data_dir::IfMissing;
 use crate::error::{CommandError, Exit};
 use crate::output;
 use crate::settings::{Span, Zero};
@@ -21,7 +21,7 @@ use quash_server::SystemClock;
 
 /// The account to change, and the reason.
 #[derive(Args)]
-pub(in crate::commands) struct Whose {
+pub(in crate::commands) struct ChangeArgs {
     #[command(flatten)]
     which: AccountArgs,
     /// The reason, in one line; recorded in the audit with the system user that runs the command
@@ -32,7 +32,7 @@ pub(in crate::commands) struct Whose {
 #[derive(Args)]
 pub(in crate::commands) struct LockArgs {
     #[command(flatten)]
-    whose: Whose,
+    change: ChangeArgs,
     /// The duration, such as 30m or 2d
     #[arg(long = "for", value_name = "SPAN", default_value = "1h", value_parser = span)]
     span: Duration,
@@ -41,7 +41,7 @@ pub(in crate::commands) struct LockArgs {
 #[derive(Args)]
 pub(in crate::commands) struct DeleteArgs {
     #[command(flatten)]
-    whose: Whose,
+    change: ChangeArgs,
     /// Confirm that the account is deleted for good
     #[arg(long)]
     yes: bool,
@@ -81,33 +81,37 @@ pub(in crate::commands) struct SetArgs {
 /// The longest JSON text of claims, with its white space, in bytes.
 const CLAIMS_BYTES: u64 = 16 * 1024;
 
-pub(super) async fn run(whose: Whose, change: AccountChange, place: &Place) -> Result<(), CommandError> {
-    change_one(whose.which.into_which(), whose.reason, change, place).await
+pub(super) async fn run(
+    args: ChangeArgs,
+    change: AccountChange,
+    context: &CommandContext,
+) -> Result<(), CommandError> {
+    change_one(args.which.into_selector(), args.reason, change, context).await
 }
 
 async fn change_one(
-    which: Which,
+    which: AccountSelector,
     reason: Option<String>,
     change: AccountChange,
-    place: &Place,
+    context: &CommandContext,
 ) -> Result<(), CommandError> {
-    match place.ask(Absent::Refuse, Request::ChangeAccount { which, change, reason }).await? {
-        Reply::Changed(changed) => place.print(&changed, || told(&changed, place)),
+    match context.ask(IfMissing::Refuse, Request::ChangeAccount { which, change, reason }).await? {
+        Reply::Changed(changed) => context.print(&changed, || changed_in_words(&changed, context)),
         Reply::OneTimePassword(given) => {
             let lost = "the temporary password was set, but is lost: run the command again to set another";
-            place.print(&given, || given_in_words(&given)).map_err(|error| error.hint(lost))
+            context.print(&given, || given_in_words(&given)).map_err(|error| error.hint(lost))
         }
-        ended @ Reply::Ended(_) => print_end(ended, place),
+        ended @ Reply::Ended(_) => print_end(ended, context),
         _ => Err(unexpected()),
     }
 }
 
-pub(super) async fn lock(args: LockArgs, place: &Place) -> Result<(), CommandError> {
+pub(super) async fn lock(args: LockArgs, context: &CommandContext) -> Result<(), CommandError> {
     let for_ms = u64::try_from(args.span.as_millis()).unwrap_or(u64::MAX);
-    run(args.whose, AccountChange::Lock { for_ms }, place).await
+    run(args.change, AccountChange::Lock { for_ms }, context).await
 }
 
-pub(super) async fn delete(args: DeleteArgs, place: &Place) -> Result<(), CommandError> {
+pub(super) async fn delete(args: DeleteArgs, context: &CommandContext) -> Result<(), CommandError> {
     if !args.yes {
         return Err(CommandError::new(
             Exit::Usage,
@@ -115,10 +119,10 @@ pub(super) async fn delete(args: DeleteArgs, place: &Place) -> Result<(), Comman
         )
         .hint("if that is what you want, add --yes; `quash account deactivate` can be undone"));
     }
-    run(args.whose, AccountChange::Delete, place).await
+    run(args.change, AccountChange::Delete, context).await
 }
 
-pub(super) async fn set(args: SetArgs, place: &Place) -> Result<(), CommandError> {
+pub(super) async fn set(args: SetArgs, context: &CommandContext) -> Result<(), CommandError> {
     let SetArgs {
         which,
         reason,
@@ -133,15 +137,15 @@ pub(super) async fn set(args: SetArgs, place: &Place) -> Result<(), CommandError
         (Some(name), ..) => AccountChange::Rename { name },
         (_, Some(email), ..) => AccountChange::Email { email, verified },
         (_, _, true, _) => {
-            AccountChange::Password { password: GivenPassword::Plain(from_stdin(Given::NewPassword)?) }
+            AccountChange::Password { password: GivenPassword::Plain(from_stdin(StdinSecret::NewPassword)?) }
         }
         (.., true) => {
-            AccountChange::Password { password: GivenPassword::Encoded(from_stdin(Given::NewHash)?) }
+            AccountChange::Password { password: GivenPassword::Encoded(from_stdin(StdinSecret::NewHash)?) }
         }
         // clap requires one of them.
         (None, None, false, false) => AccountChange::Claims { claims: claims_from_stdin()? },
     };
-    change_one(which.into_which(), reason, change, place).await
+    change_one(which.into_selector(), reason, change, context).await
 }
 
 fn claims_from_stdin() -> Result<String, CommandError> {
@@ -163,9 +167,9 @@ fn span(text: &str) -> Result<Duration, String> {
     Span { least: Duration::from_secs(1), most: LONGEST, zero: Zero::Refused }.of_flag(text)
 }
 
-fn told(changed: &ChangedShown, place: &Place) -> String {
+fn changed_in_words(changed: &ChangedShown, context: &CommandContext) -> String {
     let mut pairs = pairs_of(&changed.account, SystemClock.now());
-    let seq = changed.seq.filter(|_| place.verbose).map(|seq| format!(", seq {seq}")).unwrap_or_default();
+    let seq = changed.seq.filter(|_| context.verbose).map(|seq| format!(", seq {seq}")).unwrap_or_default();
     let ended = in_sessions(changed.ended_sessions);
     pairs.extend(
         changed

@@ -15,11 +15,11 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use super::listen::Reachable;
-use super::place::Place;
+use super::context::CommandContext;
+use super::listen::ServerAddress;
 use super::serve;
 use crate::control::{self, AddAccount, GivenPassword, Local, Request, Secret};
-use crate::data_dir::{Absent, DataDir, GroupAccess};
+use crate::data_dir::{DataDir, GroupAccess, IfMissing};
 use crate::entropy::SystemEntropy;
 use crate::error::CommandError;
 use crate::output::{self, OutputFormat};
@@ -28,7 +28,7 @@ use crate::stderr::Stderr;
 use quash_server::{DroppedLines, SystemClock};
 
 /// A directory that is removed when this is dropped.
-struct Temporary(PathBuf);
+struct TemporaryDirectory(PathBuf);
 
 /// A call and the expected status of its response.
 struct Step {
@@ -37,31 +37,31 @@ struct Step {
     wanted: u16,
 }
 
-pub(super) async fn run(place: &Place) -> Result<(), CommandError> {
+pub(super) async fn run(context: &CommandContext) -> Result<(), CommandError> {
     tokio::select! {
-        done = demonstrate(place) => done,
+        done = demonstrate(context) => done,
         // Dropping the other future removes the directory.
         _ = tokio::signal::ctrl_c() => Err(CommandError::failure("interrupted")),
     }
 }
 
-async fn demonstrate(place: &Place) -> Result<(), CommandError> {
-    let room = Temporary::make()?;
-    let (data_dir, _) = DataDir::open(room.0.clone(), Absent::Make, GroupAccess::Refused)?;
+async fn demonstrate(context: &CommandContext) -> Result<(), CommandError> {
+    let directory = TemporaryDirectory::make()?;
+    let (data_dir, _) = DataDir::open(directory.0.clone(), IfMissing::Create, GroupAccess::Refused)?;
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let settings = Settings { listen: Listen::Tcp(free), ..settings::defaults()? };
     let dropped = DroppedLines::default();
     let stderr = Stderr::start(dropped.clone())
         .map_err(|error| CommandError::failure(format!("no thread can be started: {error}")))?;
     let ready = serve::prepare(&settings, &data_dir, None, &stderr).await?;
-    let Reachable::At { address, .. } = ready.reachable else {
+    let ServerAddress::At { address, .. } = ready.server_address else {
         return Err(CommandError::failure("the server listens at an unexpected address"));
     };
     let (stop, stopping) = watch::channel(false);
     let serving = tokio::spawn(async move { serve::serve(ready, stopping, &dropped).await });
-    let told = tell(place, &format!("a temporary server is listening on http://{address}"));
-    let delay = match told {
-        Ok(()) => play(place, &settings, &data_dir, address).await,
+    let printed = print_step(context, &format!("a temporary server is listening on http://{address}"));
+    let delay = match printed {
+        Ok(()) => run_steps(context, &settings, &data_dir, address).await,
         Err(error) => Err(error),
     };
     stop.send_replace(true);
@@ -70,7 +70,7 @@ async fn demonstrate(place: &Place) -> Result<(), CommandError> {
     let delay = delay?;
     served?;
     let millis = delay.as_secs_f64() * 1000.0;
-    place.print(&json!({ "ok": true, "delay_ms": millis }), || {
+    context.print(&json!({ "ok": true, "delay_ms": millis }), || {
         format!(
             "from the log-out's response to the access token's refusal: {millis:.2} ms (its exp was 5 minutes away)"
         )
@@ -78,8 +78,8 @@ async fn demonstrate(place: &Place) -> Result<(), CommandError> {
 }
 
 /// Signs in, calls, logs out, calls again. Returns the time from the log-out's response to the refusal.
-async fn play(
-    place: &Place,
+async fn run_steps(
+    context: &CommandContext,
     settings: &Settings,
     data_dir: &DataDir,
     address: SocketAddr,
@@ -95,29 +95,29 @@ async fn play(
         deactivated: false,
         claims: None,
     };
-    control::ask(Request::AddAccount(new), settings, data_dir, Absent::Make, &Local::new()).await?;
-    tell(place, "account dana: added, with a random password")?;
+    control::ask(Request::AddAccount(new), settings, data_dir, IfMissing::Create, &Local::new()).await?;
+    print_step(context, "account dana: added, with a random password")?;
     let sign_in = Step { what: "sign in", call: "POST /api/token/", wanted: 200 };
     let pair = sign_in
-        .take(place, address, None, Some(&json!({ "username": "dana", "password": *password })))
+        .take(context, address, None, Some(&json!({ "username": "dana", "password": *password })))
         .await?;
     let token = |name: &str| pair.get(name).and_then(Value::as_str).map(str::to_owned).unwrap_or_default();
     let (access, refresh) = (token("access"), token("refresh"));
     Step { what: "call with the access token", call: "GET /v1/me", wanted: 200 }
-        .take(place, address, Some(&access), None)
+        .take(context, address, Some(&access), None)
         .await?;
     let log_out = Step { what: "log out", call: "POST /api/logout/", wanted: 200 };
-    log_out.take(place, address, Some(&access), Some(&json!({ "refresh": refresh }))).await?;
+    log_out.take(context, address, Some(&access), Some(&json!({ "refresh": refresh }))).await?;
     let logged_out = SystemClock.uptime();
     let again = Step { what: "call with the same access token", call: "GET /v1/me", wanted: 401 };
-    again.take(place, address, Some(&access), None).await?;
+    again.take(context, address, Some(&access), None).await?;
     Ok(SystemClock.uptime().saturating_sub(logged_out))
 }
 
 impl Step {
     async fn take(
         &self,
-        place: &Place,
+        context: &CommandContext,
         address: SocketAddr,
         bearer: Option<&str>,
         body: Option<&Value>,
@@ -126,7 +126,7 @@ impl Step {
         let answer = client::call(address, call, bearer, body).await;
         let answer =
             answer.map_err(|error| CommandError::failure(format!("{call} got no answer: {error}")))?;
-        tell(place, &format!("{what}: {call} -> {}", answer.status))?;
+        print_step(context, &format!("{what}: {call} -> {}", answer.status))?;
         if answer.status == *wanted {
             Ok(answer.body)
         } else {
@@ -135,14 +135,14 @@ impl Step {
     }
 }
 
-fn tell(place: &Place, text: &str) -> Result<(), CommandError> {
-    match place.form {
+fn print_step(context: &CommandContext, text: &str) -> Result<(), CommandError> {
+    match context.form {
         OutputFormat::Text => output::line(text).map(drop),
         OutputFormat::Json => Ok(()),
     }
 }
 
-impl Temporary {
+impl TemporaryDirectory {
     fn make() -> Result<Self, CommandError> {
         let name = hex::encode(&draw::<8>(&SystemEntropy));
         let path = settings::temporary_directory().join(format!("quash-demo-{name}"));
@@ -156,7 +156,7 @@ impl Temporary {
     }
 }
 
-impl Drop for Temporary {
+impl Drop for TemporaryDirectory {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.0) {
             output::note(&format!("{} could not be removed: {error}", self.0.display()));

@@ -2,21 +2,21 @@
 
 use quash_core::model::Timestamp;
 
-use super::super::place::{Place, unexpected};
+use super::super::context::{CommandContext, unexpected};
 use super::{check_source, part, read_stdin};
 use crate::control::{InspectionShown, Reply, Request, RevokedShown};
-use crate::data_dir::Absent;
+use crate::data_dir::IfMissing;
 use crate::error::CommandError;
 use crate::output;
 
 const EXAMPLE: &str = "quash token inspect - < file";
 
-pub(super) async fn run(source: &str, place: &Place) -> Result<(), CommandError> {
+pub(super) async fn run(source: &str, context: &CommandContext) -> Result<(), CommandError> {
     check_source(source, EXAMPLE)?;
     let text = read_stdin(EXAMPLE)?;
     // Tokens are usually pasted, often with white space around them.
-    match place.ask(Absent::Refuse, Request::InspectToken { token: text.trim().to_owned() }).await? {
-        Reply::Inspection(inspection) => place.print(&inspection, || shown(&inspection, place.verbose)),
+    match context.ask(IfMissing::Refuse, Request::InspectToken { token: text.trim().to_owned() }).await? {
+        Reply::Inspection(inspection) => context.print(&inspection, || shown(&inspection, context.verbose)),
         _ => Err(unexpected()),
     }
 }

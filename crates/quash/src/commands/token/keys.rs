@@ -7,7 +7,7 @@ use std::path::Path;
 use quash_core::model::Kid;
 use quash_core::token::{Algorithm, Family, KeyFault, KeySet, KeySetFault, VerifyingKey};
 
-use super::judge::Keys;
+use super::offline::Keys;
 use crate::error::{CommandError, Exit};
 use crate::output;
 use crate::settings::{Checked, SecretText, ShortSecrets, ValueFault, check_secret, key_remedy, read_text};
@@ -72,10 +72,10 @@ pub(super) fn of_secret(
         ));
     }
     let text = SecretText::read(path).map_err(|wrong| unreadable(path, &wrong))?;
-    let Checked { secret, doubt } =
+    let Checked { secret, weakness } =
         check_secret(algorithm, &text, short).map_err(|fault| unusable(path, fault, remedy(fault)))?;
-    if let Some(doubt) = doubt {
-        output::note(&format!("warning: the secret in {} {doubt}", path.display()));
+    if let Some(weakness) = weakness {
+        output::note(&format!("warning: the secret in {} {weakness}", path.display()));
     }
     // The id is replaced by the token's own `kid`.
     let key = Kid::parse("unnamed").map_err(|_| KeyFault::Unusable(algorithm));

@@ -7,7 +7,7 @@ mod verify;
 
 mod keys;
 
-mod judge;
+mod offline;
 
 use std::io::Read;
 use std::process::ExitCode;
@@ -17,7 +17,7 @@ use quash_core::model::{Timestamp, limits};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::place::Place;
+use super::context::CommandContext;
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 use crate::output;
@@ -34,10 +34,10 @@ pub(super) enum TokenCommand {
     Verify(Box<verify::VerifyArgs>),
 }
 
-pub(super) async fn run(command: TokenCommand, place: &Place) -> Result<ExitCode, CommandError> {
+pub(super) async fn run(command: TokenCommand, context: &CommandContext) -> Result<ExitCode, CommandError> {
     match command {
-        TokenCommand::Inspect { source } => inspect::run(&source, place).await.map(|()| ExitCode::SUCCESS),
-        TokenCommand::Verify(args) => verify::run(&args, place),
+        TokenCommand::Inspect { source } => inspect::run(&source, context).await.map(|()| ExitCode::SUCCESS),
+        TokenCommand::Verify(args) => verify::run(&args, context),
     }
 }
 

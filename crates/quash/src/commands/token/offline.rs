@@ -46,7 +46,12 @@ pub(super) struct Verification {
 }
 
 /// Verifies a token.
-pub(super) fn judge(text: &str, keys: &Keys, expected: &Expectations, now: Timestamp) -> Verification {
+pub(super) fn verify_offline(
+    text: &str,
+    keys: &Keys,
+    expected: &Expectations,
+    now: Timestamp,
+) -> Verification {
     let unverified = Unverified::parse(text);
     let header = unverified.and_then(|unverified| unverified.header()).ok();
     let ring = ring(keys, header.as_ref().and_then(|header| header.kid.as_deref()), expected);

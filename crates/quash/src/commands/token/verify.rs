@@ -12,8 +12,8 @@ use quash_core::token::{Algorithm, Claims, TokenType, Unverified};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::super::place::Place;
-use super::judge::{Expectations, Keys, Verification, judge};
+use super::super::context::CommandContext;
+use super::offline::{Expectations, Keys, Verification, verify_offline};
 use super::{check_source, keys, part, read_stdin};
 use crate::control::refusal_in_words;
 use crate::error::{CommandError, Exit};
@@ -101,15 +101,15 @@ struct Verdict {
     judged_at: Moment,
 }
 
-pub(super) fn run(args: &VerifyArgs, place: &Place) -> Result<ExitCode, CommandError> {
+pub(super) fn run(args: &VerifyArgs, context: &CommandContext) -> Result<ExitCode, CommandError> {
     check_source(&args.source, EXAMPLE)?;
     let (keys, expected) = (args.keys()?, args.expectations()?);
     let text = read_stdin(EXAMPLE)?;
     // A line end belongs to the file or the pipe. Any other text around a token makes it invalid.
     let token = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
     let now = SystemClock.now();
-    let verdict = Verdict::new(judge(token, &keys, &expected, now), Moment(now));
-    place.print(&verdict, || verdict.to_text())?;
+    let verdict = Verdict::new(verify_offline(token, &keys, &expected, now), Moment(now));
+    context.print(&verdict, || verdict.to_text())?;
     if !verdict.signature_good && says_refresh(token, &expected.names) {
         output::note(
             "quash signs refresh tokens with a key that is not published: ask the server with `quash token inspect -`",
@@ -167,8 +167,8 @@ impl VerifyArgs {
 }
 
 impl Verdict {
-    fn new(judgement: Verification, judged_at: Moment) -> Self {
-        let Verification { verdict, genuine, header, token_type, claims } = judgement;
+    fn new(verification: Verification, judged_at: Moment) -> Self {
+        let Verification { verdict, genuine, header, token_type, claims } = verification;
         let (algorithm, kid) = header.map(|header| (header.algorithm, header.kid)).unzip();
         Self {
             accepted: verdict.is_ok(),

@@ -50,7 +50,7 @@ pub(crate) struct Reported(());
 /// All faults of the settings.
 #[derive(PartialEq, Eq, Default, Debug)]
 pub(crate) struct Faults {
-    told: Vec<SettingError>,
+    reported: Vec<SettingError>,
     /// The number of further faults, which aren't kept.
     more: usize,
 }
@@ -66,9 +66,9 @@ impl ValueFault {
 
 impl Faults {
     /// Reports a fault. Beyond the limit, it is only counted.
-    pub(crate) fn tell(&mut self, fault: impl FnOnce() -> SettingError) -> Reported {
-        if self.told.len() < MOST {
-            self.told.push(fault());
+    pub(crate) fn report(&mut self, fault: impl FnOnce() -> SettingError) -> Reported {
+        if self.reported.len() < MOST {
+            self.reported.push(fault());
         } else {
             self.more += 1;
         }
@@ -76,12 +76,12 @@ impl Faults {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.told.is_empty()
+        self.reported.is_empty()
     }
 
     /// Sorts by origin: the file's lines, the environment, the flags.
     pub(crate) fn in_order(mut self) -> Self {
-        self.told.sort_by(|a, b| a.origin.cmp(&b.origin));
+        self.reported.sort_by(|a, b| a.origin.cmp(&b.origin));
         self
     }
 }
@@ -100,9 +100,9 @@ impl fmt::Display for Origin {
 impl From<Faults> for CommandError {
     /// A single fault becomes an ordinary error; several faults get a line each.
     fn from(faults: Faults) -> Self {
-        let count = faults.told.len() + faults.more;
+        let count = faults.reported.len() + faults.more;
         let findings: Vec<Finding> = faults
-            .told
+            .reported
             .into_iter()
             .map(|SettingError { subject, origin, fault, remedy }| Finding {
                 message: clean(&format!("{subject} {fault}")),

@@ -10,7 +10,7 @@ use quash_core::model::{ForeignTokens, Timestamp};
 use super::fault::ValueFault;
 use super::shape::{Describe, Shape, either};
 use super::span::{self, Span};
-use super::value::{Found, Raw};
+use super::value::{Raw, SetValue};
 
 /// A kind of key that is read from one value.
 pub(crate) trait Kind: Describe {
@@ -19,7 +19,7 @@ pub(crate) trait Kind: Describe {
     ///
     /// # Errors
     /// It has another type, or is out of bounds.
-    fn read(&self, found: &Found) -> Result<Self::Value, ValueFault>;
+    fn read(&self, found: &SetValue) -> Result<Self::Value, ValueFault>;
 }
 
 /// A text that isn't empty.
@@ -77,7 +77,7 @@ pub(crate) struct Public;
 
 /// `accept`, `reject`, or `until` a date, which is the first day (in UTC) of rejection.
 #[derive(Clone, Copy)]
-pub(crate) struct Taking;
+pub(crate) struct Acceptance;
 
 /// A word for "no value", or a value of another kind.
 #[derive(Clone, Copy)]
@@ -92,7 +92,7 @@ impl Describe for Text {
 impl Kind for Text {
     type Value = String;
 
-    fn read(&self, found: &Found) -> Result<String, ValueFault> {
+    fn read(&self, found: &SetValue) -> Result<String, ValueFault> {
         match found.raw.text() {
             Some("") => Err(ValueFault::new("is empty", "write a text, or leave the key out")),
             Some(text) => Ok(text.to_owned()),
@@ -110,7 +110,7 @@ impl Describe for List {
 impl Kind for List {
     type Value = Vec<String>;
 
-    fn read(&self, found: &Found) -> Result<Vec<String>, ValueFault> {
+    fn read(&self, found: &SetValue) -> Result<Vec<String>, ValueFault> {
         let texts = match &found.raw {
             Raw::Plain(text) => text.split(',').map(str::to_owned).collect(),
             Raw::Text(text) => vec![text.clone()],
@@ -148,7 +148,7 @@ impl Describe for Pairs {
 impl Kind for Pairs {
     type Value = Vec<(String, String)>;
 
-    fn read(&self, found: &Found) -> Result<Self::Value, ValueFault> {
+    fn read(&self, found: &SetValue) -> Result<Self::Value, ValueFault> {
         let remedy = || format!("write it like {{ {} = \"…\" }}", self.0.first().unwrap_or(&"name"));
         let pair = |text: &str| text.split_once('=').map(|(name, text)| (name.to_owned(), text.to_owned()));
         let pairs = match &found.raw {
@@ -183,7 +183,7 @@ impl Describe for Switch {
 impl Kind for Switch {
     type Value = bool;
 
-    fn read(&self, found: &Found) -> Result<bool, ValueFault> {
+    fn read(&self, found: &SetValue) -> Result<bool, ValueFault> {
         match &found.raw {
             Raw::Bool(value) => Ok(*value),
             Raw::Plain(text) if text == "true" || text == "false" => Ok(text == "true"),
@@ -204,7 +204,7 @@ impl Describe for Whole {
 impl Kind for Whole {
     type Value = u32;
 
-    fn read(&self, found: &Found) -> Result<u32, ValueFault> {
+    fn read(&self, found: &SetValue) -> Result<u32, ValueFault> {
         let number = match &found.raw {
             Raw::Whole(number) => Some(*number),
             Raw::Plain(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => text.parse().ok(),
@@ -227,7 +227,7 @@ impl Describe for Span {
 impl Kind for Span {
     type Value = Duration;
 
-    fn read(&self, found: &Found) -> Result<Duration, ValueFault> {
+    fn read(&self, found: &SetValue) -> Result<Duration, ValueFault> {
         match (&found.raw, found.raw.text()) {
             (_, Some(text)) => span::parse(text, *self).map_err(|fault| ValueFault::new(fault, span::REMEDY)),
             (Raw::Whole(_), None) => Err(ValueFault::new("has no unit", span::REMEDY)),
@@ -245,7 +245,7 @@ impl<T: Copy> Describe for Words<T> {
 impl<T: Copy> Kind for Words<T> {
     type Value = T;
 
-    fn read(&self, found: &Found) -> Result<T, ValueFault> {
+    fn read(&self, found: &SetValue) -> Result<T, ValueFault> {
         let text = found.raw.text().ok_or_else(no_text)?;
         let meant = self.0.iter().find(|(word, _)| *word == text).map(|(_, meaning)| *meaning);
         let words = || self.0.iter().map(|(word, _)| *word).collect::<Vec<_>>();
@@ -262,7 +262,7 @@ impl Describe for Address {
 impl Kind for Address {
     type Value = Listen;
 
-    fn read(&self, found: &Found) -> Result<Listen, ValueFault> {
+    fn read(&self, found: &SetValue) -> Result<Listen, ValueFault> {
         let remedy = "write it like \"127.0.0.1:7827\", \"[::1]:8000\" or \"unix:/run/quash.sock\"";
         let text = Text.read(found)?;
         match text.strip_prefix("unix:") {
@@ -285,7 +285,7 @@ impl Describe for File {
 impl Kind for File {
     type Value = PathBuf;
 
-    fn read(&self, found: &Found) -> Result<PathBuf, ValueFault> {
+    fn read(&self, found: &SetValue) -> Result<PathBuf, ValueFault> {
         Text.read(found).map(|text| found.path(&text))
     }
 }
@@ -302,16 +302,16 @@ impl Describe for Public {
     }
 }
 
-impl Describe for Taking {
+impl Describe for Acceptance {
     fn shape(&self) -> Shape {
-        Shape::Taking
+        Shape::Acceptance
     }
 }
 
-impl Kind for Taking {
+impl Kind for Acceptance {
     type Value = ForeignTokens;
 
-    fn read(&self, found: &Found) -> Result<ForeignTokens, ValueFault> {
+    fn read(&self, found: &SetValue) -> Result<ForeignTokens, ValueFault> {
         let date = |text: &str| {
             let date: jiff::civil::Date = text.strip_prefix("until ")?.parse().ok()?;
             let midnight =
@@ -340,7 +340,7 @@ impl<K: Describe> Describe for Or<K> {
 impl<K: Kind> Kind for Or<K> {
     type Value = Option<K::Value>;
 
-    fn read(&self, found: &Found) -> Result<Self::Value, ValueFault> {
+    fn read(&self, found: &SetValue) -> Result<Self::Value, ValueFault> {
         if found.raw.text() == Some(self.0) {
             return Ok(None);
         }

@@ -9,7 +9,8 @@ use super::span::{Span, UNITS, Zero};
 pub(crate) const ADDRESS: &str = r"^(([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.%]+\]):[0-9]+|unix:/.*)$";
 
 /// `accept`, `reject`, or `until` a date. It also matches some invalid dates.
-pub(crate) const TAKING: &str = "^(accept|reject|until [0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01]))$";
+pub(crate) const ACCEPTANCE: &str =
+    "^(accept|reject|until [0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01]))$";
 
 /// Returns a pattern that matches exactly the spans between the bounds.
 pub(crate) fn span(span: Span) -> String {

@@ -81,7 +81,7 @@ fn of_shape(shape: &Shape) -> Value {
         Shape::Switch => json!({ "type": "boolean" }),
         Shape::Whole { least, most } => json!({ "type": "integer", "minimum": least, "maximum": most }),
         Shape::Words(words) => json!({ "enum": words }),
-        Shape::Taking => json!({ "type": "string", "pattern": pattern::TAKING }),
+        Shape::Acceptance => json!({ "type": "string", "pattern": pattern::ACCEPTANCE }),
         Shape::Address => json!({ "type": "string", "pattern": pattern::ADDRESS }),
         Shape::Or(word, other) => json!({ "anyOf": [of_shape(other), { "const": word }] }),
     }

@@ -10,11 +10,11 @@ use super::kind::{File, Kind, Public, Secret, Text};
 use super::secret::{SecretText, read_text};
 use super::shape::Describe;
 use super::table::Table;
-use super::value::{Content, Found, Raw, Values};
+use super::value::{Content, Raw, SetValue, Values};
 
 /// The source of a value that may be in a file.
 enum Source<'a> {
-    Text(&'a Found),
+    Text(&'a SetValue),
     File(PathBuf),
 }
 
@@ -71,11 +71,11 @@ impl<'a> Section<'a> {
         let read = match (self.found(key.name), key.unset.describe()) {
             (Some(found), _) => key.kind.read(found),
             (None, Unset::DefaultsTo(toml)) => {
-                key.kind.read(&Found { raw: Raw::parse(toml), origin: Origin::Default })
+                key.kind.read(&SetValue { raw: Raw::parse(toml), origin: Origin::Default })
             }
             (None, Unset::Optional { .. } | Unset::Required { .. }) => return self.absent(key, key.name),
         };
-        read.map(U::present).map_err(|wrong| self.wrong(key, wrong.fault, wrong.remedy))
+        read.map(U::present).map_err(|wrong| self.fault(key, wrong.fault, wrong.remedy))
     }
 
     /// Reads a secret: the key's own text, or the content of the file that the key with the suffix `_file`
@@ -89,11 +89,13 @@ impl<'a> Section<'a> {
     ) -> Result<U::Of<SecretText>, Reported> {
         let Some(source) = self.source(key)? else { return self.absent(key, &file_of(key)) };
         let read = match source {
-            Source::Text(Found { raw: Raw::Secret(secret), .. }) => secret.check().map(|()| secret.clone()),
+            Source::Text(SetValue { raw: Raw::Secret(secret), .. }) => {
+                secret.check().map(|()| secret.clone())
+            }
             Source::Text(_) => Err(ValueFault::new("isn't a text", "put it in quotation marks")),
             Source::File(path) => SecretText::read(&path),
         };
-        self.told(key, read)
+        self.checked(key, read)
     }
 
     /// Reads a public key: the key's own text, or the content of the file that the key with the suffix
@@ -107,7 +109,7 @@ impl<'a> Section<'a> {
             Source::Text(found) => Text.read(found),
             Source::File(path) => read_text(&path).map(|text| text.to_string()),
         };
-        self.told(key, read)
+        self.checked(key, read)
     }
 
     /// Returns whether a key is set, directly or with a file.
@@ -122,27 +124,27 @@ impl<'a> Section<'a> {
             (None, None) => Ok(None),
             (Some(_), Some(named)) => {
                 let fault = format!("and {}.{file} ({}) are both set", self.name, named.origin);
-                Err(self.wrong(key, fault, "remove one of them"))
+                Err(self.fault(key, fault, "remove one of them"))
             }
             (Some(found), None) => Ok(Some(Source::Text(found))),
             (None, Some(named)) => match File.read(named) {
                 Ok(path) => Ok(Some(Source::File(path))),
-                Err(ValueFault { fault, remedy }) => Err(self.tell(&file, fault, remedy)),
+                Err(ValueFault { fault, remedy }) => Err(self.report(&file, fault, remedy)),
             },
         }
     }
 
     /// Returns the result for a key that may be in a file, and reports its fault at the value's location.
-    fn told<K: Describe, U: Presence, T>(
+    fn checked<K: Describe, U: Presence, T>(
         &mut self,
         key: &Key<K, U>,
         read: Result<T, ValueFault>,
     ) -> Result<U::Of<T>, Reported> {
-        read.map(U::present).map_err(|ValueFault { fault, remedy }| self.wrong(key, fault, remedy))
+        read.map(U::present).map_err(|ValueFault { fault, remedy }| self.fault(key, fault, remedy))
     }
 
     /// Reports a fault of a key's value, or of the file that holds the value.
-    pub(crate) fn wrong(
+    pub(crate) fn fault(
         &mut self,
         key: &dyn Entry,
         fault: impl Into<String>,
@@ -151,7 +153,7 @@ impl<'a> Section<'a> {
         let file = format!("{}{FILE}", key.name());
         let written =
             if self.found(key.name()).is_none() && self.found(&file).is_some() { &file } else { key.name() };
-        self.tell(written, fault.into(), remedy.into())
+        self.report(written, fault.into(), remedy.into())
     }
 
     /// Returns the result for a key that isn't set, or reports that it is missing; `written` is the key to
@@ -159,7 +161,7 @@ impl<'a> Section<'a> {
     fn absent<K, U: Presence, T>(&mut self, key: &Key<K, U>, written: &str) -> Result<U::Of<T>, Reported> {
         U::absent().ok_or_else(|| {
             let section = &self.name;
-            self.faults.tell(|| SettingError {
+            self.faults.report(|| SettingError {
                 subject: format!("{section}.{}", key.name),
                 origin: self.content.map_or(Origin::Default, |content| content.origin.clone()),
                 fault: "is missing".into(),
@@ -171,15 +173,15 @@ impl<'a> Section<'a> {
         })
     }
 
-    fn tell(&mut self, key: &str, fault: String, remedy: String) -> Reported {
+    fn report(&mut self, key: &str, fault: String, remedy: String) -> Reported {
         let found = self.found(key);
         let value = found.map(|found| format!(" = {}", found.raw)).unwrap_or_default();
         let subject = format!("{}.{key}{value}", self.name);
         let origin = found.map_or(Origin::Default, |found| found.origin.clone());
-        self.faults.tell(|| SettingError { subject, origin, fault, remedy })
+        self.faults.report(|| SettingError { subject, origin, fault, remedy })
     }
 
-    fn found(&self, key: &str) -> Option<&'a Found> {
+    fn found(&self, key: &str) -> Option<&'a SetValue> {
         self.content.and_then(|content| content.found(key))
     }
 }

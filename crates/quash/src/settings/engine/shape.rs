@@ -31,7 +31,7 @@ pub(crate) enum Shape {
     /// A public key, in PEM or as a JWK.
     Public,
     /// `accept`, `reject`, or `until` a date.
-    Taking,
+    Acceptance,
     /// A word, or what another shape allows.
     Or(&'static str, Box<Shape>),
 }
@@ -51,7 +51,7 @@ impl fmt::Display for Shape {
             Self::File => f.write_str("path of a file"),
             Self::Secret => f.write_str("secret text"),
             Self::Public => f.write_str("PEM or JWK"),
-            Self::Taking => f.write_str("\"reject\", \"accept\" or \"until <date>\""),
+            Self::Acceptance => f.write_str("\"reject\", \"accept\" or \"until <date>\""),
             Self::Or(word, other) => write!(f, "{other}, or \"{word}\""),
         }
     }

@@ -7,7 +7,7 @@ use super::key::{Description, Unset};
 use super::secret::HIDDEN;
 use super::shape::Shape;
 use super::table::{Naming, Table};
-use super::value::{Found, Raw, Values};
+use super::value::{Raw, SetValue, Values};
 use crate::output::{clean, is_control};
 use crate::settings::Loaded;
 use crate::settings::sections::SECTIONS;
@@ -50,7 +50,8 @@ fn all(tables: &[Table], values: &Values) -> Vec<Shown> {
                 name.as_ref().map_or_else(|| table.name.to_owned(), |name| format!("{}.{name}", table.name));
             let content = values.section(&section);
             let shown = |key: Description| {
-                let (value, origin) = holding(&key, content.and_then(|content| content.found(&key.name)));
+                let (value, origin) =
+                    value_and_origin(&key, content.and_then(|content| content.found(&key.name)));
                 (key.name, value, origin)
             };
             all.push(Shown { table: table.name, name, keys: table.keys().into_iter().map(shown).collect() });
@@ -60,7 +61,7 @@ fn all(tables: &[Table], values: &Values) -> Vec<Shown> {
 }
 
 /// Returns the value of a key, and its origin.
-fn holding(key: &Description, found: Option<&Found>) -> (Value, Origin) {
+fn value_and_origin(key: &Description, found: Option<&SetValue>) -> (Value, Origin) {
     match (found, key.unset) {
         (Some(found), _) => {
             let path = found

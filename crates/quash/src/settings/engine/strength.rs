@@ -18,7 +18,7 @@ pub(crate) struct Checked {
     /// The key in the form of the store.
     pub(crate) secret: Zeroizing<Vec<u8>>,
     /// A weakness that is allowed, worded to follow the key's name.
-    pub(crate) doubt: Option<String>,
+    pub(crate) weakness: Option<String>,
 }
 
 /// The prefix of secrets that Django's `startproject` generates: they are in the site's repository.
@@ -42,7 +42,7 @@ pub(crate) fn check(
     let secret = read_secret(algorithm, text.expose())?;
     // The store assigns the real kid.
     let kid = || Kid::parse("unnamed").ok();
-    let doubt = match SigningKey::new(algorithm, &secret, kid()) {
+    let weakness = match SigningKey::new(algorithm, &secret, kid()) {
         Ok(_) if algorithm.family() == Family::Hmac && secret.starts_with(OF_A_TEMPLATE) => {
             Some("begins with django-insecure-, so it is in a site's repository: everyone who can read that can sign".to_owned())
         }
@@ -53,7 +53,7 @@ pub(crate) fn check(
         }
         Err(fault) => return Err(fault),
     };
-    Ok(Checked { secret, doubt })
+    Ok(Checked { secret, weakness })
 }
 
 /// Returns the remedy for an unusable key.

@@ -31,7 +31,7 @@ pub(crate) enum Raw {
 
 /// A value and its origin.
 #[derive(Clone, Debug)]
-pub(crate) struct Found {
+pub(crate) struct SetValue {
     pub(crate) raw: Raw,
     pub(crate) origin: Origin,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Values {
 pub(crate) struct Content {
     /// The first mention of the section.
     pub(crate) origin: Origin,
-    keys: BTreeMap<String, Found>,
+    keys: BTreeMap<String, SetValue>,
 }
 
 impl Raw {
@@ -105,7 +105,7 @@ impl Raw {
     }
 }
 
-impl Found {
+impl SetValue {
     /// Resolves the path of a file: relative to the settings file if the value is from there, otherwise to
     /// the working directory.
     pub(crate) fn path(&self, text: &str) -> PathBuf {
@@ -130,12 +130,14 @@ impl Values {
     }
 
     /// Sets a value, replacing that of an earlier layer. A secret is hidden from here on.
-    pub(crate) fn lay(&mut self, section: &str, key: &Description, found: Found) {
+    pub(crate) fn set(&mut self, section: &str, key: &Description, found: SetValue) {
         let raw = match key.shape {
             Shape::Secret => found.raw.hidden(),
             _ => found.raw,
         };
-        self.open(section, &found.origin).keys.insert(key.name.clone(), Found { raw, origin: found.origin });
+        self.open(section, &found.origin)
+            .keys
+            .insert(key.name.clone(), SetValue { raw, origin: found.origin });
     }
 
     pub(crate) fn section(&self, section: &str) -> Option<&Content> {
@@ -151,7 +153,7 @@ impl Values {
 }
 
 impl Content {
-    pub(crate) fn found(&self, key: &str) -> Option<&Found> {
+    pub(crate) fn found(&self, key: &str) -> Option<&SetValue> {
         self.keys.get(key)
     }
 }

@@ -90,7 +90,7 @@ fn login_fields(section: &mut Section<'_>) -> Result<LoginFields, Reported> {
         ["username"] => Ok(LoginFields::Name),
         ["email"] => Ok(LoginFields::Email),
         ["username", "email"] | ["email", "username"] => Ok(LoginFields::NameOrEmail),
-        _ => Err(section.wrong(
+        _ => Err(section.fault(
             &LOGIN_FIELDS,
             "has a member that isn't a sign-in name",
             "write [\"username\"], [\"email\"] or both",
@@ -104,12 +104,12 @@ fn username_field(section: &mut Section<'_>) -> Result<String, Reported> {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         && !name.starts_with(|first: char| first.is_ascii_digit());
     match name.as_str() {
-        "password" => Err(section.wrong(
+        "password" => Err(section.fault(
             &USERNAME_FIELD,
             "is the field of the password",
             "name another field, such as \"email\"",
         )),
-        _ if !is_name => Err(section.wrong(
+        _ if !is_name => Err(section.fault(
             &USERNAME_FIELD,
             "isn't the name of a field",
             "write letters, digits and _, such as \"email\"",

@@ -124,7 +124,9 @@ pub(super) fn read(
     let sections = reader.each(&TABLE, one)?;
     let mut foreign = Foreign { setups: Vec::new(), warnings: Vec::new() };
     for (name, one) in sections {
-        foreign.warnings.extend(one.doubt.map(|doubt| format!("foreign.{name}.shared_secret {doubt}")));
+        foreign
+            .warnings
+            .extend(one.weakness.map(|weakness| format!("foreign.{name}.shared_secret {weakness}")));
         foreign.setups.push(ForeignSetup {
             keys: one.keys,
             max_lifetime: one.max_lifetime,
@@ -145,21 +147,21 @@ struct One {
     namespace: Option<String>,
     iss: Option<Expected<String>>,
     aud: Option<Expected<Vec<String>>>,
-    doubt: Option<String>,
+    weakness: Option<String>,
 }
 
 fn one(mut section: Section<'_>) -> Result<One, Reported> {
     let section = &mut section;
     let (keys, max_lifetime, namespace) = (keys(section), section.read(&MAX_LIFETIME), namespace(section));
     let (iss, aud) = (section.read(&ISSUER), section.read(&AUDIENCE));
-    let (keys, doubt) = keys?;
+    let (keys, weakness) = keys?;
     Ok(One {
         keys,
         max_lifetime: max_lifetime?,
         namespace: namespace?,
         iss: iss?.map(|iss| if iss == ANYTHING { Expected::Anything } else { Expected::Exactly(iss) }),
         aud: aud?.map(|aud| if aud == [ANYTHING] { Expected::Anything } else { Expected::Exactly(aud) }),
-        doubt,
+        weakness,
     })
 }
 
@@ -172,14 +174,14 @@ fn keys(section: &mut Section<'_>) -> Result<(ForeignKeys, Option<String>), Repo
         (Some(secret), None, None) => {
             let algorithm = algorithm_of(section, algorithm, Family::Hmac)?;
             let checked = check(algorithm, &secret, ShortSecrets::allowed_if(short));
-            let Checked { secret, doubt } =
-                checked.map_err(|fault| section.wrong(&SHARED_SECRET, fault.to_string(), remedy(fault)))?;
-            Ok((ForeignKeys::Secret { algorithm, secret, kid }, doubt))
+            let Checked { secret, weakness } =
+                checked.map_err(|fault| section.fault(&SHARED_SECRET, fault.to_string(), remedy(fault)))?;
+            Ok((ForeignKeys::Secret { algorithm, secret, kid }, weakness))
         }
         (None, Some(text), None) => {
             let algorithm = algorithm_of(section, algorithm, Family::Ed25519)?;
             let key = VerifyingKey::read(algorithm, &text);
-            let key = key.map_err(|fault| section.wrong(&PUBLIC_KEY, fault.to_string(), remedy(fault)))?;
+            let key = key.map_err(|fault| section.fault(&PUBLIC_KEY, fault.to_string(), remedy(fault)))?;
             Ok((ForeignKeys::Public { key: Box::new(key), kid }, None))
         }
         (None, None, Some(url)) if algorithm.is_none() && kid.is_none() => {
@@ -187,16 +189,16 @@ fn keys(section: &mut Section<'_>) -> Result<(ForeignKeys, Option<String>), Repo
         }
         (None, None, Some(_)) => {
             let remedy = "leave them out: each published key names its own";
-            Err(section.wrong(&JWKS_URL, "is set together with algorithm or kid", remedy))
+            Err(section.fault(&JWKS_URL, "is set together with algorithm or kid", remedy))
         }
         (None, None, None) => {
             let remedy = "write one of shared_secret_file, public_key_file and jwks_url";
-            Err(section.wrong(&PUBLIC_KEY, "is missing, and so is every alternative", remedy))
+            Err(section.fault(&PUBLIC_KEY, "is missing, and so is every alternative", remedy))
         }
         _ => {
             let set: [&dyn crate::settings::engine::key::Entry; 2] = [&JWKS_URL, &PUBLIC_KEY];
             let one = set.into_iter().find(|key| section.has(*key)).unwrap_or(&PUBLIC_KEY);
-            Err(section.wrong(
+            Err(section.fault(
                 one,
                 "is set together with another key",
                 "keep one; each issuer's key gets a section of its own",
@@ -214,18 +216,18 @@ fn algorithm_of(
     let fits = |algorithm: &Algorithm| (algorithm.family() == Family::Hmac) == (family == Family::Hmac);
     match algorithm {
         Some(algorithm) if fits(&algorithm) => Ok(algorithm),
-        Some(_) if family == Family::Hmac => Err(section.wrong(
+        Some(_) if family == Family::Hmac => Err(section.fault(
             &ALGORITHM,
             "isn't one for a shared_secret",
             "write \"HS256\", \"HS384\" or \"HS512\", or name a public_key",
         )),
-        Some(_) => Err(section.wrong(
+        Some(_) => Err(section.fault(
             &ALGORITHM,
             "isn't one for a public_key",
             "name a shared_secret, or write the key's own algorithm",
         )),
         None => {
-            Err(section.wrong(&ALGORITHM, "is missing", "write the issuer's algorithm, such as \"HS256\""))
+            Err(section.fault(&ALGORITHM, "is missing", "write the issuer's algorithm, such as \"HS256\""))
         }
     }
 }
@@ -236,7 +238,7 @@ fn kid(section: &mut Section<'_>) -> Result<Option<Kid>, Reported> {
         Some(kid) => {
             let parsed = Kid::parse(&kid).map(Some);
             parsed
-                .map_err(|_| section.wrong(&KID, "isn't a key's id", "write it as in the header of a token"))
+                .map_err(|_| section.fault(&KID, "isn't a key's id", "write it as in the header of a token"))
         }
     }
 }
@@ -245,7 +247,7 @@ fn jwks_url(section: &mut Section<'_>) -> Result<Option<String>, Reported> {
     let url = section.read(&JWKS_URL)?;
     match url.as_deref() {
         None => Ok(None),
-        Some(text) if is_insecure(text) => Err(section.wrong(
+        Some(text) if is_insecure(text) => Err(section.fault(
             &JWKS_URL,
             "is an http address, so an attacker on the network could replace the keys",
             "write it with https://",
@@ -256,7 +258,7 @@ fn jwks_url(section: &mut Section<'_>) -> Result<Option<String>, Reported> {
         {
             Ok(url)
         }
-        Some(_) => Err(section.wrong(
+        Some(_) => Err(section.fault(
             &JWKS_URL,
             "isn't a web address",
             "write it like \"https://auth.example.org/jwks.json\"",
@@ -267,7 +269,7 @@ fn jwks_url(section: &mut Section<'_>) -> Result<Option<String>, Reported> {
 fn namespace(section: &mut Section<'_>) -> Result<Option<String>, Reported> {
     match section.read(&NAMESPACE)? {
         Some(text) if text.len() > 64 || !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
-            Err(section.wrong(&NAMESPACE, "isn't a name", "write up to 64 ASCII characters without blanks"))
+            Err(section.fault(&NAMESPACE, "isn't a name", "write up to 64 ASCII characters without blanks"))
         }
         namespace => Ok(namespace),
     }

@@ -235,7 +235,7 @@ pub(super) fn read(mut section: Section<'_>) -> Result<Http, Reported> {
 fn listen(section: &mut Section<'_>, clear: bool) -> Result<Listen, Reported> {
     let listen = section.read(&LISTEN)?;
     match listen {
-        Listen::Tcp(address) if clear && !address.ip().to_canonical().is_loopback() => Err(section.wrong(
+        Listen::Tcp(address) if clear && !address.ip().to_canonical().is_loopback() => Err(section.fault(
             &LISTEN,
             "can be reached from other machines, which would send passwords and tokens without encryption",
             "listen on 127.0.0.1; or set http.tls_cert and http.tls_key; or put a proxy with TLS before quash, and set \
@@ -251,9 +251,9 @@ fn tls(section: &mut Section<'_>) -> Result<Option<TlsFiles>, Reported> {
     match (certificates?, key?) {
         (None, None) => Ok(None),
         (Some(certificates), Some(key)) => Ok(Some(TlsFiles { certificates, key })),
-        (Some(_), None) => Err(section.wrong(&TLS_CERT, "is set without a key", "set http.tls_key, too")),
+        (Some(_), None) => Err(section.fault(&TLS_CERT, "is set without a key", "set http.tls_key, too")),
         (None, Some(_)) => {
-            Err(section.wrong(&TLS_KEY, "is set without a certificate", "set http.tls_cert, too"))
+            Err(section.fault(&TLS_KEY, "is set without a certificate", "set http.tls_cert, too"))
         }
     }
 }
@@ -261,7 +261,7 @@ fn tls(section: &mut Section<'_>) -> Result<Option<TlsFiles>, Reported> {
 fn public_url(section: &mut Section<'_>) -> Result<Option<PublicUrl>, Reported> {
     let Some(text) = section.read(&PUBLIC_URL)? else { return Ok(None) };
     let remedy = "write it like \"https://id.example.org\"";
-    PublicUrl::parse(&text).map(Some).map_err(|fault| section.wrong(&PUBLIC_URL, fault.to_string(), remedy))
+    PublicUrl::parse(&text).map(Some).map_err(|fault| section.fault(&PUBLIC_URL, fault.to_string(), remedy))
 }
 
 fn cors_origins(section: &mut Section<'_>) -> Result<Vec<Origin>, Reported> {
@@ -270,7 +270,7 @@ fn cors_origins(section: &mut Section<'_>) -> Result<Vec<Origin>, Reported> {
         Origin::parse(&text).map_err(|fault| {
             let remedy =
                 "write each as browsers send it, like \"https://app.example\" or \"http://localhost:3000\"";
-            section.wrong(&CORS_ORIGINS, format!("has \"{text}\", which {fault}"), remedy)
+            section.fault(&CORS_ORIGINS, format!("has \"{text}\", which {fault}"), remedy)
         })
     };
     texts.into_iter().map(read).collect()
@@ -279,7 +279,7 @@ fn cors_origins(section: &mut Section<'_>) -> Result<Vec<Origin>, Reported> {
 fn headers(section: &mut Section<'_>, key: &Key<List, Optional>) -> Result<Vec<HeaderName>, Reported> {
     let texts = section.read(key)?.unwrap_or_default();
     if texts.len() > HEADERS {
-        return Err(section.wrong(
+        return Err(section.fault(
             key,
             format!("names {} headers", texts.len()),
             format!("name at most {HEADERS}"),
@@ -288,7 +288,7 @@ fn headers(section: &mut Section<'_>, key: &Key<List, Optional>) -> Result<Vec<H
     let read = |text: String| {
         // In a list of headers, `*` means all of them (Fetch standard), though it is a valid name.
         HeaderName::from_bytes(text.as_bytes()).ok().filter(|_| text != "*").ok_or_else(|| {
-            section.wrong(
+            section.fault(
                 key,
                 format!("has \"{text}\", which isn't a header name"),
                 "write header names, such as \"traceparent\"",
@@ -308,12 +308,12 @@ fn trusted_proxies(
     if texts.is_empty() && behind_proxy == Ok(true) {
         let remedy =
             "name the proxy in http.trusted_proxies, such as [\"10.0.0.5\"], or [\"unix\"] at a unix socket";
-        return Err(section.wrong(&BEHIND_PROXY, "is set without the proxy's addresses", remedy));
+        return Err(section.fault(&BEHIND_PROXY, "is set without the proxy's addresses", remedy));
     }
     let read = |text: String| {
         Proxies::parse(&text).map_err(|fault| {
             let remedy = "write each like \"10.0.0.5\", \"10.0.0.0/24\", \"fd00::/8\" or \"unix\"";
-            section.wrong(&TRUSTED_PROXIES, format!("has \"{text}\", which {fault}"), remedy)
+            section.fault(&TRUSTED_PROXIES, format!("has \"{text}\", which {fault}"), remedy)
         })
     };
     texts.into_iter().map(read).collect()
@@ -322,14 +322,14 @@ fn trusted_proxies(
 fn prefix(section: &mut Section<'_>) -> Result<String, Reported> {
     let prefix = section.read(&PREFIX)?;
     if !is_path(&prefix) {
-        return Err(section.wrong(
+        return Err(section.fault(
             &PREFIX,
             "isn't a path",
             "write it like \"/api\": with a slash before each part and none at the end",
         ));
     }
     if is_reserved(&prefix) {
-        return Err(section.wrong(
+        return Err(section.fault(
             &PREFIX,
             "begins with a path that quash uses itself",
             "choose another, such as \"/api\"",
@@ -341,5 +341,5 @@ fn prefix(section: &mut Section<'_>) -> Result<String, Reported> {
 fn paths(section: &mut Section<'_>, prefix: &str) -> Result<Paths, Reported> {
     let chosen = section.read(&PATHS)?.unwrap_or_default();
     let remedy = "write paths like \"/auth/jwt/create/\" under the names that the reference lists, each endpoint at a path of its own";
-    Paths::parse(&chosen, prefix).map_err(|fault| section.wrong(&PATHS, fault.to_string(), remedy))
+    Paths::parse(&chosen, prefix).map_err(|fault| section.fault(&PATHS, fault.to_string(), remedy))
 }

@@ -75,7 +75,7 @@ pub(super) fn read(mut section: Section<'_>) -> Result<Lockout, Reported> {
     let (first_lock, longest_lock) = (section.read(&FIRST_LOCK), section.read(&LONGEST_LOCK));
     let (first_lock, longest_lock) = (first_lock?, longest_lock?);
     if longest_lock < first_lock {
-        return Err(section.wrong(
+        return Err(section.fault(
             &LONGEST_LOCK,
             "is shorter than lockout.first_lock",
             "make it at least as long",

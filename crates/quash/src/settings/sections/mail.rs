@@ -113,7 +113,7 @@ pub(super) fn read(
     let local_parts = if smtputf8? { LocalParts::Utf8 } else { LocalParts::Ascii };
     let Some(host) = host else { return Ok(Read { local_parts, ..Read::default() }) };
     let Some(from) = from else {
-        return Err(section.wrong(
+        return Err(section.fault(
             &HOST,
             "is set without a sender",
             "set mail.from, such as \"no-reply@example.org\"",
@@ -121,11 +121,11 @@ pub(super) fn read(
     };
     if public_url == Ok(None) {
         let remedy = "set http.public_url, such as \"https://id.example.org\": the address that links in mails begin with";
-        return Err(section.wrong(&HOST, "would send links without an address", remedy));
+        return Err(section.fault(&HOST, "would send links without an address", remedy));
     }
     let is_open = encryption == Encryption::None && !is_loopback(&host);
     if is_open && credentials.is_some() {
-        return Err(section.wrong(
+        return Err(section.fault(
             &ENCRYPTION,
             "would send the password in clear",
             "use \"tls\" or \"starttls\", or leave username and password out",
@@ -147,12 +147,12 @@ fn credentials(section: &mut Section<'_>) -> Result<Option<(String, SecretText)>
     match (username?, password?) {
         (None, None) => Ok(None),
         (Some(username), Some(password)) => Ok(Some((username, password))),
-        (Some(_), None) => Err(section.wrong(
+        (Some(_), None) => Err(section.fault(
             &USERNAME,
             "is set without a password",
             "set mail.password_file, too, or leave it out",
         )),
-        (None, Some(_)) => Err(section.wrong(
+        (None, Some(_)) => Err(section.fault(
             &PASSWORD,
             "is set without a user name",
             "set mail.username, too, or leave it out",
@@ -163,16 +163,16 @@ fn credentials(section: &mut Section<'_>) -> Result<Option<(String, SecretText)>
 fn from(section: &mut Section<'_>) -> Result<Option<Mailbox>, Reported> {
     let Some(text) = section.read(&FROM)? else { return Ok(None) };
     let remedy = "write it like \"no-reply@example.org\" or \"Example <no-reply@example.org>\"";
-    let from: Mailbox = text.parse().map_err(|_| section.wrong(&FROM, "isn't an address", remedy))?;
+    let from: Mailbox = text.parse().map_err(|_| section.fault(&FROM, "isn't an address", remedy))?;
     if !from.email.user().is_ascii() {
-        return Err(section.wrong(
+        return Err(section.fault(
             &FROM,
             "has non-ASCII characters before the @, which not every server accepts",
             remedy,
         ));
     }
     let email = mailbox(from.email.as_ref()).and_then(|address| address.parse().ok());
-    let email = email.ok_or_else(|| section.wrong(&FROM, "has an invalid domain", remedy))?;
+    let email = email.ok_or_else(|| section.fault(&FROM, "has an invalid domain", remedy))?;
     Ok(Some(Mailbox { email, ..from }))
 }
 

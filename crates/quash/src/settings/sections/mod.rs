@@ -77,7 +77,7 @@ pub(super) fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Rep
     let lockout = lockout::read(reader.section(&lockout::TABLE));
     let registration = registration::read(reader.section(&registration::TABLE));
     let http = http::read(reader.section(&http::TABLE));
-    let public_url = http.as_ref().map(|http| http.public_url.as_ref()).map_err(|told| *told);
+    let public_url = http.as_ref().map(|http| http.public_url.as_ref()).map_err(|reported| *reported);
     let mail = mail::read(reader.section(&mail::TABLE), public_url);
     let storage = storage::read(reader.section(&storage::TABLE));
     let log = log::read(reader.section(&log::TABLE));
@@ -125,7 +125,7 @@ pub(super) fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Rep
         },
         rehash: passwords.rehash,
         argon2: passwords.argon2,
-        door: HttpSettings {
+        http: HttpSettings {
             prefix: http.prefix,
             paths: http.paths,
             username_field,

@@ -101,7 +101,7 @@ fn rehash(section: &mut Section<'_>, marked: bool) -> Result<Rehash, Reported> {
     }
     if marked {
         let remedy = "write passwords.rehash = false, or leave check_revoke_token out";
-        return Err(section.wrong(
+        return Err(section.fault(
             &REHASH,
             "would change what tokens.check_revoke_token lets Django nodes compare",
             remedy,
@@ -120,7 +120,7 @@ fn argon2(section: &mut Section<'_>) -> Result<Argon2, Reported> {
             2 => (&ARGON2_MEMORY, "is too little for 2 passes".to_owned()),
             _ => (&ARGON2_PASSES, format!("is too few for {} MiB of memory", argon2.memory_mib)),
         };
-        return Err(section.wrong(
+        return Err(section.fault(
             key,
             fault,
             "use at least 1 with 46 MiB, 2 with 19, 3 with 12, 4 with 9 or 5 with 7",

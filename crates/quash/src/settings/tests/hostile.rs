@@ -13,9 +13,9 @@ use crate::error::CommandError;
 use crate::settings::schema;
 
 fn from_bytes(bytes: &[u8]) -> Result<(), CommandError> {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    std::fs::write(room.path().join("quash.toml"), bytes).expect("it is ours");
-    load(&Flags::default(), &Environment::default(), room.path()).map(|_| ()).map_err(CommandError::from)
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(dir.path().join("quash.toml"), bytes).expect("it is ours");
+    load(&Flags::default(), &Environment::default(), dir.path()).map(|_| ()).map_err(CommandError::from)
 }
 
 fn from_environment(variables: Vec<(Vec<u8>, Vec<u8>)>) -> CommandError {
@@ -87,10 +87,10 @@ fn syntax_errors_are_reported_with_their_line() {
             error.message
         );
     }
-    let room = tempfile::tempdir().expect("a temporary directory");
-    let flags = Flags { config: Some(room.path().to_owned()), ..Flags::default() };
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let flags = Flags { config: Some(dir.path().to_owned()), ..Flags::default() };
     let error =
-        CommandError::from(load(&flags, &Environment::default(), room.path()).expect_err("a directory"));
+        CommandError::from(load(&flags, &Environment::default(), dir.path()).expect_err("a directory"));
     assert!(error.message.contains("can't be read"), "{}", error.message);
 }
 

@@ -195,9 +195,9 @@ fn settings_without_effect_cause_warnings() {
 #[test]
 fn public_key_files_may_be_world_readable() {
     use std::os::unix::fs::PermissionsExt;
-    let room = tempfile::tempdir().expect("a temporary directory");
+    let dir = tempfile::tempdir().expect("a temporary directory");
     let write = |name: &str, text: &str, mode: u32| {
-        let path = room.path().join(name);
+        let path = dir.path().join(name);
         fs::write(&path, text).expect("it is ours");
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("it is ours");
     };
@@ -205,7 +205,7 @@ fn public_key_files_may_be_world_readable() {
     let Pair { private, public } = ed25519();
     write("key.pem", &private, 0o640);
     write("key.pub", &public, 0o644);
-    let read = || load(&Flags::default(), &Environment::default(), room.path());
+    let read = || load(&Flags::default(), &Environment::default(), dir.path());
     assert!(read().is_ok());
     write("key.pem", &private, 0o644);
     assert!(format!("{:?}", read().expect_err("others may read it")).contains("other users can access"));

@@ -9,7 +9,7 @@ mod schema;
 mod secrets;
 mod show;
 mod tables;
-mod trial;
+mod test_sections;
 mod wrong;
 
 use std::ffi::OsString;
@@ -136,11 +136,11 @@ format = "json"
 
 /// Loads settings from a file's text, variables and `--set` flags.
 fn load_from(file: &str, variables: &[(&str, &str)], set: &[&str]) -> Result<Settings, Faults> {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    std::fs::write(room.path().join("quash.toml"), file).expect("it is ours");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(dir.path().join("quash.toml"), file).expect("it is ours");
     let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
     let flags = Flags { set: set.iter().map(|flag| (*flag).to_owned()).collect(), ..Flags::default() };
-    load(&flags, &Environment::of(variables), room.path()).map(|loaded| loaded.settings)
+    load(&flags, &Environment::of(variables), dir.path()).map(|loaded| loaded.settings)
 }
 
 fn tcp(address: &str) -> Listen {
@@ -165,7 +165,7 @@ fn refused(file: &str, variables: &[(&str, &str)], set: &[&str]) -> String {
 fn no_setting_is_required() {
     let settings = load_from("", &[], &[]).expect("defaults");
     assert_eq!(settings.policy, Policy::default());
-    assert_eq!(settings.door, HttpSettings::default());
+    assert_eq!(settings.http, HttpSettings::default());
     assert_eq!((settings.keys.algorithm, settings.engine), (Algorithm::EdDsa, Engine::Sqlite));
     assert_eq!(settings.group_access, GroupAccess::Refused);
     assert_eq!((settings.listen, settings.tls), (tcp("127.0.0.1:7827"), None));
@@ -222,7 +222,7 @@ fn every_key_is_read() {
             network_window: Duration::from_secs(3600)
         }
     );
-    assert_eq!((settings.rehash, settings.door.refresh_cookie), (Rehash::Never, RefreshCookie::On));
+    assert_eq!((settings.rehash, settings.http.refresh_cookie), (Rehash::Never, RefreshCookie::On));
     assert_eq!(settings.argon2, Argon2 { memory_mib: 64, passes: 3, lanes: 4 });
     let KeySetup { algorithm, signing, rotate_every, foreign, refresh_tokens } = settings.keys;
     assert_eq!(refresh_tokens, RefreshSigning::LikeAccess);
@@ -240,13 +240,13 @@ fn every_key_is_read() {
     assert_eq!(settings.warnings.len(), 1, "{:?}", settings.warnings);
     assert_eq!((rotation.rotate, rotation.blacklist, rotation.grace), (false, false, Duration::ZERO));
     assert_eq!((sessions.absolute_lifetime, sessions.max_per_account), (None, 5));
-    let header = settings.door.token_header;
+    let header = settings.http.token_header;
     assert_eq!(
         (header.name.as_str(), header.schemes, header.case),
         ("x-access-token", vec!["JWT".to_owned()], SchemeCase::Exact)
     );
     assert_eq!(
-        (settings.door.compat, settings.door.prefix.as_str(), settings.door.behind_proxy),
+        (settings.http.compat, settings.http.prefix.as_str(), settings.http.behind_proxy),
         (Compat::Strict, "/auth/v2", true)
     );
     assert_eq!(
@@ -254,8 +254,8 @@ fn every_key_is_read() {
         (Algorithm::Hs256, Engine::Memory, GroupAccess::Allowed)
     );
     assert!(
-        settings.door.username_field == "phone_number"
-            && settings.door.paths != quash_server::Paths::default()
+        settings.http.username_field == "phone_number"
+            && settings.http.paths != quash_server::Paths::default()
     );
     assert_eq!((settings.listen, settings.log.format), (tcp("0.0.0.0:80"), LogFormat::Json));
     let tls = settings.tls.expect("both files");
@@ -264,7 +264,7 @@ fn every_key_is_read() {
         "beside the settings file"
     );
     assert_eq!(tls.key, Path::new("/etc/quash/key.pem"));
-    assert_eq!(settings.door.registration, Registration::Open);
+    assert_eq!(settings.http.registration, Registration::Open);
     assert_eq!(registration.link_lifetime, Duration::from_secs(2 * 86_400));
     let smtp = settings.smtp.expect("a server");
     assert_eq!(
@@ -331,7 +331,7 @@ fn plain_text_becomes_lists_switches_and_numbers() {
     ];
     let settings = load_from("", &variables, &[]).expect("valid");
     assert_eq!(settings.policy.tokens.audience, ["shop", "blog"]);
-    assert!(settings.door.behind_proxy);
+    assert!(settings.http.behind_proxy);
     assert_eq!(settings.policy.sessions.max_per_account, 7);
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::trial::Room;
+use super::test_sections::TestDir;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -17,7 +17,7 @@ fn a_named_section_is_read_from_every_layer() {
     ];
     let set = ["peer.django.max_lifetime=3d", "peer.x.max_lifetime=5d", "peer.x.public_key=p"];
     let seen = |variables: &[(&str, &str)], set: &[&str]| {
-        let peers = Room::new(file, variables, set).trial().peers;
+        let peers = TestDir::new(file, variables, set).trial().peers;
         peers
             .into_iter()
             .map(|(name, peer)| (name, peer.max_lifetime.as_secs() / DAY.as_secs()))
@@ -29,25 +29,25 @@ fn a_named_section_is_read_from_every_layer() {
     assert_eq!(seen(&[], &[]), named(&[("a-b_0", 1), ("django", 1)]));
     assert_eq!(seen(&variables, &[]), named(&[("a-b_0", 1), ("django", 2), ("shop_2", 4)]));
     assert_eq!(seen(&variables, &set), named(&[("a-b_0", 1), ("django", 3), ("shop_2", 4), ("x", 5)]));
-    let peers = Room::new(file, &variables, &set).trial().peers;
+    let peers = TestDir::new(file, &variables, &set).trial().peers;
     assert_eq!((peers["django"].trust, peers["x"].trust), (1, 0));
     assert_eq!((peers["shop_2"].key.as_deref(), peers["x"].public_key.as_deref()), (Some("k"), Some("p")));
-    assert!(Room::new("[peer]\n", &[], &[]).trial().peers.is_empty());
+    assert!(TestDir::new("[peer]\n", &[], &[]).trial().peers.is_empty());
 }
 
 #[test]
 fn variables_select_existing_sections() {
     let file = "[peer.my-app]\nmax_lifetime = \"1d\"\n";
-    let peers = Room::new(file, &[("QUASH_PEER_MY_APP_KEY", "k")], &[]).trial().peers;
+    let peers = TestDir::new(file, &[("QUASH_PEER_MY_APP_KEY", "k")], &[]).trial().peers;
     assert_eq!((peers.len(), peers["my-app"].key.as_deref()), (1, Some("k")));
     // A section that only a flag names also exists.
     let peers =
-        Room::new("", &[("QUASH_PEER_MY_APP_KEY", "k")], &["peer.my-app.max_lifetime=1d"]).trial().peers;
+        TestDir::new("", &[("QUASH_PEER_MY_APP_KEY", "k")], &["peer.my-app.max_lifetime=1d"]).trial().peers;
     assert_eq!((peers.len(), peers["my-app"].key.as_deref()), (1, Some("k")));
     // The public key of `a`, or the key of `a_public`, depending on the existing section.
     for (name, public) in [("a", true), ("a_public", false)] {
         let file = format!("[peer.{name}]\nmax_lifetime = \"1d\"\n");
-        let peers = Room::new(&file, &[("QUASH_PEER_A_PUBLIC_KEY", "k")], &[]).trial().peers;
+        let peers = TestDir::new(&file, &[("QUASH_PEER_A_PUBLIC_KEY", "k")], &[]).trial().peers;
         assert_eq!(
             (peers.len(), peers[name].public_key.is_some(), peers[name].key.is_some()),
             (1, public, !public)
@@ -64,9 +64,9 @@ fn the_order_of_variables_does_not_matter() {
             let value = if key == "TRUST" { "some" } else { "1d" };
             let variables = [("QUASH_PEER_A_PUBLIC_KEY", "k"), (clear.as_str(), value)];
             let lifetime = format!("peer.{}.max_lifetime=1d", name.to_lowercase());
-            let without = Room::new("", &variables, &[]).read();
+            let without = TestDir::new("", &variables, &[]).read();
             assert_eq!(without.is_ok(), key == "MAX_LIFETIME", "{without:?}");
-            let peers = Room::new("", &variables, &[&lifetime]).trial().peers;
+            let peers = TestDir::new("", &variables, &[&lifetime]).trial().peers;
             let peer = &peers[&name.to_lowercase()];
             assert_eq!((peers.len(), peer.public_key.is_some(), peer.key.is_some()), (1, public, !public));
         }
@@ -76,7 +76,7 @@ fn the_order_of_variables_does_not_matter() {
 #[test]
 fn ambiguous_variables_are_refused() {
     let two = "[peer.my-app]\nmax_lifetime = \"1d\"\n[peer.my_app]\nmax_lifetime = \"1d\"\n";
-    let said = Room::new(two, &[("QUASH_PEER_MY_APP_TRUST", "some")], &[]).refused();
+    let said = TestDir::new(two, &[("QUASH_PEER_MY_APP_TRUST", "some")], &[]).refused();
     assert!(
         said.contains(
             "may mean peer.my-app.trust or peer.my_app.trust (environment variable QUASH_PEER_MY_APP_TRUST)"
@@ -85,7 +85,7 @@ fn ambiguous_variables_are_refused() {
     );
     let both = "[peer.a]\nmax_lifetime = \"1d\"\n[peer.a_public]\nmax_lifetime = \"1d\"\n";
     for file in [both, ""] {
-        let said = Room::new(file, &[("QUASH_PEER_A_PUBLIC_KEY", "k")], &[]).refused();
+        let said = TestDir::new(file, &[("QUASH_PEER_A_PUBLIC_KEY", "k")], &[]).refused();
         assert!(said.contains("peer.a_public.key") && said.contains("peer.a.public_key"), "{said}");
         assert!(said.contains("put the setting into the settings file"), "{said}");
     }
@@ -96,18 +96,20 @@ fn section_names_have_a_form_and_length() {
     let longest = "x".repeat(32);
     let file = format!("[peer.{longest}]\nmax_lifetime = \"1d\"\n");
     assert!(
-        Room::new(&file, &[(&format!("QUASH_PEER_{}_KEY", longest.to_uppercase()), "k")], &[]).read().is_ok()
+        TestDir::new(&file, &[(&format!("QUASH_PEER_{}_KEY", longest.to_uppercase()), "k")], &[])
+            .read()
+            .is_ok()
     );
     let too_long = "x".repeat(33);
     for name in [too_long.as_str(), "Django", "\"a b\"", "\"\"", "\"a.b\"", "\"é\""] {
-        let said = Room::new(&format!("[peer.{name}]\nmax_lifetime = \"1d\"\n"), &[], &[]).refused();
+        let said = TestDir::new(&format!("[peer.{name}]\nmax_lifetime = \"1d\"\n"), &[], &[]).refused();
         assert!(
             said.contains("quash.toml:1") && said.contains("1 to 32 characters from a-z, 0-9, _ and -"),
             "{said}"
         );
     }
     for name in [too_long.as_str(), "Django", "a b", "", "a.b"] {
-        let said = Room::new("", &[], &[&format!("peer.{name}.max_lifetime=1d")]).refused();
+        let said = TestDir::new("", &[], &[&format!("peer.{name}.max_lifetime=1d")]).refused();
         assert!(
             said.contains("flag --set") && said.contains("1 to 32 characters from a-z, 0-9, _ and -"),
             "{said}"
@@ -115,7 +117,7 @@ fn section_names_have_a_form_and_length() {
         assert_eq!(said.lines().count(), 1, "{said}");
     }
     for name in [too_long.to_uppercase().as_str(), "django", "", "É", "A-B"] {
-        let said = Room::new("", &[(&format!("QUASH_PEER_{name}_MAX_LIFETIME"), "1d")], &[]).refused();
+        let said = TestDir::new("", &[(&format!("QUASH_PEER_{name}_MAX_LIFETIME"), "1d")], &[]).refused();
         assert!(said.contains("isn't a setting that quash knows"), "{said}");
     }
 }
@@ -125,18 +127,18 @@ fn at_most_64_named_sections_of_a_kind() {
     let sections = |count: usize| {
         (1..=count).map(|n| format!("[peer.n{n}]\nmax_lifetime = \"1d\"\n")).collect::<String>()
     };
-    assert_eq!(Room::new(&sections(64), &[], &["peer.n64.key=k"]).trial().peers.len(), 64);
-    let said = Room::new(&sections(65), &[], &[]).refused();
+    assert_eq!(TestDir::new(&sections(64), &[], &["peer.n64.key=k"]).trial().peers.len(), 64);
+    let said = TestDir::new(&sections(65), &[], &[]).refused();
     assert!(
         said.contains("exceeds the number of sections of its kind") && said.lines().count() == 1,
         "{said}"
     );
     assert!(
-        Room::new(&sections(64), &[("QUASH_PEER_X_KEY", "k")], &[])
+        TestDir::new(&sections(64), &[("QUASH_PEER_X_KEY", "k")], &[])
             .refused()
             .contains("exceeds the number of sections")
     );
-    let said = Room::new(&sections(64), &[], &["peer.x.key=k"]).refused();
+    let said = TestDir::new(&sections(64), &[], &["peer.x.key=k"]).refused();
     assert!(
         said.contains("exceeds the number of sections of its kind") && said.lines().count() == 1,
         "{said}"
@@ -145,8 +147,8 @@ fn at_most_64_named_sections_of_a_kind() {
 
 #[test]
 fn sections_without_required_keys_are_reported() {
-    let said =
-        Room::new("# here\n[peer.a]\n", &[("QUASH_PEER_B_TRUST", "some")], &["peer.c.trust=some"]).refused();
+    let said = TestDir::new("# here\n[peer.a]\n", &[("QUASH_PEER_B_TRUST", "some")], &["peer.c.trust=some"])
+        .refused();
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines.len(), 3, "{said}");
     for (line, mentions) in lines.iter().zip([
@@ -191,7 +193,7 @@ fn suggestions_cover_named_sections() {
         let variables: Vec<(&str, &str)> =
             Some((variable, "x")).into_iter().filter(|(name, _)| !name.is_empty()).collect();
         let flags: Vec<&str> = Some(flag).into_iter().filter(|flag| !flag.is_empty()).collect();
-        let said = Room::new(file, &variables, &flags).refused();
+        let said = TestDir::new(file, &variables, &flags).refused();
         assert!(said.contains(meant), "{file} {variable} {flag}: {said}");
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::super::engine::schema::{of_file, schema};
 use super::super::{Extent, draft};
 use super::tables::all_that_go_together;
-use super::trial::{self, Room};
+use super::test_sections::{self, TestDir};
 use super::{EVERY_KEY, WRONG_KIND, WRONG_MEANING, load_from};
 
 /// Converts a settings file to JSON.
@@ -116,7 +116,7 @@ fn malformed_values_violate_the_schema() {
 
 #[test]
 fn the_schema_checks_names_and_secrets() {
-    let schema = of_file(trial::TABLES);
+    let schema = of_file(test_sections::TABLES);
     let longest = format!("[peer.{}]\nmax_lifetime = \"1d\"", "x".repeat(32));
     for file in [
         "",
@@ -140,7 +140,7 @@ fn the_schema_checks_names_and_secrets() {
         &too_long,
     ] {
         assert!(!is_valid(&schema, &json_of(file)), "{file}");
-        assert!(Room::new(file, &[], &[]).read().is_err(), "{file}");
+        assert!(TestDir::new(file, &[], &[]).read().is_err(), "{file}");
     }
     // A variable may set a key that the file lacks.
     assert!(is_valid(&schema, &json_of("[peer.a]")));

@@ -5,26 +5,26 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
-use super::trial::Room;
+use super::test_sections::TestDir;
 
 const SECRET: &str = "hunter2-and-more";
 
 #[test]
 fn secrets_come_from_file_environment_or_own_file() {
-    let seal = |room: &Room| room.trial().seal.map(|seal| seal.expose().to_owned());
-    assert_eq!(seal(&Room::new("", &[], &[])), None);
-    assert_eq!(seal(&Room::new("realm.seal = \"a\"", &[], &[])).as_deref(), Some("a"));
+    let seal = |dir: &TestDir| dir.trial().seal.map(|seal| seal.expose().to_owned());
+    assert_eq!(seal(&TestDir::new("", &[], &[])), None);
+    assert_eq!(seal(&TestDir::new("realm.seal = \"a\"", &[], &[])).as_deref(), Some("a"));
     assert_eq!(
-        seal(&Room::new("realm.seal = \"a\"", &[("QUASH_REALM_SEAL", "b")], &[])).as_deref(),
+        seal(&TestDir::new("realm.seal = \"a\"", &[("QUASH_REALM_SEAL", "b")], &[])).as_deref(),
         Some("b")
     );
-    let room = Room::new("realm.seal_file = \"seal.key\"", &[], &[]).with_file("seal.key", b"c\n", 0o600);
-    assert_eq!(seal(&room).as_deref(), Some("c"));
-    let path = room.place.path().join("seal.key").display().to_string();
-    assert_eq!(seal(&Room::new("", &[("QUASH_REALM_SEAL_FILE", &path)], &[])).as_deref(), Some("c"));
-    assert_eq!(seal(&Room::new("", &[], &[&format!("realm.seal_file={path}")])).as_deref(), Some("c"));
+    let dir = TestDir::new("realm.seal_file = \"seal.key\"", &[], &[]).with_file("seal.key", b"c\n", 0o600);
+    assert_eq!(seal(&dir).as_deref(), Some("c"));
+    let path = dir.directory.path().join("seal.key").display().to_string();
+    assert_eq!(seal(&TestDir::new("", &[("QUASH_REALM_SEAL_FILE", &path)], &[])).as_deref(), Some("c"));
+    assert_eq!(seal(&TestDir::new("", &[], &[&format!("realm.seal_file={path}")])).as_deref(), Some("c"));
     let named =
-        Room::new("[peer.a]\nmax_lifetime = \"1d\"\n", &[("QUASH_PEER_A_TOKEN_FILE", &path)], &[]).trial();
+        TestDir::new("[peer.a]\nmax_lifetime = \"1d\"\n", &[("QUASH_PEER_A_TOKEN_FILE", &path)], &[]).trial();
     assert_eq!(named.peers["a"].token.as_ref().map(|token| token.expose()), Some("c"));
 }
 
@@ -39,8 +39,8 @@ fn one_line_end_after_a_secret_is_dropped() {
         ("s\r", "s\r"),
         (" s ", " s "),
     ] {
-        let room = Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", content.as_bytes(), 0o640);
-        assert_eq!(room.trial().seal.expect("it is set").expose(), secret, "{content:?}");
+        let dir = TestDir::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", content.as_bytes(), 0o640);
+        assert_eq!(dir.trial().seal.expect("it is set").expose(), secret, "{content:?}");
     }
 }
 
@@ -49,11 +49,11 @@ fn a_byte_order_mark_before_secrets_is_dropped() {
     for (content, secret) in
         [("\u{feff}s\r\n", "s"), ("\u{feff}\u{feff}s", "\u{feff}s"), ("s\u{feff}", "s\u{feff}")]
     {
-        let room = Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", content.as_bytes(), 0o600);
-        assert_eq!(room.trial().seal.expect("it is set").expose(), secret, "{content:?}");
+        let dir = TestDir::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", content.as_bytes(), 0o600);
+        assert_eq!(dir.trial().seal.expect("it is set").expose(), secret, "{content:?}");
     }
     let refused = |content: &[u8]| {
-        Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", content, 0o600).refused()
+        TestDir::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", content, 0o600).refused()
     };
     assert!(refused("\u{feff}\r\n".as_bytes()).contains("is an empty file"));
     assert!(refused(b"\xff\xfes\0\n\0").contains("isn't UTF-8"), "UTF-16");
@@ -63,7 +63,7 @@ fn a_byte_order_mark_before_secrets_is_dropped() {
 fn secret_files_must_not_be_world_accessible() {
     for mode in [0o600, 0o400, 0o640, 0o660] {
         assert!(
-            Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", b"s", mode).read().is_ok(),
+            TestDir::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", b"s", mode).read().is_ok(),
             "{mode:o}"
         );
     }
@@ -74,9 +74,9 @@ fn secret_files_must_not_be_world_accessible() {
         (0o601, "chmod 600 "),
         (0o666, "chmod 660 "),
     ] {
-        let room = Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", SECRET.as_bytes(), mode);
-        let said = room.refused();
-        let path = room.place.path().join("k");
+        let dir = TestDir::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", SECRET.as_bytes(), mode);
+        let said = dir.refused();
+        let path = dir.directory.path().join("k");
         assert!(
             said.contains(&format!("{remedy}{}", path.display()))
                 && said.contains(&format!("(mode {mode:04o})")),
@@ -90,27 +90,28 @@ fn secret_files_must_not_be_world_accessible() {
         );
         let typed: u32 = u32::from_str_radix(&remedy[6..9], 8).expect("a mode");
         fs::set_permissions(&path, fs::Permissions::from_mode(typed)).expect("it is ours");
-        assert!(room.read().is_ok(), "the remedy helps");
+        assert!(dir.read().is_ok(), "the remedy helps");
     }
 }
 
 #[test]
 fn secret_files_must_hold_a_secret() {
     let refused = |content: &[u8]| {
-        Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", content, 0o600).refused()
+        TestDir::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", content, 0o600).refused()
     };
     assert!(refused(b"").contains("is an empty file"));
     assert!(refused(b"\r\n").contains("is an empty file"));
     assert!(refused(b"s\xffs").contains("isn't UTF-8"));
     assert!(refused(&vec![b's'; 64 * 1024 + 1]).contains("longer than 64 KiB"));
     let longest =
-        Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", &vec![b's'; 64 * 1024], 0o600);
+        TestDir::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", &vec![b's'; 64 * 1024], 0o600);
     assert_eq!(longest.trial().seal.expect("it is set").expose().len(), 64 * 1024);
-    assert!(Room::new("realm.seal_file = \"k\"", &[], &[]).refused().contains("can't be read"));
-    let room = Room::new("realm.seal_file = \"k\"", &[], &[]);
-    fs::create_dir(room.place.path().join("k")).expect("it is ours");
-    fs::set_permissions(room.place.path().join("k"), fs::Permissions::from_mode(0o700)).expect("it is ours");
-    assert!(room.refused().contains("can't be read"));
+    assert!(TestDir::new("realm.seal_file = \"k\"", &[], &[]).refused().contains("can't be read"));
+    let dir = TestDir::new("realm.seal_file = \"k\"", &[], &[]);
+    fs::create_dir(dir.directory.path().join("k")).expect("it is ours");
+    fs::set_permissions(dir.directory.path().join("k"), fs::Permissions::from_mode(0o700))
+        .expect("it is ours");
+    assert!(dir.refused().contains("can't be read"));
 }
 
 #[test]
@@ -124,24 +125,24 @@ fn invalid_secrets_are_refused() {
         ("realm.seal_file = \"\"", "is empty"),
         ("realm.seal_file = 12345", "isn't a text"),
     ] {
-        let said = Room::new(line, &[], &[]).refused();
+        let said = TestDir::new(line, &[], &[]).refused();
         assert!(said.contains("realm.seal") && said.contains(fault), "{line}: {said}");
         assert!(line.contains("_file") || !said.contains("12345"), "{said}");
     }
-    let said = Room::new(&format!("realm.seal = \"{}\"", "s".repeat(64 * 1024 + 1)), &[], &[]).refused();
+    let said = TestDir::new(&format!("realm.seal = \"{}\"", "s".repeat(64 * 1024 + 1)), &[], &[]).refused();
     assert!(said.contains("is longer than 64 KiB") && !said.contains("sss"), "{said}");
 }
 
 #[test]
 fn secrets_set_twice_are_reported_with_both_origins() {
-    let said = Room::new("[realm]\nseal = \"hunter2-and-more\"\nseal_file = \"k\"\n", &[], &[]).refused();
+    let said = TestDir::new("[realm]\nseal = \"hunter2-and-more\"\nseal_file = \"k\"\n", &[], &[]).refused();
     assert!(
         said.contains("realm.seal = (secret) and realm.seal_file (")
             && said.contains("quash.toml:3) are both set ("),
         "{said}"
     );
     assert!(said.contains("quash.toml:2)") && !said.contains(SECRET), "{said}");
-    let said = Room::new("realm.seal_file = \"k\"", &[("QUASH_REALM_SEAL", SECRET)], &[]).refused();
+    let said = TestDir::new("realm.seal_file = \"k\"", &[("QUASH_REALM_SEAL", SECRET)], &[]).refused();
     assert!(
         said.contains("quash.toml:1)")
             && said.contains("environment variable QUASH_REALM_SEAL")
@@ -152,7 +153,7 @@ fn secrets_set_twice_are_reported_with_both_origins() {
 
 #[test]
 fn secrets_on_the_command_line_are_refused() {
-    let said = Room::new("", &[], &["realm.seal=hunter2-and-more"]).refused();
+    let said = TestDir::new("", &[], &["realm.seal=hunter2-and-more"]).refused();
     assert!(
         said.contains("realm.seal is a secret, and other users can see command lines (flag --set)"),
         "{said}"
@@ -163,7 +164,7 @@ fn secrets_on_the_command_line_are_refused() {
             && !said.contains(SECRET),
         "{said}"
     );
-    let said = Room::new("", &[], &["peer.my-app.token=hunter2-and-more"]).refused();
+    let said = TestDir::new("", &[], &["peer.my-app.token=hunter2-and-more"]).refused();
     assert!(
         said.contains("--set peer.my-app.token_file=FILE") && said.contains("set QUASH_PEER_MY_APP_TOKEN"),
         "{said}"
@@ -171,7 +172,7 @@ fn secrets_on_the_command_line_are_refused() {
     assert!(!said.contains(SECRET), "{said}");
     for slip in ["realm.sael=hunter2-and-more", "realm.seal:hunter2-and-more", "realm.seal hunter2-and-more"]
     {
-        let said = Room::new("", &[], &[slip]).refused();
+        let said = TestDir::new("", &[], &[slip]).refused();
         assert!(!said.contains(SECRET), "{said}");
     }
 }
@@ -179,14 +180,14 @@ fn secrets_on_the_command_line_are_refused() {
 #[test]
 fn secrets_are_never_printed() {
     let file = "[realm]\nseal = \"hunter2-and-more\"\n[peer.a]\nmax_lifetime = \"1d\"\n";
-    let room = Room::new(file, &[("QUASH_PEER_A_TOKEN", SECRET)], &[]);
-    let (values, faults) = room.lay();
-    let (text, json) = room.shown();
+    let dir = TestDir::new(file, &[("QUASH_PEER_A_TOKEN", SECRET)], &[]);
+    let (values, faults) = dir.collect_layers();
+    let (text, json) = dir.shown();
     for printed in [
         format!("{values:?}"),
         format!("{faults:?}"),
-        format!("{:?}", room.environment),
-        format!("{:?}", room.trial()),
+        format!("{:?}", dir.environment),
+        format!("{:?}", dir.trial()),
         text.clone(),
         json.to_string(),
     ] {
@@ -197,7 +198,7 @@ fn secrets_are_never_printed() {
             && text.contains("token = \"(secret)\"  # environment variable QUASH_PEER_A_TOKEN")
     );
     assert_eq!(json["realm"]["seal"]["value"], "(secret)");
-    let other = Room::new("[realm]\nseal = \"s\"\n", &[], &[]).shown().1;
+    let other = TestDir::new("[realm]\nseal = \"s\"\n", &[], &[]).shown().1;
     assert_eq!(
         other["realm"]["seal"]["value"], json["realm"]["seal"]["value"],
         "neither a length nor a hash"
@@ -223,9 +224,9 @@ fn secrets_are_never_printed() {
 
 #[test]
 fn paths_of_secret_files_are_shown() {
-    let room = Room::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", SECRET.as_bytes(), 0o600);
-    let (text, json) = room.shown();
-    let path = room.place.path().join("k").display().to_string();
+    let dir = TestDir::new("realm.seal_file = \"k\"", &[], &[]).with_file("k", SECRET.as_bytes(), 0o600);
+    let (text, json) = dir.shown();
+    let path = dir.directory.path().join("k").display().to_string();
     assert!(
         text.contains("# seal is not set") && text.contains(&format!("seal_file = \"{path}\"")),
         "{text}"
@@ -238,10 +239,13 @@ fn paths_of_secret_files_are_shown() {
 
 #[test]
 fn paths_are_relative_to_the_settings_file() {
-    let room = Room::new("realm.cert = \"a/cert.pem\"", &[], &[]);
-    assert_eq!(room.trial().cert, Some(room.place.path().join("a/cert.pem")));
+    let dir = TestDir::new("realm.cert = \"a/cert.pem\"", &[], &[]);
+    assert_eq!(dir.trial().cert, Some(dir.directory.path().join("a/cert.pem")));
     let here = std::path::absolute("a/cert.pem").expect("a working directory");
-    assert_eq!(Room::new("", &[("QUASH_REALM_CERT", "a/cert.pem")], &[]).trial().cert, Some(here.clone()));
-    assert_eq!(Room::new("", &[], &["realm.cert=a/cert.pem"]).trial().cert, Some(here));
-    assert_eq!(Room::new("realm.cert = \"/a/cert.pem\"", &[], &[]).trial().cert, Some("/a/cert.pem".into()));
+    assert_eq!(TestDir::new("", &[("QUASH_REALM_CERT", "a/cert.pem")], &[]).trial().cert, Some(here.clone()));
+    assert_eq!(TestDir::new("", &[], &["realm.cert=a/cert.pem"]).trial().cert, Some(here));
+    assert_eq!(
+        TestDir::new("realm.cert = \"/a/cert.pem\"", &[], &[]).trial().cert,
+        Some("/a/cert.pem".into())
+    );
 }

@@ -5,15 +5,15 @@ use std::ffi::OsString;
 use serde_json::json;
 
 use super::super::{Environment, Flags, Loaded, Origins, load};
-use super::trial::Room;
+use super::test_sections::TestDir;
 use super::{EVERY_KEY, load_from};
 
 fn loaded(file: &str, variables: &[(&str, &str)], set: &[&str]) -> Loaded {
-    let room = tempfile::tempdir().expect("a temporary directory");
-    std::fs::write(room.path().join("quash.toml"), file).expect("it is ours");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(dir.path().join("quash.toml"), file).expect("it is ours");
     let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
     let flags = Flags { set: set.iter().map(|flag| (*flag).to_owned()).collect(), ..Flags::default() };
-    load(&flags, &Environment::of(variables), room.path()).expect("it is valid")
+    load(&flags, &Environment::of(variables), dir.path()).expect("it is valid")
 }
 
 #[test]
@@ -74,12 +74,12 @@ fn each_setting_shows_its_origin() {
 
 #[test]
 fn named_sections_are_shown_below_their_kind() {
-    let room = Room::new(
+    let dir = TestDir::new(
         "[peer.b]\nmax_lifetime = \"1d\"\n[peer.a]\nmax_lifetime = \"2d\"\n",
         &[],
         &["peer.c.max_lifetime=3d"],
     );
-    let (text, json) = room.shown();
+    let (text, json) = dir.shown();
     let heads: Vec<&str> = text.lines().filter(|line| line.starts_with('[')).collect();
     assert_eq!(heads, ["[realm]", "[peer.a]", "[peer.b]", "[peer.c]"]);
     assert_eq!(json["peer"]["c"]["max_lifetime"], json!({ "value": "3d", "origin": "flag --set" }));

@@ -8,7 +8,7 @@ use super::super::engine::shape::Shape;
 use super::super::engine::table::{Naming, Table};
 use super::super::sections::SECTIONS;
 use super::super::{Extent, draft};
-use super::trial::{self, Room};
+use super::test_sections::{self, TestDir};
 use super::{EVERY_KEY, load_from};
 use crate::error::CommandError;
 use crate::settings::engine::environment::OWN_VARIABLES;
@@ -133,12 +133,12 @@ fn drafts_set_nothing_and_have_valid_examples() {
 
 #[test]
 fn drafts_of_named_sections_and_secrets_are_valid() {
-    let draft = sections(trial::TABLES, |_, _| true);
-    assert!(Room::new(&draft, &[], &[]).trial().peers.is_empty(), "{draft}");
-    let room = Room::new(&all_set(&draft), &[], &[])
+    let draft = sections(test_sections::TABLES, |_, _| true);
+    assert!(TestDir::new(&draft, &[], &[]).trial().peers.is_empty(), "{draft}");
+    let dir = TestDir::new(&all_set(&draft), &[], &[])
         .with_file("seal.key", b"s", 0o600)
         .with_file("peer.key", b"t", 0o600);
-    let trial = room.trial();
+    let trial = dir.trial();
     assert!(trial.seal.is_some() && trial.peers["name"].token.is_some(), "{draft}");
     assert!(draft.contains("; must be set") && !draft.contains("\n#seal = "), "{draft}");
 }

@@ -19,7 +19,7 @@ use super::super::engine::show::{to_json, to_toml};
 use super::super::engine::span::{LONGEST, Span, Zero};
 use super::super::engine::table::{Naming, Table};
 use super::super::engine::value::Values;
-use super::super::{Environment, Flags, Origins, lay};
+use super::super::{Environment, Flags, Origins, collect_layers};
 use crate::error::CommandError;
 
 /// `[realm]` and `[peer.<name>]`.
@@ -87,38 +87,42 @@ pub(super) struct Peer {
 }
 
 /// A directory with a settings file, variables and flags.
-pub(super) struct Room {
-    pub(super) place: TempDir,
+pub(super) struct TestDir {
+    pub(super) directory: TempDir,
     pub(super) environment: Environment,
     pub(super) flags: Flags,
 }
 
-impl Room {
+impl TestDir {
     pub(super) fn new(file: &str, variables: &[(&str, &str)], set: &[&str]) -> Self {
-        let place = tempfile::tempdir().expect("a temporary directory");
-        fs::write(place.path().join("quash.toml"), file).expect("it is ours");
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        fs::write(directory.path().join("quash.toml"), file).expect("it is ours");
         let variables = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
         let flags = Flags { set: set.iter().map(|flag| (*flag).to_owned()).collect(), ..Flags::default() };
-        Self { place, environment: Environment::of(variables), flags }
+        Self { directory, environment: Environment::of(variables), flags }
     }
 
     /// Adds a file to the directory of the settings file.
     pub(super) fn with_file(self, name: &str, bytes: &[u8], mode: u32) -> Self {
-        let path = self.place.path().join(name);
+        let path = self.directory.path().join(name);
         fs::write(&path, bytes).expect("it is ours");
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("it is ours");
         self
     }
 
-    pub(super) fn lay(&self) -> (Values, Faults) {
-        let (Layers { values, faults, .. }, known) =
-            lay(TABLES, Some(&self.place.path().join("quash.toml")), &self.environment, &self.flags);
+    pub(super) fn collect_layers(&self) -> (Values, Faults) {
+        let (Layers { values, faults, .. }, known) = collect_layers(
+            TABLES,
+            Some(&self.directory.path().join("quash.toml")),
+            &self.environment,
+            &self.flags,
+        );
         assert_eq!(known, Ok(()), "{faults:?}");
         (values, faults)
     }
 
     pub(super) fn read(&self) -> Result<Trial, Faults> {
-        let (values, mut faults) = self.lay();
+        let (values, mut faults) = self.collect_layers();
         let mut reader = Reader { values: &values, faults: &mut faults };
         let (seal, cert) = {
             let mut realm = reader.section(&TABLES[0]);
@@ -142,7 +146,7 @@ impl Room {
 
     /// Returns the output of `config show`, as text and as JSON.
     pub(super) fn shown(&self) -> (String, serde_json::Value) {
-        let (values, _) = self.lay();
+        let (values, _) = self.collect_layers();
         (to_toml(TABLES, &values, Origins::Shown), to_json(TABLES, &values))
     }
 }

@@ -71,15 +71,15 @@ fn hostile_tokens_get_their_verdict_at_any_time() {
         for case in cases {
             let (_, (keys, expected)) =
                 profiles.iter().find(|(name, _)| case["profile"] == *name).expect("a profile of the list");
-            let judgement = judge(case["token"].as_str().expect("a token"), keys, expected, now);
-            let accepted = if judgement.verdict.is_ok() { "accept" } else { "reject" };
+            let verification = verify_offline(case["token"].as_str().expect("a token"), keys, expected, now);
+            let accepted = if verification.verdict.is_ok() { "accept" } else { "reject" };
             assert_eq!(
                 case["expect"], accepted,
                 "{}, {}: {:?}",
-                case["id"], case["title"], judgement.verdict
+                case["id"], case["title"], verification.verdict
             );
             assert!(
-                judgement.genuine || judgement.claims.is_none(),
+                verification.genuine || verification.claims.is_none(),
                 "{}: its contents aren't trusted",
                 case["id"]
             );
@@ -105,7 +105,8 @@ fn minted(more: &Value) -> String {
 }
 
 fn judged(token: &str, expected: &Expectations, secs: i64) -> Result<(), Refusal> {
-    judge(token, &Keys::One(signing().verifying().clone()), expected, Timestamp::from_secs(secs)).verdict
+    verify_offline(token, &Keys::One(signing().verifying().clone()), expected, Timestamp::from_secs(secs))
+        .verdict
 }
 
 #[test]
@@ -178,18 +179,23 @@ fn single_keys_ignore_kid_and_sets_use_it() {
     let key = signing().verifying().clone();
     let set = |named, kid: &str| {
         let key = key.clone().renamed(Kid::parse(kid).ok());
-        judge(&token, &Keys::Set(vec![SetKey { key, named }]), &expectations(), Timestamp::from_secs(IAT))
-            .verdict
+        verify_offline(
+            &token,
+            &Keys::Set(vec![SetKey { key, named }]),
+            &expectations(),
+            Timestamp::from_secs(IAT),
+        )
+        .verdict
     };
     assert_eq!(set(true, key.kid().as_str()), Ok(()), "it names its key by the thumbprint");
     assert_eq!(set(true, "another"), Err(Invalid::Key.into()));
     let one = Keys::One(key.clone().renamed(Kid::parse("another").ok()));
-    let judgement = judge(&token, &one, &expectations(), Timestamp::from_secs(IAT));
+    let verification = verify_offline(&token, &one, &expectations(), Timestamp::from_secs(IAT));
     assert_eq!(
-        (judgement.verdict, judgement.genuine, judgement.token_type),
+        (verification.verdict, verification.genuine, verification.token_type),
         (Ok(()), true, Some(TokenType::Access))
     );
-    assert_eq!(judgement.claims.and_then(|claims| claims.get("user_id").cloned()), Some(json!("42")));
+    assert_eq!(verification.claims.and_then(|claims| claims.get("user_id").cloned()), Some(json!("42")));
 }
 
 #[test]

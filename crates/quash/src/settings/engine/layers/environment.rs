@@ -7,7 +7,7 @@ use crate::settings::engine::environment::{Environment, OWN_VARIABLES, Variable}
 use crate::settings::engine::key::Description;
 use crate::settings::engine::nearest::nearest;
 use crate::settings::engine::table::{Naming, Table};
-use crate::settings::engine::value::{Found, Raw};
+use crate::settings::engine::value::{Raw, SetValue};
 
 /// The setting that a variable's name stands for.
 struct Meaning {
@@ -21,7 +21,7 @@ impl Layers {
     /// Adds the values of the variables, replacing those of earlier layers.
     pub(in crate::settings) fn add_environment(&mut self, environment: &Environment) {
         for fault in &environment.faults {
-            self.faults.tell(|| fault.clone());
+            self.faults.report(|| fault.clone());
         }
         // Unambiguous variables first: the sections that they add may resolve the others. So the order of the
         // variables doesn't matter.
@@ -47,20 +47,20 @@ impl Layers {
                 };
                 // A fault of its section was reported.
                 if let Ok(section) = section {
-                    self.values.lay(
+                    self.values.set(
                         &section,
                         key,
-                        Found { raw: Raw::Plain(value.expose().to_owned()), origin },
+                        SetValue { raw: Raw::Plain(value.expose().to_owned()), origin },
                     );
                 }
             }
             [] => {
                 let remedy = self.meant_variable(name);
-                self.faults.tell(|| unknown(cut(name), origin, remedy));
+                self.faults.report(|| unknown(cut(name), origin, remedy));
             }
             [..] => {
                 let keys: Vec<String> = meanings.iter().map(Meaning::written).collect();
-                self.faults.tell(|| SettingError {
+                self.faults.report(|| SettingError {
                     subject: cut(name),
                     origin,
                     fault: format!("is ambiguous: it may mean {}", keys.join(" or ")),

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::unknown::{unknown_key, unknown_section};
 use super::{Layers, Origin, Reported, SettingError, cut};
 use crate::settings::engine::table::{Naming, Table};
-use crate::settings::engine::value::{Found, Raw};
+use crate::settings::engine::value::{Raw, SetValue};
 
 /// The longest settings file, in bytes.
 const FILE_BYTES: u64 = 1024 * 1024;
@@ -47,7 +47,7 @@ impl Layers {
             // Only the message: the full error would quote the line, which may hold a secret.
             let (at, message) =
                 (error.span().map_or(0, |span| span.start), error.message().trim().replace('\n', ", "));
-            self.faults.tell(|| SettingError {
+            self.faults.report(|| SettingError {
                 subject: "the settings file".into(),
                 origin: lines.origin(at),
                 fault: format!("isn't TOML: {message}"),
@@ -62,7 +62,7 @@ impl Layers {
                 (None, content) => {
                     let is_section = matches!(content, DeValue::Table(_));
                     let tables = self.tables;
-                    self.faults.tell(|| unknown_section(tables, name.get_ref(), is_section, origin));
+                    self.faults.report(|| unknown_section(tables, name.get_ref(), is_section, origin));
                 }
             }
         }
@@ -94,17 +94,19 @@ impl Layers {
         for (name, value) in content {
             let origin = lines.origin(name.span().start);
             match table.key(name.get_ref()) {
-                Some(key) => self.values.lay(section, &key, Found { raw: Raw::of(value.get_ref()), origin }),
+                Some(key) => {
+                    self.values.set(section, &key, SetValue { raw: Raw::of(value.get_ref()), origin })
+                }
                 None => {
                     let tables = self.tables;
-                    self.faults.tell(|| unknown_key(tables, table, section, name.get_ref(), origin));
+                    self.faults.report(|| unknown_key(tables, table, section, name.get_ref(), origin));
                 }
             }
         }
     }
 
     fn no_section(&mut self, written: &str, heading: &str, origin: Origin) {
-        self.faults.tell(|| SettingError {
+        self.faults.report(|| SettingError {
             subject: written.to_owned(),
             origin,
             fault: "isn't written as a section".into(),
@@ -113,7 +115,7 @@ impl Layers {
     }
 
     fn unreadable(&mut self, origin: Origin, detail: &str) -> Reported {
-        self.faults.tell(|| SettingError {
+        self.faults.report(|| SettingError {
             subject: "the settings file".into(),
             origin,
             fault: format!("can't be read: {detail}"),

@@ -6,7 +6,7 @@ use crate::settings::engine::key::{Description, FILE};
 use crate::settings::engine::nearest::nearest;
 use crate::settings::engine::shape::Shape;
 use crate::settings::engine::table::{Naming, Table};
-use crate::settings::engine::value::{Found, Raw};
+use crate::settings::engine::value::{Raw, SetValue};
 
 impl Layers {
     /// Adds the values of the flags, replacing those of earlier layers.
@@ -36,7 +36,7 @@ impl Layers {
             // The flag may contain a secret, so the message only repeats what can be a name.
             let shown: String =
                 flag.chars().take_while(|c| c.is_ascii_alphanumeric() || "._-".contains(*c)).collect();
-            return Err(self.faults.tell(|| SettingError {
+            return Err(self.faults.report(|| SettingError {
                 subject: format!("--set {}", cut(&shown)).trim_end().to_owned(),
                 origin: origin(),
                 fault: "has no value".into(),
@@ -45,13 +45,13 @@ impl Layers {
         };
         let Some((table, section, key)) = self.setting(name) else {
             let remedy = self.meant(name);
-            return Err(self.faults.tell(|| unknown(cut(name), origin(), remedy)));
+            return Err(self.faults.report(|| unknown(cut(name), origin(), remedy)));
         };
         if key.shape == Shape::Secret {
             let variable = table.variable(
                 &section.map_or_else(|| key.name.clone(), |section| format!("{section}_{}", key.name)),
             );
-            return Err(self.faults.tell(|| SettingError {
+            return Err(self.faults.report(|| SettingError {
                 subject: name.to_owned(),
                 origin: origin(),
                 fault: "is a secret, and other users can see command lines".into(),
@@ -65,7 +65,7 @@ impl Layers {
             None => table.name.to_owned(),
             Some(name) => self.open(table, name, &origin())?,
         };
-        self.values.lay(&section, &key, Found { raw: Raw::Plain(value.to_owned()), origin: origin() });
+        self.values.set(&section, &key, SetValue { raw: Raw::Plain(value.to_owned()), origin: origin() });
         Ok(())
     }
 

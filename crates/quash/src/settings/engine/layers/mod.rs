@@ -42,11 +42,11 @@ impl Layers {
         };
         if !is_name(name) {
             let remedy = format!("use 1 to {NAME_BYTES} characters from a-z, 0-9, _ and -");
-            return Err(self.faults.tell(|| wrong("has an invalid name", remedy)));
+            return Err(self.faults.report(|| wrong("has an invalid name", remedy)));
         }
         if !self.has_room(table, name) {
             let remedy = format!("remove some; {NAMES} are allowed");
-            return Err(self.faults.tell(|| wrong("exceeds the number of sections of its kind", remedy)));
+            return Err(self.faults.report(|| wrong("exceeds the number of sections of its kind", remedy)));
         }
         self.values.open(&section, origin);
         Ok(section)

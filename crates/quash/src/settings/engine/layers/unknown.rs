@@ -35,7 +35,8 @@ pub(super) fn unknown_key(
 ) -> SettingError {
     let here: Vec<String> = table.keys().into_iter().map(|key| key.name).collect();
     let instead = || {
-        let known = sections::tokens::ELSEWHERE.iter().filter(|_| table.name == sections::tokens::TABLE.name);
+        let known =
+            sections::tokens::UNSUPPORTED.iter().filter(|_| table.name == sections::tokens::TABLE.name);
         known.into_iter().find(|(other, _)| *other == name).map(|(_, instead)| (*instead).to_owned())
     };
     let near = || did_you_mean(nearest(name, here.iter().map(String::as_str)));

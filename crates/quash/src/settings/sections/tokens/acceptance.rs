@@ -9,7 +9,7 @@ use quash_server::{Compat, SchemeCase, TokenHeader};
 
 use crate::settings::engine::fault::Reported;
 use crate::settings::engine::key::{DefaultsTo, Key};
-use crate::settings::engine::kind::{List, Switch, Taking, Text, Words};
+use crate::settings::engine::kind::{Acceptance, List, Switch, Text, Words};
 use crate::settings::engine::section::Section;
 use crate::settings::engine::span::{Span, Zero};
 
@@ -53,9 +53,9 @@ pub(super) const UPDATE_LAST_LOGIN: Key<Switch> = Key {
     unset: DefaultsTo("false"),
     doc: "Records the last sign-in of an account. Simple JWT's default; `quash session list` shows more.",
 };
-pub(super) const FOREIGN_TOKENS: Key<Taking> = Key {
+pub(super) const FOREIGN_TOKENS: Key<Acceptance> = Key {
     name: "foreign_tokens",
-    kind: Taking,
+    kind: Acceptance,
     unset: DefaultsTo("\"reject\""),
     doc: "Accepts tokens that other issuers have signed with the keys under `[foreign.<name>]`. `until` a \
           date is for a migration from Django: on that day, in UTC, the last of them ends.",
@@ -69,7 +69,7 @@ pub(super) const COMPAT: Key<Words<Compat>> = Key {
 };
 
 /// The rules for accepting tokens.
-pub(super) struct Taken {
+pub(super) struct AcceptanceRules {
     pub(super) leeway: Duration,
     pub(super) header: TokenHeader,
     pub(super) accepted: Vec<TokenType>,
@@ -78,7 +78,7 @@ pub(super) struct Taken {
     pub(super) compat: Compat,
 }
 
-pub(super) fn read(section: &mut Section<'_>) -> Result<Taken, Reported> {
+pub(super) fn read(section: &mut Section<'_>) -> Result<AcceptanceRules, Reported> {
     let (leeway, compat, accepted) = (section.read(&LEEWAY), section.read(&COMPAT), accepted(section));
     let (schemes, name) = (schemes(section), header_name(section));
     let (active, last_login) = (section.read(&CHECK_USER_IS_ACTIVE), section.read(&UPDATE_LAST_LOGIN));
@@ -88,7 +88,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Result<Taken, Reported> {
         Compat::Standard => SchemeCase::Ignored,
         Compat::Strict => SchemeCase::Exact,
     };
-    Ok(Taken {
+    Ok(AcceptanceRules {
         leeway: leeway?,
         header: TokenHeader { name: name?, schemes: schemes?, case },
         accepted: accepted?,
@@ -109,7 +109,7 @@ fn accepted(section: &mut Section<'_>) -> Result<Vec<TokenType>, Reported> {
     };
     types.iter().map(one).collect::<Option<_>>().ok_or_else(|| {
         let remedy = "write [\"access\"], [\"sliding\"] or both; guarded paths never accept refresh tokens";
-        section.wrong(&AUTH_TOKEN_CLASSES, "has a member that isn't a token type for guarded paths", remedy)
+        section.fault(&AUTH_TOKEN_CLASSES, "has a member that isn't a token type for guarded paths", remedy)
     })
 }
 
@@ -123,12 +123,12 @@ fn schemes(section: &mut Section<'_>) -> Result<Vec<String>, Reported> {
         Ok(types)
     } else {
         let remedy = "write schemes such as [\"Bearer\", \"JWT\"]";
-        Err(section.wrong(&AUTH_HEADER_TYPES, "has a member that isn't the scheme of a header", remedy))
+        Err(section.fault(&AUTH_HEADER_TYPES, "has a member that isn't the scheme of a header", remedy))
     }
 }
 
 /// Headers that have another meaning in each request.
-const TAKEN: [&str; 12] = [
+const RESERVED_HEADERS: [&str; 12] = [
     "host",
     "content-type",
     "content-length",
@@ -147,10 +147,10 @@ fn header_name(section: &mut Section<'_>) -> Result<HeaderName, Reported> {
     let text = section.read(&AUTH_HEADER_NAME)?;
     let name = text.strip_prefix("HTTP_").map_or_else(|| text.clone(), |name| name.replace('_', "-"));
     let name = HeaderName::try_from(name).map_err(|_| {
-        section.wrong(&AUTH_HEADER_NAME, "isn't the name of a header", "write it like \"X-Access-Token\"")
+        section.fault(&AUTH_HEADER_NAME, "isn't the name of a header", "write it like \"X-Access-Token\"")
     })?;
-    if TAKEN.contains(&name.as_str()) {
-        return Err(section.wrong(
+    if RESERVED_HEADERS.contains(&name.as_str()) {
+        return Err(section.fault(
             &AUTH_HEADER_NAME,
             "is a header with another meaning",
             "write another, such as \"X-Access-Token\"",

@@ -88,10 +88,10 @@ pub(super) fn issuer(section: &mut Section<'_>) -> Result<Option<String>, Report
     let issuer = section.read(&ISSUER)?;
     if let Some(text) = &issuer {
         if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-            return Err(section.wrong(&ISSUER, "contains a blank or a control character", "remove it"));
+            return Err(section.fault(&ISSUER, "contains a blank or a control character", "remove it"));
         }
         if is_insecure(text) {
-            return Err(section.wrong(
+            return Err(section.fault(
                 &ISSUER,
                 "is an http address, so an attacker on the network could answer for it",
                 "write it with https://",
@@ -122,10 +122,10 @@ pub(super) fn names(section: &mut Section<'_>) -> Result<ClaimNames, Reported> {
     let mut name = |key: &Key<Text>| {
         let name = section.read(key)?;
         if let Some(ValueFault { fault, remedy }) = fault_of_name(&name) {
-            return Err(section.wrong(key, fault, remedy));
+            return Err(section.fault(key, fault, remedy));
         }
         if let Some((_, other)) = taken.iter().find(|(used, _)| *used == name) {
-            return Err(section.wrong(
+            return Err(section.fault(
                 key,
                 format!("is already the value of tokens.{other}"),
                 "give each claim a name of its own",
@@ -139,7 +139,7 @@ pub(super) fn names(section: &mut Section<'_>) -> Result<ClaimNames, Reported> {
     // `sub` is a text (RFC 7519 4.1.2). PyJWT, and so Simple JWT, refuses a token with a number there.
     if (&user_id, &user_id_type) == (&Ok("sub".to_owned()), &Ok(UserIdType::Integer)) {
         let remedy = "leave it out, or give tokens.user_id_claim another name";
-        return Err(section.wrong(
+        return Err(section.fault(
             &USER_ID_TYPE,
             "makes sub a number, which verifiers only accept as a text",
             remedy,

@@ -1,9 +1,9 @@
 //! `[tokens]`: the signing, lifetimes, claims and acceptance of tokens. Names follow Simple JWT's settings.
 
+mod acceptance;
 mod claims;
 mod lifetimes;
 mod signing;
-mod taking;
 
 use std::time::Duration;
 
@@ -43,19 +43,19 @@ pub(crate) const TABLE: Table = Table {
         &claims::SLIDING_TOKEN_REFRESH_EXP_CLAIM,
         &claims::CHECK_REVOKE_TOKEN,
         &claims::REVOKE_TOKEN_CLAIM,
-        &taking::LEEWAY,
-        &taking::AUTH_HEADER_TYPES,
-        &taking::AUTH_HEADER_NAME,
-        &taking::AUTH_TOKEN_CLASSES,
-        &taking::CHECK_USER_IS_ACTIVE,
-        &taking::UPDATE_LAST_LOGIN,
-        &taking::FOREIGN_TOKENS,
-        &taking::COMPAT,
+        &acceptance::LEEWAY,
+        &acceptance::AUTH_HEADER_TYPES,
+        &acceptance::AUTH_HEADER_NAME,
+        &acceptance::AUTH_TOKEN_CLASSES,
+        &acceptance::CHECK_USER_IS_ACTIVE,
+        &acceptance::UPDATE_LAST_LOGIN,
+        &acceptance::FOREIGN_TOKENS,
+        &acceptance::COMPAT,
     ],
 };
 
 /// Settings of Simple JWT that quash doesn't have, with the alternative.
-pub(crate) const ELSEWHERE: [(&str, &str); 14] = [
+pub(crate) const UNSUPPORTED: [(&str, &str); 14] = [
     ("jwk_url", "write jwks_url under [foreign.<name>]: quash knows its own keys"),
     ("json_encoder", CODE),
     ("user_authentication_rule", "leave it out: check_user_is_active is the only choice"),
@@ -91,7 +91,7 @@ pub(super) fn read(mut section: Section<'_>) -> Result<Tokens, Reported> {
         (section.read(&lifetimes::ROTATE_REFRESH_TOKENS), section.read(&lifetimes::BLACKLIST_AFTER_ROTATION));
     let (issuer, audience, names) =
         (claims::issuer(section), section.read(&claims::AUDIENCE), claims::names(section));
-    let (taken, lifetimes) = (taking::read(section)?, lifetimes?);
+    let (taken, lifetimes) = (acceptance::read(section)?, lifetimes?);
     let policy = TokenPolicy {
         access_lifetime: lifetimes.access,
         refresh_lifetime: lifetimes.refresh,

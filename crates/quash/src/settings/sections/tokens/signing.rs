@@ -81,9 +81,9 @@ pub(super) fn read(section: &mut Section<'_>) -> Result<Signing, Reported> {
     let mut read = Signing { algorithm, key: None, warnings: Vec::new() };
     if let Some(text) = &signing {
         let checked = check(algorithm, text, ShortSecrets::allowed_if(short));
-        let Checked { secret, doubt } =
-            checked.map_err(|fault| section.wrong(&SIGNING_KEY, fault.to_string(), remedy(fault)))?;
-        read.warnings.extend(doubt.map(|doubt| format!("tokens.signing_key {doubt}")));
+        let Checked { secret, weakness } =
+            checked.map_err(|fault| section.fault(&SIGNING_KEY, fault.to_string(), remedy(fault)))?;
+        read.warnings.extend(weakness.map(|weakness| format!("tokens.signing_key {weakness}")));
         read.key = Some(secret);
     }
     match (&read.key, &verifying) {
@@ -92,7 +92,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Result<Signing, Reported> {
         (None, Some(_)) => {
             let remedy =
                 "leave it out; if it is another issuer's, put it under [foreign.<name>] as public_key";
-            Err(section.wrong(&VERIFYING_KEY, "is set without a signing_key", remedy))
+            Err(section.fault(&VERIFYING_KEY, "is set without a signing_key", remedy))
         }
     }
 }
@@ -106,7 +106,7 @@ fn check_pair(
 ) -> Result<(), Reported> {
     if algorithm.family() == Family::Hmac {
         let remedy = "leave it out: verifiers need the secret itself";
-        return Err(section.wrong(
+        return Err(section.fault(
             &VERIFYING_KEY,
             format!("is set, and {} has no public half", algorithm.as_str()),
             remedy,
@@ -114,14 +114,14 @@ fn check_pair(
     }
     let public = VerifyingKey::read(algorithm, verifying);
     let public = public.map_err(|fault| {
-        section.wrong(&VERIFYING_KEY, fault.to_string(), "name the public half of signing_key")
+        section.fault(&VERIFYING_KEY, fault.to_string(), "name the public half of signing_key")
     })?;
     let belongs = SigningKey::insecure_new(algorithm, key, None)
         .is_ok_and(|signing| signing.verifying().is_same_key(&public));
     if belongs {
         return Ok(());
     }
-    Err(section.wrong(
+    Err(section.fault(
         &VERIFYING_KEY,
         "doesn't belong to signing_key",
         "name its public half, or leave it out: quash derives it",
