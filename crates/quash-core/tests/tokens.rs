@@ -166,6 +166,18 @@ fn subjects_are_numbers_only_in_canonical_form() {
 }
 
 #[test]
+fn audiences_and_custom_claims_add_no_scope() {
+    let mut mint = Mint::new(Algorithm::EdDsa);
+    let plain = mint.read(&mint.access()).expect("a token of ours").scopes().len();
+    assert_eq!(plain, 4, "key, session, subject, token");
+    mint.policy.audience = vec!["api".into(), "shop".into()];
+    let mut grant = mint.grant();
+    grant.bearer.claims = CustomClaims::parse(r#"{"plan":"gold"}"#).expect("claims");
+    let token = mint.read(&mint.both(&grant).0).expect("a token of ours");
+    assert_eq!(token.scopes().len(), plain);
+}
+
+#[test]
 fn access_tokens_never_outlive_their_session() {
     let mint = Mint::new(Algorithm::EdDsa);
     let grant = Grant { ends_at: Some(NOW + Duration::from_secs(10)), ..mint.grant() };

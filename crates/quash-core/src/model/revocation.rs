@@ -22,34 +22,27 @@ pub enum Scope {
     Key(Kid),
     /// A client's tokens issued before the revocation.
     Client(String),
-    /// Tokens for an audience issued before the revocation.
-    Audience(String),
     /// A subject's tokens issued before the revocation.
     Subject(Subject),
     /// Every token of a session.
     Session(SessionId),
     /// One token, by its `jti`.
     Token(String),
-    /// Tokens issued before the revocation in which a custom claim has a value.
-    Claim {
-        name: String,
-        /// The claim's value as compact JSON.
-        value: String,
-    },
 }
 
 /// The kind of a scope, as a number in the store and on the wire.
+///
+/// The numbers 3 and 7 are reserved: they were audiences and custom claims, which no use case wrote. A new
+/// kind takes the next number after 7, so that no reader mistakes it for one of these.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 pub enum ScopeKind {
     Everything = 0,
     Key = 1,
     Client = 2,
-    Audience = 3,
     Subject = 4,
     Session = 5,
     Token = 6,
-    Claim = 7,
 }
 
 /// A keyed hash over (namespace, kind, value): the form of a scope in the log and in the feed. Without the
@@ -208,34 +201,24 @@ impl Scope {
             Self::Everything => ScopeKind::Everything,
             Self::Key(_) => ScopeKind::Key,
             Self::Client(_) => ScopeKind::Client,
-            Self::Audience(_) => ScopeKind::Audience,
             Self::Subject(_) => ScopeKind::Subject,
             Self::Session(_) => ScopeKind::Session,
             Self::Token(_) => ScopeKind::Token,
-            Self::Claim { .. } => ScopeKind::Claim,
         }
     }
 }
 
 impl ScopeKind {
-    pub const ALL: [Self; 8] = [
-        Self::Everything,
-        Self::Key,
-        Self::Client,
-        Self::Audience,
-        Self::Subject,
-        Self::Session,
-        Self::Token,
-        Self::Claim,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Everything, Self::Key, Self::Client, Self::Subject, Self::Session, Self::Token];
 
     pub const fn as_u8(self) -> u8 {
         self as u8
     }
 
-    /// The kind with the given number; `None` if a newer quash wrote it.
+    /// The kind with the given number; `None` if the number is reserved or a newer quash wrote it.
     pub fn from_u8(number: u8) -> Option<Self> {
-        Self::ALL.get(usize::from(number)).copied()
+        Self::ALL.into_iter().find(|kind| kind.as_u8() == number)
     }
 
     /// The kind's name in answers and in tables.
@@ -244,11 +227,9 @@ impl ScopeKind {
             Self::Everything => "everything",
             Self::Key => "key",
             Self::Client => "client",
-            Self::Audience => "audience",
             Self::Subject => "subject",
             Self::Session => "session",
             Self::Token => "token",
-            Self::Claim => "claim",
         }
     }
 
@@ -289,12 +270,9 @@ impl ScopeHasher {
         match scope {
             Scope::Everything => self.of(kind, &[]),
             Scope::Key(kid) => self.of(kind, &[kid.as_str().as_bytes()]),
-            Scope::Client(text) | Scope::Audience(text) | Scope::Token(text) => {
-                self.of(kind, &[text.as_bytes()])
-            }
+            Scope::Client(text) | Scope::Token(text) => self.of(kind, &[text.as_bytes()]),
             Scope::Subject(subject) => self.of(kind, &[subject.as_str().as_bytes()]),
             Scope::Session(id) => self.of(kind, &[id.as_bytes()]),
-            Scope::Claim { name, value } => self.of(kind, &[name.as_bytes(), value.as_bytes()]),
         }
     }
 
@@ -437,16 +415,12 @@ mod tests {
     #[test]
     fn no_two_scopes_share_a_key() {
         let hasher = ScopeHasher::new([7; 16], "https://auth.example");
-        let claim = |name: &str, value: &str| Scope::Claim { name: name.into(), value: value.into() };
         let scopes = [
             Scope::Everything,
             Scope::Client("ab".into()),
-            Scope::Audience("ab".into()),
+            Scope::Client("a".into()),
             Scope::Token("ab".into()),
             Scope::Token(String::new()),
-            claim("a", "b"),
-            claim("ab", ""),
-            claim("", "ab"),
         ];
         let mut keys: Vec<_> = scopes.iter().map(|scope| hasher.key(scope).0).collect();
         keys.push(ScopeHasher::new([7; 16], "https://other.example").key(&Scope::Everything).0);
@@ -470,5 +444,13 @@ mod tests {
             assert_eq!(ScopeKind::from_u8(kind.as_u8()), Some(kind));
         }
         assert_eq!(ScopeKind::from_u8(8), None);
+    }
+
+    #[test]
+    fn numbers_of_removed_scope_kinds_stay_reserved() {
+        assert_eq!(ScopeKind::ALL.map(ScopeKind::as_u8), [0, 1, 2, 4, 5, 6]);
+        for reserved in [3, 7] {
+            assert_eq!(ScopeKind::from_u8(reserved), None, "{reserved}");
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::claims::{Audience, Claims, TokenType};
+use super::claims::{Claims, TokenType};
 use super::jws::Unverified;
 use super::keys::{Issuer, KeyRing};
 use crate::model::{
@@ -66,7 +66,7 @@ pub fn authenticate(
         Origin::Ours => hasher,
         Origin::Foreign(issuer) => &issuer.scopes,
     };
-    let mut scopes = Vec::with_capacity(6);
+    let mut scopes = Vec::with_capacity(4);
     // One entry revokes a key for all issuers that sign with it.
     scopes.push(hasher.key_of(ScopeKind::Key, found.key.kid().as_str()));
     add_scopes(&mut scopes, &claims, theirs);
@@ -222,11 +222,4 @@ fn add_scopes(scopes: &mut Vec<ScopeKey>, claims: &Claims, hasher: &ScopeHasher)
     scopes.extend(claims.sid.map(|sid| hasher.key(&Scope::Session(sid))));
     scopes.extend(claims.user_id.as_deref().map(|user_id| hasher.user_id(user_id)));
     scopes.extend(claims.jti.as_deref().map(|jti| hasher.key_of(ScopeKind::Token, jti)));
-    scopes.extend(
-        claims
-            .aud
-            .iter()
-            .flat_map(Audience::each)
-            .map(|audience| hasher.key_of(ScopeKind::Audience, audience)),
-    );
 }

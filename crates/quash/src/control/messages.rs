@@ -15,11 +15,9 @@ pub(super) fn scope(kind: ScopeKind) -> &'static str {
         ScopeKind::Everything => "everything",
         ScopeKind::Key => "key",
         ScopeKind::Client => "client",
-        ScopeKind::Audience => "audience",
         ScopeKind::Subject => "account",
         ScopeKind::Session => "session",
         ScopeKind::Token => "token",
-        ScopeKind::Claim => "claim",
     }
 }
 
