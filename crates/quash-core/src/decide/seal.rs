@@ -3,16 +3,18 @@
 //! entries unnoticed. Personal data is hashed separately, so that it can be blanked while the rest remains
 //! verifiable.
 
-use std::collections::BTreeMap;
+mod walk;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
 use crate::hex;
 use crate::model::{
-    Audit, AuditHead, AuditPlace, AuditSeal, Chain, Change, Entropy, Event, NewAudit, Note, PersonalData,
-    SealedEntry, Sealing, Subject, Timestamp, draw,
+    Audit, AuditHead, AuditPlace, AuditSeal, Chain, Change, Entropy, NewAudit, Note, PersonalData,
+    SealedEntry, Sealing, Timestamp, draw,
 };
 use crate::token::{SigningKey, Unsigned};
+
+pub use walk::AuditWalk;
 
 /// A difference between the audit and its seal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -52,19 +54,6 @@ pub enum AuditFault {
     /// An entry's row holds an invalid value.
     #[error("entry {0} cannot be read")]
     Unreadable(u64),
-}
-
-/// Reads through the audit and compares it with its seal.
-#[derive(Clone, Debug)]
-pub struct AuditWalk {
-    last: AuditPlace,
-    at: AuditPlace,
-    /// The number of sealed entries seen so far.
-    pub entries: u64,
-    /// The number of entries with blanked personal data.
-    pub blanked: u64,
-    /// Accounts with a blanked entry and no deletion yet, with the number of that entry.
-    undeleted: BTreeMap<Subject, u64>,
 }
 
 /// Seals the entries after the last place of a seal, and forgets those up to the place `first`.
@@ -165,97 +154,6 @@ pub fn accept_audit(
 /// one that we would make.
 pub fn is_ours(seal: &AuditSeal, key: &SigningKey) -> bool {
     sign(seal.first, seal.last, seal.at, key).is_ok_and(|signed| signed == seal.signed)
-}
-
-impl AuditWalk {
-    /// Begins a walk at the first place of a seal returned by [`check_seal`].
-    pub const fn new(seal: &AuditSeal) -> Self {
-        Self { last: seal.last, at: seal.first, entries: 0, blanked: 0, undeleted: BTreeMap::new() }
-    }
-
-    /// Checks the next entry.
-    ///
-    /// # Errors
-    /// The entry isn't what was sealed.
-    pub fn step(&mut self, audit: &Audit) -> Result<(), AuditFault> {
-        let id = audit.id;
-        if id != self.at.id + 1 {
-            return Err(AuditFault::Missing(self.at.id + 1));
-        }
-        let sealing = audit.sealing.ok_or(AuditFault::Changed(id))?;
-        let chain = hash_entry(&self.at.chain, audit, sealing.person.as_ref());
-        if chain != sealing.chain {
-            return Err(AuditFault::Changed(id));
-        }
-        match (&audit.new.person, sealing.salt, sealing.person) {
-            (Some(person), Some(salt), Some(hash)) if hash_person(&salt, person) == hash => {}
-            (None, None, Some(_)) => self.blank(audit)?,
-            (None, None, None) => {}
-            _ => return Err(AuditFault::PersonalData(id)),
-        }
-        self.see_deletion(audit);
-        self.entries += 1;
-        self.at = AuditPlace { id, chain };
-        Ok(())
-    }
-
-    /// Checks the next entry after the sealed part.
-    ///
-    /// # Errors
-    /// An entry before this one is missing.
-    pub fn step_unsealed(&mut self, audit: &Audit) -> Result<(), AuditFault> {
-        if audit.id != self.at.id + 1 {
-            return Err(AuditFault::Missing(self.at.id + 1));
-        }
-        self.see_deletion(audit);
-        self.at.id = audit.id;
-        Ok(())
-    }
-
-    /// Records a blanked entry. Only the deletion of its account may blank an entry, and never the deletion's
-    /// own.
-    fn blank(&mut self, audit: &Audit) -> Result<(), AuditFault> {
-        let subject = audit.new.subject.as_ref().filter(|_| audit.new.event != Event::AccountDeleted);
-        let subject = subject.ok_or(AuditFault::Blanked(audit.id))?;
-        self.undeleted.entry(subject.clone()).or_insert(audit.id);
-        self.blanked += 1;
-        Ok(())
-    }
-
-    fn see_deletion(&mut self, audit: &Audit) {
-        if let (Event::AccountDeleted, Some(subject)) = (audit.new.event, &audit.new.subject) {
-            self.undeleted.remove(subject);
-        }
-    }
-
-    /// Ends the whole walk, after the entries that aren't sealed yet.
-    ///
-    /// # Errors
-    /// The personal data of an entry was removed without a deletion of its account.
-    pub fn finish(self) -> Result<(), AuditFault> {
-        self.undeleted.into_values().min().map_or(Ok(()), |id| Err(AuditFault::Blanked(id)))
-    }
-
-    /// Returns the last place checked.
-    pub const fn at(&self) -> AuditPlace {
-        self.at
-    }
-
-    /// Returns the number of sealed entries left to check.
-    pub const fn ahead(&self) -> u64 {
-        self.last.id.saturating_sub(self.at.id)
-    }
-
-    /// Ends the walk through the sealed part.
-    ///
-    /// # Errors
-    /// The walk isn't at the seal's last place.
-    pub fn end(&self) -> Result<(), AuditFault> {
-        if self.at.id < self.last.id {
-            return Err(AuditFault::Cut(self.last.id));
-        }
-        if self.at == self.last { Ok(()) } else { Err(AuditFault::Changed(self.at.id)) }
-    }
 }
 
 fn sign(first: AuditPlace, last: AuditPlace, at: Timestamp, key: &SigningKey) -> Result<String, Unsigned> {
