@@ -4,7 +4,7 @@ use quash_core::model::{
     Audit, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, Note, PersonalData, Reason, Receipt,
     SealedEntry, Sealing, Seq, SessionId, Subject,
 };
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, named_params};
 
 use super::fault::SqliteError;
 use super::rows::{self, Columns};
@@ -13,28 +13,36 @@ use super::write::{pruned, write, write_one};
 
 /// Writes an entry. Assigns its number inside the transaction, so that numbers follow the order of commits.
 pub(super) fn record(conn: &Connection, new: &NewAudit, seq: Option<Seq>) -> Result<(), SqliteError> {
-    let last = rows::one(conn, statements::NEXT_AUDIT, [], |columns| columns.take::<i64>())?
+    let last = rows::one(conn, statements::NEXT_AUDIT, &[], |columns| columns.take::<i64>())?
         .ok_or(SqliteError::Value("no head of the audit"))?;
     let NewAudit { at, event, actor, reason, subject, session, kid, person } = new;
     let seq = seq.map(|seq| rows::stored(seq.as_u64())).transpose()?;
     let watermark = seq.filter(|_| new.raises_watermark());
-    let values = params![
-        last,
-        at.as_millis(),
-        event.as_str(),
-        actor.as_str(),
-        reason.map(Reason::as_str),
-        subject.as_ref().map(Subject::as_str),
-        session.as_ref().map(SessionId::as_bytes),
-        kid,
-        seq,
-        watermark,
-    ];
+    let values = named_params! {
+        ":id": last,
+        ":at": at.as_millis(),
+        ":event": event.as_str(),
+        ":actor": actor.as_str(),
+        ":reason": reason.map(Reason::as_str),
+        ":subject": subject.as_ref().map(Subject::as_str),
+        ":sid": session.as_ref().map(SessionId::as_bytes),
+        ":kid": kid,
+        ":seq": seq,
+        ":watermark": watermark,
+    };
     write_one(conn, statements::ADD_AUDIT, values)?;
     if let Some(PersonalData { name, address, device, note }) = person {
         let (author, text) =
             note.as_ref().map_or((None, None), |note| (note.author.as_deref(), note.text.as_deref()));
-        write_one(conn, statements::ADD_PERSON, params![last, name, address, device, author, text])?;
+        let values = named_params! {
+            ":id": last,
+            ":name": name,
+            ":address": address,
+            ":device": device,
+            ":author": author,
+            ":note": text,
+        };
+        write_one(conn, statements::ADD_PERSON, values)?;
     }
     Ok(())
 }
@@ -48,19 +56,24 @@ pub(super) fn seal(
     check_sealed_up_to(conn, from)?;
     for SealedEntry { id, sealing: Sealing { salt, person, chain } } in entries {
         let id = rows::stored(*id)?;
-        write_one(conn, statements::SEAL_ENTRY, params![id, person, chain])?;
+        write_one(
+            conn,
+            statements::SEAL_ENTRY,
+            named_params! { ":id": id, ":person": person, ":chain": chain },
+        )?;
         // An entry that was blanked meanwhile has no row for a salt.
         if let Some(salt) = salt {
-            write(conn, statements::SALT_PERSON, params![id, salt])?;
+            write(conn, statements::SALT_PERSON, named_params! { ":id": id, ":salt": salt })?;
         }
     }
     set_seal(conn, seal)?;
-    write(conn, statements::FORGET_AUDIT, [rows::stored(seal.first.id)?]).map(pruned)
+    let values = named_params! { ":until": rows::stored(seal.first.id)? };
+    write(conn, statements::FORGET_AUDIT, values).map(pruned)
 }
 
 pub(super) fn accept(conn: &Connection, from: &AuditPlace, seal: &AuditSeal) -> Result<Receipt, SqliteError> {
     check_sealed_up_to(conn, from)?;
-    write_one(conn, statements::RAISE_AUDIT, [rows::stored(seal.last.id)?])?;
+    write_one(conn, statements::RAISE_AUDIT, named_params! { ":last": rows::stored(seal.last.id)? })?;
     set_seal(conn, seal)
 }
 
@@ -71,21 +84,22 @@ fn check_sealed_up_to(conn: &Connection, place: &AuditPlace) -> Result<(), Sqlit
 
 fn set_seal(conn: &Connection, seal: &AuditSeal) -> Result<Receipt, SqliteError> {
     let AuditSeal { first, last, at, signed } = seal;
-    let values = params![
-        rows::stored(first.id)?,
-        first.chain,
-        rows::stored(last.id)?,
-        last.chain,
-        at.as_millis(),
-        signed
-    ];
+    let values = named_params! {
+        ":first_id": rows::stored(first.id)?,
+        ":first_chain": first.chain,
+        ":last_id": rows::stored(last.id)?,
+        ":last_chain": last.chain,
+        ":at": at.as_millis(),
+        ":signed": signed,
+    };
     write_one(conn, statements::SET_SEAL, values)
 }
 
 pub(super) fn blank(conn: &Connection, subject: &Subject, limit: u32) -> Result<Receipt, SqliteError> {
-    let blanked = write(conn, statements::BLANK_PERSONS, params![subject.as_str(), limit])?;
+    let values = named_params! { ":subject": subject.as_str(), ":limit": limit };
+    let blanked = write(conn, statements::BLANK_PERSONS, values)?;
     if blanked < limit as usize {
-        write(conn, statements::ALL_BLANKED, [subject.as_str()])?;
+        write(conn, statements::ALL_BLANKED, named_params! { ":subject": subject.as_str() })?;
     }
     Ok(pruned(blanked))
 }
@@ -107,11 +121,11 @@ pub(super) fn head(conn: &Connection) -> Result<AuditHead, SqliteError> {
         let seal = AuditSeal { first, last, at: columns.moment()?, signed: columns.take()? };
         Ok(AuditHead { newest, present, seal: Some(seal) })
     };
-    rows::one(conn, statements::AUDIT_HEAD, [], read)?.ok_or(SqliteError::Value("no head of the audit"))
+    rows::one(conn, statements::AUDIT_HEAD, &[], read)?.ok_or(SqliteError::Value("no head of the audit"))
 }
 
 pub(super) fn unblanked(conn: &Connection) -> Result<Option<Subject>, SqliteError> {
-    rows::one(conn, statements::UNBLANKED, [], |columns| columns.subject())
+    rows::one(conn, statements::UNBLANKED, &[], |columns| columns.subject())
 }
 
 pub(super) fn entries(
@@ -123,13 +137,21 @@ pub(super) fn entries(
     let after = i64::try_from(after).unwrap_or(i64::MAX);
     match of {
         Some(subject) => {
-            rows::all(conn, statements::AUDIT_OF, params![after, limit, subject.as_str()], entry)
+            let values = named_params! { ":subject": subject.as_str(), ":after": after, ":limit": limit };
+            rows::all(conn, statements::AUDIT_OF, values, entry)
         }
-        None => rows::all(conn, statements::AUDIT, params![after, limit], entry),
+        None => {
+            let values = named_params! { ":after": after, ":limit": limit };
+            rows::all(conn, statements::AUDIT, values, entry)
+        }
     }
 }
 
 fn entry(columns: &mut Columns<'_, '_>) -> Result<Audit, SqliteError> {
+    columns.row_of("audit", read_entry)
+}
+
+fn read_entry(columns: &mut Columns<'_, '_>) -> Result<Audit, SqliteError> {
     let id = columns.count()?;
     let mut new = NewAudit {
         at: columns.moment()?,

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use quash_core::model::Seq;
-use rusqlite::OpenFlags;
+use rusqlite::{OpenFlags, named_params};
 
 use super::{lock, rows};
 use crate::BackupError;
@@ -35,7 +35,7 @@ fn copy(database: &Path, to: &Path) -> Result<Seq, BackupError> {
     let text = partial.to_str().ok_or_else(|| unusable(&"the path isn't UTF-8"))?;
     let conn =
         super::open_beside(database, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|error| unusable(&error))?;
-    conn.execute("VACUUM INTO ?1", [text]).map_err(|error| unusable(&error))?;
+    conn.execute("VACUUM INTO :path", named_params! { ":path": text }).map_err(|error| unusable(&error))?;
     drop(conn);
     let copied =
         super::open_beside(&partial, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|error| unusable(&error))?;

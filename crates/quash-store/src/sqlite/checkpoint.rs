@@ -149,7 +149,7 @@ struct Wal {
 }
 
 fn wal(conn: &Connection, statement: &str, signals: &StoreSignals) -> Result<Wal, StoreError> {
-    let found = rows::one(conn, statement, [], |columns| {
+    let found = rows::one(conn, statement, &[], |columns| {
         Ok(Wal { busy: columns.count()? != 0, pages: columns.count()? })
     });
     found

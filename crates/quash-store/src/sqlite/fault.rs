@@ -19,6 +19,13 @@ pub(super) enum SqliteError {
     /// A row can't be decoded, or a value can't be encoded.
     Value(&'static str),
     Sqlite(rusqlite::Error),
+    /// An error, and where it occurred.
+    InRow {
+        table: String,
+        /// The key of the row, if it is known.
+        key: Option<String>,
+        error: Box<Self>,
+    },
 }
 
 /// The signals from a store's threads to its callers.
@@ -30,6 +37,18 @@ pub(super) struct StoreSignals {
     pub(super) broken: watch::Sender<bool>,
     /// The first damage that SQLite has found in the file.
     pub(super) damage: OnceLock<String>,
+}
+
+impl SqliteError {
+    /// Adds the table and the row's key, unless the error has them already. A conflict has no row.
+    pub(super) fn in_row(self, table: &str, key: Option<String>) -> Self {
+        match self {
+            Self::Conflict | Self::InRow { .. } => self,
+            Self::Value(_) | Self::Sqlite(_) => {
+                Self::InRow { table: table.to_owned(), key, error: Box::new(self) }
+            }
+        }
+    }
 }
 
 impl From<rusqlite::Error> for SqliteError {
@@ -68,6 +87,13 @@ impl StoreSignals {
                 }
                 if is_full(&error) { StoreError::Full } else { StoreError::Unavailable(error.to_string()) }
             }
+            SqliteError::InRow { table, key, error } => match self.to_store_error(*error) {
+                StoreError::Unavailable(detail) => StoreError::Unavailable(match key {
+                    Some(key) => format!("table {table}, row {key}: {detail}"),
+                    None => format!("table {table}: {detail}"),
+                }),
+                other @ (StoreError::Conflict | StoreError::Full) => other,
+            },
         }
     }
 }

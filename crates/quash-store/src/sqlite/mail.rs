@@ -5,7 +5,7 @@ use quash_core::model::{
     MailPriority, Name, PasswordHash, PendingRegistration, Purpose, Receipt, RegistrationBy, Subject,
     Timestamp, fold, limits,
 };
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, named_params};
 
 use super::fault::SqliteError;
 use super::rows::{self, Columns};
@@ -18,52 +18,53 @@ pub(super) fn start_flow(
     replaces: Option<FlowId>,
 ) -> Result<Receipt, SqliteError> {
     if let Some(before) = replaces {
-        write_one(conn, statements::END_FLOW_ABOUT, params![before.as_bytes(), flow.subject_hash.0])?;
+        let values = named_params! { ":id": before.as_bytes(), ":matter": flow.subject_hash.0 };
+        write_one(conn, statements::END_FLOW_ABOUT, values)?;
     }
     let pending = flow.registration.as_ref();
-    let values = params![
-        flow.id.as_bytes(),
-        flow.purpose.as_str(),
-        flow.subject_hash.0,
-        flow.subject.as_ref().map(Subject::as_str),
-        flow.address,
-        flow.binding.0,
-        flow.tries,
-        flow.created_at.as_millis(),
-        flow.expires_at.as_millis(),
-        pending.map(|pending| pending.username.shown()),
-        pending.map(|pending| pending.password.as_str()),
-        pending.and_then(|pending| pending.password.class()),
-        pending.map(|pending| pending.username.folded()),
-        pending.and(flow.address.as_deref()).map(fold),
-    ];
+    let values = named_params! {
+        ":id": flow.id.as_bytes(),
+        ":purpose": flow.purpose.as_str(),
+        ":matter": flow.subject_hash.0,
+        ":subject": flow.subject.as_ref().map(Subject::as_str),
+        ":address": flow.address,
+        ":binding": flow.binding.0,
+        ":tries": flow.tries,
+        ":created_at": flow.created_at.as_millis(),
+        ":expires_at": flow.expires_at.as_millis(),
+        ":username": pending.map(|pending| pending.username.shown()),
+        ":password": pending.map(|pending| pending.password.as_str()),
+        ":password_class": pending.and_then(|pending| pending.password.class()),
+        ":username_folded": pending.map(|pending| pending.username.folded()),
+        ":email_folded": pending.and(flow.address.as_deref()).map(fold),
+    };
     write_one(conn, statements::START_FLOW, values)
 }
 
 pub(super) fn spend_try(conn: &Connection, id: FlowId) -> Result<Receipt, SqliteError> {
-    write_one(conn, statements::SPEND_TRY, [id.as_bytes()])
+    write_one(conn, statements::SPEND_TRY, named_params! { ":id": id.as_bytes() })
 }
 
 pub(super) fn use_flow(conn: &Connection, id: FlowId) -> Result<Receipt, SqliteError> {
-    write_one(conn, statements::USE_FLOW, [id.as_bytes()])
+    write_one(conn, statements::USE_FLOW, named_params! { ":id": id.as_bytes() })
 }
 
 pub(super) fn add_mail(conn: &Connection, mail: &Mail) -> Result<Receipt, SqliteError> {
-    let values = params![
-        mail.id.as_bytes(),
-        mail.kind.as_str(),
-        mail.to,
-        mail.recipient_hash.0,
-        mail.flow.as_ref().map(FlowId::as_bytes),
-        mail.created_at.as_millis(),
-        mail.due_at.as_millis(),
-        mail.keep_until.as_millis(),
-        mail.attempts,
-        mail.uncertain_attempts,
-        mail.sent_at.map(Timestamp::as_millis),
-        mail.subject.as_ref().map(Subject::as_str),
-        mail.priority.as_u8(),
-    ];
+    let values = named_params! {
+        ":id": mail.id.as_bytes(),
+        ":kind": mail.kind.as_str(),
+        ":recipient": mail.to,
+        ":whom": mail.recipient_hash.0,
+        ":flow": mail.flow.as_ref().map(FlowId::as_bytes),
+        ":created_at": mail.created_at.as_millis(),
+        ":due_at": mail.due_at.as_millis(),
+        ":keep_until": mail.keep_until.as_millis(),
+        ":attempts": mail.attempts,
+        ":doubts": mail.uncertain_attempts,
+        ":sent_at": mail.sent_at.map(Timestamp::as_millis),
+        ":subject": mail.subject.as_ref().map(Subject::as_str),
+        ":priority": mail.priority.as_u8(),
+    };
     write_one(conn, statements::ADD_MAIL, values)
 }
 
@@ -73,7 +74,10 @@ pub(super) fn try_mail(
     attempts: u32,
     due_at: Timestamp,
 ) -> Result<Receipt, SqliteError> {
-    write_one(conn, statements::TRY_MAIL, params![id.as_bytes(), attempts, due_at.as_millis()])
+    let values = named_params! {
+        ":id": id.as_bytes(), ":attempts": attempts, ":due_at": due_at.as_millis(),
+    };
+    write_one(conn, statements::TRY_MAIL, values)
 }
 
 pub(super) fn settle_mail(
@@ -85,31 +89,40 @@ pub(super) fn settle_mail(
     match outcome {
         MailOutcome::Sent(at) => {
             let kept = at + limits::MAIL_COUNTED;
-            write_one(
-                conn,
-                statements::MAIL_SENT,
-                params![id.as_bytes(), attempts, at.as_millis(), kept.as_millis()],
-            )
+            let values = named_params! {
+                ":id": id.as_bytes(),
+                ":attempts": attempts,
+                ":sent_at": at.as_millis(),
+                ":keep_until": kept.as_millis(),
+            };
+            write_one(conn, statements::MAIL_SENT, values)
         }
-        MailOutcome::NotSent => write_one(conn, statements::MAIL_NOT_SENT, params![id.as_bytes(), attempts]),
+        MailOutcome::NotSent => {
+            let values = named_params! { ":id": id.as_bytes(), ":attempts": attempts };
+            write_one(conn, statements::MAIL_NOT_SENT, values)
+        }
     }
 }
 
 pub(super) fn drop_mail(conn: &Connection, id: MailId) -> Result<Receipt, SqliteError> {
-    write_one(conn, statements::DROP_MAIL, [id.as_bytes()])
+    write_one(conn, statements::DROP_MAIL, named_params! { ":id": id.as_bytes() })
 }
 
 /// Deletes expired flows and mails. Returns their number.
 pub(super) fn forget_expired(conn: &Connection, now: Timestamp, limit: u32) -> Result<usize, SqliteError> {
-    let flows = write(conn, statements::FORGET_FLOWS, params![now.as_millis(), limit])?;
-    let mails = write(conn, statements::FORGET_MAILS, params![now.as_millis(), limit])?;
+    let values = named_params! { ":now": now.as_millis(), ":limit": limit };
+    let flows = write(conn, statements::FORGET_FLOWS, values)?;
+    let mails = write(conn, statements::FORGET_MAILS, values)?;
     Ok(flows + mails)
 }
 
 pub(super) fn flow(conn: &Connection, head: Head, id: FlowId) -> Result<FlowLoaded, SqliteError> {
-    let flow = rows::one(conn, statements::FLOW, [id.as_bytes()], read_flow)?;
+    let flow = rows::one(conn, statements::FLOW, named_params! { ":id": id.as_bytes() }, read_flow)?;
     let account = match flow.as_ref().and_then(|flow| flow.subject.as_ref()) {
-        Some(subject) => rows::one(conn, statements::ACCOUNT_BY_SUBJECT, [subject.as_str()], rows::account)?,
+        Some(subject) => {
+            let values = named_params! { ":subject": subject.as_str() };
+            rows::one(conn, statements::ACCOUNT_BY_SUBJECT, values, rows::account)?
+        }
         None => None,
     };
     Ok(FlowLoaded { head, flow, account })
@@ -124,9 +137,11 @@ pub(super) fn earlier_requests(
     let read = |columns: &mut Columns<'_, '_>| Ok((FlowId::from_bytes(columns.take()?), columns.moment()?));
     let flows: Result<Vec<_>, SqliteError> = subject_hashes
         .iter()
-        .map(|subject_hash| rows::one(conn, statements::FLOW_ABOUT, [subject_hash.0], read))
+        .map(|subject_hash| {
+            rows::one(conn, statements::FLOW_ABOUT, named_params! { ":matter": subject_hash.0 }, read)
+        })
         .collect();
-    let counted = params![recipient_hash.0, since.as_millis()];
+    let counted = named_params! { ":whom": recipient_hash.0, ":after": since.as_millis() };
     let mails = rows::one(conn, statements::MAILS_COUNTED, counted, |columns| columns.take())?.unwrap_or(0);
     Ok(EarlierRequests { flows: flows?, mails })
 }
@@ -136,43 +151,50 @@ pub(super) fn registration(
     by: &RegistrationBy,
     now: Timestamp,
 ) -> Result<Option<Flow>, SqliteError> {
-    let (statement, folded) = match by {
-        RegistrationBy::Name(folded) => (statements::REGISTRATION_BY_NAME, folded),
-        RegistrationBy::Email(folded) => (statements::REGISTRATION_BY_EMAIL, folded),
-    };
-    rows::one(conn, statement, params![folded, now.as_millis()], read_flow)
+    let now = now.as_millis();
+    match by {
+        RegistrationBy::Name(folded) => {
+            let values = named_params! { ":username_folded": folded, ":now": now };
+            rows::one(conn, statements::REGISTRATION_BY_NAME, values, read_flow)
+        }
+        RegistrationBy::Email(folded) => {
+            let values = named_params! { ":email_folded": folded, ":now": now };
+            rows::one(conn, statements::REGISTRATION_BY_EMAIL, values, read_flow)
+        }
+    }
 }
 
 pub(super) fn mails_due(conn: &Connection, until: Timestamp, limit: u32) -> Result<Vec<Mail>, SqliteError> {
     let mut due = Vec::new();
     for priority in MailPriority::ALL {
         let room = limit.saturating_sub(u32::try_from(due.len()).unwrap_or(u32::MAX));
-        due.extend(rows::all(
-            conn,
-            statements::MAILS_DUE,
-            params![until.as_millis(), room, priority.as_u8()],
-            read_mail,
-        )?);
+        let values = named_params! {
+            ":until": until.as_millis(), ":limit": room, ":priority": priority.as_u8(),
+        };
+        due.extend(rows::all(conn, statements::MAILS_DUE, values, read_mail)?);
     }
     Ok(due)
 }
 
 pub(super) fn next_mail(conn: &Connection, after: Timestamp) -> Result<Option<Timestamp>, SqliteError> {
-    rows::one(conn, statements::NEXT_MAIL, [after.as_millis()], |columns| columns.moment())
+    let values = named_params! { ":after": after.as_millis() };
+    rows::one(conn, statements::NEXT_MAIL, values, |columns| columns.moment())
 }
 
 fn read_flow(columns: &mut Columns<'_, '_>) -> Result<Flow, SqliteError> {
-    Ok(Flow {
-        id: FlowId::from_bytes(columns.take()?),
-        purpose: Purpose::parse(columns.text()?).ok_or(SqliteError::Value("a purpose"))?,
-        subject_hash: Digest(columns.take()?),
-        subject: read_subject(columns)?,
-        address: columns.take()?,
-        binding: Digest(columns.take()?),
-        tries: columns.take()?,
-        created_at: columns.moment()?,
-        expires_at: columns.moment()?,
-        registration: read_registration(columns)?,
+    columns.row_of("flow", |columns| {
+        Ok(Flow {
+            id: FlowId::from_bytes(columns.take()?),
+            purpose: Purpose::parse(columns.text()?).ok_or(SqliteError::Value("a purpose"))?,
+            subject_hash: Digest(columns.take()?),
+            subject: read_subject(columns)?,
+            address: columns.take()?,
+            binding: Digest(columns.take()?),
+            tries: columns.take()?,
+            created_at: columns.moment()?,
+            expires_at: columns.moment()?,
+            registration: read_registration(columns)?,
+        })
     })
 }
 
@@ -194,19 +216,22 @@ fn read_subject(columns: &mut Columns<'_, '_>) -> Result<Option<Subject>, Sqlite
 }
 
 fn read_mail(columns: &mut Columns<'_, '_>) -> Result<Mail, SqliteError> {
-    Ok(Mail {
-        id: MailId::from_bytes(columns.take()?),
-        kind: MailKind::parse(columns.text()?).ok_or(SqliteError::Value("a kind of mail"))?,
-        to: columns.take()?,
-        recipient_hash: Digest(columns.take()?),
-        flow: columns.take::<Option<[u8; 16]>>()?.map(FlowId::from_bytes),
-        created_at: columns.moment()?,
-        due_at: columns.moment()?,
-        keep_until: columns.moment()?,
-        attempts: columns.take()?,
-        uncertain_attempts: columns.take()?,
-        sent_at: columns.perhaps_moment()?,
-        subject: read_subject(columns)?,
-        priority: MailPriority::from_u8(columns.take()?).ok_or(SqliteError::Value("a mail's priority"))?,
+    columns.row_of("mail", |columns| {
+        Ok(Mail {
+            id: MailId::from_bytes(columns.take()?),
+            kind: MailKind::parse(columns.text()?).ok_or(SqliteError::Value("a kind of mail"))?,
+            to: columns.take()?,
+            recipient_hash: Digest(columns.take()?),
+            flow: columns.take::<Option<[u8; 16]>>()?.map(FlowId::from_bytes),
+            created_at: columns.moment()?,
+            due_at: columns.moment()?,
+            keep_until: columns.moment()?,
+            attempts: columns.take()?,
+            uncertain_attempts: columns.take()?,
+            sent_at: columns.perhaps_moment()?,
+            subject: read_subject(columns)?,
+            priority: MailPriority::from_u8(columns.take()?)
+                .ok_or(SqliteError::Value("a mail's priority"))?,
+        })
     })
 }

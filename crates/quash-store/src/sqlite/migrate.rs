@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior, named_params};
 
 use crate::OpenError;
 
@@ -67,9 +67,10 @@ pub(super) fn apply(conn: &mut Connection, applied: usize) -> Result<(), rusqlit
         transaction.execute_batch(TABLE)?;
         transaction.execute_batch(migration.sql)?;
         let checksum = digest(&SHA256, migration.sql.as_bytes());
-        let record = (number, migration.name, checksum.as_ref());
-        transaction
-            .execute("INSERT INTO schema_migration (number, name, checksum) VALUES (?1, ?2, ?3)", record)?;
+        transaction.execute(
+            "INSERT INTO schema_migration (number, name, checksum) VALUES (:number, :name, :checksum)",
+            named_params! { ":number": number, ":name": migration.name, ":checksum": checksum.as_ref() },
+        )?;
         transaction.commit()?;
     }
     Ok(())

@@ -10,6 +10,7 @@ mod fault;
 mod lock;
 mod mail;
 mod migrate;
+mod named;
 #[cfg(test)]
 mod plans;
 mod reader;

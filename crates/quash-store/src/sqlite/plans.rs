@@ -2,6 +2,7 @@
 
 use rusqlite::Connection;
 
+use super::named::{KEY_COLUMNS, table_of};
 use super::statements::*;
 use super::{SqliteOptions, open_writer};
 
@@ -132,11 +133,47 @@ fn every_statement_uses_an_index() {
 }
 
 #[test]
+fn every_statement_has_a_table_and_named_parameters() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("quash.db");
+    super::lock::create_private(&path).expect("a file");
+    let conn = open_writer(&path, &SqliteOptions::default()).expect("a database");
+    let keys_of = |table: &str| -> Vec<String> {
+        let mut columns =
+            conn.prepare("SELECT name FROM pragma_table_info(:table) WHERE pk > 0").expect("a statement");
+        let names = columns.query_map(&[(":table", table)], |row| row.get(0)).expect("columns");
+        names.collect::<Result<_, _>>().expect("names")
+    };
+    for (table, column) in KEY_COLUMNS {
+        assert_eq!(keys_of(table), [*column], "{table}");
+    }
+    for &statement in STATEMENTS {
+        let is_about_rows =
+            ["SELECT ", "INSERT ", "UPDATE ", "DELETE "].iter().any(|verb| statement.starts_with(verb));
+        let table = table_of(statement);
+        assert_eq!(
+            table.is_some_and(|table| !keys_of(table).is_empty()),
+            is_about_rows,
+            "{statement}: {table:?}"
+        );
+        let prepared = conn.prepare(statement).expect(statement);
+        for number in 1..=prepared.parameter_count() {
+            let name = prepared.parameter_name(number);
+            assert!(name.is_some_and(|name| name.starts_with(':')), "{statement}: {name:?}");
+        }
+    }
+}
+
+#[test]
 fn every_statement_is_checked() {
     let source = include_str!("statements.rs");
     assert_eq!(source.matches("pub(super) const ").count(), STATEMENTS.len(), "add it to the list above");
     let others = [
         include_str!("apply.rs"),
+        include_str!("apply/accounts.rs"),
+        include_str!("apply/keys.rs"),
+        include_str!("apply/log.rs"),
+        include_str!("apply/sessions.rs"),
         include_str!("audit.rs"),
         include_str!("checkpoint.rs"),
         include_str!("mail.rs"),

@@ -7,7 +7,7 @@ use quash_core::model::{
     Account, AccountBy, AccountLoaded, Client, ClientName, Ending, Entry, ForeignLoaded, Head, KeyRecord,
     ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
 };
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, named_params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::fault::{SqliteError, StoreSignals, unavailable};
@@ -99,24 +99,28 @@ pub(super) fn account(
     now: Timestamp,
 ) -> Result<AccountLoaded, SqliteError> {
     let account = match by {
-        AccountBy::Name(folded) => rows::one(conn, statements::ACCOUNT_BY_NAME, [folded], rows::account)?,
+        AccountBy::Name(folded) => by_name(conn, folded)?,
         AccountBy::Subject(subject) => {
-            rows::one(conn, statements::ACCOUNT_BY_SUBJECT, [subject.as_str()], rows::account)?
+            let values = named_params! { ":subject": subject.as_str() };
+            rows::one(conn, statements::ACCOUNT_BY_SUBJECT, values, rows::account)?
         }
         AccountBy::Email(folded) => by_email(conn, folded, None)?,
-        AccountBy::NameOrEmail(folded) => {
-            let named = rows::one(conn, statements::ACCOUNT_BY_NAME, [folded], rows::account)?;
-            by_email(conn, folded, named)?
-        }
+        AccountBy::NameOrEmail(folded) => by_email(conn, folded, by_name(conn, folded)?)?,
     };
     loaded(conn, head, account, now)
+}
+
+fn by_name(conn: &Connection, folded: &str) -> Result<Option<Account>, SqliteError> {
+    let values = named_params! { ":username_folded": folded };
+    rows::one(conn, statements::ACCOUNT_BY_NAME, values, rows::account)
 }
 
 /// Returns the account that has confirmed an address, if it is the only one; else the account of that name;
 /// else the account that has the address, if it is the only one.
 fn by_email(conn: &Connection, folded: &str, named: Option<Account>) -> Result<Option<Account>, SqliteError> {
     let only = |statement: &str| {
-        let mut found = rows::all(conn, statement, [folded], rows::account)?;
+        let values = named_params! { ":email_folded": folded };
+        let mut found = rows::all(conn, statement, values, rows::account)?;
         Ok::<_, SqliteError>(found.pop().filter(|_| found.is_empty()))
     };
     match (only(statements::ACCOUNT_BY_CONFIRMED_EMAIL)?, named) {
@@ -126,7 +130,7 @@ fn by_email(conn: &Connection, folded: &str, named: Option<Account>) -> Result<O
 }
 
 pub(super) fn largest_number(conn: &Connection) -> Result<u64, SqliteError> {
-    Ok(rows::one(conn, statements::LARGEST_NUMBER, [], |columns| columns.count())?.unwrap_or(0))
+    Ok(rows::one(conn, statements::LARGEST_NUMBER, &[], |columns| columns.count())?.unwrap_or(0))
 }
 
 pub(super) fn foreign(
@@ -139,17 +143,18 @@ pub(super) fn foreign(
     now: Timestamp,
 ) -> Result<ForeignLoaded, SqliteError> {
     let read = |columns: &mut rows::Columns<'_, '_>| Ok((rows::session(columns)?, rows::account(columns)?));
-    let adopted = rows::one(conn, statements::ADOPTED, [key.0], read)?;
-    let mut revoked = rows::exists(conn, statements::ADOPTED_BEFORE, [key.0])?;
+    let adopted = rows::one(conn, statements::ADOPTED, named_params! { ":foreign_key": key.0 }, read)?;
+    let mut revoked = rows::exists(conn, statements::ADOPTED_BEFORE, named_params! { ":key": key.0 })?;
     for scope in scopes {
-        revoked |= rows::exists(conn, statements::REVOKED_ALREADY, [scope.0])?;
+        revoked |= rows::exists(conn, statements::REVOKED_ALREADY, named_params! { ":key": scope.0 })?;
     }
     let account = match by {
         Some(by) => account(conn, head, by, now)?,
         None => loaded(conn, head, None, now)?,
     };
+    let of_user = named_params! { ":key": user.0 };
     let freed_at =
-        rows::one(conn, statements::FREED_AT, [user.0], |columns| columns.perhaps_moment())?.flatten();
+        rows::one(conn, statements::FREED_AT, of_user, |columns| columns.perhaps_moment())?.flatten();
     Ok(ForeignLoaded { account, adopted, revoked, freed_at })
 }
 
@@ -159,7 +164,8 @@ pub(super) fn accounts(
     limit: u32,
 ) -> Result<Vec<Account>, SqliteError> {
     // No folded name is empty.
-    rows::all(conn, statements::ACCOUNTS, params![after.unwrap_or_default(), limit], rows::account)
+    let values = named_params! { ":after": after.unwrap_or_default(), ":limit": limit };
+    rows::all(conn, statements::ACCOUNTS, values, rows::account)
 }
 
 /// One lookup per class: there are few, and the index sorts them.
@@ -167,11 +173,11 @@ pub(super) fn password_classes(conn: &Connection, limit: u32) -> Result<Vec<Stri
     let mut classes: Vec<String> = Vec::new();
     while classes.len() < limit as usize {
         let after = classes.last().map_or("", String::as_str);
-        match rows::one(conn, statements::PASSWORD_CLASS_AFTER, [after], |columns| {
+        let values = named_params! { ":after": after };
+        let next = rows::one(conn, statements::PASSWORD_CLASS_AFTER, values, |columns| {
             columns.take::<Option<String>>()
-        })?
-        .flatten()
-        {
+        })?;
+        match next.flatten() {
             Some(class) => classes.push(class),
             None => break,
         }
@@ -180,7 +186,8 @@ pub(super) fn password_classes(conn: &Connection, limit: u32) -> Result<Vec<Stri
 }
 
 pub(super) fn session(conn: &Connection, head: Head, id: SessionId) -> Result<SessionLoaded, SqliteError> {
-    let found = rows::one(conn, statements::SESSION, [id.as_bytes()], |columns| {
+    let values = named_params! { ":sid": id.as_bytes() };
+    let found = rows::one(conn, statements::SESSION, values, |columns| {
         Ok((rows::session(columns)?, rows::account(columns)?))
     })?;
     Ok(SessionLoaded { head, found })
@@ -193,13 +200,19 @@ pub(super) fn sessions_of(
     limit: u32,
 ) -> Result<Vec<Session>, SqliteError> {
     let after = after.as_ref().map_or(&[][..], |id| id.as_bytes());
-    rows::all(conn, statements::SESSIONS_OF, params![subject.as_str(), after, limit], rows::session)
+    let values = named_params! { ":subject": subject.as_str(), ":after": after, ":limit": limit };
+    rows::all(conn, statements::SESSIONS_OF, values, rows::session)
 }
 
 pub(super) fn entries_after(conn: &Connection, after: Seq, limit: u32) -> Result<Vec<Entry>, SqliteError> {
     // No stored number exceeds i64: nothing follows a number that does.
     let after = i64::try_from(after.as_u64()).unwrap_or(i64::MAX);
-    rows::all(conn, statements::ENTRIES_AFTER, params![after, limit], rows::entry)
+    rows::all(
+        conn,
+        statements::ENTRIES_AFTER,
+        named_params! { ":after": after, ":limit": limit },
+        rows::entry,
+    )
 }
 
 pub(super) fn entries_between(
@@ -210,13 +223,14 @@ pub(super) fn entries_between(
 ) -> Result<Vec<(Entry, bool)>, SqliteError> {
     let bound = |seq: Seq| i64::try_from(seq.as_u64()).unwrap_or(i64::MAX);
     let read = |columns: &mut rows::Columns<'_, '_>| Ok((rows::entry(columns)?, columns.take()?));
-    rows::all(conn, statements::ENTRIES_BETWEEN, params![bound(after), bound(until), limit], read)
+    let values = named_params! { ":after": bound(after), ":until": bound(until), ":limit": limit };
+    rows::all(conn, statements::ENTRIES_BETWEEN, values, read)
 }
 
 pub(super) fn entries_of(conn: &Connection, keys: &[ScopeKey]) -> Result<Vec<Entry>, SqliteError> {
     let mut found = BTreeMap::new();
     for key in keys {
-        let entries = rows::all(conn, statements::ENTRIES_OF, [key.0], rows::entry)?;
+        let entries = rows::all(conn, statements::ENTRIES_OF, named_params! { ":key": key.0 }, rows::entry)?;
         found.extend(entries.into_iter().map(|entry| (entry.seq, entry)));
     }
     Ok(found.into_values().collect())
@@ -229,7 +243,8 @@ pub(super) fn endings(
     after: &[Seq],
 ) -> Result<Vec<Option<Ending>>, SqliteError> {
     let first = |subject: Option<&str>, after: i64| {
-        rows::one(conn, statements::FIRST_ENDING, params![subject, after], rows::ending)
+        let values = named_params! { ":subject": subject, ":after": after };
+        rows::one(conn, statements::FIRST_ENDING, values, rows::ending)
     };
     let found = |after: &Seq| {
         let after = i64::try_from(after.as_u64()).unwrap_or(i64::MAX);
@@ -244,11 +259,11 @@ pub(super) fn endings(
 }
 
 pub(super) fn keys(conn: &Connection) -> Result<Vec<KeyRecord>, SqliteError> {
-    rows::all(conn, statements::KEYS, [], rows::key)
+    rows::all(conn, statements::KEYS, &[], rows::key)
 }
 
 pub(super) fn client(conn: &Connection, digest: SecretDigest) -> Result<Option<Client>, SqliteError> {
-    rows::one(conn, statements::CLIENT_BY_SECRET, [digest.0], rows::client)
+    rows::one(conn, statements::CLIENT_BY_SECRET, named_params! { ":digest": digest.0 }, rows::client)
 }
 
 pub(super) fn clients(
@@ -257,19 +272,20 @@ pub(super) fn clients(
     limit: u32,
 ) -> Result<Vec<Client>, SqliteError> {
     // No name is empty.
-    rows::all(conn, statements::CLIENTS, params![after.map_or("", ClientName::as_str), limit], rows::client)
+    let values = named_params! { ":after": after.map_or("", ClientName::as_str), ":limit": limit };
+    rows::all(conn, statements::CLIENTS, values, rows::client)
 }
 
 pub(super) fn secret(conn: &Connection, name: &str) -> Result<Option<Sealed>, SqliteError> {
-    rows::one(conn, statements::SECRET, [name], |columns| columns.take().map(Sealed))
+    rows::one(conn, statements::SECRET, named_params! { ":name": name }, |columns| columns.take().map(Sealed))
 }
 
 pub(super) fn remembered(conn: &Connection, name: &str) -> Result<Option<String>, SqliteError> {
-    rows::one(conn, statements::REMEMBERED, [name], |columns| columns.take())
+    rows::one(conn, statements::REMEMBERED, named_params! { ":name": name }, |columns| columns.take())
 }
 
 pub(super) fn longest_lifetime(conn: &Connection) -> Result<u64, SqliteError> {
-    rows::one(conn, statements::LONGEST_LIFETIME, [], |columns| columns.count())?
+    rows::one(conn, statements::LONGEST_LIFETIME, &[], |columns| columns.count())?
         .ok_or(SqliteError::Value("no longest lifetime"))
 }
 
@@ -283,7 +299,9 @@ fn loaded(
         return Ok(AccountLoaded { head, account: None, live_sessions: 0, longest_idle: None });
     };
     let watermark = rows::stored(account.sessions_before.max(head.sessions_before).as_u64())?;
-    let counted = params![account.subject.as_str(), now.as_millis(), watermark];
+    let counted = named_params! {
+        ":subject": account.subject.as_str(), ":now": now.as_millis(), ":watermark": watermark,
+    };
     let live_sessions =
         rows::one(conn, statements::LIVE_SESSIONS, counted, |columns| columns.take())?.unwrap_or(0);
     let longest_idle = rows::one(conn, statements::IDLEST, counted, rows::session)?;

@@ -9,9 +9,10 @@ use quash_core::model::{
 };
 use quash_core::token::Algorithm;
 use rusqlite::types::FromSql;
-use rusqlite::{Connection, Params, Row};
+use rusqlite::{Connection, Row};
 
 use super::fault::SqliteError;
+use super::named::{self, Values};
 use super::statements;
 use crate::log::LogEnd;
 
@@ -19,33 +20,39 @@ use crate::log::LogEnd;
 pub(super) fn one<T>(
     conn: &Connection,
     statement: &str,
-    params: impl Params,
+    values: Values<'_>,
     read: impl Fn(&mut Columns<'_, '_>) -> Result<T, SqliteError>,
 ) -> Result<Option<T>, SqliteError> {
-    let mut statement = conn.prepare_cached(statement)?;
-    let mut rows = statement.query(params)?;
-    rows.next()?.map(|row| read(&mut Columns { row, next: 0 })).transpose()
+    let found = || {
+        let mut prepared = named::prepare(conn, statement, values)?;
+        let mut rows = prepared.query(values)?;
+        rows.next()?.map(|row| read(&mut Columns { row, next: 0 })).transpose()
+    };
+    found().map_err(|fault| named::placed(fault, statement, values))
 }
 
 /// Returns whether a statement finds a row.
-pub(super) fn exists(conn: &Connection, statement: &str, params: impl Params) -> Result<bool, SqliteError> {
-    Ok(one(conn, statement, params, |_| Ok(()))?.is_some())
+pub(super) fn exists(conn: &Connection, statement: &str, values: Values<'_>) -> Result<bool, SqliteError> {
+    Ok(one(conn, statement, values, |_| Ok(()))?.is_some())
 }
 
 /// Returns all rows that a statement finds.
 pub(super) fn all<T>(
     conn: &Connection,
     statement: &str,
-    params: impl Params,
+    values: Values<'_>,
     read: impl Fn(&mut Columns<'_, '_>) -> Result<T, SqliteError>,
 ) -> Result<Vec<T>, SqliteError> {
-    let mut statement = conn.prepare_cached(statement)?;
-    let mut rows = statement.query(params)?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(read(&mut Columns { row, next: 0 })?);
-    }
-    Ok(found)
+    let found = || {
+        let mut prepared = named::prepare(conn, statement, values)?;
+        let mut rows = prepared.query(values)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(read(&mut Columns { row, next: 0 })?);
+        }
+        Ok(found)
+    };
+    found().map_err(|fault| named::placed(fault, statement, values))
 }
 
 /// Reads the head of the log and the watermark over everything.
@@ -59,7 +66,7 @@ pub(super) fn head(conn: &Connection) -> Result<Head, SqliteError> {
             forgotten: Forgotten { seq: columns.seq()?, at: columns.moment()?, until: columns.moment()? },
         })
     };
-    one(conn, statements::HEAD, [], read)?.ok_or(SqliteError::Value("no head of the log"))
+    one(conn, statements::HEAD, &[], read)?.ok_or(SqliteError::Value("no head of the log"))
 }
 
 /// Reads the end of the log, for appending.
@@ -67,60 +74,66 @@ pub(super) fn log_end(conn: &Connection) -> Result<LogEnd, SqliteError> {
     let read = |columns: &mut Columns<'_, '_>| {
         Ok(LogEnd { seq: columns.seq()?, chain: columns.take()?, longest_lifetime_ms: columns.count()? })
     };
-    one(conn, statements::LOG_END, [], read)?.ok_or(SqliteError::Value("no end of the log"))
+    one(conn, statements::LOG_END, &[], read)?.ok_or(SqliteError::Value("no end of the log"))
 }
 
 pub(super) fn account(columns: &mut Columns<'_, '_>) -> Result<Account, SqliteError> {
-    Ok(Account {
-        subject: columns.subject()?,
-        username: Name::parse(columns.text()?).map_err(|_| SqliteError::Value("a user name"))?,
-        email: email(columns)?,
-        password: columns.take::<Option<String>>()?.map(PasswordHash::new),
-        state: account_state(columns)?,
-        sessions_before: columns.seq()?,
-        version: columns.count()?,
-        created_at: columns.moment()?,
-        foreign_after: columns.moment()?,
-        last_login_at: columns.perhaps_moment()?,
-        temporary_until: columns.perhaps_moment()?,
-        locks: columns.take()?,
-        claims: account_claims(columns)?,
-        devices: Devices::parse(columns.text()?).map_err(|_| SqliteError::Value("known devices"))?,
-        mark: columns.take()?,
+    columns.row_of("account", |columns| {
+        Ok(Account {
+            subject: columns.subject()?,
+            username: Name::parse(columns.text()?).map_err(|_| SqliteError::Value("a user name"))?,
+            email: email(columns)?,
+            password: columns.take::<Option<String>>()?.map(PasswordHash::new),
+            state: account_state(columns)?,
+            sessions_before: columns.seq()?,
+            version: columns.count()?,
+            created_at: columns.moment()?,
+            foreign_after: columns.moment()?,
+            last_login_at: columns.perhaps_moment()?,
+            temporary_until: columns.perhaps_moment()?,
+            locks: columns.take()?,
+            claims: account_claims(columns)?,
+            devices: Devices::parse(columns.text()?).map_err(|_| SqliteError::Value("known devices"))?,
+            mark: columns.take()?,
+        })
     })
 }
 
 pub(super) fn session(columns: &mut Columns<'_, '_>) -> Result<Session, SqliteError> {
-    Ok(Session {
-        id: columns.session_id()?,
-        subject: columns.subject()?,
-        generation: Generation(columns.take()?),
-        rotated_at: columns.moment()?,
-        seed: columns.take()?,
-        opened_seq: columns.seq()?,
-        opened_at: columns.moment()?,
-        idle_until: columns.moment()?,
-        ends_at: columns.perhaps_moment()?,
-        state: session_state(columns)?,
-        device: columns.take()?,
-        address: columns.take()?,
-        claims: claims(columns)?,
-        adopted: adopted(columns)?,
-        known_device: columns.take::<Option<[u8; 16]>>()?.map(DeviceId::from_bytes),
-        client: columns.take::<Option<String>>()?.as_deref().map(client_name).transpose()?,
+    columns.row_of("session", |columns| {
+        Ok(Session {
+            id: columns.session_id()?,
+            subject: columns.subject()?,
+            generation: Generation(columns.take()?),
+            rotated_at: columns.moment()?,
+            seed: columns.take()?,
+            opened_seq: columns.seq()?,
+            opened_at: columns.moment()?,
+            idle_until: columns.moment()?,
+            ends_at: columns.perhaps_moment()?,
+            state: session_state(columns)?,
+            device: columns.take()?,
+            address: columns.take()?,
+            claims: claims(columns)?,
+            adopted: adopted(columns)?,
+            known_device: columns.take::<Option<[u8; 16]>>()?.map(DeviceId::from_bytes),
+            client: columns.take::<Option<String>>()?.as_deref().map(client_name).transpose()?,
+        })
     })
 }
 
 pub(super) fn entry(columns: &mut Columns<'_, '_>) -> Result<Entry, SqliteError> {
-    Ok(Entry {
-        seq: columns.seq()?,
-        kind: ScopeKind::from_u8(columns.take()?).ok_or(SqliteError::Value("a kind of scope"))?,
-        key: ScopeKey(columns.take()?),
-        drop_after: columns.perhaps_moment()?,
-        reason: reason(columns.text()?)?,
-        at: columns.moment()?,
-        actor: actor(columns.text()?)?,
-        chain: columns.take()?,
+    columns.row_of("revocation_log", |columns| {
+        Ok(Entry {
+            seq: columns.seq()?,
+            kind: ScopeKind::from_u8(columns.take()?).ok_or(SqliteError::Value("a kind of scope"))?,
+            key: ScopeKey(columns.take()?),
+            drop_after: columns.perhaps_moment()?,
+            reason: reason(columns.text()?)?,
+            at: columns.moment()?,
+            actor: actor(columns.text()?)?,
+            chain: columns.take()?,
+        })
     })
 }
 
@@ -134,27 +147,31 @@ pub(super) fn ending(columns: &mut Columns<'_, '_>) -> Result<(Seq, Ending), Sql
 }
 
 pub(super) fn key(columns: &mut Columns<'_, '_>) -> Result<KeyRecord, SqliteError> {
-    Ok(KeyRecord {
-        kid: Kid::parse(columns.text()?).map_err(|_| SqliteError::Value("a key id"))?,
-        algorithm: Algorithm::parse(columns.text()?).ok_or(SqliteError::Value("an algorithm"))?,
-        state: match (columns.text()?, columns.perhaps_moment()?) {
-            ("next", Some(since)) => KeyState::Next { since },
-            ("current", None) => KeyState::Current,
-            ("retiring", Some(until)) => KeyState::Retiring { until },
-            ("struck", Some(at)) => KeyState::Revoked { at },
-            _ => return Err(SqliteError::Value("a key's state")),
-        },
-        secret: Sealed(columns.take()?),
-        created_at: columns.moment()?,
-        source: KeySource::parse(columns.text()?).ok_or(SqliteError::Value("a key's source"))?,
+    columns.row_of("signing_key", |columns| {
+        Ok(KeyRecord {
+            kid: Kid::parse(columns.text()?).map_err(|_| SqliteError::Value("a key id"))?,
+            algorithm: Algorithm::parse(columns.text()?).ok_or(SqliteError::Value("an algorithm"))?,
+            state: match (columns.text()?, columns.perhaps_moment()?) {
+                ("next", Some(since)) => KeyState::Next { since },
+                ("current", None) => KeyState::Current,
+                ("retiring", Some(until)) => KeyState::Retiring { until },
+                ("struck", Some(at)) => KeyState::Revoked { at },
+                _ => return Err(SqliteError::Value("a key's state")),
+            },
+            secret: Sealed(columns.take()?),
+            created_at: columns.moment()?,
+            source: KeySource::parse(columns.text()?).ok_or(SqliteError::Value("a key's source"))?,
+        })
     })
 }
 
 pub(super) fn client(columns: &mut Columns<'_, '_>) -> Result<Client, SqliteError> {
-    Ok(Client {
-        name: client_name(columns.text()?)?,
-        rights: Rights::parse(columns.text()?).ok_or(SqliteError::Value("rights"))?,
-        created_at: columns.moment()?,
+    columns.row_of("client", |columns| {
+        Ok(Client {
+            name: client_name(columns.text()?)?,
+            rights: Rights::parse(columns.text()?).ok_or(SqliteError::Value("rights"))?,
+            created_at: columns.moment()?,
+        })
     })
 }
 
@@ -273,6 +290,16 @@ impl<'r> Columns<'r, '_> {
         let value = self.row.get(self.next)?;
         self.next += 1;
         Ok(value)
+    }
+
+    /// Decodes a row of a table, whose key is the next column. An error names both.
+    pub(super) fn row_of<T>(
+        &mut self,
+        table: &str,
+        read: impl FnOnce(&mut Self) -> Result<T, SqliteError>,
+    ) -> Result<T, SqliteError> {
+        let key = self.next;
+        read(self).map_err(|fault| fault.in_row(table, self.row.get_ref(key).ok().and_then(named::shown)))
     }
 
     pub(super) fn count(&mut self) -> Result<u64, SqliteError> {
