@@ -93,19 +93,20 @@ pub trait Store: Send + Sync {
     /// A flow with its account.
     async fn flow(&self, id: FlowId) -> Result<FlowLoaded, StoreError>;
 
-    /// The flows with these subject hashes, and the number of mails to a recipient since `since`.
+    /// The flows with these subject hashes, and the number of mails to a recipient that count at `now`
+    /// ([`Mail::is_counted`]).
     async fn earlier_requests(
         &self,
         subject_hashes: &[Digest],
         recipient_hash: Digest,
-        since: Timestamp,
+        now: Timestamp,
     ) -> Result<EarlierRequests, StoreError>;
 
     /// The flow of the newest registration under a name or for an address that hasn't expired by `now`.
     async fn registration(&self, by: &RegistrationBy, now: Timestamp) -> Result<Option<Flow>, StoreError>;
 
-    /// Up to `limit` unsent mails that are due by `until`, ordered by priority, then by due time.
-    async fn mails_due(&self, until: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError>;
+    /// Up to `limit` mails that are due at `now` ([`Mail::is_due`]), ordered by priority, then by due time.
+    async fn mails_due(&self, now: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError>;
 
     /// The time at which the next mail after `after` is due.
     async fn next_mail(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError>;

@@ -80,7 +80,8 @@ pub enum KeyRefusal {
 
 /// Returns the next step that is due with the keys. Each step is one change, so an interrupted caller can
 /// continue. `published_for` is how long this process has published the next key: verifiers haven't seen a
-/// key that was only in the store.
+/// key that was only in the store. A key whose time lies after `now` was made before the clock was set back:
+/// it counts as old, so that the rotation doesn't wait until the clock catches up.
 pub fn key_due(
     keys: &[KeyRecord],
     rotate_every: Option<Duration>,
@@ -97,14 +98,16 @@ pub fn key_due(
     let current = current(keys).filter(|key| key.source == KeySource::Made);
     match (next(keys), current) {
         (Some((next, since)), Some(current)) if next.algorithm == current.algorithm => {
-            let known = published_for >= limits::KEY_PUBLISHED && since + limits::KEY_PUBLISHED <= now;
-            known.then(|| KeyDue::Promote(next.kid.clone()))
+            let is_known =
+                published_for >= limits::KEY_PUBLISHED && !now.is_within(limits::KEY_PUBLISHED, since);
+            is_known.then(|| KeyDue::Promote(next.kid.clone()))
         }
         (Some((next, _)), _) => Some(KeyDue::Drop(next.kid.clone())),
         (None, Some(current)) => {
-            let old =
-                |every: Duration| current.created_at + every.saturating_sub(limits::KEY_PUBLISHED) <= now;
-            (rotate_every.is_some_and(old) && verifying(keys) < limits::KEYS).then_some(KeyDue::Make)
+            let is_old = rotate_every.is_some_and(|every| {
+                !now.is_within(every.saturating_sub(limits::KEY_PUBLISHED), current.created_at)
+            });
+            (is_old && verifying(keys) < limits::KEYS).then_some(KeyDue::Make)
         }
         (None, None) => None,
     }
@@ -334,7 +337,21 @@ mod tests {
         assert_eq!(due(600, 1600), Some(KeyDue::Promote(kid("then"))));
         assert_eq!(due(599, 1600), None);
         assert_eq!(due(0, 86_400), None, "it was only in the store");
-        assert_eq!(due(600, 1599), None, "a clock that went back");
+        assert_eq!(due(600, 1599), None, "less by the wall clock");
+        assert_eq!(due(600, 1000), None, "published now");
+    }
+
+    #[test]
+    fn rotation_does_not_wait_for_a_clock_that_was_set_back() {
+        let made_later = [KeyRecord { created_at: at(604_800), ..key("now", KeyState::Current) }];
+        let due = |now| key_due(&made_later, EVERY, Duration::ZERO, at(now));
+        assert_eq!([due(604_799), due(0)], [Some(KeyDue::Make), Some(KeyDue::Make)]);
+        assert_eq!(due(604_800), None, "made now");
+        assert_eq!(key_due(&made_later, None, Duration::ZERO, at(0)), None, "off");
+        let published_later =
+            [key("now", KeyState::Current), key("then", KeyState::Next { since: at(604_800) })];
+        let due = |published| key_due(&published_later, EVERY, Duration::from_secs(published), at(0));
+        assert_eq!((due(599), due(600)), (None, Some(KeyDue::Promote(kid("then")))));
     }
 
     #[test]

@@ -159,6 +159,18 @@ impl MailPriority {
 }
 
 impl Mail {
+    /// Returns whether the next attempt is due. A pause longer than any that is set began after `now`: the
+    /// clock was set back, and the mail doesn't wait for it to catch up.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        let waits = now < self.due_at && self.due_at <= now + limits::MAIL_LONGEST_PAUSE;
+        self.sent_at.is_none() && !waits
+    }
+
+    /// Returns whether the mail counts towards its recipient's limit.
+    pub fn is_counted(&self, now: Timestamp) -> bool {
+        now.is_within(limits::MAIL_COUNTED, self.created_at)
+    }
+
     /// Begins an attempt; the next one is due at `due_at`. Until the attempt is settled, its outcome counts
     /// as unknown.
     pub fn begin_attempt(&mut self, due_at: Timestamp) {
@@ -180,6 +192,43 @@ impl Mail {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn mail(created_at: Timestamp, due_at: Timestamp) -> Mail {
+        Mail {
+            id: MailId::from_bytes([1; 16]),
+            kind: MailKind::PasswordWasReset,
+            to: None,
+            subject: None,
+            priority: MailPriority::Notice,
+            recipient_hash: Digest([1; 16]),
+            flow: None,
+            created_at,
+            due_at,
+            keep_until: due_at + limits::NOTICE_KEPT,
+            attempts: 0,
+            uncertain_attempts: 0,
+            sent_at: None,
+        }
+    }
+
+    #[test]
+    fn mails_do_not_wait_for_a_clock_that_was_set_back() {
+        let due_at = Timestamp::from_secs(1_000_000);
+        let mail = mail(due_at, due_at);
+        let is_due = |secs| mail.is_due(Timestamp::from_secs(secs));
+        assert_eq!([999_999, 1_000_000, 1_000_001].map(is_due), [false, true, true]);
+        // The longest pause, and a second more; a week.
+        assert_eq!([999_400, 999_399, 395_200].map(is_due), [false, true, true]);
+        let sent = Mail { sent_at: Some(due_at), ..mail };
+        assert!(!sent.is_due(due_at));
+    }
+
+    #[test]
+    fn mails_count_from_their_request_for_an_hour() {
+        let mail = mail(Timestamp::from_secs(10_000), Timestamp::from_secs(10_000));
+        let is_counted = |secs| mail.is_counted(Timestamp::from_secs(secs));
+        assert_eq!([9_999, 10_000, 13_599, 13_600].map(is_counted), [false, true, true, false]);
+    }
 
     #[test]
     fn mail_kinds_purposes_and_priorities_round_trip() {

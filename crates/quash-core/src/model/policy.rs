@@ -88,6 +88,8 @@ pub mod limits {
     pub const SNAPSHOTS: usize = 64;
     /// The maximum number of concurrent snapshots for one credential.
     pub const SNAPSHOTS_PER_CREDENTIAL: usize = 16;
+    /// The longest pause before the next attempt to send a mail.
+    pub const MAIL_LONGEST_PAUSE: Duration = Duration::from_secs(600);
     /// The maximum number of attempts with an unknown outcome before a mail is given up.
     pub const MAIL_UNCERTAIN_ATTEMPTS: u32 = 2;
     /// The time after a mail with a link during which a sign-in sends no other one.

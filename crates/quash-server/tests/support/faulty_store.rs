@@ -177,17 +177,17 @@ impl Store for FaultyStore {
         &self,
         subject_hashes: &[Digest],
         recipient_hash: Digest,
-        since: Timestamp,
+        now: Timestamp,
     ) -> Result<EarlierRequests, StoreError> {
-        self.whole(Part::Rows)?.earlier_requests(subject_hashes, recipient_hash, since).await
+        self.whole(Part::Rows)?.earlier_requests(subject_hashes, recipient_hash, now).await
     }
 
     async fn registration(&self, by: &RegistrationBy, now: Timestamp) -> Result<Option<Flow>, StoreError> {
         self.whole(Part::Rows)?.registration(by, now).await
     }
 
-    async fn mails_due(&self, until: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError> {
-        self.whole(Part::Rows)?.mails_due(until, limit).await
+    async fn mails_due(&self, now: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError> {
+        self.whole(Part::Rows)?.mails_due(now, limit).await
     }
 
     async fn next_mail(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {

@@ -112,7 +112,7 @@ impl FlowsAndMails {
         &self,
         subject_hashes: &[Digest],
         recipient_hash: Digest,
-        since: Timestamp,
+        now: Timestamp,
     ) -> EarlierRequests {
         let flows = subject_hashes
             .iter()
@@ -120,7 +120,7 @@ impl FlowsAndMails {
         let mails = self
             .mails
             .values()
-            .filter(|mail| mail.recipient_hash == recipient_hash && mail.created_at > since)
+            .filter(|mail| mail.recipient_hash == recipient_hash && mail.is_counted(now))
             .count();
         EarlierRequests { flows: flows.collect(), mails: u32::try_from(mails).unwrap_or(u32::MAX) }
     }
@@ -145,13 +145,8 @@ impl FlowsAndMails {
             .min()
     }
 
-    pub(super) fn due(&self, until: Timestamp, limit: u32) -> Vec<Mail> {
-        let mut due: Vec<_> = self
-            .mails
-            .values()
-            .filter(|mail| mail.sent_at.is_none() && mail.due_at <= until)
-            .cloned()
-            .collect();
+    pub(super) fn due(&self, now: Timestamp, limit: u32) -> Vec<Mail> {
+        let mut due: Vec<_> = self.mails.values().filter(|mail| mail.is_due(now)).cloned().collect();
         due.sort_by_key(|mail| (mail.priority, mail.due_at, mail.id));
         due.truncate(limit as usize);
         due

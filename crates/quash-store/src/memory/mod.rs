@@ -146,17 +146,17 @@ impl Store for MemoryStore {
         &self,
         subject_hashes: &[Digest],
         recipient_hash: Digest,
-        since: Timestamp,
+        now: Timestamp,
     ) -> Result<EarlierRequests, StoreError> {
-        Ok(self.state().mail().earlier_requests(subject_hashes, recipient_hash, since))
+        Ok(self.state().mail().earlier_requests(subject_hashes, recipient_hash, now))
     }
 
     async fn registration(&self, by: &RegistrationBy, now: Timestamp) -> Result<Option<Flow>, StoreError> {
         Ok(self.state().mail().registration(by, now))
     }
 
-    async fn mails_due(&self, until: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError> {
-        Ok(self.state().mail().due(until, limit))
+    async fn mails_due(&self, now: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError> {
+        Ok(self.state().mail().due(now, limit))
     }
 
     async fn next_mail(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {

@@ -132,7 +132,7 @@ pub(super) fn earlier_requests(
     conn: &Connection,
     subject_hashes: &[Digest],
     recipient_hash: Digest,
-    since: Timestamp,
+    now: Timestamp,
 ) -> Result<EarlierRequests, SqliteError> {
     let read = |columns: &mut Columns<'_, '_>| Ok((FlowId::from_bytes(columns.take()?), columns.moment()?));
     let flows: Result<Vec<_>, SqliteError> = subject_hashes
@@ -141,7 +141,11 @@ pub(super) fn earlier_requests(
             rows::one(conn, statements::FLOW_ABOUT, named_params! { ":matter": subject_hash.0 }, read)
         })
         .collect();
-    let counted = named_params! { ":whom": recipient_hash.0, ":after": since.as_millis() };
+    let counted = named_params! {
+        ":whom": recipient_hash.0,
+        ":after": (now - limits::MAIL_COUNTED).as_millis(),
+        ":until": now.as_millis(),
+    };
     let mails = rows::one(conn, statements::MAILS_COUNTED, counted, |columns| columns.take())?.unwrap_or(0);
     Ok(EarlierRequests { flows: flows?, mails })
 }
@@ -164,14 +168,22 @@ pub(super) fn registration(
     }
 }
 
-pub(super) fn mails_due(conn: &Connection, until: Timestamp, limit: u32) -> Result<Vec<Mail>, SqliteError> {
+/// One lookup for the due mails of a priority, and one for those that would wait for a clock that was set
+/// back.
+pub(super) fn mails_due(conn: &Connection, now: Timestamp, limit: u32) -> Result<Vec<Mail>, SqliteError> {
+    let spans = [(i64::MIN, now.as_millis()), ((now + limits::MAIL_LONGEST_PAUSE).as_millis(), i64::MAX)];
     let mut due = Vec::new();
     for priority in MailPriority::ALL {
-        let room = limit.saturating_sub(u32::try_from(due.len()).unwrap_or(u32::MAX));
-        let values = named_params! {
-            ":until": until.as_millis(), ":limit": room, ":priority": priority.as_u8(),
-        };
-        due.extend(rows::all(conn, statements::MAILS_DUE, values, read_mail)?);
+        for (after, until) in spans {
+            let room = limit.saturating_sub(u32::try_from(due.len()).unwrap_or(u32::MAX));
+            let values = named_params! {
+                ":priority": priority.as_u8(),
+                ":after": after,
+                ":until": until,
+                ":limit": room,
+            };
+            due.extend(rows::all(conn, statements::MAILS_DUE, values, read_mail)?);
+        }
     }
     Ok(due)
 }

@@ -256,12 +256,12 @@ impl Store for SqliteStore {
         &self,
         subject_hashes: &[Digest],
         recipient_hash: Digest,
-        since: Timestamp,
+        now: Timestamp,
     ) -> Result<EarlierRequests, StoreError> {
         let subject_hashes = subject_hashes.to_vec();
         self.handles()?
             .reads
-            .run(move |conn, _| mail::earlier_requests(conn, &subject_hashes, recipient_hash, since))
+            .run(move |conn, _| mail::earlier_requests(conn, &subject_hashes, recipient_hash, now))
             .await
     }
 
@@ -270,8 +270,8 @@ impl Store for SqliteStore {
         self.handles()?.reads.run(move |conn, _| mail::registration(conn, &by, now)).await
     }
 
-    async fn mails_due(&self, until: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError> {
-        self.handles()?.reads.run(move |conn, _| mail::mails_due(conn, until, limit)).await
+    async fn mails_due(&self, now: Timestamp, limit: u32) -> Result<Vec<Mail>, StoreError> {
+        self.handles()?.reads.run(move |conn, _| mail::mails_due(conn, now, limit)).await
     }
 
     async fn next_mail(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {

@@ -315,11 +315,12 @@ pub(super) const ADD_MAIL: &str = concat!(
     mail!(),
     ") VALUES (:id, :kind, :recipient, :whom, :flow, :created_at, :due_at, :keep_until, :attempts, :doubts, :sent_at, :subject, :priority) ON CONFLICT DO NOTHING"
 );
-pub(super) const MAILS_COUNTED: &str = "SELECT count(*) FROM mail WHERE whom = :whom AND created_at > :after";
+pub(super) const MAILS_COUNTED: &str =
+    "SELECT count(*) FROM mail WHERE whom = :whom AND created_at > :after AND created_at <= :until";
 pub(super) const MAILS_DUE: &str = concat!(
     "SELECT ",
     mail!(),
-    " FROM mail INDEXED BY mail_waiting WHERE sent_at IS NULL AND priority = :priority AND due_at <= :until ORDER BY due_at, id LIMIT :limit"
+    " FROM mail INDEXED BY mail_waiting WHERE sent_at IS NULL AND priority = :priority AND due_at > :after AND due_at <= :until ORDER BY due_at, id LIMIT :limit"
 );
 pub(super) const NEXT_MAIL: &str = "SELECT due_at FROM mail INDEXED BY mail_due WHERE sent_at IS NULL AND due_at > :after ORDER BY due_at LIMIT 1";
 pub(super) const TRY_MAIL: &str = "UPDATE mail SET attempts = attempts + 1, doubts = doubts + 1, due_at = :due_at WHERE id = :id AND attempts = :attempts AND sent_at IS NULL";

@@ -155,7 +155,7 @@ pub(crate) async fn decoys_store_no_row(store: &dyn Store) {
     commit(store, Change::Together(changes)).await;
     assert_eq!((flow_of(store, 1).await, due(store, 99).await), (None, vec![]));
     assert_eq!(
-        store.earlier_requests(&[decoy.subject_hash], waiting.recipient_hash, at(-1)).await.expect("a look"),
+        store.earlier_requests(&[decoy.subject_hash], waiting.recipient_hash, at(1)).await.expect("a look"),
         EarlierRequests { flows: vec![None], mails: 0 }
     );
 }
@@ -188,12 +188,53 @@ pub(crate) async fn sent_mails_still_count_for_their_recipient(store: &dyn Store
     }
     let counted =
         async |secs| store.earlier_requests(&[], Digest([1; 16]), at(secs)).await.expect("a look").mails;
-    assert_eq!((counted(-1).await, counted(0).await, counted(10).await, counted(20).await), (3, 2, 1, 0));
+    assert_eq!(
+        (counted(3599).await, counted(3600).await, counted(3610).await, counted(3620).await),
+        (3, 2, 1, 0)
+    );
     commit(store, begin_attempt(1, 0, 60)).await;
     commit(store, settled(1, 1, MailOutcome::Sent(at(5)))).await;
     commit(store, Change::DropMail(MailId::from_bytes([2; 16]))).await;
     conflict(store, Change::DropMail(MailId::from_bytes([2; 16]))).await;
-    assert_eq!((counted(-1).await, counted(0).await), (2, 1));
+    assert_eq!((counted(3599).await, counted(3600).await), (2, 1));
+}
+
+pub(crate) async fn mails_do_not_count_before_their_request(store: &dyn Store) {
+    for (n, secs) in [(1, 0), (2, 10), (3, 7 * 86_400)] {
+        commit(store, Change::AddMail(Box::new(mail(n, 1, secs)))).await;
+    }
+    let counted =
+        async |secs| store.earlier_requests(&[], Digest([1; 16]), at(secs)).await.expect("a look").mails;
+    assert_eq!((counted(-1).await, counted(0).await, counted(10).await), (0, 1, 2));
+    assert_eq!(counted(7 * 86_400 - 1).await, 0, "the clock was a week ahead, and was set back");
+    assert_eq!(counted(7 * 86_400).await, 1);
+}
+
+pub(crate) async fn mails_do_not_wait_for_a_clock_that_was_set_back(store: &dyn Store) {
+    let of = |n, priority, secs| Mail { priority, ..mail(n, 1, secs) };
+    let mails = [
+        of(1, MailPriority::Requested, 7 * 86_400),
+        of(2, MailPriority::Requested, 601),
+        of(3, MailPriority::Requested, 600),
+        of(4, MailPriority::Requested, 0),
+        of(5, MailPriority::Notice, -1),
+        of(6, MailPriority::Notice, 601),
+    ];
+    for mail in &mails {
+        commit(store, Change::AddMail(Box::new(mail.clone()))).await;
+    }
+    let due = async |secs, limit| {
+        let due = store.mails_due(at(secs), limit).await.expect("a look");
+        due.into_iter().map(|mail| mail.id.as_bytes()[0]).collect::<Vec<_>>()
+    };
+    // The mail in ten minutes waits: that is the longest pause.
+    assert_eq!(due(0, 9).await, [4, 2, 1, 5, 6]);
+    assert_eq!(due(0, 4).await, [4, 2, 1, 5]);
+    assert_eq!(due(601, 9).await, [4, 3, 2, 1, 5, 6]);
+    // An attempt by the current clock makes it wait as usual.
+    commit(store, begin_attempt(1, 0, 2)).await;
+    assert_eq!(due(0, 2).await, [4, 2]);
+    assert_eq!(due(2, 9).await, [4, 1, 5]);
 }
 
 pub(crate) async fn expired_flows_and_mails_are_deleted(store: &dyn Store) {

@@ -140,6 +140,8 @@ for_each_store! {
         decoys_store_no_row
         mails_stay_due_until_sent
         sent_mails_still_count_for_their_recipient
+        mails_do_not_count_before_their_request
+        mails_do_not_wait_for_a_clock_that_was_set_back
         expired_flows_and_mails_are_deleted
     }
     clients {

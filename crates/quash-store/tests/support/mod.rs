@@ -299,16 +299,18 @@ pub(crate) async fn everything(store: &dyn Store) -> String {
     );
     for n in 0..10 {
         told += &format!("{:#?}\n", store.flow(flow_id(n)).await);
-        told += &format!(
-            "{:?}\n",
-            store.earlier_requests(&[Digest([n; 16]), Digest([n + 1; 16])], Digest([n; 16]), at(100)).await
-        );
+        for now in [at(100), at(3700)] {
+            let subjects = [Digest([n; 16]), Digest([n + 1; 16])];
+            told += &format!("{:?}\n", store.earlier_requests(&subjects, Digest([n; 16]), now).await);
+        }
     }
     told += &format!("{:?}\n", store.clients(None, u32::MAX).await);
     for secret in 0..10 {
         told += &format!("{:?}\n", store.client(SecretDigest([secret; 32])).await);
     }
-    told += &format!("{:#?}\n", store.mails_due(Timestamp::from_millis(i64::MAX), u32::MAX).await);
+    for now in [at(-500), at(100), Timestamp::from_millis(i64::MAX)] {
+        told += &format!("{:#?}\n", store.mails_due(now, u32::MAX).await);
+    }
     for secs in [0, 50, 200] {
         told += &format!("{:?}\n", store.next_mail(at(secs)).await);
     }

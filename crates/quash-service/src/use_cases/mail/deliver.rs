@@ -15,8 +15,6 @@ use crate::mail::{EmailProof, Mailer, MailerError, OutgoingEmail};
 const AT_ONCE: u32 = 8;
 /// The pause after the first failure. Each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
-/// The longest pause after a failure.
-const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// The interval at which an idle outbox is read.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -149,7 +147,7 @@ impl Context {
 
 /// The pause before the next attempt.
 fn pause(attempts: u32) -> Duration {
-    FIRST_PAUSE.saturating_mul(1 << attempts.min(16)).min(LONGEST_PAUSE)
+    FIRST_PAUSE.saturating_mul(1 << attempts.min(16)).min(limits::MAIL_LONGEST_PAUSE)
 }
 
 #[cfg(test)]

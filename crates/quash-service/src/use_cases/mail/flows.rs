@@ -111,13 +111,12 @@ impl Context {
         // sequential ones.
         let _lock = self.outbox.lock(request.recipient_hash(&self.flow_key)).await;
         let now = self.clock.now();
-        let since = now - limits::MAIL_COUNTED;
         let earlier = self
             .store
             .earlier_requests(
                 &[request.subject_hash(&self.flow_key)],
                 request.recipient_hash(&self.flow_key),
-                since,
+                now,
             )
             .await?;
         if pace == Pace::Reminding

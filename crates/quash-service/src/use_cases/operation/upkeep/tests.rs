@@ -1,13 +1,16 @@
 //! Upkeep over both stores while the wall clock is a week off, and afterwards: revoked tokens stay revoked,
-//! at this process's own guard and for a verifier that takes a snapshot; live sessions stay live.
+//! at this process's own guard and for a verifier that takes a snapshot; live sessions stay live. Keys rotate
+//! and mails are sent by a clock that was set back.
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 
+use async_trait::async_trait;
 use quash_core::decide::{Device, Kind};
 use quash_core::model::{
-    Actor, Clock, EndCause, ForeignTokens, Kid, Policy, Refusal, Rights, Seeded, Seq, Subject,
+    Actor, Clock, EndCause, ForeignTokens, KeyState, Kid, Policy, Refusal, Rights, Seeded, Seq, Subject,
+    limits,
 };
 use quash_core::token::{Algorithm, Expected, Issued, SigningKey, TokenType};
 use quash_core::watch::frame::{Snapshot, SnapshotReader};
@@ -18,7 +21,8 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::{
     Argon2Hasher, Attempt, DeviceTokenInput, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup,
-    MasterKey, NewAccount, NewPassword, NewState, Rehash, Setup,
+    MailRecipient, Mailer, MailerError, MasterKey, NewAccount, NewPassword, NewState, OutgoingEmail, Rehash,
+    Setup, Takeover,
 };
 
 const PASSWORD: &str = "correct horse battery staple";
@@ -82,8 +86,8 @@ impl World {
         let password = Some(NewPassword::Plain(Zeroizing::new(PASSWORD.into())));
         let new = NewAccount {
             name: "dana".into(),
-            email: None,
-            verified: false,
+            email: Some("dana@example.org".into()),
+            verified: true,
             subject: Some("dana".into()),
             password,
             state: NewState::Active,
@@ -115,7 +119,11 @@ impl World {
             store: Arc::clone(store),
             audit_seal: None,
             policy,
-            keys: KeySetup { foreign: vec![other], ..KeySetup::of(Algorithm::EdDsa) },
+            keys: KeySetup {
+                foreign: vec![other],
+                rotate_every: Some(DAY * 30),
+                ..KeySetup::of(Algorithm::EdDsa)
+            },
             fetch: Arc::new(FetchNothing),
             master: MasterKey::new(&Seeded::new(1)),
             hasher: Arc::new(Argon2Hasher::with(8, 1, 1).expect("a cheap hash")),
@@ -206,6 +214,24 @@ impl World {
 
     async fn is_revoked(&self, access: &str) -> bool {
         self.check(access).await == Err(VerifyError::Refused(Refusal::TokenRevoked(None)))
+    }
+}
+
+/// A mail transport that is unreachable at first.
+#[derive(Default)]
+struct Transport {
+    is_up: AtomicBool,
+    sent: AtomicUsize,
+}
+
+#[async_trait]
+impl Mailer for Transport {
+    async fn send(&self, _: &OutgoingEmail) -> Result<(), MailerError> {
+        if !self.is_up.load(Ordering::SeqCst) {
+            return Err(MailerError::NotNow("unreachable".into()));
+        }
+        self.sent.fetch_add(1, Ordering::SeqCst);
+        Ok(())
     }
 }
 
@@ -448,5 +474,58 @@ async fn deletion_refuses_no_valid_tokens() {
             }
         }
         assert!(world.entries().await < 20, "many are forgotten");
+    }
+}
+
+#[tokio::test]
+async fn keys_rotate_although_the_clock_was_set_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for store in stores(dir.path()) {
+        let mut world = World::open(store).await;
+        world.clock.set(A_WEEK);
+        let made = world.service.rotate_key(Takeover::Now, Actor::Operator).await.expect("a key").kid;
+        world.clock.set(0);
+        let current = async |world: &World| {
+            let keys = world.store.keys().await.expect("keys");
+            keys.into_iter().find(|key| key.state == KeyState::Current).expect("a current key").kid
+        };
+        world.pass(1).await;
+        assert_eq!(current(&world).await, made, "the next key is published first");
+        world.pass(1).await;
+        let next = current(&world).await;
+        assert_ne!(next, made, "its time is a week ahead");
+        world.pass(HOUR).await;
+        assert_eq!(current(&world).await, next, "and only once");
+    }
+}
+
+#[tokio::test]
+async fn mails_are_sent_and_counted_although_the_clock_was_set_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for store in stores(dir.path()) {
+        let world = World::open(store).await;
+        let transport = Arc::new(Transport::default());
+        let mailer: Arc<dyn Mailer> = transport.clone();
+        let asked_and_sent = async |requests: u32| {
+            for _ in 0..requests {
+                world
+                    .service
+                    .request_reset(&MailRecipient::Name("dana".into()), None)
+                    .await
+                    .expect("a store");
+            }
+            world.service.deliver_due(&mailer).await.expect("a store");
+            transport.sent.swap(0, Ordering::SeqCst)
+        };
+        let most = usize::try_from(limits::MAILS).expect("few");
+        world.clock.set(A_WEEK);
+        assert_eq!(asked_and_sent(1).await, 0, "the transport is unreachable");
+        transport.is_up.store(true, Ordering::SeqCst);
+        world.clock.set(0);
+        assert_eq!(asked_and_sent(0).await, 1, "the pause ends a week ahead");
+        world.clock.set(A_WEEK);
+        assert_eq!(asked_and_sent(limits::MAILS).await, most - 1, "the limit of an hour");
+        world.clock.set(0);
+        assert_eq!(asked_and_sent(limits::MAILS + 1).await, most, "mails of the future don't count");
     }
 }
