@@ -1,6 +1,6 @@
 //! The rules for new account names, which must not be mistakable for the subject of another account.
 
-use super::{Name, NameFault, NumericNames};
+use super::{Name, NameFault, NumericNames, Subject, fold};
 
 impl Name {
     /// Parses a new account name. Like [`Name::parse`], but rejects texts that are or may become a subject: a
@@ -20,6 +20,26 @@ impl Name {
             return Err(NameFault::Number);
         }
         Ok(name)
+    }
+
+    /// Returns whether the name, in either of its forms, is a subject. An account may have such a name only if
+    /// the subject is its own.
+    ///
+    /// ```
+    /// use quash_core::model::{Name, Subject};
+    /// let (name, subject) = (Name::parse("LEE")?, Subject::parse("lee"));
+    /// assert!(subject.is_ok_and(|subject| name.is_subject(&subject)));
+    /// # Ok::<_, quash_core::model::NameFault>(())
+    /// ```
+    pub fn is_subject(&self, subject: &Subject) -> bool {
+        [self.shown(), self.folded()].contains(&subject.as_str())
+    }
+}
+
+impl Subject {
+    /// Returns whether a command with the subject would find the account of this name.
+    pub fn is_name(&self, name: &Name) -> bool {
+        fold(self.as_str()) == name.folded()
     }
 }
 

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use quash_core::model::{
     Account, AccountClaims, AccountEdit, AccountFields, Adoption, Chain, Change, Client, ClientName,
-    DeviceId, Email, Ends, Entry, Epoch, Forgotten, Generation, Name, NewAudit, NewEntry, OldSessions,
-    Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId, SessionOpening,
-    SessionState, Subject, Timestamp, limits,
+    DeviceId, Email, Ends, Entry, Epoch, Forgotten, Generation, NewAudit, NewEntry, OldSessions, Receipt,
+    ScopeKey, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId, SessionOpening, SessionState,
+    Subject, Timestamp, limits,
 };
 use quash_core::watch::feed;
 
@@ -148,6 +148,8 @@ impl State {
     fn add_account(&mut self, account: &Account) -> Result<Receipt, StoreError> {
         guard(!self.accounts.contains_key(&account.subject) && !self.gone.contains(&account.subject))?;
         guard(self.accounts.values().all(|other| other.username.folded() != account.username.folded()))?;
+        guard(!self.is_subject_of_another(&account.username, &account.subject))?;
+        guard(!self.accounts.values().any(|other| account.subject.is_name(&other.username)))?;
         let address = account.email.as_ref().map(Email::folded);
         guard(
             address.is_none()
@@ -250,8 +252,10 @@ impl State {
         let AccountEdit { subject, version, fields, ends, .. } = edit;
         guard(self.account_at(subject, *version).is_some())?;
         let others = || self.accounts.values().filter(|other| other.subject != *subject);
-        let name = fields.username.as_ref().map(Name::folded);
-        guard(name.is_none_or(|name| others().all(|other| other.username.folded() != name)))?;
+        if let Some(name) = &fields.username {
+            guard(others().all(|other| other.username.folded() != name.folded()))?;
+            guard(!self.is_subject_of_another(name, subject))?;
+        }
         let address = fields.email.as_ref().and_then(Option::as_ref).map(Email::folded);
         guard(address.is_none() || others().all(|other| other.email.as_ref().map(Email::folded) != address))?;
         let survivor = match ends {

@@ -188,12 +188,15 @@ pub(super) const ADD_ENTRY: &str = concat!(
 pub(super) const MOVE_HEAD: &str =
     "UPDATE feed_head SET seq = :seq, chain = :chain WHERE id = 1 AND seq = :newest";
 
-// Changes. Those that insert a row write nothing if an existing row conflicts.
+// Changes. Those that insert a row write nothing if an existing row conflicts. Neither the name nor the
+// subject of a new account may be the other of an existing one.
 pub(super) const ADD_ACCOUNT: &str = "INSERT INTO account (subject, username, username_folded, email, email_folded, email_verified_at, \
      password, state, state_at, sessions_before, version, created_at, foreign_after, last_login_at, \
      password_class, must_change, locks, claims, devices, locked_at, claims_adopted, mark) \
      SELECT :subject, :username, :username_folded, :email, :email_folded, :email_verified_at, :password, :state, :state_at, :sessions_before, :version, :created_at, :foreign_after, :last_login_at, :password_class, :must_change, :locks, :claims, :devices, :locked_at, :claims_adopted, :mark \
      WHERE NOT EXISTS (SELECT 1 FROM account WHERE email_folded = :email_folded) AND NOT EXISTS (SELECT 1 FROM gone WHERE subject = :subject) \
+     AND NOT EXISTS (SELECT 1 FROM account WHERE username_folded = :subject_folded) \
+     AND NOT EXISTS (SELECT 1 FROM account WHERE subject IN (:username, :username_folded)) \
      ON CONFLICT DO NOTHING";
 pub(super) const OPEN_SESSION: &str = concat!(open_session!(), " ON CONFLICT DO NOTHING");
 pub(super) const ADOPT: &str = concat!(
@@ -223,8 +226,8 @@ pub(super) const SURVIVE: &str = concat!(
     uncovered!()
 );
 pub(super) const END_SESSION: &str = "UPDATE session SET ended_reason = :ended_reason, ended_at = :ended_at, ended_actor = :ended_actor WHERE sid = :sid AND ended_reason IS NULL";
-// A flag before each field says whether it changes. If another account has the name or address, the row stays
-// unchanged.
+// A flag before each field says whether it changes. If another account has the name, as its name or as its
+// subject, or the address, the row stays unchanged.
 pub(super) const EDIT_ACCOUNT: &str = "UPDATE OR IGNORE account SET version = version + 1, \
      username = iif(:sets_username, :username, username), username_folded = iif(:sets_username, :username_folded, username_folded), \
      email = iif(:sets_email, :email, email), email_folded = iif(:sets_email, :email_folded, email_folded), email_verified_at = iif(:sets_email, :email_verified_at, email_verified_at), \
@@ -234,7 +237,8 @@ pub(super) const EDIT_ACCOUNT: &str = "UPDATE OR IGNORE account SET version = ve
      locks = coalesce(:locks, locks), claims = iif(:sets_claims, :claims, claims), claims_adopted = iif(:sets_claims, 0, claims_adopted), \
      devices = coalesce(:devices, devices), \
      sessions_before = coalesce(:sessions_before, sessions_before), foreign_after = max(foreign_after, coalesce(:foreign_after, 0)) \
-     WHERE subject = :subject AND version = :version AND NOT EXISTS (SELECT 1 FROM account o WHERE o.email_folded = :email_folded AND o.subject <> :subject)";
+     WHERE subject = :subject AND version = :version AND NOT EXISTS (SELECT 1 FROM account o WHERE o.email_folded = :email_folded AND o.subject <> :subject) \
+     AND NOT EXISTS (SELECT 1 FROM account o WHERE o.subject IN (:username, :username_folded) AND o.subject <> :subject)";
 pub(super) const KEEP_ADOPTIONS: &str = "INSERT INTO adopted (key, until) \
      SELECT foreign_key, foreign_until FROM session WHERE subject = :subject AND foreign_key IS NOT NULL";
 pub(super) const FORGET_SESSIONS_OF: &str = "DELETE FROM session WHERE subject = :subject";

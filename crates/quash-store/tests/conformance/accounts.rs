@@ -5,7 +5,7 @@ use quash_core::model::{
     Email, Ends, Name, PasswordHash, Receipt, ScopeKind, Seq, Session, SessionOpening, Subject, limits,
 };
 use quash_core::watch::feed;
-use quash_store::Store;
+use quash_store::{Store, StoreError};
 
 use crate::support::*;
 
@@ -83,6 +83,52 @@ pub(crate) async fn accounts_need_unused_subjects_names_and_addresses(store: &dy
     commit(store, add(renamed("other"))).await;
     // Two accounts without an address don't conflict.
     commit(store, add(account("third"))).await;
+}
+
+pub(crate) async fn a_name_is_never_the_subject_of_another_account(store: &dyn Store) {
+    let named = |of: &str, name: &str| Account { subject: subject(of), ..account(name) };
+    let rename = |of: &str, version, name: &str| {
+        let fields = AccountFields { username: Name::parse(name).ok(), ..AccountFields::default() };
+        edit(of, version, fields, Ends::Nothing)
+    };
+    commit(store, add(named("17", "dana"))).await;
+    commit(store, add(named("lee", "Lee"))).await;
+    commit(store, add(named("Kim", "noor"))).await;
+    // A name in the form that is shown, or folded, is a subject.
+    for name in ["17", "LEE", "Kim", " \u{ff11}7 "] {
+        conflict(store, add(named("other", name))).await;
+    }
+    // A subject is a name, in any form.
+    for of in ["dana", "DANA", "Noor"] {
+        conflict(store, add(named(of, "other"))).await;
+    }
+    conflict(store, rename("Kim", 1, "17")).await;
+    conflict(store, rename("Kim", 1, "LEE")).await;
+    // Its own subject may be its name, and a deleted account's subject another one's.
+    commit(store, rename("Kim", 1, "Kim")).await;
+    commit(store, rename("17", 1, "17")).await;
+    let entry = entry(ScopeKind::Subject, 5);
+    commit(store, Change::DeleteAccount { subject: subject("lee"), version: 1, entry, note: None }).await;
+    commit(store, rename("Kim", 2, "lee")).await;
+}
+
+pub(crate) async fn concurrent_changes_never_make_a_name_a_subject(store: &dyn Store) {
+    let named = |of: &str, name: &str| add(Account { subject: subject(of), ..account(name) });
+    let rename = |of: &str, name: &str| {
+        let fields = AccountFields { username: Name::parse(name).ok(), ..AccountFields::default() };
+        edit(of, 1, fields, Ends::Nothing)
+    };
+    commit(store, named("first", "dana")).await;
+    commit(store, named("second", "kim")).await;
+    for (one, other) in [
+        (named("21", "lee"), named("third", "21")),
+        (named("fourth", "22"), named("22", "max")),
+        (rename("first", "23"), named("23", "noor")),
+        (named("24", "ola"), rename("second", "24")),
+    ] {
+        let outcomes = commit_all(store, vec![one, other]).await;
+        assert!(outcomes[0].is_ok() && outcomes[1] == Err(StoreError::Conflict), "{outcomes:?}");
+    }
 }
 
 pub(crate) async fn the_largest_number_counts_deleted_accounts(store: &dyn Store) {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use quash_core::model::{
     Account, AccountBy, AccountLoaded, Audit, Client, ClientName, Ending, Entry, FlowId, FlowLoaded,
-    ForeignLoaded, Head, KeyRecord, Reason, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId,
+    ForeignLoaded, Head, KeyRecord, Name, Reason, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId,
     SessionLoaded, Subject, Timestamp,
 };
 
@@ -15,6 +15,11 @@ impl State {
     pub(in crate::memory) fn head(&self) -> Head {
         let Self { seq, chain, sessions_before, foreign_after, forgotten, .. } = *self;
         Head { seq, chain, sessions_before, foreign_after, forgotten }
+    }
+
+    /// Returns whether a name is the subject of an account other than `own`.
+    pub(super) fn is_subject_of_another(&self, name: &Name, own: &Subject) -> bool {
+        self.accounts.keys().any(|subject| subject != own && name.is_subject(subject))
     }
 
     pub(in crate::memory) fn account(&self, by: &AccountBy, now: Timestamp) -> AccountLoaded {

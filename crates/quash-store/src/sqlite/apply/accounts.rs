@@ -2,7 +2,7 @@
 
 use quash_core::model::{
     Account, AccountEdit, AccountFields, Devices, Email, Ends, Name, NewEntry, PasswordHash, Receipt,
-    Subject, Timestamp,
+    Subject, Timestamp, fold,
 };
 use rusqlite::{Connection, named_params};
 
@@ -17,6 +17,7 @@ pub(super) fn add_account(conn: &Connection, account: &Account) -> Result<Receip
     let (claims, claims_adopted) = rows::stored_claims(&account.claims);
     let values = named_params! {
         ":subject": account.subject.as_str(),
+        ":subject_folded": fold(account.subject.as_str()),
         ":username": account.username.shown(),
         ":username_folded": account.username.folded(),
         ":email": account.email.as_ref().map(|email| email.shown.as_str()),
