@@ -1,6 +1,6 @@
-//! Rules for dependencies between crates, from `cargo metadata`: which of our crates may depend on which,
-//! what quash-core may import, and which crates are banned. Only dependencies of the product count; tests may
-//! have any.
+//! Rules for dependencies between crates, from `cargo metadata`: which of our crates may depend on which, and
+//! what quash-core may import. Only dependencies of the product count; tests may have any. `deny.toml` bans
+//! crates from all trees.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
@@ -13,17 +13,12 @@ use crate::failure::{Failure, Result};
 const DEPENDENCY: Rule = Rule {
     name: "crates-point-one-way",
     why: "the design is quash -> server -> service -> store -> core <- verify; another dependency would let a handler run a query, or make the verifier need a server",
-    remedy: "use the crate in between; a new dependency or crate needs a decision record and a line in ARROWS in xtask/src/tidy/crates.rs",
+    remedy: "use the crate in between; a new dependency or crate needs a decision record and a line in ALLOWED_DEPENDENCIES in xtask/src/tidy/crates.rs",
 };
 const CORE_IMPORTS: Rule = Rule {
     name: "core-imports-little",
     why: "quash-core is pure: no runtime, HTTP, SQL, clock, randomness or logging",
-    remedy: "do it in another crate and pass the result as an argument; a new dependency needs a reason and a line in LAW_IMPORTS in xtask/src/tidy/crates.rs",
-};
-const BANNED: Rule = Rule {
-    name: "banned-crate",
-    why: "one crypto library (aws-lc-rs), one TLS (rustls), our own strict JWS layer; deny.toml gives each crate's reason",
-    remedy: "turn off the feature that needs it, or choose another dependency",
+    remedy: "do it in another crate and pass the result as an argument; a new dependency needs a reason and a line in ALLOWED_CORE_IMPORTS in xtask/src/tidy/crates.rs",
 };
 
 /// The allowed dependencies between our crates.
@@ -63,10 +58,6 @@ const ALLOWED_CORE_IMPORTS: &[&str] = &[
 
 /// The crates that quash-core's tree must not contain.
 const BANNED_IN_CORE: &[&str] = &["tokio", "hyper", "axum", "rusqlite", "tracing", "log"];
-
-/// The crates that no tree of ours may contain.
-const BANNED_EVERYWHERE: &[&str] =
-    &["ring", "rsa", "openssl-sys", "native-tls", "jsonwebtoken", "djangohashers"];
 
 /// The crates that the product is built from.
 pub(crate) struct Graph {
@@ -130,14 +121,13 @@ impl Graph {
         let mut findings = Vec::new();
         for (name, own) in &self.own {
             findings.extend(self.arrows(name, own));
-            findings.extend(self.banned(own, BANNED_EVERYWHERE, &BANNED));
             if name == "quash-core" {
                 let foreign =
                     own.direct.iter().filter(|direct| !ALLOWED_CORE_IMPORTS.contains(&direct.as_str()));
                 findings.extend(
                     foreign.map(|direct| CORE_IMPORTS.found(&own.manifest, 1, format!("{name} -> {direct}"))),
                 );
-                findings.extend(self.banned(own, BANNED_IN_CORE, &CORE_IMPORTS));
+                findings.extend(self.banned_in_core(own));
             }
         }
         findings
@@ -153,7 +143,7 @@ impl Graph {
     fn arrows(&self, name: &str, own: &Own) -> Vec<Finding> {
         let allowed = ALLOWED_DEPENDENCIES.iter().find(|(from, _)| *from == name).map(|(_, to)| *to);
         let Some(allowed) = allowed else {
-            return vec![DEPENDENCY.found(&own.manifest, 1, format!("{name} isn't in ARROWS"))];
+            return vec![DEPENDENCY.found(&own.manifest, 1, format!("{name} isn't in ALLOWED_DEPENDENCIES"))];
         };
         let ours = own.direct.iter().filter(|direct| self.own.contains_key(*direct));
         ours.filter(|direct| !allowed.contains(&direct.as_str()))
@@ -161,10 +151,10 @@ impl Graph {
             .collect()
     }
 
-    fn banned(&self, own: &Own, banned: &[&str], rule: &'static Rule) -> Vec<Finding> {
+    fn banned_in_core(&self, own: &Own) -> Vec<Finding> {
         let tree = self.tree(own);
-        let found = tree.keys().filter(|id| banned.contains(&self.name(id)));
-        found.map(|id| rule.found(&own.manifest, 1, self.way(&tree, id))).collect()
+        let found = tree.keys().filter(|id| BANNED_IN_CORE.contains(&self.name(id)));
+        found.map(|id| CORE_IMPORTS.found(&own.manifest, 1, self.way(&tree, id))).collect()
     }
 
     /// Returns the tree of one of our crates, itself included: each package id with the one that requires it,
@@ -292,7 +282,7 @@ mod tests {
     fn unlisted_crates_are_found() {
         assert_eq!(
             found(&[("quash-mail", &[])], &["quash-mail"]),
-            ["crates/quash-mail/Cargo.toml crates-point-one-way: quash-mail isn't in ARROWS"]
+            ["crates/quash-mail/Cargo.toml crates-point-one-way: quash-mail isn't in ALLOWED_DEPENDENCIES"]
         );
     }
 
@@ -314,31 +304,36 @@ mod tests {
 
     #[test]
     fn transitive_banned_crates_are_found_except_in_tests() {
-        let packages: &[(&str, &[&str])] =
-            &[("quash", &["a", "dev:rsa"]), ("a", &["b"]), ("b", &["ring"]), ("ring", &[]), ("rsa", &[])];
+        let packages: &[(&str, &[&str])] = &[
+            ("quash-core", &["uuid", "dev:tracing"]),
+            ("uuid", &["b"]),
+            ("b", &["tokio"]),
+            ("tokio", &[]),
+            ("tracing", &[]),
+        ];
         assert_eq!(
-            found(packages, &["quash"]),
-            ["crates/quash/Cargo.toml banned-crate: quash -> a -> b -> ring"]
+            found(packages, &["quash-core"]),
+            ["crates/quash-core/Cargo.toml core-imports-little: quash-core -> uuid -> b -> tokio"]
         );
     }
 
     #[test]
     fn optional_crates_count_only_if_enabled() {
         let found = |features: &[&str]| {
-            let own = json!({ "id": "quash", "name": "quash", "manifest_path": "/r/crates/quash/Cargo.toml", "dependencies": [{ "name": "a", "kind": null, "optional": false }] });
-            let a = json!({
-                "id": "a", "name": "a", "manifest_path": "/a/Cargo.toml",
-                "dependencies": [{ "name": "ring", "kind": null, "optional": true, "rename": "r" }],
-                "features": { "weak": ["r?/std"], "strong": ["r/std"], "dep": ["dep:r"], "other": ["dep:ring", "other"] },
+            let own = json!({ "id": "quash-core", "name": "quash-core", "manifest_path": "/r/crates/quash-core/Cargo.toml", "dependencies": [{ "name": "uuid", "kind": null, "optional": false }] });
+            let uuid = json!({
+                "id": "uuid", "name": "uuid", "manifest_path": "/uuid/Cargo.toml",
+                "dependencies": [{ "name": "log", "kind": null, "optional": true, "rename": "r" }],
+                "features": { "weak": ["r?/std"], "strong": ["r/std"], "dep": ["dep:r"], "other": ["dep:log", "other"] },
             });
             let need = |pkg: &str| json!({ "pkg": pkg, "dep_kinds": [{ "kind": null }] });
             let metadata = json!({
-                "workspace_members": ["quash"],
-                "packages": [own, a, { "id": "ring", "name": "ring", "manifest_path": "/ring/Cargo.toml", "dependencies": [] }],
+                "workspace_members": ["quash-core"],
+                "packages": [own, uuid, { "id": "log", "name": "log", "manifest_path": "/log/Cargo.toml", "dependencies": [] }],
                 "resolve": { "nodes": [
-                    { "id": "quash", "deps": [need("a")], "features": [] },
-                    { "id": "a", "deps": [need("ring")], "features": features },
-                    { "id": "ring", "deps": [], "features": [] },
+                    { "id": "quash-core", "deps": [need("uuid")], "features": [] },
+                    { "id": "uuid", "deps": [need("log")], "features": features },
+                    { "id": "log", "deps": [], "features": [] },
                 ] },
             });
             Graph::read(&metadata, Path::new("/r")).unwrap().findings().len()

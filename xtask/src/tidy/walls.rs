@@ -19,7 +19,7 @@ const PROOF: Rule = Rule {
 const LOCK: Rule = Rule {
     name: "checks-take-no-lock",
     why: "a check of a known token must not wait, neither for the publisher nor for another check",
-    remedy: "load it from an `ArcSwap` or an atomic; code that follows an issuer, asks it or waits for it is in the files of LOCKED_ROOMS in xtask/src/tidy/walls.rs",
+    remedy: "load it from an `ArcSwap` or an atomic; code that follows an issuer, asks it or waits for it is in the files of FILES_WITH_LOCKS in xtask/src/tidy/walls.rs",
 };
 
 /// The files of quash-verify that may take a lock: a check that needs only the current state calls none of
