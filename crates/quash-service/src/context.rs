@@ -140,7 +140,8 @@ impl Context {
     /// # Errors
     /// There is no key to sign with.
     pub(crate) async fn can_sign(&self) -> Result<(), Failure> {
-        self.keys.signing().await.map(drop)
+        drop(self.keys.signing().await?);
+        Ok(())
     }
 
     /// The account that the typed login name denotes, and the folded text. A text longer than any name is

@@ -45,7 +45,9 @@ impl Quotas {
 
     /// Counts the entries that users caused with a committed change.
     pub(crate) fn count_all(&self, caused: &[(Subject, u32)], uptime: Duration) {
-        caused.iter().for_each(|(subject, entries)| self.count(subject, *entries, uptime));
+        for (subject, entries) in caused {
+            self.count(subject, *entries, uptime);
+        }
     }
 
     fn count(&self, subject: &Subject, entries: u32, uptime: Duration) {

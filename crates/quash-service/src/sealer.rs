@@ -70,7 +70,9 @@ impl Sealer {
             turn: tokio::sync::Mutex::default(),
             logged_at: Mutex::default(),
         };
-        fault.into_iter().for_each(|fault| sealer.log_fault(fault, clock.uptime()));
+        if let Some(fault) = fault {
+            sealer.log_fault(fault, clock.uptime());
+        }
         Ok(sealer)
     }
 

@@ -113,7 +113,9 @@ pub fn end_others(
 ) -> Result<SessionSurvival, Refusal> {
     let mut survival =
         survive(survivor_tokens, loaded, None, EndCause::LogOutElsewhere, policy, scopes, now)?;
-    if let Some((session, _)) = loaded.found.as_ref().filter(|_| is_alone(counted, policy, now)) {
+    if is_alone(counted, policy, now)
+        && let Some((session, _)) = &loaded.found
+    {
         let Session { rotated_at, idle_until, .. } = survival.after;
         survival.change =
             Change::Rotate { session: session.id, from: session.generation, rotated_at, idle_until };

@@ -307,7 +307,9 @@ mod tests {
 
     fn blank(entry: &mut Audit) {
         entry.new.person = None;
-        entry.sealing.iter_mut().for_each(|sealing| sealing.salt = None);
+        if let Some(sealing) = &mut entry.sealing {
+            sealing.salt = None;
+        }
     }
 
     #[test]
@@ -347,7 +349,9 @@ mod tests {
         let forged = seal(&mut others, &AuditHead::default(), &key(2));
         assert_eq!(checked(&late, &forged), Err(AuditFault::NotedSeal));
         assert_eq!(checked(&forged, &late), Err(AuditFault::Seal));
-        others.iter_mut().for_each(|entry| (entry.sealing, entry.new.actor) = (None, Actor::Rule));
+        for entry in &mut others {
+            (entry.sealing, entry.new.actor) = (None, Actor::Rule);
+        }
         let forked = seal(&mut others, &AuditHead::default(), &key(1));
         assert_eq!(checked(&forked, &late), Err(AuditFault::Changed(5)));
     }

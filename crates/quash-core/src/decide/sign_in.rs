@@ -208,13 +208,12 @@ pub(super) fn evicted(
     scopes: &ScopeHasher,
     now: Timestamp,
 ) -> Option<SessionEnd> {
-    let over = loaded.live_sessions >= policy.sessions.max_per_account;
-    let one_over = Cause { reason: Reason::OverLimit, actor: Actor::Rule };
-    loaded
-        .longest_idle
-        .as_ref()
-        .filter(|_| over)
-        .map(|longest_idle| session_end(longest_idle, &one_over, scopes, now))
+    if loaded.live_sessions < policy.sessions.max_per_account {
+        return None;
+    }
+    let cause = Cause { reason: Reason::OverLimit, actor: Actor::Rule };
+    let longest_idle = loaded.longest_idle.as_ref()?;
+    Some(session_end(longest_idle, &cause, scopes, now))
 }
 
 /// Returns the expiry of a refresh token minted now: whole seconds, and never after its session.

@@ -225,10 +225,11 @@ impl Slot {
     /// failure locks at once and orders the lock in the store. A known device's failures lock only the
     /// device, and only in this process.
     pub(crate) fn failed(self, account: Option<&Account>, now: Timestamp) {
-        let account = account.filter(|_| self.counted.bucket == Bucket::Account);
+        let account = if self.counted.bucket == Bucket::Account { account } else { None };
         let locks = account.map_or(0, |account| account.locks);
         let is_locked = self.shared.counts().tallies.failed(self.counted, locks, self.shared.clock.uptime());
-        if let Some(account) = account.filter(|_| is_locked)
+        if is_locked
+            && let Some(account) = account
             && self.shared.orders.try_send(Order { subject: account.subject.clone(), at: now }).is_err()
         {
             tracing::error!(subject = %account.subject, "too many accounts are waiting to be locked; this one is locked in this process only");

@@ -116,9 +116,13 @@ impl Tallies {
 
     pub(super) fn clear(&mut self, counted: Counted) {
         match counted.bucket {
-            Bucket::Account | Bucket::Device => self.accounts.tallies.remove(&counted.key).map(drop),
-            Bucket::UnknownName => self.unknown_names.remove(&counted.key).map(drop),
-        };
+            Bucket::Account | Bucket::Device => {
+                self.accounts.tallies.remove(&counted.key);
+            }
+            Bucket::UnknownName => {
+                self.unknown_names.remove(&counted.key);
+            }
+        }
     }
 
     /// The current tally. Failures that led to no lock are forgotten after the longest lock: waiting for that

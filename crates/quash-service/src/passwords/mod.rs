@@ -103,8 +103,13 @@ impl Passwords {
         // Selected for every name, so that the selection's cost reveals nothing either.
         let decoy = self.decoys.pick(name);
         let class = hash.as_ref().and_then(|hash| self.hasher.class_of(hash).ok().flatten());
-        class.into_iter().for_each(|class| self.add_class(class));
-        let hash = hash.filter(|_| class.is_some()).unwrap_or(decoy);
+        if let Some(class) = class {
+            self.add_class(class);
+        }
+        let hash = match (hash, class) {
+            (Some(hash), Some(_)) => hash,
+            _ => decoy,
+        };
         let hasher = Arc::clone(&self.hasher);
         let right = self.pool.run(requester, move |arena| hasher.verify(&password, &hash, arena)).await?;
         Ok(right && class.is_some())

@@ -245,7 +245,9 @@ impl PoolState {
             // The job's places are freed before its requester gets the answer, so that its next request finds
             // them.
             self.leave(&networks, send_answer.is_some().then_some(took));
-            send_answer.into_iter().for_each(|send_answer| send_answer());
+            if let Some(send_answer) = send_answer {
+                send_answer();
+            }
         }
     }
 

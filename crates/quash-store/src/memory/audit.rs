@@ -69,7 +69,9 @@ impl AuditState {
         let mut blanked = 0;
         for audit in theirs.take(limit as usize) {
             audit.new.person = None;
-            audit.sealing.iter_mut().for_each(|sealing| sealing.salt = None);
+            if let Some(sealing) = &mut audit.sealing {
+                sealing.salt = None;
+            }
             blanked += 1;
         }
         if blanked < limit {

@@ -25,7 +25,9 @@ impl FlowsAndMails {
     ) -> Result<Receipt, StoreError> {
         let before = self.about(flow.subject_hash).map(|before| before.id);
         guard(before == replaces && (Some(flow.id) == before || !self.flows.contains_key(&flow.id)))?;
-        before.map(|before| self.flows.remove(&before));
+        if let Some(before) = before {
+            self.flows.remove(&before);
+        }
         self.flows.insert(flow.id, flow.clone());
         Ok(WRITTEN)
     }

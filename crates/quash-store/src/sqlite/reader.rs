@@ -120,8 +120,11 @@ fn by_name(conn: &Connection, folded: &str) -> Result<Option<Account>, SqliteErr
 fn by_email(conn: &Connection, folded: &str, named: Option<Account>) -> Result<Option<Account>, SqliteError> {
     let only = |statement: &str| {
         let values = named_params! { ":email_folded": folded };
-        let mut found = rows::all(conn, statement, values, rows::account)?;
-        Ok::<_, SqliteError>(found.pop().filter(|_| found.is_empty()))
+        let found = rows::all(conn, statement, values, rows::account)?;
+        Ok::<_, SqliteError>(match <[Account; 1]>::try_from(found) {
+            Ok([only]) => Some(only),
+            Err(_) => None,
+        })
     };
     match (only(statements::ACCOUNT_BY_CONFIRMED_EMAIL)?, named) {
         (Some(account), _) | (None, Some(account)) => Ok(Some(account)),

@@ -84,7 +84,10 @@ impl AuditWalk {
     /// # Errors
     /// The personal data of an entry was removed without a deletion of its account.
     pub fn finish(self) -> Result<(), AuditFault> {
-        self.undeleted.into_values().min().map_or(Ok(()), |id| Err(AuditFault::Blanked(id)))
+        match self.undeleted.into_values().min() {
+            Some(id) => Err(AuditFault::Blanked(id)),
+            None => Ok(()),
+        }
     }
 
     /// Returns the last place checked.

@@ -133,7 +133,9 @@ fn standing_follows_state_lock_and_address() {
     account.email = Email::parse("dana@example.org").ok();
     let now = Timestamp::from_secs(100);
     assert_eq!(account.status(now), AccountStatus::Unverified);
-    account.email.iter_mut().for_each(|email| email.verified_at = Some(now));
+    if let Some(email) = &mut account.email {
+        email.verified_at = Some(now);
+    }
     assert_eq!(account.status(now), AccountStatus::Active);
     account.state = AccountState::Locked { since: now, until: Timestamp::from_secs(101) };
     assert_eq!(account.status(now), AccountStatus::Locked);

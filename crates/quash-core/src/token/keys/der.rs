@@ -47,7 +47,7 @@ fn element(tag: u8, input: &[u8]) -> Option<(&[u8], &[u8])> {
         }
         _ => return None,
     };
-    (*first == tag).then(|| rest.split_at_checked(length)).flatten()
+    if *first == tag { rest.split_at_checked(length) } else { None }
 }
 
 /// The magnitude of a non-negative number, without the zero byte for its sign.

@@ -102,7 +102,9 @@ impl SnapshotWriter {
     }
 
     fn write(&mut self, rows: &[Row]) -> String {
-        rows.iter().for_each(|row| add(&mut self.hash, row));
+        for row in rows {
+            add(&mut self.hash, row);
+        }
         line(&rows)
     }
 }

@@ -275,7 +275,9 @@ impl Service {
             .password
             .as_ref()
             .and_then(|hash| context.passwords.class_of(hash).ok().flatten());
-        class.into_iter().for_each(|class| context.passwords.add_class(class));
+        if let Some(class) = class {
+            context.passwords.add_class(class);
+        }
         Ok(changed)
     }
 

@@ -15,7 +15,6 @@ use zeroize::Zeroizing;
 
 use crate::context::{Context, Service};
 use crate::failure::Failure;
-use crate::lockout::Permit;
 use crate::retry::{Uncommitted, retry};
 
 /// The recipient of a requested mail.
@@ -214,7 +213,9 @@ impl Context {
                 if self.flow_key.is_code(code, id, purpose) && had_tries && is_in_time {
                     return Ok(id);
                 }
-                permit.into_iter().for_each(Permit::failed);
+                if let Some(permit) = permit {
+                    permit.failed();
+                }
                 Err(Refusal::LinkInvalid.into())
             }
         }
@@ -298,7 +299,8 @@ impl Context {
                 recipient: None,
                 priority: MailPriority::Unrequested,
             };
-            self.ask(&request, &[], Pace::Reminding).await.map(drop)
+            self.ask(&request, &[], Pace::Reminding).await?;
+            Ok::<_, StoreError>(())
         };
         // On a conflict, the concurrent request has sent the mail.
         if let Err(error) = sent.await

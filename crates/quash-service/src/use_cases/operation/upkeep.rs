@@ -105,7 +105,8 @@ impl Service {
                 break;
             }
         }
-        context.forget_audit(past - context.policy.audit.keep).await.map(drop)
+        context.forget_audit(past - context.policy.audit.keep).await?;
+        Ok(())
     }
 
     /// Forgets the classes that no account's hash has any more.

@@ -278,7 +278,8 @@ impl Context {
     async fn end_foreign_alone(&self, token: &Authentic, ends: &mut Ends) -> Result<(), Failure> {
         if token.claims().token_type == Some(TokenType::Sliding) {
             let presented = PresentedForeign::new(token, &self.policy.tokens)?;
-            return self.end_exchangeable(&presented, ends).await.map(drop);
+            self.end_exchangeable(&presented, ends).await?;
+            return Ok(());
         }
         ends.tokens.push(self.end_of_foreign(token)?);
         Ok(())

@@ -132,7 +132,9 @@ impl Context {
                 continue;
             }
             (proof.permit, proof.by_device) = (None, None);
-            proof.turn.take().into_iter().for_each(Slot::succeeded);
+            if let Some(turn) = proof.turn.take() {
+                turn.succeeded();
+            }
             // If there was no capacity for a better hash, the current one is kept until the next time.
             let rehash = proof.better.clone().flatten().filter(|_| outdated);
             let known_device = self.known_device(proof, Some(&account));
@@ -171,10 +173,13 @@ impl Context {
     fn counted(&self, proof: &mut Proof, account: Option<&Account>) -> Counted {
         let known = self.known_device(proof, account);
         if proof.by_device.as_ref().map(|(device, _)| *device) != known {
-            let device = known
-                .zip(account)
-                .and_then(|(device, account)| Some((device, self.lockout.pass_device(&account.subject)?)));
-            proof.by_device = device;
+            proof.by_device = match (known, account) {
+                (Some(device), Some(account)) => {
+                    let permit = self.lockout.pass_device(&account.subject);
+                    permit.map(|permit| (device, permit))
+                }
+                _ => None,
+            };
         }
         match (&proof.by_device, account) {
             (Some((device, _)), Some(account)) => self.lockout.counted_by_device(&account.subject, *device),
@@ -219,10 +224,17 @@ impl Context {
         if verdict == Verdict::Right && refusal != Refusal::BadCredentials {
             return;
         }
-        permit.into_iter().for_each(Permit::failed);
-        if verdict != Verdict::Unasked {
-            device.into_iter().for_each(|(_, permit)| permit.failed());
-            turn.into_iter().for_each(|turn| turn.failed(account, self.clock.now()));
+        if let Some(permit) = permit {
+            permit.failed();
+        }
+        if verdict == Verdict::Unasked {
+            return;
+        }
+        if let Some((_, permit)) = device {
+            permit.failed();
+        }
+        if let Some(turn) = turn {
+            turn.failed(account, self.clock.now());
         }
     }
 }

@@ -71,7 +71,10 @@ impl Context {
     /// client wants to end.
     async fn end_token(&self, token: &Authentic, ends: &mut Ends) -> Result<(), Failure> {
         match (token.origin(), token.claims().token_type) {
-            (_, Some(TokenType::Refresh)) => self.end_refresh(token, ends).await.map(drop),
+            (_, Some(TokenType::Refresh)) => {
+                self.end_refresh(token, ends).await?;
+                Ok(())
+            }
             (Origin::Ours, _) => {
                 token.check_even_expired(&LOG_OUT_WITH, &self.policy.tokens, self.clock.now())?;
                 self.end_access_alone(token, ends).await

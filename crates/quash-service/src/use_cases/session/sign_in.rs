@@ -81,9 +81,10 @@ impl Service {
                 started,
                 &*context.entropy,
             );
-            let opened = opened.inspect_err(|_| {
+            if opened.is_err() {
                 tracing::warn!(subject = %account.subject, "refused a sign-in: the account lacks the field that tokens identify it by (tokens.user_id_field)");
-            })?;
+            }
+            let opened = opened?;
             context.commit_and_announce(opened.change).await?;
             let tokens = context.issue(opened.grant, started).await?;
             let device_token = known_device.map(|device| context.device_key.token(device, &account.subject));

@@ -21,7 +21,10 @@ impl Service {
         let context = &*self.context;
         let token = context.guard.authenticate(text).await?;
         match token.claims().token_type {
-            Some(TokenType::Refresh) => context.recheck(&token, TokenType::Refresh).await.map(drop),
+            Some(TokenType::Refresh) => {
+                context.recheck(&token, TokenType::Refresh).await?;
+                Ok(())
+            }
             Some(purpose @ (TokenType::Access | TokenType::Sliding)) => {
                 match context.guard.check(text, &[purpose]).await {
                     Ok(_) => context.check_bearer(&token).await,
@@ -114,9 +117,13 @@ impl Context {
         match (token.origin(), token.claims().token_type) {
             // The users of another namespace aren't our accounts.
             (Origin::Foreign(issuer), _) if !issuer.scopes.is_ours() => Ok(()),
-            (Origin::Foreign(_), _) => self.foreign_account(token).await.map(|_| ()),
+            (Origin::Foreign(_), _) => {
+                self.foreign_account(token).await?;
+                Ok(())
+            }
             (Origin::Ours, Some(TokenType::Sliding)) => {
-                self.recheck(token, TokenType::Sliding).await.map(drop)
+                self.recheck(token, TokenType::Sliding).await?;
+                Ok(())
             }
             (Origin::Ours, _) => Ok(()),
         }
