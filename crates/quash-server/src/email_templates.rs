@@ -8,7 +8,7 @@ use quash_core::model::{MailKind, limits};
 use quash_service::OutgoingEmail;
 
 use crate::pages;
-use crate::public_url::PublicUrl;
+use crate::settings::public_url::PublicUrl;
 
 /// A rendered mail.
 #[derive(Clone, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use crate::HttpSettings;
 use crate::api::feed;
-use crate::body::{Fields, Whitespace};
-use crate::error::HttpError;
+use crate::error::http_error::HttpError;
+use crate::request::fields::{Fields, Whitespace};
 
 /// Reads a body as the endpoints do, and formats all its errors.
 pub async fn body(media_type: &str, body: Vec<u8>) {

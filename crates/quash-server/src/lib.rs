@@ -1,102 +1,45 @@
-//! The HTTP crate. `routes.rs` is the table of endpoints, `error.rs` maps each refusal to a status, a code
-//! and a text, and `api/` has one file per endpoint. It contains no rules and no queries; a handler calls one
-//! use case.
+//! The HTTP crate. `routes.rs` is the table of endpoints, `api/` has one file per endpoint, `error/` maps each
+//! refusal to a status, a code and a text. `net/` serves connections, `middleware/` wraps the endpoints,
+//! `request/` reads requests. It contains no rules and no queries; a handler calls one use case.
 
 mod routes;
 
 mod listed;
 
-mod app_state;
+mod state;
 
 mod api;
 
-mod code;
-
-mod error;
-
-mod token_rejection;
-
-mod body;
-
-mod charset;
-
-mod paths;
-
-mod client_info;
-
-mod forwarding;
-
-mod surrogates;
-
-mod body_error;
-
-mod oauth_error;
-
-mod cookie;
-
-mod device;
-
-mod device_label;
-
-mod response;
-
-mod negotiation;
-
-mod settings;
-
-mod origin;
+mod pages;
 
 mod middleware;
 
-mod cors;
+mod request;
 
-mod cross_site;
+mod error;
 
-mod wait_effective;
+mod settings;
+
+mod response;
 
 mod metrics;
 
-mod public_url;
-
-mod pages;
-
 mod email_templates;
 
-mod accept;
+mod net;
 
-mod listen;
-
-mod connection;
-
-mod sending;
-
-mod tls;
-
-mod drain_body;
-
-mod memory;
-
-mod metered;
-
-mod keep_alive;
-
-mod host_header;
-
-mod certificate;
-
-pub use accept::serve;
-pub use code::Code;
-pub use cookie::RefreshCookie;
 pub use email_templates::{RenderedEmail, render};
-pub use forwarding::{ForwardingHeader, Proxies, ProxiesFault};
-pub use listen::{Listener, SocketFault};
+pub use error::code::Code;
 pub use metrics::DroppedLines;
-pub use origin::{Origin, OriginFault};
-pub use paths::{Endpoint, Paths, PathsFault, is_path, is_reserved};
-pub use public_url::{PublicUrl, PublicUrlFault};
+pub use net::accept::serve;
+pub use net::listen::{Listener, SocketFault};
+pub use net::tls::{Tls, TlsFault, TlsFaultKind, TlsFiles};
 pub use routes::{paths, router, router_counting};
-pub use settings::{Compat, CorsSettings, HttpSettings, MailWay, Registration};
-pub use tls::{Tls, TlsFault, TlsFaultKind, TlsFiles};
+pub use settings::origin::{Origin, OriginFault};
+pub use settings::paths::{Endpoint, Paths, PathsFault, is_path, is_reserved};
+pub use settings::proxies::{ForwardingHeader, Proxies, ProxiesFault};
+pub use settings::public_url::{PublicUrl, PublicUrlFault};
+pub use settings::{Compat, CorsSettings, HttpSettings, MailWay, RefreshCookie, Registration};
 // `HttpSettings` contains these.
 pub use quash_verify::{SchemeCase, TokenHeader};
 // The guard provides it to applications; the binary uses the same.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::MethodRouter;
 
-use crate::app_state::AppState;
+use crate::state::AppState;
 
 /// A router and its paths. `routes.rs` builds its router only with this type, so that no endpoint is missing.
 pub(crate) struct ListedRouter {

@@ -13,20 +13,20 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::api;
 use crate::api::describe::describe;
-use crate::app_state::AppState;
-use crate::cors::across_origins;
-use crate::cross_site::{same_site, same_site_with_cookies};
-use crate::drain_body::drain_unread_body;
-use crate::error::HttpError;
+use crate::error::http_error::HttpError;
 use crate::listed::ListedRouter;
 use crate::metrics::DroppedLines;
-use crate::middleware::{admit, bound, log_and_add_headers};
-use crate::negotiation::negotiate;
+use crate::middleware::cors::{Cors, across_origins};
+use crate::middleware::cross_site::{same_site, same_site_with_cookies};
+use crate::middleware::layers::{admit, bound, log_and_add_headers};
+use crate::middleware::negotiation::negotiate;
+use crate::middleware::token_rejection;
+use crate::middleware::wait_effective::effective;
+use crate::net::drain_body::drain_unread_body;
 use crate::pages;
-use crate::paths::Endpoint;
+use crate::settings::paths::Endpoint;
 use crate::settings::{HttpSettings, Registration};
-use crate::token_rejection;
-use crate::wait_effective::effective;
+use crate::state::AppState;
 
 /// The methods of a read-only path.
 const READ_METHODS: &str = "GET, HEAD";
@@ -42,6 +42,7 @@ pub fn router(service: Service, settings: HttpSettings) -> Router {
 /// Like [`router`], but adds the server's count of dropped log lines to the metrics.
 pub fn router_counting(service: Service, settings: HttpSettings, dropped: &DroppedLines) -> Router {
     let state = Arc::new(AppState::new(service, settings, dropped));
+    let cors = Arc::new(Cors::new(&state.settings));
     let panicked = Arc::clone(&state);
     let on_panic = move |payload: Box<dyn std::any::Any + Send>| {
         let text = payload
@@ -57,7 +58,7 @@ pub fn router_counting(service: Service, settings: HttpSettings, dropped: &Dropp
         .layer(CatchPanicLayer::custom(on_panic))
         .layer(from_fn_with_state(Arc::clone(&state), bound))
         .layer(from_fn_with_state(Arc::clone(&state), same_site_with_cookies))
-        .layer(from_fn_with_state(Arc::clone(&state), across_origins))
+        .layer(from_fn_with_state(cors, across_origins))
         .layer(from_fn_with_state(Arc::clone(&state), admit))
         .layer(from_fn_with_state(Arc::clone(&state), log_and_add_headers))
         .layer(from_fn(drain_unread_body))

@@ -14,10 +14,11 @@ use quash_service::{Failure, Reauthentication};
 use zeroize::Zeroizing;
 
 use super::{me, no_content, own_tokens};
-use crate::app_state::AppState;
-use crate::body::{BodyError, Fields, Whitespace};
-use crate::client_info::Client;
-use crate::error::HttpError;
+use crate::error::http_error::HttpError;
+use crate::request::body_error::BodyError;
+use crate::request::client_info::Client;
+use crate::request::fields::{Fields, Whitespace};
+use crate::state::AppState;
 
 pub(crate) async fn rename(
     State(state): State<Arc<AppState>>,

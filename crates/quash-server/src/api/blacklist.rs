@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 
 use super::{empty_object, presented_refresh};
-use crate::app_state::AppState;
+use crate::state::AppState;
 
 pub(crate) async fn blacklist(State(state): State<Arc<AppState>>, request: Request) -> Response {
     let token = match presented_refresh(&state, request).await {

@@ -9,10 +9,10 @@ use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::app_state::AppState;
-use crate::error::HttpError;
-use crate::paths::Endpoint;
+use crate::error::http_error::HttpError;
 use crate::response::token_json;
+use crate::settings::paths::Endpoint;
+use crate::state::AppState;
 
 /// The description of a path.
 struct Description {

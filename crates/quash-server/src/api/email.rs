@@ -12,9 +12,9 @@ use zeroize::Zeroizing;
 
 use super::mail_requests::{asked, confirmation_response, proof, read};
 use super::registration::of_fields;
-use crate::app_state::AppState;
-use crate::body::Whitespace;
-use crate::client_info::Client;
+use crate::request::client_info::Client;
+use crate::request::fields::Whitespace;
+use crate::state::AppState;
 
 pub(crate) async fn request(
     State(state): State<Arc<AppState>>,

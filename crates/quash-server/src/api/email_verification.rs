@@ -7,8 +7,8 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 
 use super::mail_requests::{confirmation_response, mail_recipient, mail_request_response, proof, read};
-use crate::app_state::AppState;
-use crate::client_info::Client;
+use crate::request::client_info::Client;
+use crate::state::AppState;
 
 pub(crate) async fn request(
     State(state): State<Arc<AppState>>,

@@ -31,10 +31,10 @@ use serde::Serialize;
 use serde_json::json as value;
 
 use crate::api::no_content;
-use crate::app_state::AppState;
-use crate::code::Code;
-use crate::error::HttpError;
+use crate::error::code::Code;
+use crate::error::http_error::HttpError;
 use crate::response::json;
+use crate::state::AppState;
 
 /// The media type of server-sent events (HTML, 9.2).
 const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");

@@ -13,8 +13,8 @@ use quash_core::watch::Live;
 use quash_service::Me;
 
 use super::no_content;
-use crate::app_state::AppState;
 use crate::response::with_header;
+use crate::state::AppState;
 
 const SUBJECT: HeaderName = HeaderName::from_static("quash-subject");
 const USERNAME: HeaderName = HeaderName::from_static("quash-username");

@@ -9,9 +9,9 @@ use http::StatusCode;
 use http::header::RETRY_AFTER;
 use serde_json::json as value;
 
-use crate::app_state::AppState;
 use crate::response::{json, with_header};
 use crate::settings::MailWay;
+use crate::state::AppState;
 
 /// The `Retry-After` of an unready process, in seconds.
 const READY_AFTER_SECS: &str = "5";

@@ -7,8 +7,8 @@ use axum::response::Response;
 use http::StatusCode;
 use http::header::CACHE_CONTROL;
 
-use crate::app_state::AppState;
 use crate::response::{json, with_header};
+use crate::state::AppState;
 
 pub(crate) async fn jwks(State(state): State<Arc<AppState>>) -> Response {
     // Simple JWT's own client keeps a key set for this long, and fetches it again when it meets an unknown

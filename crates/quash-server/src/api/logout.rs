@@ -11,9 +11,9 @@ use quash_core::token::TokenType;
 use quash_service::Failure;
 
 use super::{empty_object, refresh_token};
-use crate::app_state::AppState;
-use crate::body::Fields;
-use crate::error::HttpError;
+use crate::error::http_error::HttpError;
+use crate::request::fields::Fields;
+use crate::state::AppState;
 
 pub(crate) async fn log_out(State(state): State<Arc<AppState>>, request: Request) -> Response {
     let access = match state.settings.token_header.token(request.headers()) {

@@ -11,9 +11,10 @@ use quash_service::{Failure, MailProof, MailRecipient};
 use serde_json::json as value;
 use zeroize::Zeroizing;
 
-use crate::app_state::AppState;
-use crate::body::{BodyError, Fields, Whitespace};
+use crate::request::body_error::BodyError;
+use crate::request::fields::{Fields, Whitespace};
 use crate::response::json;
+use crate::state::AppState;
 
 /// Reads a body to its end and takes its fields.
 pub(crate) async fn read<T>(request: Request, take: impl FnOnce(&mut Fields) -> T) -> Result<T, BodyError> {

@@ -10,8 +10,8 @@ use quash_core::watch::Live;
 use quash_service::Me;
 use serde::Serialize;
 
-use crate::app_state::AppState;
 use crate::response::json;
+use crate::state::AppState;
 
 #[derive(Serialize)]
 struct MeSeen<'a> {

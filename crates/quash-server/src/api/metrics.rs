@@ -9,9 +9,9 @@ use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
 use quash_verify::TokenHeader;
 
-use crate::app_state::AppState;
-use crate::code::Code;
-use crate::error::HttpError;
+use crate::error::code::Code;
+use crate::error::http_error::HttpError;
+use crate::state::AppState;
 
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");

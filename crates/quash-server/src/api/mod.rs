@@ -52,11 +52,12 @@ use quash_verify::HeaderFault;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::app_state::AppState;
-use crate::body::{BodyError, Fields, Whitespace};
-use crate::cookie::RefreshCookie;
-use crate::error::HttpError;
+use crate::error::http_error::HttpError;
+use crate::request::body_error::BodyError;
+use crate::request::fields::{Fields, Whitespace};
 use crate::response::{json, token_json, with_header};
+use crate::settings::RefreshCookie;
+use crate::state::AppState;
 
 /// Reads the single token that most of these endpoints take.
 pub(crate) async fn token_field(request: Request, name: &'static str) -> Result<String, BodyError> {

@@ -9,9 +9,9 @@ use quash_core::model::limits;
 use zeroize::Zeroizing;
 
 use super::mail_requests::{confirmation_response, mail_recipient, mail_request_response, proof, read};
-use crate::app_state::AppState;
-use crate::body::Whitespace;
-use crate::client_info::Client;
+use crate::request::client_info::Client;
+use crate::request::fields::Whitespace;
+use crate::state::AppState;
 
 pub(crate) async fn request(
     State(state): State<Arc<AppState>>,

@@ -9,8 +9,8 @@ use axum::response::Response;
 use quash_service::Failure;
 
 use super::{Order, issued, presented_refresh, token_field};
-use crate::app_state::AppState;
-use crate::client_info::Client;
+use crate::request::client_info::Client;
+use crate::state::AppState;
 
 pub(crate) async fn refresh(
     State(state): State<Arc<AppState>>,

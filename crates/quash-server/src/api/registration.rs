@@ -11,10 +11,11 @@ use serde_json::{Map, json as value};
 use zeroize::Zeroizing;
 
 use super::mail_requests::asked;
-use crate::app_state::AppState;
-use crate::body::{BodyError, Fields, Whitespace};
-use crate::client_info::Client;
-use crate::error::HttpError;
+use crate::error::http_error::HttpError;
+use crate::request::body_error::BodyError;
+use crate::request::client_info::Client;
+use crate::request::fields::{Fields, Whitespace};
+use crate::state::AppState;
 
 pub(crate) async fn register(
     State(state): State<Arc<AppState>>,

@@ -14,11 +14,12 @@ use quash_service::{Failure, SessionFilter, SessionInfo};
 use serde::Serialize;
 
 use super::{no_content, own_tokens, rfc3339};
-use crate::app_state::AppState;
-use crate::body::{BodyError, Fields};
-use crate::device_label::label;
-use crate::error::HttpError;
+use crate::error::http_error::HttpError;
+use crate::request::body_error::BodyError;
+use crate::request::device_label::label;
+use crate::request::fields::Fields;
 use crate::response::json;
+use crate::state::AppState;
 
 #[derive(Serialize)]
 struct Page<'a> {

@@ -11,10 +11,11 @@ use quash_service::{Attempt, SignedIn};
 use zeroize::Zeroizing;
 
 use super::issued;
-use crate::app_state::AppState;
-use crate::body::{BodyError, Fields, Whitespace};
-use crate::client_info::Client;
-use crate::device::with_token;
+use crate::request::body_error::BodyError;
+use crate::request::client_info::Client;
+use crate::request::device::with_token;
+use crate::request::fields::{Fields, Whitespace};
+use crate::state::AppState;
 
 pub(crate) async fn obtain(State(state): State<Arc<AppState>>, client: Client, request: Request) -> Response {
     sign_in(&state, Kind::Pair, client, request).await

@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 
 use super::{empty_object, token_field};
-use crate::app_state::AppState;
+use crate::state::AppState;
 
 pub(crate) async fn verify(State(state): State<Arc<AppState>>, request: Request) -> Response {
     let token = match token_field(request, "token").await {

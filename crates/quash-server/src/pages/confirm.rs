@@ -12,8 +12,8 @@ use quash_service::MailProof;
 use zeroize::Zeroizing;
 
 use super::{message, page, refused, token_in};
-use crate::app_state::AppState;
-use crate::body::{Fields, Whitespace};
+use crate::request::fields::{Fields, Whitespace};
+use crate::state::AppState;
 
 #[derive(Template)]
 #[template(path = "confirm.html")]

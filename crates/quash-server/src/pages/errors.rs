@@ -10,9 +10,9 @@ use axum::response::Response;
 use http::StatusCode;
 
 use super::{cacheable, html};
-use crate::app_state::AppState;
-use crate::code::Code;
-use crate::error::HttpError;
+use crate::error::code::Code;
+use crate::error::http_error::HttpError;
+use crate::state::AppState;
 
 #[derive(Template)]
 #[template(path = "errors.html")]

@@ -8,7 +8,7 @@ use axum::response::Response;
 use http::StatusCode;
 
 use super::page;
-use crate::app_state::AppState;
+use crate::state::AppState;
 
 #[derive(Template)]
 #[template(path = "home.html")]

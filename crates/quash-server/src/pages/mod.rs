@@ -13,8 +13,8 @@ use axum::response::Response;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, PRAGMA, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 
-use crate::code::Code;
-use crate::error::HttpError;
+use crate::error::code::Code;
+use crate::error::http_error::HttpError;
 use crate::response::with_header;
 
 /// The path of the password reset.

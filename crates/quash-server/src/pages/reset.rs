@@ -11,11 +11,12 @@ use quash_service::MailProof;
 use zeroize::Zeroizing;
 
 use super::{message, page, refused, token_in};
-use crate::app_state::AppState;
-use crate::body::{BodyError, Fields, Whitespace};
-use crate::client_info::Client;
-use crate::code::Code;
-use crate::error::HttpError;
+use crate::error::code::Code;
+use crate::error::http_error::HttpError;
+use crate::request::body_error::BodyError;
+use crate::request::client_info::Client;
+use crate::request::fields::{Fields, Whitespace};
+use crate::state::AppState;
 
 #[derive(Template)]
 #[template(path = "reset.html")]

@@ -14,9 +14,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{ClientRequest, client_request};
-use crate::app_state::AppState;
-use crate::oauth_error::OAuthError;
+use crate::error::oauth_error::OAuthError;
 use crate::response::json;
+use crate::state::AppState;
 
 /// The response about a valid token.
 #[derive(Serialize)]

@@ -9,9 +9,9 @@ use http::header::{CACHE_CONTROL, PRAGMA};
 use http::{StatusCode, Uri};
 use serde::Serialize;
 
-use crate::app_state::AppState;
-use crate::error::HttpError;
+use crate::error::http_error::HttpError;
 use crate::response::{json, with_header};
+use crate::state::AppState;
 
 const WELL_KNOWN: &str = "/.well-known/oauth-authorization-server";
 /// The authentication methods of clients (RFC 8414 2, RFC 6749 2.3.1).

@@ -14,10 +14,10 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use quash_core::model::{Client, Right};
 
-use crate::app_state::AppState;
-use crate::body::FormParameters;
-use crate::charset::Charset;
-use crate::oauth_error::OAuthError;
+use crate::error::oauth_error::OAuthError;
+use crate::request::charset::Charset;
+use crate::request::form::FormParameters;
+use crate::state::AppState;
 
 /// A client's request about a token.
 struct ClientRequest {

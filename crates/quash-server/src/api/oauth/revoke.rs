@@ -11,9 +11,9 @@ use quash_service::TokenRevoked;
 use serde_json::{Map, Value};
 
 use super::{ClientRequest, client_request};
-use crate::app_state::AppState;
-use crate::oauth_error::OAuthError;
+use crate::error::oauth_error::OAuthError;
 use crate::response::json;
+use crate::state::AppState;
 
 pub(crate) async fn revoke(State(state): State<Arc<AppState>>, request: Request) -> Response {
     let ClientRequest { client, token } = match client_request(&state, request, Right::Revoke).await {

@@ -1,0 +1,97 @@
+//! `Prefer: wait=effective` (RFC 7240): delays the response to a request that ends something until every
+//! verifier either knows of it or has lost its lease. The member `effective` of the response says which
+//! change was awaited, and for how long.
+
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use quash_service::{BarrierResult, VerifierState};
+use serde_json::{Map, Value, json};
+
+use crate::error::http_error::HttpError;
+use crate::response::JSON;
+use crate::state::AppState;
+
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+const APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+/// The preference, in the request and in `Preference-Applied`.
+const WAIT: &str = "wait=effective";
+/// The longest response that a member is added to, in bytes. Every response to a request that ends something
+/// is shorter.
+const ANSWER_BYTES: usize = 64 * 1024;
+
+/// Delays the response if the client wants the change to be in force everywhere.
+pub(crate) async fn effective(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
+    let waits = !request.method().is_safe() && prefers(request.headers());
+    let answer = next.run(request).await;
+    if !waits || !answer.status().is_success() {
+        return answer;
+    }
+    // This process's guard already knows of the change: each request waits for that before its response.
+    let shown = shown(&state.service.effective(state.service.guard().cursor()).await);
+    with_member(answer, shown).await.unwrap_or_else(|| {
+        HttpError::internal("failed to read a response to add the member effective")
+            .into_problem_response(&state.settings)
+    })
+}
+
+fn prefers(headers: &HeaderMap) -> bool {
+    // Reads bytes: another preference with a byte beyond ASCII must not hide this one.
+    let mut parts =
+        headers.get_all(PREFER).iter().flat_map(|value| value.as_bytes().split(|byte| b",;".contains(byte)));
+    parts.any(|part| part.trim_ascii().eq_ignore_ascii_case(WAIT.as_bytes()))
+}
+
+/// The number of verifiers in each state. Their names are for operators only.
+fn shown(effective: &BarrierResult) -> Value {
+    let count = |state| effective.verifiers.iter().filter(|verifier| verifier.state == state).count();
+    let slowest = effective.verifiers.iter().map(|verifier| verifier.after).max().unwrap_or_default();
+    json!({
+        "seq": effective.seq.as_u64(),
+        "effective_at": crate::api::rfc3339(effective.effective_at),
+        "verifiers": {
+            "confirmed": count(VerifierState::Confirmed),
+            "stale": count(VerifierState::Stale),
+            "not_bound": count(VerifierState::NotBound),
+        },
+        "ms": u64::try_from(slowest.as_millis()).unwrap_or(u64::MAX),
+    })
+}
+
+async fn with_member(answer: Response, effective: Value) -> Option<Response> {
+    let (mut head, body) = answer.into_parts();
+    let body = to_bytes(body, ANSWER_BYTES).await.ok()?;
+    let mut members = if body.is_empty() { Map::new() } else { serde_json::from_slice(&body).ok()? };
+    members.insert("effective".into(), effective);
+    if head.status == StatusCode::NO_CONTENT {
+        head.status = StatusCode::OK;
+    }
+    head.headers.remove(CONTENT_LENGTH);
+    head.headers.entry(CONTENT_TYPE).or_insert(JSON);
+    head.headers.insert(APPLIED, HeaderValue::from_static(WAIT));
+    Some(Response::from_parts(head, Body::from(Value::Object(members).to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_preferences_do_not_hide_wait_effective() {
+        for line in [
+            &b"wait=effective"[..],
+            b"respond-async, Wait=Effective",
+            b"a=\xff; wait=effective",
+            b"\xe9, wait=effective",
+        ] {
+            let headers = HeaderMap::from_iter([(PREFER, HeaderValue::from_bytes(line).expect("a header"))]);
+            assert!(prefers(&headers), "{line:?}");
+        }
+        assert!(!prefers(&HeaderMap::from_iter([(PREFER, HeaderValue::from_static("wait=10"))])));
+    }
+}

@@ -1,0 +1,171 @@
+//! The proxies that the operator trusts, and the header in which they pass on the client's address.
+//! `request/forwarding.rs` reads it.
+
+use std::fmt;
+use std::net::IpAddr;
+
+/// Addresses of proxies: a network, or the peers of the unix socket.
+///
+/// ```
+/// use quash_server::{Proxies, ProxiesFault};
+/// assert!(Proxies::parse("10.0.0.0/8").is_ok());
+/// assert_eq!(Proxies::parse("0.0.0.0/0"), Err(ProxiesFault::AllAddresses));
+/// assert_eq!(Proxies::parse("10.0.0.1/8"), Err(ProxiesFault::BeyondThePrefix));
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Proxies {
+    /// All addresses with this prefix.
+    Network {
+        first: IpAddr,
+        /// The prefix length, in bits.
+        prefix: u8,
+    },
+    /// Every peer of the unix socket.
+    UnixSocket,
+}
+
+/// The reason why a text isn't a valid set of proxies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ProxiesFault {
+    /// Neither an address nor a network.
+    NotANetwork,
+    /// The address has bits beyond the prefix.
+    BeyondThePrefix,
+    /// The network contains every address, so every client would be trusted.
+    AllAddresses,
+}
+
+/// The header in which proxies pass on the client's address. The other one isn't read: a proxy that writes
+/// one may pass on the other unchanged from the client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ForwardingHeader {
+    /// `X-Forwarded-For`.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+impl Proxies {
+    /// Reads an address, a network or `unix`.
+    ///
+    /// # Errors
+    /// The text is none of them, or covers every address.
+    pub fn parse(text: &str) -> Result<Self, ProxiesFault> {
+        if text == "unix" {
+            return Ok(Self::UnixSocket);
+        }
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let first: IpAddr = address.parse().map_err(|_| ProxiesFault::NotANetwork)?;
+        let width = width(first);
+        let prefix = match prefix {
+            None => width,
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                digits.parse().ok().filter(|prefix| *prefix <= width).ok_or(ProxiesFault::NotANetwork)?
+            }
+            Some(_) => return Err(ProxiesFault::NotANetwork),
+        };
+        if prefix == 0 {
+            return Err(ProxiesFault::AllAddresses);
+        }
+        if bits(first).checked_shl(u32::from(prefix) + u32::from(128 - width)).unwrap_or(0) != 0 {
+            return Err(ProxiesFault::BeyondThePrefix);
+        }
+        Ok(Self::Network { first, prefix })
+    }
+
+    pub(crate) fn has(self, peer: Option<IpAddr>) -> bool {
+        match (self, peer) {
+            (Self::UnixSocket, None) => true,
+            (Self::Network { first, prefix }, Some(address)) if first.is_ipv4() == address.is_ipv4() => {
+                let beyond = u32::from(width(first) - prefix);
+                bits(first).checked_shr(beyond).unwrap_or(0) == bits(address).checked_shr(beyond).unwrap_or(0)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for ProxiesFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotANetwork => "is neither an IP address nor a network",
+            Self::BeyondThePrefix => "has bits beyond its prefix",
+            Self::AllAddresses => "would trust every client",
+        })
+    }
+}
+
+const fn width(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    }
+}
+
+const fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits() as u128,
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn proxy_settings_are_parsed_strictly() {
+        for text in
+            ["10.0.0.0/8", "10.0.0.1", "10.0.0.1/32", "128.0.0.0/1", "::1", "fd00::/8", "8000::/1", "unix"]
+        {
+            assert!(Proxies::parse(text).is_ok(), "{text}");
+        }
+        for text in [
+            "",
+            "10.0.0.0/33",
+            "10.0.0.0/",
+            "10.0.0.0/+8",
+            "10.0.0/8",
+            "::/129",
+            "localhost",
+            "10.0.0.0/8/8",
+            " 10.0.0.1",
+            "fe80::1%eth0",
+        ] {
+            assert_eq!(Proxies::parse(text), Err(ProxiesFault::NotANetwork), "{text}");
+        }
+        for text in ["10.0.0.1/31", "10.128.0.0/8", "fd00::1/127", "1.0.0.0/1"] {
+            assert_eq!(Proxies::parse(text), Err(ProxiesFault::BeyondThePrefix), "{text}");
+        }
+        for text in ["0.0.0.0/0", "::/0", "1.2.3.4/0"] {
+            assert_eq!(Proxies::parse(text), Err(ProxiesFault::AllAddresses), "{text}");
+        }
+    }
+
+    #[test]
+    fn networks_include_exactly_their_addresses() {
+        let network = |text: &str| Proxies::parse(text).expect("a network");
+        for (text, inside, outside) in [
+            ("10.8.0.0/13", ["10.8.0.0", "10.15.255.255"], ["10.7.255.255", "10.16.0.0"]),
+            ("10.0.0.4", ["10.0.0.4", "10.0.0.4"], ["10.0.0.3", "10.0.0.5"]),
+            (
+                "2001:db8::/33",
+                ["2001:db8::", "2001:db8:7fff:ffff:ffff:ffff:ffff:ffff"],
+                ["2001:db7:ffff::", "2001:db8:8000::"],
+            ),
+            ("128.0.0.0/1", ["128.0.0.0", "255.255.255.255"], ["127.255.255.255", "::8000:0"]),
+        ] {
+            assert!(inside.into_iter().all(|address| network(text).has(Some(ip(address)))), "{text}");
+            assert!(!outside.into_iter().any(|address| network(text).has(Some(ip(address)))), "{text}");
+            assert!(!network(text).has(None), "{text}");
+        }
+    }
+}
