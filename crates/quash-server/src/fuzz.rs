@@ -3,12 +3,12 @@
 use axum::body::Body;
 use axum::extract::Request;
 use http::header::CONTENT_TYPE;
-use quash_core::model::limits;
+use quash_core::model::{Policy, limits};
 use serde::Serialize;
 
 use crate::HttpSettings;
 use crate::api::feed;
-use crate::error::http_error::HttpError;
+use crate::error::presentation::Presentation;
 use crate::request::fields::{Fields, Whitespace};
 
 /// Reads a body as the endpoints do, and formats all its errors.
@@ -33,11 +33,12 @@ pub async fn body(media_type: &str, body: Vec<u8>) {
         fields.done()
     });
     if let Err(fault) = read {
-        let _ = HttpError::from(fault).into_simple_jwt_response(&HttpSettings::default());
+        let shown = Presentation::of(&fault.into(), &Policy::default().tokens);
+        let _ = shown.into_simple_jwt_response(&HttpSettings::default());
     }
 }
 
 /// Formats an event as the feed does.
 pub fn event(name: &str, data: &impl Serialize) -> Vec<u8> {
-    feed::event(name, data).to_vec()
+    feed::event(name, data).map(|event| event.to_vec()).unwrap_or_default()
 }

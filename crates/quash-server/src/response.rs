@@ -1,10 +1,12 @@
 //! Builds JSON responses with the headers that every response of their kind carries.
 
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, PRAGMA, VARY};
 use serde::Serialize;
+
+use crate::error::http_error::HttpError;
 
 /// The media type of JSON, without a charset: it has none (RFC 8259 11).
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -27,8 +29,13 @@ pub(crate) fn token_json(status: StatusCode, body: &impl Serialize) -> Response 
 
 /// JSON with a media type of its own.
 pub(crate) fn of_type(status: StatusCode, media_type: HeaderValue, body: &impl Serialize) -> Response {
-    // The bodies contain only strings and numbers, so serialization can't fail.
-    let mut answer = Response::new(Body::from(serde_json::to_vec(body).unwrap_or_default()));
+    let body = match serde_json::to_vec(body) {
+        Ok(body) => body,
+        Err(error) => {
+            return HttpError::internal(format!("failed to serialize a response: {error}")).into_response();
+        }
+    };
+    let mut answer = Response::new(Body::from(body));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, media_type);

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::response::Response;
+use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, any, delete, get, options, post};
+use http::Method;
 use quash_service::Service;
 use quash_verify::GuardLayer;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -18,6 +18,7 @@ use crate::listed::ListedRouter;
 use crate::metrics::DroppedLines;
 use crate::middleware::cors::{Cors, across_origins};
 use crate::middleware::cross_site::{same_site, same_site_with_cookies};
+use crate::middleware::errors::{ErrorFormat, render_errors};
 use crate::middleware::layers::{admit, bound, log_and_add_headers};
 use crate::middleware::negotiation::negotiate;
 use crate::middleware::token_rejection;
@@ -43,23 +44,22 @@ pub fn router(service: Service, settings: HttpSettings) -> Router {
 pub fn router_counting(service: Service, settings: HttpSettings, dropped: &DroppedLines) -> Router {
     let state = Arc::new(AppState::new(service, settings, dropped));
     let cors = Arc::new(Cors::new(&state.settings));
-    let panicked = Arc::clone(&state);
-    let on_panic = move |payload: Box<dyn std::any::Any + Send>| {
+    let on_panic = |payload: Box<dyn std::any::Any + Send>| {
         let text = payload
             .downcast_ref::<String>()
             .map(String::as_str)
             .or_else(|| payload.downcast_ref::<&str>().copied());
-        HttpError::internal(format!("a handler panicked: {}", text.unwrap_or_default()))
-            .into_problem_response(&panicked.settings)
+        HttpError::internal(format!("a handler panicked: {}", text.unwrap_or_default())).into_response()
     };
     endpoints(&state)
         .into_router()
         .fallback(any(not_found))
         .layer(CatchPanicLayer::custom(on_panic))
-        .layer(from_fn_with_state(Arc::clone(&state), bound))
+        .layer(from_fn(bound))
         .layer(from_fn_with_state(Arc::clone(&state), same_site_with_cookies))
         .layer(from_fn_with_state(cors, across_origins))
-        .layer(from_fn_with_state(Arc::clone(&state), admit))
+        .layer(from_fn(admit))
+        .layer(from_fn_with_state((Arc::clone(&state), ErrorFormat::Problem), render_errors))
         .layer(from_fn_with_state(Arc::clone(&state), log_and_add_headers))
         .layer(from_fn(drain_unread_body))
         .with_state(state)
@@ -116,19 +116,13 @@ fn endpoints(state: &Arc<AppState>) -> ListedRouter {
             guarded(&state, "/v1/me/email", POST_ONLY, post(api::email::request))
                 .layered(|router| router.layer(from_fn_with_state(Arc::clone(&state), same_site))),
         )
-        .merge(own(&state, pages::RESET, FORM_METHODS, get(pages::reset::show).post(pages::reset::send)))
-        .merge(own(
+        .merge(page(&state, pages::RESET, get(pages::reset::show).post(pages::reset::send)))
+        .merge(page(
             &state,
             pages::VERIFY,
-            FORM_METHODS,
             get(pages::confirm::show_verification).post(pages::confirm::send_verification),
         ))
-        .merge(own(
-            &state,
-            pages::EMAIL,
-            FORM_METHODS,
-            get(pages::confirm::show_email).post(pages::confirm::send_email),
-        ))
+        .merge(page(&state, pages::EMAIL, get(pages::confirm::show_email).post(pages::confirm::send_email)))
         .route(pages::STYLE, only(READ_METHODS, get(pages::style)))
         .route("/v1/feed", only(READ_METHODS, get(api::feed::stream)))
         .route("/v1/feed/snapshot", only(READ_METHODS, get(api::feed::snapshot)))
@@ -161,8 +155,10 @@ fn simple_jwt(
     endpoint: Endpoint,
     methods: MethodRouter<Arc<AppState>>,
 ) -> ListedRouter {
-    let methods = methods.merge(options(describe)).fallback(token_method_not_allowed);
-    let methods = methods.layer(from_fn_with_state(Arc::clone(state), negotiate));
+    let render = from_fn_with_state((Arc::clone(state), ErrorFormat::SimpleJwt), render_errors);
+    let methods = only("POST, OPTIONS", methods.merge(options(describe)));
+    // Negotiation indents rendered errors, and has errors of its own.
+    let methods = methods.layer(render.clone()).layer(from_fn(negotiate)).layer(render);
     at(state, endpoint, &methods)
 }
 
@@ -173,19 +169,10 @@ fn guarded(
     allow: &'static str,
     methods: MethodRouter<Arc<AppState>>,
 ) -> ListedRouter {
-    let state_for_guard = Arc::clone(state);
     let header = Arc::new(state.settings.token_header.clone());
-    let guard = GuardLayer::new(
-        state.service.guard().clone(),
-        header,
-        move |token_rejection, _: &http::HeaderMap| {
-            token_rejection::mark_revoked(
-                token_rejection,
-                HttpError::from_rejection(token_rejection, &state_for_guard.service.policy().tokens.names)
-                    .into_problem_response(&state_for_guard.settings),
-            )
-        },
-    );
+    let guard = GuardLayer::new(state.service.guard().clone(), header, |rejection, _: &http::HeaderMap| {
+        token_rejection::answer(rejection)
+    });
     at(
         state,
         place,
@@ -193,6 +180,12 @@ fn guarded(
             .layer(guard)
             .layer(from_fn_with_state(Arc::clone(state), token_rejection::explain)),
     )
+}
+
+/// A page that a link in a mail opens, with a form. Its errors are for the user.
+fn page(state: &Arc<AppState>, path: &'static str, methods: MethodRouter<Arc<AppState>>) -> ListedRouter {
+    let render = from_fn_with_state((Arc::clone(state), ErrorFormat::Page), render_errors);
+    own(state, path, FORM_METHODS, methods.layer(render))
 }
 
 /// A path that needs no token and refuses requests from pages of other sites.
@@ -244,17 +237,11 @@ fn at(state: &Arc<AppState>, place: impl Into<Route>, methods: &MethodRouter<Arc
     }
 }
 
-/// Answers every method that the path doesn't allow with a problem document.
+/// Refuses every method that the path doesn't allow.
 fn only(allow: &'static str, methods: MethodRouter<Arc<AppState>>) -> MethodRouter<Arc<AppState>> {
-    methods.fallback(move |State(state): State<Arc<AppState>>, request: Request| async move {
-        HttpError::method_not_allowed(request.method(), allow).into_problem_response(&state.settings)
-    })
+    methods.fallback(async move |method: Method| HttpError::method_not_allowed(method, allow.into()))
 }
 
-async fn token_method_not_allowed(State(state): State<Arc<AppState>>, request: Request) -> Response {
-    HttpError::method_not_allowed(request.method(), "POST, OPTIONS").into_simple_jwt_response(&state.settings)
-}
-
-async fn not_found(State(state): State<Arc<AppState>>) -> Response {
-    HttpError::not_found().into_problem_response(&state.settings)
+async fn not_found() -> HttpError {
+    HttpError::not_found()
 }

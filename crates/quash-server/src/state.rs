@@ -5,15 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::response::Response;
 use http::header::SET_COOKIE;
-use http::{HeaderMap, HeaderName, StatusCode};
-use quash_core::model::{Invalid, LoginFields};
-use quash_core::token::{Issued, TokenType};
-use quash_service::{Allowance, Failure, Service};
-use quash_verify::HeaderFault;
+use http::{HeaderMap, HeaderName};
+use quash_core::model::LoginFields;
+use quash_core::token::Issued;
+use quash_service::{Allowance, Service};
 
-use crate::error::http_error::{HttpError, whole_seconds};
+use crate::error::http_error::HttpError;
+use crate::error::presentation::{Presentation, whole_seconds};
 use crate::metrics::{DroppedLines, Metrics};
-use crate::request::body_error::BodyError;
 use crate::request::cookie;
 use crate::request::fields::{Fields, Whitespace};
 use crate::response::with_header;
@@ -73,34 +72,9 @@ impl AppState {
         fields.text(sent, Whitespace::Trimmed, usize::MAX)
     }
 
-    /// Converts a use case's failure.
-    pub(crate) fn fault(&self, failure: &Failure) -> HttpError {
-        HttpError::of(failure, &self.service.policy().tokens.names)
-    }
-
-    /// Converts the refusal of a token in the header, in the words of Simple JWT's authentication. The
-    /// token's type is known if the token was valid but revoked.
-    pub(crate) fn access_fault(&self, failure: &Failure, token_type: Option<TokenType>) -> HttpError {
-        self.fault(failure).for_access_token(failure, &self.service.policy().tokens.accepted, token_type)
-    }
-
-    /// Converts an error in the header that carries the token.
-    pub(crate) fn header_fault(&self, fault: HeaderFault) -> HttpError {
-        match fault {
-            // The header carries a token, but a malformed one.
-            HeaderFault::NotText => self.access_fault(&Failure::Refused(Invalid::Malformed.into()), None),
-            HeaderFault::Missing | HeaderFault::Malformed => fault.into(),
-        }
-    }
-
-    /// The response to an invalid body, on a path that doesn't follow Simple JWT.
-    pub(crate) fn problem(&self, fault: BodyError) -> Response {
-        HttpError::from(fault).into_problem_response(&self.settings)
-    }
-
-    /// The response to a failed request, on a path that follows Simple JWT.
-    pub(crate) fn answer(&self, fault: HttpError) -> Response {
-        fault.into_simple_jwt_response(&self.settings)
+    /// Returns what a client sees of an error.
+    pub(crate) fn presentation(&self, error: &HttpError) -> Presentation {
+        Presentation::of(error, &self.service.policy().tokens)
     }
 
     /// Returns the refresh token in the cookie, where refresh tokens travel in cookies.
@@ -112,17 +86,21 @@ impl AppState {
     }
 
     /// Builds a response with tokens, and moves the refresh token into the cookie.
-    pub(crate) fn with_cookie(&self, tokens: &Issued, answer: impl Fn(&Issued) -> Response) -> Response {
-        let Issued::Both { access, refresh } = tokens else { return answer(tokens) };
+    pub(crate) fn with_cookie(
+        &self,
+        tokens: &Issued,
+        answer: impl Fn(&Issued) -> Response,
+    ) -> Result<Response, HttpError> {
+        let Issued::Both { access, refresh } = tokens else { return Ok(answer(tokens)) };
         let Some(cookie) = cookie::set(refresh, self.service.policy().tokens.refresh_lifetime) else {
             tracing::error!(
                 "a refresh token is too long for a cookie; shorten the account's claims, or those of the adopted token"
             );
-            return HttpError::too_long_for_a_cookie().into_problem_response(&self.settings);
+            return Err(HttpError::too_long_for_a_cookie());
         };
         let mut answer = answer(&Issued::Access { access: access.clone() });
         answer.headers_mut().append(SET_COOKIE, cookie);
-        answer
+        Ok(answer)
     }
 
     /// Deletes the cookie, in a response after which the refresh token no longer exists.
@@ -131,11 +109,5 @@ impl AppState {
             answer.headers_mut().append(SET_COOKIE, cookie::cleared());
         }
         answer
-    }
-
-    /// Deletes the cookie if the response is a 401: its refresh token is no longer usable, and browsers would
-    /// otherwise send it for the rest of its lifetime.
-    pub(crate) fn without_dead_cookie(&self, answer: Response) -> Response {
-        if answer.status() == StatusCode::UNAUTHORIZED { self.without_cookie(answer) } else { answer }
     }
 }

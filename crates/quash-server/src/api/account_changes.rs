@@ -10,7 +10,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use quash_core::model::{UserIdField, limits};
 use quash_core::watch::Live;
-use quash_service::{Failure, Reauthentication};
+use quash_service::Reauthentication;
 use zeroize::Zeroizing;
 
 use super::{me, no_content, own_tokens};
@@ -25,25 +25,18 @@ pub(crate) async fn rename(
     Extension(live): Extension<Live>,
     client: Client,
     request: Request,
-) -> Response {
-    let read = async {
-        let mut fields = Fields::read_json(request).await?;
-        let (name, password) =
-            (fields.text("username", Whitespace::Trimmed, usize::MAX), secret(&mut fields, "password"));
-        fields.done_with_all().map(|()| (name, password))
-    };
-    let (name, password) = match read.await {
-        Ok(read) => read,
-        Err(fault) => return problem(&state, fault),
-    };
-    match state.service.rename_own(&live, &name, client.reproof(password)).await {
+) -> Result<Response, HttpError> {
+    let mut fields = Fields::read_json(request).await?;
+    let name = fields.text("username", Whitespace::Trimmed, usize::MAX);
+    let password = secret(&mut fields, "password");
+    fields.done_with_all()?;
+    let renamed = state.service.rename_own(&live, &name, client.reproof(password)).await?;
+    let answer = me::shown(&renamed);
+    Ok(match state.service.policy().tokens.names.user_id_field {
         // Tokens identify accounts by name, so all sessions have ended.
-        Ok(renamed) if state.service.policy().tokens.names.user_id_field == UserIdField::Username => {
-            state.without_cookie(me::shown(&renamed))
-        }
-        Ok(renamed) => me::shown(&renamed),
-        Err(failure) => refused(&state, &failure),
-    }
+        UserIdField::Username => state.without_cookie(answer),
+        _ => answer,
+    })
 }
 
 pub(crate) async fn change_password(
@@ -51,41 +44,25 @@ pub(crate) async fn change_password(
     Extension(live): Extension<Live>,
     client: Client,
     request: Request,
-) -> Response {
-    let read = async {
-        let mut fields = Fields::read_json(request).await?;
-        let (current, new) = (secret(&mut fields, "current_password"), secret(&mut fields, "new_password"));
-        fields.done_with_all().map(|()| (current, new))
-    };
-    let (current, new) = match read.await {
-        Ok(read) => read,
-        Err(fault) => return problem(&state, fault),
-    };
-    match state.service.change_own_password(&live, client.reproof(current), new).await {
-        Ok(tokens) => own_tokens(&state, tokens),
-        Err(failure) => refused(&state, &failure),
-    }
+) -> Result<Response, HttpError> {
+    let mut fields = Fields::read_json(request).await?;
+    let (current, new) = (secret(&mut fields, "current_password"), secret(&mut fields, "new_password"));
+    fields.done_with_all()?;
+    let tokens = state.service.change_own_password(&live, client.reproof(current), new).await?;
+    own_tokens(&state, tokens)
 }
 
 pub(crate) async fn change_one_time_password(
     State(state): State<Arc<AppState>>,
     client: Client,
     request: Request,
-) -> Response {
-    let read = async {
-        let mut fields = Fields::read_json(request).await?;
-        let name = state.login_name(&mut fields);
-        let (current, new) = (secret(&mut fields, "password"), secret(&mut fields, "new_password"));
-        fields.done_with_all().map(|()| (name, current, new))
-    };
-    let (name, current, new) = match read.await {
-        Ok(read) => read,
-        Err(fault) => return problem(&state, fault),
-    };
-    match state.service.change_one_time_password(&name, client.reproof(current), new).await {
-        Ok(()) => no_content(),
-        Err(failure) => refused(&state, &failure),
-    }
+) -> Result<Response, HttpError> {
+    let mut fields = Fields::read_json(request).await?;
+    let name = state.login_name(&mut fields);
+    let (current, new) = (secret(&mut fields, "password"), secret(&mut fields, "new_password"));
+    fields.done_with_all()?;
+    state.service.change_one_time_password(&name, client.reproof(current), new).await?;
+    Ok(no_content())
 }
 
 pub(crate) async fn deactivate(
@@ -93,15 +70,10 @@ pub(crate) async fn deactivate(
     Extension(live): Extension<Live>,
     client: Client,
     request: Request,
-) -> Response {
-    let password = match password_alone(request).await {
-        Ok(password) => password,
-        Err(fault) => return problem(&state, fault),
-    };
-    match state.service.deactivate_own(&live, client.reproof(password)).await {
-        Ok(()) => state.without_cookie(no_content()),
-        Err(failure) => refused(&state, &failure),
-    }
+) -> Result<Response, HttpError> {
+    let password = password_alone(request).await?;
+    state.service.deactivate_own(&live, client.reproof(password)).await?;
+    Ok(state.without_cookie(no_content()))
 }
 
 pub(crate) async fn delete(
@@ -109,15 +81,10 @@ pub(crate) async fn delete(
     Extension(live): Extension<Live>,
     client: Client,
     request: Request,
-) -> Response {
-    let password = match password_alone(request).await {
-        Ok(password) => password,
-        Err(fault) => return problem(&state, fault),
-    };
-    match state.service.delete_own(&live, client.reproof(password)).await {
-        Ok(()) => state.without_cookie(no_content()),
-        Err(failure) => refused(&state, &failure),
-    }
+) -> Result<Response, HttpError> {
+    let password = password_alone(request).await?;
+    state.service.delete_own(&live, client.reproof(password)).await?;
+    Ok(state.without_cookie(no_content()))
 }
 
 async fn password_alone(request: Request) -> Result<Zeroizing<String>, BodyError> {
@@ -129,14 +96,6 @@ async fn password_alone(request: Request) -> Result<Zeroizing<String>, BodyError
 /// A password, exactly as sent.
 fn secret(fields: &mut Fields, name: &'static str) -> Zeroizing<String> {
     Zeroizing::new(fields.text(name, Whitespace::AsSent, limits::PASSWORD_CHARS))
-}
-
-fn problem(state: &AppState, fault: BodyError) -> Response {
-    HttpError::from(fault).into_problem_response(&state.settings)
-}
-
-fn refused(state: &AppState, failure: &Failure) -> Response {
-    state.fault(failure).into_problem_response(&state.settings)
 }
 
 impl Client {

@@ -7,15 +7,16 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 
 use super::{empty_object, presented_refresh};
+use crate::error::http_error::HttpError;
 use crate::state::AppState;
 
-pub(crate) async fn blacklist(State(state): State<Arc<AppState>>, request: Request) -> Response {
-    let token = match presented_refresh(&state, request).await {
-        Ok(token) => token,
-        Err(fault) => return state.answer(fault),
-    };
+pub(crate) async fn blacklist(
+    State(state): State<Arc<AppState>>,
+    request: Request,
+) -> Result<Response, HttpError> {
+    let token = presented_refresh(&state, request).await?;
     match state.service.blacklist(&token).await {
-        Ok(_) => state.without_cookie(empty_object()),
-        Err(failure) => state.without_dead_cookie(state.answer(state.fault(&failure))),
+        Ok(_) => Ok(state.without_cookie(empty_object())),
+        Err(failure) => Err(HttpError::from(failure).ending_cookie()),
     }
 }

@@ -86,12 +86,14 @@ const DESCRIPTIONS: [Description; 7] = [
     },
 ];
 
-pub(crate) async fn describe(State(state): State<Arc<AppState>>, path: MatchedPath) -> Response {
+pub(crate) async fn describe(
+    State(state): State<Arc<AppState>>,
+    path: MatchedPath,
+) -> Result<Response, HttpError> {
     let endpoint = state.settings.endpoint_at(path.as_str());
-    match DESCRIPTIONS.iter().find(|description| Some(description.endpoint) == endpoint) {
-        Some(description) => token_json(StatusCode::OK, &description.seen(&state.settings.username_field)),
-        None => state.answer(HttpError::not_found()),
-    }
+    let description = DESCRIPTIONS.iter().find(|description| Some(description.endpoint) == endpoint);
+    let description = description.ok_or_else(HttpError::not_found)?;
+    Ok(token_json(StatusCode::OK, &description.seen(&state.settings.username_field)))
 }
 
 impl Description {

@@ -10,8 +10,9 @@ use quash_core::model::limits;
 use quash_core::watch::Live;
 use zeroize::Zeroizing;
 
-use super::mail_requests::{asked, confirmation_response, proof, read};
+use super::mail_requests::{asked, confirmed, proof, read};
 use super::registration::of_fields;
+use crate::error::http_error::HttpError;
 use crate::request::client_info::Client;
 use crate::request::fields::Whitespace;
 use crate::state::AppState;
@@ -21,19 +22,15 @@ pub(crate) async fn request(
     Extension(live): Extension<Live>,
     client: Client,
     request: Request,
-) -> Response {
+) -> Result<Response, HttpError> {
     let body = read(request, |fields| {
         let email = fields.text("email", Whitespace::Trimmed, usize::MAX);
         (email, Zeroizing::new(fields.text("password", Whitespace::AsSent, limits::PASSWORD_CHARS)))
     });
-    let (email, password) = match body.await {
-        Ok(read) => read,
-        Err(fault) => return state.problem(fault),
-    };
-    match state.service.request_email_change(&live, &email, client.reproof(password)).await {
-        Ok(Ok(flow)) => asked(flow),
-        Ok(Err(fault)) => of_fields([("email", Some(fault))]).into_problem_response(&state.settings),
-        Err(failure) => state.fault(&failure).into_problem_response(&state.settings),
+    let (email, password) = body.await?;
+    match state.service.request_email_change(&live, &email, client.reproof(password)).await? {
+        Ok(flow) => Ok(asked(flow)),
+        Err(fault) => Err(of_fields([("email", Some(fault))])),
     }
 }
 
@@ -42,13 +39,9 @@ pub(crate) async fn confirm(
     Extension(live): Extension<Live>,
     client: Client,
     request: Request,
-) -> Response {
-    match read(request, |fields| proof(fields, client.network)).await {
-        Ok(proof) => match state.service.confirm_email_change(&proof, Some(&live)).await {
-            // All sessions of the account have ended.
-            Ok(()) => state.without_cookie(confirmation_response(&state, Ok(()))),
-            Err(failure) => confirmation_response(&state, Err(failure)),
-        },
-        Err(fault) => state.problem(fault),
-    }
+) -> Result<Response, HttpError> {
+    let proof = read(request, |fields| proof(fields, client.network)).await?;
+    state.service.confirm_email_change(&proof, Some(&live)).await?;
+    // All sessions of the account have ended.
+    Ok(state.without_cookie(confirmed()))
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 
-use super::mail_requests::{confirmation_response, mail_recipient, mail_request_response, proof, read};
+use super::mail_requests::{asked, confirmed, mail_recipient, proof, read};
+use crate::error::http_error::HttpError;
 use crate::request::client_info::Client;
 use crate::state::AppState;
 
@@ -14,23 +15,17 @@ pub(crate) async fn request(
     State(state): State<Arc<AppState>>,
     client: Client,
     request: Request,
-) -> Response {
-    match read(request, mail_recipient).await {
-        Ok(mail_recipient) => mail_request_response(
-            &state,
-            state.service.request_verification(&mail_recipient, client.network).await,
-        ),
-        Err(fault) => state.problem(fault),
-    }
+) -> Result<Response, HttpError> {
+    let recipient = read(request, mail_recipient).await?;
+    Ok(asked(state.service.request_verification(&recipient, client.network).await?))
 }
 
 pub(crate) async fn confirm(
     State(state): State<Arc<AppState>>,
     client: Client,
     request: Request,
-) -> Response {
-    match read(request, |fields| proof(fields, client.network)).await {
-        Ok(proof) => confirmation_response(&state, state.service.confirm_verification(&proof).await),
-        Err(fault) => state.problem(fault),
-    }
+) -> Result<Response, HttpError> {
+    let proof = read(request, |fields| proof(fields, client.network)).await?;
+    state.service.confirm_verification(&proof).await?;
+    Ok(confirmed())
 }

@@ -7,7 +7,6 @@
 //!
 //! A reader holds a position and no backlog: no event is built until the verifier takes it from its socket.
 
-use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +31,7 @@ use serde_json::json as value;
 
 use crate::api::no_content;
 use crate::error::code::Code;
-use crate::error::http_error::HttpError;
+use crate::error::http_error::{ErrorKind, HttpError};
 use crate::response::json;
 use crate::state::AppState;
 
@@ -55,80 +54,61 @@ pub(crate) async fn snapshot(
     State(state): State<Arc<AppState>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
-) -> Response {
-    let begun = async {
-        let credential = verifier(&state, &headers).await?;
-        version(query.as_deref())?;
-        let snapshot =
-            state.service.feed_snapshot(credential).await.map_err(|refused| refusal(&state, refused))?;
-        Ok::<_, HttpError>(of_body(LINES, Body::from_stream(lines(snapshot))))
-    };
-    begun.await.unwrap_or_else(|fault: HttpError| fault.into_problem_response(&state.settings))
+) -> Result<Response, HttpError> {
+    let credential = verifier(&state, &headers).await?;
+    version(query.as_deref())?;
+    let snapshot = state.service.feed_snapshot(credential).await.map_err(refusal)?;
+    Ok(of_body(LINES, Body::from_stream(lines(snapshot))))
 }
 
 pub(crate) async fn stream(
     State(state): State<Arc<AppState>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
-) -> Response {
-    let opened = async {
-        let credential = verifier(&state, &headers).await?;
-        version(query.as_deref())?;
-        let after = cursor(&query_param(query.as_deref(), "after")?, "after")?;
-        let reader = state
-            .service
-            .feed_stream(&after, credential)
-            .await
-            .map_err(|refused| refusal(&state, refused))?;
-        if takes_events(&headers) {
-            return Ok(events(Arc::clone(&state), reader));
-        }
-        let polled = polled(&state, reader).await?;
-        // The credential may have been removed while the request waited.
-        verifier(&state, &headers).await?;
-        Ok(polled)
-    };
-    opened.await.unwrap_or_else(|fault: HttpError| fault.into_problem_response(&state.settings))
+) -> Result<Response, HttpError> {
+    let credential = verifier(&state, &headers).await?;
+    version(query.as_deref())?;
+    let after = cursor(&query_param(query.as_deref(), "after")?, "after")?;
+    let reader = state.service.feed_stream(&after, credential).await.map_err(refusal)?;
+    if takes_events(&headers) {
+        return Ok(events(Arc::clone(&state), reader));
+    }
+    let polled = polled(&state, reader).await?;
+    // The credential may have been removed while the request waited.
+    verifier(&state, &headers).await?;
+    Ok(polled)
 }
 
 pub(crate) async fn lease(
     State(state): State<Arc<AppState>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
-) -> Response {
-    let granted = async {
-        let Credential { client, .. } = verifier(&state, &headers).await?;
-        let query = query.as_deref();
-        version(query)?;
-        let cursor = cursor(&query_param(query, "cursor")?, "cursor")?;
-        let number = instance(&query_param(query, "instance")?)?;
-        let nonce = LeaseNonce::parse(&query_param(query, "nonce")?).map_err(|_| {
-            wrong("nonce", "must be 22 characters of base64url, chosen at random for each request")
-        })?;
-        let binding = match query_param(query, "policy")?.as_str() {
-            "deny" => Binding::Bound,
-            "allow" => Binding::NotBound,
-            _ => {
-                return Err(wrong(
-                    "policy",
-                    "must be `deny` if tokens are refused without a lease, otherwise `allow`",
-                ));
-            }
-        };
-        let (host, pid) = (given(query, "host")?, given(query, "pid")?);
-        let label = ProcessLabel::parse(host.as_deref(), pid.as_deref())
-            .map_err(|LabelFault { field, text }| wrong(field, text))?;
-        let query_param = LeaseRequest {
-            id: InstanceId { name: client.name.to_string(), number },
-            cursor,
-            nonce,
-            binding,
-            label,
-        };
-        let grant = state.service.lease(&query_param).await.map_err(|refused| refusal(&state, refused))?;
-        Ok(json(StatusCode::OK, &grant))
+) -> Result<Response, HttpError> {
+    let Credential { client, .. } = verifier(&state, &headers).await?;
+    let query = query.as_deref();
+    version(query)?;
+    let cursor = cursor(&query_param(query, "cursor")?, "cursor")?;
+    let number = instance(&query_param(query, "instance")?)?;
+    let nonce = LeaseNonce::parse(&query_param(query, "nonce")?).map_err(|_| {
+        wrong("nonce", "must be 22 characters of base64url, chosen at random for each request")
+    })?;
+    let binding = match query_param(query, "policy")?.as_str() {
+        "deny" => Binding::Bound,
+        "allow" => Binding::NotBound,
+        _ => {
+            return Err(wrong(
+                "policy",
+                "must be `deny` if tokens are refused without a lease, otherwise `allow`",
+            ));
+        }
     };
-    granted.await.unwrap_or_else(|fault: HttpError| fault.into_problem_response(&state.settings))
+    let (host, pid) = (given(query, "host")?, given(query, "pid")?);
+    let label = ProcessLabel::parse(host.as_deref(), pid.as_deref())
+        .map_err(|LabelFault { field, text }| wrong(field, text))?;
+    let id = InstanceId { name: client.name.to_string(), number };
+    let asked = LeaseRequest { id, cursor, nonce, binding, label };
+    let grant = state.service.lease(&asked).await.map_err(refusal)?;
+    Ok(json(StatusCode::OK, &grant))
 }
 
 /// Gives a lease back: the process accepts no token any more. Works without a lease, too, since the answer to
@@ -137,21 +117,18 @@ pub(crate) async fn give_back(
     State(state): State<Arc<AppState>>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
-) -> Response {
-    let given_back = async {
-        let Credential { client, .. } = verifier(&state, &headers).await?;
-        let number = instance(&query_param(query.as_deref(), "instance")?)?;
-        state.service.give_lease_back(InstanceId { name: client.name.to_string(), number });
-        Ok::<_, HttpError>(no_content())
-    };
-    given_back.await.unwrap_or_else(|fault: HttpError| fault.into_problem_response(&state.settings))
+) -> Result<Response, HttpError> {
+    let Credential { client, .. } = verifier(&state, &headers).await?;
+    let number = instance(&query_param(query.as_deref(), "instance")?)?;
+    state.service.give_lease_back(InstanceId { name: client.name.to_string(), number });
+    Ok(no_content())
 }
 
 /// Returns the requesting verifier's credential if it may read the feed.
 async fn verifier(state: &AppState, headers: &HeaderMap) -> Result<Credential, HttpError> {
     let header = TokenHeader { name: AUTHORIZATION, ..TokenHeader::default() };
-    let secret = header.token(headers).map_err(HttpError::from)?;
-    match state.service.credential(secret).await.map_err(|failure| state.fault(&failure))? {
+    let secret = header.token(headers)?;
+    match state.service.credential(secret).await? {
         Some(credential) if credential.client.may(Right::Feed) => Ok(credential),
         Some(_) => Err(HttpError::new(
             Code::RightRequired,
@@ -168,7 +145,7 @@ fn not_valid() -> HttpError {
     )
 }
 
-fn refusal(state: &AppState, refused: FeedRefused) -> HttpError {
+fn refusal(refused: FeedRefused) -> HttpError {
     match refused {
         FeedRefused::SnapshotRequired => HttpError::new(
             Code::SnapshotRequired,
@@ -183,7 +160,7 @@ fn refusal(state: &AppState, refused: FeedRefused) -> HttpError {
             "names a process that has given its lease back; each process must choose a number of its own",
         ),
         FeedRefused::Removed => not_valid(),
-        FeedRefused::Failed(failure) => state.fault(&failure),
+        FeedRefused::Failed(failure) => failure.into(),
     }
 }
 
@@ -202,18 +179,18 @@ fn lines(snapshot: SnapshotFeed) -> impl Stream<Item = io::Result<Bytes>> {
 /// Streams server-sent events, built as fast as the reader takes them.
 fn events(state: Arc<AppState>, reader: FeedReader) -> Response {
     let first = event("policy", &state.service.feed_policy());
-    let first = stream::once(async { Ok::<_, Infallible>(first) });
+    let first = stream::once(async { first });
     let later = stream::unfold(Some((state, reader)), |state| async move {
         let (state, mut reader) = state?;
         let told = match reader.next().await? {
             FeedEvent::Policy => event("policy", &state.service.feed_policy()),
             FeedEvent::Entries(frame) => event("entries", &frame),
             FeedEvent::Wanted(wanted) => event("wanted", &wanted),
-            FeedEvent::Nothing => Bytes::from_static(b":\n\n"),
+            FeedEvent::Nothing => Ok(Bytes::from_static(b":\n\n")),
             // No further event can follow.
-            FeedEvent::Resync => return Some((Ok(event("resync", &value!({}))), None)),
+            FeedEvent::Resync => return Some((event("resync", &value!({})), None)),
         };
-        Some((Ok(told), Some((state, reader))))
+        Some((told, Some((state, reader))))
     });
     of_body(EVENTS, Body::from_stream(first.chain(later)))
 }
@@ -229,16 +206,20 @@ async fn polled(state: &AppState, mut reader: FeedReader) -> Result<Response, Ht
     match tokio::time::timeout(POLL, reader.next()).await {
         Ok(Some(FeedEvent::Entries(entries))) => frame = Some(entries),
         Ok(Some(FeedEvent::Wanted(number))) => wanted = Some(number),
-        Ok(Some(FeedEvent::Resync)) => return Err(refusal(state, FeedRefused::SnapshotRequired)),
+        Ok(Some(FeedEvent::Resync)) => return Err(refusal(FeedRefused::SnapshotRequired)),
         Ok(Some(FeedEvent::Policy | FeedEvent::Nothing) | None) | Err(_) => {}
     }
     Ok(json(StatusCode::OK, &Polled { policy: state.service.feed_policy(), frame, wanted }))
 }
 
-pub(crate) fn event(name: &str, data: &impl Serialize) -> Bytes {
+/// Formats an event. After an error the stream is aborted, and the verifier connects again.
+pub(crate) fn event(name: &str, data: &impl Serialize) -> io::Result<Bytes> {
     // JSON contains line breaks only in escaped form.
-    let data = serde_json::to_string(data).unwrap_or_default();
-    Bytes::from(format!("event: {name}\ndata: {data}\n\n"))
+    let data = serde_json::to_string(data).map_err(|error| {
+        tracing::error!(%error, name, "failed to serialize an event of the feed; the stream is aborted");
+        io::Error::other("an event could not be serialized")
+    })?;
+    Ok(Bytes::from(format!("event: {name}\ndata: {data}\n\n")))
 }
 
 fn takes_events(headers: &HeaderMap) -> bool {
@@ -257,21 +238,11 @@ fn takes_events(headers: &HeaderMap) -> bool {
 
 /// Checks that the request is for the version of the feed that this server speaks.
 fn version(query: Option<&str>) -> Result<(), HttpError> {
-    match given(query, "v")? {
-        Some(version) if version == VERSION.to_string() => Ok(()),
-        Some(_) => Err(HttpError::new(
-            Code::FeedVersion,
-            format!(
-                "The parameter `v` names a version of the feed that this server does not speak: it speaks version {VERSION}."
-            ),
-        )),
-        None => Err(HttpError::new(
-            Code::FeedVersion,
-            format!(
-                "The parameter `v` is missing. Request version {VERSION} of the feed with `v={VERSION}`."
-            ),
-        )),
+    let version = given(query, "v")?;
+    if version.as_ref().is_some_and(|version| *version == VERSION.to_string()) {
+        return Ok(());
     }
+    Err(ErrorKind::FeedVersion { is_named: version.is_some() }.into())
 }
 
 /// Returns a required query parameter that must occur exactly once.
@@ -302,7 +273,5 @@ fn instance(text: &str) -> Result<[u8; 16], HttpError> {
 }
 
 fn wrong(name: &str, fault: &str) -> HttpError {
-    let mut errors = serde_json::Map::new();
-    errors.insert(name.into(), value!([format!("The parameter {fault}.")]));
-    HttpError::new(Code::InvalidRequest, format!("The parameter `{name}` {fault}.")).with_body(errors.into())
+    HttpError::of_parameter(name, fault)
 }

@@ -13,6 +13,7 @@ use quash_core::watch::Live;
 use quash_service::Me;
 
 use super::no_content;
+use crate::error::http_error::HttpError;
 use crate::response::with_header;
 use crate::state::AppState;
 
@@ -29,11 +30,8 @@ const ENCODED: AsciiSet =
 pub(crate) async fn forward_auth(
     State(state): State<Arc<AppState>>,
     Extension(live): Extension<Live>,
-) -> Response {
-    match state.service.me(&live).await {
-        Ok(me) => passed(&me),
-        Err(failure) => state.fault(&failure).into_problem_response(&state.settings),
-    }
+) -> Result<Response, HttpError> {
+    Ok(passed(&state.service.me(&live).await?))
 }
 
 /// Sets every header, with an empty value where there is none, so that a proxy overwrites values from the

@@ -39,7 +39,7 @@ pub(crate) async fn readyz(State(state): State<Arc<AppState>>, RawQuery(query): 
         return json(StatusCode::OK, &body);
     }
     let mut answer = with_header(json(StatusCode::SERVICE_UNAVAILABLE, &body), RETRY_AFTER, READY_AFTER_SECS);
-    if let Some(cause) = ready.err().and_then(|failure| state.fault(&failure).cause()) {
+    if let Some(cause) = ready.err().and_then(|failure| state.presentation(&failure.into()).cause()) {
         answer.extensions_mut().insert(cause);
     }
     answer

@@ -8,38 +8,32 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use http::HeaderMap;
 use quash_core::token::TokenType;
-use quash_service::Failure;
+use quash_service::{Failure, RefusedAccess};
 
 use super::{empty_object, refresh_token};
 use crate::error::http_error::HttpError;
 use crate::request::fields::Fields;
 use crate::state::AppState;
 
-pub(crate) async fn log_out(State(state): State<Arc<AppState>>, request: Request) -> Response {
-    let access = match state.settings.token_header.token(request.headers()) {
-        Ok(text) => state.service.access_for_log_out(text).await,
-        Err(fault) => return state.answer(state.header_fault(fault)),
-    };
-    let access = match access {
+pub(crate) async fn log_out(
+    State(state): State<Arc<AppState>>,
+    request: Request,
+) -> Result<Response, HttpError> {
+    let header = state.settings.token_header.token(request.headers());
+    let access = match state.service.access_for_log_out(header.map_err(HttpError::of_access_header)?).await {
         Ok(access) => access,
-        Err(refused) => {
-            let answer = state.answer(state.access_fault(&refused.failure, refused.token_type));
-            return if has_dead_cookie(&state, request.headers()).await {
-                state.without_dead_cookie(answer)
-            } else {
-                answer
-            };
+        Err(RefusedAccess { failure, token_type }) => {
+            let error = HttpError::of_access_token(failure, token_type);
+            let is_dead = has_dead_cookie(&state, request.headers()).await;
+            return Err(if is_dead { error.ending_cookie() } else { error });
         }
     };
     let token_type = access.claims().token_type;
-    let refresh = match refresh_field(&state, request, token_type).await {
-        Ok(refresh) => refresh,
-        Err(fault) => return state.answer(fault),
-    };
+    let refresh = refresh_field(&state, request, token_type).await?;
     match (state.service.log_out(&access, refresh.as_deref()).await, refresh) {
-        (Ok(_), _) => state.without_cookie(empty_object()),
-        (Err(failure), Some(_)) => state.without_dead_cookie(state.answer(state.fault(&failure))),
-        (Err(failure), None) => state.answer(state.access_fault(&failure, token_type)),
+        (Ok(_), _) => Ok(state.without_cookie(empty_object())),
+        (Err(failure), Some(_)) => Err(HttpError::from(failure).ending_cookie()),
+        (Err(failure), None) => Err(HttpError::of_access_token(failure, token_type)),
     }
 }
 

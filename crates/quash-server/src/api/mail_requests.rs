@@ -7,14 +7,13 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::StatusCode;
 use quash_core::model::{FlowId, limits};
-use quash_service::{Failure, MailProof, MailRecipient};
+use quash_service::{MailProof, MailRecipient};
 use serde_json::json as value;
 use zeroize::Zeroizing;
 
 use crate::request::body_error::BodyError;
 use crate::request::fields::{Fields, Whitespace};
 use crate::response::json;
-use crate::state::AppState;
 
 /// Reads a body to its end and takes its fields.
 pub(crate) async fn read<T>(request: Request, take: impl FnOnce(&mut Fields) -> T) -> Result<T, BodyError> {
@@ -23,22 +22,14 @@ pub(crate) async fn read<T>(request: Request, take: impl FnOnce(&mut Fields) -> 
     fields.done().map(|()| taken)
 }
 
-/// The response to a request for a mail.
-pub(crate) fn mail_request_response(state: &AppState, asked: Result<FlowId, Failure>) -> Response {
-    asked.map_or_else(|failure| state.fault(&failure).into_problem_response(&state.settings), self::asked)
-}
-
-/// The response to a confirmation: without content on success.
-pub(crate) fn confirmation_response(state: &AppState, empty_object: Result<(), Failure>) -> Response {
-    empty_object.map_or_else(
-        |failure| state.fault(&failure).into_problem_response(&state.settings),
-        |()| json(StatusCode::OK, &value!({})),
-    )
-}
-
 /// The response to a request for a mail. It doesn't reveal whether a mail is sent.
 pub(crate) fn asked(flow: FlowId) -> Response {
     json(StatusCode::ACCEPTED, &value!({ "flow": flow.to_string() }))
+}
+
+/// The response to a confirmation.
+pub(crate) fn confirmed() -> Response {
+    json(StatusCode::OK, &value!({}))
 }
 
 /// The recipient of a requested mail: `email` or, without it, `username`. The limits on length are those of

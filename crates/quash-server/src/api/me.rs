@@ -10,6 +10,7 @@ use quash_core::watch::Live;
 use quash_service::Me;
 use serde::Serialize;
 
+use crate::error::http_error::HttpError;
 use crate::response::json;
 use crate::state::AppState;
 
@@ -22,11 +23,11 @@ struct MeSeen<'a> {
     session: Option<String>,
 }
 
-pub(crate) async fn me(State(state): State<Arc<AppState>>, Extension(live): Extension<Live>) -> Response {
-    match state.service.me(&live).await {
-        Ok(me) => shown(&me),
-        Err(failure) => state.fault(&failure).into_problem_response(&state.settings),
-    }
+pub(crate) async fn me(
+    State(state): State<Arc<AppState>>,
+    Extension(live): Extension<Live>,
+) -> Result<Response, HttpError> {
+    Ok(shown(&state.service.me(&live).await?))
 }
 
 /// An account as its owner sees it.

@@ -16,23 +16,19 @@ use crate::state::AppState;
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
-pub(crate) async fn metrics(State(state): State<Arc<AppState>>, headers: HeaderMap) -> Response {
-    let read = async {
-        let header = TokenHeader { name: AUTHORIZATION, ..TokenHeader::default() };
-        let secret = header.token(&headers).map_err(HttpError::from)?;
-        let client = state.service.client(secret).await.map_err(|failure| state.fault(&failure))?;
-        client.ok_or_else(|| {
-            HttpError::new(
-                Code::CredentialNotValid,
-                "The credential is missing or not valid. Create one with `quash client add`.",
-            )
-        })
-    };
-    if let Err(fault) = read.await {
-        return fault.into_problem_response(&state.settings);
+pub(crate) async fn metrics(
+    State(state): State<Arc<AppState>>,
+    headers: HeaderMap,
+) -> Result<Response, HttpError> {
+    let header = TokenHeader { name: AUTHORIZATION, ..TokenHeader::default() };
+    if state.service.client(header.token(&headers)?).await?.is_none() {
+        return Err(HttpError::new(
+            Code::CredentialNotValid,
+            "The credential is missing or not valid. Create one with `quash client add`.",
+        ));
     }
     let mut answer = Response::new(Body::from(state.metrics.text(&state.service)));
     answer.headers_mut().insert(CONTENT_TYPE, OPEN_METRICS);
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+    Ok(answer)
 }

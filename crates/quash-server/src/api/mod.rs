@@ -85,9 +85,9 @@ enum Tokens<'a> {
 }
 
 /// The response with issued tokens, on a path that follows Simple JWT.
-pub(crate) fn issued(state: &AppState, tokens: Issued, order: Order) -> Response {
+pub(crate) fn issued(state: &AppState, tokens: Issued, order: Order) -> Result<Response, HttpError> {
     match state.settings.refresh_cookie {
-        RefreshCookie::Off => token_json(StatusCode::OK, &Tokens::of(&tokens, order)),
+        RefreshCookie::Off => Ok(token_json(StatusCode::OK, &Tokens::of(&tokens, order))),
         RefreshCookie::On => {
             state.with_cookie(&tokens, |shown| token_json(StatusCode::OK, &Tokens::of(shown, order)))
         }
@@ -95,9 +95,9 @@ pub(crate) fn issued(state: &AppState, tokens: Issued, order: Order) -> Response
 }
 
 /// The response with issued tokens, on one of quash's own paths.
-pub(crate) fn own_tokens(state: &AppState, tokens: Issued) -> Response {
+pub(crate) fn own_tokens(state: &AppState, tokens: Issued) -> Result<Response, HttpError> {
     match state.settings.refresh_cookie {
-        RefreshCookie::Off => json(StatusCode::OK, &Tokens::of(&tokens, Order::AccessFirst)),
+        RefreshCookie::Off => Ok(json(StatusCode::OK, &Tokens::of(&tokens, Order::AccessFirst))),
         RefreshCookie::On => {
             state.with_cookie(&tokens, |shown| json(StatusCode::OK, &Tokens::of(shown, Order::AccessFirst)))
         }

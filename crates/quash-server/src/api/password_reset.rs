@@ -8,7 +8,8 @@ use axum::response::Response;
 use quash_core::model::limits;
 use zeroize::Zeroizing;
 
-use super::mail_requests::{confirmation_response, mail_recipient, mail_request_response, proof, read};
+use super::mail_requests::{asked, confirmed, mail_recipient, proof, read};
+use crate::error::http_error::HttpError;
 use crate::request::client_info::Client;
 use crate::request::fields::Whitespace;
 use crate::state::AppState;
@@ -17,30 +18,23 @@ pub(crate) async fn request(
     State(state): State<Arc<AppState>>,
     client: Client,
     request: Request,
-) -> Response {
-    match read(request, mail_recipient).await {
-        Ok(mail_recipient) => {
-            mail_request_response(&state, state.service.request_reset(&mail_recipient, client.network).await)
-        }
-        Err(fault) => state.problem(fault),
-    }
+) -> Result<Response, HttpError> {
+    let recipient = read(request, mail_recipient).await?;
+    Ok(asked(state.service.request_reset(&recipient, client.network).await?))
 }
 
 pub(crate) async fn confirm(
     State(state): State<Arc<AppState>>,
     client: Client,
     request: Request,
-) -> Response {
+) -> Result<Response, HttpError> {
     let body = read(request, |fields| {
         (
             proof(fields, client.network),
             Zeroizing::new(fields.text("new_password", Whitespace::AsSent, limits::PASSWORD_CHARS)),
         )
     });
-    match body.await {
-        Ok((proof, password)) => {
-            confirmation_response(&state, state.service.confirm_reset(&proof, password, client.network).await)
-        }
-        Err(fault) => state.problem(fault),
-    }
+    let (proof, password) = body.await?;
+    state.service.confirm_reset(&proof, password, client.network).await?;
+    Ok(confirmed())
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use quash_service::Failure;
 
 use super::{Order, issued, presented_refresh, token_field};
+use crate::error::http_error::HttpError;
 use crate::request::client_info::Client;
 use crate::state::AppState;
 
@@ -16,31 +16,19 @@ pub(crate) async fn refresh(
     State(state): State<Arc<AppState>>,
     client: Client,
     request: Request,
-) -> Response {
-    let token = match presented_refresh(&state, request).await {
-        Ok(token) => token,
-        Err(fault) => return state.answer(fault),
-    };
-    match state.service.refresh(&token, &client.device, &client.device_token).await {
-        Ok(tokens) => issued(&state, tokens, Order::AccessFirst),
-        Err(failure @ Failure::Refused(_)) => {
-            state.without_cookie(state.answer(state.fault(&failure).for_exchange()))
-        }
-        Err(failure) => state.answer(state.fault(&failure).for_exchange()),
-    }
+) -> Result<Response, HttpError> {
+    let token = presented_refresh(&state, request).await?;
+    let refreshed = state.service.refresh(&token, &client.device, &client.device_token).await;
+    let tokens = refreshed.map_err(|failure| HttpError::of_exchange(failure).ending_cookie())?;
+    issued(&state, tokens, Order::AccessFirst)
 }
 
 pub(crate) async fn refresh_sliding(
     State(state): State<Arc<AppState>>,
     client: Client,
     request: Request,
-) -> Response {
-    let token = match token_field(request, "token").await {
-        Ok(token) => token,
-        Err(fault) => return state.answer(fault.into()),
-    };
-    match state.service.refresh_sliding(&token, &client.device, &client.device_token).await {
-        Ok(tokens) => issued(&state, tokens, Order::AccessFirst),
-        Err(failure) => state.answer(state.fault(&failure).for_exchange()),
-    }
+) -> Result<Response, HttpError> {
+    let token = token_field(request, "token").await?;
+    let refreshed = state.service.refresh_sliding(&token, &client.device, &client.device_token).await;
+    issued(&state, refreshed.map_err(HttpError::of_exchange)?, Order::AccessFirst)
 }

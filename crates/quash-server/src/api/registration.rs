@@ -6,8 +6,8 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use quash_core::model::{NameFault, Refusal, limits};
-use quash_service::{Failure, NewRegistration, RegisterFault};
-use serde_json::{Map, json as value};
+use quash_service::{NewRegistration, RegisterFault};
+use serde_json::json as value;
 use zeroize::Zeroizing;
 
 use super::mail_requests::asked;
@@ -21,20 +21,14 @@ pub(crate) async fn register(
     State(state): State<Arc<AppState>>,
     client: Client,
     request: Request,
-) -> Response {
-    let new = match registration(client, request).await {
-        Ok(new) => new,
-        Err(fault) => return state.problem(fault),
-    };
-    let fault = match state.service.register(new).await {
-        Ok(flow) => return asked(flow),
-        Err(RegisterFault::Fields { name, email }) => of_fields([("username", name), ("email", email)]),
-        Err(RegisterFault::Password(fault)) => {
-            state.fault(&Failure::Refused(Refusal::PasswordRefused(fault)))
-        }
-        Err(RegisterFault::Failed(failure)) => state.fault(&failure),
-    };
-    fault.into_problem_response(&state.settings)
+) -> Result<Response, HttpError> {
+    let new = registration(client, request).await?;
+    match state.service.register(new).await {
+        Ok(flow) => Ok(asked(flow)),
+        Err(RegisterFault::Fields { name, email }) => Err(of_fields([("username", name), ("email", email)])),
+        Err(RegisterFault::Password(fault)) => Err(Refusal::PasswordRefused(fault).into()),
+        Err(RegisterFault::Failed(failure)) => Err(failure.into()),
+    }
 }
 
 /// The refusal for an invalid name or address.
@@ -42,7 +36,7 @@ pub(crate) fn of_fields<const N: usize>(faults: [(&'static str, Option<NameFault
     let told = faults.into_iter().filter_map(|(field, fault)| {
         fault.map(|fault| (field.to_owned(), value!([format!("This {fault}.")])))
     });
-    HttpError::of_fields(told.collect::<Map<_, _>>().into())
+    HttpError::of_fields(told.collect())
 }
 
 async fn registration(client: Client, request: Request) -> Result<NewRegistration, BodyError> {

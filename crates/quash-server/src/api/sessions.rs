@@ -10,7 +10,7 @@ use axum::response::Response;
 use http::StatusCode;
 use quash_core::model::{Refusal, SessionId, Timestamp, limits};
 use quash_core::watch::Live;
-use quash_service::{Failure, SessionFilter, SessionInfo};
+use quash_service::{SessionFilter, SessionInfo};
 use serde::Serialize;
 
 use super::{no_content, own_tokens, rfc3339};
@@ -58,18 +58,10 @@ pub(crate) async fn list(
     State(state): State<Arc<AppState>>,
     Extension(live): Extension<Live>,
     RawQuery(query): RawQuery,
-) -> Response {
-    match seen(&state, &live, query.as_deref().unwrap_or_default()).await {
-        Ok(page) => page,
-        Err(fault) => fault.into_problem_response(&state.settings),
-    }
-}
-
-async fn seen(state: &AppState, live: &Live, query: &str) -> Result<Response, HttpError> {
-    let ListParameters { filter, after, limit } = ListParameters::read(query)?;
-    let fault = |failure: Failure| state.fault(&failure);
-    let me = state.service.me(live).await.map_err(fault)?;
-    let page = state.service.sessions(&me.account, filter, after, limit).await.map_err(fault)?;
+) -> Result<Response, HttpError> {
+    let ListParameters { filter, after, limit } = ListParameters::read(query.as_deref().unwrap_or_default())?;
+    let me = state.service.me(&live).await?;
+    let page = state.service.sessions(&me.account, filter, after, limit).await?;
     let sessions = page.sessions.iter().map(|seen| Seen::new(seen, me.session)).collect();
     Ok(json(StatusCode::OK, &Page { sessions, next: page.next.map(|sid| sid.to_string()) }))
 }
@@ -78,47 +70,32 @@ pub(crate) async fn end_one(
     State(state): State<Arc<AppState>>,
     Extension(live): Extension<Live>,
     sid: Result<Path<String>, PathRejection>,
-) -> Response {
+) -> Result<Response, HttpError> {
     // A malformed id is treated as an unknown session.
     let sid = sid.ok().and_then(|Path(sid)| sid.parse::<SessionId>().ok());
-    let ended = match sid {
-        Some(sid) => state.service.end_own_session(&live, sid).await,
-        None => Err(Refusal::SessionNotFound.into()),
-    };
-    let is_this = live.authentic().session_and_rsq().ok().map(|(own, _)| own) == sid;
-    match ended {
-        Ok(()) if is_this => state.without_cookie(no_content()),
-        Ok(()) => no_content(),
-        Err(failure) => state.fault(&failure).into_problem_response(&state.settings),
-    }
+    let sid = sid.ok_or(Refusal::SessionNotFound)?;
+    state.service.end_own_session(&live, sid).await?;
+    let is_this = live.authentic().session_and_rsq().is_ok_and(|(own, _)| own == sid);
+    Ok(if is_this { state.without_cookie(no_content()) } else { no_content() })
 }
 
 pub(crate) async fn end_others(
     State(state): State<Arc<AppState>>,
     Extension(live): Extension<Live>,
     request: Request,
-) -> Response {
-    if let Err(fault) = empty(request).await {
-        return HttpError::from(fault).into_problem_response(&state.settings);
-    }
-    match state.service.end_other_sessions(&live).await {
-        Ok(tokens) => own_tokens(&state, tokens),
-        Err(failure) => state.fault(&failure).into_problem_response(&state.settings),
-    }
+) -> Result<Response, HttpError> {
+    empty(request).await?;
+    own_tokens(&state, state.service.end_other_sessions(&live).await?)
 }
 
 pub(crate) async fn end_all(
     State(state): State<Arc<AppState>>,
     Extension(live): Extension<Live>,
     request: Request,
-) -> Response {
-    if let Err(fault) = empty(request).await {
-        return HttpError::from(fault).into_problem_response(&state.settings);
-    }
-    match state.service.end_own_sessions(&live).await {
-        Ok(_) => state.without_cookie(no_content()),
-        Err(failure) => state.fault(&failure).into_problem_response(&state.settings),
-    }
+) -> Result<Response, HttpError> {
+    empty(request).await?;
+    state.service.end_own_sessions(&live).await?;
+    Ok(state.without_cookie(no_content()))
 }
 
 /// Requires a request without fields: no body, or an empty object.

@@ -4,20 +4,25 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use quash_core::decide::Kind;
 use quash_core::model::limits;
 use quash_service::{Attempt, SignedIn};
 use zeroize::Zeroizing;
 
 use super::issued;
+use crate::error::http_error::HttpError;
 use crate::request::body_error::BodyError;
 use crate::request::client_info::Client;
 use crate::request::device::with_token;
 use crate::request::fields::{Fields, Whitespace};
 use crate::state::AppState;
 
-pub(crate) async fn obtain(State(state): State<Arc<AppState>>, client: Client, request: Request) -> Response {
+pub(crate) async fn obtain(
+    State(state): State<Arc<AppState>>,
+    client: Client,
+    request: Request,
+) -> Result<Response, HttpError> {
     sign_in(&state, Kind::Pair, client, request).await
 }
 
@@ -25,25 +30,28 @@ pub(crate) async fn obtain_sliding(
     State(state): State<Arc<AppState>>,
     client: Client,
     request: Request,
-) -> Response {
+) -> Result<Response, HttpError> {
     sign_in(&state, Kind::Sliding, client, request).await
 }
 
-async fn sign_in(state: &AppState, kind: Kind, client: Client, request: Request) -> Response {
-    let (name, password) = match credentials(state, request).await {
-        Ok(credentials) => credentials,
-        Err(fault) => return state.answer(fault.into()),
-    };
+async fn sign_in(
+    state: &AppState,
+    kind: Kind,
+    client: Client,
+    request: Request,
+) -> Result<Response, HttpError> {
+    let (name, password) = credentials(state, request).await?;
     let Client { device, network, device_token, transport } = client;
-    let answer =
-        match state.service.sign_in(Attempt { kind, name, password, device, network, device_token }).await {
-            Ok(SignedIn { tokens, device_token }) => {
-                let answer = issued(state, tokens, super::Order::RefreshFirst);
-                device_token.iter().fold(answer, |answer, token| with_token(answer, token, transport))
-            }
-            Err(failure) => state.answer(state.fault(&failure)),
-        };
-    state.with_allowance(answer, network)
+    let attempt = Attempt { kind, name, password, device, network, device_token };
+    let answer = match state.service.sign_in(attempt).await {
+        Ok(SignedIn { tokens, device_token }) => {
+            let answer = issued(state, tokens, super::Order::RefreshFirst).into_response();
+            device_token.iter().fold(answer, |answer, token| with_token(answer, token, transport))
+        }
+        Err(failure) => HttpError::from(failure).into_response(),
+    };
+    // Refusals say too how many attempts are left.
+    Ok(state.with_allowance(answer, network))
 }
 
 async fn credentials(state: &AppState, request: Request) -> Result<(String, Zeroizing<String>), BodyError> {

@@ -7,15 +7,14 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 
 use super::{empty_object, token_field};
+use crate::error::http_error::HttpError;
 use crate::state::AppState;
 
-pub(crate) async fn verify(State(state): State<Arc<AppState>>, request: Request) -> Response {
-    let token = match token_field(request, "token").await {
-        Ok(token) => token,
-        Err(fault) => return state.answer(fault.into()),
-    };
-    match state.service.verify(&token).await {
-        Ok(()) => empty_object(),
-        Err(failure) => state.answer(state.fault(&failure)),
-    }
+pub(crate) async fn verify(
+    State(state): State<Arc<AppState>>,
+    request: Request,
+) -> Result<Response, HttpError> {
+    let token = token_field(request, "token").await?;
+    state.service.verify(&token).await?;
+    Ok(empty_object())
 }

@@ -1,14 +1,14 @@
 //! Converts an invalid body into an error, in the words that clients of Django REST framework know.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use crate::error::code::Code;
-use crate::error::http_error::HttpError;
+use crate::error::presentation::Presentation;
 use crate::request::body_error::BodyError;
 use crate::request::charset::NotText;
 
-impl From<BodyError> for HttpError {
-    fn from(fault: BodyError) -> Self {
+impl Presentation {
+    pub(super) fn of_body(fault: &BodyError) -> Self {
         match fault {
             BodyError::TooLarge => Self::new(Code::BodyTooLarge, "The request body is larger than 32 KiB."),
             BodyError::NoMemory => Self::busy("Too many requests are unfinished."),
@@ -28,32 +28,24 @@ impl From<BodyError> for HttpError {
             ),
             BodyError::NotAnObject(kind) => {
                 let message = format!("Invalid data. Expected a dictionary, but got {kind}.");
-                Self::of_fields(json!({ "non_field_errors": [message] }))
+                Self::of_fields(Map::from_iter([("non_field_errors".to_owned(), json!([message]))]))
             }
-            BodyError::Nothing => Self::of_fields(json!({ "non_field_errors": ["No data provided"] })),
+            BodyError::Nothing => Self::of_fields(Map::from_iter([(
+                "non_field_errors".to_owned(),
+                json!(["No data provided"]),
+            )])),
             BodyError::Fields(fields) => {
-                let body: Map<_, _> =
-                    fields.into_iter().map(|(name, fault)| (name, json!([fault.to_string()]))).collect();
-                Self::of_fields(body.into())
+                let faults = fields.iter().map(|(name, fault)| (name.clone(), json!([fault.to_string()])));
+                Self::of_fields(faults.collect())
             }
             BodyError::Duplicated(name) => {
                 Self::new(Code::InvalidRequest, format!("The parameter {name} occurs twice in the form."))
             }
             BodyError::Unknown(names) => {
-                let body: Map<_, _> =
-                    names.into_iter().map(|name| (name, json!(["This field can't be set here."]))).collect();
-                Self::of_fields(body.into())
+                let faults =
+                    names.iter().map(|name| (name.clone(), json!(["This field can't be set here."])));
+                Self::of_fields(faults.collect())
             }
         }
-    }
-}
-
-impl HttpError {
-    pub(crate) fn of_fields(body: Value) -> Self {
-        Self::new(Code::InvalidRequest, "A field is missing or wrong.").with_body(body)
-    }
-
-    pub(crate) fn of_field(name: &str, fault: &str) -> Self {
-        Self::of_fields(json!({ name: [fault] }))
     }
 }

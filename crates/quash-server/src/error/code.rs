@@ -1,5 +1,5 @@
 //! The closed list of error codes: each with its status, its title and its page under `/docs/errors/`.
-//! `http_error.rs` maps refusals to codes. The list includes the codes that the guard returns in applications,
+//! `presentation.rs` maps refusals to codes. The list includes the codes that the guard returns in applications,
 //! because its problem documents link to these pages.
 
 use http::StatusCode;

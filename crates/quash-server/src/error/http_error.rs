@@ -1,119 +1,101 @@
-//! Errors on the wire: maps each refusal and failure to its status, its code and its text. Only the errors of
-//! rejected tokens come from the guard (`quash-verify/src/problem.rs`), because applications return the same.
-//!
-//! Two formats: the bodies of Simple JWT on the paths that follow it; problem documents (RFC 9457) on all
-//! others, except the OAuth endpoints, whose errors are in `oauth_error.rs`. `code.rs` lists the codes.
+//! The error of a request, by its cause. A handler or a layer returns it, `middleware/errors.rs` renders it, and
+//! `presentation.rs` says what the client sees of it.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use axum::response::Response;
-use http::StatusCode;
-use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
-use quash_core::model::{ClaimNames, Reason, Refusal};
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::{Method, StatusCode};
+use quash_core::model::{Invalid, Refusal};
 use quash_core::token::TokenType;
-use quash_core::watch::frame::VERSION;
-use quash_service::{Failure, Unavailable};
-use quash_verify::{HeaderFault, Problem, Rejection, VerifyError};
-use serde::Serialize;
+use quash_service::Failure;
+use quash_verify::{HeaderFault, Rejection};
 use serde_json::{Map, Value, json};
 
 use crate::error::code::Code;
-use crate::response::{PROBLEM, of_type, token_json, with_header};
-use crate::settings::{Compat, HttpSettings};
+use crate::request::body_error::BodyError;
 
+/// An error, as a handler or a layer returns it.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct HttpError {
-    code: Code,
-    detail: String,
-    reason: Option<Reason>,
-    retry_after: Option<Duration>,
-    allow: Option<&'static str>,
-    /// Puts the code into bodies in Simple JWT's format.
-    shows_code: bool,
-    /// The whole body, where Simple JWT has one that isn't `{"detail", "code"}`.
-    body: Option<Box<Value>>,
-    /// The cause, for the log only.
-    cause: Option<String>,
+    pub(super) kind: ErrorKind,
+    ends_cookie: bool,
 }
 
-/// The cause of a 5xx, for the log: an extension of the response that never leaves the process.
-#[derive(Clone, Debug)]
-pub(crate) struct ErrorCause(pub(crate) String);
+/// The cause of an error.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) enum ErrorKind {
+    /// A use case refuses or fails.
+    Failed(Failure),
+    /// A use case refuses the token in the header, in the words of Simple JWT's authentication. The token's
+    /// type is known if the token was valid but revoked.
+    AccessToken {
+        failure: Failure,
+        token_type: Option<TokenType>,
+    },
+    /// The exchange of a token is refused or fails.
+    Exchange(Failure),
+    Header(HeaderFault),
+    Body(BodyError),
+    /// Fields that are wrong, with their errors.
+    Fields(Map<String, Value>),
+    /// A parameter of the address that is wrong.
+    Parameter {
+        name: String,
+        fault: String,
+    },
+    MethodNotAllowed {
+        method: Method,
+        allow: Arc<str>,
+    },
+    /// A limit on concurrent work or on time is reached.
+    Busy(&'static str),
+    /// A request for the feed that names another version, or none.
+    FeedVersion {
+        is_named: bool,
+    },
+    /// The refresh token doesn't fit into its cookie.
+    TooLongForACookie,
+    /// A bug, with its cause for the log.
+    Internal(String),
+    /// Any other error, with its text.
+    Other(Code, &'static str),
+}
 
 impl HttpError {
-    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
-        let shows_code = code.is_in_simple_jwt_bodies();
-        Self {
-            code,
-            detail: detail.into(),
-            reason: None,
-            retry_after: None,
-            allow: None,
-            shows_code,
-            body: None,
-            cause: None,
+    pub(crate) fn new(code: Code, detail: &'static str) -> Self {
+        ErrorKind::Other(code, detail).into()
+    }
+
+    /// The refusal of a token in the header, on a path that follows Simple JWT.
+    pub(crate) fn of_access_token(failure: Failure, token_type: Option<TokenType>) -> Self {
+        ErrorKind::AccessToken { failure, token_type }.into()
+    }
+
+    /// An error in the header that carries the token, on a path that follows Simple JWT.
+    pub(crate) fn of_access_header(fault: HeaderFault) -> Self {
+        match fault {
+            // The header carries a token, but a malformed one.
+            HeaderFault::NotText => Self::of_access_token(Refusal::from(Invalid::Malformed).into(), None),
+            HeaderFault::Missing | HeaderFault::Malformed => fault.into(),
         }
     }
 
-    /// Replaces the whole body.
-    pub(crate) fn with_body(self, body: Value) -> Self {
-        Self { body: Some(Box::new(body)), ..self }
+    /// The refusal of a token exchange.
+    pub(crate) fn of_exchange(failure: Failure) -> Self {
+        ErrorKind::Exchange(failure).into()
     }
 
-    /// Converts a use case's failure. `names` are the names of the configured claims.
-    pub(crate) fn of(failure: &Failure, names: &ClaimNames) -> Self {
-        match failure {
-            Failure::Refused(refusal) => Self::refused(*refusal, names),
-            Failure::Unavailable(unavailable) => {
-                Self::unavailable(unavailable).with_cause(unavailable.to_string())
-            }
-        }
+    pub(crate) fn of_fields(faults: Map<String, Value>) -> Self {
+        ErrorKind::Fields(faults).into()
     }
 
-    /// Converts the refusal of a token in the header, in Simple JWT's format: one message for each token type
-    /// that it tries.
-    pub(crate) fn for_access_token(
-        mut self,
-        failure: &Failure,
-        tried: &[TokenType],
-        token_type: Option<TokenType>,
-    ) -> Self {
-        if self.code == Code::TokenNotValid && *failure != Failure::Refused(Refusal::TokenWithoutUser) {
-            // The token was revoked as one type. For every other type it has the wrong type.
-            let wrong_type = "Token has wrong type".to_owned();
-            let message = |class: TokenType| match failure {
-                Failure::Refused(Refusal::TokenRevoked(_))
-                    if token_type.is_some_and(|found| found != class) =>
-                {
-                    wrong_type.clone()
-                }
-                _ => self.detail.clone(),
-            };
-            let messages: Vec<_> = tried
-                .iter()
-                .map(|class| json!({ "token_class": class.class(), "token_type": class.as_str(), "message": message(*class) }))
-                .collect();
-            self.body = Some(Box::new(json!({
-                "detail": "Given token not valid for any token type",
-                "code": self.code.as_str(),
-                "messages": messages,
-            })));
-        }
-        self
+    pub(crate) fn of_field(name: &str, fault: &str) -> Self {
+        Self::of_fields(Map::from_iter([(name.to_owned(), json!([fault]))]))
     }
 
-    /// Adapts the refusal of a token exchange: Simple JWT has no code there for an unusable account.
-    pub(crate) fn for_exchange(self) -> Self {
-        let shows_code = self.shows_code && self.code != Code::PasswordChanged;
-        Self { shows_code, ..self }
-    }
-
-    /// Converts the guard's rejection of a request.
-    pub(crate) fn from_rejection(barred: Rejection, names: &ClaimNames) -> Self {
-        match barred {
-            Rejection::Header(fault) => fault.into(),
-            Rejection::Token(denied) => Self::of(&denied.into(), names),
-        }
+    pub(crate) fn of_parameter(name: &str, fault: &str) -> Self {
+        ErrorKind::Parameter { name: name.to_owned(), fault: fault.to_owned() }.into()
     }
 
     /// Nothing exists at this path.
@@ -121,19 +103,9 @@ impl HttpError {
         Self::new(Code::NotFound, "Not found.")
     }
 
-    /// The path needs the setting `http.public_url`.
-    pub(crate) fn without_public_url() -> Self {
-        Self::new(Code::NotFound, "There is no metadata while the setting http.public_url is missing.")
-    }
-
     /// The path exists, but doesn't support this method.
-    pub(crate) fn method_not_allowed(method: &http::Method, allow: &'static str) -> Self {
-        // Shortens the name: its only limit is that on a request's head.
-        let name: String = method.as_str().chars().take(32).collect();
-        Self {
-            allow: Some(allow),
-            ..Self::new(Code::MethodNotAllowed, format!("Method \"{name}\" not allowed."))
-        }
+    pub(crate) fn method_not_allowed(method: Method, allow: Arc<str>) -> Self {
+        ErrorKind::MethodNotAllowed { method, allow }.into()
     }
 
     /// The client accepts no available media type.
@@ -151,8 +123,7 @@ impl HttpError {
 
     /// The refresh token doesn't fit into its cookie.
     pub(crate) fn too_long_for_a_cookie() -> Self {
-        let detail = "The tokens of this account are too long for a cookie.";
-        Self { retry_after: Some(Duration::from_secs(60)), ..Self::new(Code::Unavailable, detail) }
+        ErrorKind::TooLongForACookie.into()
     }
 
     /// A page of another site sent the request.
@@ -162,12 +133,7 @@ impl HttpError {
 
     /// A bug.
     pub(crate) fn internal(cause: impl Into<String>) -> Self {
-        Self::from_guard(Code::InternalError, Problem::INTERNAL_ERROR).with_cause(cause)
-    }
-
-    /// Sets the cause, for the log.
-    pub(crate) fn with_cause(self, cause: impl Into<String>) -> Self {
-        Self { cause: Some(cause.into()), ..self }
+        ErrorKind::Internal(cause.into()).into()
     }
 
     /// The request took too long.
@@ -177,236 +143,71 @@ impl HttpError {
 
     /// A limit on concurrent work is reached; a retry may succeed.
     pub(crate) fn busy(detail: &'static str) -> Self {
-        Self { retry_after: Some(Duration::from_secs(1)), ..Self::new(Code::Unavailable, detail) }
+        ErrorKind::Busy(detail).into()
     }
 
-    pub(crate) fn status(&self) -> StatusCode {
-        self.code.status()
+    /// Deletes the refresh token's cookie if the answer is a 401: the token is no longer usable, and browsers
+    /// would otherwise send it for the rest of its lifetime.
+    pub(crate) fn ending_cookie(self) -> Self {
+        Self { ends_cookie: true, ..self }
     }
 
-    pub(crate) fn code(&self) -> Code {
-        self.code
+    pub(crate) fn ends_cookie(&self) -> bool {
+        self.ends_cookie
     }
 
-    pub(crate) fn detail(&self) -> &str {
-        &self.detail
+    /// Returns whether the error is a problem document on every path.
+    pub(crate) fn is_always_a_problem(&self) -> bool {
+        self.kind == ErrorKind::TooLongForACookie
     }
+}
 
-    /// The time until a retry, in whole seconds.
-    pub(crate) fn retry_after_secs(&self) -> Option<u64> {
-        self.retry_after.map(whole_seconds)
-    }
-
-    /// The cause of a 5xx. Client errors need none.
-    pub(crate) fn cause(&self) -> Option<ErrorCause> {
-        let cause = || self.cause.clone().unwrap_or_else(|| self.detail.clone());
-        self.status().is_server_error().then(|| ErrorCause(cause()))
-    }
-
-    /// The response on a path that follows Simple JWT.
-    pub(crate) fn into_simple_jwt_response(self, settings: &HttpSettings) -> Response {
-        let body = match &self.body {
-            Some(body) => (**body).clone(),
-            None => {
-                let mut body = Map::new();
-                body.insert("detail".into(), self.detail.clone().into());
-                if self.shows_code {
-                    body.insert("code".into(), self.code.as_str().into());
-                }
-                if let Some(reason) = self.reason.filter(|_| settings.compat == Compat::Standard) {
-                    body.insert("reason".into(), reason.as_str().into());
-                }
-                body.into()
-            }
-        };
-        self.with_headers(token_json(self.code.status(), &body), settings)
-    }
-
-    /// The response on any other path.
-    pub(crate) fn into_problem_response(self, settings: &HttpSettings) -> Response {
-        #[derive(Serialize)]
-        struct Problem<'a> {
-            r#type: String,
-            title: &'a str,
-            status: u16,
-            detail: &'a str,
-            code: &'a str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            reason: Option<&'a str>,
-            /// The fields and their errors.
-            #[serde(skip_serializing_if = "Option::is_none")]
-            errors: Option<&'a Value>,
-            /// The versions of the feed that this server speaks.
-            #[serde(skip_serializing_if = "Option::is_none")]
-            versions: Option<[u32; 1]>,
-        }
-        let code = self.code;
-        let problem = Problem {
-            r#type: format!("/docs/errors/{}", code.as_str()),
-            title: code.title(),
-            status: code.status().as_u16(),
-            detail: &self.detail,
-            code: code.as_str(),
-            reason: self.reason.map(Reason::as_str),
-            errors: self.body.as_deref(),
-            versions: (code == Code::FeedVersion).then_some([VERSION]),
-        };
-        self.with_headers(of_type(code.status(), PROBLEM, &problem), settings)
-    }
-
-    fn with_headers(&self, mut answer: Response, settings: &HttpSettings) -> Response {
-        if let Some(cause) = self.cause() {
-            answer.extensions_mut().insert(cause);
-        }
-        if self.code.status() == StatusCode::UNAUTHORIZED {
-            answer = with_header(answer, WWW_AUTHENTICATE, &settings.challenge());
-        }
-        if let Some(retry_after) = self.retry_after {
-            answer = with_header(answer, RETRY_AFTER, &whole_seconds(retry_after).to_string());
-        }
-        if let Some(allow) = self.allow {
-            answer = with_header(answer, ALLOW, allow);
-        }
+/// Passes the error on in the response's extensions. A layer renders it; without one the response is an
+/// empty 500, so that no error can be mistaken for a success.
+impl IntoResponse for HttpError {
+    fn into_response(self) -> Response {
+        let mut answer = Response::new(Body::empty());
+        *answer.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        answer.extensions_mut().insert(self);
         answer
     }
+}
 
-    /// Uses the guard's text.
-    fn from_guard(code: Code, problem: Problem) -> Self {
-        Self { retry_after: problem.retry_after, ..Self::new(code, problem.detail) }
+impl From<ErrorKind> for HttpError {
+    fn from(kind: ErrorKind) -> Self {
+        Self { kind, ends_cookie: false }
     }
+}
 
-    fn refused(refusal: Refusal, names: &ClaimNames) -> Self {
-        match refusal {
-            Refusal::TokenInvalid(_)
-            | Refusal::TokenExpired
-            | Refusal::TokenWithoutExp
-            | Refusal::TokenWithoutId
-            | Refusal::TokenWithoutType
-            | Refusal::TokenOfWrongType
-            | Refusal::TokenWithoutUser => Self::from_guard(
-                Code::TokenNotValid,
-                Problem::of(Rejection::Token(VerifyError::Refused(refusal))),
-            ),
-            Refusal::TokenWithoutRefreshExp => {
-                Self::new(Code::TokenNotValid, format!("Token has no '{}' claim", names.refresh_exp))
-            }
-            Refusal::TokenRefreshExpired => {
-                Self::new(Code::TokenNotValid, format!("Token '{}' claim has expired", names.refresh_exp))
-            }
-            Refusal::AccountNotFound => Self::new(Code::UserNotFound, "User not found"),
-            Refusal::AccountInactive => Self::new(Code::UserInactive, "User is inactive"),
-            Refusal::PasswordChanged => {
-                Self::new(Code::PasswordChanged, "The user's password has been changed.")
-            }
-            Refusal::TokenRevoked(reason) => {
-                let problem = Problem::of(Rejection::Token(VerifyError::Refused(refusal)));
-                Self { reason, ..Self::from_guard(Code::TokenNotValid, problem) }
-            }
-            Refusal::BadCredentials => {
-                Self::new(Code::BadCredentials, "No active account found with the given credentials")
-            }
-            Refusal::EmailNotVerified => {
-                Self::new(Code::EmailNotVerified, "The e-mail address of this account is not verified.")
-            }
-            Refusal::PasswordChangeRequired => {
-                Self::new(Code::PasswordChangeRequired, "The password of this account must be changed first.")
-            }
-            Refusal::WrongPassword => Self::new(Code::WrongPassword, "The password is wrong."),
-            Refusal::SessionNotFound => Self::not_found(),
-            Refusal::SessionRequired => {
-                Self::new(Code::SessionRequired, "The token has no session of this service.")
-            }
-            Refusal::NameRefused(fault) => Self::of_field("username", &format!("The name {fault}.")),
-            Refusal::NameTaken => Self::new(Code::NameTaken, "Another account has this name."),
-            Refusal::ChangeNotAllowed => Self::new(Code::ChangeNotAllowed, "Users cannot change this here."),
-            Refusal::NoActiveAccount => {
-                Self::new(Code::NoActiveAccount, "No active account found for the given token.")
-            }
-            Refusal::TokensOfTwoAccounts => Self::new(
-                Code::TokensOfTwoAccounts,
-                "The access token and the refresh token belong to two accounts.",
-            ),
-            Refusal::LinkInvalid => {
-                Self::new(Code::LinkNotValid, "The link or the code is not valid, or is not valid any more.")
-            }
-            Refusal::RegistrationTaken => Self::new(
-                Code::RegistrationTaken,
-                "Another account has taken the name or the address since. Register again.",
-            ),
-            Refusal::PasswordRefused(fault) => {
-                Self::new(Code::PasswordRefused, format!("The new password {fault}."))
-            }
-        }
+impl From<Failure> for HttpError {
+    fn from(failure: Failure) -> Self {
+        ErrorKind::Failed(failure).into()
     }
+}
 
-    fn unavailable(unavailable: &Unavailable) -> Self {
-        let (retry_after, detail) = match unavailable {
-            Unavailable::NetworkQueueFull { retry_after }
-            | Unavailable::NetworkThrottled { retry_after }
-            | Unavailable::AccountThrottled { retry_after }
-            | Unavailable::Crowded { retry_after } => {
-                let secs = whole_seconds(*retry_after);
-                let detail = format!(
-                    "Request was throttled. Expected available in {secs} second{}.",
-                    if secs == 1 { "" } else { "s" }
-                );
-                return Self { retry_after: Some(*retry_after), ..Self::new(Code::Throttled, detail) };
-            }
-            Unavailable::HashQueueFull { retry_after } => (*retry_after, "Too many sign-ins are waiting."),
-            Unavailable::Contended => (Duration::from_secs(1), "Too many requests for one session at once."),
-            Unavailable::StoreFull | Unavailable::StoreAway(_) => {
-                (Duration::from_secs(5), "The service cannot use its store now.")
-            }
-            Unavailable::ForeignKeysAway => {
-                return Self::from_guard(
-                    Code::Unavailable,
-                    Problem::of(Rejection::Token(VerifyError::KeysUnavailable)),
-                );
-            }
-            // Lasts until the operator changes a setting.
-            Unavailable::NoSigningKey => {
-                let detail = "The service has no key to sign with.";
-                return Self {
-                    retry_after: Some(Duration::from_secs(60)),
-                    ..Self::new(Code::NoSigningKey, detail)
-                };
-            }
-            Unavailable::Unsigned => (Duration::from_secs(1), "The service cannot sign now."),
-            Unavailable::Stale => {
-                return Self::from_guard(
-                    Code::Unavailable,
-                    Problem::of(Rejection::Token(VerifyError::Stale)),
-                );
-            }
-        };
-        Self { retry_after: Some(retry_after), ..Self::new(Code::Unavailable, detail) }
+impl From<Refusal> for HttpError {
+    fn from(refusal: Refusal) -> Self {
+        Failure::Refused(refusal).into()
+    }
+}
+
+impl From<BodyError> for HttpError {
+    fn from(fault: BodyError) -> Self {
+        ErrorKind::Body(fault).into()
     }
 }
 
 impl From<HeaderFault> for HttpError {
     fn from(fault: HeaderFault) -> Self {
-        let code = match fault {
-            HeaderFault::Missing => Code::NotAuthenticated,
-            HeaderFault::Malformed => Code::BadAuthorizationHeader,
-            HeaderFault::NotText => Code::TokenNotValid,
-        };
-        Self::from_guard(code, Problem::of(Rejection::Header(fault)))
+        ErrorKind::Header(fault).into()
     }
 }
 
-/// Rounds up to whole seconds, at least one, as in `Retry-After`.
-pub(crate) fn whole_seconds(span: Duration) -> u64 {
-    span.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX).max(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retry_after_is_rounded_up() {
-        for (millis, secs) in [(0, 1), (1, 1), (1000, 1), (1001, 2)] {
-            assert_eq!(whole_seconds(Duration::from_millis(millis)), secs);
+impl From<Rejection> for HttpError {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::Header(fault) => fault.into(),
+            Rejection::Token(error) => Failure::from(error).into(),
         }
     }
 }

@@ -7,3 +7,5 @@ pub(crate) mod code;
 pub(crate) mod http_error;
 
 pub(crate) mod oauth_error;
+
+pub(crate) mod presentation;

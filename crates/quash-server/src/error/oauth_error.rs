@@ -1,14 +1,14 @@
 //! Errors of the OAuth endpoints, in OAuth's format (RFC 6749 5.2, RFC 7009 2.2.1): an error code and a
 //! description.
 
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, StatusCode};
 use quash_core::model::Right;
 use quash_service::Failure;
 use serde::Serialize;
 
-use crate::error::http_error::{ErrorCause, HttpError};
+use crate::error::presentation::{ErrorCause, Presentation};
 use crate::request::body_error::BodyError;
 use crate::response::{json, with_header};
 use crate::state::AppState;
@@ -71,10 +71,30 @@ impl OAuthError {
 
     /// Converts a use case's failure that isn't about the token: these endpoints return no error for tokens.
     pub(crate) fn of(state: &AppState, failure: &Failure) -> Self {
-        Self::from_http_error(&state.fault(failure))
+        Self::from_presentation(&state.presentation(&failure.clone().into()))
     }
 
-    pub(crate) fn into_response(self) -> Response {
+    fn new(status: StatusCode, error: OAuthErrorCode, description: impl Into<String>) -> Self {
+        Self { status, error, description: description.into(), retry_after_secs: None, cause: None }
+    }
+
+    /// Converts an error that other endpoints share.
+    fn from_presentation(fault: &Presentation) -> Self {
+        let error = if fault.status().is_server_error() {
+            OAuthErrorCode::TemporarilyUnavailable
+        } else {
+            OAuthErrorCode::InvalidRequest
+        };
+        Self {
+            retry_after_secs: fault.retry_after_secs(),
+            cause: fault.cause(),
+            ..Self::new(fault.status(), error, fault.detail())
+        }
+    }
+}
+
+impl IntoResponse for OAuthError {
+    fn into_response(self) -> Response {
         let body = Body { error: self.error.as_str(), error_description: &self.description };
         let mut answer = json(self.status, &body);
         if let Some(cause) = self.cause {
@@ -91,30 +111,12 @@ impl OAuthError {
             None => answer,
         }
     }
-
-    fn new(status: StatusCode, error: OAuthErrorCode, description: impl Into<String>) -> Self {
-        Self { status, error, description: description.into(), retry_after_secs: None, cause: None }
-    }
-
-    /// Converts an error that other endpoints share.
-    fn from_http_error(fault: &HttpError) -> Self {
-        let error = if fault.status().is_server_error() {
-            OAuthErrorCode::TemporarilyUnavailable
-        } else {
-            OAuthErrorCode::InvalidRequest
-        };
-        Self {
-            retry_after_secs: fault.retry_after_secs(),
-            cause: fault.cause(),
-            ..Self::new(fault.status(), error, fault.detail())
-        }
-    }
 }
 
 impl From<BodyError> for OAuthError {
     fn from(fault: BodyError) -> Self {
         let is_another_type = matches!(fault, BodyError::MediaType(_));
-        let told = Self::from_http_error(&fault.into());
+        let told = Self::from_presentation(&Presentation::of_body(&fault));
         if is_another_type {
             // Don't repeat the request's text: a description has no quotation marks and only ASCII characters
             // (RFC 6749 5.2).

@@ -10,20 +10,24 @@ use http::HeaderMap;
 use http::header::{HOST, HeaderName, ORIGIN};
 
 use crate::error::http_error::HttpError;
+use crate::middleware::errors::{ErrorFormat, render};
 use crate::net::connection::OverTls;
 use crate::request::fetch_metadata::SEC_FETCH_SITE;
-use crate::settings::paths::Endpoint;
 use crate::settings::public_url::{PublicUrl, is_loopback};
 use crate::settings::{HttpSettings, RefreshCookie};
 use crate::state::AppState;
 
 /// Lets a request pass that is safe, that comes from our own pages or those of a named origin, or that no
 /// page sent.
-pub(crate) async fn same_site(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
+pub(crate) async fn same_site(
+    State(state): State<Arc<AppState>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, HttpError> {
     if is_ours(&state.settings, &request) {
-        next.run(request).await
+        Ok(next.run(request).await)
     } else {
-        HttpError::cross_site().into_problem_response(&state.settings)
+        Err(HttpError::cross_site())
     }
 }
 
@@ -39,10 +43,11 @@ pub(crate) async fn same_site_with_cookies(
         return next.run(request).await;
     }
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    if settings.endpoint_at(path).is_some_and(Endpoint::follows_simple_jwt) {
-        return state.answer(HttpError::cross_site());
-    }
-    HttpError::cross_site().into_problem_response(settings)
+    let format = match settings.endpoint_at(path) {
+        Some(endpoint) if endpoint.follows_simple_jwt() => ErrorFormat::SimpleJwt,
+        _ => ErrorFormat::Problem,
+    };
+    render(&state, HttpError::cross_site(), format)
 }
 
 fn is_ours(settings: &HttpSettings, request: &Request) -> bool {

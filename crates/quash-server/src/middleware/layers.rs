@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::HeaderValue;
 use http::header::{HeaderName, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS};
 
 use crate::error::code::Code;
-use crate::error::http_error::{ErrorCause, HttpError};
+use crate::error::http_error::HttpError;
+use crate::error::presentation::ErrorCause;
 use crate::middleware::host_header;
 use crate::net::connection::OverTls;
 use crate::net::memory::{Full, MemoryAccount};
@@ -64,21 +65,21 @@ pub(crate) async fn log_and_add_headers(
 }
 
 /// Applies the time limit.
-pub(crate) async fn bound(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
+pub(crate) async fn bound(request: Request, next: Next) -> Response {
     let answered = tokio::time::timeout(REQUEST_WITHIN, next.run(request)).await;
-    answered.unwrap_or_else(|_| HttpError::too_slow().into_problem_response(&state.settings))
+    answered.unwrap_or_else(|_| HttpError::too_slow().into_response())
 }
 
 /// Refuses a request from a connection if memory is short, or if it has no valid `Host`.
-pub(crate) async fn admit(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
+pub(crate) async fn admit(request: Request, next: Next) -> Result<Response, HttpError> {
     let extensions = request.extensions();
     if extensions.get::<Full>().is_some() {
-        return state.problem(BodyError::NoMemory);
+        return Err(BodyError::NoMemory.into());
     }
     match host_header::fault(request.version(), request.headers()) {
         Some(detail) if extensions.get::<MemoryAccount>().is_some() => {
-            HttpError::new(Code::InvalidRequest, detail).into_problem_response(&state.settings)
+            Err(HttpError::new(Code::InvalidRequest, detail))
         }
-        _ => next.run(request).await,
+        _ => Ok(next.run(request).await),
     }
 }

@@ -4,6 +4,8 @@ pub(crate) mod cors;
 
 pub(crate) mod cross_site;
 
+pub(crate) mod errors;
+
 pub(crate) mod host_header;
 
 pub(crate) mod layers;

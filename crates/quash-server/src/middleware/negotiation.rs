@@ -4,10 +4,8 @@
 //! The only representation is JSON. `?format=` may name it and `Accept` may allow it; clients can choose only
 //! the indentation. Unlike in the framework, a range with `q=0` refuses (RFC 9110 12.4.2).
 
-use std::sync::Arc;
-
 use axum::body::{Body, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 use http::HeaderMap;
@@ -17,7 +15,6 @@ use serde_json::ser::PrettyFormatter;
 use serde_json::{Serializer, Value};
 
 use crate::error::http_error::HttpError;
-use crate::state::AppState;
 
 /// The deepest indentation, in spaces.
 const INDENT: usize = 8;
@@ -33,14 +30,14 @@ enum JsonFormat {
 }
 
 /// Refuses a request whose client accepts no available format, and formats the response as the client asks.
-pub(crate) async fn negotiate(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
+pub(crate) async fn negotiate(request: Request, next: Next) -> Result<Response, HttpError> {
     if !is_known(request.uri().query().unwrap_or_default()) {
-        return state.answer(HttpError::not_found());
+        return Err(HttpError::not_found());
     }
     match accepted(request.headers()) {
-        None => state.answer(HttpError::not_acceptable()),
-        Some(JsonFormat::Compact) => next.run(request).await,
-        Some(JsonFormat::Indented(blanks)) => indented(next.run(request).await, blanks).await,
+        None => Err(HttpError::not_acceptable()),
+        Some(JsonFormat::Compact) => Ok(next.run(request).await),
+        Some(JsonFormat::Indented(blanks)) => Ok(indented(next.run(request).await, blanks).await),
     }
 }
 

@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use quash_core::model::Refusal;
-use quash_service::Failure;
 use quash_verify::{Rejection, VerifyError};
 
 use crate::error::http_error::HttpError;
@@ -18,8 +17,9 @@ use crate::state::AppState;
 #[derive(Clone, Copy)]
 struct Revoked;
 
-/// Marks the response to a request whose token was refused as revoked.
-pub(crate) fn mark_revoked(rejection: Rejection, mut answer: Response) -> Response {
+/// The response to a rejected request. Marks it if the token was refused as revoked.
+pub(crate) fn answer(rejection: Rejection) -> Response {
+    let mut answer = HttpError::from(rejection).into_response();
     if let Rejection::Token(VerifyError::Refused(Refusal::TokenRevoked(_))) = rejection {
         answer.extensions_mut().insert(Revoked);
     }
@@ -28,16 +28,14 @@ pub(crate) fn mark_revoked(rejection: Rejection, mut answer: Response) -> Respon
 
 /// Answers with `password_changed` if the token was issued for another password.
 pub(crate) async fn explain(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
-    let names = &state.service.policy().tokens.names;
-    if names.password_mark.is_none() {
+    if state.service.policy().tokens.names.password_mark.is_none() {
         return next.run(request).await;
     }
     let token = state.settings.token_header.token(request.headers()).ok().map(str::to_owned);
     let answer = next.run(request).await;
     match token.filter(|_| answer.extensions().get::<Revoked>().is_some()) {
         Some(token) if state.service.is_of_another_password(&token).await => {
-            HttpError::of(&Failure::Refused(Refusal::PasswordChanged), names)
-                .into_problem_response(&state.settings)
+            HttpError::from(Refusal::PasswordChanged).into_response()
         }
         _ => answer,
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use quash_service::{BarrierResult, VerifierState};
@@ -35,8 +35,7 @@ pub(crate) async fn effective(State(state): State<Arc<AppState>>, request: Reque
     // This process's guard already knows of the change: each request waits for that before its response.
     let shown = shown(&state.service.effective(state.service.guard().cursor()).await);
     with_member(answer, shown).await.unwrap_or_else(|| {
-        HttpError::internal("failed to read a response to add the member effective")
-            .into_problem_response(&state.settings)
+        HttpError::internal("failed to read a response to add the member effective").into_response()
     })
 }
 

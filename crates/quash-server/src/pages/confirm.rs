@@ -11,7 +11,8 @@ use quash_core::model::Purpose;
 use quash_service::MailProof;
 use zeroize::Zeroizing;
 
-use super::{message, page, refused, token_in};
+use super::{message, page, token_in};
+use crate::error::http_error::HttpError;
 use crate::request::fields::{Fields, Whitespace};
 use crate::state::AppState;
 
@@ -30,12 +31,9 @@ struct ConfirmPage<'a> {
 pub(crate) async fn show_verification(
     State(state): State<Arc<AppState>>,
     RawQuery(query): RawQuery,
-) -> Response {
+) -> Result<Response, HttpError> {
     let token = token_in(query.as_deref());
-    let username = match state.service.pending_name(&token).await {
-        Ok(username) => username,
-        Err(failure) => return refused(&state.fault(&failure)),
-    };
+    let username = state.service.pending_name(&token).await?;
     let form = ConfirmPage {
         title: "Confirm your e-mail address",
         text: match username {
@@ -49,10 +47,13 @@ pub(crate) async fn show_verification(
         button: "Confirm this address",
         token: &token,
     };
-    page(StatusCode::OK, &form)
+    Ok(page(StatusCode::OK, &form))
 }
 
-pub(crate) async fn show_email(State(state): State<Arc<AppState>>, RawQuery(query): RawQuery) -> Response {
+pub(crate) async fn show_email(
+    State(state): State<Arc<AppState>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, HttpError> {
     let title = "Use this e-mail address for your account";
     let text = "This address will replace your account's current one. All devices that are signed in will be signed out.";
     let token = token_in(query.as_deref());
@@ -64,40 +65,34 @@ pub(crate) async fn show_email(State(state): State<Arc<AppState>>, RawQuery(quer
         button: "Use this address",
         token: &token,
     };
-    match state.service.check_link(&token, Purpose::EmailChange).await {
-        Ok(()) => page(StatusCode::OK, &form),
-        Err(failure) => refused(&state.fault(&failure)),
-    }
+    state.service.check_link(&token, Purpose::EmailChange).await?;
+    Ok(page(StatusCode::OK, &form))
 }
 
-pub(crate) async fn send_verification(State(state): State<Arc<AppState>>, request: Request) -> Response {
-    let proof = match sent(request).await {
-        Ok(proof) => proof,
-        Err(answer) => return *answer,
-    };
-    match state.service.confirm_verification(&proof).await {
-        Ok(()) => message(StatusCode::OK, "Your e-mail address is confirmed", "You can sign in now."),
-        Err(failure) => refused(&state.fault(&failure)),
-    }
+pub(crate) async fn send_verification(
+    State(state): State<Arc<AppState>>,
+    request: Request,
+) -> Result<Response, HttpError> {
+    let proof = sent(request).await?;
+    state.service.confirm_verification(&proof).await?;
+    Ok(message(StatusCode::OK, "Your e-mail address is confirmed", "You can sign in now."))
 }
 
-pub(crate) async fn send_email(State(state): State<Arc<AppState>>, request: Request) -> Response {
-    let proof = match sent(request).await {
-        Ok(proof) => proof,
-        Err(answer) => return *answer,
-    };
-    match state.service.confirm_email_change(&proof, None).await {
-        Ok(()) => message(
-            StatusCode::OK,
-            "Your account has a new e-mail address",
-            "All devices have been signed out. Please sign in again.",
-        ),
-        Err(failure) => refused(&state.fault(&failure)),
-    }
+pub(crate) async fn send_email(
+    State(state): State<Arc<AppState>>,
+    request: Request,
+) -> Result<Response, HttpError> {
+    let proof = sent(request).await?;
+    state.service.confirm_email_change(&proof, None).await?;
+    Ok(message(
+        StatusCode::OK,
+        "Your account has a new e-mail address",
+        "All devices have been signed out. Please sign in again.",
+    ))
 }
 
 /// Reads the token that the button sends. A missing token is treated as an invalid one.
-async fn sent(request: Request) -> Result<MailProof, Box<Response>> {
-    let mut fields = Fields::read(request).await.map_err(|fault| Box::new(refused(&fault.into())))?;
+async fn sent(request: Request) -> Result<MailProof, HttpError> {
+    let mut fields = Fields::read(request).await?;
     Ok(MailProof::Link(Zeroizing::new(fields.text("token", Whitespace::Trimmed, usize::MAX))))
 }

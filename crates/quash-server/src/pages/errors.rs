@@ -1,18 +1,15 @@
 //! `GET /docs/errors/`: the index of error codes. `GET /docs/errors/<code>`: an error's cause and remedy. The
 //! `type` of every problem document links there.
 
-use std::sync::Arc;
-
 use askama::Template;
+use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
 use axum::response::Response;
 use http::StatusCode;
 
 use super::{cacheable, html};
 use crate::error::code::Code;
 use crate::error::http_error::HttpError;
-use crate::state::AppState;
 
 #[derive(Template)]
 #[template(path = "errors.html")]
@@ -33,20 +30,15 @@ pub(crate) async fn index() -> Response {
     cacheable(html(StatusCode::OK, &Index { codes: Code::ALL }))
 }
 
-pub(crate) async fn show(
-    State(state): State<Arc<AppState>>,
-    code: Result<Path<String>, PathRejection>,
-) -> Response {
+pub(crate) async fn show(code: Result<Path<String>, PathRejection>) -> Result<Response, HttpError> {
     // No code's name is invalid UTF-8.
     let code = code.ok().and_then(|Path(code)| Code::ALL.into_iter().find(|known| known.as_str() == code));
-    let Some(code) = code else {
-        return HttpError::not_found().into_problem_response(&state.settings);
-    };
+    let code = code.ok_or_else(HttpError::not_found)?;
     let page = ErrorPage {
         title: code.title(),
         status: code.status().as_u16(),
         name: code.as_str(),
         text: code.page(),
     };
-    cacheable(html(StatusCode::OK, &page))
+    Ok(cacheable(html(StatusCode::OK, &page)))
 }

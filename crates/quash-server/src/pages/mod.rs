@@ -9,12 +9,13 @@ pub(crate) mod reset;
 
 use askama::Template;
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, PRAGMA, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 
 use crate::error::code::Code;
 use crate::error::http_error::HttpError;
+use crate::error::presentation::Presentation;
 use crate::response::with_header;
 
 /// The path of the password reset.
@@ -45,7 +46,7 @@ fn message(status: StatusCode, title: &str, text: &str) -> Response {
 }
 
 /// The page that shows an error to a user who followed a link.
-fn refused(fault: &HttpError) -> Response {
+pub(crate) fn refused(fault: &Presentation) -> Response {
     let (title, text) = match fault.code() {
         Code::LinkNotValid => (
             "This link is not valid any more",
@@ -83,8 +84,13 @@ fn page(status: StatusCode, page: &impl Template) -> Response {
 }
 
 fn html(status: StatusCode, page: &impl Template) -> Response {
-    // The templates contain only strings, so rendering can't fail.
-    let mut answer = Response::new(Body::from(page.render().unwrap_or_default()));
+    let text = match page.render() {
+        Ok(text) => text,
+        Err(error) => {
+            return HttpError::internal(format!("failed to render a page: {error}")).into_response();
+        }
+    };
+    let mut answer = Response::new(Body::from(text));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));

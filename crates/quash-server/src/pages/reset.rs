@@ -6,12 +6,11 @@ use askama::Template;
 use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
 use http::StatusCode;
-use quash_core::model::{Purpose, limits};
-use quash_service::MailProof;
+use quash_core::model::{Purpose, Refusal, limits};
+use quash_service::{Failure, MailProof};
 use zeroize::Zeroizing;
 
-use super::{message, page, refused, token_in};
-use crate::error::code::Code;
+use super::{message, page, token_in};
 use crate::error::http_error::HttpError;
 use crate::request::body_error::BodyError;
 use crate::request::client_info::Client;
@@ -27,48 +26,43 @@ struct ResetPage<'a> {
 }
 
 /// Shows the form. Doesn't use the link up.
-pub(crate) async fn show(State(state): State<Arc<AppState>>, RawQuery(query): RawQuery) -> Response {
+pub(crate) async fn show(
+    State(state): State<Arc<AppState>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, HttpError> {
     let token = token_in(query.as_deref());
-    match state.service.check_link(&token, Purpose::Reset).await {
-        Ok(()) => form(StatusCode::OK, &token, None),
-        Err(failure) => refused(&state.fault(&failure)),
-    }
+    state.service.check_link(&token, Purpose::Reset).await?;
+    Ok(form(StatusCode::OK, &token, None))
 }
 
 /// Sets the password, or shows the form again with the error.
-pub(crate) async fn send(State(state): State<Arc<AppState>>, client: Client, request: Request) -> Response {
-    let mut fields = match Fields::read(request).await {
-        Ok(fields) => fields,
-        Err(fault) => return refused(&fault.into()),
-    };
+pub(crate) async fn send(
+    State(state): State<Arc<AppState>>,
+    client: Client,
+    request: Request,
+) -> Result<Response, HttpError> {
+    let mut fields = Fields::read(request).await?;
     let token = fields.text("token", Whitespace::Trimmed, usize::MAX);
     let password = Zeroizing::new(fields.text("new_password", Whitespace::AsSent, limits::PASSWORD_CHARS));
     if let Err(BodyError::Fields(faults)) = fields.done() {
-        return match faults.iter().find(|(name, _)| name == "new_password") {
-            Some((_, fault)) if faults.len() == 1 => {
-                form(StatusCode::BAD_REQUEST, &token, Some(&fault.to_string()))
+        return match faults.as_slice() {
+            [(name, fault)] if name == "new_password" => {
+                Ok(form(StatusCode::BAD_REQUEST, &token, Some(&fault.to_string())))
             }
-            _ => refused(&HttpError::of(
-                &quash_core::model::Refusal::LinkInvalid.into(),
-                &state.service.policy().tokens.names,
-            )),
+            _ => Err(Refusal::LinkInvalid.into()),
         };
     }
-    match state
-        .service
-        .confirm_reset(&MailProof::Link(Zeroizing::new(token.clone())), password, client.network)
-        .await
-    {
+    let proof = MailProof::Link(Zeroizing::new(token.clone()));
+    match state.service.confirm_reset(&proof, password, client.network).await {
         Ok(()) => {
             let text = "Sign in with your new password. All devices that were signed in to your account have been signed out.";
-            message(StatusCode::OK, "Your password has been changed", text)
+            Ok(message(StatusCode::OK, "Your password has been changed", text))
         }
-        Err(failure) => match state.fault(&failure) {
-            fault if fault.code() == Code::PasswordRefused => {
-                form(fault.status(), &token, Some(fault.detail()))
-            }
-            fault => refused(&fault),
-        },
+        Err(failure @ Failure::Refused(Refusal::PasswordRefused(_))) => {
+            let shown = state.presentation(&failure.into());
+            Ok(form(shown.status(), &token, Some(shown.detail())))
+        }
+        Err(failure) => Err(failure.into()),
     }
 }
 

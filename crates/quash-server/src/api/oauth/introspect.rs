@@ -86,16 +86,16 @@ struct Inactive {
     active: bool,
 }
 
-pub(crate) async fn introspect(State(state): State<Arc<AppState>>, request: Request) -> Response {
-    let ClientRequest { client, token } = match client_request(&state, request, Right::Introspect).await {
-        Ok(client_request) => client_request,
-        Err(fault) => return fault.into_response(),
-    };
-    match state.service.introspect(&client, &token).await {
-        Ok(Some(introspected)) => json(StatusCode::OK, &ActiveToken::new(&introspected)),
-        Ok(None) => json(StatusCode::OK, &Inactive { active: false }),
-        Err(failure) => OAuthError::of(&state, &failure).into_response(),
-    }
+pub(crate) async fn introspect(
+    State(state): State<Arc<AppState>>,
+    request: Request,
+) -> Result<Response, OAuthError> {
+    let ClientRequest { client, token } = client_request(&state, request, Right::Introspect).await?;
+    let introspected = state.service.introspect(&client, &token).await;
+    Ok(match introspected.map_err(|failure| OAuthError::of(&state, &failure))? {
+        Some(introspected) => json(StatusCode::OK, &ActiveToken::new(&introspected)),
+        None => json(StatusCode::OK, &Inactive { active: false }),
+    })
 }
 
 impl<'a> ActiveToken<'a> {

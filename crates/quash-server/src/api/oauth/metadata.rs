@@ -9,6 +9,7 @@ use http::header::{CACHE_CONTROL, PRAGMA};
 use http::{StatusCode, Uri};
 use serde::Serialize;
 
+use crate::error::code::Code;
 use crate::error::http_error::HttpError;
 use crate::response::{json, with_header};
 use crate::state::AppState;
@@ -35,14 +36,17 @@ struct Metadata {
 
 /// The same metadata at the path for an issuer with a path: the issuer's path follows the well-known one (RFC
 /// 8414 3.1).
-pub(crate) async fn metadata_of_path(State(state): State<Arc<AppState>>, uri: Uri) -> Response {
+pub(crate) async fn metadata_of_path(
+    State(state): State<Arc<AppState>>,
+    uri: Uri,
+) -> Result<Response, HttpError> {
     let url = state.settings.public_url.as_ref().map(ToString::to_string);
     let issuer = state.service.policy().tokens.issuer.clone().or(url);
     let client_request = uri.path().strip_prefix(WELL_KNOWN);
     if client_request.is_some() && client_request == issuer.as_deref().and_then(path_of) {
         metadata(State(state)).await
     } else {
-        HttpError::not_found().into_problem_response(&state.settings)
+        Err(HttpError::not_found())
     }
 }
 
@@ -53,9 +57,12 @@ fn path_of(issuer: &str) -> Option<&str> {
     Some(path).filter(|path| !path.is_empty())
 }
 
-pub(crate) async fn metadata(State(state): State<Arc<AppState>>) -> Response {
+pub(crate) async fn metadata(State(state): State<Arc<AppState>>) -> Result<Response, HttpError> {
     let Some(url) = &state.settings.public_url else {
-        return HttpError::without_public_url().into_problem_response(&state.settings);
+        return Err(HttpError::new(
+            Code::NotFound,
+            "There is no metadata while the setting http.public_url is missing.",
+        ));
     };
     let metadata = Metadata {
         issuer: state.service.policy().tokens.issuer.clone().unwrap_or_else(|| url.to_string()),
@@ -69,5 +76,5 @@ pub(crate) async fn metadata(State(state): State<Arc<AppState>>) -> Response {
     };
     let mut answer = with_header(json(StatusCode::OK, &metadata), CACHE_CONTROL, "public, max-age=300");
     answer.headers_mut().remove(PRAGMA);
-    answer
+    Ok(answer)
 }

@@ -15,16 +15,16 @@ use crate::error::oauth_error::OAuthError;
 use crate::response::json;
 use crate::state::AppState;
 
-pub(crate) async fn revoke(State(state): State<Arc<AppState>>, request: Request) -> Response {
-    let ClientRequest { client, token } = match client_request(&state, request, Right::Revoke).await {
-        Ok(client_request) => client_request,
-        Err(fault) => return fault.into_response(),
-    };
-    match state.service.revoke_token(&client, &token).await {
-        Ok(TokenRevoked::Ended(_) | TokenRevoked::Nothing) => {
-            json(StatusCode::OK, &Value::Object(Map::new()))
+pub(crate) async fn revoke(
+    State(state): State<Arc<AppState>>,
+    request: Request,
+) -> Result<Response, OAuthError> {
+    let ClientRequest { client, token } = client_request(&state, request, Right::Revoke).await?;
+    let revoked = state.service.revoke_token(&client, &token).await;
+    match revoked.map_err(|failure| OAuthError::of(&state, &failure))? {
+        TokenRevoked::Ended(_) | TokenRevoked::Nothing => {
+            Ok(json(StatusCode::OK, &Value::Object(Map::new())))
         }
-        Ok(TokenRevoked::OfAnotherClient) => OAuthError::of_another_client().into_response(),
-        Err(failure) => OAuthError::of(&state, &failure).into_response(),
+        TokenRevoked::OfAnotherClient => Err(OAuthError::of_another_client()),
     }
 }
