@@ -109,7 +109,7 @@ impl ConnectionHandler {
         // Wraps the stream beneath TLS, so that only bytes that were sent count.
         let sending = SendProgress::default();
         let account = self.memory.open(tls.is_some());
-        let stream: Box<dyn Stream> = Box::new(MeteredStream::new(sending.metered(stream), account.clone()));
+        let stream: Box<dyn Stream> = Box::new(MeteredStream::new(stream, account.clone(), sending.clone()));
         let Some(acceptor) = tls else {
             return self.serve(stream, sending, ConnectionExtensions { peer, secured: None, account }).await;
         };

@@ -1,4 +1,5 @@
-//! A connection's stream that charges its bytes to its account, and reads nothing while memory is short.
+//! A connection's stream that counts its bytes: for the memory of its connection, which is read only while
+//! there is some, and for the progress of its responses.
 
 use std::future::Future;
 use std::io;
@@ -11,6 +12,7 @@ use tokio::time::{Sleep, sleep};
 
 use crate::net::listen::Stream;
 use crate::net::memory::MemoryAccount;
+use crate::net::sending::SendProgress;
 
 /// The interval between checks for memory.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -18,13 +20,22 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub(crate) struct MeteredStream {
     stream: Box<dyn Stream>,
     account: MemoryAccount,
+    sending: SendProgress,
     /// The pause before the next check for memory.
     pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl MeteredStream {
-    pub(crate) fn new(stream: Box<dyn Stream>, account: MemoryAccount) -> Self {
-        Self { stream, account, pause: None }
+    pub(crate) fn new(stream: Box<dyn Stream>, account: MemoryAccount, sending: SendProgress) -> Self {
+        Self { stream, account, sending, pause: None }
+    }
+
+    /// Counts a write.
+    fn wrote(&self, written: &Poll<io::Result<usize>>) {
+        self.sending.note(written);
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.account.wrote(*bytes);
+        }
     }
 
     /// Waits until closing connections have freed their memory.
@@ -61,9 +72,9 @@ impl AsyncWrite for MeteredStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
-        self.account.wrote(written);
-        Poll::Ready(Ok(written))
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.wrote(&written);
+        written
     }
 
     fn poll_write_vectored(
@@ -71,9 +82,9 @@ impl AsyncWrite for MeteredStream {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, bytes))?;
-        self.account.wrote(written);
-        Poll::Ready(Ok(written))
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.wrote(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,8 +1,8 @@
 //! Tracks the progress of responses: a connection may wait for its client as long as the client takes bytes.
 //! A slow download completes; a client that stalls, or that reads slower than [`RATE`] to occupy a
-//! connection, is disconnected.
+//! connection, is disconnected. `metered.rs` notes the writes.
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -12,9 +12,6 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-use crate::net::listen::Stream;
 
 /// The time after which a client that takes no byte of a waiting response is disconnected.
 const STALLED_AFTER: Duration = Duration::from_secs(30);
@@ -47,11 +44,6 @@ pub(crate) struct Patience {
 }
 
 impl SendProgress {
-    /// Wraps a stream to count its writes here.
-    pub(crate) fn metered(&self, stream: Box<dyn Stream>) -> Box<dyn Stream> {
-        Box::new(CountedStream { stream, sending: self.clone() })
-    }
-
     /// Wraps a body so that it holds `held` until it has been sent. Returns a body of known length that fits
     /// into one piece unchanged: it isn't worth an allocation.
     pub(crate) fn track<H: Send + Unpin + 'static>(&self, body: Body, held: H) -> Body {
@@ -75,10 +67,11 @@ impl SendProgress {
         self.is_blocked() || self.0.offered.load(Ordering::Relaxed) > 0
     }
 
-    fn note<T>(&self, written: &Poll<io::Result<T>>, bytes: impl FnOnce(&T) -> usize) {
+    /// Notes an attempt to write to the connection's stream.
+    pub(crate) fn note(&self, written: &Poll<io::Result<usize>>) {
         self.0.is_blocked.store(written.is_pending(), Ordering::Relaxed);
-        if let Poll::Ready(Ok(written)) = written {
-            self.0.taken.fetch_add(bytes(written) as u64, Ordering::Relaxed);
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.0.taken.fetch_add(*bytes as u64, Ordering::Relaxed);
         }
     }
 }
@@ -104,56 +97,6 @@ impl Patience {
             (self.left + passed).min(STALLED_AFTER)
         };
         self.left.is_zero()
-    }
-}
-
-/// A stream whose writes are counted.
-struct CountedStream {
-    stream: Box<dyn Stream>,
-    sending: SendProgress,
-}
-
-impl AsyncRead for CountedStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for CountedStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.sending.note(&written, |written| *written);
-        written
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
-        self.sending.note(&written, |written| *written);
-        written
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
