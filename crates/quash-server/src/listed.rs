@@ -1,10 +1,15 @@
-//! A router that lists its paths, so that a test can reach every endpoint.
+//! A router that lists its paths, so that a test can reach every endpoint; and the methods of a path, which
+//! list their names for the header `Allow`. axum sets this header too, but after all layers and without a
+//! space after the comma, which Django writes.
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::MethodRouter;
+use axum::handler::Handler;
+use axum::routing::{MethodFilter, MethodRouter};
+use http::Method;
 
+use crate::error::http_error::HttpError;
 use crate::state::AppState;
 
 /// A router and its paths. `routes.rs` builds its router only with this type, so that no endpoint is missing.
@@ -19,7 +24,12 @@ impl ListedRouter {
     }
 
     /// Adds a path, with `{…}` for parameters.
-    pub(crate) fn route(mut self, path: &str, methods: MethodRouter<Arc<AppState>>) -> Self {
+    pub(crate) fn route(self, path: &str, methods: ListedMethods) -> Self {
+        self.layered_route(path, methods.into_method_router())
+    }
+
+    /// Like [`ListedRouter::route`], for methods that are wrapped in layers.
+    pub(crate) fn layered_route(mut self, path: &str, methods: MethodRouter<Arc<AppState>>) -> Self {
         self.paths.push(path.to_owned());
         Self { router: self.router.route(path, methods), ..self }
     }
@@ -40,5 +50,71 @@ impl ListedRouter {
 
     pub(crate) fn into_paths(self) -> Vec<String> {
         self.paths
+    }
+}
+
+/// The methods of a path, in the order in which `Allow` lists them.
+#[derive(Default)]
+pub(crate) struct ListedMethods {
+    methods: MethodRouter<Arc<AppState>>,
+    names: Vec<&'static str>,
+}
+
+/// Methods that begin with `GET`, which includes `HEAD`.
+pub(crate) fn get<H: Handler<T, Arc<AppState>>, T: 'static>(handler: H) -> ListedMethods {
+    ListedMethods::default().on(MethodFilter::GET, "GET, HEAD", handler)
+}
+
+/// Methods that begin with `POST`.
+pub(crate) fn post<H: Handler<T, Arc<AppState>>, T: 'static>(handler: H) -> ListedMethods {
+    ListedMethods::default().post(handler)
+}
+
+/// Methods that begin with `DELETE`.
+pub(crate) fn delete<H: Handler<T, Arc<AppState>>, T: 'static>(handler: H) -> ListedMethods {
+    ListedMethods::default().delete(handler)
+}
+
+impl ListedMethods {
+    pub(crate) fn post<H: Handler<T, Arc<AppState>>, T: 'static>(self, handler: H) -> Self {
+        self.on(MethodFilter::POST, "POST", handler)
+    }
+
+    pub(crate) fn patch<H: Handler<T, Arc<AppState>>, T: 'static>(self, handler: H) -> Self {
+        self.on(MethodFilter::PATCH, "PATCH", handler)
+    }
+
+    pub(crate) fn delete<H: Handler<T, Arc<AppState>>, T: 'static>(self, handler: H) -> Self {
+        self.on(MethodFilter::DELETE, "DELETE", handler)
+    }
+
+    pub(crate) fn options<H: Handler<T, Arc<AppState>>, T: 'static>(self, handler: H) -> Self {
+        self.on(MethodFilter::OPTIONS, "OPTIONS", handler)
+    }
+
+    /// Wraps the methods so far in a layer, but not the refusal of others.
+    pub(crate) fn layered(
+        self,
+        layer: impl FnOnce(MethodRouter<Arc<AppState>>) -> MethodRouter<Arc<AppState>>,
+    ) -> Self {
+        Self { methods: layer(self.methods), ..self }
+    }
+
+    /// Refuses all other methods, and lists these in `Allow`.
+    pub(crate) fn into_method_router(self) -> MethodRouter<Arc<AppState>> {
+        let allow: Arc<str> = self.names.join(", ").into();
+        self.methods.fallback(move |method: Method| {
+            std::future::ready(HttpError::method_not_allowed(method, Arc::clone(&allow)))
+        })
+    }
+
+    fn on<H: Handler<T, Arc<AppState>>, T: 'static>(
+        mut self,
+        filter: MethodFilter,
+        name: &'static str,
+        handler: H,
+    ) -> Self {
+        self.names.push(name);
+        Self { methods: self.methods.on(filter, handler), ..self }
     }
 }

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
-use axum::routing::{MethodRouter, any, delete, get, options, post};
-use http::Method;
+use axum::routing::{MethodRouter, any};
 use quash_service::Service;
 use quash_verify::GuardLayer;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -14,7 +13,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::api;
 use crate::api::describe::describe;
 use crate::error::http_error::HttpError;
-use crate::listed::ListedRouter;
+use crate::listed::{ListedMethods, ListedRouter, delete, get, post};
 use crate::metrics::DroppedLines;
 use crate::middleware::cors::{Cors, across_origins};
 use crate::middleware::cross_site::{same_site, same_site_with_cookies};
@@ -28,13 +27,6 @@ use crate::pages;
 use crate::settings::paths::Endpoint;
 use crate::settings::{HttpSettings, Registration};
 use crate::state::AppState;
-
-/// The methods of a read-only path.
-const READ_METHODS: &str = "GET, HEAD";
-/// The methods of a path that only accepts data.
-const POST_ONLY: &str = "POST";
-/// The methods of a page with a form.
-const FORM_METHODS: &str = "GET, HEAD, POST";
 
 pub fn router(service: Service, settings: HttpSettings) -> Router {
     router_counting(service, settings, &DroppedLines::default())
@@ -78,21 +70,20 @@ fn endpoints(state: &Arc<AppState>) -> ListedRouter {
         .merge(guarded(
             &state,
             Endpoint::Me,
-            "GET, HEAD, PATCH, DELETE",
             get(api::me::me).patch(api::account_changes::rename).delete(api::account_changes::delete),
         ))
-        .merge(guarded(&state, Endpoint::MePassword, "POST", post(api::account_changes::change_password)))
-        .merge(guarded(&state, "/v1/me/deactivate", "POST", post(api::account_changes::deactivate)))
-        .merge(guarded(&state, "/v1/me/sessions/end-others", "POST", post(api::sessions::end_others)))
-        .merge(guarded(&state, "/v1/me/sessions/end-all", "POST", post(api::sessions::end_all)))
-        .merge(guarded(&state, "/v1/me/sessions/{sid}", "DELETE", delete(api::sessions::end_one)))
-        .route("/v1/password", only("POST", post(api::account_changes::change_one_time_password)))
-        .merge(own(&state, Endpoint::PasswordResetConfirm, POST_ONLY, post(api::password_reset::confirm)))
+        .merge(guarded(&state, Endpoint::MePassword, post(api::account_changes::change_password)))
+        .merge(guarded(&state, "/v1/me/deactivate", post(api::account_changes::deactivate)))
+        .merge(guarded(&state, "/v1/me/sessions/end-others", post(api::sessions::end_others)))
+        .merge(guarded(&state, "/v1/me/sessions/end-all", post(api::sessions::end_all)))
+        .merge(guarded(&state, "/v1/me/sessions/{sid}", delete(api::sessions::end_one)))
+        .route("/v1/password", post(api::account_changes::change_one_time_password))
+        .merge(own(&state, Endpoint::PasswordResetConfirm, post(api::password_reset::confirm)))
         .merge(
-            guarded(&state, "/v1/me/email/confirm", POST_ONLY, post(api::email::confirm))
+            guarded(&state, "/v1/me/email/confirm", post(api::email::confirm))
                 .layered(|router| router.layer(from_fn_with_state(Arc::clone(&state), same_site))),
         )
-        .route("/oauth2/revoke", only(POST_ONLY, post(api::oauth::revoke::revoke)))
+        .route("/oauth2/revoke", post(api::oauth::revoke::revoke))
         .layered(|router| router.layer(from_fn_with_state(Arc::clone(&state), effective)));
     ListedRouter::new()
         .merge(ending)
@@ -101,19 +92,14 @@ fn endpoints(state: &Arc<AppState>) -> ListedRouter {
         .merge(simple_jwt(&state, Endpoint::TokenSliding, post(api::token::obtain_sliding)))
         .merge(simple_jwt(&state, Endpoint::TokenSlidingRefresh, post(api::refresh::refresh_sliding)))
         .merge(simple_jwt(&state, Endpoint::TokenVerify, post(api::verify::verify)))
-        .merge(guarded(&state, "/v1/forward-auth", READ_METHODS, get(api::forward_auth::forward_auth)))
-        .merge(guarded(&state, "/v1/me/sessions", READ_METHODS, get(api::sessions::list)))
-        .merge(own(&state, Endpoint::PasswordReset, POST_ONLY, post(api::password_reset::request)))
-        .merge(own(&state, Endpoint::EmailVerification, POST_ONLY, post(api::email_verification::request)))
-        .merge(own(
-            &state,
-            Endpoint::EmailVerificationConfirm,
-            POST_ONLY,
-            post(api::email_verification::confirm),
-        ))
+        .merge(guarded(&state, "/v1/forward-auth", get(api::forward_auth::forward_auth)))
+        .merge(guarded(&state, "/v1/me/sessions", get(api::sessions::list)))
+        .merge(own(&state, Endpoint::PasswordReset, post(api::password_reset::request)))
+        .merge(own(&state, Endpoint::EmailVerification, post(api::email_verification::request)))
+        .merge(own(&state, Endpoint::EmailVerificationConfirm, post(api::email_verification::confirm)))
         .merge(registration(&state))
         .merge(
-            guarded(&state, "/v1/me/email", POST_ONLY, post(api::email::request))
+            guarded(&state, "/v1/me/email", post(api::email::request))
                 .layered(|router| router.layer(from_fn_with_state(Arc::clone(&state), same_site))),
         )
         .merge(page(&state, pages::RESET, get(pages::reset::show).post(pages::reset::send)))
@@ -123,52 +109,34 @@ fn endpoints(state: &Arc<AppState>) -> ListedRouter {
             get(pages::confirm::show_verification).post(pages::confirm::send_verification),
         ))
         .merge(page(&state, pages::EMAIL, get(pages::confirm::show_email).post(pages::confirm::send_email)))
-        .route(pages::STYLE, only(READ_METHODS, get(pages::style)))
-        .route("/v1/feed", only(READ_METHODS, get(api::feed::stream)))
-        .route("/v1/feed/snapshot", only(READ_METHODS, get(api::feed::snapshot)))
-        .route(
-            "/v1/feed/lease",
-            only("GET, HEAD, DELETE", get(api::feed::lease).delete(api::feed::give_back)),
-        )
-        .route("/.well-known/jwks.json", only(READ_METHODS, get(api::jwks::jwks)))
-        .route("/metrics", only(READ_METHODS, get(api::metrics::metrics)))
-        .route(
-            "/.well-known/oauth-authorization-server",
-            only(READ_METHODS, get(api::oauth::metadata::metadata)),
-        )
-        .route(
-            "/.well-known/oauth-authorization-server/{*path}",
-            only(READ_METHODS, get(api::oauth::metadata::metadata_of_path)),
-        )
-        .route("/oauth2/introspect", only(POST_ONLY, post(api::oauth::introspect::introspect)))
-        .route("/livez", only(READ_METHODS, get(api::health::livez)))
-        .route("/readyz", only(READ_METHODS, get(api::health::readyz)))
-        .route("/", only(READ_METHODS, get(pages::home::show)))
-        .route("/docs/errors/", only(READ_METHODS, get(pages::errors::index)))
-        .route("/docs/errors/{code}", only(READ_METHODS, get(pages::errors::show)))
+        .route(pages::STYLE, get(pages::style))
+        .route("/v1/feed", get(api::feed::stream))
+        .route("/v1/feed/snapshot", get(api::feed::snapshot))
+        .route("/v1/feed/lease", get(api::feed::lease).delete(api::feed::give_back))
+        .route("/.well-known/jwks.json", get(api::jwks::jwks))
+        .route("/metrics", get(api::metrics::metrics))
+        .route("/.well-known/oauth-authorization-server", get(api::oauth::metadata::metadata))
+        .route("/.well-known/oauth-authorization-server/{*path}", get(api::oauth::metadata::metadata_of_path))
+        .route("/oauth2/introspect", post(api::oauth::introspect::introspect))
+        .route("/livez", get(api::health::livez))
+        .route("/readyz", get(api::health::readyz))
+        .route("/", get(pages::home::show))
+        .route("/docs/errors/", get(pages::errors::index))
+        .route("/docs/errors/{code}", get(pages::errors::show))
 }
 
 /// A path that follows Simple JWT: with and without a trailing slash; POST only; OPTIONS describes it;
 /// content negotiation comes first.
-fn simple_jwt(
-    state: &Arc<AppState>,
-    endpoint: Endpoint,
-    methods: MethodRouter<Arc<AppState>>,
-) -> ListedRouter {
+fn simple_jwt(state: &Arc<AppState>, endpoint: Endpoint, methods: ListedMethods) -> ListedRouter {
     let render = from_fn_with_state((Arc::clone(state), ErrorFormat::SimpleJwt), render_errors);
-    let methods = only("POST, OPTIONS", methods.merge(options(describe)));
+    let methods = methods.options(describe).into_method_router();
     // Negotiation indents rendered errors, and has errors of its own.
     let methods = methods.layer(render.clone()).layer(from_fn(negotiate)).layer(render);
     at(state, endpoint, &methods)
 }
 
 /// A path that requires a live access token.
-fn guarded(
-    state: &Arc<AppState>,
-    place: impl Into<Route>,
-    allow: &'static str,
-    methods: MethodRouter<Arc<AppState>>,
-) -> ListedRouter {
+fn guarded(state: &Arc<AppState>, place: impl Into<Route>, methods: ListedMethods) -> ListedRouter {
     let header = Arc::new(state.settings.token_header.clone());
     let guard = GuardLayer::new(state.service.guard().clone(), header, |rejection, _: &http::HeaderMap| {
         token_rejection::answer(rejection)
@@ -176,35 +144,29 @@ fn guarded(
     at(
         state,
         place,
-        &only(allow, methods)
+        &methods
+            .into_method_router()
             .layer(guard)
             .layer(from_fn_with_state(Arc::clone(state), token_rejection::explain)),
     )
 }
 
 /// A page that a link in a mail opens, with a form. Its errors are for the user.
-fn page(state: &Arc<AppState>, path: &'static str, methods: MethodRouter<Arc<AppState>>) -> ListedRouter {
+fn page(state: &Arc<AppState>, path: &'static str, methods: ListedMethods) -> ListedRouter {
     let render = from_fn_with_state((Arc::clone(state), ErrorFormat::Page), render_errors);
-    own(state, path, FORM_METHODS, methods.layer(render))
+    own(state, path, methods.layered(|methods| methods.layer(render)))
 }
 
 /// A path that needs no token and refuses requests from pages of other sites.
-fn own(
-    state: &Arc<AppState>,
-    place: impl Into<Route>,
-    allow: &'static str,
-    methods: MethodRouter<Arc<AppState>>,
-) -> ListedRouter {
-    at(state, place, &only(allow, methods))
+fn own(state: &Arc<AppState>, place: impl Into<Route>, methods: ListedMethods) -> ListedRouter {
+    at(state, place, &methods.into_method_router())
         .layered(|router| router.layer(from_fn_with_state(Arc::clone(state), same_site)))
 }
 
 /// The registration endpoint, if the settings enable it.
 fn registration(state: &Arc<AppState>) -> ListedRouter {
     match state.settings.registration {
-        Registration::Open => {
-            own(state, Endpoint::Registration, POST_ONLY, post(api::registration::register))
-        }
+        Registration::Open => own(state, Endpoint::Registration, post(api::registration::register)),
         Registration::Closed => ListedRouter::new(),
     }
 }
@@ -229,17 +191,12 @@ impl From<Endpoint> for Route {
 
 fn at(state: &Arc<AppState>, place: impl Into<Route>, methods: &MethodRouter<Arc<AppState>>) -> ListedRouter {
     match place.into() {
-        Route::Path(path) => ListedRouter::new().route(path, methods.clone()),
+        Route::Path(path) => ListedRouter::new().layered_route(path, methods.clone()),
         Route::Chosen(endpoint) => {
             let paths = state.settings.paths_of(endpoint);
-            paths.iter().fold(ListedRouter::new(), |router, path| router.route(path, methods.clone()))
+            paths.iter().fold(ListedRouter::new(), |router, path| router.layered_route(path, methods.clone()))
         }
     }
-}
-
-/// Refuses every method that the path doesn't allow.
-fn only(allow: &'static str, methods: MethodRouter<Arc<AppState>>) -> MethodRouter<Arc<AppState>> {
-    methods.fallback(async move |method: Method| HttpError::method_not_allowed(method, allow.into()))
 }
 
 async fn not_found() -> HttpError {
