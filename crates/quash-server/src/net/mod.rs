@@ -2,8 +2,6 @@
 
 pub(crate) mod accept;
 
-pub(crate) mod certificate;
-
 pub(crate) mod connection;
 
 pub(crate) mod drain_body;

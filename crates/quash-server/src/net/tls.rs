@@ -17,9 +17,8 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{InconsistentKeys, ServerConfig};
 use tokio_rustls::TlsAcceptor;
+use x509_parser::prelude::{FromDer, Validity, X509Certificate};
 use zeroize::Zeroizing;
-
-use crate::net::certificate::validity;
 
 /// The longest file, in bytes.
 const FILE_BYTES: u64 = 256 * 1024;
@@ -153,14 +152,23 @@ fn read_chain(
     let chain: Vec<_> =
         CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().map_err(|_| TlsFaultKind::NotPem)?;
     let first = chain.first().ok_or(TlsFaultKind::NoCertificate)?;
-    let validity = validity(first).ok_or(TlsFaultKind::BadCertificate)?;
-    if now < validity.not_before {
+    let (not_before, not_after) = validity(first)?;
+    if now < not_before {
         return Err(TlsFaultKind::NotYetValid);
     }
-    if now > validity.not_after {
+    if now > not_after {
         return Err(TlsFaultKind::Expired);
     }
-    Ok((chain, validity.not_after))
+    Ok((chain, not_after))
+}
+
+/// Reads a certificate's validity period, both ends included (RFC 5280 4.1.2.5). The TLS library checks it in
+/// peers' certificates but doesn't expose that of the server's own.
+fn validity(certificate: &[u8]) -> Result<(Timestamp, Timestamp), TlsFaultKind> {
+    let (_, certificate) =
+        X509Certificate::from_der(certificate).map_err(|_| TlsFaultKind::BadCertificate)?;
+    let Validity { not_before, not_after } = certificate.validity();
+    Ok((Timestamp::from_secs(not_before.timestamp()), Timestamp::from_secs(not_after.timestamp())))
 }
 
 fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, TlsFaultKind> {
@@ -220,5 +228,47 @@ impl fmt::Display for TlsFaultKind {
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tls").field("files", &self.0.files).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(not_before: (i32, u8, u8), not_after: (i32, u8, u8)) -> Vec<u8> {
+        let mut certificate = rcgen::CertificateParams::new(["localhost".to_owned()]).expect("a name");
+        certificate.not_before = rcgen::date_time_ymd(not_before.0, not_before.1, not_before.2);
+        certificate.not_after = rcgen::date_time_ymd(not_after.0, not_after.1, not_after.2);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        certificate.self_signed(&key).expect("a certificate").der().to_vec()
+    }
+
+    #[test]
+    fn certificate_validity_is_parsed() {
+        for (not_before, not_after, wanted) in [
+            ((1970, 1, 1), (1970, 1, 2), (0, 86_400)),
+            ((2000, 2, 29), (2049, 12, 31), (951_782_400, 2_524_521_600)),
+            ((2026, 1, 1), (2050, 1, 1), (1_767_225_600, 2_524_608_000)),
+            ((1950, 1, 1), (9999, 12, 31), (-631_152_000, 253_402_214_400)),
+        ] {
+            let (begin, end) = validity(&made(not_before, not_after)).expect("a validity");
+            assert_eq!((begin.as_secs(), end.as_secs()), wanted);
+        }
+    }
+
+    #[test]
+    fn malformed_certificates_have_no_validity() {
+        let whole = made((2026, 1, 1), (2027, 1, 1));
+        assert!((0..whole.len()).all(|length| validity(&whole[..length]).is_err()), "a cut one");
+        for bytes in [
+            &[][..],
+            &[0x30],
+            &[0x30, 0x80],
+            &[0x30, 0x85, 1, 1, 1, 1, 1],
+            &[0x30, 0x84, 0xff, 0xff, 0xff, 0xff],
+            b"-----BEGIN",
+        ] {
+            assert_eq!(validity(bytes), Err(TlsFaultKind::BadCertificate));
+        }
     }
 }

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 /// Addresses of proxies: a network, or the peers of the unix socket.
 ///
 /// ```
@@ -15,11 +17,7 @@ use std::net::IpAddr;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Proxies {
     /// All addresses with this prefix.
-    Network {
-        first: IpAddr,
-        /// The prefix length, in bits.
-        prefix: u8,
-    },
+    Network(IpNet),
     /// Every peer of the unix socket.
     UnixSocket,
 }
@@ -55,35 +53,21 @@ impl Proxies {
         if text == "unix" {
             return Ok(Self::UnixSocket);
         }
-        let (address, prefix) = match text.split_once('/') {
-            Some((address, prefix)) => (address, Some(prefix)),
-            None => (text, None),
-        };
-        let first: IpAddr = address.parse().map_err(|_| ProxiesFault::NotANetwork)?;
-        let width = width(first);
-        let prefix = match prefix {
-            None => width,
-            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                digits.parse().ok().filter(|prefix| *prefix <= width).ok_or(ProxiesFault::NotANetwork)?
-            }
-            Some(_) => return Err(ProxiesFault::NotANetwork),
-        };
-        if prefix == 0 {
+        let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        let network: IpNet = network.map_err(|_| ProxiesFault::NotANetwork)?;
+        if network.prefix_len() == 0 {
             return Err(ProxiesFault::AllAddresses);
         }
-        if bits(first).checked_shl(u32::from(prefix) + u32::from(128 - width)).unwrap_or(0) != 0 {
+        if network.addr() != network.network() {
             return Err(ProxiesFault::BeyondThePrefix);
         }
-        Ok(Self::Network { first, prefix })
+        Ok(Self::Network(network))
     }
 
     pub(crate) fn has(self, peer: Option<IpAddr>) -> bool {
         match (self, peer) {
             (Self::UnixSocket, None) => true,
-            (Self::Network { first, prefix }, Some(address)) if first.is_ipv4() == address.is_ipv4() => {
-                let beyond = u32::from(width(first) - prefix);
-                bits(first).checked_shr(beyond).unwrap_or(0) == bits(address).checked_shr(beyond).unwrap_or(0)
-            }
+            (Self::Network(network), Some(address)) => network.contains(&address),
             _ => false,
         }
     }
@@ -96,20 +80,6 @@ impl fmt::Display for ProxiesFault {
             Self::BeyondThePrefix => "has bits beyond its prefix",
             Self::AllAddresses => "would trust every client",
         })
-    }
-}
-
-const fn width(address: IpAddr) -> u8 {
-    match address {
-        IpAddr::V4(_) => 32,
-        IpAddr::V6(_) => 128,
-    }
-}
-
-const fn bits(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => address.to_bits() as u128,
-        IpAddr::V6(address) => address.to_bits(),
     }
 }
 
