@@ -24,11 +24,8 @@ mod response;
 
 mod metrics;
 
-mod email_templates;
-
 mod net;
 
-pub use email_templates::{RenderedEmail, render};
 pub use error::code::Code;
 pub use metrics::DroppedLines;
 pub use net::accept::serve;
@@ -44,6 +41,11 @@ pub use settings::{Compat, CorsSettings, HttpSettings, MailWay, RefreshCookie, R
 pub use quash_verify::{SchemeCase, TokenHeader};
 // The guard provides it to applications; the binary uses the same.
 pub use quash_verify::SystemClock;
+
+/// The paths of the pages that links in mails open, and the stylesheet that mails share with them.
+pub mod linked_pages {
+    pub use crate::pages::{EMAIL, RESET, STYLESHEET, VERIFY};
+}
 
 #[cfg(fuzzing)]
 pub mod fuzz;

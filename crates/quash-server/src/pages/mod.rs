@@ -19,15 +19,15 @@ use crate::error::presentation::Presentation;
 use crate::response::with_header;
 
 /// The path of the password reset.
-pub(crate) const RESET: &str = "/reset";
+pub const RESET: &str = "/reset";
 /// The path for confirming an address.
-pub(crate) const VERIFY: &str = "/verify";
+pub const VERIFY: &str = "/verify";
 /// The path for confirming a change of address.
-pub(crate) const EMAIL: &str = "/email";
+pub const EMAIL: &str = "/email";
 pub(crate) const STYLE: &str = "/pages.css";
 
 /// Pages and mails share one stylesheet.
-pub(crate) const STYLESHEET: &str = include_str!("../../templates/style.css");
+pub const STYLESHEET: &str = include_str!("../../templates/style.css");
 
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",

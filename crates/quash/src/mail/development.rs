@@ -2,9 +2,10 @@
 //! and read by other people.
 
 use async_trait::async_trait;
-use quash_server::{PublicUrl, render};
+use quash_server::PublicUrl;
 use quash_service::{Mailer, MailerError, OutgoingEmail};
 
+use super::templates::render;
 use crate::output;
 use crate::stderr::Stderr;
 
@@ -23,7 +24,7 @@ impl StandardError {
 #[async_trait]
 impl Mailer for StandardError {
     async fn send(&self, outgoing: &OutgoingEmail) -> Result<(), MailerError> {
-        let written = render(outgoing, &self.url);
+        let written = render(outgoing, &self.url)?;
         let mut line = format!("[development mail] to {}: {}", outgoing.to, written.subject);
         // One line for each mail, with only what the developer needs to continue.
         if let Some(proof) = &outgoing.proof {

@@ -1,8 +1,9 @@
-//! Chooses how mails are sent, by the settings. `quash-server` writes the mails, `quash-service` retries
-//! them.
+//! Chooses how mails are sent, by the settings. `templates.rs` has their texts, `quash-service`
+//! retries them.
 
 mod development;
 mod smtp;
+mod templates;
 
 use std::sync::Arc;
 

@@ -13,9 +13,10 @@ use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
 use lettre::{Address, Message};
 use quash_core::model::Clock;
-use quash_server::{PublicUrl, RenderedEmail, render};
+use quash_server::PublicUrl;
 use quash_service::{Mailer, MailerError, OutgoingEmail, mailbox};
 
+use super::templates::{RenderedEmail, render};
 use crate::error::CommandError;
 use crate::settings::{Encryption, SmtpSettings};
 use quash_server::SystemClock;
@@ -56,7 +57,7 @@ impl Smtp {
         let never = |what: &str| MailerError::Never(what.to_owned());
         let to: Option<Address> = mailbox(&outgoing.to).and_then(|address| address.parse().ok());
         let to = to.ok_or_else(|| never("the address can't be mailed to"))?;
-        let RenderedEmail { subject, text, html } = render(outgoing, &self.url);
+        let RenderedEmail { subject, text, html } = render(outgoing, &self.url)?;
         let message = Message::builder()
             .from(self.settings.from.clone())
             .to(Mailbox::new(None, to.clone()))

@@ -5,18 +5,16 @@ use std::time::Duration;
 
 use askama::Template;
 use quash_core::model::{MailKind, limits};
-use quash_service::OutgoingEmail;
-
-use crate::pages;
-use crate::settings::public_url::PublicUrl;
+use quash_server::{PublicUrl, linked_pages};
+use quash_service::{MailerError, OutgoingEmail};
 
 /// A rendered mail.
 #[derive(Clone, PartialEq, Eq)]
-pub struct RenderedEmail {
-    pub subject: String,
-    pub text: String,
+pub(super) struct RenderedEmail {
+    pub(super) subject: String,
+    pub(super) text: String,
     /// The HTML body, which loads nothing from the network.
-    pub html: String,
+    pub(super) html: String,
 }
 
 /// The text of a mail, independent of its format.
@@ -53,7 +51,10 @@ struct AsHtml<'a> {
 }
 
 /// Renders a mail whose links begin with `url`.
-pub fn render(email: &OutgoingEmail, url: &PublicUrl) -> RenderedEmail {
+///
+/// # Errors
+/// A template fails: a bug, which a retry wouldn't repair.
+pub(super) fn render(email: &OutgoingEmail, url: &PublicUrl) -> Result<RenderedEmail, MailerError> {
     let words = email_text(email.kind);
     let link = words
         .button
@@ -74,14 +75,14 @@ pub fn render(email: &OutgoingEmail, url: &PublicUrl) -> RenderedEmail {
         username,
         link_lifetime,
         code_lifetime,
-        style: pages::STYLESHEET,
+        style: linked_pages::STYLESHEET,
     };
-    // The templates contain only strings, so rendering can't fail.
-    RenderedEmail {
+    let failed = |error: askama::Error| MailerError::Never(format!("the mail can't be rendered: {error}"));
+    Ok(RenderedEmail {
         subject: format!("{} ({site})", words.subject),
-        text: text.render().unwrap_or_default(),
-        html: html.render().unwrap_or_default(),
-    }
+        text: text.render().map_err(failed)?,
+        html: html.render().map_err(failed)?,
+    })
 }
 
 /// Returns whether a mail contains the recipient's user name for signing in.
@@ -114,19 +115,19 @@ const fn email_text(kind: MailKind) -> EmailText {
         MailKind::Reset => EmailText {
             subject: "Reset your password",
             first: "We received a request to reset the password of your account.",
-            button: Some(("Choose a new password", pages::RESET)),
+            button: Some(("Choose a new password", linked_pages::RESET)),
             last: IGNORE,
         },
         MailKind::Verification => EmailText {
             subject: "Confirm your e-mail address",
             first: "Please confirm that this is your e-mail address. You can then sign in.",
-            button: Some(("Confirm this address", pages::VERIFY)),
+            button: Some(("Confirm this address", linked_pages::VERIFY)),
             last: IGNORE,
         },
         MailKind::EmailChange => EmailText {
             subject: "Confirm your new e-mail address",
             first: "Please confirm that you want to use this address for your account.",
-            button: Some(("Use this address", pages::EMAIL)),
+            button: Some(("Use this address", linked_pages::EMAIL)),
             last: IGNORE,
         },
         MailKind::PasswordWasReset => EmailText {
@@ -144,7 +145,7 @@ const fn email_text(kind: MailKind) -> EmailText {
         MailKind::Locked => EmailText {
             subject: "Your account is temporarily locked",
             first: "Someone has tried wrong passwords for your account. It is temporarily locked, and all devices may have been signed out. To use it now, choose a new password.",
-            button: Some(("Choose a new password", pages::RESET)),
+            button: Some(("Choose a new password", linked_pages::RESET)),
             last: "Otherwise you need not do anything: the lock ends by itself, and your password stays the same.",
         },
         MailKind::EmailChangeAsked => EmailText {
@@ -193,7 +194,7 @@ mod tests {
             let proof = kind.purpose().map(|_| proof(3600));
             let (to, username) = ("dana@example.org".into(), Some("<i>dee</i>".to_owned()));
             let email = OutgoingEmail { kind, to, id: "1".into(), at: Timestamp::default(), username, proof };
-            let RenderedEmail { subject, text, html } = render(&email, &url);
+            let RenderedEmail { subject, text, html } = render(&email, &url).expect("a mail");
             assert!(subject.ends_with("(id.example.org)") && !subject.contains('\n'), "{subject}");
             for body in [&text, &html] {
                 assert!(
@@ -229,8 +230,8 @@ mod tests {
         };
         let email =
             OutgoingEmail { kind: MailKind::Verification, proof: Some(proof(3 * 86_400)), ..plain.clone() };
-        assert!(render(&email, &url).text.contains("open this link within 3 days."));
-        insta::assert_snapshot!(render(&plain, &url).text, @r"
+        assert!(render(&email, &url).expect("a mail").text.contains("open this link within 3 days."));
+        insta::assert_snapshot!(render(&plain, &url).expect("a mail").text, @r"
         Someone, hopefully you, tried to register with this address. The user name is already taken, and no account was created.
 
         If it was you, register again with another name.
