@@ -40,5 +40,5 @@ pub async fn body(media_type: &str, body: Vec<u8>) {
 
 /// Formats an event as the feed does.
 pub fn event(name: &str, data: &impl Serialize) -> Vec<u8> {
-    feed::event(name, data).map(|event| event.to_vec()).unwrap_or_default()
+    feed::event(name, data).expect("JSON").to_vec()
 }

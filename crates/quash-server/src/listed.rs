@@ -102,10 +102,14 @@ impl ListedMethods {
 
     /// Refuses all other methods, and lists these in `Allow`.
     pub(crate) fn into_method_router(self) -> MethodRouter<Arc<AppState>> {
-        let allow: Arc<str> = self.names.join(", ").into();
+        let allow: Arc<str> = self.allow().into();
         self.methods.fallback(move |method: Method| {
             std::future::ready(HttpError::method_not_allowed(method, Arc::clone(&allow)))
         })
+    }
+
+    fn allow(&self) -> String {
+        self.names.join(", ")
     }
 
     fn on<H: Handler<T, Arc<AppState>>, T: 'static>(
@@ -116,5 +120,17 @@ impl ListedMethods {
     ) -> Self {
         self.names.push(name);
         Self { methods: self.methods.on(filter, handler), ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn allow_lists_methods_in_their_order() {
+        let handler = async || {};
+        assert_eq!(post(handler).options(handler).allow(), "POST, OPTIONS");
+        assert_eq!(get(handler).patch(handler).delete(handler).allow(), "GET, HEAD, PATCH, DELETE");
     }
 }

@@ -51,3 +51,27 @@ pub(crate) fn with_header(mut answer: Response, name: HeaderName, value: &str) -
     }
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Serializer;
+    use serde::ser::Error;
+
+    use super::*;
+
+    struct Unserializable;
+
+    impl Serialize for Unserializable {
+        fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(S::Error::custom("no form"))
+        }
+    }
+
+    #[test]
+    fn unserializable_bodies_are_internal_errors() {
+        let answer = json(StatusCode::OK, &Unserializable);
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let error = HttpError::internal("failed to serialize a response: no form");
+        assert_eq!(answer.extensions().get(), Some(&error));
+    }
+}

@@ -211,3 +211,15 @@ impl From<Rejection> for HttpError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unrendered_errors_are_no_success() {
+        let answer = HttpError::not_found().into_response();
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(answer.extensions().get(), Some(&HttpError::not_found()));
+    }
+}

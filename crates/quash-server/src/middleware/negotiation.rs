@@ -37,7 +37,7 @@ pub(crate) async fn negotiate(request: Request, next: Next) -> Result<Response, 
     match accepted(request.headers()) {
         None => Err(HttpError::not_acceptable()),
         Some(JsonFormat::Compact) => Ok(next.run(request).await),
-        Some(JsonFormat::Indented(blanks)) => Ok(indented(next.run(request).await, blanks).await),
+        Some(JsonFormat::Indented(blanks)) => indented(next.run(request).await, blanks).await,
     }
 }
 
@@ -149,12 +149,14 @@ impl<'a> Range<'a> {
 }
 
 /// Indents the JSON of a response. Leaves a body that isn't JSON unchanged.
-async fn indented(answer: Response, blanks: usize) -> Response {
+async fn indented(answer: Response, blanks: usize) -> Result<Response, HttpError> {
+    let failed = |error: &dyn std::fmt::Display| {
+        HttpError::internal(format!("failed to indent the JSON of a response: {error}"))
+    };
     let (mut parts, body) = answer.into_parts();
-    // Responses on these paths are complete and short: neither reading nor writing them can fail.
-    let compact = to_bytes(body, INDENTED_BYTES).await.unwrap_or_default();
+    let compact = to_bytes(body, INDENTED_BYTES).await.map_err(|error| failed(&error))?;
     let Ok(value) = serde_json::from_slice::<Value>(&compact) else {
-        return Response::from_parts(parts, Body::from(compact));
+        return Ok(Response::from_parts(parts, Body::from(compact)));
     };
     let mut text = Vec::with_capacity(compact.len() * 2);
     let blanks = " ".repeat(blanks);
@@ -162,8 +164,9 @@ async fn indented(answer: Response, blanks: usize) -> Response {
         &mut text,
         PrettyFormatter::with_indent(blanks.as_bytes()),
     ));
+    written.map_err(|error| failed(&error))?;
     parts.headers.remove(CONTENT_LENGTH);
-    Response::from_parts(parts, Body::from(if written.is_ok() { text.into() } else { compact }))
+    Ok(Response::from_parts(parts, Body::from(text)))
 }
 
 #[cfg(test)]
