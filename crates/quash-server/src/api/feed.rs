@@ -31,7 +31,7 @@ use serde_json::json as value;
 
 use crate::api::no_content;
 use crate::error::code::Code;
-use crate::error::http_error::{ErrorKind, HttpError};
+use crate::error::http_error::HttpError;
 use crate::response::json;
 use crate::state::AppState;
 
@@ -242,7 +242,7 @@ fn version(query: Option<&str>) -> Result<(), HttpError> {
     if version.as_ref().is_some_and(|version| *version == VERSION.to_string()) {
         return Ok(());
     }
-    Err(ErrorKind::FeedVersion { is_named: version.is_some() }.into())
+    Err(HttpError::feed_version(version.is_some()))
 }
 
 /// Returns a required query parameter that must occur exactly once.

@@ -141,6 +141,11 @@ impl HttpError {
         Self::busy("The request could not be answered in time.")
     }
 
+    /// A request for the feed that names another version, or none.
+    pub(crate) fn feed_version(is_named: bool) -> Self {
+        ErrorKind::FeedVersion { is_named }.into()
+    }
+
     /// A limit on concurrent work is reached; a retry may succeed.
     pub(crate) fn busy(detail: &'static str) -> Self {
         ErrorKind::Busy(detail).into()
