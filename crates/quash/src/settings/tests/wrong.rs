@@ -137,6 +137,6 @@ pub(super) const WRONG_MEANING: &[(&str, &str)] = &[
     ("tokens.foreign_tokens = \"until 2027-02-29\"", "isn't a known word"),
     ("tokens.user_id_claim = \"exp\"", "is the name of a claim with another meaning"),
     ("tokens.user_id_claim = \"jti\"", "is already the value of tokens.jti_claim"),
-    ("tokens.jti_claim = \"a b\"", "isn't a name"),
+    ("tokens.jti_claim = \"a b\"", "isn't a valid claim name"),
     ("tokens.user_id_type = \"int\"\ntokens.user_id_claim = \"sub\"", "makes sub a number"),
 ];
