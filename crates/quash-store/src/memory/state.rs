@@ -1,6 +1,7 @@
 //! The store's data in plain collections. Applies each change: first every guard, then every write. Contains
 //! no locks and nothing asynchronous.
 
+mod prune;
 mod reads;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,14 +10,14 @@ use quash_core::model::{
     Account, AccountClaims, AccountEdit, AccountFields, Adoption, Chain, Change, Client, ClientName,
     DeviceId, Email, Ends, Entry, Epoch, Forgotten, Generation, NewAudit, NewEntry, OldSessions, Receipt,
     ScopeKey, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId, SessionOpening, SessionState,
-    Subject, Timestamp, limits,
+    Subject, Timestamp,
 };
 use quash_core::watch::feed;
 
 use super::audit::AuditState;
 use super::keys::Keys;
 use super::mail::FlowsAndMails;
-use super::outcome::{WRITTEN, appended, guard, pruned};
+use super::outcome::{WRITTEN, appended, guard};
 use crate::StoreError;
 use crate::log::LogEnd;
 
@@ -365,70 +366,6 @@ impl State {
     fn raise_longest_lifetime(&mut self, millis: u64) -> Receipt {
         self.longest_lifetime_ms = self.longest_lifetime_ms.max(millis);
         WRITTEN
-    }
-
-    fn mark_expired(&mut self, now: Timestamp, limit: u32) -> Receipt {
-        let unmarked = self.log.values().filter(|logged| logged.marked_at.is_none());
-        let mut due: Vec<_> = unmarked
-            .filter_map(|Logged { entry, .. }| {
-                entry.drop_after.filter(|after| *after <= now).map(|after| (after, entry.seq))
-            })
-            .collect();
-        due.sort_unstable();
-        due.truncate(limit as usize);
-        for (_, seq) in &due {
-            if let Some(logged) = self.log.get_mut(seq) {
-                logged.marked_at = Some(now);
-            }
-        }
-        pruned(due.len())
-    }
-
-    fn forget_expired(&mut self, now: Timestamp, limit: u32) -> Receipt {
-        let kept_until = |session: &Session| {
-            session.adopted.map_or(session.idle_until, |adopted| adopted.until.max(session.idle_until))
-        };
-        let spent = self.sessions.values().filter(|session| kept_until(session) < now - limits::SESSION_KEPT);
-        let mut forgotten: Vec<_> = spent.map(|session| (kept_until(session), session.id)).collect();
-        forgotten.sort_unstable();
-        forgotten.truncate(limit as usize);
-        for (_, id) in &forgotten {
-            self.sessions.remove(id);
-        }
-        let mut spent: Vec<_> = self
-            .adopted
-            .iter()
-            .filter(|(_, until)| **until < now - limits::SESSION_KEPT)
-            .map(|(key, until)| (*until, *key))
-            .collect();
-        spent.sort_unstable();
-        spent.truncate(limit as usize);
-        for (_, key) in &spent {
-            self.adopted.remove(key);
-        }
-        pruned(forgotten.len() + spent.len() + self.mail.forget_expired(now, limit))
-    }
-
-    fn delete_marked(&mut self, now: Timestamp, marked_until: Timestamp, limit: u32) -> Receipt {
-        let past =
-            self.log.values().filter(|logged| logged.entry.drop_after.is_some_and(|after| after <= now));
-        let mut due: Vec<_> = past
-            .filter_map(|logged| {
-                logged
-                    .marked_at
-                    .filter(|marked| *marked <= marked_until)
-                    .map(|marked| (marked, logged.entry.seq))
-            })
-            .collect();
-        due.sort_unstable();
-        due.truncate(limit as usize);
-        for (_, seq) in &due {
-            let Some(Logged { entry, .. }) = self.log.remove(seq) else { continue };
-            let Forgotten { seq, at, until } = self.forgotten;
-            let until = entry.drop_after.map_or(until, |after| after.max(until));
-            self.forgotten = Forgotten { seq: seq.max(entry.seq), at: at.max(entry.at), until };
-        }
-        pruned(due.len())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Binds values to the named parameters of a statement, and finds the table and the row of a failed one.
 
+use quash_core::hex;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, ToSql};
 
@@ -78,7 +79,7 @@ pub(super) fn shown(key: ValueRef<'_>) -> Option<String> {
     match key {
         ValueRef::Text(text) => Some(String::from_utf8_lossy(text).into_owned()),
         ValueRef::Integer(number) => Some(number.to_string()),
-        ValueRef::Blob(bytes) => Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+        ValueRef::Blob(bytes) => Some(hex::encode(bytes)),
         ValueRef::Null | ValueRef::Real(_) => None,
     }
 }
