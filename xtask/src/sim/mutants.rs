@@ -64,11 +64,13 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         file: SERVE,
         text: "let entered = context.feed.leases.enter(asked.id.clone(), asked.binding, context.clock.uptime());\n        \
                entered.map_err(FeedRefused::from)?;\n        \
+               context.feed.leases.describe(&asked.id, &asked.label);\n        \
                let head = context.store.head().await.map_err(Failure::from)?;",
         replacement: "let arrived = context.clock.uptime();\n        \
                       let head = context.store.head().await.map_err(Failure::from)?;\n        \
                       let entered = context.feed.leases.enter(asked.id.clone(), asked.binding, arrived);\n        \
-                      entered.map_err(FeedRefused::from)?;",
+                      entered.map_err(FeedRefused::from)?;\n        \
+                      context.feed.leases.describe(&asked.id, &asked.label);",
     },
     Mutant {
         name: "a lease confirms its head instead of the verifier's cursor",

@@ -10,7 +10,7 @@ const HEADER: Rule = Rule {
 };
 const LENGTH: Rule = Rule {
     name: "files-are-short",
-    why: "a source file of more than 500 lines, or a test of more than 600, usually holds a second module",
+    why: "a source file of more than 500 lines, or a test of more than 650, usually holds a second module",
     remedy: "split it, or list it with a reason in LONG_FILES in xtask/src/tidy/shape.rs",
 };
 const STALE: Rule = Rule {
@@ -25,7 +25,7 @@ const MACHINE: Rule = Rule {
 };
 
 const MOST_LINES: usize = 500;
-const MOST_LINES_OF_TESTS: usize = 600;
+const MOST_LINES_OF_TESTS: usize = 650;
 
 /// Source files that may be longer, each with the reason.
 const LONG_FILES: &[(&str, &str)] = &[];
@@ -101,8 +101,8 @@ mod tests {
         let lines = |count: usize| format!("//! Here.\n{}", "\n".repeat(count - 1));
         assert!(findings("xtask/src/a.rs", &lines(500)).is_empty());
         assert_eq!(brief(&findings("xtask/src/a.rs", &lines(501))), ["files-are-short:501"]);
-        assert!(findings("crates/a/tests/b.rs", &lines(600)).is_empty());
-        assert_eq!(brief(&findings("crates/a/tests/b.rs", &lines(601))), ["files-are-short:601"]);
+        assert!(findings("crates/a/tests/b.rs", &lines(650)).is_empty());
+        assert_eq!(brief(&findings("crates/a/tests/b.rs", &lines(651))), ["files-are-short:651"]);
         assert!(findings("vectors/a.json", &lines(501)).is_empty());
     }
 
