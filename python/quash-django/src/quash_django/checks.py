@@ -1,0 +1,139 @@
+"""The system checks. Each names the setting and the remedy."""
+
+import importlib.metadata
+import importlib.util
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import quash_verify
+from django.apps import apps
+from django.conf import settings
+from django.core import checks
+from django.core.checks import CheckMessage, Error, Warning
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from . import __version__, _verifier
+from .conf import QuashSettings, imported, read
+
+SIMPLE_JWT = "5.5"
+"""The version of Simple JWT whose methods the hooks wrap."""
+
+
+def install() -> None:
+    """Registers the checks."""
+    checks.register(check_settings, "quash")
+    checks.register(check_installation, "quash")
+    checks.register(check_views, "quash")
+
+
+def check_settings(**_: object) -> list[CheckMessage]:
+    """Reads ``QUASH``."""
+    found, problems = read(getattr(settings, "QUASH", None))
+    messages: list[CheckMessage] = [Error(text, hint=remedy, id=id) for id, text, remedy in problems]
+    if found is None:
+        return messages
+    if found.credential is not None and settings.QUASH.get("CREDENTIAL"):
+        messages.append(
+            Warning(
+                "QUASH['CREDENTIAL'] is a secret that Django's error reports show",
+                hint="use CREDENTIAL_FILE, or $QUASH_CREDENTIAL in the environment",
+                id="quash.W001",
+            )
+        )
+    for name, value in (("USER_BY", found.user_by), ("CLAIMS", found.claims)):
+        if value is None or "." not in value:
+            continue
+        try:
+            imported(value)
+        except ImportError as error:
+            text = f"QUASH[{name!r}] can't be imported ({error})"
+            messages.append(Error(text, hint="give the dotted path of a function", id="quash.E010"))
+    return messages
+
+
+def check_installation(**_: object) -> list[CheckMessage]:
+    """Compares what the settings need with what is installed."""
+    found, _problems = read(getattr(settings, "QUASH", None))
+    if found is None:
+        return []
+    messages: list[CheckMessage] = []
+    if _minor(quash_verify.__version__) != _minor(__version__):
+        messages.append(
+            Error(
+                f"quash-verify {quash_verify.__version__} doesn't belong to quash-django {__version__}",
+                hint=f"install quash-verify {_minor(__version__)}",
+                id="quash.E011",
+            )
+        )
+    messages += _check_simple_jwt(found)
+    if found.keeps_issuing and not _verifier.can_revoke():
+        messages.append(
+            Error(
+                f"quash-verify {quash_verify.__version__} can't revoke tokens that the site issues",
+                hint="update quash-verify, or set QUASH['MODE'] to 'quash_issues'",
+                id="quash.E013",
+            )
+        )
+    return messages
+
+
+def _check_simple_jwt(found: QuashSettings) -> Iterator[CheckMessage]:
+    try:
+        version = importlib.metadata.version("djangorestframework-simplejwt")
+    except importlib.metadata.PackageNotFoundError:
+        if found.keeps_issuing and found.hook_simple_jwt:
+            yield Error(
+                "QUASH['HOOK_SIMPLE_JWT'] is True, but Simple JWT isn't installed",
+                hint="install quash-django[simplejwt], or set HOOK_SIMPLE_JWT to False",
+                id="quash.E012",
+            )
+        return
+    if found.keeps_issuing and found.hook_simple_jwt and _minor(version) != SIMPLE_JWT:
+        yield Warning(
+            f"Simple JWT {version} hasn't been tested with quash-django {__version__}",
+            hint=f"install djangorestframework-simplejwt {SIMPLE_JWT}, or update quash-django",
+            id="quash.W006",
+        )
+
+
+def check_views(**_: object) -> list[CheckMessage]:
+    """Lists the views that accept tokens without asking quash."""
+    found, _problems = read(getattr(settings, "QUASH", None))
+    if found is None or importlib.util.find_spec("rest_framework_simplejwt") is None:
+        return []
+    if not getattr(settings, "ROOT_URLCONF", None) or not apps.is_installed("rest_framework"):
+        return []
+    if found.keeps_issuing:
+        return []
+    unguarded = sorted(set(_unguarded(get_resolver().url_patterns, "")))
+    if not unguarded:
+        return []
+    shown = ", ".join(unguarded[:10]) + (f" and {len(unguarded) - 10} more" if len(unguarded) > 10 else "")
+    remedy = (
+        "use quash_django.rest_framework.JWTAuthentication in authentication_classes or DEFAULT_AUTHENTICATION_CLASSES"
+    )
+    return [Warning(f"these views accept tokens without asking quash: {shown}", hint=remedy, id="quash.W004")]
+
+
+def _unguarded(patterns: Sequence[URLPattern | URLResolver], prefix: str) -> Iterator[str]:
+    from rest_framework_simplejwt.authentication import JWTAuthentication
+
+    for pattern in patterns:
+        route = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from _unguarded(pattern.url_patterns, route)
+            continue
+        view: Any = getattr(pattern.callback, "cls", None) or getattr(pattern.callback, "view_class", None)
+        for scheme in getattr(view, "authentication_classes", ()):
+            if isinstance(scheme, type) and issubclass(scheme, JWTAuthentication) and not _is_guarded(scheme):
+                yield f"/{route} ({scheme.__module__}.{scheme.__qualname__})"
+
+
+def _is_guarded(scheme: type) -> bool:
+    from .rest_framework import LiveAuthenticationMixin
+
+    return issubclass(scheme, LiveAuthenticationMixin)
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])

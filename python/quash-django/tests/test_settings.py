@@ -1,0 +1,127 @@
+"""The setting QUASH and the system checks: each mistake is reported with the setting and the remedy."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.checks import CheckMessage, run_checks
+from django.core.exceptions import ImproperlyConfigured
+
+from quash_django import _verifier
+from quash_django.conf import quash_settings
+
+GOOD = {"ISSUER": "https://id.example", "CREDENTIAL_FILE": "/run/secrets/quash", "MODE": "quash_issues"}
+
+
+def findings(settings: Any, **changes: Any) -> dict[str, CheckMessage]:
+    settings.QUASH = {name: value for name, value in {**GOOD, **changes}.items() if value != "absent"}
+    return {str(message.id): message for message in run_checks(tags=["quash"])}
+
+
+@pytest.mark.parametrize(
+    ("changes", "id", "words"),
+    [
+        ({"ISSUER": "absent"}, "quash.E002", ["ISSUER", "https://"]),
+        ({"ISSUER": "id.example"}, "quash.E003", ["ISSUER", "https://host"]),
+        ({"ISSUER": "https://id.example:99999"}, "quash.E003", ["ISSUER", "https://host"]),
+        ({"ALSO_AT": "https://b.example"}, "quash.E003", ["ALSO_AT", "list"]),
+        ({"ALSO_AT": ["b.example"]}, "quash.E003", ["ALSO_AT", "https://host"]),
+        ({"MODE": "keep_issueing"}, "quash.E003", ["MODE", "did you mean 'keep_issuing'"]),
+        ({"WHEN_STALE": "alow"}, "quash.E003", ["WHEN_STALE", "'allow'"]),
+        ({"WHEN_STALE": ("allow_young", -1)}, "quash.E003", ["WHEN_STALE", "seconds"]),
+        ({"START_WITHIN": "10"}, "quash.E003", ["START_WITHIN", "3600"]),
+        ({"START_WITHIN": True}, "quash.E003", ["START_WITHIN", "3600"]),
+        ({"START_WITHIN": float("nan")}, "quash.E003", ["START_WITHIN", "3600"]),
+        ({"END_ON": ["logout"]}, "quash.E003", ["END_ON", "did you mean 'log_out'"]),
+        ({"SESSION_CLAIM": "jti"}, "quash.E003", ["SESSION_CLAIM", "another name"]),
+        ({"SESSION_CLAIM": "qsq"}, "quash.E008", ["POSITION_CLAIM", "name of its own"]),
+        ({"HOOK_SIMPLE_JWT": 1}, "quash.E003", ["HOOK_SIMPLE_JWT", "True or False"]),
+        ({"USER_BY": "find"}, "quash.E003", ["USER_BY", "dotted path"]),
+        ({"USER_BY": "site_urls.absent"}, "quash.E010", ["USER_BY", "dotted path"]),
+        ({"CLAIMS": "nowhere.claims"}, "quash.E010", ["CLAIMS", "dotted path"]),
+        ({"SECRETS": "secret"}, "quash.E003", ["SECRETS", "list"]),
+        ({"CREDENTIAL": "qn_x"}, "quash.E004", ["CREDENTIAL_FILE", "remove one"]),
+        ({"CREDENTIAL_FILE": "absent"}, "quash.E005", ["CREDENTIAL_FILE", "quash verifier add"]),
+        ({"CREDENTIAL_FILE": "absent", "MODE": "keep_issuing", "NAMESPACE": "shop"}, "quash.E005", ["--namespace shop"]),
+        ({"MODE": "keep_issuing"}, "quash.E006", ["NAMESPACE", "[foreign.<name>]"]),
+        ({"NAMESPACE": "shop"}, "quash.E006", ["NAMESPACE", "remove it"]),
+        ({"ISSUER": "http://id.example"}, "quash.E007", ["http://id.example", "INSECURE_HTTP"]),
+        ({"ISUER": "https://id.example"}, "quash.E009", ["ISUER", "did you mean ISSUER?"]),
+        ({"CREDENTIAL_FILE": "absent", "CREDENTIAL": "qn_x"}, "quash.W001", ["CREDENTIAL", "CREDENTIAL_FILE"]),
+    ],
+)
+def test_mistakes_are_reported_with_the_remedy(settings: Any, changes: Any, id: str, words: list[str]) -> None:
+    message = findings(settings, **changes)[id]
+    for word in words:
+        assert word in f"{message.msg}: {message.hint}"
+
+
+@pytest.mark.parametrize("value", [None, "https://id.example", []])
+def test_quash_must_be_a_dict(settings: Any, value: Any) -> None:
+    settings.QUASH = value
+    (message,) = run_checks(tags=["quash"])
+    assert message.id == "quash.E001" and "ISSUER" in str(message.hint)
+
+
+@pytest.mark.parametrize("good", [{}, {"ISSUER": "http://127.0.0.1:8000"}, {"ISSUER": "http://x", "INSECURE_HTTP": True}])
+def test_good_settings_have_no_errors(settings: Any, good: Any) -> None:
+    assert [id for id in findings(settings, **good) if ".E" in id] == []
+
+
+def test_a_credential_is_never_shown(settings: Any) -> None:
+    findings(settings, CREDENTIAL_FILE="absent", CREDENTIAL="qn_hidden", SECRETS=["hidden too"])
+    assert "hidden" not in repr(quash_settings())
+    for message in findings(settings, CREDENTIAL=["qn_hidden"], SECRETS=["hidden too", 7]).values():
+        assert "hidden" not in f"{message}"
+
+
+def test_wrong_settings_stop_the_first_use(settings: Any) -> None:
+    settings.QUASH = {"ISSUER": "nowhere", "MODE": "what"}
+    with pytest.raises(ImproperlyConfigured, match="ISSUER.*https://.*MODE"):
+        _verifier.verifier()
+
+
+def test_a_missing_credential_file_is_named(settings: Any, tmp_path: Path) -> None:
+    settings.QUASH = {**GOOD, "CREDENTIAL_FILE": tmp_path / "absent"}
+    with pytest.raises(ImproperlyConfigured, match="CREDENTIAL_FILE.*absent"):
+        _verifier.verifier()
+
+
+def test_one_verifier_is_made_lazily(settings: Any, tmp_path: Path) -> None:
+    (tmp_path / "credential").write_text("qn_test\n")
+    settings.QUASH = {**GOOD, "CREDENTIAL_FILE": str(tmp_path / "credential")}
+    assert "verifier" not in _verifier._made
+    assert _verifier.verifier() is _verifier.verifier()
+    assert _verifier.verifier().state == "idle"
+
+
+def test_django_starts_nothing(tmp_path: Path) -> None:
+    code = (
+        "import threading, django; django.setup();"
+        "from django.core.wsgi import get_wsgi_application; get_wsgi_application();"
+        "from django.core.management import call_command; call_command('check', verbosity=0);"
+        "from quash_django import _verifier; assert not _verifier._made;"
+        "import os; assert len(os.listdir('/proc/self/task')) == 1, os.listdir('/proc/self/task')"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "site_settings", "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_unguarded_views_are_listed(settings: Any) -> None:
+    message = findings(settings)["quash.W004"]
+    assert "/unguarded/" in message.msg and "/me/" not in message.msg
+
+
+def test_migrations_match_the_models() -> None:
+    from django.core.management import call_command
+
+    call_command("makemigrations", "quash_django", check=True, dry_run=True, verbosity=0)
