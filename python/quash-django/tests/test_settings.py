@@ -121,6 +121,7 @@ def test_unguarded_views_are_listed(settings: Any) -> None:
     assert "/unguarded/" in message.msg and "/me/" not in message.msg
 
 
+@pytest.mark.django_db
 def test_migrations_match_the_models() -> None:
     from django.core.management import call_command
 

@@ -1,0 +1,175 @@
+"""A real quash server and a real gunicorn, for the tests."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[3]
+BINARY = Path(os.environ.get("QUASH_TEST_BINARY", ROOT / "target/debug/quash"))
+HERE = Path(__file__).parent
+PASSWORD = "correct horse battery staple"
+WORKERS = 4
+# Longer than anything here takes on a busy machine.
+PATIENCE = 30.0
+
+
+def until(is_so: Callable[[], bool], what: str, within: float = PATIENCE) -> None:
+    """Waits for a state."""
+    began = time.monotonic()
+    while not is_so():
+        assert time.monotonic() - began < within, f"in vain for {within} s: {what}"
+        time.sleep(0.001)
+
+
+def post(url: str, body: Any, token: str | None = None) -> Any:
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        return json.loads(answer.read() or b"{}")
+
+
+class Quash:
+    """A quash server on a data directory of its own."""
+
+    url: str
+
+    def __init__(self, room: Path, *settings: str) -> None:
+        self._data = room / "data"
+        self._settings = [word for setting in settings for word in ("--set", setting)]
+        self._process: subprocess.Popen[str] | None = None
+        self.start("127.0.0.1:0")
+
+    def start(self, listen: str | None = None) -> None:
+        listen = listen or self.url.removeprefix("http://")
+        command = [str(BINARY), "serve", "--data-dir", str(self._data), "--listen", listen, *self._settings]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={})
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line.startswith("quash is listening on "), line
+        self.url = line.removeprefix("quash is listening on ").strip()
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def run(self, *args: str, stdin: str = "") -> str:
+        command = [str(BINARY), *args, "--data-dir", str(self._data)]
+        ended = subprocess.run(command, input=stdin, capture_output=True, text=True, env={}, timeout=PATIENCE)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    def sign_in(self, name: str = "dana") -> dict[str, str]:
+        pair: dict[str, str] = post(self.url + "/api/token/", {"username": name, "password": PASSWORD})
+        return pair
+
+    def log_out(self, pair: dict[str, str]) -> None:
+        post(self.url + "/api/token/blacklist/", {"refresh": pair["refresh"]})
+
+
+class Answer(NamedTuple):
+    status: int
+    pid: int
+    body: bytes
+    at: float
+    retry_after: str | None
+
+
+class Site:
+    """The site of `worker_settings.py` under gunicorn."""
+
+    def __init__(self, *arguments: str, workers: int = WORKERS, **environment: str) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        gunicorn = f"-m gunicorn --workers {workers} --graceful-timeout 3 --bind 127.0.0.1:{port} --log-level warning"
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent / "src")]),
+            "DJANGO_SETTINGS_MODULE": "worker_settings",
+            **environment,
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, *gunicorn.split(), *arguments, "worker_settings:application"],
+            env=self.environment,
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        until(self._is_up, "the site answers")
+
+    def get(self, token: str, path: str = "/me/") -> Answer:
+        request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {token}"} if token else {})
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+                return self._answer(answer.status, answer)
+        except urllib.error.HTTPError as error:
+            return self._answer(error.code, error)
+
+    def manage(self, *arguments: str, within: float = PATIENCE) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "django", *arguments]
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=within)
+
+    def end(self) -> float:
+        """Asks it to end, and returns how long that took."""
+        began = time.monotonic()
+        os.kill(self.process.pid, signal.SIGTERM)
+        output, _ = self.process.communicate(timeout=20)
+        assert b"Traceback" not in output, output.decode()
+        return time.monotonic() - began
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.communicate()
+
+    def _answer(self, status: int, answer: Any) -> Answer:
+        body = answer.read()
+        return Answer(status, int(answer.headers["X-Pid"]), body, time.monotonic(), answer.headers["Retry-After"])
+
+    def _is_up(self) -> bool:
+        assert self.process.poll() is None, self.process.communicate()[0].decode()
+        try:
+            return self.get("", "/alive/").status == 200
+        except OSError:
+            return False
+
+
+class Presenting:
+    """Threads that present a token again and again."""
+
+    def __init__(self, site: Site, token: str) -> None:
+        self._site, self._token = site, token
+        self._stop = threading.Event()
+        self.answers: list[Answer] = []
+        self.failures: list[str] = []
+        self._threads = [threading.Thread(target=self._present) for _ in range(8)]
+        for thread in self._threads:
+            thread.start()
+
+    def _present(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.answers.append(self._site.get(self._token))
+            except OSError as error:
+                self.failures.append(repr(error))
+
+    def pids(self, status: int, since: float = 0.0) -> set[int]:
+        return {answer.pid for answer in list(self.answers) if answer.status == status and answer.at >= since}
+
+    def stop(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(PATIENCE)

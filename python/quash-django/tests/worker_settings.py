@@ -1,0 +1,47 @@
+"""The settings of the site that gunicorn serves. With SITE_GUARDED it has the lines of quash-django, else it doesn't."""
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpRequest, HttpResponse
+from site_settings import *  # noqa: F403
+from site_settings import INSTALLED_APPS, MIDDLEWARE
+
+ISSUER = os.environ["QUASH_URL"]
+MODE = os.environ.get("SITE_MODE", "quash_issues")
+GUARDED = bool(os.environ.get("SITE_GUARDED"))
+ROOT_URLCONF = "worker_urls"
+INSTALLED_APPS = [app for app in INSTALLED_APPS if GUARDED or app != "quash_django"]
+MIDDLEWARE = ["worker_settings.says_pid", *MIDDLEWARE]
+CHECKS = "quash_django" if GUARDED and MODE == "quash_issues" else "rest_framework_simplejwt"
+CLASS = "rest_framework.JWTAuthentication" if CHECKS == "quash_django" else "authentication.JWTAuthentication"
+REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": [f"{CHECKS}.{CLASS}"]}
+if MODE == "quash_issues":
+    SIMPLE_JWT = {"ALGORITHM": "ES256", "JWK_URL": f"{ISSUER}/.well-known/jwks.json"}
+    QUASH = {"ISSUER": ISSUER, "MODE": MODE}
+else:
+    SIMPLE_JWT = {"ACCESS_TOKEN_LIFETIME": timedelta(minutes=5), "ROTATE_REFRESH_TOKENS": True}
+    QUASH = {"ISSUER": ISSUER, "NAMESPACE": "shop"}
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"console": {"class": "logging.StreamHandler"}},
+    "loggers": {"django.request": {"level": "CRITICAL"}, "quash_django": {"handlers": ["console"]}},
+}
+
+
+def says_pid(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        response["X-Pid"] = str(os.getpid())
+        return response
+
+    return middleware
+
+
+def application(environ, start_response):  # type: ignore[no-untyped-def]
+    global application
+    application = get_wsgi_application()
+    return application(environ, start_response)

@@ -1,0 +1,29 @@
+"""The views of the site that gunicorn serves."""
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+from rest_framework_simplejwt.views import TokenBlacklistView, TokenObtainPairView, TokenRefreshView
+
+
+class Me(APIView):
+    permission_classes = [IsAuthenticated]
+
+    def get(self, request: Request) -> Response:
+        return Response({"user": request.user.get_username()})
+
+
+def alive(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("alive")
+
+
+urlpatterns = [
+    path("alive/", alive),
+    path("me/", Me.as_view()),
+    path("api/token/", TokenObtainPairView.as_view()),
+    path("api/token/refresh/", TokenRefreshView.as_view()),
+    path("api/token/blacklist/", TokenBlacklistView.as_view()),
+]
