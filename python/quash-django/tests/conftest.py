@@ -4,10 +4,15 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
+from model import Model
 from quash_verify.testing import TestIssuer
 
+from quash_django import _verifier, outbox
+from quash_django.apps import guard_keep_issuing, unguard
 from quash_django.testing import quash_issuer as installed_issuer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -23,3 +28,29 @@ def issuer() -> Iterator[TestIssuer]:
     """An in-memory issuer whose tokens the site accepts."""
     with installed_issuer() as issuer:
         yield issuer
+
+
+@pytest.fixture
+def shop_on_commit(settings: Any) -> Iterator[Model]:
+    """A site that keeps issuing its tokens, in the namespace "shop"."""
+    settings.ROOT_URLCONF = "keep_urls"
+    settings.QUASH = {"ISSUER": "https://issuer.test", "CREDENTIAL": "qn_test", "NAMESPACE": "shop"}
+    guard_keep_issuing(hook=True)
+    model = Model()
+    _verifier.install(model)  # type: ignore[arg-type]
+    outbox._quiet_until = 0.0
+    yield model
+    _verifier.install(None)
+    unguard()
+
+
+@pytest.fixture
+def shop(shop_on_commit: Model) -> Iterator[Model]:
+    """The same, for tests that run in a transaction of their own: revocations are sent without waiting for its end."""
+    with outbox.sent_immediately():
+        yield shop_on_commit
+
+
+@pytest.fixture
+def dana(db: None) -> User:
+    return User.objects.create_user("dana", password="correct horse")

@@ -21,6 +21,9 @@ INSTALLED_APPS = [
     "rest_framework",
     "quash_django",
 ]
+# For the sites that keep issuing. Whether the application is installed is read when Simple JWT is imported.
+if os.environ.get("SITE_BLACKLIST", "1"):
+    INSTALLED_APPS += ["rest_framework_simplejwt.token_blacklist"]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -45,3 +48,4 @@ PASSWORD_HASHERS = [
 ]
 SIMPLE_JWT = {"ACCESS_TOKEN_LIFETIME": timedelta(minutes=5)}
 QUASH = {"ISSUER": "https://issuer.test", "CREDENTIAL": "qn_test", "MODE": "quash_issues"}
+REST_AUTH = {"TOKEN_MODEL": None, "USE_JWT": True, "SESSION_LOGIN": True, "JWT_AUTH_HTTPONLY": False}

@@ -16,11 +16,6 @@ from quash_django.testing import QuashAPIClient, quash_issuer
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def dana() -> User:
-    return User.objects.create_user("dana", password="x")
-
-
 def with_token(token: str) -> APIClient:
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")

@@ -116,6 +116,25 @@ def test_django_starts_nothing(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stderr
 
 
+@pytest.mark.parametrize("quash", ["{}", "None", "{'ISSUER': 'https://id.example', 'MODE': 'keep_isuing'}"])
+def test_wrong_settings_dont_leave_a_site_unguarded(quash: str) -> None:
+    """gunicorn runs no system checks: the first token must fail rather than be accepted without asking."""
+    code = (
+        "import django; from django.conf import settings; settings.QUASH = QUASH; django.setup()\n"
+        "from rest_framework_simplejwt.tokens import AccessToken; from django.core.exceptions import ImproperlyConfigured\n"
+        "try: AccessToken().verify()\n"
+        "except ImproperlyConfigured as error: print(error)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code.replace("QUASH = QUASH", f"QUASH = {quash}")],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "site_settings", "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 0 and "QUASH" in ended.stdout, ended.stderr
+
+
 def test_unguarded_views_are_listed(settings: Any) -> None:
     message = findings(settings)["quash.W004"]
     assert "/unguarded/" in message.msg and "/me/" not in message.msg

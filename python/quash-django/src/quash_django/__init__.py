@@ -7,6 +7,28 @@ With ``MODE`` ``"keep_issuing"``, Simple JWT continues to issue the site's token
 deactivations and deletions end them. With ``"quash_issues"``, the site accepts quash's own tokens.
 """
 
-__all__ = ["__version__"]
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .endings import aend_session, aend_token, aend_user, end_session, end_token, end_user
+
+__all__ = [
+    "__version__",
+    "aend_session",
+    "aend_token",
+    "aend_user",
+    "end_session",
+    "end_token",
+    "end_user",
+]
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Django imports this package before its models can be imported, and `endings` needs them.
+    if name in __all__:
+        from . import endings
+
+        return getattr(endings, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

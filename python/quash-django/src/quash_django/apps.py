@@ -1,11 +1,15 @@
 """The Django application."""
 
+import importlib.util
+from collections.abc import Mapping
+
 from django.apps import AppConfig
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 
 class QuashConfig(AppConfig):
-    """Registers the system checks. Starts nothing: this runs in the master of gunicorn and uWSGI."""
+    """Guards the site. Starts nothing: this runs in the master of gunicorn and uWSGI."""
 
     name = "quash_django"
     verbose_name = "quash"
@@ -24,3 +28,32 @@ class QuashConfig(AppConfig):
         from . import checks
 
         checks.install()
+        # With settings that can't be read the hooks are installed, too: they stop the first request. Without them the
+        # site would accept ended sessions.
+        given = getattr(settings, "QUASH", None)
+        given = given if isinstance(given, Mapping) else {}
+        if given.get("MODE") != "quash_issues":
+            guard_keep_issuing(hook=given.get("HOOK_SIMPLE_JWT") is not False)
+        if importlib.util.find_spec("drf_spectacular") and importlib.util.find_spec("rest_framework_simplejwt"):
+            from . import _spectacular  # noqa: F401
+
+
+def guard_keep_issuing(*, hook: bool) -> None:
+    """Connects the events that end sessions and, with ``hook``, guards Simple JWT's own classes."""
+    from . import _request, receivers
+
+    _request.connect()
+    receivers.connect()
+    if hook and importlib.util.find_spec("rest_framework_simplejwt"):
+        from . import simplejwt
+
+        simplejwt.install()
+
+
+def unguard() -> None:
+    """Undoes ``guard_keep_issuing``, for tests."""
+    from . import _request, receivers, simplejwt
+
+    _request.disconnect()
+    receivers.disconnect()
+    simplejwt.uninstall()

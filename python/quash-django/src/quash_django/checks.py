@@ -103,33 +103,43 @@ def check_views(**_: object) -> list[CheckMessage]:
         return []
     if not getattr(settings, "ROOT_URLCONF", None) or not apps.is_installed("rest_framework"):
         return []
-    if found.keeps_issuing:
+    if found.keeps_issuing and found.hook_simple_jwt:
+        # Simple JWT's classes are guarded themselves.
         return []
-    unguarded = sorted(set(_unguarded(get_resolver().url_patterns, "")))
+    unguarded = sorted(set(_unguarded(get_resolver().url_patterns, "", found)))
     if not unguarded:
         return []
     shown = ", ".join(unguarded[:10]) + (f" and {len(unguarded) - 10} more" if len(unguarded) > 10 else "")
     remedy = (
-        "use quash_django.rest_framework.JWTAuthentication in authentication_classes or DEFAULT_AUTHENTICATION_CLASSES"
+        "use the mixins of quash_django.simplejwt in AUTH_TOKEN_CLASSES, or set QUASH['HOOK_SIMPLE_JWT'] to True"
+        if found.keeps_issuing
+        else "use quash_django.rest_framework.JWTAuthentication in authentication_classes or "
+        "DEFAULT_AUTHENTICATION_CLASSES"
     )
     return [Warning(f"these views accept tokens without asking quash: {shown}", hint=remedy, id="quash.W004")]
 
 
-def _unguarded(patterns: Sequence[URLPattern | URLResolver], prefix: str) -> Iterator[str]:
+def _unguarded(patterns: Sequence[URLPattern | URLResolver], prefix: str, found: QuashSettings) -> Iterator[str]:
     from rest_framework_simplejwt.authentication import JWTAuthentication
 
     for pattern in patterns:
         route = prefix + str(pattern.pattern)
         if isinstance(pattern, URLResolver):
-            yield from _unguarded(pattern.url_patterns, route)
+            yield from _unguarded(pattern.url_patterns, route, found)
             continue
         view: Any = getattr(pattern.callback, "cls", None) or getattr(pattern.callback, "view_class", None)
         for scheme in getattr(view, "authentication_classes", ()):
-            if isinstance(scheme, type) and issubclass(scheme, JWTAuthentication) and not _is_guarded(scheme):
+            if isinstance(scheme, type) and issubclass(scheme, JWTAuthentication) and not _is_guarded(scheme, found):
                 yield f"/{route} ({scheme.__module__}.{scheme.__qualname__})"
 
 
-def _is_guarded(scheme: type) -> bool:
+def _is_guarded(scheme: type, found: QuashSettings) -> bool:
+    if found.keeps_issuing:
+        from rest_framework_simplejwt.settings import api_settings
+
+        from .simplejwt import GuardedTokenMixin
+
+        return all(issubclass(token, GuardedTokenMixin) for token in api_settings.AUTH_TOKEN_CLASSES)
     from .rest_framework import LiveAuthenticationMixin
 
     return issubclass(scheme, LiveAuthenticationMixin)

@@ -1,5 +1,7 @@
 """The package's tables."""
 
+import uuid
+
 from django.conf import settings
 from django.db import models
 
@@ -16,6 +18,45 @@ class QuashAccount(models.Model):
         db_table = "quash_account"
         verbose_name = "account at quash"
         verbose_name_plural = "accounts at quash"
+
+    def __str__(self) -> str:
+        return self.subject
+
+
+class QuashOutbox(models.Model):
+    """A revocation that quash hasn't confirmed yet.
+
+    It is written in the transaction of the change that causes it, so it exists exactly if the change does.
+    """
+
+    # Also the key by which quash recognizes a repetition.
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    revocation = models.JSONField()
+    at_ms = models.BigIntegerField(db_index=True)
+    # The time of the first attempt to send it: tokens from later sign-ins stay valid.
+    before_ms = models.BigIntegerField(null=True)
+
+    class Meta:
+        db_table = "quash_outbox"
+        verbose_name = "waiting revocation"
+        verbose_name_plural = "waiting revocations"
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class QuashMark(models.Model):
+    """What ``quash_reconcile`` saw of a user at its last run."""
+
+    subject = models.CharField(primary_key=True, max_length=255)
+    # A keyed hash of the password field.
+    fingerprint = models.CharField(max_length=64)
+    is_active = models.BooleanField()
+
+    class Meta:
+        db_table = "quash_mark"
+        verbose_name = "mark"
+        verbose_name_plural = "marks"
 
     def __str__(self) -> str:
         return self.subject

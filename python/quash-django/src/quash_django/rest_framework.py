@@ -14,8 +14,6 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.utils.translation import gettext as _
 from quash_verify import Live, Refused, Unavailable, WhenStale
-from rest_framework import status
-from rest_framework.exceptions import APIException
 from rest_framework.permissions import BasePermission, OperationHolderMixin
 from rest_framework.request import Request
 from rest_framework_simplejwt import authentication, models
@@ -26,6 +24,7 @@ from rest_framework_simplejwt.utils import aware_utcnow
 
 from . import _verifier
 from .conf import imported, quash_settings
+from .exceptions import VerifierUnavailable
 
 __all__ = [
     "HasClaim",
@@ -35,18 +34,6 @@ __all__ = [
     "LiveTokenUser",
     "VerifierUnavailable",
 ]
-
-
-class VerifierUnavailable(APIException):
-    """Whether a token has been revoked can't be told now: 503 with ``Retry-After``, never 401."""
-
-    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    default_code = "unavailable"
-
-    def __init__(self, unavailable: Unavailable) -> None:
-        super().__init__({"detail": unavailable.detail, "code": unavailable.code}, unavailable.code)
-        # REST framework writes `Retry-After` from this.
-        self.wait = unavailable.retry_after
 
 
 class LiveToken(AccessToken):

@@ -15,7 +15,7 @@ from quash_verify import WhenStale
 from quash_verify.testing import TestIssuer
 from rest_framework.test import APIClient
 
-from . import _verifier
+from . import _verifier, outbox
 
 __all__ = ["QuashAPIClient", "quash_issuer"]
 
@@ -26,7 +26,8 @@ def quash_issuer(*, when_stale: WhenStale = "introspect") -> Iterator[TestIssuer
     issuer = TestIssuer()
     former = _verifier.install(issuer.verifier(when_stale=when_stale))
     try:
-        yield issuer
+        with outbox.sent_immediately():
+            yield issuer
     finally:
         installed = _verifier.install(former)
         if installed is not None:

@@ -1,0 +1,139 @@
+"""Ends sessions, tokens and all sessions of a user."""
+
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest
+
+from . import outbox
+from ._request import has_ended, note_ended
+from ._verifier import Revocation
+from .conf import quash_settings
+
+SESSION_KEY = "_quash"
+"""The key of Django's session under which ``quash_django.middleware`` keeps the session's id at quash."""
+
+
+def end_session(request_or_sid: "HttpRequest | str", *, reason: str = "log_out") -> bool:
+    """Ends a session, named by its id or by a request in it. Returns whether there was one to end."""
+    _needs_keep_issuing()
+    if isinstance(request_or_sid, str):
+        _end("session", request_or_sid, {"session": request_or_sid, "reason": reason})
+        return True
+    ended = False
+    claims = claims_of(_auth_of(request_or_sid))
+    if claims is not None:
+        ended = end_claims(claims, reason)
+    own = (getattr(request_or_sid, "session", None) or {}).get(SESSION_KEY)
+    if isinstance(own, dict) and isinstance(own.get("sid"), str):
+        _end("session", own["sid"], {"session": own["sid"], "reason": reason})
+        ended = True
+    return ended
+
+
+def end_user(user: Any, *, reason: str = "revoked") -> None:
+    """Ends all sessions of a user. The user may sign in again."""
+    _needs_keep_issuing()
+    end_subjects([subject_of(user)], reason)
+
+
+def end_token(raw: Any, *, reason: str = "log_out") -> bool:
+    """Ends one token, and no other of its session. Returns False for a token that has expired already.
+
+    Raises Simple JWT's ``TokenError`` for a token that the site hasn't signed.
+    """
+    from rest_framework_simplejwt.exceptions import TokenBackendError, TokenBackendExpiredToken, TokenError
+    from rest_framework_simplejwt.settings import api_settings
+    from rest_framework_simplejwt.tokens import UntypedToken
+
+    _needs_keep_issuing()
+    claims = claims_of(raw)
+    if claims is None:
+        try:
+            claims = UntypedToken(None).get_token_backend().decode(raw, verify=True)
+        except TokenBackendExpiredToken:
+            return False
+        except TokenBackendError as error:
+            raise TokenError("Token is invalid") from error
+    jti = claims.get(api_settings.JTI_CLAIM)
+    if not isinstance(jti, str):
+        raise TokenError("Token has no id")
+    _end("token", jti, _token(jti, claims, reason))
+    return True
+
+
+def end_claims(claims: dict[str, Any], reason: str) -> bool:
+    """Ends the session that a token's claims name, or the token if it was issued without one."""
+    from rest_framework_simplejwt.settings import api_settings
+
+    session = claims.get(quash_settings().session_claim)
+    if isinstance(session, str):
+        _end("session", session, {"session": session, "reason": reason})
+        return True
+    jti = claims.get(api_settings.JTI_CLAIM)
+    if isinstance(jti, str):
+        _end("token", jti, _token(jti, claims, reason))
+        return True
+    return False
+
+
+def end_subjects(subjects: list[str], reason: str) -> None:
+    """Ends all sessions of users, named as in their tokens."""
+    outbox.add([{"subject": subject, "reason": reason} for subject in subjects])
+
+
+def subject_of(user: Any) -> str:
+    """Returns a user's name in tokens."""
+    return str(getattr(user, user_id_field()))
+
+
+def user_id_field() -> str:
+    """Returns the field of the user model that tokens name."""
+    try:
+        from rest_framework_simplejwt.settings import api_settings
+    except ImportError:
+        return "pk"
+    return str(api_settings.USER_ID_FIELD)
+
+
+def claims_of(token: Any) -> dict[str, Any] | None:
+    """Returns the claims of one of Simple JWT's tokens."""
+    payload = getattr(token, "payload", None)
+    return payload if isinstance(payload, dict) else None
+
+
+def _token(jti: str, claims: dict[str, Any], reason: str) -> Revocation:
+    revocation: Revocation = {"token": jti, "reason": reason}
+    # A sliding token can be refreshed after it has expired.
+    until = [claims[name] for name in ("exp", "refresh_exp") if isinstance(claims.get(name), int)]
+    if until:
+        revocation["exp"] = max(until)
+    return revocation
+
+
+def _end(kind: str, name: str, revocation: Revocation) -> None:
+    if has_ended(kind, name):
+        return
+    outbox.add([revocation])
+    note_ended(kind, name)
+
+
+def _auth_of(request: Any) -> Any:
+    try:
+        return getattr(request, "auth", None)
+    except Exception:
+        # REST framework authenticates when `auth` is read, and a request to log out may carry an invalid token.
+        return None
+
+
+def _needs_keep_issuing() -> None:
+    if not quash_settings().keeps_issuing:
+        raise ImproperlyConfigured(
+            "QUASH['MODE'] is 'quash_issues': end sessions at quash, with POST /v1/me/sessions/end-all or `quash revoke`"
+        )
+
+
+aend_session = sync_to_async(end_session)
+aend_user = sync_to_async(end_user)
+aend_token = sync_to_async(end_token)

@@ -1,0 +1,105 @@
+"""``manage.py quash_check``."""
+
+import secrets
+import time
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from typing import Any
+
+from django.core import checks
+from django.core.management.base import BaseCommand, CommandError
+from quash_verify import QuashError
+
+from quash_django import _verifier, outbox
+from quash_django.conf import QuashSettings, quash_settings
+from quash_django.models import QuashOutbox
+
+PAST_DUE = 60
+"""The age, in seconds, from which a waiting revocation is a failure."""
+
+
+class Command(BaseCommand):
+    help = "Checks the settings, the connection to quash, the credential's rights, the namespace and the clocks."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--deploy", action="store_true", help="also fail for warnings")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        failures = 0
+        for message in checks.run_checks(tags=["quash"]):
+            is_failure = message.is_serious() or options["deploy"]
+            failures += is_failure
+            self._say(not is_failure, f"{message.id}: {message.msg}", message.hint)
+        if not any(message.is_serious() for message in checks.run_checks(tags=["quash"])):
+            for is_good, what, remedy in self._probe(quash_settings()):
+                failures += not is_good
+                self._say(is_good, what, remedy)
+        if failures:
+            raise CommandError(f"{failures} failed")
+
+    def _probe(self, found: QuashSettings) -> Iterator[tuple[bool, str, str | None]]:
+        verifier = _verifier.verifier()
+        try:
+            verifier.warm()
+        except QuashError as error:
+            yield False, f"the verifier can't start: {error}", None
+            return
+        yield verifier.state == "fresh", f"the verifier is {verifier.state}", "check that quash can be reached"
+        if not found.keeps_issuing:
+            return
+        yield self._asks(found)
+        yield self._revokes(found)
+        rows = QuashOutbox.objects.using(outbox.database())
+        late = rows.filter(at_ms__lt=(time.time() - PAST_DUE) * 1000).count()
+        yield not late, f"{late} revocations wait for more than {PAST_DUE} s", "run `manage.py quash_drain`"
+
+    @staticmethod
+    def _asks(found: QuashSettings) -> tuple[bool, str, str | None]:
+        """Asks about a token with the longest lifetime that the site issues."""
+        longest = _longest_lifetime()
+        now = int(time.time())
+        try:
+            _verifier.ask(found.namespace, session="quash_check", issued_at=now, expires_at=now + longest)
+        except QuashError as error:
+            remedy = (
+                f"set `max_lifetime` of [foreign.{found.namespace}] to at least {longest} s, the sum of the lifetimes "
+                "of refresh and access tokens, and compare this machine's clock with quash's"
+            )
+            return False, f"a new token of the namespace {found.namespace!r} would be refused: {error}", remedy
+        return True, f"new tokens of the namespace {found.namespace!r} are accepted", None
+
+    @staticmethod
+    def _revokes(found: QuashSettings) -> tuple[bool, str, str | None]:
+        """Revokes a session that can't exist, and sees it refused."""
+        session = f"quash_check-{secrets.token_hex(8)}"
+        now = int(time.time())
+        try:
+            receipt = _verifier.revoke(
+                str(found.namespace), [{"session": session, "exp": now + 60, "reason": "revoked"}], key=session
+            )
+        except QuashError as error:
+            remedy = f"create the credential with `quash client add NAME --namespace {found.namespace}`"
+            return False, f"the credential can't revoke: {error}", remedy
+        if not _verifier.verifier().caught_up(receipt.seq, 2.0):
+            return False, "a revocation hasn't arrived here within 2 s", "check the connection to quash"
+        try:
+            _verifier.ask(found.namespace, session=session, issued_at=now, expires_at=now + 60)
+        except QuashError:
+            return True, "a revoked session is refused", None
+        return False, "a revoked session is accepted", "update quash-verify and quash to the same version"
+
+    def _say(self, is_good: bool, what: str, remedy: str | None) -> None:
+        self.stdout.write(f"{'ok  ' if is_good else 'FAIL'} {what}" + ("" if is_good or not remedy else f"\n     {remedy}"))
+
+
+def _longest_lifetime() -> int:
+    try:
+        from rest_framework_simplejwt.settings import api_settings
+    except ImportError:
+        return 300
+    sums = (
+        api_settings.REFRESH_TOKEN_LIFETIME + api_settings.ACCESS_TOKEN_LIFETIME,
+        api_settings.SLIDING_TOKEN_LIFETIME,
+    )
+    return int(max(sums).total_seconds())

@@ -1,0 +1,30 @@
+"""``manage.py quash_drain``."""
+
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from quash_django import outbox
+
+
+class Command(BaseCommand):
+    help = "Sends revocations that wait, such as those that a process lost when it exited."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--watch", type=float, metavar="SECONDS", help="repeat after so many seconds")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        watch: float | None = options["watch"]
+        if watch is not None and not watch > 0:
+            raise CommandError(f"--watch is {watch}: use more than 0 seconds")
+        while True:
+            sent, waiting = outbox.drain()
+            if sent or waiting or watch is None:
+                self.stdout.write(f"{sent} sent, {waiting} waiting")
+            if watch is None:
+                if waiting:
+                    raise CommandError("quash hasn't confirmed all revocations; `manage.py quash_check` says why")
+                return
+            time.sleep(watch)

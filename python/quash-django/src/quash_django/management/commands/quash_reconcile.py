@@ -1,0 +1,38 @@
+"""``manage.py quash_reconcile``."""
+
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from quash_django import marks
+from quash_django.conf import quash_settings
+
+
+class Command(BaseCommand):
+    help = (
+        "Ends the sessions of users whose password, activity or existence changed since the last run without a signal: "
+        "by QuerySet.update(), bulk_update or SQL. The first run only records the users."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--watch", type=float, metavar="SECONDS", help="repeat after so many seconds")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        watch: float | None = options["watch"]
+        if watch is not None and not watch > 0:
+            raise CommandError(f"--watch is {watch}: use more than 0 seconds")
+        if not quash_settings().keeps_issuing:
+            raise CommandError("QUASH['MODE'] is 'quash_issues': quash knows its own accounts")
+        while True:
+            found = marks.reconcile()
+            ended = found.changed + found.deactivated + found.deleted
+            if ended or found.new or watch is None:
+                self.stdout.write(
+                    f"{found.users} users: {found.new} new, {found.changed} with another password, "
+                    f"{found.deactivated} deactivated, {found.deleted} deleted"
+                )
+            if watch is None:
+                return
+            time.sleep(watch)

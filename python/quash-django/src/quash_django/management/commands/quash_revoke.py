@@ -1,0 +1,58 @@
+"""``manage.py quash_revoke``."""
+
+import uuid
+from argparse import ArgumentParser
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError
+from quash_verify import QuashError
+
+from quash_django import _verifier
+from quash_django._verifier import Revocation
+from quash_django.conf import quash_settings
+from quash_django.endings import subject_of
+
+
+class Command(BaseCommand):
+    help = "Ends all sessions of a user, or one session."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("user", nargs="?", help="the user's name or primary key")
+        parser.add_argument("--session", metavar="SID", help="the id of one session, the claim that SESSION_CLAIM names")
+        parser.add_argument("--wait", action="store_true", help="wait until every verifier has confirmed, or is stale")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        found = quash_settings()
+        if not found.keeps_issuing:
+            raise CommandError("QUASH['MODE'] is 'quash_issues': use `quash revoke` on quash's host")
+        user, session = options["user"], options["session"]
+        if (user is None) == (session is None):
+            raise CommandError("name either a user or --session SID")
+        revocation: Revocation = {"session": session} if session else {"subject": subject_of(self._user(user))}
+        revocation["reason"] = "revoked"
+        try:
+            receipt = _verifier.revoke(str(found.namespace), [revocation], key=str(uuid.uuid4()), wait=options["wait"])
+        except QuashError as error:
+            raise CommandError(f"nothing was revoked: {error}") from error
+        words = f"revoked, as entry {receipt.seq}"
+        if options["wait"]:
+            words += f": {receipt.confirmed} verifiers confirmed in {receipt.ms} ms"
+        self.stdout.write(words)
+        if options["wait"] and (receipt.stale or receipt.not_bound):
+            raise CommandError(f"{receipt.stale} verifiers are stale, {receipt.not_bound} not bound")
+
+    @staticmethod
+    def _user(name: str) -> Any:
+        model = get_user_model()
+        users = model._default_manager
+        user = users.filter(**{model.USERNAME_FIELD: name}).first()
+        if user is None:
+            try:
+                user = users.filter(pk=name).first()
+            except (ValueError, ValidationError):
+                pass
+        if user is None:
+            raise CommandError(f"there is no user {name!r}")
+        return user

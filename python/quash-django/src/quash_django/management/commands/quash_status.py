@@ -1,0 +1,43 @@
+"""``manage.py quash_status``."""
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from quash_verify import QuashError
+
+from quash_django import _verifier, outbox
+from quash_django.conf import quash_settings
+from quash_django.models import QuashMark, QuashOutbox
+
+
+class Command(BaseCommand):
+    help = "Starts a verifier in this process and shows its state, and the revocations that wait in the database."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        found = quash_settings()
+        status: dict[str, Any] = {"mode": found.mode, "issuer": found.issuer}
+        try:
+            _verifier.verifier().warm()
+        except QuashError as error:
+            status["error"] = str(error)
+        metrics = _verifier.verifier().metrics()
+        status |= {"state": metrics.state, "newest entry": metrics.cursor, "revoked scopes": metrics.entries}
+        if found.keeps_issuing:
+            using = outbox.database()
+            rows = QuashOutbox.objects.using(using)
+            status |= {"namespace": found.namespace, "waiting revocations": rows.count()}
+            oldest = rows.order_by("at_ms").first()
+            if oldest is not None:
+                status["oldest waits for seconds"] = round((outbox._now_ms() - oldest.at_ms) / 1000)
+            status["users seen by quash_reconcile"] = QuashMark.objects.using(using).count()
+        if options["json"]:
+            self.stdout.write(json.dumps({name.replace(" ", "_"): value for name, value in status.items()}))
+            return
+        width = max(map(len, status))
+        for name, value in status.items():
+            self.stdout.write(f"{name:<{width}}  {value}")

@@ -1,0 +1,199 @@
+"""Revocations on their way to quash.
+
+A revocation is a row in the caller's transaction. When the transaction commits, the row is sent and deleted; if quash
+is unavailable it stays, the follower's thread tries again, and ``quash_drain`` sends what a process lost at its exit.
+"""
+
+import logging
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, cast
+
+from django.contrib.auth import get_user_model
+from django.db import DatabaseError, connections, router, transaction
+from quash_verify import QuashError, Unavailable
+
+from . import _verifier
+from ._verifier import Revocation
+from .conf import quash_settings
+from .models import QuashOutbox
+
+logger = logging.getLogger("quash_django")
+
+MOST = 1000
+"""The most revocations in one request to quash."""
+
+QUIET = 1.0
+"""The time, in seconds, for which nothing is sent after quash gave no answer: requests must not wait again."""
+
+LATE = 2.0
+"""The age, in seconds, from which a row that is sent leaves out later sign-ins."""
+
+_NAMES = uuid.UUID("6f3c1f0e-52a4-4be0-9d0f-0a7f7a5b6f10")
+_quiet_until = 0.0
+_is_immediate = False
+
+
+def add(revocations: Iterable[Revocation]) -> None:
+    """Writes revocations in the caller's transaction, and sends them once it commits."""
+    using = database()
+    now = _now_ms()
+    rows = [QuashOutbox(revocation=dict(revocation), at_ms=now) for revocation in revocations]
+    if not rows:
+        return
+    QuashOutbox.objects.using(using).bulk_create(rows)
+    if _is_immediate:
+        deliver(rows, using)
+        return
+    connection = connections[using]
+    waiting = _waiting(using)
+    if not connection.in_atomic_block:
+        # What a transaction left that was rolled back.
+        waiting.clear()
+        if not connection.get_autocommit():
+            logger.warning("%d revocations wait for quash_drain: the site manages its transactions itself", len(rows))
+            return
+    waiting.update({row.id: row for row in rows})
+    transaction.on_commit(partial(_send_waiting, using, connection.in_atomic_block), using=using)
+
+
+def database() -> str:
+    """Returns the alias of the user model's database, where the rows are."""
+    return router.db_for_write(get_user_model())
+
+
+def deliver(rows: Sequence[QuashOutbox], using: str, *, wait: bool | None = None) -> int:
+    """Sends rows and deletes them. Returns how many quash has confirmed; the others stay.
+
+    Raises nothing that quash or the network causes: the answer to the user must not change.
+    """
+    found = quash_settings()
+    delivered = 0
+    for start in range(0, len(rows), MOST):
+        batch = rows[start : start + MOST]
+        try:
+            _raise_if_quiet()
+            receipt = _verifier.revoke(
+                str(found.namespace),
+                [_revocation(row) for row in batch],
+                key=_key(batch),
+                wait=found.wait_for_verifiers if wait is None else wait,
+            )
+        except QuashError as error:
+            _keep(batch, using, error)
+            continue
+        delivered += len(batch)
+        try:
+            QuashOutbox.objects.using(using).filter(pk__in=[row.pk for row in batch]).delete()
+        except DatabaseError:
+            # They are sent again, which changes nothing.
+            logger.exception("failed to delete revocations that quash has confirmed")
+        _catch_up(receipt.seq)
+    return delivered
+
+
+def drain(using: str | None = None) -> tuple[int, int]:
+    """Sends the rows that wait. Returns how many quash has confirmed, and how many still wait."""
+    using = using or database()
+    waiting = QuashOutbox.objects.using(using)
+    delivered = 0
+    while rows := list(waiting.order_by("at_ms", "pk")[:MOST]):
+        done = deliver(rows, using)
+        delivered += done
+        if not done:
+            break
+    return delivered, waiting.count()
+
+
+@contextmanager
+def sent_immediately() -> Iterator[None]:
+    """Sends without waiting for the end of the transaction, for tests that never commit one."""
+    global _is_immediate
+    former, _is_immediate = _is_immediate, True
+    try:
+        yield
+    finally:
+        _is_immediate = former
+
+
+def _send_waiting(using: str, was_atomic: bool) -> None:
+    waiting = _waiting(using)
+    rows = list(waiting.values())
+    waiting.clear()
+    if not rows:
+        # An earlier callback of the same transaction has sent them.
+        return
+    try:
+        if was_atomic:
+            # A savepoint may have been rolled back.
+            keys = [row.pk for row in rows]
+            kept: set[uuid.UUID] = set()
+            for start in range(0, len(keys), MOST // 2):
+                part = QuashOutbox.objects.using(using).filter(pk__in=keys[start : start + MOST // 2])
+                kept.update(part.values_list("pk", flat=True))
+            rows = [row for row in rows if row.pk in kept]
+        deliver(rows, using)
+    except Exception:
+        # The change has been committed: its answer must not become an error.
+        logger.exception("failed to send revocations; quash_drain sends them")
+
+
+def _keep(batch: Sequence[QuashOutbox], using: str, error: QuashError) -> None:
+    """Keeps rows that quash hasn't confirmed, and leaves them to the follower's thread."""
+    global _quiet_until
+    if isinstance(error, Unavailable) and time.monotonic() >= _quiet_until:
+        _quiet_until = time.monotonic() + QUIET
+    logger.error("%d revocations wait, because quash hasn't confirmed them: %s", len(batch), error)
+    now = _now_ms()
+    try:
+        fresh = [row for row in batch if row.before_ms is None]
+        for row in fresh:
+            # A process has lost the older ones at its exit.
+            row.before_ms = now if now - row.at_ms < LATE * 1000 else row.at_ms
+        QuashOutbox.objects.using(using).bulk_update(fresh, ["before_ms"], batch_size=MOST // 4)
+        revocations = [_revocation(row) for row in batch]
+        _verifier.revoke_later(str(quash_settings().namespace), revocations, _key(batch))
+    except (DatabaseError, QuashError):
+        logger.exception("failed to leave revocations to the follower; quash_drain sends them")
+
+
+def _revocation(row: QuashOutbox) -> Revocation:
+    revocation = dict(row.revocation)
+    before = row.before_ms
+    if before is None and _now_ms() - row.at_ms > LATE * 1000:
+        before = row.at_ms
+    if before is not None and ("subject" in revocation or "everything" in revocation):
+        revocation.setdefault("before", before / 1000)
+    return cast(Revocation, revocation)
+
+
+def _key(batch: Sequence[QuashOutbox]) -> str:
+    """Returns the batch's idempotency key: another batch must not get this one's answer."""
+    if len(batch) == 1:
+        return str(batch[0].pk)
+    return str(uuid.uuid5(_NAMES, ",".join(sorted(str(row.pk) for row in batch))))
+
+
+def _catch_up(seq: int) -> None:
+    try:
+        # So that this process's next request is refused, and its new tokens have a later position.
+        _verifier.caught_up(seq)
+    except QuashError as error:
+        logger.warning("this process hasn't received its own revocation yet: %s", error)
+
+
+def _raise_if_quiet() -> None:
+    if time.monotonic() < _quiet_until:
+        raise Unavailable("unavailable", "quash gave no answer a moment ago", 1)
+
+
+def _waiting(using: str) -> dict[uuid.UUID, QuashOutbox]:
+    # A connection belongs to one thread.
+    return cast("dict[uuid.UUID, QuashOutbox]", connections[using].__dict__.setdefault("quash_waiting", {}))
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

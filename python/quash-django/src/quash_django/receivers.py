@@ -1,0 +1,190 @@
+"""The events that end sessions: log-outs, and changes of the user model's rows."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.apps import apps
+from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import get_hasher, identify_hasher, is_password_usable
+from django.contrib.auth.signals import user_logged_out
+from django.db.models import signals
+
+from . import marks
+from .conf import quash_settings
+from .endings import end_claims, end_session, end_subjects, subject_of, user_id_field
+
+_OLD = "_quash_old"
+
+
+def connect() -> None:
+    """Connects to the events."""
+    user_logged_out.connect(_logged_out, dispatch_uid="quash_django")
+    for model in _user_models():
+        # A receiver for every sender would slow down the deletion of all other models.
+        signals.pre_save.connect(_before_save, sender=model, dispatch_uid="quash_django")
+        signals.post_save.connect(_after_save, sender=model, dispatch_uid="quash_django")
+        signals.post_delete.connect(_after_delete, sender=model, dispatch_uid="quash_django")
+    if apps.is_installed("rest_framework_simplejwt.token_blacklist"):
+        from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken
+
+        signals.post_save.connect(_blacklisted, sender=BlacklistedToken, dispatch_uid="quash_django")
+    if apps.is_installed("axes"):
+        from axes.signals import user_locked_out
+
+        user_locked_out.connect(_axes_locked, dispatch_uid="quash_django")
+    if apps.is_installed("defender"):
+        from defender.signals import username_block
+
+        username_block.connect(_defender_blocked, dispatch_uid="quash_django")
+
+
+def disconnect() -> None:
+    """Disconnects from the events, for tests."""
+    user_logged_out.disconnect(dispatch_uid="quash_django")
+    for model in _user_models():
+        for signal in (signals.pre_save, signals.post_save, signals.post_delete):
+            signal.disconnect(sender=model, dispatch_uid="quash_django")
+    if apps.is_installed("rest_framework_simplejwt.token_blacklist"):
+        from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken
+
+        signals.post_save.disconnect(sender=BlacklistedToken, dispatch_uid="quash_django")
+    if apps.is_installed("axes"):
+        from axes.signals import user_locked_out
+
+        user_locked_out.disconnect(dispatch_uid="quash_django")
+    if apps.is_installed("defender"):
+        from defender.signals import username_block
+
+        username_block.disconnect(dispatch_uid="quash_django")
+
+
+def _user_models() -> Iterator[type]:
+    """Returns the user model with its proxies and subclasses, which send signals of their own."""
+    user_model = get_user_model()
+    return (model for model in apps.get_models(include_auto_created=True) if issubclass(model, user_model))
+
+
+def _ends_on(event: str) -> bool:
+    return event in quash_settings().end_on
+
+
+def _logged_out(*, request: Any, **_: Any) -> None:
+    if _ends_on("log_out") and request is not None:
+        end_session(request)
+
+
+def _blacklisted(*, instance: Any, created: bool, **_: Any) -> None:
+    """Ends the session of a token that the admin or a view blacklists. A rotation blacklists the old token, too."""
+    from rest_framework_simplejwt.exceptions import TokenBackendError
+    from rest_framework_simplejwt.state import token_backend
+
+    from .simplejwt import is_rotating
+
+    if not created or is_rotating() or not _ends_on("log_out"):
+        return
+    try:
+        # The database's own copy: it may have expired, or the key may have changed.
+        claims = token_backend.decode(instance.token.token, verify=False)
+    except TokenBackendError:
+        claims = {"jti": instance.token.jti, "exp": int(instance.token.expires_at.timestamp())}
+    end_claims(claims, "log_out")
+
+
+def _before_save(*, sender: Any, instance: Any, using: str, update_fields: Any, **_: Any) -> None:
+    instance.__dict__.pop(_OLD, None)
+    names = _watched(sender)
+    if update_fields is not None and not names & set(update_fields):
+        return
+    if instance.pk is None:
+        return
+    old = sender._base_manager.using(using).filter(pk=instance.pk).values(*names).first()
+    if old is not None:
+        instance.__dict__[_OLD] = old
+
+
+def _after_save(*, sender: Any, instance: Any, using: str, update_fields: Any, **_: Any) -> None:
+    old = instance.__dict__.pop(_OLD, None)
+    if old is None:
+        # A new user, or a change of other fields.
+        return
+    written = {name for name in old if update_fields is None or name in update_fields}
+    new = {name: getattr(instance, name) if name in written else old[name] for name in old}
+    if any(hasattr(value, "resolve_expression") for value in new.values()):
+        new = sender._base_manager.using(using).filter(pk=instance.pk).values(*old).get()
+    reason = _reason(instance, old, new, update_fields)
+    id_name = _id_field(sender)
+    subjects = {str(old[id_name]), str(new[id_name])}
+    if reason is not None:
+        end_subjects(sorted(subjects), reason)
+    if old.get("password") != new.get("password") or old.get("is_active") != new.get("is_active") or reason:
+        marks.update(subjects, str(new[id_name]), new.get("password"), bool(new.get("is_active", True)))
+
+
+def _reason(instance: Any, old: dict[str, Any], new: dict[str, Any], update_fields: Any) -> str | None:
+    if old.get("is_active") and not new.get("is_active") and _ends_on("deactivation"):
+        return "deactivated"
+    if not _ends_on("password"):
+        return None
+    id_name = _id_field(type(instance))
+    if str(old[id_name]) != str(new[id_name]):
+        return "name_changed"
+    if old.get("password") == new.get("password") or _is_better_hash(instance, old, new, update_fields):
+        return None
+    return "password_changed"
+
+
+def _is_better_hash(instance: Any, old: dict[str, Any], new: dict[str, Any], update_fields: Any) -> bool:
+    """Returns whether ``check_password`` has stored another hash of the same password."""
+    if update_fields is None or set(update_fields) != {"password"} or getattr(instance, "_password", None) is not None:
+        return False
+    if not is_password_usable(old["password"]) or not is_password_usable(new["password"]):
+        return False
+    preferred = get_hasher()
+    try:
+        former, present = identify_hasher(old["password"]), identify_hasher(new["password"])
+    except ValueError:
+        return False
+    if present.algorithm != preferred.algorithm:
+        return False
+    return former.algorithm != preferred.algorithm or preferred.must_update(old["password"])
+
+
+def _after_delete(*, instance: Any, **_: Any) -> None:
+    if _ends_on("deletion"):
+        subject = subject_of(instance)
+        end_subjects([subject], "deleted")
+        marks.forget([subject])
+
+
+def _axes_locked(*, request: Any = None, username: str | None = None, **_: Any) -> None:
+    from axes.helpers import get_lockout_parameters
+
+    # A lock of addresses, or of a name from one address, must not let an attacker log users out.
+    if username and "username" in get_lockout_parameters(request, {"username": username}):
+        _locked_out(username)
+
+
+def _defender_blocked(*, username: str | None = None, **_: Any) -> None:
+    from defender import config
+
+    if username and not config.LOCKOUT_BY_IP_USERNAME:
+        _locked_out(username)
+
+
+def _locked_out(username: str) -> None:
+    if not _ends_on("lock_out"):
+        return
+    model = get_user_model()
+    user = model._default_manager.filter(**{model.USERNAME_FIELD: username}).first()
+    if user is not None:
+        end_subjects([subject_of(user)], "locked")
+
+
+def _watched(model: Any) -> set[str]:
+    names = {field.name for field in model._meta.concrete_fields}
+    return ({"password", "is_active"} & names) | {_id_field(model)}
+
+
+def _id_field(model: Any) -> str:
+    name = user_id_field()
+    return str((model._meta.pk if name == "pk" else model._meta.get_field(name)).attname)

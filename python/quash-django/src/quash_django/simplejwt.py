@@ -1,0 +1,276 @@
+"""Simple JWT's tokens and serializers, guarded by quash.
+
+With ``HOOK_SIMPLE_JWT``, which is the default, ``install`` wraps the methods of Simple JWT's own classes, so every
+subclass and view is guarded. Without it, a site uses the classes and mixins of this module where it needs them.
+"""
+
+import functools
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, cast
+
+from django.utils.translation import gettext as _
+from quash_verify import Refused, Unavailable
+from rest_framework_simplejwt import serializers, tokens
+from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.settings import api_settings
+
+from . import _verifier
+from ._request import has_ended
+from .conf import quash_settings
+from .endings import end_claims
+from .exceptions import VerifierUnavailable
+
+__all__ = [
+    "AccessToken",
+    "GuardedTokenMixin",
+    "LogInMixin",
+    "LogOutMixin",
+    "RefreshToken",
+    "RotationMixin",
+    "SlidingToken",
+]
+
+# The position for tokens that this call issues, read before it checked a password or a token. A tuple of one.
+_position: ContextVar[tuple[int | None] | None] = ContextVar("quash_position", default=None)
+_is_rotating: ContextVar[bool] = ContextVar("quash_rotating", default=False)
+
+
+def is_rotating() -> bool:
+    """Returns whether a refresh is under way, whose blacklisting of the old token ends no session."""
+    return _is_rotating.get()
+
+
+@contextmanager
+def issuing() -> Iterator[None]:
+    """Reads the position for the tokens that the block issues. Enter it before checking a password."""
+    if _position.get() is not None:
+        yield
+        return
+    former = _position.set((_verifier.head(),))
+    try:
+        yield
+    finally:
+        _position.reset(former)
+
+
+@contextmanager
+def _rotating() -> Iterator[None]:
+    former = _is_rotating.set(True)
+    try:
+        with issuing():
+            yield
+    finally:
+        _is_rotating.reset(former)
+
+
+def begin_session(token: tokens.Token) -> None:
+    """Puts a new token into a session of its own."""
+    found = quash_settings()
+    if found.session_claim not in token.payload:
+        token.payload[found.session_claim] = secrets.token_hex(16)
+        _write_position(token)
+
+
+def renew_position(token: tokens.Token) -> None:
+    """Gives a token that is issued anew its new position."""
+    if quash_settings().session_claim in token.payload:
+        _write_position(token)
+
+
+def verify(token: tokens.Token) -> None:
+    """Asks quash about a token that Simple JWT has verified. Raises ``TokenError`` if it was revoked."""
+    found = quash_settings()
+    claims = token.payload
+    session, position = claims.get(found.session_claim), claims.get(found.position_claim)
+    jti = claims.get(api_settings.JTI_CLAIM) if api_settings.JTI_CLAIM is not None else None
+    subject = claims.get(api_settings.USER_ID_CLAIM)
+    issued_at, expires_at = claims.get("iat"), claims.get("exp")
+    if has_ended("session", session) or has_ended("token", jti):
+        return
+    if issued_at is None or expires_at is None or not _is_integer(issued_at) or not _is_integer(expires_at):
+        # Whether it is older than a revocation can't be known.
+        raise TokenError(_("Token is invalid"))
+    if not isinstance(session, str | None) or (position is not None and not _is_integer(position)):
+        raise TokenError(_("Token is invalid"))
+    try:
+        _verifier.ask(
+            found.namespace,
+            session=session,
+            token=None if jti is None else str(jti),
+            subject=None if subject is None else str(subject),
+            position=position,
+            issued_at=issued_at,
+            expires_at=expires_at,
+        )
+    except Refused as refused:
+        raise TokenError(_(refused.detail)) from refused
+    except Unavailable as unavailable:
+        raise VerifierUnavailable(unavailable) from unavailable
+
+
+def log_out(serializer: Any, attrs: dict[str, Any]) -> None:
+    """Ends the session of a refresh token that ``TokenBlacklistSerializer`` has accepted."""
+    if "log_out" in quash_settings().end_on:
+        end_claims(serializer.token_class(attrs["refresh"], verify=False).payload, "log_out")
+
+
+def _write_position(token: tokens.Token) -> None:
+    name = quash_settings().position_claim
+    known = _position.get()
+    position = _verifier.head() if known is None else known[0]
+    if position is None:
+        # Revocations cover such a token by the second in which it was issued.
+        token.payload.pop(name, None)
+    else:
+        token.payload[name] = position
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+class GuardedTokenMixin(tokens.Token):
+    """Guards a class of tokens: put it before the class of Simple JWT."""
+
+    def __init__(self, token: Any = None, verify: bool = True) -> None:
+        super().__init__(token, verify)
+        if token is None and not is_installed():
+            # Here rather than in `for_user`, where `BlacklistMixin` has already stored the token.
+            begin_session(self)
+
+    def set_iat(self, claim: str = "iat", at_time: Any = None) -> None:
+        super().set_iat(claim, at_time)
+        if not is_installed():
+            renew_position(self)
+
+    def verify(self) -> None:
+        super().verify()
+        if not is_installed():
+            verify(self)
+
+
+class AccessToken(GuardedTokenMixin, tokens.AccessToken):
+    """Simple JWT's class, guarded: for ``AUTH_TOKEN_CLASSES``."""
+
+
+class RefreshToken(GuardedTokenMixin, tokens.RefreshToken):  # type: ignore[misc]
+    """Simple JWT's class, guarded: for the ``token_class`` of serializers."""
+
+    access_token_class = AccessToken
+
+
+class SlidingToken(GuardedTokenMixin, tokens.SlidingToken):  # type: ignore[misc]
+    """Simple JWT's class, guarded."""
+
+
+class LogInMixin:
+    """For serializers that check a password and issue tokens."""
+
+    def validate(self, attrs: dict[str, Any]) -> Any:
+        with issuing():
+            return super().validate(attrs)  # type: ignore[misc]
+
+
+class RotationMixin:
+    """For serializers that refresh tokens."""
+
+    def validate(self, attrs: dict[str, Any]) -> Any:
+        with _rotating():
+            return super().validate(attrs)  # type: ignore[misc]
+
+
+class LogOutMixin:
+    """For serializers that blacklist a refresh token."""
+
+    def validate(self, attrs: dict[str, Any]) -> Any:
+        data = super().validate(attrs)  # type: ignore[misc]
+        if not is_installed():
+            log_out(self, attrs)
+        return data
+
+
+_originals: list[tuple[type, str, Any]] = []
+
+
+def is_installed() -> bool:
+    """Returns whether Simple JWT's own classes are guarded."""
+    return bool(_originals)
+
+
+def install() -> None:
+    """Wraps the methods of Simple JWT's classes."""
+    if is_installed():
+        return
+    _wrap(tokens.Token, "for_user", _for_user)
+    _wrap(tokens.Token, "set_iat", _set_iat)
+    _wrap(tokens.Token, "verify", _verify)
+    for name in ("TokenObtainSerializer", "TokenObtainPairSerializer", "TokenObtainSlidingSerializer"):
+        _wrap(getattr(serializers, name), "validate", _within(issuing))
+    for name in ("TokenRefreshSerializer", "TokenRefreshSlidingSerializer"):
+        _wrap(getattr(serializers, name), "validate", _within(_rotating))
+    _wrap(serializers.TokenBlacklistSerializer, "validate", _blacklist)
+
+
+def uninstall() -> None:
+    """Restores Simple JWT's classes, for tests."""
+    while _originals:
+        owner, name, original = _originals.pop()
+        setattr(owner, name, original)
+
+
+def _wrap(owner: type, name: str, wrapper: Callable[[Any], Any]) -> None:
+    original = owner.__dict__[name]
+    _originals.append((owner, name, original))
+    if isinstance(original, classmethod):
+        function = original.__func__
+        setattr(owner, name, classmethod(cast(Any, functools.wraps(function)(wrapper(function)))))
+    else:
+        setattr(owner, name, functools.wraps(original)(wrapper(original)))
+
+
+def _for_user(original: Any) -> Any:
+    def for_user(cls: Any, user: Any) -> Any:
+        token = original(cls, user)
+        begin_session(token)
+        return token
+
+    return for_user
+
+
+def _set_iat(original: Any) -> Any:
+    def set_iat(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        renew_position(self)
+
+    return set_iat
+
+
+def _verify(original: Any) -> Any:
+    def verify_with_quash(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        verify(self)
+
+    return verify_with_quash
+
+
+def _within(block: Callable[[], Any]) -> Any:
+    def wrapper(original: Any) -> Any:
+        def validate(self: Any, attrs: Any) -> Any:
+            with block():
+                return original(self, attrs)
+
+        return validate
+
+    return wrapper
+
+
+def _blacklist(original: Any) -> Any:
+    def validate(self: Any, attrs: Any) -> Any:
+        data = original(self, attrs)
+        log_out(self, attrs)
+        return data
+
+    return validate

@@ -1,0 +1,384 @@
+"""Simple JWT's own classes with the hooks: what ends a session, and what doesn't."""
+
+import time
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.contrib.auth.hashers import identify_hasher, make_password
+from django.contrib.auth.models import User
+from model import Model
+from rest_framework.test import APIClient
+from rest_framework_simplejwt import serializers, tokens
+from rest_framework_simplejwt.exceptions import TokenError
+
+from quash_django import end_session, end_token, end_user
+from quash_django.models import QuashOutbox
+
+pytestmark = pytest.mark.django_db
+HAS_BLACKLIST = "rest_framework_simplejwt.token_blacklist" in django_settings.INSTALLED_APPS
+needs_blacklist = pytest.mark.skipif(not HAS_BLACKLIST, reason="the application token_blacklist isn't installed")
+
+
+def sign_in(path: str = "/token/", password: str = "correct horse") -> dict[str, str]:
+    answer = APIClient().post(path, {"username": "dana", "password": password})
+    assert answer.status_code == 200, answer.content
+    pair: dict[str, str] = answer.json()
+    return pair
+
+
+def bearer(token: str) -> APIClient:
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+    return client
+
+
+def me(token: str, path: str = "/me/") -> int:
+    return int(bearer(token).get(path).status_code)
+
+
+def claims(token: str) -> dict[str, Any]:
+    return dict(tokens.UntypedToken(None).get_token_backend().decode(token, verify=False))  # type: ignore[arg-type]
+
+
+def refresh(token: str) -> Any:
+    return APIClient().post("/token/refresh/", {"refresh": token})
+
+
+def test_all_tokens_of_a_sign_in_share_a_session(shop: Model, dana: User) -> None:
+    one, other = sign_in(), sign_in()
+    assert claims(one["access"])["qsid"] == claims(one["refresh"])["qsid"] != claims(other["access"])["qsid"]
+    assert claims(one["access"])["qsq"] == claims(one["refresh"])["qsq"] == shop.seq
+    assert claims(refresh(one["refresh"]).json()["access"])["qsid"] == claims(one["access"])["qsid"]
+    assert me(one["access"]) == me(one["access"], "/stateless/") == 200
+    assert shop.asked[-1]["session"] == claims(one["access"])["qsid"] and shop.asked[-1]["subject"] == str(dana.pk)
+
+
+def log_out_at_the_view(pair: dict[str, str]) -> int:
+    return int(APIClient().post("/token/blacklist/", {"refresh": pair["refresh"]}).status_code)
+
+
+def log_out_of_a_tutorial(pair: dict[str, str]) -> int:
+    return int(bearer(pair["access"]).post("/own-log-out/", {"refresh": pair["refresh"]}).status_code)
+
+
+def log_out_of_django(pair: dict[str, str]) -> int:
+    return int(bearer(pair["access"]).post("/django-log-out/").status_code)
+
+
+def log_out_of_dj_rest_auth(pair: dict[str, str]) -> int:
+    return int(bearer(pair["access"]).post("/auth/logout/", {"refresh": pair["refresh"]}).status_code)
+
+
+def end_session_in_a_view(pair: dict[str, str]) -> int:
+    return int(bearer(pair["access"]).post("/end-session/").status_code)
+
+
+def end_session_by_its_id(pair: dict[str, str]) -> int:
+    end_session(claims(pair["access"])["qsid"])
+    return 200
+
+
+def blacklist_in_the_admin(pair: dict[str, str]) -> int:
+    from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+
+    BlacklistedToken.objects.create(token=OutstandingToken.objects.get(jti=claims(pair["refresh"])["jti"]))
+    return 200
+
+
+LOG_OUTS: list[Any] = [
+    log_out_at_the_view,
+    pytest.param(log_out_of_a_tutorial, marks=needs_blacklist),
+    log_out_of_django,
+    pytest.param(log_out_of_dj_rest_auth, marks=needs_blacklist),
+    end_session_in_a_view,
+    end_session_by_its_id,
+    pytest.param(blacklist_in_the_admin, marks=needs_blacklist),
+]
+
+
+@pytest.mark.parametrize("log_out", LOG_OUTS, ids=lambda function: getattr(function, "__name__", ""))
+def test_a_log_out_ends_the_session(shop: Model, dana: User, log_out: Any) -> None:
+    pair, other = sign_in(), sign_in()
+    younger = refresh(pair["refresh"]).json()["access"]
+    assert log_out(pair) == 200
+    assert [me(token) for token in (pair["access"], younger, other["access"])] == [401, 401, 200]
+    assert refresh(pair["refresh"]).status_code == 401 and refresh(other["refresh"]).status_code == 200
+    (sent,) = shop.sent
+    assert sent == {"session": claims(pair["access"])["qsid"], "reason": "log_out"}
+    assert not QuashOutbox.objects.exists()
+
+
+def test_a_refused_token_gets_simple_jwts_answer(shop: Model, dana: User) -> None:
+    pair = sign_in()
+    log_out_at_the_view(pair)
+    answer = bearer(pair["access"]).get("/me/")
+    assert answer.json()["code"] == "token_not_valid"
+    assert answer.json()["messages"][0]["message"] == "Token is blacklisted"
+    assert refresh(pair["refresh"]).json() == {"detail": "Token is blacklisted", "code": "token_not_valid"}
+    assert APIClient().post("/token/verify/", {"token": pair["access"]}).status_code == 401
+    assert log_out_at_the_view(pair) == 401
+
+
+def test_without_the_hooks_a_log_out_changes_nothing(db: None, dana: User, settings: Any) -> None:
+    settings.ROOT_URLCONF = "keep_urls"
+    pair = sign_in()
+    assert log_out_at_the_view(pair) == 200
+    assert me(pair["access"]) == 200
+
+
+@pytest.fixture
+def rotation(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serializers.api_settings, "ROTATE_REFRESH_TOKENS", True)
+    monkeypatch.setattr(serializers.api_settings, "BLACKLIST_AFTER_ROTATION", True)
+
+
+def test_a_rotation_ends_nothing(shop: Model, dana: User, rotation: None) -> None:
+    pair = sign_in()
+    shop.seq += 5
+    successor = refresh(pair["refresh"]).json()
+    assert shop.sent == []
+    assert claims(successor["refresh"])["qsid"] == claims(pair["refresh"])["qsid"]
+    # The new refresh token has a new position; the access token was made from the old one.
+    assert claims(successor["refresh"])["qsq"] == shop.seq == claims(successor["access"])["qsq"] + 5
+    assert me(pair["access"]) == me(successor["access"]) == 200
+    if HAS_BLACKLIST:
+        assert refresh(pair["refresh"]).status_code == 401
+    assert log_out_at_the_view(successor) == 200
+    assert me(pair["access"]) == me(successor["access"]) == 401
+
+
+def test_sliding_tokens_are_guarded(shop: Model, dana: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "rest_framework_simplejwt.authentication.api_settings.AUTH_TOKEN_CLASSES", [tokens.SlidingToken], raising=False
+    )
+    token = sign_in("/sliding/")["token"]
+    assert me(token) == 200
+    shop.seq += 5
+    younger = APIClient().post("/sliding/refresh/", {"token": token}).json()["token"]
+    assert claims(younger)["qsid"] == claims(token)["qsid"] and claims(younger)["qsq"] == shop.seq
+    end_session(claims(token)["qsid"])
+    assert me(token) == me(younger) == 401
+
+
+def test_a_token_from_before_the_hooks_is_guarded(db: None, dana: User, settings: Any, request: Any) -> None:
+    settings.ROOT_URLCONF = "keep_urls"
+    old, kept = sign_in(), sign_in()
+    shop: Model = request.getfixturevalue("shop")
+    assert "qsid" not in claims(old["access"]) and me(old["access"]) == 200
+    assert log_out_of_django(old) == 200
+    assert shop.sent[0]["token"] == claims(old["access"])["jti"] and shop.sent[0]["exp"] == claims(old["access"])["exp"]
+    assert me(old["access"]) == 401 and me(kept["access"]) == 200
+    end_user(dana)
+    assert me(kept["access"]) == 401
+
+
+def test_a_token_without_its_time_is_refused(shop: Model, dana: User) -> None:
+    token = tokens.AccessToken.for_user(dana)
+    assert me(str(token)) == 200
+    for broken in ({"iat": None}, {"qsid": 5}, {"qsq": "7"}, {"qsq": True}):
+        other = tokens.AccessToken.for_user(dana)
+        other.payload |= broken
+        assert me(str(other)) == 401, broken
+
+
+def test_one_token_can_be_ended_alone(shop: Model, dana: User) -> None:
+    pair = sign_in()
+    assert end_token(pair["access"])
+    assert me(pair["access"]) == 401
+    assert me(refresh(pair["refresh"]).json()["access"]) == 200
+    forged = pair["access"][:-4] + "AAAA"
+    with pytest.raises(TokenError):
+        end_token(forged)
+    assert len(shop.sent) == 1
+
+
+def change(name: str) -> Any:
+    def changes(user: User) -> None:
+        user = User.objects.get(pk=user.pk)
+        if name == "set_password":
+            user.set_password("other")
+        elif name == "set_unusable_password":
+            user.set_unusable_password()
+        elif name == "assigned hash":
+            user.password = make_password("other")
+        elif name == "deactivation":
+            user.is_active = False
+        user.save()
+
+    return changes
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("set_password", "password_changed"),
+        ("set_unusable_password", "password_changed"),
+        ("assigned hash", "password_changed"),
+        ("deactivation", "deactivated"),
+    ],
+)
+def test_a_change_of_the_user_ends_all_sessions(shop: Model, dana: User, name: str, reason: str) -> None:
+    kim = User.objects.create_user("kim", password="correct horse")
+    pair, another = sign_in(), str(tokens.AccessToken.for_user(kim))
+    change(name)(dana)
+    assert [me(pair["access"]), me(pair["access"], "/stateless/"), me(another)] == [401, 401, 200]
+    assert refresh(pair["refresh"]).status_code == 401
+    assert shop.sent == [{"subject": str(dana.pk), "reason": reason}]
+
+
+@pytest.mark.parametrize("update_fields", [["password"], ["password", "first_name"], None])
+def test_update_fields_hide_no_change(shop: Model, dana: User, update_fields: Any) -> None:
+    dana.password = make_password("other")
+    dana.save(update_fields=update_fields)
+    assert [sent["reason"] for sent in shop.sent] == ["password_changed"]
+
+
+def test_a_field_that_isnt_written_is_no_change(shop: Model, dana: User, django_assert_num_queries: Any) -> None:
+    dana.password = make_password("other")
+    with django_assert_num_queries(1):
+        dana.save(update_fields=["last_login"])
+    assert shop.sent == []
+    User.objects.get(pk=dana.pk).save()
+    assert shop.sent == []
+
+
+def test_a_better_hash_is_no_change(shop: Model, dana: User) -> None:
+    pair = sign_in()
+    old = make_password("correct horse", hasher="scrypt")
+    User.objects.filter(pk=dana.pk).update(password=old)
+    # A sign-in stores the hash in the preferred form.
+    younger = sign_in()
+    assert identify_hasher(User.objects.get(pk=dana.pk).password).algorithm == "md5"
+    assert shop.sent == [] and me(pair["access"]) == me(younger["access"]) == 200
+    # The same write is a change if the hash needed no other form.
+    user = User.objects.get(pk=dana.pk)
+    user.password = make_password("other")
+    user.save(update_fields=["password"])
+    assert len(shop.sent) == 1
+
+
+def test_a_new_user_is_no_change(shop: Model) -> None:
+    User.objects.create_user("new", password="x")
+    User.objects.create_user("with key", password="x", pk=4711)
+    assert shop.sent == []
+
+
+def test_a_deletion_ends_all_sessions(shop: Model, dana: User) -> None:
+    kim, lee = User.objects.create_user("kim"), User.objects.create_user("lee")
+    tokens_of_all = [str(tokens.AccessToken.for_user(user)) for user in (dana, kim, lee)]
+    keys = [str(user.pk) for user in (dana, kim)]
+    dana.delete()
+    User.objects.filter(username="kim").delete()
+    assert [sent["subject"] for sent in shop.sent] == keys and {sent["reason"] for sent in shop.sent} == {"deleted"}
+    assert [me(token, "/stateless/") for token in tokens_of_all] == [401, 401, 200]
+
+
+def test_a_sign_in_in_the_second_of_a_change_is_valid(shop: Model, dana: User) -> None:
+    for number in range(8):
+        pair = sign_in()
+        answer = bearer(pair["access"]).post("/password/", {"password": "correct horse"})
+        younger = answer.json()
+        assert me(pair["access"]) == 401 and me(younger["access"]) == 200, number
+        assert me(sign_in()["access"]) == 200
+
+
+def test_the_position_is_read_before_the_password(shop: Model, dana: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change while the old password is being checked must end what that check signs in."""
+    real = serializers.authenticate
+
+    def slow(**credentials: Any) -> Any:
+        user = real(**credentials)
+        change("set_password")(dana)
+        return user
+
+    monkeypatch.setattr(serializers, "authenticate", slow)
+    assert me(sign_in()["access"]) == 401
+
+
+def test_without_a_known_position_tokens_have_none(shop: Model, dana: User) -> None:
+    shop.vouches = False
+    pair = sign_in()
+    shop.vouches = True
+    assert "qsq" not in claims(pair["access"]) and "qsid" in claims(pair["access"])
+    assert me(pair["access"]) == 200
+    end_user(dana)
+    assert me(pair["access"]) == 401
+
+
+def test_an_unavailable_verifier_answers_503(shop: Model, dana: User) -> None:
+    pair = sign_in()
+    shop.vouches = False
+    for answer in (bearer(pair["access"]).get("/me/"), refresh(pair["refresh"])):
+        assert (answer.status_code, answer["Retry-After"], answer.json()["code"]) == (503, "1", "unavailable")
+    assert log_out_at_the_view(pair) == 503
+    shop.vouches = True
+    assert me(pair["access"]) == 200
+
+
+def test_a_log_out_answers_as_before_while_quash_is_unavailable(shop: Model, dana: User) -> None:
+    pair = sign_in()
+    shop.is_up = False
+    assert log_out_at_the_view(pair) == 200
+    (row,) = QuashOutbox.objects.all()
+    assert row.revocation["session"] == claims(pair["access"])["qsid"]
+    assert shop.later == [([row.revocation], str(row.pk))]
+
+
+def test_end_on_selects_the_events(shop: Model, dana: User, settings: Any) -> None:
+    from quash_django import _verifier
+
+    settings.QUASH = {**settings.QUASH, "END_ON": []}
+    _verifier.install(shop)  # type: ignore[arg-type]
+    pair = sign_in()
+    for log_out in (log_out_of_django, log_out_at_the_view):
+        assert log_out(pair) == 200
+    change("set_password")(dana)
+    change("deactivation")(dana)
+    dana.delete()
+    assert shop.sent == []
+
+
+def test_other_models_are_still_deleted_fast(shop: Model) -> None:
+    from django.contrib.auth.models import Group
+    from django.db.models import signals
+
+    assert not signals.post_delete.has_listeners(Group) and signals.post_delete.has_listeners(User)
+
+
+def test_uninstalling_restores_simple_jwt(shop: Model) -> None:
+    from quash_django import simplejwt
+
+    wrapped = tokens.Token.verify
+    simplejwt.uninstall()
+    assert tokens.Token.verify is not wrapped and tokens.Token.verify.__module__ == "rest_framework_simplejwt.tokens"
+    assert not hasattr(tokens.Token.verify, "__wrapped__")
+
+
+def test_the_classes_of_the_module_need_no_hooks(shop: Model, dana: User) -> None:
+    from quash_django import simplejwt
+
+    simplejwt.uninstall()
+    refresh_token = simplejwt.RefreshToken.for_user(dana)
+    access = refresh_token.access_token
+    assert access["qsid"] == refresh_token["qsid"] and access["qsq"] == refresh_token["qsq"] == shop.seq
+    if HAS_BLACKLIST:
+        from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
+
+        stored = OutstandingToken.objects.get(jti=refresh_token["jti"]).token
+        assert claims(stored)["qsid"] == refresh_token["qsid"]
+    simplejwt.AccessToken(str(access))  # type: ignore[arg-type]
+    tokens.AccessToken(str(access))  # type: ignore[arg-type]
+    end_session(access["qsid"])
+    with pytest.raises(TokenError, match="blacklisted"):
+        simplejwt.AccessToken(str(access))  # type: ignore[arg-type]
+    with pytest.raises(TokenError, match="blacklisted"):
+        simplejwt.RefreshToken(str(refresh_token))  # type: ignore[arg-type]
+    tokens.AccessToken(str(access))  # type: ignore[arg-type]
+
+
+def test_asking_adds_no_query(shop: Model, dana: User, django_assert_num_queries: Any) -> None:
+    token = sign_in()["access"]
+    with django_assert_num_queries(0):
+        assert me(token, "/stateless/") == 200
+    assert time.time() < claims(token)["exp"]
