@@ -109,6 +109,24 @@ def test_a_log_out_ends_the_session(shop: Model, dana: User, log_out: Any) -> No
     assert not QuashOutbox.objects.exists()
 
 
+@needs_blacklist
+def test_dj_rest_auth_logs_out_with_cookies(shop: Model, dana: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its view ends the session before it verifies the refresh token, which must not answer 401."""
+    from dj_rest_auth.app_settings import api_settings
+
+    cookies = {"JWT_AUTH_COOKIE": "access", "JWT_AUTH_REFRESH_COOKIE": "refresh", "JWT_AUTH_HTTPONLY": True}
+    for name, value in cookies.items():
+        monkeypatch.setattr(api_settings, name, value, raising=False)
+    client = APIClient()
+    assert client.post("/auth/login/", {"username": "dana", "password": "correct horse"}).status_code == 200
+    access, refresh_token = (client.cookies[name].value for name in ("access", "refresh"))
+    assert client.get("/auth/user/").status_code == 200
+    answer = client.post("/auth/logout/")
+    assert (answer.status_code, answer.json()) == (200, {"detail": "Successfully logged out."})
+    assert me(access) == 401 and refresh(refresh_token).status_code == 401
+    assert {sent.get("session") for sent in shop.sent} == {claims(access)["qsid"]}
+
+
 def test_a_refused_token_gets_simple_jwts_answer(shop: Model, dana: User) -> None:
     pair = sign_in()
     log_out_at_the_view(pair)

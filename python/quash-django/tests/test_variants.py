@@ -1,0 +1,25 @@
+"""Runs tests again with settings that are read when modules are imported."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("tests", "environment"),
+    [("test_keep_issuing.py", {"SITE_BLACKLIST": ""}), ("test_locks.py", {"DJANGO_SETTINGS_MODULE": "locks_settings"})],
+    ids=["without token_blacklist", "with axes and defender"],
+)
+def test_with_other_settings(tests: str, environment: dict[str, str]) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-B", "-m", "pytest", "-q", f"tests/{tests}"],
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert ended.returncode == 0 and " passed" in ended.stdout, ended.stdout
