@@ -2,7 +2,12 @@
 
 from typing import Any
 
-from django.contrib.auth import logout
+from django.contrib import admin
+from django.contrib.auth import login, logout
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import User
+from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
+from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
@@ -20,6 +25,7 @@ from rest_framework_simplejwt.views import (
 )
 
 from quash_django import end_session
+from quash_django.admin import EndSessionsMixin
 
 
 class Me(APIView):
@@ -66,7 +72,38 @@ class Password(Me):
         return Response({"refresh": str(refresh), "access": str(refresh.access_token)})
 
 
+def who(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(request.user.get_username() or "nobody")
+
+
+async def who_async(request: HttpRequest) -> HttpResponse:
+    return HttpResponse((await request.auser()).get_username() or "nobody")
+
+
+def reset(request: HttpRequest) -> HttpResponse:
+    """Sets a password and signs in, as the form of a reset does."""
+    user = User.objects.get(username="dana")
+    user.set_password("new password")
+    user.save()
+    login(request, user)
+    return HttpResponse("reset")
+
+
+class SiteUserAdmin(EndSessionsMixin, UserAdmin):
+    pass
+
+
+admin.site.unregister(User)
+admin.site.register(User, SiteUserAdmin)
+
 urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("who/", who),
+    path("who-async/", who_async),
+    path("reset/", reset),
+    path("log-in/", LoginView.as_view(success_url="/who/")),
+    path("log-out/", LogoutView.as_view()),
+    path("change/", PasswordChangeView.as_view(success_url="/who/")),
     path("me/", Me.as_view()),
     path("stateless/", Stateless.as_view()),
     path("token/", TokenObtainPairView.as_view()),

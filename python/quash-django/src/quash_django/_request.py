@@ -1,4 +1,4 @@
-"""The sessions and tokens that the current request has ended.
+"""What the current request has ended.
 
 A log-out may verify a token after it has ended its session: dj-rest-auth calls Django's ``logout`` and then blacklists
 the refresh token. Such a token passes until the request ends, otherwise a valid log-out would answer 401. It gains
@@ -9,29 +9,51 @@ from contextvars import ContextVar
 
 from django.core.signals import request_finished, request_started
 
+
+class _State:
+    """Shared by the threads of an asynchronous request, which have copies of its context."""
+
+    def __init__(self) -> None:
+        self.ended: set[tuple[str, object]] = set()
+        self.sent: int | None = None
+
+
 # None outside of requests, where nothing is remembered.
-_ended: ContextVar[set[tuple[str, str]] | None] = ContextVar("quash_ended", default=None)
+_state: ContextVar[_State | None] = ContextVar("quash_request", default=None)
 
 
 def note_ended(kind: str, name: str) -> None:
     """Notes that this request has ended a session or a token."""
-    ended = _ended.get()
-    if ended is not None:
-        ended.add((kind, name))
+    state = _state.get()
+    if state is not None:
+        state.ended.add((kind, name))
 
 
 def has_ended(kind: str, name: object) -> bool:
     """Returns whether this request has ended a session or a token."""
-    ended = _ended.get()
-    return bool(ended) and (kind, name) in (ended or ())
+    state = _state.get()
+    return state is not None and (kind, name) in state.ended
+
+
+def note_sent(seq: int) -> None:
+    """Notes the number of an entry that this request has sent."""
+    state = _state.get()
+    if state is not None:
+        state.sent = seq
+
+
+def sent() -> int | None:
+    """Returns the number of the newest entry that this request has sent."""
+    state = _state.get()
+    return None if state is None else state.sent
 
 
 def _begin(**_: object) -> None:
-    _ended.set(set())
+    _state.set(_State())
 
 
 def _finish(**_: object) -> None:
-    _ended.set(None)
+    _state.set(None)
 
 
 def connect() -> None:
@@ -44,4 +66,4 @@ def disconnect() -> None:
     """Disconnects from the signals, for tests."""
     request_started.disconnect(dispatch_uid="quash_django.request")
     request_finished.disconnect(dispatch_uid="quash_django.request")
-    _ended.set(None)
+    _state.set(None)

@@ -16,7 +16,7 @@ from django.contrib.auth import get_user_model
 from django.db import DatabaseError, connections, router, transaction
 from quash_verify import QuashError, Unavailable
 
-from . import _verifier
+from . import _request, _verifier
 from ._verifier import Revocation
 from .conf import quash_settings
 from .models import QuashOutbox
@@ -91,6 +91,7 @@ def deliver(rows: Sequence[QuashOutbox], using: str, *, wait: bool | None = None
         except DatabaseError:
             # They are sent again, which changes nothing.
             logger.exception("failed to delete revocations that quash has confirmed")
+        _request.note_sent(receipt.seq)
         _catch_up(receipt.seq)
     return delivered
 

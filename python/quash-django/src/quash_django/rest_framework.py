@@ -228,6 +228,16 @@ class HasClaim(OperationHolderMixin, BasePermission):
         # REST framework calls what `permission_classes` contains.
         return self
 
+    # The stubs of REST framework type these for classes only.
+    def __and__(self, other: Any) -> Any:
+        return super().__and__(other)
+
+    def __or__(self, other: Any) -> Any:
+        return super().__or__(other)
+
+    def __invert__(self) -> Any:
+        return super().__invert__()
+
     def has_permission(self, request: Request, view: Any) -> bool:
         token = request.auth
         if isinstance(token, LiveToken):

@@ -6,6 +6,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterator
 from typing import Any
 
+from django.conf import settings
 from django.core import checks
 from django.core.management.base import BaseCommand, CommandError
 from quash_verify import QuashError
@@ -63,8 +64,8 @@ class Command(BaseCommand):
             _verifier.ask(found.namespace, session="quash_check", issued_at=now, expires_at=now + longest)
         except QuashError as error:
             remedy = (
-                f"set `max_lifetime` of [foreign.{found.namespace}] to at least {longest} s, the sum of the lifetimes "
-                "of refresh and access tokens, and compare this machine's clock with quash's"
+                f"set `max_lifetime` of [foreign.{found.namespace}] to at least {longest} s, which covers the site's "
+                "tokens and sessions, and compare this machine's clock with quash's"
             )
             return False, f"a new token of the namespace {found.namespace!r} would be refused: {error}", remedy
         return True, f"new tokens of the namespace {found.namespace!r} are accepted", None
@@ -94,12 +95,16 @@ class Command(BaseCommand):
 
 
 def _longest_lifetime() -> int:
+    """Returns the time, in seconds, for which quash must remember a revocation of this site."""
+    longest = [300]
     try:
         from rest_framework_simplejwt.settings import api_settings
     except ImportError:
-        return 300
-    sums = (
-        api_settings.REFRESH_TOKEN_LIFETIME + api_settings.ACCESS_TOKEN_LIFETIME,
-        api_settings.SLIDING_TOKEN_LIFETIME,
-    )
-    return int(max(sums).total_seconds())
+        pass
+    else:
+        # The access token of the last refresh is valid after the refresh token has expired.
+        longest.append(int((api_settings.REFRESH_TOKEN_LIFETIME + api_settings.ACCESS_TOKEN_LIFETIME).total_seconds()))
+        longest.append(int(api_settings.SLIDING_TOKEN_REFRESH_LIFETIME.total_seconds()))
+    if "quash_django.middleware.SessionMiddleware" in settings.MIDDLEWARE:
+        longest.append(settings.SESSION_COOKIE_AGE)
+    return max(longest)

@@ -1,0 +1,151 @@
+"""Ends Django's own sessions with quash, in the mode ``keep_issuing``.
+
+    MIDDLEWARE = [
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "quash_django.middleware.SessionMiddleware",
+    ]
+
+Each session of a signed-in user gets an id at quash. A session that has ended is emptied at its next request, so its
+user is signed out. For sessions in ``signed_cookies`` there is no other way to end one.
+"""
+
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.contrib.auth import HASH_SESSION_KEY as HASH_KEY
+from django.contrib.auth import SESSION_KEY as USER_KEY
+from django.contrib.auth.models import AnonymousUser
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from quash_verify import Refused, Unavailable
+
+from . import _request, _verifier
+from .conf import quash_settings
+from .endings import SESSION_KEY, subject_of
+
+RENEWALS = 8
+"""How many times in its lifetime a session that is in use gets a new time and position."""
+
+
+class SessionMiddleware:
+    """Asks quash about the session of each request. Belongs after Django's ``AuthenticationMiddleware``."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        if not quash_settings().keeps_issuing:
+            raise ImproperlyConfigured(
+                "quash_django.middleware.SessionMiddleware needs QUASH['MODE'] = 'keep_issuing': remove it from MIDDLEWARE"
+            )
+        self.get_response = get_response
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self._is_async:
+            return self._acall(request)
+        answer = self._before(request)
+        if answer is not None:
+            return answer
+        response: HttpResponseBase = self.get_response(request)
+        self._after(request)
+        return response
+
+    async def _acall(self, request: HttpRequest) -> HttpResponseBase:
+        # The session and the user are read from the database.
+        answer = await sync_to_async(self._before)(request)
+        if answer is not None:
+            return answer
+        response: HttpResponseBase = await self.get_response(request)
+        await sync_to_async(self._after)(request)
+        return response
+
+    def _before(self, request: HttpRequest) -> HttpResponse | None:
+        """Signs the user out if the session has ended. Returns an answer if that can't be told."""
+        if not hasattr(request, "session") or not hasattr(request, "user"):
+            raise ImproperlyConfigured(
+                "quash_django.middleware.SessionMiddleware comes before Django's SessionMiddleware or "
+                "AuthenticationMiddleware in MIDDLEWARE: put it after both"
+            )
+        if USER_KEY not in request.session or not request.user.is_authenticated:
+            if request.method not in ("GET", "HEAD", "OPTIONS", "TRACE"):
+                # It may be a log-in, whose position must be older than the check of the password.
+                request.__dict__[_POSITION] = _verifier.head()
+            return None
+        request.__dict__[_HASH] = request.session.get(HASH_KEY)
+        own: Any = request.session.get(SESSION_KEY)
+        if not _is_ours(own):
+            # It began before the middleware was installed.
+            self._begin(request, _verifier.head())
+            return None
+        position = _verifier.head() if self._is_due(request, own) else None
+        try:
+            _verifier.ask(
+                quash_settings().namespace,
+                session=own["sid"],
+                subject=subject_of(request.user),
+                position=own["seq"],
+                issued_at=own["iat"],
+                expires_at=own["iat"] + request.session.get_expiry_age(),
+            )
+        except Refused:
+            request.session.flush()
+            self._sign_out(request)
+            return None
+        except Unavailable as unavailable:
+            return HttpResponse(
+                unavailable.detail,
+                status=503,
+                content_type="text/plain; charset=utf-8",
+                headers={"Retry-After": str(unavailable.retry_after), "Cache-Control": "no-store"},
+            )
+        if position is not None:
+            request.session[SESSION_KEY] = {**own, "seq": position, "iat": int(time.time())}
+        return None
+
+    def _after(self, request: HttpRequest) -> None:
+        """Gives a session that the view has begun its id, and one that Django keeps after a change a new position."""
+        if USER_KEY not in request.session:
+            return
+        own: Any = request.session.get(SESSION_KEY)
+        if not _is_ours(own):
+            # A change of the password in this request, such as a reset, must not end the log-in that follows it.
+            known = [number for number in (request.__dict__.get(_POSITION), _request.sent()) if number is not None]
+            self._begin(request, max(known) if known else _verifier.head())
+        elif _HASH in request.__dict__ and request.session.get(HASH_KEY) != request.__dict__[_HASH]:
+            # `update_session_auth_hash`: the user has changed the password in this session.
+            request.session[SESSION_KEY] = {**own, "seq": _verifier.head(), "iat": int(time.time())}
+
+    @staticmethod
+    def _begin(request: HttpRequest, position: int | None) -> None:
+        own = {"sid": secrets.token_hex(16), "seq": position, "iat": int(time.time())}
+        request.session[SESSION_KEY] = own
+
+    @staticmethod
+    def _sign_out(request: HttpRequest) -> None:
+        async def auser() -> AnonymousUser:
+            return AnonymousUser()
+
+        request.user = AnonymousUser()
+        request.auser = auser
+
+    @staticmethod
+    def _is_due(request: HttpRequest, own: dict[str, Any]) -> bool:
+        """Returns whether a session in use needs a new time, so that it isn't older than a token may be."""
+        age: float = time.time() - own["iat"]
+        return age > request.session.get_expiry_age() / RENEWALS
+
+
+def _is_ours(own: Any) -> bool:
+    return isinstance(own, dict) and isinstance(own.get("sid"), str) and isinstance(own.get("iat"), int)
+
+
+_POSITION = "_quash_position"
+_HASH = "_quash_hash"
