@@ -109,6 +109,22 @@ def test_a_log_out_ends_the_session(shop: Model, dana: User, log_out: Any) -> No
     assert not QuashOutbox.objects.exists()
 
 
+def test_what_a_request_has_ended_passes_in_no_other(shop: Model, dana: User) -> None:
+    from django.core.signals import request_started
+
+    from quash_django._request import has_ended
+
+    pair = sign_in()
+    sid = claims(pair["access"])["qsid"]
+    assert log_out_at_the_view(pair) == 200 and not has_ended("session", sid)
+    # A server may end a request without its signal.
+    request_started.send(sender=None)
+    end_session("s-1")
+    assert has_ended("session", "s-1")
+    request_started.send(sender=None)
+    assert not has_ended("session", "s-1")
+
+
 @needs_blacklist
 def test_dj_rest_auth_logs_out_with_cookies(shop: Model, dana: User, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its view ends the session before it verifies the refresh token, which must not answer 401."""

@@ -7,6 +7,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.test import AsyncClient, Client
+from django.utils.decorators import async_only_middleware
 from model import Model
 
 from quash_django import end_session, end_user
@@ -42,6 +43,7 @@ def test_an_ended_session_is_signed_out(site: Model, dana: User) -> None:
     assert sid != other.session[SESSION_KEY]["sid"]
     end_session(sid)
     assert (who(client), who(other)) == ("nobody", "dana")
+    assert "_auth_user_id" not in client.session
     assert client.get("/who-async/").content == b"nobody"
     end_user(dana)
     assert who(other) == "nobody"
@@ -120,10 +122,20 @@ def test_an_unavailable_verifier_answers_503(site: Model, dana: User) -> None:
     assert who(client) == "dana"
 
 
-def test_asynchronous_sites_are_guarded(site: Model, dana: User) -> None:
+@async_only_middleware
+def reads_the_user(get_response: Any) -> Any:
+    async def middleware(request: Any) -> Any:
+        await request.auser()
+        return await get_response(request)
+
+    return middleware
+
+
+def test_asynchronous_sites_are_guarded(site: Model, dana: User, settings: Any) -> None:
     from asgiref.sync import async_to_sync
 
     client = signed_in()
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE[:-1], "test_sessions.reads_the_user", settings.MIDDLEWARE[-1]]
     asynchronous = AsyncClient()
     asynchronous.cookies = client.cookies.copy()  # type: ignore[assignment]
 
