@@ -1,4 +1,4 @@
-"""What the current request has ended.
+"""Remembers which sessions and tokens the current request has ended.
 
 A log-out may verify a token after it has ended its session: dj-rest-auth calls Django's ``logout`` and then blacklists
 the refresh token. Such a token passes until the request ends, otherwise a valid log-out would answer 401. It gains

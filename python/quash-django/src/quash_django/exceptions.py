@@ -1,4 +1,4 @@
-"""What the package raises in requests to REST framework."""
+"""The exceptions that the package raises in requests to REST framework."""
 
 from quash_verify import Unavailable
 from rest_framework import status

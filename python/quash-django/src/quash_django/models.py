@@ -46,7 +46,7 @@ class QuashOutbox(models.Model):
 
 
 class QuashMark(models.Model):
-    """What ``quash_reconcile`` saw of a user at its last run."""
+    """A user as ``quash_reconcile`` saw it at its last run."""
 
     subject = models.CharField(primary_key=True, max_length=255)
     # A keyed hash of the password field.

@@ -51,7 +51,7 @@ def add(revocations: Iterable[Revocation]) -> None:
     connection = connections[using]
     waiting = _waiting(using)
     if not connection.in_atomic_block:
-        # What a transaction left that was rolled back.
+        # A transaction that was rolled back has left its rows here.
         waiting.clear()
         if not connection.get_autocommit():
             logger.warning("%d revocations wait for quash_drain: the site manages its transactions itself", len(rows))
