@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 from model import Model
 from quash_verify.testing import TestIssuer
 
@@ -52,5 +52,5 @@ def shop(shop_on_commit: Model) -> Iterator[Model]:
 
 
 @pytest.fixture
-def dana(db: None) -> User:
-    return User.objects.create_user("dana", password="correct horse")
+def dana(db: None) -> Any:
+    return get_user_model().objects.create_user("dana", password="correct horse")

@@ -50,5 +50,8 @@ PASSWORD_HASHERS = [
 SIMPLE_JWT = {"ACCESS_TOKEN_LIFETIME": timedelta(minutes=5)}
 QUASH = {"ISSUER": "https://issuer.test", "CREDENTIAL": "qn_test", "MODE": "quash_issues"}
 REST_AUTH = {"TOKEN_MODEL": None, "USE_JWT": True, "SESSION_LOGIN": True, "JWT_AUTH_HTTPONLY": False}
-REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": ["dj_rest_auth.jwt_auth.JWTCookieAuthentication"]}
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["dj_rest_auth.jwt_auth.JWTCookieAuthentication"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
 STATIC_URL = "/static/"

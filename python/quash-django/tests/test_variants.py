@@ -10,8 +10,12 @@ import pytest
 
 @pytest.mark.parametrize(
     ("tests", "environment"),
-    [("test_keep_issuing.py", {"SITE_BLACKLIST": ""}), ("test_locks.py", {"DJANGO_SETTINGS_MODULE": "locks_settings"})],
-    ids=["without token_blacklist", "with axes and defender"],
+    [
+        ("test_keep_issuing.py", {"SITE_BLACKLIST": ""}),
+        ("test_locks.py", {"DJANGO_SETTINGS_MODULE": "locks_settings"}),
+        ("test_custom_users.py", {"DJANGO_SETTINGS_MODULE": "custom_settings"}),
+    ],
+    ids=["without token_blacklist", "with axes and defender", "with another user model"],
 )
 def test_with_other_settings(tests: str, environment: dict[str, str]) -> None:
     ended = subprocess.run(

@@ -58,6 +58,16 @@ class LiveToken(AccessToken):
             self._payload = dict(self.live.claims)
         return self._payload
 
+    # The user's id is known without reading the claims, and most views need no other.
+    def __getitem__(self, key: str) -> Any:
+        return self.live.user_id if key == api_settings.USER_ID_CLAIM else self.payload[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key == api_settings.USER_ID_CLAIM or key in self.payload
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self.live.user_id if key == api_settings.USER_ID_CLAIM else self.payload.get(key, default)
+
     @property
     def session(self) -> str | None:
         """The session's id."""
@@ -171,12 +181,9 @@ class JWTAuthentication(LiveAuthenticationMixin):
     def get_user(self, validated_token: Any) -> Any:
         by = quash_settings().user_by
         if by == "pk":
-            self._refuse_other_types(validated_token.get(api_settings.USER_ID_CLAIM))
+            self._refuse_other_types(validated_token.live.user_id)
             return super().get_user(validated_token)
-        try:
-            subject = validated_token[api_settings.USER_ID_CLAIM]
-        except KeyError as error:
-            raise InvalidToken(_("Token contained no recognizable user identification")) from error
+        subject = validated_token.live.user_id
         user = _by_subject(subject) if by == "subject" else imported(by)(subject)
         if user is None:
             raise _user_not_found()
@@ -184,10 +191,8 @@ class JWTAuthentication(LiveAuthenticationMixin):
             raise AuthenticationFailed(_("User is inactive"), code="user_inactive")
         return user
 
-    def _refuse_other_types(self, user_id: Any) -> None:
+    def _refuse_other_types(self, user_id: str) -> None:
         """Refuses an id that the user model's field can't have. The query would raise an error, and answer 500."""
-        if user_id is None:
-            return
         name = api_settings.USER_ID_FIELD
         meta = self.user_model._meta
         try:
@@ -205,8 +210,6 @@ class JWTStatelessUserAuthentication(LiveAuthenticationMixin, authentication.JWT
     """Simple JWT's class for quash's tokens. ``request.user`` is a ``LiveTokenUser``, without a query."""
 
     def get_user(self, validated_token: Any) -> Any:
-        if api_settings.USER_ID_CLAIM not in validated_token:
-            raise InvalidToken(_("Token contained no recognizable user identification"))
         chosen = api_settings.TOKEN_USER_CLASS
         return (LiveTokenUser if chosen is models.TokenUser else chosen)(validated_token)
 

@@ -1,0 +1,70 @@
+"""A user model whose key is a UUID. `test_variants.py` runs these tests with its settings."""
+
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.contrib.auth import get_user_model
+from model import Model
+from quash_verify.testing import TestIssuer
+from rest_framework.test import APIClient
+from rest_framework_simplejwt.settings import api_settings
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.skipif(django_settings.AUTH_USER_MODEL == "auth.User", reason="needs the settings custom_settings"),
+]
+
+
+@pytest.mark.parametrize("subject", ["17", "x", "0d6c1a0e-9a3c-4b6f-8d8c-2f9a4e1b7c55"])
+def test_a_subject_of_another_type_is_an_unknown_user(issuer: TestIssuer, subject: str) -> None:
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {issuer.token(subject)}")
+    assert client.get("/me/").json() == {"detail": "User not found", "code": "user_not_found"}
+
+
+def test_the_user_is_found_by_its_key(issuer: TestIssuer) -> None:
+    user = get_user_model().objects.create_user("dana")
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {issuer.token(user.pk)}")
+    assert client.get("/me/").json()["user"] == "dana"
+
+
+@pytest.mark.parametrize("kind", ["Person", "Proxy", "Staff"])
+def test_proxies_and_subclasses_are_users(shop: Model, kind: str) -> None:
+    from custom_users import models
+
+    user: Any = getattr(models, kind).objects.create_user("dana", password="x")
+    assert shop.sent == []
+    user.set_password("y")
+    user.save()
+    assert shop.sent == [{"subject": str(user.pk), "reason": "password_changed"}]
+    user.save()
+    assert len(shop.sent) == 1
+    key = str(user.pk)
+    user.delete()
+    assert {sent["subject"] for sent in shop.sent} == {key} and shop.sent[-1]["reason"] == "deleted"
+
+
+@pytest.mark.parametrize("update_fields", [None, ["username"]])
+def test_another_name_in_tokens_ends_the_old_and_the_new(
+    shop: Model, monkeypatch: pytest.MonkeyPatch, update_fields: Any
+) -> None:
+    monkeypatch.setattr(api_settings, "USER_ID_FIELD", "username", raising=False)
+    user = get_user_model().objects.create_user("dana", password="x")
+    user.username = "kim"
+    user.save(update_fields=update_fields)
+    # A token with the new name belongs to its former owner.
+    assert [(sent["subject"], sent["reason"]) for sent in shop.sent] == [("dana", "name_changed"), ("kim", "name_changed")]
+
+
+def test_reconcile_knows_such_users(shop: Model) -> None:
+    from quash_django.marks import reconcile
+
+    user = get_user_model().objects.create_user("dana", password="x")
+    assert reconcile() == (1, 1, 0, 0, 0)
+    get_user_model().objects.update(password="!")
+    assert reconcile() == (1, 0, 1, 0, 0)
+    assert shop.sent == [{"subject": str(user.pk), "reason": "password_changed"}]
+    get_user_model().objects.all()._raw_delete(using="default")
+    assert reconcile() == (0, 0, 0, 0, 1)
