@@ -131,11 +131,32 @@ def test_drain_sends_more_rows_than_fit_into_a_request(shop_on_commit: Model, da
     assert len({sent["session"] for sent in shop_on_commit.sent}) == 2300
 
 
+def test_a_refused_row_holds_up_no_other(
+    shop_on_commit: Model, dana: User, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    real = shop_on_commit.revoke
+
+    def refusing(namespace: str, revocations: Any, **options: Any) -> Any:
+        if any(revocation.get("session") == "bad" for revocation in revocations):
+            raise ValueError("revocations[1] can't be used")
+        return real(namespace, revocations, **options)
+
+    monkeypatch.setattr(shop_on_commit, "revoke", refusing)
+    with transaction.atomic():
+        for name in ("one", "bad", "two"):
+            end_session(name)
+    assert {sent["session"] for sent in shop_on_commit.sent} == {"one", "two"}
+    assert [row.revocation["session"] for row in QuashOutbox.objects.all()] == ["bad"]
+    assert "can't be used" in caplog.text
+    QuashOutbox.objects.create(revocation={"session": "three"}, at_ms=0)
+    assert outbox.drain() == (1, 1)
+
+
 def test_an_unexpected_fault_changes_no_answer(
     shop_on_commit: Model, dana: User, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
-        raise ValueError("a fault")
+        raise RuntimeError("a fault")
 
     monkeypatch.setattr(shop_on_commit, "revoke", fail)
     end_session("s-1")

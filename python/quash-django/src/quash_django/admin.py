@@ -38,8 +38,10 @@ def end_all_sessions(modeladmin: Any, request: HttpRequest, queryset: QuerySet[A
 class EndSessionsMixin(_Admin):
     """Adds the action to the admin of a user model."""
 
-    def get_actions(self, request: HttpRequest) -> Any:
-        actions: dict[str, Any] = {**super().get_actions(request)}
+    # Django 6.1 passes a further argument.
+    def get_actions(self, request: HttpRequest, action_location: Any = None) -> Any:
+        more = {} if action_location is None else {"action_location": action_location}
+        actions: dict[str, Any] = {**super().get_actions(request, **more)}
         if quash_settings().keeps_issuing and self.has_change_permission(request):
             description = str(getattr(end_all_sessions, "short_description", ""))
             actions["end_all_sessions"] = (end_all_sessions, "end_all_sessions", description)

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError, connections, router, transaction
-from quash_verify import QuashError, Unavailable
+from quash_verify import QuashError, StartFailed, Unavailable
 
 from . import _request, _verifier
 from ._verifier import Revocation
@@ -82,8 +82,15 @@ def deliver(rows: Sequence[QuashOutbox], using: str, *, wait: bool | None = None
                 key=_key(batch),
                 wait=found.wait_for_verifiers if wait is None else wait,
             )
-        except QuashError as error:
+        except (StartFailed, Unavailable) as error:
             _keep(batch, using, error)
+            continue
+        except (QuashError, ValueError) as error:
+            if len(batch) > 1:
+                # One row that quash refuses must not hold up the others.
+                delivered += sum(deliver([row], using, wait=wait) for row in batch)
+            else:
+                _keep(batch, using, error)
             continue
         delivered += len(batch)
         try:
@@ -142,7 +149,7 @@ def _send_waiting(using: str, was_atomic: bool) -> None:
         logger.exception("failed to send revocations; quash_drain sends them")
 
 
-def _keep(batch: Sequence[QuashOutbox], using: str, error: QuashError) -> None:
+def _keep(batch: Sequence[QuashOutbox], using: str, error: Exception) -> None:
     """Keeps rows that quash hasn't confirmed, and leaves them to the follower's thread."""
     global _quiet_until
     if isinstance(error, Unavailable) and time.monotonic() >= _quiet_until:
@@ -157,7 +164,7 @@ def _keep(batch: Sequence[QuashOutbox], using: str, error: QuashError) -> None:
         QuashOutbox.objects.using(using).bulk_update(fresh, ["before_ms"], batch_size=MOST // 4)
         revocations = [_revocation(row) for row in batch]
         _verifier.revoke_later(str(quash_settings().namespace), revocations, _key(batch))
-    except (DatabaseError, QuashError):
+    except (DatabaseError, QuashError, ValueError):
         logger.exception("failed to leave revocations to the follower; quash_drain sends them")
 
 
