@@ -1,6 +1,6 @@
 """Measures requests to views of REST framework with quash's tokens, in comparison with Simple JWT in the same run.
 
-    DJANGO_SETTINGS_MODULE=site_settings PYTHONPATH=src:tests python tests/figures.py
+DJANGO_SETTINGS_MODULE=site_settings PYTHONPATH=src:tests python tests/figures.py
 """
 
 import time

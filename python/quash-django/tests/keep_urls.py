@@ -44,7 +44,7 @@ class DjangoLogOut(Me):
     """Django's log-out, with the access token alone."""
 
     def post(self, request: Request) -> Response:
-        logout(request)  # type: ignore[arg-type]
+        logout(request)
         return Response({})
 
 
@@ -52,13 +52,14 @@ class OwnLogOut(Me):
     """The log-out view of many tutorials."""
 
     def post(self, request: Request) -> Response:
-        RefreshToken(request.data["refresh"]).blacklist()
+        data: Any = request.data
+        RefreshToken(data["refresh"]).blacklist()
         return Response({})
 
 
 class EndSession(Me):
     def post(self, request: Request) -> Response:
-        return Response({"ended": end_session(request)})  # type: ignore[arg-type]
+        return Response({"ended": end_session(request)})
 
 
 class Password(Me):
@@ -66,7 +67,8 @@ class Password(Me):
 
     def post(self, request: Request) -> Response:
         user: Any = request.user
-        user.set_password(request.data["password"])
+        data: Any = request.data
+        user.set_password(data["password"])
         user.save()
         refresh = RefreshToken.for_user(user)
         return Response({"refresh": str(refresh), "access": str(refresh.access_token)})
@@ -89,7 +91,7 @@ def reset(request: HttpRequest) -> HttpResponse:
     return HttpResponse("reset")
 
 
-class SiteUserAdmin(EndSessionsMixin, UserAdmin):
+class SiteUserAdmin(EndSessionsMixin, UserAdmin):  # type: ignore[type-arg]
     pass
 
 

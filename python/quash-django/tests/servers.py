@@ -89,12 +89,12 @@ class Answer(NamedTuple):
 class Site:
     """The site of `worker_settings.py` under gunicorn."""
 
-    def __init__(self, *arguments: str, workers: int = WORKERS, **environment: str) -> None:
+    def __init__(self, *arguments: str, **environment: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
-        gunicorn = f"-m gunicorn --workers {workers} --graceful-timeout 3 --bind 127.0.0.1:{port} --log-level warning"
+        gunicorn = f"-m gunicorn --workers {WORKERS} --graceful-timeout 3 --bind 127.0.0.1:{port} --log-level warning"
         self.environment = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent / "src")]),

@@ -19,7 +19,7 @@ def configure(self: LazySettings, **options: Any) -> None:
     _configure(self, **options)
 
 
-LazySettings.configure = configure  # type: ignore[method-assign]
+LazySettings.configure = configure  # type: ignore[method-assign, assignment]
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,7 @@
 """The views of the site under test."""
 
+from typing import Any
+
 from django.contrib.auth.models import Group
 from django.urls import path
 from rest_framework.permissions import IsAuthenticated
@@ -16,7 +18,8 @@ class Me(APIView):
     permission_classes = [IsAuthenticated]
 
     def get(self, request: Request) -> Response:
-        return Response({"user": request.user.get_username(), "role": request.auth.get("role")})
+        token: Any = request.auth
+        return Response({"user": request.user.get_username(), "role": token.get("role")})
 
 
 class Young(Me):

@@ -55,7 +55,10 @@ def test_another_name_in_tokens_ends_the_old_and_the_new(
     user.username = "kim"
     user.save(update_fields=update_fields)
     # A token with the new name belongs to its former owner.
-    assert [(sent["subject"], sent["reason"]) for sent in shop.sent] == [("dana", "name_changed"), ("kim", "name_changed")]
+    assert [(sent["subject"], sent["reason"]) for sent in shop.sent] == [
+        ("dana", "name_changed"),
+        ("kim", "name_changed"),
+    ]
 
 
 def test_reconcile_knows_such_users(shop: Model) -> None:

@@ -111,7 +111,7 @@ def test_a_lost_row_leaves_later_sign_ins_valid(shop_on_commit: Model, dana: Use
 
 def test_drain_says_what_still_waits(shop_on_commit: Model, dana: User, capsys: Any) -> None:
     shop_on_commit.is_up = False
-    for number in range(3):
+    for _ in range(3):
         end_user(dana)
     outbox._quiet_until = 0.0
     with pytest.raises(CommandError, match="quash_check"):
@@ -123,6 +123,11 @@ def test_drain_says_what_still_waits(shop_on_commit: Model, dana: User, capsys: 
     assert "3 sent, 0 waiting" in capsys.readouterr().out
     with pytest.raises(CommandError, match="more than 0"):
         call_command("quash_drain", "--watch", "0")
+
+
+def test_drain_leaves_rows_that_are_being_sent(shop_on_commit: Model, dana: User) -> None:
+    QuashOutbox.objects.create(revocation={"subject": "17"}, at_ms=outbox._now_ms())
+    assert outbox.drain() == (0, 1) and shop_on_commit.sent == []
 
 
 def test_drain_sends_more_rows_than_fit_into_a_request(shop_on_commit: Model, dana: User) -> None:

@@ -77,7 +77,9 @@ def test_a_token_of_the_site_is_refused(issuer: TestIssuer, dana: User) -> None:
     assert with_token(str(AccessToken.for_user(dana))).get("/me/").status_code == 401
 
 
-@pytest.mark.parametrize("subject", ["0d6c1a0e-9a3c-4b6f-8d8c-2f9a4e1b7c55", "x", "1.5", "99999999999999999999999", "-1", "9"])
+@pytest.mark.parametrize(
+    "subject", ["0d6c1a0e-9a3c-4b6f-8d8c-2f9a4e1b7c55", "x", "1.5", "99999999999999999999999", "-1", "9"]
+)
 def test_a_subject_of_another_type_is_an_unknown_user(issuer: TestIssuer, dana: User, subject: str) -> None:
     answer = with_token(issuer.token(subject)).get("/me/")
     assert answer.status_code == 401
@@ -202,7 +204,8 @@ def test_accounts_are_found_by_subject(issuer: TestIssuer, dana: User, settings:
 
 
 def find_user(subject: str) -> User | None:
-    return User.objects.filter(username=subject).first()
+    user: User | None = User.objects.filter(username=subject).first()
+    return user
 
 
 def test_accounts_are_found_by_a_function(issuer: TestIssuer, dana: User, settings: Any) -> None:

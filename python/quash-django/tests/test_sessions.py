@@ -74,9 +74,7 @@ def test_a_reset_may_sign_in(site: Model, dana: User) -> None:
 
 
 def test_a_log_in_is_older_than_a_change_during_it(site: Model, dana: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    from django.contrib.auth import forms
-
-    real = forms.authenticate
+    from django.contrib.auth import authenticate as real
 
     def slow(*arguments: Any, **credentials: Any) -> Any:
         user = real(*arguments, **credentials)
@@ -84,7 +82,7 @@ def test_a_log_in_is_older_than_a_change_during_it(site: Model, dana: User, monk
         site.revoke("shop", [{"subject": str(dana.pk)}])
         return user
 
-    monkeypatch.setattr(forms, "authenticate", slow)
+    monkeypatch.setattr("django.contrib.auth.forms.authenticate", slow)
     assert who(signed_in()) == "nobody"
 
 
@@ -105,7 +103,7 @@ def test_a_session_in_use_becomes_no_older_than_a_token_may_be(site: Model, dana
     session[SESSION_KEY] = {**old, "iat": int(time.time()) - 1_000_000}
     session.save()
     if "signed_cookies" in session.__class__.__module__:
-        client.cookies["sessionid"] = session.session_key
+        client.cookies["sessionid"] = str(session.session_key)
     site.seq += 5
     assert who(client) == "dana"
     new = client.session[SESSION_KEY]

@@ -45,7 +45,11 @@ def findings(settings: Any, **changes: Any) -> dict[str, CheckMessage]:
         ({"SECRETS": "secret"}, "quash.E003", ["SECRETS", "list"]),
         ({"CREDENTIAL": "qn_x"}, "quash.E004", ["CREDENTIAL_FILE", "remove one"]),
         ({"CREDENTIAL_FILE": "absent"}, "quash.E005", ["CREDENTIAL_FILE", "quash verifier add"]),
-        ({"CREDENTIAL_FILE": "absent", "MODE": "keep_issuing", "NAMESPACE": "shop"}, "quash.E005", ["--namespace shop"]),
+        (
+            {"CREDENTIAL_FILE": "absent", "MODE": "keep_issuing", "NAMESPACE": "shop"},
+            "quash.E005",
+            ["--namespace shop"],
+        ),
         ({"MODE": "keep_issuing"}, "quash.E006", ["NAMESPACE", "[foreign.<name>]"]),
         ({"NAMESPACE": "shop"}, "quash.E006", ["NAMESPACE", "remove it"]),
         ({"ISSUER": "http://id.example"}, "quash.E007", ["http://id.example", "INSECURE_HTTP"]),
@@ -66,7 +70,9 @@ def test_quash_must_be_a_dict(settings: Any, value: Any) -> None:
     assert message.id == "quash.E001" and "ISSUER" in str(message.hint)
 
 
-@pytest.mark.parametrize("good", [{}, {"ISSUER": "http://127.0.0.1:8000"}, {"ISSUER": "http://x", "INSECURE_HTTP": True}])
+@pytest.mark.parametrize(
+    "good", [{}, {"ISSUER": "http://127.0.0.1:8000"}, {"ISSUER": "http://x", "INSECURE_HTTP": True}]
+)
 def test_good_settings_have_no_errors(settings: Any, good: Any) -> None:
     assert [id for id in findings(settings, **good) if ".E" in id] == []
 
@@ -121,7 +127,8 @@ def test_wrong_settings_dont_leave_a_site_unguarded(quash: str) -> None:
     """gunicorn runs no system checks: the first token must fail rather than be accepted without asking."""
     code = (
         "import django; from django.conf import settings; settings.QUASH = QUASH; django.setup()\n"
-        "from rest_framework_simplejwt.tokens import AccessToken; from django.core.exceptions import ImproperlyConfigured\n"
+        "from django.core.exceptions import ImproperlyConfigured\n"
+        "from rest_framework_simplejwt.tokens import AccessToken\n"
         "try: AccessToken().verify()\n"
         "except ImproperlyConfigured as error: print(error)\n"
     )
@@ -145,3 +152,17 @@ def test_migrations_match_the_models() -> None:
     from django.core.management import call_command
 
     call_command("makemigrations", "quash_django", check=True, dry_run=True, verbosity=0)
+
+
+def test_unguarded_token_classes_are_listed(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rest_framework_simplejwt.settings import api_settings
+
+    from quash_django import simplejwt
+
+    settings.ROOT_URLCONF = "keep_urls"
+    keep = {"MODE": "keep_issuing", "NAMESPACE": "shop", "HOOK_SIMPLE_JWT": False}
+    message = findings(settings, **keep)["quash.W004"]
+    assert "/me/" in message.msg and "quash_django.simplejwt" in str(message.hint)
+    monkeypatch.setattr(api_settings, "AUTH_TOKEN_CLASSES", [simplejwt.AccessToken], raising=False)
+    assert "quash.W004" not in findings(settings, **keep)
+    assert "quash.W004" not in findings(settings, **{**keep, "HOOK_SIMPLE_JWT": True})

@@ -1,8 +1,9 @@
-"""The settings of the site that gunicorn serves. With SITE_GUARDED it has the lines of quash-django, else it doesn't."""
+"""The settings of the site that gunicorn serves. Only with SITE_GUARDED it has the lines of quash-django."""
 
 import os
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse
@@ -19,11 +20,12 @@ CHECKS = "quash_django" if GUARDED and MODE == "quash_issues" else "rest_framewo
 CLASS = "rest_framework.JWTAuthentication" if CHECKS == "quash_django" else "authentication.JWTAuthentication"
 REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": [f"{CHECKS}.{CLASS}"]}
 if MODE == "quash_issues":
-    SIMPLE_JWT = {"ALGORITHM": "ES256", "JWK_URL": f"{ISSUER}/.well-known/jwks.json"}
+    _simple_jwt: dict[str, Any] = {"ALGORITHM": "ES256", "JWK_URL": f"{ISSUER}/.well-known/jwks.json"}
     QUASH = {"ISSUER": ISSUER, "MODE": MODE}
 else:
-    SIMPLE_JWT = {"ACCESS_TOKEN_LIFETIME": timedelta(minutes=5), "ROTATE_REFRESH_TOKENS": True}
+    _simple_jwt = {"ACCESS_TOKEN_LIFETIME": timedelta(minutes=5), "ROTATE_REFRESH_TOKENS": True}
     QUASH = {"ISSUER": ISSUER, "NAMESPACE": "shop"}
+SIMPLE_JWT = _simple_jwt
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -41,7 +43,12 @@ def says_pid(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[H
     return middleware
 
 
-def application(environ, start_response):  # type: ignore[no-untyped-def]
-    global application
-    application = get_wsgi_application()
-    return application(environ, start_response)
+class _Application:
+    """Sets Django up in the worker, at its first request."""
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        self.application = getattr(self, "application", None) or get_wsgi_application()
+        return self.application(environ, start_response)
+
+
+application = _Application()

@@ -44,7 +44,8 @@ class Guarded:
     ) -> None:
         if quash_settings().keeps_issuing:
             raise ImproperlyConfigured(
-                "quash_django.channels.Guarded needs QUASH['MODE'] = 'quash_issues': tokens of Simple JWT can't be watched"
+                "quash_django.channels.Guarded needs QUASH['MODE'] = 'quash_issues': "
+                "tokens of Simple JWT can't be watched"
             )
         token = self.token_from(scope)
         consume = super().__call__  # type: ignore[misc]

@@ -130,7 +130,8 @@ def _auth_of(request: Any) -> Any:
 def _needs_keep_issuing() -> None:
     if not quash_settings().keeps_issuing:
         raise ImproperlyConfigured(
-            "QUASH['MODE'] is 'quash_issues': end sessions at quash, with POST /v1/me/sessions/end-all or `quash revoke`"
+            "QUASH['MODE'] is 'quash_issues': "
+            "end sessions at quash, with POST /v1/me/sessions/end-all or `quash revoke`"
         )
 
 

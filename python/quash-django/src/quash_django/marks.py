@@ -85,9 +85,7 @@ def _end_changed(subjects: list[str], using: str) -> tuple[int, int]:
         changed = [user for user in users if known[user.subject].fingerprint != user.fingerprint]
         ended = {user.subject for user in changed}
         deactivated = [
-            user
-            for user in users
-            if user.subject not in ended and known[user.subject].is_active and not user.is_active
+            user for user in users if user.subject not in ended and known[user.subject].is_active and not user.is_active
         ]
         for group, reason in ((changed, "password_changed"), (deactivated, "deactivated")):
             end_subjects([user.subject for user in group], reason)

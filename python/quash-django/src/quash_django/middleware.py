@@ -41,7 +41,8 @@ class SessionMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         if not quash_settings().keeps_issuing:
             raise ImproperlyConfigured(
-                "quash_django.middleware.SessionMiddleware needs QUASH['MODE'] = 'keep_issuing': remove it from MIDDLEWARE"
+                "quash_django.middleware.SessionMiddleware needs QUASH['MODE'] = 'keep_issuing': "
+                "remove it from MIDDLEWARE"
             )
         self.get_response = get_response
         self._is_async = iscoroutinefunction(get_response)

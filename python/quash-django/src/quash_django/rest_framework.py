@@ -39,9 +39,7 @@ __all__ = [
 class LiveToken(AccessToken):
     """One of quash's tokens that was accepted a moment ago, as a token of Simple JWT. Claims are read on access."""
 
-    def __init__(
-        self, token: str | bytes | None = None, verify: bool = True, *, live: Live | None = None
-    ) -> None:
+    def __init__(self, token: str | bytes | None = None, verify: bool = True, *, live: Live | None = None) -> None:
         """Checks ``token``, unless ``live`` is the result of a check."""
         if token is None:
             raise TokenError("quash issues these tokens: sign in at quash")
@@ -172,7 +170,9 @@ class LiveAuthenticationMixin(authentication.JWTAuthentication):
                 "token_type": AccessToken.token_type,
                 "message": error.args[0],
             }
-            raise InvalidToken({"detail": _("Given token not valid for any token type"), "messages": [message]}) from error
+            raise InvalidToken(
+                {"detail": _("Given token not valid for any token type"), "messages": [message]}
+            ) from error
 
 
 class JWTAuthentication(LiveAuthenticationMixin):

@@ -1,10 +1,10 @@
 """For a site's own tests: an issuer without a server, and a client that signs users in.
 
-    def test_orders(quash_issuer):                     # the fixture of pytest
-        client = QuashAPIClient(quash_issuer)
-        token = client.login_as(user, role="clerk")
-        quash_issuer.revoke_session(token)
-        assert client.get("/orders/").status_code == 401
+def test_orders(quash_issuer):                     # the fixture of pytest
+    client = QuashAPIClient(quash_issuer)
+    token = client.login_as(user, role="clerk")
+    quash_issuer.revoke_session(token)
+    assert client.get("/orders/").status_code == 401
 """
 
 import contextlib

@@ -91,7 +91,9 @@ class Command(BaseCommand):
         return False, "a revoked session is accepted", "update quash-verify and quash to the same version"
 
     def _say(self, is_good: bool, what: str, remedy: str | None) -> None:
-        self.stdout.write(f"{'ok  ' if is_good else 'FAIL'} {what}" + ("" if is_good or not remedy else f"\n     {remedy}"))
+        self.stdout.write(
+            f"{'ok  ' if is_good else 'FAIL'} {what}" + ("" if is_good or not remedy else f"\n     {remedy}")
+        )
 
 
 def _longest_lifetime() -> int:

@@ -25,6 +25,9 @@ class Command(BaseCommand):
                 self.stdout.write(f"{sent} sent, {waiting} waiting")
             if watch is None:
                 if waiting:
-                    raise CommandError("quash hasn't confirmed all revocations; `manage.py quash_check` says why")
+                    raise CommandError(
+                        "some revocations wait: either they are younger than "
+                        f"{outbox.GRACE} s, or quash hasn't confirmed them; `manage.py quash_check` says why"
+                    )
                 return
             time.sleep(watch)

@@ -20,7 +20,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("user", nargs="?", help="the user's name or primary key")
-        parser.add_argument("--session", metavar="SID", help="the id of one session, the claim that SESSION_CLAIM names")
+        parser.add_argument(
+            "--session", metavar="SID", help="the id of one session, the claim that SESSION_CLAIM names"
+        )
         parser.add_argument("--wait", action="store_true", help="wait until every verifier has confirmed, or is stale")
 
     def handle(self, *args: Any, **options: Any) -> None:
