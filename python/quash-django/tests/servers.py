@@ -102,7 +102,7 @@ class Site:
             **environment,
         }
         self.process = subprocess.Popen(
-            [sys.executable, *gunicorn.split(), *arguments, "worker_settings:application"],
+            [sys.executable, *gunicorn.split(), *arguments, "worker_wsgi:application"],
             env=self.environment,
             start_new_session=True,
             stdout=subprocess.PIPE,

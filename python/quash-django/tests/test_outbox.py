@@ -29,6 +29,21 @@ def test_a_revocation_is_sent_once_the_transaction_commits(shop_on_commit: Model
     assert not QuashOutbox.objects.exists()
 
 
+def test_a_token_of_the_transaction_that_ends_it_is_reported(shop_on_commit: Model, dana: User, caplog: Any) -> None:
+    from rest_framework_simplejwt.tokens import AccessToken
+
+    with transaction.atomic():
+        AccessToken.for_user(dana)
+        assert caplog.text == ""
+        dana.set_password("other")
+        dana.save()
+        AccessToken.for_user(dana)
+    assert "issue it after the commit" in caplog.text
+    caplog.clear()
+    AccessToken.for_user(dana)
+    assert caplog.text == ""
+
+
 def test_outside_of_a_transaction_it_is_sent_at_once(shop_on_commit: Model, dana: User) -> None:
     end_session("s-1")
     assert [sent["session"] for sent in shop_on_commit.sent] == ["s-1"] and not QuashOutbox.objects.exists()

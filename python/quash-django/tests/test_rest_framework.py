@@ -215,3 +215,23 @@ def test_accounts_are_found_by_a_function(issuer: TestIssuer, dana: User, settin
     _verifier.install(issuer.verifier())
     assert with_token(issuer.token("dana")).get("/me/").status_code == 200
     assert with_token(issuer.token("kim")).get("/me/").json()["code"] == "user_not_found"
+
+
+@pytest.mark.parametrize("by", ["pk", "test_rest_framework.find_user"])
+def test_simple_jwts_own_checks_apply(
+    issuer: TestIssuer, dana: User, settings: Any, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    from rest_framework_simplejwt.settings import api_settings
+    from rest_framework_simplejwt.utils import get_md5_hash_password
+
+    from quash_django import _verifier
+
+    settings.QUASH = {**settings.QUASH, "USER_BY": by}
+    _verifier.install(issuer.verifier())
+    subject = dana.pk if by == "pk" else "dana"
+    good = issuer.token(subject, hash_password=get_md5_hash_password(dana.password))
+    monkeypatch.setattr(api_settings, "CHECK_REVOKE_TOKEN", True, raising=False)
+    assert with_token(good).get("/me/").status_code == 200
+    assert with_token(issuer.token(subject)).get("/me/").json()["code"] == "password_changed"
+    User.objects.update(is_active=False)
+    assert with_token(good).get("/me/").json()["code"] == "user_inactive"

@@ -22,7 +22,7 @@ def quash(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quash]:
     quash.stop()
 
 
-@pytest.fixture(params=["sync", "gthread", "gevent"])
+@pytest.fixture(params=["sync", "sync preload", "gthread", "gevent"])
 def worker(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -30,7 +30,10 @@ def worker(request: pytest.FixtureRequest) -> str:
 def site_of(quash: Quash, worker: str, room: Path, **environment: str) -> Site:
     environment["SITE_DATABASE"] = str(room / "site.sqlite3")
     site = Site(
-        *(["-k", worker] + (["--threads", "4"] if worker == "gthread" else [])),
+        "-k",
+        worker.split()[0],
+        *(["--threads", "4"] if worker == "gthread" else []),
+        *(["--preload"] if "preload" in worker else []),
         QUASH_URL=quash.url,
         QUASH_CREDENTIAL=quash.run("verifier", "add", f"site-{time.monotonic_ns()}").strip(),
         **environment,

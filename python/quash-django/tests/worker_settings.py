@@ -5,7 +5,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest, HttpResponse
 from site_settings import *  # noqa: F403
 from site_settings import INSTALLED_APPS, MIDDLEWARE
@@ -41,14 +40,3 @@ def says_pid(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[H
         return response
 
     return middleware
-
-
-class _Application:
-    """Sets Django up in the worker, at its first request."""
-
-    def __call__(self, environ: Any, start_response: Any) -> Any:
-        self.application = getattr(self, "application", None) or get_wsgi_application()
-        return self.application(environ, start_response)
-
-
-application = _Application()

@@ -64,6 +64,14 @@ def add(revocations: Iterable[Revocation]) -> None:
     transaction.on_commit(partial(_send_waiting, using, connection.in_atomic_block), using=using)
 
 
+def is_waiting(subject: str) -> bool:
+    """Returns whether the caller's transaction ends all sessions of a user once it commits."""
+    using = database()
+    if not connections[using].in_atomic_block:
+        return False
+    return any(row.revocation.get("subject") == subject for row in _waiting(using).values())
+
+
 def database() -> str:
     """Returns the alias of the user model's database, where the rows are."""
     return router.db_for_write(get_user_model())

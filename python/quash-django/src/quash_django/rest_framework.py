@@ -20,7 +20,7 @@ from rest_framework_simplejwt import authentication, models
 from rest_framework_simplejwt.exceptions import AuthenticationFailed, InvalidToken, TokenError
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken
-from rest_framework_simplejwt.utils import aware_utcnow
+from rest_framework_simplejwt.utils import aware_utcnow, get_md5_hash_password
 
 from . import _verifier
 from .conf import imported, quash_settings
@@ -189,6 +189,10 @@ class JWTAuthentication(LiveAuthenticationMixin):
             raise _user_not_found()
         if api_settings.CHECK_USER_IS_ACTIVE and not user.is_active:
             raise AuthenticationFailed(_("User is inactive"), code="user_inactive")
+        if api_settings.CHECK_REVOKE_TOKEN:
+            known = validated_token.get(api_settings.REVOKE_TOKEN_CLAIM)
+            if known != get_md5_hash_password(user.password):
+                raise AuthenticationFailed(_("The user's password has been changed."), code="password_changed")
         return user
 
     def _refuse_other_types(self, user_id: str) -> None:

@@ -5,6 +5,7 @@ subclass and view is guarded. Without it, a site uses the classes and mixins of 
 """
 
 import functools
+import logging
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from rest_framework_simplejwt import serializers, tokens
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.settings import api_settings
 
-from . import _verifier
+from . import _verifier, outbox
 from ._request import has_ended
 from .conf import quash_settings
 from .endings import end_claims
@@ -32,6 +33,8 @@ __all__ = [
     "RotationMixin",
     "SlidingToken",
 ]
+
+logger = logging.getLogger("quash_django")
 
 # The position for tokens that this call issues, read before it checked a password or a token. A tuple of one.
 _position: ContextVar[tuple[int | None] | None] = ContextVar("quash_position", default=None)
@@ -72,6 +75,10 @@ def begin_session(token: tokens.Token) -> None:
     if found.session_claim not in token.payload:
         token.payload[found.session_claim] = secrets.token_hex(16)
         _write_position(token)
+        if outbox.is_waiting(str(token.payload.get(api_settings.USER_ID_CLAIM))):
+            logger.warning(
+                "a new token is ended by its own transaction, which ends all sessions of its user: issue it after the commit"
+            )
 
 
 def renew_position(token: tokens.Token) -> None:
