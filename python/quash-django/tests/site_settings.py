@@ -17,6 +17,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.sessions",
     "rest_framework",
+    "drf_spectacular",
     "quash_django",
 ]
 # For the sites that keep issuing. Whether the application is installed is read when Simple JWT is imported.

@@ -3,7 +3,7 @@
 import importlib.util
 from collections.abc import Mapping
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
@@ -34,7 +34,7 @@ class QuashConfig(AppConfig):
         given = given if isinstance(given, Mapping) else {}
         if given.get("MODE") != "quash_issues":
             guard_keep_issuing(hook=given.get("HOOK_SIMPLE_JWT") is not False)
-        if importlib.util.find_spec("drf_spectacular") and importlib.util.find_spec("rest_framework_simplejwt"):
+        if apps.is_installed("drf_spectacular") and importlib.util.find_spec("rest_framework_simplejwt"):
             from . import _spectacular  # noqa: F401
 
 

@@ -77,7 +77,7 @@ def begin_session(token: tokens.Token) -> None:
         _write_position(token)
         if outbox.is_waiting(str(token.payload.get(api_settings.USER_ID_CLAIM))):
             logger.warning(
-                "a new token is ended by its own transaction, which ends all sessions of its user: issue it after the commit"
+                "a new token ends with its transaction, which ends all sessions of its user: issue it after the commit"
             )
 
 
