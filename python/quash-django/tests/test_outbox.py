@@ -132,6 +132,8 @@ def test_drain_says_what_still_waits(shop_on_commit: Model, dana: User, capsys: 
     with pytest.raises(CommandError, match="quash_check"):
         call_command("quash_drain")
     assert "0 sent, 3 waiting" in capsys.readouterr().out
+    # Once by each change: a drain tries again by itself.
+    assert len(shop_on_commit.later) == 3
     shop_on_commit.is_up = True
     outbox._quiet_until = 0.0
     call_command("quash_drain")

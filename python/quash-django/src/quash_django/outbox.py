@@ -77,8 +77,9 @@ def database() -> str:
     return router.db_for_write(get_user_model())
 
 
-def deliver(rows: Sequence[QuashOutbox], using: str, *, wait: bool | None = None) -> int:
-    """Sends rows and deletes them. Returns how many quash has confirmed; the others stay.
+def deliver(rows: Sequence[QuashOutbox], using: str, *, is_drain: bool = False) -> int:
+    """Sends rows and deletes them. Returns how many quash has confirmed; the others stay, with the follower as well
+    unless ``is_drain``: a drain tries again by itself.
 
     Raises nothing that quash or the network causes: the answer to the user must not change.
     """
@@ -92,17 +93,17 @@ def deliver(rows: Sequence[QuashOutbox], using: str, *, wait: bool | None = None
                 str(found.namespace),
                 [_revocation(row) for row in batch],
                 key=_key(batch),
-                wait=found.wait_for_verifiers if wait is None else wait,
+                wait=found.wait_for_verifiers and not is_drain,
             )
         except (StartFailed, Unavailable) as error:
-            _keep(batch, using, error)
+            _keep(batch, using, error, is_drain)
             continue
         except (QuashError, ValueError) as error:
             if len(batch) > 1:
                 # One row that quash refuses must not hold up the others.
-                delivered += sum(deliver([row], using, wait=wait) for row in batch)
+                delivered += sum(deliver([row], using, is_drain=is_drain) for row in batch)
             else:
-                _keep(batch, using, error)
+                _keep(batch, using, error, is_drain)
             continue
         delivered += len(batch)
         try:
@@ -123,7 +124,7 @@ def drain(using: str | None = None) -> tuple[int, int]:
     left = Q(before_ms__isnull=False) | Q(at_ms__lt=_now_ms() - GRACE * 1000)
     delivered = 0
     while rows := list(waiting.filter(left).order_by("at_ms", "pk")[:MOST]):
-        done = deliver(rows, using)
+        done = deliver(rows, using, is_drain=True)
         delivered += done
         if not done:
             break
@@ -163,7 +164,7 @@ def _send_waiting(using: str, was_atomic: bool) -> None:
         logger.exception("failed to send revocations; quash_drain sends them")
 
 
-def _keep(batch: Sequence[QuashOutbox], using: str, error: Exception) -> None:
+def _keep(batch: Sequence[QuashOutbox], using: str, error: Exception, is_drain: bool) -> None:
     """Keeps rows that quash hasn't confirmed, and leaves them to the follower's thread."""
     global _quiet_until
     if isinstance(error, Unavailable) and time.monotonic() >= _quiet_until:
@@ -176,9 +177,12 @@ def _keep(batch: Sequence[QuashOutbox], using: str, error: Exception) -> None:
             # A process has lost the older ones at its exit.
             row.before_ms = now if now - row.at_ms < LATE * 1000 else row.at_ms
         QuashOutbox.objects.using(using).bulk_update(fresh, ["before_ms"], batch_size=MOST // 4)
+        if is_drain:
+            return
         revocations = [_revocation(row) for row in batch]
         _verifier.revoke_later(str(quash_settings().namespace), revocations, _key(batch))
-    except (DatabaseError, QuashError, ValueError):
+    except Exception:
+        # The rows are in the database, and the answer to the user must not change.
         logger.exception("failed to leave revocations to the follower; quash_drain sends them")
 
 
