@@ -42,6 +42,7 @@ def shop_on_commit(settings: Any) -> Iterator[Model]:
     yield model
     _verifier.install(None)
     unguard()
+    model.close()
 
 
 @pytest.fixture

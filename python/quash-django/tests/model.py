@@ -1,6 +1,6 @@
 """The rules by which quash matches revocations in a namespace, in memory: the model that the hooks are tested with.
 
-It is no part of the package. The tests of gunicorn use the native verifier and a real server.
+It is no part of the package. `over_http.py` runs the same tests with a real server instead.
 """
 
 import time
@@ -32,6 +32,12 @@ class Model:
         self.is_up = True
         self.vouches = True
         self._entries: list[tuple[int, int, dict[str, Any]]] = []
+
+    def advance(self) -> None:
+        """Something else is revoked."""
+        for number in range(5):
+            self.revoke("shop", [{"session": f"other-{number}"}])
+        del self.sent[-5:], self.keys[-5:]
 
     def warm(self) -> None:
         pass

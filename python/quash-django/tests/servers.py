@@ -43,9 +43,10 @@ class Quash:
 
     url: str
 
-    def __init__(self, room: Path, *settings: str) -> None:
+    def __init__(self, room: Path, *settings: str, config: Path | None = None) -> None:
         self._data = room / "data"
         self._settings = [word for setting in settings for word in ("--set", setting)]
+        self._settings += [] if config is None else ["--config", str(config)]
         self._process: subprocess.Popen[str] | None = None
         self.start("127.0.0.1:0")
 

@@ -171,7 +171,7 @@ def rotation(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_rotation_ends_nothing(shop: Model, dana: User, rotation: None) -> None:
     pair = sign_in()
-    shop.seq += 5
+    shop.advance()
     successor = refresh(pair["refresh"]).json()
     assert shop.sent == []
     assert claims(successor["refresh"])["qsid"] == claims(pair["refresh"])["qsid"]
@@ -190,7 +190,7 @@ def test_sliding_tokens_are_guarded(shop: Model, dana: User, monkeypatch: pytest
     )
     token = sign_in("/sliding/")["token"]
     assert me(token) == 200
-    shop.seq += 5
+    shop.advance()
     younger = APIClient().post("/sliding/refresh/", {"token": token}).json()["token"]
     assert claims(younger)["qsid"] == claims(token)["qsid"] and claims(younger)["qsq"] == shop.seq
     end_session(claims(token)["qsid"])

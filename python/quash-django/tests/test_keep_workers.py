@@ -29,9 +29,8 @@ max_lifetime = "2d"
 @pytest.fixture(scope="module")
 def quash(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quash]:
     room = tmp_path_factory.mktemp("quash")
-    (room / "data").mkdir()
-    (room / "data/quash.toml").write_text(SETTINGS)
-    quash = Quash(room)
+    (room / "quash.toml").write_text(SETTINGS)
+    quash = Quash(room, config=room / "quash.toml")
     yield quash
     quash.stop()
 

@@ -113,15 +113,15 @@ def test_while_quash_is_unavailable_rows_wait(shop_on_commit: Model, dana: User)
 
 def test_a_lost_row_leaves_later_sign_ins_valid(shop_on_commit: Model, dana: User) -> None:
     """A process has exited between the commit and the request."""
-    now = time.time()
+    now, position = time.time(), shop_on_commit.seq
     QuashOutbox.objects.create(revocation={"subject": "17"}, at_ms=int((now - 60) * 1000))
     QuashOutbox.objects.create(revocation={"session": "s-1"}, at_ms=int((now - 60) * 1000))
     call_command("quash_drain")
     by_kind = {("subject" in sent): sent for sent in shop_on_commit.sent}
     assert by_kind[True]["before"] == int((now - 60) * 1000) / 1000 and "before" not in by_kind[False]
-    shop_on_commit.ask("shop", subject="17", position=0, issued_at=int(now), expires_at=int(now) + 5)
+    shop_on_commit.ask("shop", subject="17", position=position, issued_at=int(now), expires_at=int(now) + 5)
     with pytest.raises(Exception, match="blacklisted"):
-        shop_on_commit.ask("shop", subject="17", position=0, issued_at=int(now) - 61, expires_at=int(now) + 5)
+        shop_on_commit.ask("shop", subject="17", position=position, issued_at=int(now) - 61, expires_at=int(now) + 5)
 
 
 def test_drain_says_what_still_waits(shop_on_commit: Model, dana: User, capsys: Any) -> None:

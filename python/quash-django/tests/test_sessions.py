@@ -104,7 +104,7 @@ def test_a_session_in_use_becomes_no_older_than_a_token_may_be(site: Model, dana
     session.save()
     if "signed_cookies" in session.__class__.__module__:
         client.cookies["sessionid"] = str(session.session_key)
-    site.seq += 5
+    site.advance()
     assert who(client) == "dana"
     new = client.session[SESSION_KEY]
     assert new["sid"] == old["sid"] and new["seq"] == site.seq and new["iat"] >= int(time.time()) - 5
