@@ -111,8 +111,26 @@ pub(crate) fn test_packages(python: &Path) -> Result<()> {
     run(&["mypy", "--cache-dir", &cache, "python", "tests"])?;
     run(&["mypy.stubtest", "quash_verify._native"])?;
     run(&["pytest", "--quiet"])?;
+    test_django(python, &cache)?;
     let pytest = packages().into_iter().find(|package| package.starts_with("pytest=="));
     pythons::test_others(python, pytest.unwrap_or("pytest"))
+}
+
+/// Runs the tests of quash-django, and Simple JWT's own tests without and with its hooks.
+fn test_django(python: &Path, cache: &str) -> Result<()> {
+    let mut pip = Command::new(python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]);
+    pip.args(["--no-build-isolation", "--force-reinstall"]);
+    program::run(pip.arg(workspace::root()?.join("python/quash-django")))?;
+    for arguments in [
+        &["-m", "mypy", "--cache-dir", cache][..],
+        &["-m", "pytest", "--quiet"],
+        &["tests/simple_jwt_suite.py"],
+    ] {
+        let mut command = Command::new(python);
+        program::run(in_folder(command.arg("-B").args(arguments), "python/quash-django")?)?;
+    }
+    Ok(())
 }
 
 /// Makes a command run in the folder of quash-verify, with the built server.
@@ -120,7 +138,11 @@ pub(crate) fn test_packages(python: &Path) -> Result<()> {
 /// # Errors
 /// Returns an error if the workspace has no root.
 pub(crate) fn in_package(command: &mut Command) -> Result<&mut Command> {
-    command.current_dir(workspace::root()?.join("python/quash-verify"));
+    in_folder(command, "python/quash-verify")
+}
+
+fn in_folder<'a>(command: &'a mut Command, folder: &str) -> Result<&'a mut Command> {
+    command.current_dir(workspace::root()?.join(folder));
     Ok(command.env("QUASH_TEST_BINARY", workspace::target_directory()?.join("debug/quash")))
 }
 

@@ -65,8 +65,7 @@ impl Service {
             }
             let Authenticated { started, loaded, account, rehash, known_device } = proven?;
             context.quotas.check(&account.subject, context.clock.uptime())?;
-            let known_device =
-                known_device.or_else(|| wants_one.then(|| DeviceId::random(&*context.entropy)));
+            let assigned = known_device.or_else(|| wants_one.then(|| DeviceId::random(&*context.entropy)));
             let scopes = context.guard.scopes();
             let opened = open_session(
                 kind,
@@ -75,7 +74,7 @@ impl Service {
                 rehash,
                 &device,
                 known_device,
-                known_device,
+                assigned,
                 &context.policy,
                 scopes,
                 started,
@@ -87,7 +86,7 @@ impl Service {
             let opened = opened?;
             context.commit_and_announce(opened.change).await?;
             let tokens = context.issue(opened.grant, started).await?;
-            let device_token = known_device.map(|device| context.device_key.token(device, &account.subject));
+            let device_token = assigned.map(|device| context.device_key.token(device, &account.subject));
             Ok(SignedIn { tokens, device_token })
         })
     }
