@@ -19,7 +19,7 @@ pub struct AuditWalk {
 }
 
 impl AuditWalk {
-    /// Begins a walk at the first place of a seal returned by [`check_seal`].
+    /// Begins a walk at the first place of a seal returned by [`check_seal`](super::check_seal).
     pub const fn new(seal: &AuditSeal) -> Self {
         Self { last: seal.last, at: seal.first, entries: 0, blanked: 0, undeleted: BTreeMap::new() }
     }
