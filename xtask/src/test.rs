@@ -6,12 +6,15 @@ use crate::failure::Result;
 use crate::{program, services, workspace};
 
 /// Runs the tests of the workspace; `args` are passed to the runner. Without them, also runs the tests of the
-/// Python packages.
+/// Python packages; with `--python`, only those.
 ///
 /// # Errors
 /// Returns an error if a test fails or doesn't compile.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let services = services::ready()?;
+    if args == ["--python"] {
+        return services.test_python();
+    }
     program::run(runner()?.args(args).envs(services.variables.iter().cloned()))?;
     if args.is_empty() {
         services.test_python()
