@@ -178,6 +178,7 @@ impl World {
                 keep,
                 reason: Reason::LogOut,
                 at,
+                until: None,
                 actor: Actor::Owner,
             };
             Change::Revoke { entry }

@@ -527,7 +527,8 @@ async fn snapshots_are_sent_in_bounded_parts() {
     for number in 0..2500_u128 {
         let (kind, key, keep, reason) =
             (ScopeKind::Token, ScopeKey(number.to_be_bytes()), Keep::Forever, Reason::LogOut);
-        let entry = NewEntry { kind, key, keep, reason, at: world.clock.now(), actor: Actor::Owner };
+        let entry =
+            NewEntry { kind, key, keep, reason, at: world.clock.now(), until: None, actor: Actor::Owner };
         world.store.commit(Change::Revoke { entry }).await.expect("an entry");
     }
     let answer = world

@@ -24,6 +24,7 @@ use crate::mail::Outbox;
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
 use crate::quota::{Quotas, caused_by_users};
+use crate::repeated::{NamesRevoked, Repeated};
 use crate::retry::{Conflicts, Uncommitted};
 use crate::sealer::Sealer;
 
@@ -42,6 +43,7 @@ pub(crate) struct Context {
     pub(crate) passwords: Passwords,
     pub(crate) lockout: Lockout,
     pub(crate) quotas: Quotas,
+    pub(crate) repeated: Repeated<NamesRevoked>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) feed: Feed,

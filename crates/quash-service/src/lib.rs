@@ -18,6 +18,7 @@ mod metrics;
 mod network;
 mod passwords;
 mod quota;
+mod repeated;
 mod retry;
 mod sealer;
 mod start;
@@ -41,6 +42,7 @@ pub use mail::{EmailProof, Mailer, MailerError, OutgoingEmail, mailbox};
 pub use passwords::{
     Arena, Argon2Hasher, Cap, CostClass, FormatFault, FormatName, HashSettings, PasswordHasher, Rehash,
 };
+pub use repeated::NamesRevoked;
 pub use sealer::audit_seal_of;
 pub use start::Setup;
 pub use use_cases::account::add::{AddFault, ClaimsFault, NewAccount, NewPassword, NewState};

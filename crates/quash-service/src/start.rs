@@ -23,6 +23,7 @@ use crate::mail::Outbox;
 use crate::metrics::Metrics;
 use crate::passwords::{MAX_CLASSES, Passwords};
 use crate::quota::Quotas;
+use crate::repeated::Repeated;
 use crate::sealer::Sealer;
 use crate::use_cases::operation::epoch::store_id;
 use crate::use_cases::session::lock;
@@ -138,6 +139,7 @@ impl Service {
             passwords,
             lockout,
             quotas: Quotas::default(),
+            repeated: Repeated::default(),
             clock,
             entropy,
             feed,
@@ -162,7 +164,8 @@ fn longest_lifetime(policy: &Policy, keys: &KeySetup) -> Duration {
         .iter()
         .filter(|_| policy.tokens.foreign != ForeignTokens::Reject)
         .map(|issuer| issuer.max_lifetime);
-    foreign.chain([policy.tokens.longest_lifetime()]).max().unwrap_or_default()
+    let namespaces = policy.tokens.namespaces.iter().map(|namespace| namespace.max_lifetime);
+    foreign.chain(namespaces).chain([policy.tokens.longest_lifetime()]).max().unwrap_or_default()
 }
 
 /// Returns how long leases of an earlier process may still be valid: that process may have had another term.

@@ -70,7 +70,7 @@ pub trait Store: Send + Sync {
     async fn entries_after(&self, after: Seq, limit: u32) -> Result<Vec<Entry>, StoreError>;
 
     /// Up to `limit` entries of the log after the number `after` and up to `until`, ordered by number, each
-    /// with whether it is the newest of its scope in that range.
+    /// with whether no newer one of its scope in that range supersedes it. An entry with `until` supersedes none.
     async fn entries_between(
         &self,
         after: Seq,

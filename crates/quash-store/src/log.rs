@@ -26,6 +26,7 @@ impl LogEnd {
             drop_after,
             reason: new.reason,
             at: new.at,
+            until: new.until,
             actor: new.actor.clone(),
             chain: feed::chain(&self.chain, seq, new, drop_after),
         }

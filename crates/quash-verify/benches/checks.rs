@@ -196,10 +196,10 @@ fn bytes_per_entry(entries: u32) -> f64 {
         let scope = Scope::Token(number.to_string());
         let (kind, key, reason, at, actor) =
             (scope.kind(), hasher.key(&scope), Reason::LogOut, NOW, Actor::Owner);
-        let new = NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() };
+        let new = NewEntry { kind, key, keep: Keep::Forever, reason, at, until: None, actor: actor.clone() };
         chain = feed::chain(&chain, seq, &new, None);
         revoked
-            .follow(&Entry { seq, kind, key, drop_after: None, reason, at, actor, chain })
+            .follow(&Entry { seq, kind, key, drop_after: None, reason, at, until: None, actor, chain })
             .expect("in order");
     }
     let added = resident_bytes() - before;
@@ -222,9 +222,9 @@ fn log_of(entries: usize) -> Revoked {
         let scope = Scope::Session(SessionId::new(NOW, &entropy));
         let (kind, key, reason, at, actor) =
             (scope.kind(), hasher.key(&scope), Reason::LogOut, NOW, Actor::Owner);
-        let new = NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() };
+        let new = NewEntry { kind, key, keep: Keep::Forever, reason, at, until: None, actor: actor.clone() };
         chain = feed::chain(&chain, seq, &new, None);
-        log.push(Entry { seq, kind, key, drop_after: None, reason, at, actor, chain });
+        log.push(Entry { seq, kind, key, drop_after: None, reason, at, until: None, actor, chain });
     }
     Revoked::from_snapshot(seq, chain, &log)
 }

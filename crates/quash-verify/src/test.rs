@@ -179,10 +179,20 @@ impl TestIssuer {
     fn revoke(&self, kind: ScopeKind, key: ScopeKey) {
         let mut log = self.log();
         let (seq, reason, at, actor) = (log.seq.next(), Reason::Revoked, self.clock.now(), Actor::Operator);
-        let new = NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() };
+        let new = NewEntry { kind, key, keep: Keep::Forever, reason, at, until: None, actor: actor.clone() };
         let chain = feed::chain(&log.chain, seq, &new, None);
         // Can't fail: the entry follows the log's head.
-        let _ = log.publisher.follow(&[Entry { seq, kind, key, drop_after: None, reason, at, actor, chain }]);
+        let _ = log.publisher.follow(&[Entry {
+            seq,
+            kind,
+            key,
+            drop_after: None,
+            reason,
+            at,
+            until: None,
+            actor,
+            chain,
+        }]);
         (log.seq, log.chain) = (seq, chain);
     }
 

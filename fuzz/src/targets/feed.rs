@@ -38,10 +38,10 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         so_far = feed::chain(
             &so_far,
             seq,
-            &NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() },
+            &NewEntry { kind, key, keep: Keep::Forever, reason, at, until: None, actor: actor.clone() },
             None,
         );
-        Entry { seq, kind, key, drop_after: None, reason, at, actor, chain: so_far }
+        Entry { seq, kind, key, drop_after: None, reason, at, until: None, actor, chain: so_far }
     });
     let policy =
         FeedPolicy::of(&TokenPolicy::default(), [1; 16], TERM, std::iter::empty(), &JwkSet::default());

@@ -53,5 +53,5 @@ pub(super) fn key_entry(kid: &Kid, cause: &Cause, scopes: &ScopeHasher, now: Tim
 }
 
 fn entry(kind: ScopeKind, key: ScopeKey, keep: Keep, cause: &Cause, now: Timestamp) -> NewEntry {
-    NewEntry { kind, key, keep, reason: cause.reason, at: now, actor: cause.actor.clone() }
+    NewEntry { kind, key, keep, reason: cause.reason, at: now, until: None, actor: cause.actor.clone() }
 }

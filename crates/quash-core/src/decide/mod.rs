@@ -9,6 +9,8 @@ mod cause;
 
 mod sign_in;
 
+mod names;
+
 mod presented;
 
 mod refresh;
@@ -46,6 +48,7 @@ pub use key::{
     replace_key, retire_key, revoke_keys, rotate_keys, succeed, successor,
 };
 pub use lock::{lock_account, lock_span, unlocked};
+pub use names::{NameRevocation, RevokedName, revoke_names};
 pub use presented::{PresentedForeign, PresentedRefresh, PresentedSliding, TokenRequest, recheck_access};
 pub use recover::{
     SessionSurvival, SurvivorTokens, change_password, counted_from, end_others, reset_password,

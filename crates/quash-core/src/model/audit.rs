@@ -4,8 +4,8 @@
 //! `decide/seal.rs`.
 
 use super::{
-    AccountEdit, Actor, Chain, Change, Client, Ending, Ends, KeyRecord, Kid, NewEntry, Note, OldSessions,
-    Reason, SessionEnd, SessionId, SessionOpening, Subject, Timestamp,
+    AccountEdit, Actor, Chain, Change, Client, Ending, Ends, KeyRecord, Kid, NamesRevocation, NewEntry, Note,
+    OldSessions, Reason, SessionEnd, SessionId, SessionOpening, Subject, Timestamp,
 };
 
 /// The kind of an audit entry.
@@ -82,7 +82,7 @@ pub struct NewAudit {
 /// The personal data of an audit entry.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct PersonalData {
-    /// The account's name, or the client's.
+    /// The account's name, the client's, or that of the namespace in which names were revoked.
     pub name: Option<String>,
     /// The network address that opened the session.
     pub address: Option<String>,
@@ -190,6 +190,12 @@ impl NewAudit {
             }
             Change::Revoke { entry } | Change::BeginEpoch { entry, sessions: OldSessions::Keep, .. } => {
                 vec![Self::ending(Event::Revoked, entry)]
+            }
+            Change::RevokeNames(revoked) => {
+                let NamesRevocation { namespace, reason, actor, at, .. } = &**revoked;
+                let person = PersonalData { name: Some(namespace.clone()), ..PersonalData::default() };
+                let new = Self::new(Event::Revoked, *at, actor);
+                vec![Self { reason: Some(*reason), person: Some(person), ..new }]
             }
             Change::AddKey { key, actor, .. } => {
                 vec![Self::new(Event::KeyAdded, key.created_at, actor).about_key(&key.kid)]

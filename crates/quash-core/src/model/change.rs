@@ -6,7 +6,7 @@
 use super::{
     Account, AccountClaims, AccountState, Actor, AuditPlace, AuditSeal, Client, CustomClaims, DeviceId,
     Devices, Email, Ending, Epoch, Event, Flow, FlowId, Generation, KeyRecord, KeyState, Kid, Mail, MailId,
-    MailOutcome, Name, NewEntry, OldSessions, PasswordHash, ScopeKey, SealedEntry, SecretDigest, Seq,
+    MailOutcome, Name, NewEntry, OldSessions, PasswordHash, Reason, ScopeKey, SealedEntry, SecretDigest, Seq,
     Session, SessionId, Subject, Timestamp,
 };
 
@@ -97,6 +97,9 @@ pub enum Change {
     },
     /// Appends an entry that ends no session. Unconditional.
     Revoke { entry: NewEntry },
+    /// Appends entries of another issuer's namespace, in this order. Unconditional. There may be none: the
+    /// request is in the audit all the same.
+    RevokeNames(Box<NamesRevocation>),
     /// Adds a key. A current key retires the previous one: only while the current key is `replaces`. A next
     /// key replaces none: only while there is no other next key.
     AddKey {
@@ -211,6 +214,18 @@ pub enum Change {
         /// The maximum number of entries.
         limit: u32,
     },
+}
+
+/// A request of a client that revokes in a namespace.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NamesRevocation {
+    pub namespace: String,
+    /// The common reason of the entries, or [`Reason::Revoked`].
+    pub reason: Reason,
+    pub actor: Actor,
+    pub at: Timestamp,
+    /// The entries, without those that the log has already.
+    pub entries: Vec<NewEntry>,
 }
 
 /// A change of an account's row.

@@ -13,6 +13,8 @@ pub struct Client {
     pub name: ClientName,
     pub rights: Rights,
     pub created_at: Timestamp,
+    /// The only namespace in which the client may introspect and revoke; `None`: not limited.
+    pub namespace: Option<String>,
 }
 
 /// A client's name: 1 to 64 characters from `a` to `z`, `0` to `9`, `.`, `_` and `-`.
@@ -49,6 +51,13 @@ impl Client {
     /// Returns whether the client has this right.
     pub const fn may(&self, right: Right) -> bool {
         self.rights.has(right)
+    }
+
+    /// Returns whether the client has this right in a namespace. `None` is that of quash's own tokens. The
+    /// feed is the same for all.
+    pub fn may_in(&self, namespace: Option<&str>, right: Right) -> bool {
+        let is_limited = right != Right::Feed && self.namespace.is_some();
+        self.may(right) && (!is_limited || self.namespace.as_deref() == namespace)
     }
 
     /// Returns whether the client is a verifier, which follows the log.
@@ -125,6 +134,9 @@ impl Rights {
     /// The rights of a verifier: it follows the log, and introspects a token when its own state is outdated.
     pub const VERIFIER: Self = Self(Right::Feed.bit() | Right::Introspect.bit());
 
+    /// The rights of a client of one namespace.
+    pub const NAMESPACE: Self = Self(Right::Feed.bit() | Right::Introspect.bit() | Right::Revoke.bit());
+
     /// The rights of a public client.
     pub const PUBLIC: Self = Self(Right::RevokeAsPublic.bit());
 
@@ -176,6 +188,24 @@ mod tests {
         for none in ["", "A", "a b", "a:b", "é", "a\n", &"x".repeat(ClientName::LONGEST + 1)] {
             assert_eq!(ClientName::parse(none), Err(ClientNameFault), "{none:?}");
         }
+    }
+
+    #[test]
+    fn limited_clients_have_rights_in_one_namespace() {
+        let client = |namespace: Option<&str>| Client {
+            name: ClientName::parse("site").expect("a name"),
+            rights: Rights::NAMESPACE,
+            created_at: Timestamp::default(),
+            namespace: namespace.map(str::to_owned),
+        };
+        let (limited, general) = (client(Some("shop")), client(None));
+        for right in [Right::Introspect, Right::Revoke] {
+            assert!(limited.may_in(Some("shop"), right) && general.may_in(Some("shop"), right));
+            assert!(!limited.may_in(Some("wiki"), right) && general.may_in(Some("wiki"), right));
+            assert!(!limited.may_in(None, right) && general.may_in(None, right));
+        }
+        assert!(limited.may_in(None, Right::Feed));
+        assert!(!general.may_in(None, Right::RevokeAsPublic));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod id;
 mod key;
 mod loaded;
 mod mail;
+mod namespace;
 mod new_name;
 mod policy;
 mod refusal;
@@ -27,7 +28,8 @@ pub use audit::{
     Audit, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, PersonalData, SealedEntry, Sealing,
 };
 pub use change::{
-    AccountEdit, AccountFields, Adoption, Change, Ends, Note, Receipt, SessionEnd, SessionOpening, Survivor,
+    AccountEdit, AccountFields, Adoption, Change, Ends, NamesRevocation, Note, Receipt, SessionEnd,
+    SessionOpening, Survivor,
 };
 pub use client::{Client, ClientName, ClientNameFault, Right, Rights, SecretDigest};
 pub use custom::{AccountClaims, CustomClaims, CustomClaimsFault};
@@ -41,6 +43,7 @@ pub use id::{DeviceId, FlowId, Generation, IdFault, Jti, Kid, MailId, SessionId,
 pub use key::{KeyRecord, KeySource, KeyState, Sealed};
 pub use loaded::{AccountLoaded, ForeignLoaded, Forgotten, Head, SessionLoaded};
 pub use mail::{Mail, MailKind, MailOutcome, MailPriority};
+pub use namespace::{Namespace, NamespaceClaims};
 pub use policy::{
     AccountPolicy, AuditPolicy, ClaimNames, ClaimsChange, FollowPolicy, ForeignTokens, InactiveAccounts,
     LastLogin, LocalParts, LockEnds, LockoutPolicy, LoginFields, NameChanges, NumericNames, Policy,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{AccountBy, Email, Name, Timestamp, fold};
+use super::{AccountBy, Email, Name, Namespace, Timestamp, fold};
 use crate::token::TokenType;
 
 /// Fixed limits. Each has a test one past the edge.
@@ -53,6 +53,14 @@ pub mod limits {
     pub const CONFLICTS: u32 = 3;
     /// The time for which the log remembers an entry after the longest token that it could cover has expired.
     pub const REMEMBER_BEYOND: Duration = Duration::from_secs(600);
+    /// The longest name of a session, token or subject in a namespace, in bytes.
+    pub const REVOKED_NAME_BYTES: usize = 255;
+    /// The maximum number of revocations in one request.
+    pub const REVOCATIONS: usize = 1_000;
+    /// The time for which a repeated request with the same `Idempotency-Key` gets the first answer again.
+    pub const REPEATED_WITHIN: Duration = Duration::from_secs(600);
+    /// The maximum number of such keys. At the limit, the oldest is forgotten.
+    pub const REPEATED_KEYS: usize = 10_000;
     /// The time for which a session's row is kept after its last refresh token has expired.
     pub const SESSION_KEPT: Duration = Duration::from_secs(3600);
     /// The validity of a link in a mail.
@@ -173,6 +181,8 @@ pub struct TokenPolicy {
     pub accepted: Vec<TokenType>,
     /// The treatment of other issuers' tokens.
     pub foreign: ForeignTokens,
+    /// The namespaces of other issuers' tokens.
+    pub namespaces: Vec<Namespace>,
 }
 
 /// The field of an account that its tokens hold in the user id claim.
@@ -386,6 +396,11 @@ impl TokenPolicy {
     pub fn longest_lifetime(&self) -> Duration {
         self.access_lifetime.max(self.refresh_lifetime).max(self.sliding_lifetime)
     }
+
+    /// Returns the namespace of this name.
+    pub fn namespace(&self, name: &str) -> Option<&Namespace> {
+        self.namespaces.iter().find(|namespace| namespace.name == name)
+    }
 }
 
 impl Default for TokenPolicy {
@@ -402,6 +417,7 @@ impl Default for TokenPolicy {
             names: ClaimNames::default(),
             accepted: vec![TokenType::Access],
             foreign: ForeignTokens::default(),
+            namespaces: Vec::new(),
         }
     }
 }

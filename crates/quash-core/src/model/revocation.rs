@@ -73,6 +73,8 @@ pub struct NewEntry {
     pub keep: Keep,
     pub reason: Reason,
     pub at: Timestamp,
+    /// The time of the event, if it was reported late: a watermark covers no token that was issued after it.
+    pub until: Option<Timestamp>,
     pub actor: Actor,
 }
 
@@ -99,6 +101,8 @@ pub struct Entry {
     pub drop_after: Option<Timestamp>,
     pub reason: Reason,
     pub at: Timestamp,
+    /// The time of the event, if it was reported late.
+    pub until: Option<Timestamp>,
     pub actor: Actor,
     /// The hash over this entry and all before it.
     pub chain: Chain,
@@ -281,13 +285,30 @@ impl ScopeHasher {
         self.of(kind, &[value.as_bytes()])
     }
 
+    /// Hashes a scope of another namespace, given as text.
+    pub fn key_in(&self, namespace: &str, kind: ScopeKind, value: &str) -> ScopeKey {
+        hashed(&self.key, namespace, kind, &[value.as_bytes()])
+    }
+
+    /// Hashes a subject scope of another namespace.
+    pub fn user_id_in(&self, namespace: &str, user_id: &str) -> ScopeKey {
+        match self.user_ids {
+            UserIdField::Subject => self.key_in(namespace, ScopeKind::Subject, user_id),
+            UserIdField::Username | UserIdField::Email => {
+                self.key_in(namespace, ScopeKind::Subject, &fold(user_id))
+            }
+        }
+    }
+
+    /// Hashes the scope of all tokens of a namespace: a client scope with the namespace's own name.
+    pub fn everything_in(&self, namespace: &str) -> ScopeKey {
+        self.key_in(namespace, ScopeKind::Client, namespace)
+    }
+
     /// Hashes a subject scope from a token's user id. Names and addresses are folded first, so that revoking
     /// `Dana` also covers tokens that name `dana`.
     pub fn user_id(&self, user_id: &str) -> ScopeKey {
-        match self.user_ids {
-            UserIdField::Subject => self.key_of(ScopeKind::Subject, user_id),
-            UserIdField::Username | UserIdField::Email => self.key_of(ScopeKind::Subject, &fold(user_id)),
-        }
+        self.user_id_in(&self.namespace, user_id)
     }
 
     /// Hashes the subject scope of an account, by the user id in its tokens.
@@ -306,22 +327,31 @@ impl ScopeHasher {
         self.namespace.is_empty()
     }
 
+    /// The namespace's name; empty for quash's own tokens.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// The hasher of another namespace, under the same key.
     #[must_use]
     pub fn in_namespace(&self, namespace: &str) -> Self {
         Self { namespace: namespace.to_owned(), ..self.clone() }
     }
 
-    /// Hashes parts, each preceded by its length, so that no two scopes give the same input.
     fn of(&self, kind: ScopeKind, parts: &[&[u8]]) -> ScopeKey {
-        let mut hasher = SipHasher24::new_with_key(&self.key);
-        hasher.write(&[kind.as_u8()]);
-        for part in std::iter::once(&self.namespace.as_bytes()).chain(parts) {
-            hasher.write(&(part.len() as u64).to_le_bytes());
-            hasher.write(part);
-        }
-        ScopeKey(hasher.finish128().as_bytes())
+        hashed(&self.key, &self.namespace, kind, parts)
     }
+}
+
+/// Hashes parts, each preceded by its length, so that no two scopes give the same input.
+fn hashed(key: &[u8; 16], namespace: &str, kind: ScopeKind, parts: &[&[u8]]) -> ScopeKey {
+    let mut hasher = SipHasher24::new_with_key(key);
+    hasher.write(&[kind.as_u8()]);
+    for part in std::iter::once(&namespace.as_bytes()).chain(parts) {
+        hasher.write(&(part.len() as u64).to_le_bytes());
+        hasher.write(part);
+    }
+    ScopeKey(hasher.finish128().as_bytes())
 }
 
 impl fmt::Debug for ScopeHasher {

@@ -66,9 +66,12 @@ pub fn authenticate(
         Origin::Ours => hasher,
         Origin::Foreign(issuer) => &issuer.scopes,
     };
-    let mut scopes = Vec::with_capacity(4);
+    let mut scopes = Vec::with_capacity(5);
     // One entry revokes a key for all issuers that sign with it.
     scopes.push(hasher.key_of(ScopeKind::Key, found.key.kid().as_str()));
+    if !theirs.is_ours() {
+        scopes.push(theirs.everything_in(theirs.namespace()));
+    }
     add_scopes(&mut scopes, &claims, theirs);
     Ok(Authentic { claims, kid: found.key.kid().clone(), origin, scopes: scopes.into_boxed_slice() })
 }

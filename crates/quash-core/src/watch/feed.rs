@@ -20,6 +20,10 @@ pub fn chain(so_far: &Chain, seq: Seq, entry: &NewEntry, drop_after: Option<Time
         hash.update(&(text.len() as u64).to_be_bytes());
         hash.update(text.as_bytes());
     }
+    // Last, so that an entry without it has the hash that it always had.
+    if let Some(until) = entry.until {
+        hash.update(&until.as_millis().to_be_bytes());
+    }
     let mut chain = EMPTY;
     chain.copy_from_slice(hash.finish().as_ref());
     chain
@@ -53,6 +57,7 @@ pub fn follows(cursor: Seq, so_far: &Chain, entry: &Entry) -> Result<(), Gap> {
         keep: crate::model::Keep::Forever,
         reason: entry.reason,
         at: entry.at,
+        until: entry.until,
         actor: entry.actor.clone(),
     };
     if chain(so_far, entry.seq, &new, entry.drop_after) == entry.chain {

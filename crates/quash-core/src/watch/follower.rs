@@ -239,10 +239,10 @@ mod tests {
             chain = feed::chain(
                 &chain,
                 seq,
-                &NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() },
+                &NewEntry { kind, key, keep: Keep::Forever, reason, at, until: None, actor: actor.clone() },
                 None,
             );
-            Entry { seq, kind, key, drop_after: None, reason, at, actor, chain }
+            Entry { seq, kind, key, drop_after: None, reason, at, until: None, actor, chain }
         };
         (0..length).map(|number| u8::try_from(number).expect("few")).map(next).collect()
     }

@@ -17,8 +17,8 @@ use self::digested::{Bytes, Digested, digest_of, digest_of_members, hash_of};
 pub use self::lease::{LeaseGrant, LeaseNonce};
 pub use self::snapshot::{SNAPSHOT_ROWS, Snapshot, SnapshotReader, SnapshotWriter};
 use crate::model::{
-    Actor, ClaimNames, Entry, ForeignTokens, Kid, Reason, ScopeHasher, ScopeKey, ScopeKind, Seq, Timestamp,
-    TokenPolicy, UserIdField, UserIdType,
+    Actor, ClaimNames, Entry, ForeignTokens, Kid, Namespace, NamespaceClaims, Reason, ScopeHasher, ScopeKey,
+    ScopeKind, Seq, Timestamp, TokenPolicy, UserIdField, UserIdType,
 };
 use crate::token::{Algorithm, JwkSet, KeyFault, TokenType, VerifyingKey};
 
@@ -51,6 +51,9 @@ struct PolicyFields {
     user_id_form: UserIdForm,
     accepted: Vec<String>,
     secrets: Vec<SecretCheck>,
+    /// An older verifier ignores them: it answers no question about a namespace.
+    #[serde(default)]
+    namespaces: Vec<NamespaceFields>,
     /// A hash over the text of the published key set.
     keys: Bytes<32>,
 }
@@ -71,6 +74,25 @@ struct SecretCheck {
     check: Bytes<32>,
 }
 
+/// The namespace of another issuer's tokens. Has no keys yet: verifiers don't verify the tokens.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct NamespaceFields {
+    name: String,
+    longest_lifetime_ms: u64,
+    accepted: Vec<String>,
+    claims: NamespaceClaimFields,
+}
+
+/// The names of the claims in a namespace's tokens.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct NamespaceClaimFields {
+    session: Option<String>,
+    position: Option<String>,
+    subject: String,
+    token: Option<String>,
+    r#type: String,
+}
+
 /// The next entries of the log, and the end of the log with them.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Frame {
@@ -88,6 +110,8 @@ pub struct FrameEntry {
     drop_after: Option<i64>,
     reason: String,
     at: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<i64>,
     actor: String,
     chain: Bytes<32>,
 }
@@ -149,6 +173,7 @@ impl FeedPolicy {
             },
             accepted: policy.accepted.iter().map(|accepted| accepted.as_str().into()).collect(),
             secrets: keys.filter_map(check).collect(),
+            namespaces: policy.namespaces.iter().map(|one| NamespaceFields::new(one, names)).collect(),
             keys: digest_of(published),
         };
         Self { digest: digest_of_members(&fields), fields }
@@ -188,6 +213,7 @@ impl FeedPolicy {
             names,
             accepted: accepted.collect::<Result<_, _>>()?,
             foreign: ForeignTokens::Reject,
+            namespaces: self.fields.namespaces.iter().map(Namespace::from).collect(),
             ..TokenPolicy::default()
         })
     }
@@ -249,6 +275,36 @@ impl FeedPolicy {
     }
 }
 
+impl NamespaceFields {
+    fn new(namespace: &Namespace, names: &ClaimNames) -> Self {
+        let NamespaceClaims { session, position, subject, token } = namespace.claims.clone();
+        Self {
+            name: namespace.name.clone(),
+            longest_lifetime_ms: millis(namespace.max_lifetime),
+            accepted: namespace.accepted.clone(),
+            claims: NamespaceClaimFields {
+                session,
+                position,
+                subject,
+                token,
+                r#type: names.token_type.clone(),
+            },
+        }
+    }
+}
+
+impl From<&NamespaceFields> for Namespace {
+    fn from(fields: &NamespaceFields) -> Self {
+        let NamespaceClaimFields { session, position, subject, token, .. } = fields.claims.clone();
+        Self {
+            name: fields.name.clone(),
+            max_lifetime: Duration::from_millis(fields.longest_lifetime_ms),
+            accepted: fields.accepted.clone(),
+            claims: NamespaceClaims { session, position, subject, token },
+        }
+    }
+}
+
 impl Frame {
     /// Returns the entries in the form that a verifier follows.
     ///
@@ -268,6 +324,7 @@ impl From<&Entry> for FrameEntry {
             drop_after: entry.drop_after.map(Timestamp::as_millis),
             reason: entry.reason.as_str().into(),
             at: entry.at.as_millis(),
+            until: entry.until.map(Timestamp::as_millis),
             actor: entry.actor.as_str().into(),
             chain: Bytes(entry.chain),
         }
@@ -285,6 +342,7 @@ impl TryFrom<&FrameEntry> for Entry {
             drop_after: entry.drop_after.map(Timestamp::from_millis),
             reason: Reason::parse(&entry.reason).ok_or(FrameFault::UnknownWord)?,
             at: Timestamp::from_millis(entry.at),
+            until: entry.until.map(Timestamp::from_millis),
             actor: Actor::parse(&entry.actor).ok_or(FrameFault::UnknownWord)?,
             chain: entry.chain.0,
         })

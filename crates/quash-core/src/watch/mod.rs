@@ -11,6 +11,9 @@ pub mod frame;
 
 mod follower;
 
+mod named;
+
 pub use follower::{FeedError, Follower, Freshness, Lease};
 pub use gate::{Live, Verdict, admit, admit_without_lease};
-pub use revoked::Revoked;
+pub use named::{Named, NamedVerdict, admit_named, admit_named_without_lease};
+pub use revoked::{Placed, Revoked};

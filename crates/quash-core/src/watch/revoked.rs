@@ -25,7 +25,33 @@ pub struct Revoked {
     /// The second up to which tokens of other issuers with a scope are covered. It has only watermarks, which
     /// are few.
     until: Sharded<i64>,
+    /// The late watermarks of a scope, which cover no token that was issued after their event.
+    late: Sharded<Vec<Late>>,
 }
+
+/// A watermark of an event that was reported late.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Late {
+    before: Seq,
+    /// The second of the event.
+    until: i64,
+}
+
+/// The origin of a token in a namespace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Placed {
+    /// The newest number that the issuer knew when it issued the token.
+    pub position: Seq,
+    pub iat: i64,
+    pub exp: i64,
+}
+
+/// The number of a scope's late watermarks that are kept apart. Beyond it, the oldest two become one that
+/// covers at least the same tokens.
+const LATE: usize = 8;
+/// The tolerated difference between the clocks of an issuer's processes, in seconds: a token that was issued
+/// shortly after a late event counts as issued before.
+const LATE_LEEWAY: i64 = 5;
 
 /// The watermark of everything, in both measures.
 #[derive(Clone, Copy)]
@@ -42,11 +68,19 @@ pub(super) struct Remembered {
     pub(super) key: ScopeKey,
     /// The second in which the entry was committed.
     pub(super) at: i64,
+    /// The second of the event, if it was reported late.
+    pub(super) until: Option<i64>,
 }
 
 impl From<&Entry> for Remembered {
     fn from(entry: &Entry) -> Self {
-        Self { seq: entry.seq, kind: entry.kind, key: entry.key, at: entry.at.as_secs() }
+        Self {
+            seq: entry.seq,
+            kind: entry.kind,
+            key: entry.key,
+            at: entry.at.as_secs(),
+            until: entry.until.map(Timestamp::as_secs),
+        }
     }
 }
 
@@ -73,6 +107,7 @@ impl Revoked {
             forgotten: Forgotten::NOTHING,
             before: Sharded::new(),
             until: Sharded::new(),
+            late: Sharded::new(),
         }
     }
 
@@ -115,11 +150,11 @@ impl Revoked {
 
     /// The number of covered scopes.
     pub fn len(&self) -> usize {
-        self.before.entries
+        self.before.entries + self.late.entries
     }
 
     pub fn is_empty(&self) -> bool {
-        self.before.entries == 0 && self.everything.before == Seq::ZERO
+        self.len() == 0 && self.everything.before == Seq::ZERO
     }
 
     /// Returns whether a token minted then, with these scopes, is revoked: the one evaluation function.
@@ -145,39 +180,85 @@ impl Revoked {
         }
     }
 
+    /// Like [`Revoked::covers`], for a token of a namespace whose issuer knew the log. An event that was
+    /// reported late covers the tokens that were issued before it, although the issuer knew newer entries.
+    pub fn covers_placed(&self, placed: Placed, scopes: &[ScopeKey]) -> bool {
+        let Placed { position, iat, exp } = placed;
+        let is_before = |late: &Late| position < late.before && iat <= late.until.saturating_add(LATE_LEEWAY);
+        self.covers(Minted::At(position), scopes)
+            || scopes.iter().filter_map(|scope| self.late.get(scope)).flatten().any(is_before)
+            || self.forgotten.reaches(Timestamp::from_secs(iat), Timestamp::from_secs(exp))
+    }
+
     pub(super) fn remember(&mut self, entry: Remembered) {
-        let (before, until) = (entry.kind.before(entry.seq), entry.at);
+        let before = entry.kind.before(entry.seq);
+        let until = entry.until.unwrap_or(entry.at);
         if entry.kind == ScopeKind::Everything {
             let Watermark { before: already_before, until: already_until } = self.everything;
             self.everything =
                 Watermark { before: already_before.max(before), until: already_until.max(until) };
             return;
         }
-        self.before.raise(entry.key, before);
-        if !entry.kind.is_presence() {
-            self.until.raise(entry.key, until);
+        if entry.kind.is_presence() {
+            return self.before.raise(entry.key, before);
+        }
+        self.until.raise(entry.key, until);
+        match entry.until {
+            None => self.before.raise(entry.key, before),
+            Some(until) => self.late.change(entry.key, |late| add_late(late, Late { before, until })),
         }
     }
 }
 
-impl<V: Copy + Ord> Sharded<V> {
+impl<V: Clone> Sharded<V> {
     fn new() -> Self {
         let shard = Arc::new(Shard::default());
         Self { entries: 0, shards: (0..SHARDS).map(|_| Arc::clone(&shard)).collect() }
     }
 
+    fn get(&self, scope: &ScopeKey) -> Option<&V> {
+        self.shards[usize::from(scope.0[0]) % SHARDS].get(&scope.0)
+    }
+
+    fn entry(&mut self, scope: ScopeKey, first: impl FnOnce() -> V) -> &mut V {
+        let shard = &mut Arc::make_mut(&mut self.shards)[usize::from(scope.0[0]) % SHARDS];
+        Arc::make_mut(shard).entry(scope.0).or_insert_with(|| {
+            self.entries += 1;
+            first()
+        })
+    }
+}
+
+impl<V: Copy + Ord> Sharded<V> {
     fn of(&self, scope: &ScopeKey) -> Option<V> {
-        self.shards[usize::from(scope.0[0]) % SHARDS].get(&scope.0).copied()
+        self.get(scope).copied()
     }
 
     fn raise(&mut self, scope: ScopeKey, value: V) {
-        let shard = &mut Arc::make_mut(&mut self.shards)[usize::from(scope.0[0]) % SHARDS];
-        let kept = Arc::make_mut(shard).entry(scope.0).or_insert_with(|| {
-            self.entries += 1;
-            value
-        });
+        let kept = self.entry(scope, || value);
         *kept = (*kept).max(value);
     }
+}
+
+impl<V: Clone + Default> Sharded<V> {
+    fn change(&mut self, scope: ScopeKey, change: impl FnOnce(&mut V)) {
+        change(self.entry(scope, V::default));
+    }
+}
+
+/// Adds a late watermark, without those that it makes redundant.
+fn add_late(kept: &mut Vec<Late>, new: Late) {
+    let is_within = |one: &Late, other: &Late| one.before <= other.before && one.until <= other.until;
+    if kept.iter().any(|known| is_within(&new, known)) {
+        return;
+    }
+    kept.retain(|known| !is_within(known, &new));
+    if kept.len() == LATE {
+        let oldest = kept.remove(0);
+        let next = &mut kept[0];
+        *next = Late { before: next.before.max(oldest.before), until: next.until.max(oldest.until) };
+    }
+    kept.push(new);
 }
 
 impl std::fmt::Debug for Revoked {
@@ -224,10 +305,10 @@ mod tests {
             chain = feed::chain(
                 &chain,
                 seq,
-                &NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() },
+                &NewEntry { kind, key, keep: Keep::Forever, reason, at, until: None, actor: actor.clone() },
                 None,
             );
-            entries.push(Entry { seq, kind, key, drop_after: None, reason, at, actor, chain });
+            entries.push(Entry { seq, kind, key, drop_after: None, reason, at, until: None, actor, chain });
         }
         entries
     }

@@ -106,6 +106,9 @@ impl State {
                 self.begin_epoch(*from, *to, entry, *sessions)
             }
             Change::Revoke { entry } => Ok(appended(self.append(entry))),
+            Change::RevokeNames(revoked) => {
+                Ok(revoked.entries.iter().fold(WRITTEN, |_, entry| appended(self.append(entry))))
+            }
             Change::AddKey { key, replaces, .. } => self.keys.add(key, replaces.as_ref()),
             Change::PromoteKey { kid, replaces, .. } => self.keys.promote(kid, replaces.as_ref()),
             Change::ResumeKey { kid, replaces, .. } => self.keys.resume(kid, replaces.as_ref()),

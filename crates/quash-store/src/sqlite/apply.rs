@@ -41,6 +41,7 @@ fn write_change(conn: &Connection, change: &Change) -> Result<Receipt, SqliteErr
             log::begin_epoch(conn, *from, *to, entry, *sessions)
         }
         Change::Revoke { entry } => log::append(conn, entry).map(appended),
+        Change::RevokeNames(revoked) => log::append_all(conn, &revoked.entries),
         Change::AddKey { key, replaces, .. } => keys::add_key(conn, key, replaces.as_ref()),
         Change::PromoteKey { kid, replaces, .. } => keys::make_current(conn, kid, "next", replaces.as_ref()),
         Change::ResumeKey { kid, replaces, .. } => {
@@ -80,6 +81,7 @@ pub(super) fn weight(change: &Change) -> usize {
         | Change::BlankPersons { limit, .. }
         | Change::ForgetExpired { limit, .. } => *limit as usize,
         Change::SealAudit { entries, .. } => entries.len().max(1),
+        Change::RevokeNames(revoked) => revoked.entries.len().max(1),
         Change::Together(changes) => changes.iter().map(weight).sum(),
         _ => 1,
     }

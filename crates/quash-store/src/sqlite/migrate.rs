@@ -35,6 +35,7 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/sqlite/0013_subject_numbers.sql"),
     },
     Migration { name: "removed_names", sql: include_str!("../../migrations/sqlite/0014_removed_names.sql") },
+    Migration { name: "namespaces", sql: include_str!("../../migrations/sqlite/0015_namespaces.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (

@@ -133,6 +133,7 @@ pub(super) fn entry(columns: &mut Columns<'_, '_>) -> Result<Entry, SqliteError>
             at: columns.moment()?,
             actor: actor(columns.text()?)?,
             chain: columns.take()?,
+            until: columns.perhaps_moment()?,
         })
     })
 }
@@ -171,6 +172,7 @@ pub(super) fn client(columns: &mut Columns<'_, '_>) -> Result<Client, SqliteErro
             name: client_name(columns.text()?)?,
             rights: Rights::parse(columns.text()?).ok_or(SqliteError::Value("rights"))?,
             created_at: columns.moment()?,
+            namespace: columns.take()?,
         })
     })
 }

@@ -21,14 +21,14 @@ macro_rules! session {
 /// The columns that `rows::entry` reads.
 macro_rules! entry {
     () => {
-        "seq, kind, key, drop_after, reason, at, actor, chain"
+        "seq, kind, key, drop_after, reason, at, actor, chain, until"
     };
 }
 
 /// The columns that `rows::client` reads.
 macro_rules! client {
     () => {
-        "c.name, c.rights, c.created_at"
+        "c.name, c.rights, c.created_at, c.namespace"
     };
 }
 
@@ -156,11 +156,12 @@ pub(super) const SESSIONS_OF: &str = concat!(
 );
 pub(super) const ENTRIES_AFTER: &str =
     concat!("SELECT ", entry!(), " FROM revocation_log WHERE seq > :after ORDER BY seq LIMIT :limit");
+// An entry about a late event supersedes none: it covers less than an earlier one may.
 // Reads no more rows than it returns, however many of them a newer entry of the scope supersedes.
 pub(super) const ENTRIES_BETWEEN: &str = concat!(
     "SELECT ",
     entry!(),
-    ", NOT EXISTS (SELECT 1 FROM revocation_log n WHERE n.key = revocation_log.key AND n.seq > revocation_log.seq AND n.seq <= :until) \
+    ", NOT EXISTS (SELECT 1 FROM revocation_log n WHERE n.key = revocation_log.key AND n.seq > revocation_log.seq AND n.seq <= :until AND n.until IS NULL) \
      FROM revocation_log WHERE seq > :after AND seq <= :until ORDER BY seq LIMIT :limit"
 );
 pub(super) const ENTRIES_OF: &str =
@@ -183,7 +184,7 @@ pub(super) const LOG_END: &str = "SELECT seq, chain, longest_lifetime_ms FROM fe
 pub(super) const ADD_ENTRY: &str = concat!(
     "INSERT INTO revocation_log (",
     entry!(),
-    ") VALUES (:seq, :kind, :key, :drop_after, :reason, :at, :actor, :chain)"
+    ") VALUES (:seq, :kind, :key, :drop_after, :reason, :at, :actor, :chain, :until)"
 );
 pub(super) const MOVE_HEAD: &str =
     "UPDATE feed_head SET seq = :seq, chain = :chain WHERE id = 1 AND seq = :newest";
@@ -257,9 +258,8 @@ pub(super) const ADD_KEY: &str = "INSERT INTO signing_key (kid, algorithm, state
 pub(super) const DROP_KEY: &str =
     "DELETE FROM signing_key WHERE kid = :kid AND state IN ('retiring', 'next')";
 pub(super) const REVOKE_KEY: &str = "UPDATE signing_key SET state = 'struck', state_at = :state_at, secret = :secret WHERE kid = :kid AND state <> 'struck'";
-pub(super) const ADD_CLIENT: &str = "INSERT INTO client (name, digest, rights, created_at) VALUES (:name, :digest, :rights, :created_at) ON CONFLICT DO NOTHING";
-pub(super) const REMOVE_CLIENT: &str =
-    "DELETE FROM client WHERE name = :name AND rights = :rights AND created_at = :created_at";
+pub(super) const ADD_CLIENT: &str = "INSERT INTO client (name, digest, rights, created_at, namespace) VALUES (:name, :digest, :rights, :created_at, :namespace) ON CONFLICT DO NOTHING";
+pub(super) const REMOVE_CLIENT: &str = "DELETE FROM client WHERE name = :name AND rights = :rights AND created_at = :created_at AND namespace IS :namespace";
 pub(super) const ADD_SECRET: &str =
     "INSERT INTO secret (name, secret) VALUES (:name, :secret) ON CONFLICT DO NOTHING";
 pub(super) const REMEMBER: &str = "INSERT INTO remembered (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value";

@@ -1,6 +1,6 @@
 //! Clients: other services with their own secrets, and the sessions that they have opened.
 
-use quash_core::model::{ClientName, Event, SecretDigest, Session};
+use quash_core::model::{Client, ClientName, Event, SecretDigest, Session};
 use quash_store::Store;
 
 use crate::support::*;
@@ -36,6 +36,14 @@ pub(crate) async fn clients_are_removed_only_if_unchanged(store: &dyn Store) {
     assert_eq!(store.client(SecretDigest([1; 32])).await, Ok(None));
     conflict(store, remove_client(chat.clone())).await;
     commit(store, add_client(chat, 1)).await;
+}
+
+pub(crate) async fn clients_keep_their_namespace(store: &dyn Store) {
+    let site = Client { namespace: Some("shop".into()), ..client("site", 7) };
+    commit(store, add_client(site.clone(), 1)).await;
+    assert_eq!(store.client(SecretDigest([1; 32])).await, Ok(Some(site.clone())));
+    conflict(store, remove_client(client("site", 7))).await;
+    commit(store, remove_client(site)).await;
 }
 
 pub(crate) async fn clients_are_paginated(store: &dyn Store) {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use quash_core::model::{
-    Change, Forgotten, Keep, NewEntry, Receipt, ScopeKey, ScopeKind, Seq, Timestamp, limits,
+    Actor, Change, Event, Forgotten, Keep, NamesRevocation, NewEntry, Reason, Receipt, ScopeKey, ScopeKind,
+    Seq, Timestamp, limits,
 };
 use quash_core::watch::feed;
 use quash_store::Store;
@@ -27,6 +28,45 @@ pub(crate) async fn numbers_are_gapless_and_chained(store: &dyn Store) {
         (seq, chain) = (entry.seq, entry.chain);
     }
     assert_eq!((seq, chain), (head.seq, head.chain));
+}
+
+fn names(entries: Vec<NewEntry>) -> Change {
+    Change::RevokeNames(Box::new(NamesRevocation {
+        namespace: "shop".into(),
+        reason: Reason::LogOut,
+        actor: Actor::Operator,
+        at: at(9),
+        entries,
+    }))
+}
+
+pub(crate) async fn names_are_revoked_together(store: &dyn Store) {
+    let late = NewEntry { until: Some(at(-5)), ..entry(ScopeKind::Subject, 5) };
+    let written = vec![entry(ScopeKind::Session, 4), late, entry(ScopeKind::Subject, 5)];
+    let receipt = commit(store, names(written)).await;
+    let head = store.head().await.expect("a head");
+    assert_eq!(receipt, Receipt { seq: Some(head.seq), pruned: 0 });
+    let entries = store.entries_after(Seq::ZERO, 9).await.expect("entries");
+    assert_eq!(entries.iter().map(|entry| entry.until).collect::<Vec<_>>(), [None, Some(at(-5)), None]);
+    let (mut seq, mut chain) = (Seq::start_of(1), feed::EMPTY);
+    for entry in &entries {
+        feed::follows(seq, &chain, entry).expect("the next entry");
+        (seq, chain) = (entry.seq, entry.chain);
+    }
+    assert_eq!(commit(store, names(Vec::new())).await, Receipt::default());
+    let audit = store.audit(0, None, 9).await.expect("the audit");
+    let rows: Vec<_> = audit.iter().map(|row| (row.new.event, row.new.reason, row.seq)).collect();
+    let row = |seq| (Event::Revoked, Some(Reason::LogOut), seq);
+    assert_eq!(rows, [row(Some(head.seq)), row(None)]);
+}
+
+pub(crate) async fn late_entries_supersede_none(store: &dyn Store) {
+    let late = |n: i64| NewEntry { until: Some(at(-n)), ..entry(ScopeKind::Subject, 5) };
+    let entry = || entry(ScopeKind::Subject, 5);
+    commit(store, names(vec![entry(), late(1), entry(), late(2)])).await;
+    let head = store.head().await.expect("a head");
+    let newest = store.entries_between(Seq::ZERO, head.seq, 9).await.expect("entries");
+    assert_eq!(newest.iter().map(|(_, newest)| *newest).collect::<Vec<_>>(), [false, false, true, true]);
 }
 
 pub(crate) async fn entries_are_kept_for_their_retention(store: &dyn Store) {

@@ -113,6 +113,8 @@ for_each_store! {
     }
     log {
         numbers_are_gapless_and_chained
+        names_are_revoked_together
+        late_entries_supersede_none
         entries_are_kept_for_their_retention
         the_longest_lifetime_only_grows
         entries_are_found_by_key
@@ -150,6 +152,7 @@ for_each_store! {
         clients_are_found_by_secret_digest
         clients_need_unused_names_and_secrets
         clients_are_removed_only_if_unchanged
+        clients_keep_their_namespace
         clients_are_paginated
         client_changes_are_audited
         sessions_record_the_client_that_opened_them

@@ -91,7 +91,15 @@ pub(crate) fn adopt(session: Session, version: u64, secs: i64) -> Change {
 
 pub(crate) fn entry(kind: ScopeKind, n: u8) -> NewEntry {
     let (key, keep) = (ScopeKey([n; 16]), Keep::Longest);
-    NewEntry { kind, key, keep, reason: Reason::Revoked, at: at(i64::from(n)), actor: Actor::Operator }
+    NewEntry {
+        kind,
+        key,
+        keep,
+        reason: Reason::Revoked,
+        at: at(i64::from(n)),
+        until: None,
+        actor: Actor::Operator,
+    }
 }
 
 pub(crate) fn end(n: u8) -> SessionEnd {
@@ -205,7 +213,12 @@ pub(crate) fn client(name: &str, n: u8) -> Client {
         .filter(|(bit, _)| n >> bit & 1 == 1)
         .map(|(_, word)| *word);
     let rights = Rights::parse(&rights.collect::<Vec<_>>().join(" ")).expect("rights");
-    Client { name: ClientName::parse(name).expect("a name"), rights, created_at: at(i64::from(n)) }
+    Client {
+        name: ClientName::parse(name).expect("a name"),
+        rights,
+        created_at: at(i64::from(n)),
+        namespace: None,
+    }
 }
 
 pub(crate) fn add_client(client: Client, secret: u8) -> Change {

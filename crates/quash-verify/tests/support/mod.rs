@@ -191,10 +191,10 @@ impl Issuer {
         let chain = feed::chain(
             &state.chain,
             seq,
-            &NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() },
+            &NewEntry { kind, key, keep: Keep::Forever, reason, at, until: None, actor: actor.clone() },
             None,
         );
-        state.entries.push(Entry { seq, kind, key, drop_after: None, reason, at, actor, chain });
+        state.entries.push(Entry { seq, kind, key, drop_after: None, reason, at, until: None, actor, chain });
         (state.seq, state.chain) = (seq, chain);
     }
 

@@ -56,6 +56,10 @@ pub(super) struct AddArgs {
     /// Allow it to revoke tokens
     #[arg(long, group = "rights")]
     revoke: bool,
+    /// Allow it to follow the feed, and to introspect and revoke in this namespace only: for another issuer's
+    /// site, such as Django with Simple JWT
+    #[arg(long, group = "rights", conflicts_with_all = ["introspect", "revoke", "public"])]
+    namespace: Option<String>,
     /// Add it without a secret, allowed to revoke tokens: for an app on users' devices, which can't keep a
     /// secret
     #[arg(long, group = "rights", conflicts_with_all = ["introspect", "revoke"])]
@@ -64,12 +68,16 @@ pub(super) struct AddArgs {
 
 pub(super) async fn run(command: ClientCommand, context: &CommandContext) -> Result<(), CommandError> {
     match command {
-        ClientCommand::Add(AddArgs { name, introspect, revoke, public }) => {
+        ClientCommand::Add(AddArgs { name, namespace: Some(namespace), .. }) => {
+            add(name, Rights::NAMESPACE, Some(namespace), context).await
+        }
+        ClientCommand::Add(AddArgs { name, introspect, revoke, public, namespace: None }) => {
             let asked =
                 [(introspect, Right::Introspect), (revoke, Right::Revoke), (public, Right::RevokeAsPublic)];
             add(
                 name,
                 asked.into_iter().filter(|(is_asked, _)| *is_asked).map(|(_, right)| right).collect(),
+                None,
                 context,
             )
             .await
@@ -84,16 +92,21 @@ pub(super) async fn run_verifier(
     context: &CommandContext,
 ) -> Result<(), CommandError> {
     match command {
-        VerifierCommand::Add { name } => add(name, Rights::VERIFIER, context).await,
+        VerifierCommand::Add { name } => add(name, Rights::VERIFIER, None, context).await,
         VerifierCommand::List(page) => list(Kind::Verifier, page, context).await,
         VerifierCommand::Remove { name } => remove(Kind::Verifier, name, context).await,
     }
 }
 
 /// Adds a client. Only the secret goes to stdout, so that it can be piped into a secret store.
-async fn add(name: String, rights: Rights, context: &CommandContext) -> Result<(), CommandError> {
-    let word = if rights.has(Right::Feed) { "verifier" } else { "client" };
-    let request = ClientRequest::Add { name, rights: rights.to_string() };
+async fn add(
+    name: String,
+    rights: Rights,
+    namespace: Option<String>,
+    context: &CommandContext,
+) -> Result<(), CommandError> {
+    let word = if rights.has(Right::Feed) && namespace.is_none() { "verifier" } else { "client" };
+    let request = ClientRequest::Add { name, rights: rights.to_string(), namespace };
     let ClientReply::Added(added) = ask(request, context).await? else { return Err(unexpected()) };
     let ClientAddedShown { client, secret } = &added;
     let about_secret = if secret.is_some() {
@@ -165,7 +178,12 @@ fn processes(instances: &[&InstanceShown]) -> String {
 
 fn listed(page: &ClientPage, kind: Kind) -> String {
     let row = |client: &ClientShown| {
-        [client.name.clone(), client.rights.join(", "), client.created_at.to_the_second()]
+        let rights = client.rights.join(", ");
+        let may = match &client.namespace {
+            Some(namespace) => format!("{rights} (in {namespace})"),
+            None => rights,
+        };
+        [client.name.clone(), may, client.created_at.to_the_second()]
     };
     let table = match (page.clients.is_empty(), kind) {
         (true, Kind::Client) => "no clients".into(),

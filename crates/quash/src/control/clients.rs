@@ -19,6 +19,9 @@ pub(crate) enum ClientRequest {
         name: String,
         /// The rights, in the text form of [`Rights`].
         rights: String,
+        /// The only namespace in which it may introspect and revoke.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        namespace: Option<String>,
     },
     /// Returns a page of clients, after the name `after`.
     List { kind: Kind, after: Option<String>, limit: u32 },
@@ -46,6 +49,9 @@ pub(crate) struct ClientShown {
     /// Some of `feed`, `introspect` and `revoke`, or `revoke_as_public` alone.
     pub(crate) rights: Vec<String>,
     pub(crate) created_at: Moment,
+    /// The only namespace in which it may introspect and revoke.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) namespace: Option<String>,
     /// Processes that followed the feed of this server with its secret within the last hour.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) instances: Vec<InstanceShown>,
@@ -106,8 +112,8 @@ pub(super) async fn execute(
 ) -> Result<ClientReply, CommandError> {
     let note = author.map(|author| Note { author: Some(author), text: None });
     match request {
-        ClientRequest::Add { name, rights } => {
-            add(service, &name, &rights, note).await.map(ClientReply::Added)
+        ClientRequest::Add { name, rights, namespace } => {
+            add(service, &name, &rights, namespace.as_deref(), note).await.map(ClientReply::Added)
         }
         ClientRequest::List { kind, after, limit } => {
             list(service, kind, after, limit).await.map(ClientReply::Listed)
@@ -126,6 +132,7 @@ async fn add(
     service: &Service,
     name: &str,
     rights: &str,
+    namespace: Option<&str>,
     note: Option<Note>,
 ) -> Result<ClientAddedShown, CommandError> {
     let rights = Rights::parse(rights).filter(|rights| *rights != Rights::default());
@@ -138,6 +145,12 @@ async fn add(
         ));
     }
     let kind = if rights.has(Right::Feed) { Kind::Verifier } else { Kind::Client };
+    if let Some(namespace) = namespace {
+        let added = service.add_namespace_client(name, namespace, note).await;
+        let (client, secret) = added.map_err(|fault| not_changed(name, Kind::Client, fault))?;
+        let secret = Some(Secret::new(secret.into_text()));
+        return Ok(ClientAddedShown { client: ClientShown::new(&client), secret });
+    }
     let added = if rights == Rights::PUBLIC {
         service.add_public_client(name, note).await.map(|client| (client, None))
     } else {
@@ -178,6 +191,8 @@ fn not_changed(name: &str, kind: Kind, fault: ClientFault) -> CommandError {
         ClientFault::Name(_) => CommandError::new(Exit::Usage, fault.to_string()),
         ClientFault::Taken => CommandError::new(Exit::Conflict, format!("a client or verifier \"{name}\" exists already"))
             .hint("a secret can't be shown again: remove the client and add it again, then give the new secret to the service"),
+        ClientFault::Namespace => CommandError::new(Exit::Usage, fault.to_string())
+            .hint("write `namespace` into a section [foreign.<name>] of the settings, and restart the server"),
         ClientFault::Unknown => CommandError::new(Exit::NotFound, format!("there is no {} \"{name}\"", kind.as_str()))
             .hint("`quash client list` and `quash verifier list` show them"),
     }
@@ -194,7 +209,8 @@ impl Kind {
     fn meant(self) -> fn(&Client) -> bool {
         match self {
             Self::Verifier => Client::is_verifier,
-            Self::Client => |client| !client.is_verifier(),
+            // A client of a namespace is in both lists: it follows the feed, too.
+            Self::Client => |client| !client.is_verifier() || client.namespace.is_some(),
         }
     }
 }
@@ -206,6 +222,7 @@ impl ClientShown {
             name: client.name.to_string(),
             rights,
             created_at: Moment(client.created_at),
+            namespace: client.namespace.clone(),
             instances: Vec::new(),
         }
     }

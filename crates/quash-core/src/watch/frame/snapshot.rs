@@ -2,12 +2,15 @@
 //! it as text. The first line is the head, each further one has some rows, and the last one has a hash over
 //! all of it. A truncated or damaged snapshot is rejected.
 
+use std::fmt;
+
 use aws_lc_rs::digest;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::digested::Bytes;
 use super::{Cursor, FeedPolicy, FrameFault};
-use crate::model::{Chain, Entry, Forgotten, ScopeKey, ScopeKind, Seq};
+use crate::model::{Chain, Entry, Forgotten, ScopeKey, ScopeKind, Seq, Timestamp};
 use crate::watch::revoked::{Remembered, Revoked};
 
 /// The longest accepted line, in bytes. A line of [`SNAPSHOT_ROWS`] rows has less than half of it.
@@ -65,8 +68,15 @@ struct Tail {
     digest: Bytes<32>,
 }
 
-/// Number, kind and scope of an entry, and the second in which it was committed.
-type Row = (u64, u8, Bytes<16>, i64);
+/// An entry, as a list: number, kind, scope, the second in which it was committed, and the second of the
+/// event if it was reported late.
+struct Row {
+    seq: u64,
+    kind: u8,
+    key: Bytes<16>,
+    at: i64,
+    until: Option<i64>,
+}
 
 impl SnapshotWriter {
     /// Begins a snapshot of a log that ends at `cursor` with the hash `chain`, and returns its first line.
@@ -77,8 +87,13 @@ impl SnapshotWriter {
 
     /// Returns the line with these entries.
     pub fn rows(&mut self, entries: &[Entry]) -> String {
-        let row =
-            |entry: &Entry| (entry.seq.as_u64(), entry.kind.as_u8(), Bytes(entry.key.0), entry.at.as_secs());
+        let row = |entry: &Entry| Row {
+            seq: entry.seq.as_u64(),
+            kind: entry.kind.as_u8(),
+            key: Bytes(entry.key.0),
+            at: entry.at.as_secs(),
+            until: entry.until.map(Timestamp::as_secs),
+        };
         self.write(&entries.iter().map(row).collect::<Vec<Row>>())
     }
 
@@ -89,12 +104,13 @@ impl SnapshotWriter {
         let mut lines = String::new();
         if forgotten.seq > Forgotten::NOTHING.seq {
             // The key of an entry over everything isn't read.
-            let row = (
-                forgotten.seq.as_u64(),
-                ScopeKind::Everything.as_u8(),
-                Bytes([0; 16]),
-                forgotten.at.as_secs(),
-            );
+            let row = Row {
+                seq: forgotten.seq.as_u64(),
+                kind: ScopeKind::Everything.as_u8(),
+                key: Bytes([0; 16]),
+                at: forgotten.at.as_secs(),
+                until: None,
+            };
             lines = self.write(&[row]);
         }
         lines.push_str(&line(&Tail { digest: Bytes(finished(self.hash)) }));
@@ -175,13 +191,13 @@ impl Rows {
     fn take(&mut self, rows: Vec<Row>) -> Result<(), FrameFault> {
         for row in rows {
             add(&mut self.hash, &row);
-            let (seq, kind, key, at) = row;
+            let Row { seq, kind, key, at, until } = row;
             let kind = ScopeKind::from_u8(kind).ok_or(FrameFault::UnknownKind(kind))?;
             let seq = Seq::from_u64(seq);
             if seq > self.snapshot.cursor.seq() {
                 return Err(FrameFault::Malformed);
             }
-            self.snapshot.revoked.remember(Remembered { seq, kind, key: ScopeKey(key.0), at });
+            self.snapshot.revoked.remember(Remembered { seq, kind, key: ScopeKey(key.0), at, until });
         }
         Ok(())
     }
@@ -200,11 +216,48 @@ fn hash_of(policy: &Bytes<32>, head: &Head) -> digest::Context {
     hash
 }
 
-fn add(hash: &mut digest::Context, (seq, kind, key, at): &Row) {
-    hash.update(&seq.to_be_bytes());
-    hash.update(&[*kind]);
-    hash.update(&key.0);
-    hash.update(&at.to_be_bytes());
+fn add(hash: &mut digest::Context, row: &Row) {
+    hash.update(&row.seq.to_be_bytes());
+    // The bit keeps rows with and without `until` apart.
+    hash.update(&[row.kind | if row.until.is_some() { 0x80 } else { 0 }]);
+    hash.update(&row.key.0);
+    hash.update(&row.at.to_be_bytes());
+    if let Some(until) = row.until {
+        hash.update(&until.to_be_bytes());
+    }
+}
+
+impl Serialize for Row {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { seq, kind, key, at, until } = self;
+        match until {
+            None => (seq, kind, key, at).serialize(serializer),
+            Some(until) => (seq, kind, key, at, until).serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Row {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = Row;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of 4 or 5 values")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Row, A::Error> {
+                let short = || A::Error::custom(FrameFault::Malformed);
+                Ok(Row {
+                    seq: list.next_element()?.ok_or_else(short)?,
+                    kind: list.next_element()?.ok_or_else(short)?,
+                    key: list.next_element()?.ok_or_else(short)?,
+                    at: list.next_element()?.ok_or_else(short)?,
+                    until: list.next_element()?,
+                })
+            }
+        }
+        deserializer.deserialize_seq(List)
+    }
 }
 
 fn finished(hash: digest::Context) -> [u8; 32] {

@@ -9,9 +9,9 @@ fn entry() -> Entry {
     let seq = Seq::start_of(1).next();
     let (kind, key, reason, at, actor) =
         (ScopeKind::Session, ScopeKey([3; 16]), Reason::LogOut, Timestamp::from_millis(1_500), Actor::Owner);
-    let new = NewEntry { kind, key, keep: Keep::Forever, reason, at, actor: actor.clone() };
+    let new = NewEntry { kind, key, keep: Keep::Forever, reason, at, until: None, actor: actor.clone() };
     let chain = feed::chain(&feed::EMPTY, seq, &new, None);
-    Entry { seq, kind, key, drop_after: None, reason, at, actor, chain }
+    Entry { seq, kind, key, drop_after: None, reason, at, until: None, actor, chain }
 }
 
 fn policy() -> FeedPolicy {
@@ -44,6 +44,52 @@ fn read(text: &[u8]) -> Result<Snapshot, FrameFault> {
     let mut reader = SnapshotReader::default();
     reader.push(text)?;
     reader.finish()
+}
+
+#[test]
+fn late_events_round_trip() {
+    let (kind, key) = (ScopeKind::Subject, ScopeKey([4; 16]));
+    let (reason, at, actor) = (Reason::Revoked, Timestamp::from_secs(100), Actor::Owner);
+    let until = Some(Timestamp::from_millis(50_250));
+    let new = NewEntry { kind, key, keep: Keep::Forever, reason, at, until, actor: actor.clone() };
+    let seq = Seq::start_of(1).next();
+    let chain = feed::chain(&feed::EMPTY, seq, &new, None);
+    assert_ne!(chain, feed::chain(&feed::EMPTY, seq, &NewEntry { until: None, ..new }, None), "in the chain");
+    let entry = Entry { seq, kind, key, drop_after: None, reason, at, until, actor, chain };
+    let text = serde_json::to_string(&FrameEntry::from(&entry)).expect("text");
+    let frame: FrameEntry = serde_json::from_str(&text).expect("its own text");
+    assert_eq!(Entry::try_from(&frame), Ok(entry.clone()));
+    let snapshot = text_of(std::slice::from_ref(&entry), Forgotten::NOTHING);
+    let set = read(snapshot.as_bytes()).expect("its own text").revoked;
+    let covers = |iat| set.covers(Minted::In { iat, exp: iat }, &[key]);
+    assert!(covers(50) && !covers(51));
+    let forged = snapshot.replace(",100,50]", ",100]");
+    assert_ne!(forged, snapshot);
+    assert!(read(forged.as_bytes()).is_err(), "the digest covers it");
+}
+
+#[test]
+fn namespaces_reach_verifiers() {
+    let namespace = Namespace {
+        name: "shop".into(),
+        max_lifetime: Duration::from_secs(86_400),
+        accepted: vec!["access".into()],
+        claims: NamespaceClaims {
+            session: Some("qsid".into()),
+            position: Some("qsq".into()),
+            subject: "user_id".into(),
+            token: None,
+        },
+    };
+    let tokens = TokenPolicy { namespaces: vec![namespace.clone()], ..TokenPolicy::default() };
+    let term = Duration::from_secs(10);
+    let policy = FeedPolicy::of(&tokens, [1; 16], term, std::iter::empty(), &JwkSet::default());
+    let text = serde_json::to_string(&policy).expect("text");
+    assert!(text.contains(
+        r#""namespaces":[{"name":"shop","longest_lifetime_ms":86400000,"accepted":["access"],"claims":{"session":"qsid","position":"qsq","subject":"user_id","token":null,"type":"token_type"}}]"#
+    ), "{text}");
+    let read: FeedPolicy = serde_json::from_str(&text).expect("its own text");
+    assert_eq!(read.tokens(Vec::new()).map(|policy| policy.namespaces), Ok(vec![namespace]));
 }
 
 #[test]
@@ -190,7 +236,7 @@ fn unknown_words_of_newer_issuers_are_refused() {
 fn with_unknown_members(text: &str) -> String {
     let mut members: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).expect("JSON");
     members.remove("digest");
-    members.insert("namespaces".into(), serde_json::json!([{ "name": "shop", "keys": [], "iss": null }]));
+    members.insert("tenants".into(), serde_json::json!([{ "name": "shop", "keys": [], "iss": null }]));
     if let Some(secret) = members.get_mut("secrets").and_then(|secrets| secrets.get_mut(0)) {
         secret["newer"] = serde_json::json!(1);
     }

@@ -21,6 +21,8 @@ use crate::retry::{Uncommitted, retry};
 const CLIENT: &str = "qc_";
 /// The prefix of a verifier's secret.
 const VERIFIER: &str = "qv_";
+/// The prefix of the secret of a client that is limited to a namespace.
+const NAMESPACED: &str = "qn_";
 /// The prefix of a public client's name, which is digested in place of a secret.
 const PUBLIC: &str = "public client ";
 /// The length of the random part: 32 bytes in base64url.
@@ -39,6 +41,8 @@ pub enum ClientFault {
     Taken,
     #[error("there is no client of this name")]
     Unknown,
+    #[error("the settings have no such namespace")]
+    Namespace,
     /// A failure on our side.
     #[error("the client could not be changed now")]
     Failed(Failure),
@@ -92,7 +96,27 @@ impl Service {
         rights: Rights,
         note: Option<Note>,
     ) -> Result<(Client, ClientSecret), ClientFault> {
-        let client = self.new_client(name, rights)?;
+        self.add(self.new_client(name, rights)?, note).await
+    }
+
+    /// Adds a client of one namespace: it follows the feed, and introspects and revokes in that namespace.
+    ///
+    /// # Errors
+    /// The name is taken or invalid, the settings have no such namespace, or the store is unavailable.
+    pub async fn add_namespace_client(
+        &self,
+        name: &str,
+        namespace: &str,
+        note: Option<Note>,
+    ) -> Result<(Client, ClientSecret), ClientFault> {
+        if self.policy().tokens.namespace(namespace).is_none() {
+            return Err(ClientFault::Namespace);
+        }
+        let client = self.new_client(name, Rights::NAMESPACE)?;
+        self.add(Client { namespace: Some(namespace.to_owned()), ..client }, note).await
+    }
+
+    async fn add(&self, client: Client, note: Option<Note>) -> Result<(Client, ClientSecret), ClientFault> {
         let secret = ClientSecret::new(&client, &*self.context.entropy);
         self.write_client(client.clone(), secret.digest(), note).await?;
         Ok((client, secret))
@@ -113,6 +137,7 @@ impl Service {
             name: ClientName::parse(name).map_err(ClientFault::Name)?,
             rights,
             created_at: self.context.clock.now(),
+            namespace: None,
         })
     }
 
@@ -168,7 +193,11 @@ impl ClientSecret {
     fn new(client: &Client, entropy: &dyn Entropy) -> Self {
         let random = Zeroizing::new(draw::<32>(entropy));
         let mut text = Zeroizing::new(String::with_capacity(CLIENT.len() + RANDOM_CHARS));
-        text.push_str(if client.is_verifier() { VERIFIER } else { CLIENT });
+        text.push_str(match &client.namespace {
+            Some(_) => NAMESPACED,
+            None if client.is_verifier() => VERIFIER,
+            None => CLIENT,
+        });
         URL_SAFE_NO_PAD.encode_string(random.as_slice(), &mut text);
         Self(text)
     }
@@ -184,7 +213,7 @@ impl ClientSecret {
 
     /// The digest of a text that looks like a secret; no other text is looked up.
     fn digest_of(text: &str) -> Option<SecretDigest> {
-        let random = text.strip_prefix(CLIENT).or_else(|| text.strip_prefix(VERIFIER))?;
+        let random = [CLIENT, VERIFIER, NAMESPACED].iter().find_map(|prefix| text.strip_prefix(prefix))?;
         let is_encoded = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_');
         (random.len() == RANDOM_CHARS && random.bytes().all(is_encoded)).then(|| sha256(text))
     }
@@ -223,6 +252,7 @@ mod tests {
             name: ClientName::parse("chat").expect("a name"),
             rights,
             created_at: Timestamp::default(),
+            namespace: None,
         };
         ClientSecret::new(&client, &Seeded::new(1)).into_text()
     }
@@ -256,6 +286,6 @@ mod tests {
         }
         assert_eq!(ClientSecret::digest_of(&format!("qv_{}", "é".repeat(RANDOM_CHARS))), None);
         // The text digested for a public client can't be sent as a secret, whatever the client's name.
-        assert!(!PUBLIC.starts_with(CLIENT) && !PUBLIC.starts_with(VERIFIER));
+        assert!([CLIENT, VERIFIER, NAMESPACED].iter().all(|prefix| !PUBLIC.starts_with(prefix)));
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod inspect;
 pub(crate) mod introspect;
 pub(crate) mod list;
 pub(crate) mod lock;
+pub(crate) mod names;
 pub(crate) mod prove;
 pub(crate) mod refresh;
 pub(crate) mod revoke;

@@ -151,8 +151,11 @@ impl State {
     ) -> Vec<(Entry, bool)> {
         let log: Vec<&Entry> =
             self.log.values().map(|logged| &logged.entry).filter(|entry| entry.seq <= until).collect();
-        let is_newest =
-            |entry: &Entry| !log.iter().any(|newer| newer.key == entry.key && newer.seq > entry.seq);
+        // An entry about a late event covers less than an earlier one may.
+        let supersedes = |newer: &Entry, entry: &Entry| {
+            newer.key == entry.key && newer.seq > entry.seq && newer.until.is_none()
+        };
+        let is_newest = |entry: &Entry| !log.iter().any(|newer| supersedes(newer, entry));
         log.iter()
             .filter(|entry| entry.seq > after)
             .take(limit as usize)

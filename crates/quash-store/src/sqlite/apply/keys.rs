@@ -100,22 +100,24 @@ pub(super) fn add_client(
     client: &Client,
     digest: SecretDigest,
 ) -> Result<Receipt, SqliteError> {
-    let Client { name, rights, created_at } = client;
+    let Client { name, rights, created_at, namespace } = client;
     let values = named_params! {
         ":name": name.as_str(),
         ":digest": digest.0,
         ":rights": rights.to_string(),
         ":created_at": created_at.as_millis(),
+        ":namespace": namespace,
     };
     write_one(conn, statements::ADD_CLIENT, values)
 }
 
 pub(super) fn remove_client(conn: &Connection, client: &Client) -> Result<Receipt, SqliteError> {
-    let Client { name, rights, created_at } = client;
+    let Client { name, rights, created_at, namespace } = client;
     let values = named_params! {
         ":name": name.as_str(),
         ":rights": rights.to_string(),
         ":created_at": created_at.as_millis(),
+        ":namespace": namespace,
     };
     write_one(conn, statements::REMOVE_CLIENT, values)
 }

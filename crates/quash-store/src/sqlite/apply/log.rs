@@ -15,6 +15,15 @@ pub(super) fn append(conn: &Connection, new: &NewEntry) -> Result<Seq, SqliteErr
     append_after(conn, end.seq, &end, new)
 }
 
+/// Appends any number of entries, in this order.
+pub(super) fn append_all(conn: &Connection, entries: &[NewEntry]) -> Result<Receipt, SqliteError> {
+    let mut receipt = Receipt::default();
+    for entry in entries {
+        receipt = appended(append(conn, entry)?);
+    }
+    Ok(receipt)
+}
+
 /// Appends an entry to a log whose newest number is `newest`, continuing from `end`.
 fn append_after(conn: &Connection, newest: Seq, end: &LogEnd, new: &NewEntry) -> Result<Seq, SqliteError> {
     let entry = end.followed_by(new);
@@ -28,6 +37,7 @@ fn append_after(conn: &Connection, newest: Seq, end: &LogEnd, new: &NewEntry) ->
         ":at": entry.at.as_millis(),
         ":actor": entry.actor.as_str(),
         ":chain": entry.chain,
+        ":until": entry.until.map(Timestamp::as_millis),
     };
     write_one(conn, statements::ADD_ENTRY, values)?;
     let values = named_params! {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quash_core::model::Kid;
+use quash_core::model::{ClaimNames, Kid, Namespace, NamespaceClaims};
 use quash_core::token::{Algorithm, Expected, Family, VerifyingKey};
 use quash_service::{ForeignKeys, ForeignSetup};
 
@@ -30,6 +30,11 @@ pub(super) const TABLE: Table = Table {
         &ISSUER,
         &AUDIENCE,
         &NAMESPACE,
+        &SESSION_CLAIM,
+        &POSITION_CLAIM,
+        &SUBJECT_CLAIM,
+        &TOKEN_CLAIM,
+        &ACCEPTED,
         &INSECURE_SHORT_SECRET,
     ],
 };
@@ -93,7 +98,40 @@ const NAMESPACE: Key<Text, Optional> = Key {
     kind: Text,
     unset: Optional { example: "\"partner\"" },
     doc: "For an issuer whose users aren't accounts of quash: its tokens are revoked separately, can be \
-          verified and introspected, and can't open a session.",
+          verified and introspected, and can't open a session. Such an issuer needs no key here: then quash \
+          only revokes, and the issuer's own code verifies.",
+};
+const SESSION_CLAIM: Key<Text, Optional> = Key {
+    name: "session_claim",
+    kind: Text,
+    unset: Optional { example: "\"qsid\"" },
+    doc: "With `namespace`: the claim with the id of the session that the token belongs to.",
+};
+const POSITION_CLAIM: Key<Text, Optional> = Key {
+    name: "position_claim",
+    kind: Text,
+    unset: Optional { example: "\"qsq\"" },
+    doc: "With `namespace`: the claim with the newest number of the log that the issuer knew when it issued \
+          the token.",
+};
+const SUBJECT_CLAIM: Key<Text, Optional> = Key {
+    name: "subject_claim",
+    kind: Text,
+    unset: Optional { example: "\"user_id\"" },
+    doc: "With `namespace`: the claim with the user's id. The default is `tokens.user_id_claim`.",
+};
+const TOKEN_CLAIM: Key<Text, Optional> = Key {
+    name: "token_claim",
+    kind: Text,
+    unset: Optional { example: "\"none\"" },
+    doc: "With `namespace`: the claim with the token's own id; `\"none\"` if its tokens have no id. The \
+          default is `tokens.jti_claim`.",
+};
+const ACCEPTED: Key<List, Optional> = Key {
+    name: "accepted",
+    kind: List,
+    unset: Optional { example: "\"access\"" },
+    doc: "With `namespace`: the token types that protected paths accept. The default is `\"access\"`.",
 };
 const INSECURE_SHORT_SECRET: Key<Switch> = Key {
     name: "insecure_short_secret",
@@ -108,10 +146,13 @@ const CENTURY: Duration = Duration::from_secs(36_525 * 24 * 3600);
 
 /// The value that accepts anything.
 const ANYTHING: &str = "*";
+/// The value for a claim that tokens don't have.
+const NONE: &str = "none";
 
 /// Other issuers, and warnings about insecure but allowed settings.
 pub(super) struct Foreign {
     pub(super) setups: Vec<ForeignSetup>,
+    pub(super) namespaces: Vec<Namespace>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -120,17 +161,21 @@ pub(super) fn read(
     reader: &mut Reader<'_>,
     iss: Option<String>,
     aud: Vec<String>,
+    names: &ClaimNames,
 ) -> Result<Foreign, Reported> {
-    let sections = reader.each(&TABLE, one)?;
-    let mut foreign = Foreign { setups: Vec::new(), warnings: Vec::new() };
+    let sections = reader.each(&TABLE, |section| one(section, names))?;
+    let mut foreign = Foreign { setups: Vec::new(), namespaces: Vec::new(), warnings: Vec::new() };
     for (name, one) in sections {
         foreign
             .warnings
             .extend(one.weakness.map(|weakness| format!("foreign.{name}.shared_secret {weakness}")));
+        let namespace = one.namespace.as_ref().map(|namespace| namespace.name.clone()).unwrap_or_default();
+        foreign.add_namespace(one.namespace);
+        let Some(keys) = one.keys else { continue };
         foreign.setups.push(ForeignSetup {
-            keys: one.keys,
+            keys,
             max_lifetime: one.max_lifetime,
-            namespace: one.namespace.unwrap_or_default(),
+            namespace,
             iss: one.iss.or_else(|| iss.clone().map(Expected::Exactly)).unwrap_or(Expected::Anything),
             aud: one.aud.unwrap_or_else(|| {
                 if aud.is_empty() { Expected::Anything } else { Expected::Exactly(aud.clone()) }
@@ -141,31 +186,99 @@ pub(super) fn read(
     Ok(foreign)
 }
 
+impl Foreign {
+    /// Adds a section's namespace. The sections of one namespace differ in their keys: the longest lifetime
+    /// counts, and the claims of the first.
+    fn add_namespace(&mut self, new: Option<Namespace>) {
+        let Some(new) = new else { return };
+        match self.namespaces.iter_mut().find(|known| known.name == new.name) {
+            Some(known) => {
+                known.max_lifetime = known.max_lifetime.max(new.max_lifetime);
+                if known.claims != new.claims || known.accepted != new.accepted {
+                    self.warnings.push(format!(
+                        "several sections under [foreign] have the namespace \"{}\" and name its claims differently; the first section applies",
+                        known.name
+                    ));
+                }
+            }
+            None => self.namespaces.push(new),
+        }
+    }
+}
+
 struct One {
-    keys: ForeignKeys,
+    /// `None` for a namespace whose tokens only their issuer verifies.
+    keys: Option<ForeignKeys>,
     max_lifetime: Duration,
-    namespace: Option<String>,
+    namespace: Option<Namespace>,
     iss: Option<Expected<String>>,
     aud: Option<Expected<Vec<String>>>,
     weakness: Option<String>,
 }
 
-fn one(mut section: Section<'_>) -> Result<One, Reported> {
+fn one(mut section: Section<'_>, names: &ClaimNames) -> Result<One, Reported> {
     let section = &mut section;
-    let (keys, max_lifetime, namespace) = (keys(section), section.read(&MAX_LIFETIME), namespace(section));
+    let (max_lifetime, name) = (section.read(&MAX_LIFETIME), namespace(section));
+    let claims = claims(section, names);
+    let keys = keys(section, matches!(name, Ok(Some(_))));
     let (iss, aud) = (section.read(&ISSUER), section.read(&AUDIENCE));
+    let (max_lifetime, name, claims) = (max_lifetime?, name?, claims?);
     let (keys, weakness) = keys?;
+    let namespace = match (name, claims) {
+        (Some(name), (claims, accepted)) => Some(Namespace { name, max_lifetime, accepted, claims }),
+        (None, _) => {
+            let of_namespaces: [&dyn crate::settings::engine::key::Entry; 5] =
+                [&SESSION_CLAIM, &POSITION_CLAIM, &SUBJECT_CLAIM, &TOKEN_CLAIM, &ACCEPTED];
+            if let Some(key) = of_namespaces.into_iter().find(|key| section.has(*key)) {
+                return Err(section.fault(key, "is set without namespace", "set namespace, or leave it out"));
+            }
+            None
+        }
+    };
     Ok(One {
         keys,
-        max_lifetime: max_lifetime?,
-        namespace: namespace?,
+        max_lifetime,
+        namespace,
         iss: iss?.map(|iss| if iss == ANYTHING { Expected::Anything } else { Expected::Exactly(iss) }),
         aud: aud?.map(|aud| if aud == [ANYTHING] { Expected::Anything } else { Expected::Exactly(aud) }),
         weakness,
     })
 }
 
-fn keys(section: &mut Section<'_>) -> Result<(ForeignKeys, Option<String>), Reported> {
+/// Reads the claims of a namespace, and the token types that protected paths accept.
+fn claims(section: &mut Section<'_>, names: &ClaimNames) -> Result<(NamespaceClaims, Vec<String>), Reported> {
+    let (session, position) = (claim(section, &SESSION_CLAIM), claim(section, &POSITION_CLAIM));
+    let (subject, token) = (claim(section, &SUBJECT_CLAIM), claim(section, &TOKEN_CLAIM));
+    let accepted = section.read(&ACCEPTED)?;
+    let claims = NamespaceClaims {
+        session: session?,
+        position: position?,
+        subject: subject?.unwrap_or_else(|| names.user_id.clone()),
+        token: Some(token?.unwrap_or_else(|| names.jti.clone())).filter(|token| token != NONE),
+    };
+    Ok((claims, accepted.unwrap_or_else(|| vec!["access".into()])))
+}
+
+/// Reads the name of a claim.
+fn claim(section: &mut Section<'_>, key: &'static Key<Text, Optional>) -> Result<Option<String>, Reported> {
+    // The issuer may name its own claims `sid` and `rsq`.
+    const TAKEN: [&str; 5] = ["exp", "iat", "nbf", "aud", "iss"];
+    match section.read(key)? {
+        Some(name) if TAKEN.contains(&name.as_str()) => {
+            Err(section.fault(key, "is the name of a claim with another meaning", "choose another name"))
+        }
+        Some(name) if name.len() > 64 || !name.bytes().all(|byte| byte.is_ascii_graphic()) => Err(
+            section.fault(key, "isn't a valid claim name", "write up to 64 ASCII characters without blanks")
+        ),
+        name => Ok(name),
+    }
+}
+
+/// Reads the keys, and a warning about them. A namespace may have none.
+fn keys(
+    section: &mut Section<'_>,
+    may_be_none: bool,
+) -> Result<(Option<ForeignKeys>, Option<String>), Reported> {
     let (algorithm, short) = (section.read(&ALGORITHM), section.read(&INSECURE_SHORT_SECRET));
     let (secret, public, kid) = (section.secret(&SHARED_SECRET), section.public(&PUBLIC_KEY), kid(section));
     let url = jwks_url(section);
@@ -176,23 +289,24 @@ fn keys(section: &mut Section<'_>) -> Result<(ForeignKeys, Option<String>), Repo
             let checked = check(algorithm, &secret, ShortSecrets::allowed_if(short));
             let Checked { secret, weakness } =
                 checked.map_err(|fault| section.fault(&SHARED_SECRET, fault.to_string(), remedy(fault)))?;
-            Ok((ForeignKeys::Secret { algorithm, secret, kid }, weakness))
+            Ok((Some(ForeignKeys::Secret { algorithm, secret, kid }), weakness))
         }
         (None, Some(text), None) => {
             let algorithm = algorithm_of(section, algorithm, Family::Ed25519)?;
             let key = VerifyingKey::read(algorithm, &text);
             let key = key.map_err(|fault| section.fault(&PUBLIC_KEY, fault.to_string(), remedy(fault)))?;
-            Ok((ForeignKeys::Public { key: Box::new(key), kid }, None))
+            Ok((Some(ForeignKeys::Public { key: Box::new(key), kid }), None))
         }
         (None, None, Some(url)) if algorithm.is_none() && kid.is_none() => {
-            Ok((ForeignKeys::Address(url), None))
+            Ok((Some(ForeignKeys::Address(url)), None))
         }
         (None, None, Some(_)) => {
             let remedy = "leave them out: each published key names its own";
             Err(section.fault(&JWKS_URL, "is set together with algorithm or kid", remedy))
         }
+        (None, None, None) if may_be_none && algorithm.is_none() && kid.is_none() => Ok((None, None)),
         (None, None, None) => {
-            let remedy = "write one of shared_secret_file, public_key_file and jwks_url";
+            let remedy = "write one of shared_secret_file, public_key_file and jwks_url, or a namespace, in which quash can revoke without a key";
             Err(section.fault(&PUBLIC_KEY, "is missing, and so is every alternative", remedy))
         }
         _ => {

@@ -19,7 +19,7 @@ mod sessions;
 pub(crate) mod storage;
 pub(crate) mod tokens;
 
-use quash_core::model::{AccountPolicy, ForeignTokens, Policy, RotationPolicy};
+use quash_core::model::{AccountPolicy, ForeignTokens, Policy, RotationPolicy, TokenPolicy};
 use quash_server::{Compat, HttpSettings, MailWay};
 use quash_service::{KeySetup, RefreshSigning};
 
@@ -61,11 +61,11 @@ pub(super) fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Rep
     let tokens = tokens::read(reader.section(&tokens::TABLE));
     let rotate_every = keys::read(reader.section(&keys::TABLE));
     let grace = rotation::read(reader.section(&rotation::TABLE));
-    let (iss, aud) = tokens.as_ref().map_or_else(
+    let (iss, aud, names) = tokens.as_ref().map_or_else(
         |_| Default::default(),
-        |read| (read.policy.issuer.clone(), read.policy.audience.clone()),
+        |read| (read.policy.issuer.clone(), read.policy.audience.clone(), read.policy.names.clone()),
     );
-    let foreign = foreign::read(&mut reader, iss, aud);
+    let foreign = foreign::read(&mut reader, iss, aud, &names);
     let sessions = sessions::read(reader.section(&sessions::TABLE));
     let (accounts, claims_change) =
         (accounts::read(reader.section(&accounts::TABLE)), claims::read(reader.section(&claims::TABLE)));
@@ -104,7 +104,7 @@ pub(super) fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Rep
     warnings.extend(conflict_warning(tokens.policy.foreign, foreign.setups.len()));
     Ok(Settings {
         policy: Policy {
-            tokens: tokens.policy,
+            tokens: TokenPolicy { namespaces: foreign.namespaces, ..tokens.policy },
             rotation,
             sessions,
             accounts,

@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use quash_core::model::{
     AccountPolicy, ClaimsChange, ForeignTokens, InactiveAccounts, LastLogin, LocalParts, LockEnds,
-    LockoutPolicy, LoginFields, NameChanges, NumericNames, Subjects, Timestamp, UserIdField, UserIdType,
+    LockoutPolicy, LoginFields, NameChanges, Namespace, NamespaceClaims, NumericNames, Subjects, Timestamp,
+    UserIdField, UserIdType,
 };
 use quash_core::token::{Algorithm, Expected, TokenType};
 use quash_server::{Compat, RefreshCookie, Registration, SchemeCase};
@@ -65,6 +66,11 @@ max_lifetime = "3d"
 issuer = "*"
 audience = "*"
 namespace = "apart"
+session_claim = "qsid"
+position_claim = "qsq"
+subject_claim = "uid"
+token_claim = "none"
+accepted = ["access", "sliding"]
 insecure_short_secret = true
 [keys]
 rotate_every = "30d"
@@ -228,6 +234,15 @@ fn every_key_is_read() {
     assert_eq!(refresh_tokens, RefreshSigning::LikeAccess);
     assert_eq!(rotate_every, Some(Duration::from_secs(30 * 86_400)));
     assert_eq!((algorithm, signing.map(|key| key.len()), foreign.len()), (Algorithm::Hs256, Some(64), 1));
+    let claims = NamespaceClaims {
+        session: Some("qsid".into()),
+        position: Some("qsq".into()),
+        subject: "uid".into(),
+        token: None,
+    };
+    let accepted = vec!["access".to_owned(), "sliding".to_owned()];
+    let max_lifetime = Duration::from_secs(3 * 86_400);
+    assert_eq!(tokens.namespaces, [Namespace { name: "apart".into(), max_lifetime, accepted, claims }]);
     let django = &foreign[0];
     assert_eq!(
         (django.name.as_str(), django.namespace.as_str(), django.max_lifetime.as_secs()),
@@ -468,4 +483,48 @@ fn tls_or_a_unix_socket_needs_no_proxy() {
     assert_eq!(load_from(tls, &[], &[]).map(|settings| settings.listen), Ok(tcp("[::]:443")));
     let unix = load_from("", &[("QUASH_LISTEN", "unix:/run/quash.sock")], &[]).expect("valid");
     assert_eq!((unix.listen, unix.tls), (Listen::Unix("/run/quash.sock".into()), None));
+}
+
+#[test]
+fn namespaces_need_no_keys() {
+    let shop = "[foreign.site]\nnamespace = \"shop\"\nmax_lifetime = \"1d\"";
+    let loaded = load_from(shop, &[], &[]).expect("settings");
+    let claims = NamespaceClaims {
+        session: None,
+        position: None,
+        subject: "user_id".into(),
+        token: Some("jti".into()),
+    };
+    let (max_lifetime, accepted) = (Duration::from_secs(86_400), vec!["access".to_owned()]);
+    let expected = Namespace { name: "shop".into(), max_lifetime, accepted, claims };
+    assert_eq!(loaded.policy.tokens.namespaces, [expected]);
+    assert!(loaded.keys.foreign.is_empty() && loaded.warnings.is_empty());
+}
+
+#[test]
+fn claims_of_a_namespace_need_a_namespace() {
+    for line in [
+        "session_claim = \"a\"",
+        "position_claim = \"a\"",
+        "subject_claim = \"a\"",
+        "token_claim = \"a\"",
+        "accepted = \"access\"",
+    ] {
+        let text =
+            format!("[foreign.site]\njwks_url = \"https://a.example/jwks\"\nmax_lifetime = \"1d\"\n{line}");
+        let fault = refused(&text, &[], &[]);
+        assert!(fault.contains("is set without namespace"), "{line}: {fault}");
+    }
+    let fault = refused("[foreign.site]\nmax_lifetime = \"1d\"", &[], &[]);
+    assert!(fault.contains("is missing, and so is every alternative"), "{fault}");
+}
+
+#[test]
+fn claims_of_a_namespace_have_names_of_their_own() {
+    let of = |name: &str| {
+        format!("[foreign.site]\nnamespace = \"shop\"\nmax_lifetime = \"1d\"\nsession_claim = \"{name}\"")
+    };
+    assert!(load_from(&of("sid"), &[], &[]).is_ok());
+    assert!(refused(&of("exp"), &[], &[]).contains("is the name of a claim with another meaning"));
+    assert!(refused(&of("a b"), &[], &[]).contains("isn't a valid claim name"));
 }

@@ -104,6 +104,7 @@ pub(super) fn read(mut section: Section<'_>) -> Result<Tokens, Reported> {
         names: names?,
         accepted: taken.accepted,
         foreign: taken.foreign,
+        namespaces: Vec::new(),
     };
     Ok(Tokens {
         policy: TokenPolicy { longest_lifetime_ever: policy.longest_lifetime(), ..policy },

@@ -1,0 +1,75 @@
+//! Revocation in the namespace of another issuer, and the question whether a name is revoked.
+
+use quash_core::decide::{NameRevocation, revoke_names};
+use quash_core::model::{Actor, Change, Client, Namespace, Scope, Seq};
+use quash_core::watch::{Named, Revoked, admit_named};
+
+use crate::context::Service;
+use crate::failure::Failure;
+use crate::repeated::NamesRevoked;
+
+impl Service {
+    /// The namespace of this name in the settings.
+    pub fn namespace(&self, name: &str) -> Option<&Namespace> {
+        self.policy().tokens.namespace(name)
+    }
+
+    /// Revokes in a namespace, in one transaction. Once this returns, this process refuses the tokens. With
+    /// a key, a repeated request of the same client gets the first answer again.
+    ///
+    /// # Errors
+    /// The store is unavailable. The revocations may or may not have been written.
+    pub async fn revoke_names(
+        &self,
+        client: &Client,
+        namespace: &Namespace,
+        items: &[NameRevocation],
+        key: Option<&str>,
+    ) -> Result<NamesRevoked, Failure> {
+        let context = &*self.context;
+        let request = self.revoke_names_now(client, namespace, items);
+        match key {
+            Some(key) => context.repeated.once(&client.name, key, context.clock.uptime(), request).await,
+            None => request.await,
+        }
+    }
+
+    async fn revoke_names_now(
+        &self,
+        client: &Client,
+        namespace: &Namespace,
+        items: &[NameRevocation],
+    ) -> Result<NamesRevoked, Failure> {
+        let context = &*self.context;
+        let (ours, actor) = (context.guard.scopes(), Actor::Client(client.name.clone()));
+        let scopes = items.iter().map(|item| item.name.scope(namespace, ours));
+        let keys: Vec<_> = scopes.filter(|(kind, _)| kind.is_presence()).map(|(_, key)| key).collect();
+        let known = context.store.entries_of(&keys).await?;
+        let (revocation, newest_known) =
+            revoke_names(items, &known, namespace, ours, &actor, context.clock.now());
+        let written = revocation.entries.len();
+        // Another request may write the same session meanwhile: two entries cover what one does.
+        let receipt = context.commit_and_announce(Change::RevokeNames(Box::new(revocation))).await?;
+        let seq = receipt.seq.max(newest_known).unwrap_or(Seq::ZERO);
+        // The other request may have committed its entry a moment ago.
+        context.announce(seq).await?;
+        Ok(NamesRevoked { seq, written })
+    }
+
+    /// Returns whether the store has a revocation that covers a named token. A token that can't be judged
+    /// counts as revoked, and so does one whose namespace isn't in the settings.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn is_name_revoked(&self, named: &Named<'_>) -> Result<bool, Failure> {
+        let context = &*self.context;
+        let (policy, ours, now) = (&context.policy.tokens, context.guard.scopes(), context.clock.now());
+        let Ok(mut keys) = named.scopes(policy, ours, now) else { return Ok(true) };
+        keys.push(ours.key(&Scope::Everything));
+        // The head is read last: it has a record of the entries that are deleted meanwhile.
+        let known = context.store.entries_of(&keys).await?;
+        let head = context.store.head().await?;
+        let revoked = Revoked::from_snapshot(head.seq, head.chain, &known).forgetting(head.forgotten);
+        Ok(admit_named(named, policy, ours, &revoked, now).is_err())
+    }
+}
