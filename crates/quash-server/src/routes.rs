@@ -84,6 +84,7 @@ fn endpoints(state: &Arc<AppState>) -> ListedRouter {
                 .layered(|router| router.layer(from_fn_with_state(Arc::clone(&state), same_site))),
         )
         .route("/oauth2/revoke", post(api::oauth::revoke::revoke))
+        .route("/v1/revocations", post(api::revocations::revoke))
         .layered(|router| router.layer(from_fn_with_state(Arc::clone(&state), effective)));
     ListedRouter::new()
         .merge(ending)
@@ -117,6 +118,7 @@ fn endpoints(state: &Arc<AppState>) -> ListedRouter {
         .route("/metrics", get(api::metrics::metrics))
         .route("/.well-known/oauth-authorization-server", get(api::oauth::metadata::metadata))
         .route("/.well-known/oauth-authorization-server/{*path}", get(api::oauth::metadata::metadata_of_path))
+        .route("/v1/revocations/query", post(api::revocations::query))
         .route("/oauth2/introspect", post(api::oauth::introspect::introspect))
         .route("/livez", get(api::health::livez))
         .route("/readyz", get(api::health::readyz))

@@ -356,7 +356,7 @@ impl Dice {
                 &paths[..],
                 &READ_PATHS[..],
                 &own[..],
-                &["/v1/password", METADATA],
+                &["/v1/password", METADATA, "/v1/revocations", "/v1/revocations/query"],
                 &CLIENT_PATHS[..],
                 &MAIL_PATHS[..],
             ]

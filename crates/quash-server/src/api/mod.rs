@@ -37,6 +37,8 @@ pub(crate) mod jwks;
 
 pub(crate) mod oauth;
 
+pub(crate) mod revocations;
+
 pub(crate) mod health;
 
 pub(crate) mod metrics;

@@ -10,7 +10,9 @@ use crate::request::charset::NotText;
 impl Presentation {
     pub(super) fn of_body(fault: &BodyError) -> Self {
         match fault {
-            BodyError::TooLarge => Self::new(Code::BodyTooLarge, "The request body is larger than 32 KiB."),
+            BodyError::TooLarge(most) => {
+                Self::new(Code::BodyTooLarge, format!("The request body is larger than {} KiB.", most / 1024))
+            }
             BodyError::NoMemory => Self::busy("Too many requests are unfinished."),
             BodyError::Timeout => Self::new(Code::BodyTimeout, "The request body did not arrive in time."),
             BodyError::Incomplete => Self::new(Code::InvalidRequest, "The request body is incomplete."),
@@ -19,6 +21,12 @@ impl Presentation {
                 format!("Unsupported media type \"{media_type}\" in request."),
             ),
             BodyError::Json(what) => Self::new(Code::InvalidRequest, format!("JSON parse error - {what}")),
+            BodyError::Members { line, column, needed } => Self::new(
+                Code::InvalidRequest,
+                format!(
+                    "A member is missing, unknown or of the wrong type: line {line} column {column}. The body needs {needed}."
+                ),
+            ),
             BodyError::Multipart => {
                 Self::new(Code::InvalidRequest, "Multipart form parse error - Invalid boundary or body")
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
-use quash_core::model::{Invalid, Refusal};
+use quash_core::model::{Invalid, Refusal, Right};
 use quash_core::token::TokenType;
 use quash_service::Failure;
 use quash_verify::{HeaderFault, Rejection};
@@ -54,6 +54,8 @@ pub(super) enum ErrorKind {
     FeedVersion {
         is_named: bool,
     },
+    /// The credential of a namespace lacks a right.
+    MissingRight(Right),
     /// The refresh token doesn't fit into its cookie.
     TooLongForACookie,
     /// A bug, with its cause for the log.
@@ -144,6 +146,11 @@ impl HttpError {
     /// A request for the feed that names another version, or none.
     pub(crate) fn feed_version(is_named: bool) -> Self {
         ErrorKind::FeedVersion { is_named }.into()
+    }
+
+    /// The credential has this right in no namespace.
+    pub(crate) fn missing_right(right: Right) -> Self {
+        ErrorKind::MissingRight(right).into()
     }
 
     /// A limit on concurrent work is reached; a retry may succeed.

@@ -81,6 +81,13 @@ impl Presentation {
                     "The parameter `v` is missing. Request version {VERSION} of the feed with `v={VERSION}`."
                 ),
             ),
+            ErrorKind::MissingRight(right) => Self::new(
+                Code::RightRequired,
+                format!(
+                    "This credential lacks the right `{}`. Create one with `quash client add NAME --namespace NAMESPACE`.",
+                    right.as_str()
+                ),
+            ),
             ErrorKind::TooLongForACookie => {
                 let detail = "The tokens of this account are too long for a cookie.";
                 Self { retry_after: Some(Duration::from_secs(60)), ..Self::new(Code::Unavailable, detail) }

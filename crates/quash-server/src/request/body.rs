@@ -33,10 +33,25 @@ pub(crate) struct WholeRequest {
 
 impl WholeRequest {
     pub(crate) async fn read(request: Request) -> Result<Self, BodyError> {
+        Self::read_up_to(request, BODY_BYTES).await
+    }
+
+    /// Like [`WholeRequest::read`], but limits the body to `most` bytes.
+    pub(crate) async fn read_up_to(request: Request, most: usize) -> Result<Self, BodyError> {
         let (parts, body) = request.into_parts();
-        let bytes = read_whole(body, parts.extensions.get()).await?;
+        let bytes = read_whole(body, parts.extensions.get(), most).await?;
         let content_type = ContentType::of(&parts.headers, &bytes);
         Ok(Self { parts, bytes, content_type })
+    }
+
+    /// Returns the text of a JSON body in UTF-8. Nothing has checked it yet.
+    pub(crate) fn into_json_text(self) -> Result<Bytes, BodyError> {
+        let Self { bytes, content_type, .. } = self;
+        match (content_type.media_type.as_str(), &content_type.charset) {
+            ("application/json", Charset::Utf8) => Ok(bytes),
+            ("application/json", charset) => Ok(charset.decode(&bytes)?.into_owned().into()),
+            _ => Err(content_type.refused()),
+        }
     }
 }
 
@@ -62,8 +77,8 @@ impl ContentType {
     }
 }
 
-/// Reads a whole body. Charges it to its connection's account, if there is one.
-async fn read_whole(body: Body, account: Option<&MemoryAccount>) -> Result<Bytes, BodyError> {
+/// Reads a whole body of at most `most` bytes. Charges it to its connection's account, if there is one.
+async fn read_whole(body: Body, account: Option<&MemoryAccount>, most: usize) -> Result<Bytes, BodyError> {
     let closing = async {
         match account {
             Some(account) => account.closing().await,
@@ -71,16 +86,17 @@ async fn read_whole(body: Body, account: Option<&MemoryAccount>) -> Result<Bytes
         }
     };
     tokio::select! {
-        whole = tokio::time::timeout(BODY_WITHIN, gather(Limited::new(body, BODY_BYTES), account)) => whole.map_err(|_| BodyError::Timeout)?,
+        whole = tokio::time::timeout(BODY_WITHIN, gather(body, account, most)) => whole.map_err(|_| BodyError::Timeout)?,
         () = closing => Err(BodyError::NoMemory),
     }
 }
 
 /// Copies the parts into one buffer: each part, however short, would keep the buffer alive that it was read
 /// into.
-async fn gather(mut body: Limited<Body>, account: Option<&MemoryAccount>) -> Result<Bytes, BodyError> {
+async fn gather(body: Body, account: Option<&MemoryAccount>, most: usize) -> Result<Bytes, BodyError> {
+    let mut body = Limited::new(body, most);
     let mut charge = account.map(MemoryAccount::body);
-    let Some(first) = next_part(&mut body).await? else { return Ok(Bytes::new()) };
+    let Some(first) = next_part(&mut body, most).await? else { return Ok(Bytes::new()) };
     if body.is_end_stream() {
         return Ok(first);
     }
@@ -94,15 +110,15 @@ async fn gather(mut body: Limited<Body>, account: Option<&MemoryAccount>) -> Res
             whole.reserve_exact(capacity - whole.len());
         }
         whole.extend_from_slice(&bytes);
-        part = next_part(&mut body).await?;
+        part = next_part(&mut body, most).await?;
     }
     Ok(whole.into())
 }
 
-async fn next_part(body: &mut Limited<Body>) -> Result<Option<Bytes>, BodyError> {
+async fn next_part(body: &mut Limited<Body>, most: usize) -> Result<Option<Bytes>, BodyError> {
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| match error.downcast::<LengthLimitError>() {
-            Ok(_) => BodyError::TooLarge,
+            Ok(_) => BodyError::TooLarge(most),
             Err(_) => BodyError::Incomplete,
         })?;
         // Trailers don't belong to a body.
@@ -120,9 +136,9 @@ mod tests {
 
     #[tokio::test]
     async fn body_size_is_limited() {
-        let of = |length: usize| read_whole(Body::from("x".repeat(length)), None);
+        let of = |length: usize| read_whole(Body::from("x".repeat(length)), None, BODY_BYTES);
         assert_eq!(of(BODY_BYTES).await.map(|whole| whole.len()), Ok(BODY_BYTES));
-        assert_eq!(of(BODY_BYTES + 1).await, Err(BodyError::TooLarge));
+        assert_eq!(of(BODY_BYTES + 1).await, Err(BodyError::TooLarge(BODY_BYTES)));
     }
 
     /// A body that arrives one byte at a time, each in its own buffer.
@@ -134,11 +150,14 @@ mod tests {
 
     #[tokio::test]
     async fn bodies_in_parts_are_gathered_and_limited() {
-        let whole = read_whole(in_parts(br#"{"username":"dana"}"#), None).await;
+        let whole = read_whole(in_parts(br#"{"username":"dana"}"#), None, BODY_BYTES).await;
         assert_eq!(whole.as_deref(), Ok(&br#"{"username":"dana"}"#[..]));
         static LONG: [u8; BODY_BYTES + 1] = [b' '; BODY_BYTES + 1];
-        assert_eq!(read_whole(in_parts(&LONG[1..]), None).await.map(|whole| whole.len()), Ok(BODY_BYTES));
-        assert_eq!(read_whole(in_parts(&LONG), None).await, Err(BodyError::TooLarge));
+        assert_eq!(
+            read_whole(in_parts(&LONG[1..]), None, BODY_BYTES).await.map(|whole| whole.len()),
+            Ok(BODY_BYTES)
+        );
+        assert_eq!(read_whole(in_parts(&LONG), None, BODY_BYTES).await, Err(BodyError::TooLarge(BODY_BYTES)));
     }
 
     #[tokio::test]
@@ -146,10 +165,10 @@ mod tests {
         let memory = Memory::new(64 * 1024);
         let account = memory.open(false);
         let endless = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
-        let reading = async { read_whole(endless, Some(&account)).await };
+        let reading = async { read_whole(endless, Some(&account), BODY_BYTES).await };
         let flood = async { (0..8).map(|_| memory.open(false)).collect::<Vec<_>>() };
         let (read, _others) = tokio::join!(reading, flood);
         assert_eq!(read, Err(BodyError::NoMemory));
-        assert_eq!(read_whole(in_parts(b"ab"), Some(&account)).await, Err(BodyError::NoMemory));
+        assert_eq!(read_whole(in_parts(b"ab"), Some(&account), BODY_BYTES).await, Err(BodyError::NoMemory));
     }
 }

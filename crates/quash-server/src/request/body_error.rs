@@ -8,12 +8,20 @@ use crate::request::charset::NotText;
 /// An error in a body.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum BodyError {
-    TooLarge,
+    /// The body is larger than this number of bytes.
+    TooLarge(usize),
     Timeout,
     NoMemory,
     Incomplete,
     MediaType(String),
     Json(String),
+    /// The JSON isn't what the path expects.
+    Members {
+        line: usize,
+        column: usize,
+        /// The names of the required members.
+        needed: &'static str,
+    },
     Multipart,
     /// The body isn't text in the charset that it declares.
     Charset(NotText),

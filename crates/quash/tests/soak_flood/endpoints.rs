@@ -211,6 +211,9 @@ impl Flood {
                     Body::Form(format!("token={}&client_id=nobody{number}", pair.access)),
                 );
             }
+            (_, "/v1/revocations" | "/v1/revocations/query") => {
+                json!({ "namespace": "shop", "revocations": [{ "session": garbage }] })
+            }
             (
                 _,
                 "/v1/me"

@@ -76,7 +76,8 @@ async fn client(
     };
     let found = found.map_err(|failure| OAuthError::of(state, &failure))?;
     let client = found.filter(is_named).ok_or_else(OAuthError::invalid_client)?;
-    if client.may(needed) { Ok(client) } else { Err(OAuthError::missing_right(needed)) }
+    // A client of a namespace has no right to quash's own tokens.
+    if client.may_in(None, needed) { Ok(client) } else { Err(OAuthError::missing_right(needed)) }
 }
 
 /// Returns the credentials in the header: `Basic`, or `Bearer` with the secret alone. `None` if there is no

@@ -1,0 +1,249 @@
+//! Revocations in a namespace over HTTP: rights, limits, errors by index, repetition and questions.
+
+mod support;
+
+use std::time::Duration;
+
+use http::HeaderName;
+use quash_core::model::{Event, Namespace, NamespaceClaims, Right};
+use quash_store::Store;
+use serde_json::{Value, json};
+
+use support::{Answer, Call, Plan, START, World};
+
+const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const PREFER: HeaderName = HeaderName::from_static("prefer");
+
+/// A server with the namespaces shop and wiki, and no accounts.
+async fn world() -> World {
+    let mut plan = Plan::default();
+    plan.policy.tokens.namespaces = ["shop", "wiki"]
+        .map(|name| Namespace {
+            name: name.into(),
+            max_lifetime: Duration::from_secs(3600),
+            accepted: vec!["access".into()],
+            claims: NamespaceClaims::default(),
+        })
+        .into();
+    World::empty(plan).await
+}
+
+async fn credential(world: &World) -> String {
+    let (_, secret) = world.service.add_namespace_client("site", "shop", None).await.expect("a client");
+    secret.into_text().to_string()
+}
+
+fn call(items: &Value) -> Call {
+    Call::post("/v1/revocations").json(&json!({ "namespace": "shop", "revocations": items }))
+}
+
+async fn revoke(world: &World, secret: &str, items: &Value) -> Answer {
+    world.send(call(items).bearer(secret)).await
+}
+
+async fn is_revoked(world: &World, secret: &str, mut question: Value) -> Value {
+    let times = json!({ "namespace": "shop", "issued_at": START, "expires_at": START + 300 });
+    for (name, value) in times.as_object().expect("an object") {
+        question.as_object_mut().expect("an object").entry(name).or_insert(value.clone());
+    }
+    let answer = world.send(Call::post("/v1/revocations/query").json(&question).bearer(secret)).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    answer.json()["revoked"].clone()
+}
+
+#[tokio::test]
+async fn names_are_revoked_in_one_transaction() {
+    let world = world().await;
+    let secret = credential(&world).await;
+    assert!(secret.starts_with("qn_"));
+    let before = world.head().await.as_u64();
+    let items = json!([
+        { "session": "f0c1", "reason": "log_out" },
+        { "token": "9a7e", "exp": START + 300 },
+        { "subject": "17", "reason": "password_changed" },
+        { "subject": "18", "before": f64::from(2) + 1_799_999_900.25, "reason": "deactivated" },
+        { "everything": true, "reason": "revoked" },
+    ]);
+    let answer = revoke(&world, &secret, &items).await;
+    assert_eq!((answer.status, answer.json()), (200, json!({ "seq": before + 5, "written": 5 })), "{answer}");
+    assert_eq!(world.service.guard().cursor().as_u64(), before + 5, "this process knows them");
+    let entries =
+        world.store.entries_after(quash_core::model::Seq::from_u64(before), 9).await.expect("entries");
+    let until: Vec<_> = entries.iter().map(|entry| entry.until.map(|until| until.as_millis())).collect();
+    assert_eq!(until, [None, None, None, Some(1_799_999_902_250), None]);
+    assert!(entries.iter().all(|entry| entry.actor.as_str() == "client:site"));
+    let audit = world.store.audit(0, None, 99).await.expect("the audit");
+    let rows: Vec<_> = audit.iter().filter(|row| row.new.event == Event::Revoked).collect();
+    assert_eq!(rows.len(), 1, "one row for a request");
+    let name = rows[0].new.person.as_ref().and_then(|person| person.name.as_deref());
+    assert_eq!((name, rows[0].new.actor.as_str()), (Some("shop"), "client:site"));
+}
+
+#[tokio::test]
+async fn revoked_names_are_found_by_questions() {
+    let world = world().await;
+    let secret = credential(&world).await;
+    let head = world.head().await.as_u64();
+    revoke(&world, &secret, &json!([{ "session": "a" }, { "subject": "17" }])).await;
+    for (question, expected) in [
+        (json!({ "session": "a" }), true),
+        (json!({ "session": "a", "position": head + 2 }), true),
+        (json!({ "session": "b" }), false),
+        (json!({ "subject": "17", "position": head }), true),
+        (json!({ "subject": "17", "position": head + 2 }), false),
+        (json!({ "subject": "17" }), true),
+        (json!({ "subject": "17", "issued_at": START + 1 }), false),
+        (json!({ "subject": "18", "position": head }), false),
+        (json!({ "subject": "18", "position": head + 3 }), true),
+        (json!({ "subject": "18", "expires_at": START + 3601 }), true),
+    ] {
+        assert_eq!(is_revoked(&world, &secret, question.clone()).await, json!(expected), "{question}");
+    }
+}
+
+#[tokio::test]
+async fn sessions_are_written_once_and_watermarks_each_time() {
+    let world = world().await;
+    let secret = credential(&world).await;
+    let first = revoke(&world, &secret, &json!([{ "session": "a" }])).await.json();
+    let again = revoke(&world, &secret, &json!([{ "session": "a" }])).await.json();
+    assert_eq!(again, json!({ "seq": first["seq"], "written": 0 }));
+    let subject = json!([{ "session": "a" }, { "subject": "17" }]);
+    assert_eq!(revoke(&world, &secret, &subject).await.json()["written"], 1);
+    assert_eq!(revoke(&world, &secret, &subject).await.json()["written"], 1);
+}
+
+#[tokio::test]
+async fn repeated_requests_get_the_first_answer() {
+    let world = world().await;
+    let secret = credential(&world).await;
+    let send = |key: &'static str| {
+        let call = call(&json!([{ "subject": "17" }])).bearer(&secret).header(KEY, key);
+        async { world.send(call).await.json()["seq"].clone() }
+    };
+    let first = send("one").await;
+    assert_eq!(send("one").await, first);
+    assert_ne!(send("two").await, first);
+    world.clock.go_on(Duration::from_secs(600));
+    assert_ne!(send("one").await, first, "after ten minutes");
+    for wrong in ["", &"x".repeat(256)] {
+        let call = call(&json!([{ "subject": "17" }])).bearer(&secret).header(KEY, wrong);
+        assert_eq!(world.send(call).await.status, 400, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn answers_wait_for_verifiers_on_request() {
+    let world = world().await;
+    let secret = credential(&world).await;
+    let call = call(&json!([{ "session": "a" }])).bearer(&secret).header(PREFER, "wait=effective");
+    let answer = world.send(call).await.json();
+    assert_eq!(answer["effective"]["seq"], answer["seq"]);
+    assert_eq!(answer["effective"]["verifiers"]["confirmed"], 0);
+}
+
+#[tokio::test]
+async fn rights_are_limited_to_one_namespace() {
+    let world = world().await;
+    let secret = credential(&world).await;
+    let (_, other) = world
+        .service
+        .add_client("reader", [Right::Introspect].into_iter().collect(), None)
+        .await
+        .expect("a client");
+    let other = other.into_text();
+    let item = json!([{ "session": "a" }]);
+    let in_wiki = json!({ "namespace": "wiki", "revocations": item });
+    let code =
+        |answer: Answer| (answer.status, answer.json()["code"].as_str().unwrap_or_default().to_owned());
+    let send = |call: Call| async { code(world.send(call).await) };
+    let not_valid = (401, "credential_not_valid".to_owned());
+    let right = (403, "right_required".to_owned());
+    assert_eq!(send(call(&item)).await, not_valid);
+    assert_eq!(send(call(&item).bearer("qn_wrong")).await, not_valid);
+    assert_eq!(send(call(&item).bearer(&other)).await, right);
+    assert_eq!(send(Call::post("/v1/revocations").json(&in_wiki).bearer(&secret)).await, right);
+    let question = |namespace: Option<&str>| {
+        Call::post("/v1/revocations/query")
+            .json(&json!({ "namespace": namespace, "issued_at": START, "expires_at": START }))
+    };
+    assert_eq!(send(question(Some("wiki")).bearer(&secret)).await, right);
+    assert_eq!(send(question(None).bearer(&secret)).await, right);
+    assert_eq!(world.send(question(None).bearer(&other)).await.status, 200);
+    assert_eq!(send(question(Some("none")).bearer(&other)).await, (400, "invalid_request".into()));
+    for path in ["/oauth2/introspect", "/oauth2/revoke"] {
+        let call = Call::post(path).body("application/x-www-form-urlencoded", "token=x").bearer(&secret);
+        assert_eq!(world.send(call).await.status, 403, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn wrong_items_are_reported_by_index() {
+    let world = world().await;
+    let secret = credential(&world).await;
+    let items = json!([
+        { "session": "a" },
+        {},
+        { "session": "a", "token": "b" },
+        { "session": "" },
+        { "subject": 17 },
+        { "everything": false },
+        { "subject": "17", "before": START + 301 },
+        { "subject": "17", "before": 1e14 },
+        { "token": "b", "exp": "soon" },
+        { "token": "b", "reason": "whim" },
+        { "token": "b", "colour": [["red"], { "a": 1 }] },
+        { "token": "x".repeat(256) },
+    ]);
+    let answer = revoke(&world, &secret, &items).await;
+    let one = "Give exactly one of `session`, `token`, `subject` and `everything`.";
+    let (text, secs) = ("Must be a text of 1 to 255 bytes.", "Must be a number of seconds since 1970.");
+    let expected = json!({
+        "1": { "non_field_errors": [one] },
+        "2": { "non_field_errors": [one] },
+        "3": { "session": [text] },
+        "4": { "subject": [text] },
+        "5": { "everything": ["Must be `true`."] },
+        "6": { "before": ["Must not be in the future."] },
+        "7": { "before": [secs] },
+        "8": { "exp": [secs] },
+        "9": { "reason": ["Not a reason, such as `log_out` or `password_changed`."] },
+        "10": { "non_field_errors": ["A member is unknown."] },
+        "11": { "token": [text] },
+    });
+    assert_eq!((answer.status, answer.json()["code"].as_str()), (400, Some("invalid_request")));
+    assert_eq!(answer.json()["errors"], json!({ "revocations": expected }));
+    assert_eq!(is_revoked(&world, &secret, json!({ "session": "a" })).await, false, "all of them or none");
+}
+
+#[tokio::test]
+async fn requests_are_limited_one_past_the_edge() {
+    let world = world().await;
+    let secret = credential(&world).await;
+    let items = |count: usize| Value::from(vec![json!({ "session": "a" }); count]);
+    assert_eq!(revoke(&world, &secret, &items(0)).await.status, 400);
+    assert_eq!(revoke(&world, &secret, &items(1000)).await.status, 200);
+    assert_eq!(revoke(&world, &secret, &items(1001)).await.status, 400);
+    let body = |length: usize| {
+        let text = call(&json!([{ "subject": "17" }])).body;
+        let padding = " ".repeat(length - text.len());
+        let text = format!("{}{padding}", String::from_utf8(text).expect("text"));
+        Call::post("/v1/revocations").body("application/json", text).bearer(&secret)
+    };
+    assert_eq!(world.send(body(512 * 1024)).await.status, 200);
+    let answer = world.send(body(512 * 1024 + 1)).await;
+    assert_eq!(answer.json()["detail"], "The request body is larger than 512 KiB.");
+    for wrong in [
+        "",
+        "[]",
+        "{",
+        r#"{"namespace":"shop"}"#,
+        r#"{"namespace":"shop","revocations":{}}"#,
+        r#"{"namespace":"shop","revocations":[1]}"#,
+    ] {
+        let call = Call::post("/v1/revocations").body("application/json", wrong).bearer(&secret);
+        assert_eq!(world.send(call).await.status, 400, "{wrong}");
+    }
+    let form = Call::post("/v1/revocations").body("text/plain", "{}").bearer(&secret);
+    assert_eq!(world.send(form).await.status, 415);
+}
