@@ -25,9 +25,18 @@ pub(crate) enum Answer {
     Silent,
 }
 
+/// A question to the issuer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Question<'a> {
+    /// Whether a token is valid.
+    Token(&'a str),
+    /// Whether a name is revoked: the body of the request.
+    Name(&'a str),
+}
+
 /// Sends introspection requests to the issuer.
 pub(crate) trait Introspect: Send + Sync {
-    fn ask<'a>(&'a self, token: &'a str) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+    fn ask<'a>(&'a self, question: Question<'a>) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 }
 
 /// The requests in progress.
@@ -77,16 +86,16 @@ impl Introspection {
         Self { issuer, clock, answers, silence: Mutex::default(), key, slots: Mutex::default() }
     }
 
-    /// Returns the issuer's answer about a token.
-    pub(crate) async fn ask(&self, token: &str) -> Answer {
+    /// Returns the issuer's answer.
+    pub(crate) async fn ask(&self, question: Question<'_>) -> Answer {
         if self.is_silent() {
             return Answer::Silent;
         }
-        let hash = self.hash(token);
+        let hash = self.hash(question);
         let Some(slot) = self.slot(hash) else { return Answer::Away };
         let _leave = SlotGuard { introspection: self, hash };
         let answer =
-            tokio::time::timeout(WITHIN, self.ask_or_share(token, &slot)).await.unwrap_or(Answer::Silent);
+            tokio::time::timeout(WITHIN, self.ask_or_share(question, &slot)).await.unwrap_or(Answer::Silent);
         if answer == Answer::Silent && !self.is_silent() {
             let (since, answers) = (self.clock.uptime(), self.answers.load(Ordering::SeqCst));
             *self.silence() = Some(Silence { since, answers });
@@ -108,7 +117,7 @@ impl Introspection {
 
     /// Shares only the answer to a request that was sent after this caller arrived: an older answer may miss
     /// a revocation that has been confirmed since.
-    async fn ask_or_share(&self, token: &str, slot: &Slot) -> Answer {
+    async fn ask_or_share(&self, question: Question<'_>, slot: &Slot) -> Answer {
         let on_arrival = slot.asked.load(Ordering::SeqCst);
         let mut last = slot.answer.lock().await;
         if slot.asked.load(Ordering::SeqCst) > on_arrival
@@ -122,7 +131,7 @@ impl Introspection {
             return Answer::Silent;
         }
         slot.asked.fetch_add(1, Ordering::SeqCst);
-        let answer = self.issuer.ask(token).await;
+        let answer = self.issuer.ask(question).await;
         *last = Some(answer);
         answer
     }
@@ -137,9 +146,14 @@ impl Introspection {
         Some(Arc::clone(slot))
     }
 
-    fn hash(&self, token: &str) -> u128 {
+    fn hash(&self, question: Question<'_>) -> u128 {
         let mut hasher = SipHasher13::new_with_key(&self.key);
-        hasher.write(token.as_bytes());
+        let (kind, text) = match question {
+            Question::Token(token) => (0, token),
+            Question::Name(body) => (1, body),
+        };
+        hasher.write(&[kind]);
+        hasher.write(text.as_bytes());
         hasher.finish128().as_u128()
     }
 }
@@ -175,7 +189,7 @@ mod tests {
     }
 
     impl Introspect for Slow {
-        fn ask<'a>(&'a self, _token: &'a str) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>> {
+        fn ask<'a>(&'a self, _: Question<'a>) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>> {
             Box::pin(async {
                 self.asked.fetch_add(1, Ordering::SeqCst);
                 match self.let_go.acquire().await {
@@ -199,7 +213,7 @@ mod tests {
         let introspection = Arc::new(introspection);
         let ask = || {
             let introspection = Arc::clone(&introspection);
-            tokio::spawn(async move { introspection.ask("token").await })
+            tokio::spawn(async move { introspection.ask(Question::Token("token")).await })
         };
         let asks: Vec<_> = (0..10).map(|_| ask()).collect();
         // All ten callers arrive before the first is answered.
@@ -242,31 +256,47 @@ mod tests {
         );
         let asked = || issuer.asked.load(Ordering::SeqCst);
         // All three wait for the same two seconds; the second and the third are about one token.
-        let all = tokio::join!(introspection.ask("a"), introspection.ask("b"), introspection.ask("b"));
+        let all = tokio::join!(
+            introspection.ask(Question::Token("a")),
+            introspection.ask(Question::Token("b")),
+            introspection.ask(Question::Token("b"))
+        );
         assert_eq!((all, asked()), ((Answer::Silent, Answer::Silent, Answer::Silent), 2));
         clock.0.store(999, Ordering::SeqCst);
-        assert_eq!((introspection.ask("a").await, asked()), (Answer::Silent, 2), "without a request");
+        assert_eq!(
+            (introspection.ask(Question::Token("a")).await, asked()),
+            (Answer::Silent, 2),
+            "without a request"
+        );
         issuer.let_go.add_permits(2);
         answers.fetch_add(1, Ordering::SeqCst);
-        assert_eq!((introspection.ask("a").await, asked()), (Answer::Active, 3), "it has answered something");
+        assert_eq!(
+            (introspection.ask(Question::Token("a")).await, asked()),
+            (Answer::Active, 3),
+            "it has answered something"
+        );
         issuer.let_go.forget_permits(1);
-        assert_eq!(introspection.ask("a").await, Answer::Silent);
+        assert_eq!(introspection.ask(Question::Token("a")).await, Answer::Silent);
         issuer.let_go.add_permits(1);
         clock.0.store(1998, Ordering::SeqCst);
-        assert_eq!((introspection.ask("a").await, asked()), (Answer::Silent, 4));
+        assert_eq!((introspection.ask(Question::Token("a")).await, asked()), (Answer::Silent, 4));
         clock.0.store(1999, Ordering::SeqCst);
-        assert_eq!((introspection.ask("a").await, asked()), (Answer::Active, 5), "a second is over");
+        assert_eq!(
+            (introspection.ask(Question::Token("a")).await, asked()),
+            (Answer::Active, 5),
+            "a second is over"
+        );
     }
 
     #[tokio::test]
     async fn introspection_times_out_and_limits_concurrent_tokens() {
         let (issuer, introspection) = introspection();
-        assert_eq!(introspection.ask("token").await, Answer::Silent);
+        assert_eq!(introspection.ask(Question::Token("token")).await, Answer::Silent);
         *introspection.silence() = None;
         let slots: Vec<_> =
             (0..TOKENS).map(|token| introspection.slot(token as u128).expect("a free slot")).collect();
         assert_eq!(slots.len(), TOKENS);
-        assert_eq!(introspection.ask("one more").await, Answer::Away);
+        assert_eq!(introspection.ask(Question::Token("one more")).await, Answer::Away);
         assert_eq!(issuer.asked.load(Ordering::SeqCst), 1);
     }
 }

@@ -64,6 +64,10 @@ mod accepted;
 
 mod stale;
 
+mod named;
+
+mod revocation;
+
 #[cfg(feature = "follow")]
 mod introspection;
 
@@ -95,13 +99,18 @@ pub use clock::SystemClock;
 #[cfg(feature = "axum")]
 pub use extract::{Auth, AuthRejection, OptionalAuth};
 #[cfg(feature = "follow")]
-pub use follow::{BodyStream, BoxFuture, Connection, IssuerError, StartError, Transport, VerifierBuilder};
+pub use follow::{
+    BodyStream, BoxFuture, Connection, IssuerError, RevokeError, StartError, Transport, VerifierBuilder,
+};
 pub use guard::{Guard, GuardSetup};
 pub use header::{HeaderFault, SchemeCase, TokenHeader};
 pub use key_fetcher::{KeyFetch, KeyFetcher};
 pub use layer::{GuardLayer, Guarded, Rejection};
+pub use named::AskError;
 pub use problem::Problem;
 pub use publisher::{Publisher, guard};
+pub use quash_core::watch::Named;
+pub use revocation::{Receipt, Revocation};
 pub use stale::WhenStale;
 pub use token_guard::TokenGuard;
 pub use verifier::{Verifier, VerifierMetrics, VerifierState};

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use quash_core::model::{
-    Actor, Chain, Clock, CustomClaims, Entry, Keep, NewEntry, Reason, Scope, ScopeHasher, ScopeKey,
-    ScopeKind, Seeded, Seq, SessionId, Timestamp, TokenPolicy, draw,
+    Actor, Chain, Clock, CustomClaims, Entry, Keep, Namespace, NamespaceClaims, NewEntry, Reason, Scope,
+    ScopeHasher, ScopeKey, ScopeKind, Seeded, Seq, SessionId, Timestamp, TokenPolicy, draw,
 };
 use quash_core::token::{
     Algorithm, Bearer, Grant, Issued, KeyRing, Minting, RefreshKey, SigningKey, Tokens, mint,
@@ -17,6 +17,7 @@ use quash_core::watch::{Freshness, Lease, Revoked, feed};
 use serde_json::Value;
 
 use crate::publisher::Publisher;
+use crate::revocation::{Revocation, RevocationName};
 use crate::shared::{State, VerifierShared};
 use crate::stale::WhenStale;
 use crate::trust::Terms;
@@ -74,12 +75,31 @@ impl TestIssuer {
     ///
     /// # Panics
     /// Panics if the crypto library fails.
-    #[expect(clippy::expect_used, reason = "only for tests, where a panic reports the fault")]
     pub fn new() -> Self {
+        Self::with_namespaces(Vec::new())
+    }
+
+    /// Creates an issuer that also has a namespace for the tokens of another system, which live for a day at
+    /// most.
+    ///
+    /// # Panics
+    /// Panics if the crypto library fails.
+    pub fn with_namespace(name: &str) -> Self {
+        Self::with_namespaces(vec![Namespace {
+            name: name.to_owned(),
+            max_lifetime: Duration::from_secs(24 * 3600),
+            accepted: vec!["access".to_owned()],
+            claims: NamespaceClaims::default(),
+        }])
+    }
+
+    #[expect(clippy::expect_used, reason = "only for tests, where a panic reports the fault")]
+    fn with_namespaces(namespaces: Vec<Namespace>) -> Self {
         let entropy = Seeded::new(1);
         let key = SigningKey::new(Algorithm::EdDsa, &draw::<32>(&entropy), None)
             .expect("an EdDSA key from 32 bytes");
-        let (policy, scopes) = (TokenPolicy::default(), ScopeHasher::ours(draw(&entropy)));
+        let policy = TokenPolicy { namespaces, ..TokenPolicy::default() };
+        let scopes = ScopeHasher::ours(draw(&entropy));
         let clock = Arc::new(TestClock::default());
         clock.millis.store(BEGINS.as_millis(), Ordering::SeqCst);
         let seq = Seq::start_of(1);
@@ -153,6 +173,29 @@ impl TestIssuer {
         self.revoke(ScopeKind::Everything, self.scopes.key(&Scope::Everything));
     }
 
+    /// Revokes in a namespace, and returns the number of the entry. Verifiers know it at once.
+    pub fn revoke_named(&self, namespace: &str, revocation: &Revocation) -> u64 {
+        let (kind, key) = match &revocation.name {
+            RevocationName::Session(name) => {
+                (ScopeKind::Session, self.scopes.key_in(namespace, ScopeKind::Session, name))
+            }
+            RevocationName::Token(name) => {
+                (ScopeKind::Token, self.scopes.key_in(namespace, ScopeKind::Token, name))
+            }
+            RevocationName::Subject(name) => (ScopeKind::Subject, self.scopes.user_id_in(namespace, name)),
+            RevocationName::Everything(_) => (ScopeKind::Client, self.scopes.everything_in(namespace)),
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "a time that a test has chosen")]
+        let millis = |secs: f64| Timestamp::from_millis((secs * 1000.0) as i64);
+        let until = revocation.before.map(millis).filter(|_| !kind.is_presence());
+        self.append(kind, key, until).as_u64()
+    }
+
+    /// Returns the time of the issuer's clock, in seconds since 1970.
+    pub fn now(&self) -> i64 {
+        self.clock.now().as_secs()
+    }
+
     /// Advances the clock. Verifiers stay fresh.
     pub fn advance(&self, span: Duration) {
         self.clock.advance(span);
@@ -177,9 +220,13 @@ impl TestIssuer {
     }
 
     fn revoke(&self, kind: ScopeKind, key: ScopeKey) {
+        self.append(kind, key, None);
+    }
+
+    fn append(&self, kind: ScopeKind, key: ScopeKey, until: Option<Timestamp>) -> Seq {
         let mut log = self.log();
         let (seq, reason, at, actor) = (log.seq.next(), Reason::Revoked, self.clock.now(), Actor::Operator);
-        let new = NewEntry { kind, key, keep: Keep::Forever, reason, at, until: None, actor: actor.clone() };
+        let new = NewEntry { kind, key, keep: Keep::Forever, reason, at, until, actor: actor.clone() };
         let chain = feed::chain(&log.chain, seq, &new, None);
         // Can't fail: the entry follows the log's head.
         let _ = log.publisher.follow(&[Entry {
@@ -189,11 +236,12 @@ impl TestIssuer {
             drop_after: None,
             reason,
             at,
-            until: None,
+            until,
             actor,
             chain,
         }]);
         (log.seq, log.chain) = (seq, chain);
+        seq
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {

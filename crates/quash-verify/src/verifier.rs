@@ -13,7 +13,7 @@ use crate::accepted::Accepted;
 use crate::follow::{Following, StartError};
 use crate::guard::CATCH_UP;
 #[cfg(feature = "follow")]
-use crate::introspection::{Answer, Introspection};
+use crate::introspection::{Answer, Introspection, Question};
 use crate::shared::{Purposes, Uncertain, VerifierShared};
 use crate::stale::WhenStale;
 use crate::verify_error::VerifyError;
@@ -105,7 +105,7 @@ impl Verifier {
     ) -> Result<Accepted, VerifyError> {
         self.report_unbound(when_stale);
         let decided = self.decide(token, when_stale).await;
-        self.inner.counts.count(&decided);
+        self.inner.counts.count(decided.as_ref().err().copied());
         decided
     }
 
@@ -145,7 +145,7 @@ impl Verifier {
         self.report_unbound(when_stale);
         let decided = self.decide_now(token, when_stale)?;
         let decided = self.inner.unless_left(decided);
-        self.inner.counts.count(&decided);
+        self.inner.counts.count(decided.as_ref().err().copied());
         Some(decided)
     }
 
@@ -309,13 +309,13 @@ impl Verifier {
     }
 
     #[cfg(feature = "follow")]
-    fn never_starts(&self) -> bool {
+    pub(crate) fn never_starts(&self) -> bool {
         self.inner.following.as_ref().is_some_and(Following::never_starts)
     }
 
     /// Without the feature `follow`, no verifier is ever starting.
     #[cfg(not(feature = "follow"))]
-    fn never_starts(&self) -> bool {
+    pub(crate) fn never_starts(&self) -> bool {
         true
     }
 
@@ -372,7 +372,7 @@ impl Verifier {
     #[cfg(feature = "follow")]
     async fn introspect(&self, token: &str) -> Result<Accepted, VerifyError> {
         let introspection = self.inner.introspection.as_ref().ok_or(VerifyError::Stale)?;
-        match introspection.ask(token).await {
+        match introspection.ask(Question::Token(token)).await {
             // A revocation that arrived meanwhile overrides the issuer's answer.
             Answer::Active => self.inner.shared.check_state_unvouched(token),
             Answer::Inactive => Err(VerifyError::Refused(Refusal::TokenRevoked(None))),
@@ -399,11 +399,11 @@ impl Inner {
 }
 
 impl Counts {
-    fn count(&self, decided: &Result<Accepted, VerifyError>) {
-        let count = match decided {
-            Ok(_) => &self.accepted,
-            Err(VerifyError::Refused(_)) => &self.refused,
-            Err(VerifyError::Stale | VerifyError::KeysUnavailable) => &self.stale,
+    pub(crate) fn count(&self, denied: Option<VerifyError>) {
+        let count = match denied {
+            None => &self.accepted,
+            Some(VerifyError::Refused(_)) => &self.refused,
+            Some(VerifyError::Stale | VerifyError::KeysUnavailable) => &self.stale,
         };
         count.fetch_add(1, Ordering::Relaxed);
     }

@@ -36,6 +36,10 @@ impl Following {
         Self { http, process, tasks: Mutex::new(tasks), signals, began_at }
     }
 
+    pub(crate) fn http(&self) -> &Http {
+        &self.http
+    }
+
     pub(crate) fn began_at(&self) -> Duration {
         self.began_at
     }

@@ -47,6 +47,8 @@ const ANSWER_BYTES: usize = 256 * 1024;
 /// The longest that an issuer may send nothing: before the head of an answer, and between two pieces of its
 /// body. Callers may wait for less.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(2);
+/// The longest that a request waits until all verifiers know a revocation: longer than the issuer's own limit.
+const WAITING_TIMEOUT: Duration = Duration::from_secs(32);
 /// The feed sends something every 15 seconds; a connection that misses three of them is dead.
 const STREAM_TIMEOUT: Duration = Duration::from_secs(45);
 
@@ -202,6 +204,62 @@ impl Http {
             .await?,
         )?;
         Ok(if answer.active { Answer::Active } else { Answer::Inactive })
+    }
+
+    /// Asks whether a name is revoked. After a failure the next request goes to another address.
+    pub(crate) async fn ask_about_name(&self, question: &str) -> Result<Answer, IssuerError> {
+        #[derive(Deserialize)]
+        struct Asked {
+            revoked: bool,
+        }
+        let request = Request::post(self.url("/v1/revocations/query"))
+            .header(AUTHORIZATION, self.credential())
+            .header(ACCEPT, "application/json")
+            .header(CONTENT_TYPE, "application/json");
+        let asked = match self.post(request, question.to_owned(), false).await {
+            Ok((200, answer)) => json::<Asked>(&answer),
+            Ok((status, _)) => Err(IssuerError::Status(status)),
+            Err(fault) => Err(fault),
+        };
+        if asked.is_err() {
+            self.try_next_address();
+        }
+        asked.map(|asked| if asked.revoked { Answer::Inactive } else { Answer::Active })
+    }
+
+    /// Sends a request, and returns the status and the body of its answer. A request that waits for all
+    /// verifiers may take as long as the issuer allows.
+    pub(super) async fn post(
+        &self,
+        request: Builder,
+        text: String,
+        waits: bool,
+    ) -> Result<(u16, Vec<u8>), IssuerError> {
+        let within = if waits { WAITING_TIMEOUT } else { READ_TIMEOUT };
+        let request = request.body(text).map_err(|_| IssuerError::Unreachable)?;
+        let answer = tokio::time::timeout(within, self.transport.send(request, Connection::Kept))
+            .await
+            .map_err(|_| IssuerError::TimedOut)??;
+        self.answers.fetch_add(1, Ordering::SeqCst);
+        let status = answer.status().as_u16();
+        Ok((status, body(answer.into_body(), ANSWER_BYTES, READ_TIMEOUT).await?))
+    }
+
+    /// The URL of a path at the address that is asked about tokens and keys.
+    pub(super) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.address(self.address_index.load(Ordering::Relaxed)))
+    }
+
+    pub(super) fn credential(&self) -> HeaderValue {
+        self.credential.clone()
+    }
+
+    pub(super) fn address_count(&self) -> usize {
+        self.addresses.len()
+    }
+
+    pub(super) fn try_next_address(&self) {
+        self.address_index.fetch_add(1, Ordering::Relaxed);
     }
 
     fn get(&self, address_index: usize, path: &str) -> Builder {

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::fault::IssuerError;
 use super::http::Http;
 use super::publisher_task::Message;
-use crate::introspection::{Answer, Introspect};
+use crate::introspection::{Answer, Introspect, Question};
 
 pub(crate) struct IntrospectionClient {
     pub(crate) http: Arc<Http>,
@@ -17,9 +17,13 @@ pub(crate) struct IntrospectionClient {
 }
 
 impl Introspect for IntrospectionClient {
-    fn ask<'a>(&'a self, token: &'a str) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>> {
+    fn ask<'a>(&'a self, question: Question<'a>) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>> {
         Box::pin(async move {
-            let answer = self.http.introspect(token).await.unwrap_or_else(|fault| {
+            let asked = match question {
+                Question::Token(token) => self.http.introspect(token).await,
+                Question::Name(body) => self.http.ask_about_name(body).await,
+            };
+            let answer = asked.unwrap_or_else(|fault| {
                 tracing::warn!(%fault, "failed to ask the issuer about a token");
                 match fault {
                     IssuerError::TimedOut | IssuerError::Unreachable => Answer::Silent,

@@ -10,6 +10,7 @@ mod keys;
 mod lease;
 mod process;
 mod publisher_task;
+mod revoke;
 mod sse;
 mod stream;
 mod transport;
@@ -28,6 +29,7 @@ use zeroize::Zeroizing;
 
 pub use fault::{IssuerError, StartError};
 pub(crate) use following::Following;
+pub use revoke::RevokeError;
 pub use transport::{BodyStream, BoxFuture, Connection, Transport};
 
 use crate::clock::SystemClock;

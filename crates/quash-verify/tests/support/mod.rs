@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use quash_core::model::{
-    Actor, Chain, Clock, CustomClaims, Entry, Forgotten, Keep, NewEntry, Reason, Scope, ScopeHasher, Seeded,
-    Seq, SessionId, Timestamp, TokenPolicy,
+    Actor, Chain, Clock, CustomClaims, Entry, Forgotten, Keep, Namespace, NamespaceClaims, NewEntry, Reason,
+    Scope, ScopeHasher, Seeded, Seq, SessionId, Timestamp, TokenPolicy,
 };
 use quash_core::token::{
     Algorithm, Bearer, Grant, Issued, JwkSet, KeyRing, Minting, RefreshKey, SigningKey, Tokens, VerifyingKey,
@@ -242,8 +242,14 @@ impl Issuer {
 
     fn policy(&self) -> FeedPolicy {
         let state = self.state();
+        let shop = Namespace {
+            name: "shop".into(),
+            max_lifetime: Duration::from_secs(86_400),
+            accepted: vec!["access".into()],
+            claims: NamespaceClaims::default(),
+        };
         FeedPolicy::of(
-            &TokenPolicy::default(),
+            &TokenPolicy { namespaces: vec![shop], ..TokenPolicy::default() },
             [1; 16],
             TERM,
             state.keys.iter().map(SigningKey::verifying),

@@ -5,6 +5,7 @@
 
 mod clocks;
 mod faults;
+mod namespaces;
 mod presented;
 mod proxy;
 mod restarts;

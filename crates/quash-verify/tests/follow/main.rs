@@ -1,5 +1,7 @@
 //! A verifier and a misbehaving issuer, over real sockets.
 
+mod names;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::sync::Arc;

@@ -1,0 +1,89 @@
+//! A verifier that is asked about names and revokes them.
+
+use std::time::Duration;
+
+use quash_core::model::Clock;
+use quash_verify::{AskError, IssuerError, Named, Receipt, Revocation, RevokeError, VerifyError, WhenStale};
+
+use super::support::wait::until;
+use super::support::{Issuer, OtherAnswer, TERM};
+use super::{LEASE, started};
+
+const REVOKE: &str = "/v1/revocations";
+const QUERY: &str = "/v1/revocations/query";
+
+/// A session in the namespace shop.
+fn of_shop(issuer: &Issuer) -> Named<'static> {
+    let now = issuer.clock.now().as_secs();
+    let (issued_at, expires_at) = (now, now + 300);
+    Named { namespace: Some("shop"), session: Some("a"), issued_at, expires_at, ..Named::default() }
+}
+
+#[tokio::test]
+async fn stale_verifiers_ask_about_names() {
+    const INTROSPECTING: WhenStale = WhenStale::IntrospectThenDeny;
+    let issuer = Issuer::open().await;
+    let verifier = started(&issuer).await;
+    let named = of_shop(&issuer);
+    assert_eq!(verifier.ask_now(&named, INTROSPECTING), Some(Ok(())));
+    issuer.set_answer(LEASE, Some(OtherAnswer::Status(503)));
+    issuer.clock.advance(TERM);
+    assert_eq!(verifier.ask_now(&named, INTROSPECTING), None);
+    let stale = Err(AskError::Denied(VerifyError::Stale));
+    assert_eq!(verifier.ask(&named, WhenStale::Deny).await, stale);
+    assert_eq!(verifier.ask(&named, WhenStale::Allow).await, Ok(()));
+    assert_eq!(verifier.ask(&named, WhenStale::AllowYoung(Duration::from_secs(5))).await, stale);
+    issuer.set_answer(QUERY, Some(OtherAnswer::Text(r#"{"revoked":false}"#)));
+    assert_eq!(verifier.ask(&named, INTROSPECTING).await, Ok(()));
+    issuer.set_answer(QUERY, Some(OtherAnswer::Text(r#"{"revoked":true}"#)));
+    let denied = verifier.ask(&named, INTROSPECTING).await;
+    assert!(matches!(denied, Err(AskError::Denied(VerifyError::Refused(_)))), "{denied:?}");
+    issuer.set_answer(QUERY, Some(OtherAnswer::Status(403)));
+    assert_eq!(verifier.ask(&named, INTROSPECTING).await, stale, "never a refusal");
+}
+
+#[tokio::test]
+async fn names_wait_for_positions_that_are_not_known() {
+    let issuer = Issuer::open().await;
+    let verifier = started(&issuer).await;
+    let (_, session) = issuer.token();
+    let position = verifier.head().map(|head| head + 1);
+    let named = Named { position, ..of_shop(&issuer) };
+    assert_eq!(verifier.ask_now(&named, WhenStale::Deny), None);
+    issuer.end(session);
+    until("the entry has come", || verifier.metrics().entries == 1).await;
+    assert_eq!(verifier.ask(&named, WhenStale::Deny).await, Ok(()));
+}
+
+#[tokio::test]
+async fn revocations_are_sent_and_their_errors_name_the_remedy() {
+    let issuer = Issuer::open().await;
+    let verifier = started(&issuer).await;
+    let items = [Revocation::session("a")];
+    let revoke = || verifier.revoke("shop", &items, Some("key"), true);
+    issuer.set_answer(REVOKE, Some(OtherAnswer::Text(r#"{"seq":7,"written":1}"#)));
+    let receipt = Receipt { seq: 7, written: 1, confirmed: None, stale: None, not_bound: None, ms: None };
+    assert_eq!(revoke().await, Ok(receipt));
+    issuer.set_answer(
+        REVOKE,
+        Some(OtherAnswer::Text(
+            r#"{"seq":7,"written":1,"effective":{"seq":7,"effective_at":"","verifiers":{"confirmed":2,"stale":1,"not_bound":0},"ms":13}}"#,
+        )),
+    );
+    let waited = Receipt { confirmed: Some(2), stale: Some(1), not_bound: Some(0), ms: Some(13), ..receipt };
+    assert_eq!(revoke().await, Ok(waited));
+    issuer.set_answer(
+        REVOKE,
+        Some(OtherAnswer::Refusal(r#"{"detail":"A field is wrong.","errors":{"revocations":{"0":{}}}}"#)),
+    );
+    let invalid = RevokeError::Invalid(r#"A field is wrong. {"revocations":{"0":{}}}"#.into());
+    assert_eq!(revoke().await, Err(invalid));
+    issuer.set_answer(REVOKE, Some(OtherAnswer::Status(403)));
+    let refused = revoke().await.expect_err("another namespace");
+    assert_eq!(
+        refused.to_string(),
+        r#"the credential may not revoke in the namespace "shop": create another with `quash client add NAME --namespace shop`"#
+    );
+    issuer.set_answer(REVOKE, Some(OtherAnswer::Status(503)));
+    assert_eq!(revoke().await, Err(RevokeError::Unavailable(IssuerError::Status(503))));
+}
