@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
-use quash_verify::{Accepted, TokenGuard, VerifyError};
+use quash_verify::{Accepted, Receipt, TokenGuard, VerifyError};
 
 use crate::errors::Failure;
 use crate::follower::Follower;
@@ -23,6 +23,7 @@ pub(crate) enum Answer {
     Watched(Arc<Follower>, TokenGuard),
     Ended(VerifyError),
     Flag(bool),
+    Revoked(Receipt),
     Done,
     Failed(Failure),
 }
@@ -69,8 +70,11 @@ impl Answer {
         match self {
             Self::Live(accepted) => Live::new(accepted).into_py_any(py),
             Self::Watched(follower, guard) => Watch::new(follower, guard).into_py_any(py),
-            Self::Ended(denied) => Failure::Denied(denied).to_exception(py).map(Bound::unbind),
+            Self::Ended(denied) => Failure::Denied(denied).into_exception(py).map(Bound::unbind),
             Self::Flag(is) => is.into_py_any(py),
+            Self::Revoked(Receipt { seq, written, confirmed, stale, not_bound, ms }) => {
+                (seq, written, confirmed, stale, not_bound, ms).into_py_any(py)
+            }
             Self::Done => Ok(py.None()),
             Self::Failed(failure) => Err(failure.into_error(py)),
         }

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use quash_verify::{StartError, Verifier, WhenStale};
+use quash_core::model::Clock;
+use quash_verify::{StartError, SystemClock, Verifier, WhenStale};
 use zeroize::Zeroizing;
+
+use crate::issuer::Issuer;
 
 /// The configuration. Each process makes its own verifier from it.
 pub(crate) struct Config {
@@ -19,19 +22,28 @@ pub(crate) struct Config {
     pub(crate) start_within: Duration,
     pub(crate) insecure_http: bool,
     /// An issuer in this process, for tests.
-    pub(crate) test: Option<Arc<quash_verify::test::TestIssuer>>,
+    pub(crate) test: Option<Arc<Issuer>>,
 }
 
 /// A verifier that is about to be made, within a runtime.
 pub(crate) enum Source {
     Issuer(Box<quash_verify::VerifierBuilder>),
-    Test(Arc<quash_verify::test::TestIssuer>, WhenStale),
+    Test(Arc<Issuer>, WhenStale),
 }
 
 /// The longest time that Python may name, in seconds; a longer one is an error in the program.
 const LONGEST: f64 = 1e9;
 
 impl Config {
+    /// Returns the time in seconds since 1970.
+    pub(crate) fn now(&self) -> f64 {
+        let now = self
+            .test
+            .as_ref()
+            .map_or_else(|| SystemClock.now().as_millis(), |issuer| issuer.of_rust.now() * 1000);
+        Duration::from_millis(now.unsigned_abs()).as_secs_f64()
+    }
+
     pub(crate) fn source(&self, credential: &str) -> Source {
         if let Some(issuer) = &self.test {
             return Source::Test(Arc::clone(issuer), self.when_stale);
@@ -58,7 +70,7 @@ impl Source {
     pub(crate) fn begin(self) -> Result<Verifier, StartError> {
         match self {
             Self::Issuer(builder) => builder.start_in_background(),
-            Self::Test(issuer, when_stale) => Ok(issuer.verifier_when_stale(when_stale)),
+            Self::Test(issuer, when_stale) => Ok(issuer.of_rust.verifier_when_stale(when_stale)),
         }
     }
 }

@@ -1,17 +1,24 @@
 //! Failures as Python's exceptions, which `quash_verify/_errors.py` defines.
 
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 use quash_core::model::Refusal;
-use quash_verify::{Problem, Rejection, StartError, VerifyError};
+use quash_verify::{AskError, Problem, Rejection, RevokeError, StartError, VerifyError};
+
+use crate::outbox;
 
 /// The reason why a call has no result.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Failure {
     Denied(VerifyError),
     Start(StartError),
+    /// The issuer has no such namespace.
+    UnknownNamespace(String),
+    Revoke(RevokeError),
+    /// Too many revocations wait for the issuer.
+    OutboxFull,
     /// The system provides no further thread.
     NoThread,
     /// The verifier was closed, or its thread ended with the process.
@@ -47,7 +54,7 @@ pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
 impl Failure {
     /// Makes the exception. Runs no Python code: while the process exits, Python ends other threads wherever
     /// they run such code, and Rust aborts if that is within a call from Rust.
-    pub(crate) fn to_exception<'py>(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn into_exception<'py>(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let classes = CLASSES.get(py).ok_or_else(|| PyRuntimeError::new_err("the module isn't imported"))?;
         match self {
             Self::Denied(denied) => {
@@ -71,6 +78,18 @@ impl Failure {
             Self::Start(error) => {
                 start_failed(classes.start_failed.bind(py), &error.to_string(), remedy(error))
             }
+            Self::UnknownNamespace(name) => start_failed(
+                classes.start_failed.bind(py),
+                &format!("the issuer has no namespace \"{name}\""),
+                "write it into a section [foreign.<name>] of quash's settings, or correct the name here",
+            ),
+            Self::Revoke(error) => revoke_failed(py, classes, error),
+            Self::OutboxFull => unavailable(
+                classes.unavailable.bind(py),
+                "unavailable",
+                &format!("No more than {} revocations can wait for the issuer.", outbox::CAPACITY),
+                1,
+            ),
             Self::NoThread => start_failed(
                 classes.start_failed.bind(py),
                 "the system provides no further thread",
@@ -80,7 +99,50 @@ impl Failure {
     }
 
     pub(crate) fn into_error(self, py: Python<'_>) -> PyErr {
-        self.to_exception(py).map_or_else(|error| error, PyErr::from_value)
+        self.into_exception(py).map_or_else(|error| error, PyErr::from_value)
+    }
+}
+
+impl From<AskError> for Failure {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::Denied(denied) => Self::Denied(denied),
+            AskError::UnknownNamespace(name) => Self::UnknownNamespace(name),
+            _ => Self::Denied(VerifyError::Stale),
+        }
+    }
+}
+
+fn revoke_failed<'py>(py: Python<'py>, classes: &Classes, error: RevokeError) -> PyResult<Bound<'py, PyAny>> {
+    let create = |namespace: &str| {
+        format!(
+            "create one with `quash client add NAME --namespace {namespace}` and pass it as credential=, in \
+                 $QUASH_CREDENTIAL, or as a file that $QUASH_CREDENTIAL_FILE names"
+        )
+    };
+    let start_failed =
+        |message: &str, remedy: &str| start_failed(classes.start_failed.bind(py), message, remedy);
+    match error {
+        RevokeError::Invalid(_) => {
+            Ok(PyValueError::new_err(error.to_string()).into_value(py).into_bound(py).into_any())
+        }
+        RevokeError::CredentialRefused { namespace } => {
+            start_failed("the issuer refused the credential", &create(&namespace))
+        }
+        RevokeError::NotAllowed { namespace } => start_failed(
+            &format!("the credential may not revoke in the namespace \"{namespace}\""),
+            &create(&namespace),
+        ),
+        error => {
+            let cause = match error {
+                RevokeError::Unavailable(cause) => cause.to_string(),
+                other => other.to_string(),
+            };
+            let detail = format!(
+                "The issuer didn't confirm the revocations ({cause}). Send them again with the same key."
+            );
+            unavailable(classes.unavailable.bind(py), "unavailable", &detail, 1)
+        }
     }
 }
 

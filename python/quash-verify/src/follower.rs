@@ -7,12 +7,18 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use quash_verify::{Accepted, StartError, TokenGuard, Verifier, VerifyError, WhenStale};
+use quash_verify::{
+    Accepted, AskError, Named, Receipt, RevokeError, StartError, TokenGuard, Verifier, VerifierState,
+    VerifyError, WhenStale,
+};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Notify, SetOnce};
 
 use crate::config::Config;
 use crate::errors::Failure;
+use crate::issuer::Issuer;
+use crate::outbox::Outbox;
+use crate::revocations::Batch;
 
 /// A running follower, as the threads of Python see it.
 pub(crate) struct Follower {
@@ -25,6 +31,9 @@ pub(crate) struct Follower {
     start_within: Duration,
     /// The verifier has become fresh, or has data and got no lease in time.
     is_settled: AtomicBool,
+    outbox: Outbox,
+    /// An issuer in this process, for tests.
+    test: Option<Arc<Issuer>>,
 }
 
 struct Thread {
@@ -36,6 +45,14 @@ struct Thread {
 /// The most that `close()` waits for the issuer and for the thread.
 const LEAVE_WITHIN: Duration = Duration::from_millis(100);
 const END_WITHIN: Duration = Duration::from_millis(50);
+/// The most that `close()` waits for revocations on their way.
+const SEND_WITHIN: Duration = Duration::from_millis(50);
+/// The time after which revocations that the issuer hasn't confirmed are sent again. It doubles up to the
+/// longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How often a pause checks whether the issuer can be reached again.
+const PAUSE_STEP: Duration = Duration::from_millis(500);
 
 impl Follower {
     /// Starts the thread, which makes the verifier. That takes tens of milliseconds, for which no caller must
@@ -69,6 +86,8 @@ impl Follower {
             thread: Mutex::new(Some(Thread { handle: thread.map_err(|_| Failure::NoThread)?, ended })),
             start_within: config.start_within,
             is_settled: AtomicBool::new(false),
+            outbox: Outbox::default(),
+            test: config.test.clone(),
         })
     }
 
@@ -98,7 +117,7 @@ impl Follower {
     /// # Errors
     /// Returns an error if the verifier can't start, or not in time.
     pub(crate) async fn settled(&self) -> Result<&Verifier, Failure> {
-        let verifier = self.made.wait().await.as_ref().map_err(|failure| *failure)?;
+        let verifier = self.made.wait().await.as_ref().map_err(Clone::clone)?;
         if self.is_settled() {
             return Ok(verifier);
         }
@@ -128,6 +147,95 @@ impl Follower {
         self.settled().await?.watch(token).await.map_err(Failure::Denied)
     }
 
+    /// Decides about names with local data; `None` where the caller must wait, as in [`Follower::check_now`].
+    #[inline]
+    pub(crate) fn ask_now(&self, named: &Named<'_>, when_stale: WhenStale) -> Option<Result<(), AskError>> {
+        if self.is_settled() { self.verifier()?.ask_now(named, when_stale) } else { None }
+    }
+
+    /// Decides about names, waiting for the issuer where that is necessary.
+    ///
+    /// # Errors
+    /// Returns an error if a revocation covers them or can't be ruled out, or if the namespace is unknown.
+    pub(crate) async fn ask(&self, named: &Named<'_>, when_stale: WhenStale) -> Result<(), Failure> {
+        Ok(self.settled().await?.ask(named, when_stale).await?)
+    }
+
+    /// Revokes. Doesn't wait for data: the issuer may accept revocations before the verifier is fresh.
+    ///
+    /// # Errors
+    /// Returns an error if the issuer refuses the revocations, or doesn't confirm them in time.
+    pub(crate) async fn revoke(&self, batch: &Batch, waits: bool) -> Result<Receipt, Failure> {
+        let verifier = self.made.wait().await.as_ref().map_err(Clone::clone)?;
+        let revoked = match &self.test {
+            Some(issuer) => issuer.revoke(batch, waits),
+            None => verifier.revoke(&batch.namespace, &batch.revocations, batch.key.as_deref(), waits).await,
+        };
+        revoked.map_err(Failure::Revoke)
+    }
+
+    /// Sends revocations from the follower's thread until the issuer has accepted or refused them.
+    ///
+    /// # Errors
+    /// Returns an error if the verifier can't start, or if too many wait.
+    pub(crate) fn revoke_later(self: &Arc<Self>, batch: Batch) -> Result<(), Failure> {
+        if let Some(Err(failure)) = self.made.get() {
+            return Err(failure.clone());
+        }
+        if self.outbox.push(batch).ok_or(Failure::OutboxFull)? {
+            let on = Arc::clone(self);
+            self.spawn(async move { on.send_outbox().await });
+        }
+        Ok(())
+    }
+
+    async fn send_outbox(&self) {
+        let mut pause = FIRST_PAUSE;
+        while let Some(batch) = self.outbox.first() {
+            let revocations = batch.revocations.len();
+            match self.revoke(&batch, false).await {
+                Ok(_) => pause = FIRST_PAUSE,
+                Err(Failure::Revoke(fault @ RevokeError::Unavailable(_))) => {
+                    let waiting = self.outbox.len();
+                    tracing::warn!(%fault, waiting, "the issuer hasn't confirmed revocations; trying again");
+                    self.outbox.pause();
+                    self.pause(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    continue;
+                }
+                Err(fault) => {
+                    let fault = match fault {
+                        Failure::Revoke(fault) => fault.to_string(),
+                        Failure::Start(fault) => fault.to_string(),
+                        _ => "the verifier can't start".to_owned(),
+                    };
+                    let namespace = &batch.namespace;
+                    tracing::error!(%fault, namespace, revocations, "dropped revocations that can't be sent");
+                }
+            }
+            self.outbox.remove_first();
+        }
+    }
+
+    /// Waits, but no longer than until the verifier has become fresh: the issuer answers again.
+    async fn pause(&self, span: Duration) {
+        let mut was_fresh = self.is_fresh();
+        let mut waited = Duration::ZERO;
+        while waited < span {
+            tokio::time::sleep(PAUSE_STEP).await;
+            waited += PAUSE_STEP;
+            let is_fresh = self.is_fresh();
+            if is_fresh && !was_fresh {
+                return;
+            }
+            was_fresh = is_fresh;
+        }
+    }
+
+    fn is_fresh(&self) -> bool {
+        self.verifier().is_some_and(|verifier| verifier.state() == VerifierState::Fresh)
+    }
+
     /// Waits until an entry is known here, and returns whether it is.
     pub(crate) async fn caught_up(&self, seq: u64, within: Duration) -> Result<bool, Failure> {
         Ok(self.settled().await?.caught_up(seq, within).await)
@@ -146,6 +254,11 @@ impl Follower {
     /// Gives the lease back and ends the thread, in a fifth of a second at most. The caller must not hold the
     /// GIL.
     pub(crate) fn close(&self) {
+        let mut left = SEND_WITHIN.as_millis();
+        while self.outbox.is_busy() && left > 0 {
+            std::thread::sleep(Duration::from_millis(1));
+            left -= 1;
+        }
         if let Some(verifier) = self.verifier().cloned() {
             let (left, leaving) = mpsc::channel();
             self.spawn(async move {
@@ -159,6 +272,10 @@ impl Follower {
         if let Some(thread) = thread.filter(|thread| thread.ended.recv_timeout(END_WITHIN).is_ok()) {
             // It has nothing left to do.
             let _ = thread.handle.join();
+        }
+        let lost = self.outbox.len();
+        if lost > 0 {
+            tracing::error!(lost, "the process ends with revocations that the issuer hasn't confirmed");
         }
     }
 }

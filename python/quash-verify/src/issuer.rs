@@ -1,27 +1,70 @@
 //! The in-memory issuer for an application's tests, in Python.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use quash_core::model::SessionId;
+use quash_verify::{IssuerError, Receipt, Revocation, RevokeError};
 use uuid::Uuid;
 
 use crate::config::seconds;
 use crate::live::{CLAIM_DEPTH, json};
+use crate::revocations::{self, Batch};
 
 /// The native part of `quash_verify.testing.TestIssuer`.
 #[pyclass(frozen, subclass, module = "quash_verify._native")]
 pub(crate) struct TestIssuer {
-    pub(crate) issuer: Arc<quash_verify::test::TestIssuer>,
+    pub(crate) issuer: Arc<Issuer>,
+}
+
+/// An issuer in this process.
+pub(crate) struct Issuer {
+    pub(crate) of_rust: quash_verify::test::TestIssuer,
+    namespace: Option<String>,
+    /// It grants no leases and accepts no requests.
+    is_silent: AtomicBool,
+}
+
+impl Issuer {
+    /// Revokes as a server does for a credential of the namespace.
+    ///
+    /// # Errors
+    /// Returns an error while the issuer is silent, and for another namespace.
+    pub(crate) fn revoke(&self, batch: &Batch, waits: bool) -> Result<Receipt, RevokeError> {
+        if self.is_silent.load(Ordering::SeqCst) {
+            return Err(RevokeError::Unavailable(IssuerError::Unreachable));
+        }
+        if self.namespace.as_ref() != Some(&batch.namespace) {
+            return Err(RevokeError::NotAllowed { namespace: batch.namespace.clone() });
+        }
+        let revoke = |revocation: &Revocation| self.of_rust.revoke_named(&batch.namespace, revocation);
+        let seq = batch.revocations.iter().map(revoke).max().unwrap_or_default();
+        // Its verifiers know the entries at once.
+        let none = waits.then_some(0);
+        let written = batch.revocations.len();
+        Ok(Receipt {
+            seq,
+            written,
+            confirmed: waits.then_some(1),
+            stale: none,
+            not_bound: none,
+            ms: waits.then_some(0),
+        })
+    }
 }
 
 #[pymethods]
 impl TestIssuer {
     #[new]
-    fn create() -> Self {
-        Self { issuer: Arc::new(quash_verify::test::TestIssuer::new()) }
+    #[pyo3(signature = (namespace=None))]
+    fn create(namespace: Option<String>) -> Self {
+        let of_rust = namespace
+            .as_deref()
+            .map_or_else(quash_verify::test::TestIssuer::new, quash_verify::test::TestIssuer::with_namespace);
+        Self { issuer: Arc::new(Issuer { of_rust, namespace, is_silent: AtomicBool::new(false) }) }
     }
 
     /// Issues a token.
@@ -33,7 +76,7 @@ impl TestIssuer {
         lifetime: f64,
         claims: &Bound<'_, PyDict>,
     ) -> PyResult<(String, String)> {
-        let mut draft = self.issuer.token(subject).lifetime(seconds("lifetime", lifetime)?);
+        let mut draft = self.issuer.of_rust.token(subject).lifetime(seconds("lifetime", lifetime)?);
         if let Some(session) = session {
             draft = draft.in_session(parse(session)?);
         }
@@ -46,33 +89,52 @@ impl TestIssuer {
 
     #[pyo3(name = "_revoke_session")]
     fn revoke_session(&self, session: &str) -> PyResult<()> {
-        self.issuer.revoke_session(parse(session)?);
+        self.issuer.of_rust.revoke_session(parse(session)?);
         Ok(())
     }
 
     /// Revokes all current tokens of a subject. Tokens issued later are valid.
     fn revoke_subject(&self, subject: &str) {
-        self.issuer.revoke_subject(subject);
+        self.issuer.of_rust.revoke_subject(subject);
     }
 
     /// Revokes all current tokens.
     fn revoke_everything(&self) {
-        self.issuer.revoke_everything();
+        self.issuer.of_rust.revoke_everything();
     }
 
-    /// Stops granting leases until the last one has expired: verifiers become stale.
+    /// Revokes in the issuer's namespace, and returns the number of the entry. Verifiers know it at once.
+    fn revoke_named(&self, namespace: &str, revocation: &Bound<'_, PyAny>) -> PyResult<u64> {
+        let revocation = revocations::revocation(revocation)?;
+        if self.issuer.namespace.as_deref() == Some(namespace) {
+            Ok(self.issuer.of_rust.revoke_named(namespace, &revocation))
+        } else {
+            let text =
+                format!("the issuer has no namespace {namespace:?}: use TestIssuer(namespace={namespace:?})");
+            Err(PyValueError::new_err(text))
+        }
+    }
+
+    /// Returns the time of the issuer's clock, in seconds since 1970.
+    fn now(&self) -> i64 {
+        self.issuer.of_rust.now()
+    }
+
+    /// Stops granting leases until the last one has expired, and answering requests: verifiers become stale.
     fn fall_silent(&self) {
-        self.issuer.stop_leases();
+        self.issuer.is_silent.store(true, Ordering::SeqCst);
+        self.issuer.of_rust.stop_leases();
     }
 
-    /// Grants a lease again: verifiers become fresh.
+    /// Answers and grants leases again: verifiers become fresh.
     fn speak(&self) {
-        self.issuer.grant_lease();
+        self.issuer.is_silent.store(false, Ordering::SeqCst);
+        self.issuer.of_rust.grant_lease();
     }
 
     #[pyo3(name = "_advance")]
     fn advance(&self, span: f64) -> PyResult<()> {
-        self.issuer.advance(seconds("the span", span)?);
+        self.issuer.of_rust.advance(seconds("the span", span)?);
         Ok(())
     }
 }

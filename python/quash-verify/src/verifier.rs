@@ -16,7 +16,9 @@ use crate::errors::Failure;
 use crate::follower::Follower;
 use crate::issuer::TestIssuer;
 use crate::live::Live;
+use crate::named::{Names, NamesTuple, OwnedNamed};
 use crate::records;
+use crate::revocations::Batch;
 use crate::slot::Place;
 
 /// The native part of `quash_verify.Verifier`.
@@ -117,6 +119,112 @@ impl Verifier {
         Ok(())
     }
 
+    /// Asks about a session or token that another system has issued and verified, by its names. Waits only where
+    /// local data doesn't suffice.
+    #[pyo3(signature = (namespace, *, session=None, token=None, subject=None, position=None, issued_at, expires_at,
+                        when_stale=None))]
+    #[expect(clippy::too_many_arguments, reason = "Python names them")]
+    fn ask(
+        slf: &Bound<'_, Self>,
+        namespace: Option<&str>,
+        session: Option<&Bound<'_, PyAny>>,
+        token: Option<&Bound<'_, PyAny>>,
+        subject: Option<&Bound<'_, PyAny>>,
+        position: Option<&Bound<'_, PyAny>>,
+        issued_at: &Bound<'_, PyAny>,
+        expires_at: &Bound<'_, PyAny>,
+        when_stale: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let names = Names { namespace, session, token, subject, position, issued_at, expires_at };
+        if this.asked_now(py, &names, when_stale)? {
+            return Ok(());
+        }
+        if let Some(waiting) = gevent(py)? {
+            let names = (namespace, session, token, subject, position, issued_at, expires_at);
+            return waiting.call1((slf.getattr("_begin_ask")?, names, when_stale)).map(drop);
+        }
+        let (named, when_stale) = (OwnedNamed::of(&names.read()?), this.when_stale(when_stale)?);
+        let follower = this.follower(py)?;
+        wait(py, |reply| ask_on(follower, named, when_stale, reply))?.into_python(py).map(drop)
+    }
+
+    /// Asks with local data; returns whether that suffices.
+    #[pyo3(name = "_ask_now", signature = (names, when_stale))]
+    fn ask_now(
+        &self,
+        py: Python<'_>,
+        names: NamesTuple<'_>,
+        when_stale: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        self.asked_now(py, &Names::of(&names), when_stale)
+    }
+
+    #[pyo3(name = "_begin_ask")]
+    fn begin_ask(
+        &self,
+        py: Python<'_>,
+        answers: &Answers,
+        number: u64,
+        names: NamesTuple<'_>,
+        when_stale: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let (named, when_stale) = (OwnedNamed::of(&Names::of(&names).read()?), self.when_stale(when_stale)?);
+        ask_on(self.follower(py)?, named, when_stale, answers.reply(number));
+        Ok(())
+    }
+
+    /// Revokes in a namespace, and returns the members of the receipt.
+    #[pyo3(name = "_revoke")]
+    fn revoke(
+        slf: &Bound<'_, Self>,
+        namespace: &str,
+        revocations: &Bound<'_, PyAny>,
+        key: Option<&str>,
+        waits: bool,
+    ) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        pass_records_on(py);
+        if let Some(waiting) = gevent(py)? {
+            let begin = slf.getattr("_begin_revoke")?;
+            return Ok(waiting.call1((begin, namespace, revocations, key, waits))?.unbind());
+        }
+        let batch = Batch::read(namespace, revocations, key, None)?;
+        let follower = slf.get().follower(py)?;
+        wait(py, |reply| revoke_on(follower, batch, waits, reply))?.into_python(py)
+    }
+
+    #[pyo3(name = "_begin_revoke")]
+    #[expect(clippy::too_many_arguments, reason = "those of revoke, and where the answer goes")]
+    fn begin_revoke(
+        &self,
+        py: Python<'_>,
+        answers: &Answers,
+        number: u64,
+        namespace: &str,
+        revocations: &Bound<'_, PyAny>,
+        key: Option<&str>,
+        waits: bool,
+    ) -> PyResult<()> {
+        let batch = Batch::read(namespace, revocations, key, None)?;
+        revoke_on(self.follower(py)?, batch, waits, answers.reply(number));
+        Ok(())
+    }
+
+    /// Leaves revocations to this process's follower, which sends them until the issuer answers. Returns at once.
+    fn revoke_later(
+        &self,
+        py: Python<'_>,
+        namespace: &str,
+        revocations: &Bound<'_, PyAny>,
+        key: &str,
+    ) -> PyResult<()> {
+        pass_records_on(py);
+        let batch = Batch::read(namespace, revocations, Some(key), Some(self.config.now()))?;
+        self.follower(py)?.revoke_later(batch).map_err(|failure| failure.into_error(py))
+    }
+
     #[pyo3(name = "_begin_watch")]
     fn begin_watch(
         &self,
@@ -193,9 +301,7 @@ impl Verifier {
         if let Some(follower) = self.place.close() {
             py.detach(|| follower.close());
         }
-        if records::are_pending() {
-            records::pass_on(py);
-        }
+        pass_records_on(py);
     }
 
     /// The state: idle, boot, fresh, stale or behind.
@@ -242,9 +348,7 @@ impl Verifier {
         token: &Bound<'_, PyAny>,
         when_stale: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<Live>> {
-        if records::are_pending() {
-            records::pass_on(py);
-        }
+        pass_records_on(py);
         let slot = self.place.slot();
         let text = text(token)?.ok_or_else(|| NOT_TEXT.into_error(py))?;
         let Some(follower) = slot.follower() else {
@@ -254,6 +358,27 @@ impl Verifier {
             Some(Ok(accepted)) => Ok(Some(Live::new(accepted))),
             Some(Err(denied)) => Err(Failure::Denied(denied).into_error(py)),
             None => Ok(None),
+        }
+    }
+
+    /// Asks with local data; returns whether that suffices.
+    #[inline]
+    fn asked_now(
+        &self,
+        py: Python<'_>,
+        names: &Names<'_, '_>,
+        when_stale: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        pass_records_on(py);
+        let slot = self.place.slot();
+        let named = names.read()?;
+        let Some(follower) = slot.follower() else {
+            return if slot.is_closed() { Err(Failure::Closed.into_error(py)) } else { Ok(false) };
+        };
+        match follower.ask_now(&named, self.when_stale(when_stale)?) {
+            Some(Ok(())) => Ok(true),
+            Some(Err(error)) => Err(Failure::from(error).into_error(py)),
+            None => Ok(false),
         }
     }
 
@@ -294,6 +419,14 @@ impl Verifier {
 /// A token whose bytes aren't UTF-8 is invalid, whatever its issuer.
 const NOT_TEXT: Failure =
     Failure::Denied(VerifyError::Refused(quash_core::model::Refusal::TokenInvalid(Invalid::Malformed)));
+
+/// Passes what the follower has logged on to Python.
+#[inline]
+fn pass_records_on(py: Python<'_>) {
+    if records::are_pending() {
+        records::pass_on(py);
+    }
+}
 
 fn state_name(state: VerifierState) -> &'static str {
     match state {
@@ -339,6 +472,21 @@ fn check_on(follower: Arc<Follower>, token: Zeroizing<String>, when_stale: WhenS
     follower.spawn(async move {
         let checked = on.check(&token, when_stale).await;
         reply.send(checked.map_or_else(Answer::Failed, Answer::Live));
+    });
+}
+
+fn ask_on(follower: Arc<Follower>, named: OwnedNamed, when_stale: WhenStale, reply: Reply) {
+    let on = Arc::clone(&follower);
+    follower.spawn(async move {
+        let asked = on.ask(&named.as_named(), when_stale).await;
+        reply.send(asked.map_or_else(Answer::Failed, |()| Answer::Done));
+    });
+}
+
+fn revoke_on(follower: Arc<Follower>, batch: Batch, waits: bool, reply: Reply) {
+    let on = Arc::clone(&follower);
+    follower.spawn(async move {
+        reply.send(on.revoke(&batch, waits).await.map_or_else(Answer::Failed, Answer::Revoked));
     });
 }
 

@@ -95,11 +95,18 @@ def main() -> None:
             print(f"close: {(time.perf_counter() - began) * 1e3:.1f} ms, {threading.active_count()} thread of Python")
         finally:
             server.stop()
-    issuer = TestIssuer()
+    issuer = TestIssuer(namespace="shop")
     verifier, token = issuer.verifier(), issuer.token("dana")
     verifier.check(token)
     empty = least(lambda: None)
     print(f"with the test issuer: {least(lambda: verifier.check(token)):.0f} ns, of which the loop takes {empty:.0f}")
+    position, now = verifier.head(), issuer.now()
+    asked = least(
+        lambda: verifier.ask(
+            "shop", session="f0c1", subject="17", position=position, issued_at=now, expires_at=now + 300
+        )
+    )
+    print(f"ask: {asked:.0f} ns")
 
 
 if __name__ == "__main__":

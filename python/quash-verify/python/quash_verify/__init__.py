@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 from . import _asyncio, _log, _native
 from ._errors import Denied, QuashError, Refused, StartFailed, Unavailable
 from ._native import Live, __version__
+from ._revocation import Receipt, Revocation
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -28,7 +29,9 @@ __all__ = [
     "Live",
     "Metrics",
     "QuashError",
+    "Receipt",
     "Refused",
+    "Revocation",
     "StartFailed",
     "State",
     "Unavailable",
@@ -94,6 +97,41 @@ class Verifier(_native.Verifier):
         if live is not None:
             return live
         return cast(Live, await _asyncio.wait(self._begin_check, token, when_stale))
+
+    async def aask(
+        self,
+        namespace: str | None,
+        *,
+        session: str | None = None,
+        token: str | None = None,
+        subject: str | None = None,
+        position: int | None = None,
+        issued_at: int,
+        expires_at: int,
+        when_stale: WhenStale | None = None,
+    ) -> None:
+        """Like ``ask``, without blocking the event loop."""
+        names = (namespace, session, token, subject, position, issued_at, expires_at)
+        if not self._ask_now(names, when_stale):
+            await _asyncio.wait(self._begin_ask, names, when_stale)
+
+    def revoke(
+        self, namespace: str, revocations: Sequence[Revocation], *, key: str | None = None, wait: bool = False
+    ) -> Receipt:
+        """Revokes what another system has issued, by its names: 1 to 1,000 revocations, all of them or none.
+
+        A repeated call with the same ``key`` gets the first receipt again, for ten minutes: use one to repeat a call
+        that has raised ``Unavailable``. With ``wait``, returns once every verifier knows the revocations or refuses
+        tokens by itself. Raises ``ValueError`` for revocations that the issuer refuses, and ``StartFailed`` if the
+        credential may not revoke in the namespace.
+        """
+        return Receipt(*self._revoke(namespace, revocations, key, wait))
+
+    async def arevoke(
+        self, namespace: str, revocations: Sequence[Revocation], *, key: str | None = None, wait: bool = False
+    ) -> Receipt:
+        """Like ``revoke``, without blocking the event loop."""
+        return Receipt(*await _asyncio.wait(self._begin_revoke, namespace, revocations, key, wait))
 
     async def awarm(self) -> None:
         """Like ``warm``, without blocking the event loop."""

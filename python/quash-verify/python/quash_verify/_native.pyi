@@ -1,11 +1,11 @@
 """The native module. `mypy.stubtest` compares this file with it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 from typing_extensions import disjoint_base
 
-from . import State, WhenStale
+from . import Revocation, State, WhenStale
 
 __all__ = [
     "__version__",
@@ -23,6 +23,8 @@ __all__ = [
 
 __version__: str
 
+_Names: TypeAlias = tuple[str | None, str | None, str | None, str | None, int | None, int, int]
+
 @disjoint_base
 class Verifier:
     def __new__(
@@ -39,6 +41,19 @@ class Verifier:
         _test_issuer: TestIssuer | None = None,
     ) -> Verifier: ...
     def check(self, token: str | bytes, *, when_stale: WhenStale | None = None) -> Live: ...
+    def ask(
+        self,
+        namespace: str | None,
+        *,
+        session: str | None = None,
+        token: str | None = None,
+        subject: str | None = None,
+        position: int | None = None,
+        issued_at: int,
+        expires_at: int,
+        when_stale: WhenStale | None = None,
+    ) -> None: ...
+    def revoke_later(self, namespace: str, revocations: Sequence[Revocation], key: str) -> None: ...
     def warm(self) -> None: ...
     def close(self) -> None: ...
     def head(self) -> int | None: ...
@@ -48,6 +63,20 @@ class Verifier:
     def _check_now(self, token: str | bytes, when_stale: WhenStale | None) -> Live | None: ...
     def _begin_check(
         self, answers: Answers, number: int, token: str | bytes, when_stale: WhenStale | None
+    ) -> None: ...
+    def _ask_now(self, names: _Names, when_stale: WhenStale | None) -> bool: ...
+    def _begin_ask(self, answers: Answers, number: int, names: _Names, when_stale: WhenStale | None) -> None: ...
+    def _revoke(
+        self, namespace: str, revocations: Sequence[Revocation], key: str | None, waits: bool
+    ) -> tuple[int, int, int | None, int | None, int | None, int | None]: ...
+    def _begin_revoke(
+        self,
+        answers: Answers,
+        number: int,
+        namespace: str,
+        revocations: Sequence[Revocation],
+        key: str | None,
+        waits: bool,
     ) -> None: ...
     def _begin_warm(self, answers: Answers, number: int) -> None: ...
     def _begin_watch(self, answers: Answers, number: int, token: str | bytes) -> None: ...
@@ -83,7 +112,9 @@ class Answers:
 
 @disjoint_base
 class TestIssuer:
-    def __new__(cls) -> TestIssuer: ...
+    def __new__(cls, namespace: str | None = None) -> TestIssuer: ...
+    def revoke_named(self, namespace: str, revocation: Revocation) -> int: ...
+    def now(self) -> int: ...
     def revoke_subject(self, subject: str) -> None: ...
     def revoke_everything(self) -> None: ...
     def fall_silent(self) -> None: ...

@@ -11,12 +11,17 @@ __all__ = ["TestIssuer"]
 
 
 class TestIssuer(_native.TestIssuer):
-    """An in-memory issuer. Its keys follow from a fixed seed: never accept its tokens outside of tests."""
+    """An in-memory issuer. Its keys follow from a fixed seed: never accept its tokens outside of tests.
+
+    With ``namespace``, its verifiers also ``ask`` and ``revoke`` there. Tokens in it live for a day at most; take their
+    times from ``now()``, the issuer's clock.
+    """
 
     # Not a class of tests, whatever its name begins with.
     __test__ = False
 
-    def __init__(self) -> None:
+    def __init__(self, namespace: str | None = None) -> None:
+        # `__new__` of the native part has read the name.
         self._sessions: dict[str, str] = {}
 
     def verifier(self, *, when_stale: WhenStale = "introspect") -> Verifier:
