@@ -1,6 +1,6 @@
 """The rules by which quash matches revocations in a namespace, in memory: the model that the hooks are tested with.
 
-It is no part of the package. `over_http.py` runs the same tests with a real server instead.
+It is no part of the package. `with_server.py` runs the same tests with the native verifier and a real server instead.
 """
 
 import time

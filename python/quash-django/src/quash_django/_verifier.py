@@ -6,32 +6,16 @@ run when Django starts, which happens in the master of gunicorn and uWSGI: only 
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import quash_verify
 from django.core.signals import setting_changed
-from quash_verify import Live, QuashError, Verifier, WhenStale
+from quash_verify import Live, QuashError, Receipt, Revocation, Verifier, WhenStale
 
 from .conf import credential, quash_settings
-
-if TYPE_CHECKING:
-    from typing_extensions import NotRequired
 
 logger = logging.getLogger("quash_django")
 
 _made: dict[str, Verifier] = {}
-
-
-class Revocation(TypedDict):
-    """One scope to revoke: exactly one of ``session``, ``token``, ``subject`` and ``everything``."""
-
-    session: "NotRequired[str]"
-    token: "NotRequired[str]"
-    subject: "NotRequired[str]"
-    everything: "NotRequired[bool]"
-    before: "NotRequired[float]"
-    exp: "NotRequired[int]"
-    reason: "NotRequired[str]"
 
 
 def verifier() -> Verifier:
@@ -56,11 +40,6 @@ def check(token: str | bytes, *, when_stale: WhenStale | None = None) -> Live:
     return verifier().check(token, when_stale=when_stale)
 
 
-def can_revoke() -> bool:
-    """Whether the installed quash-verify can ask about and revoke what another system has issued."""
-    return hasattr(Verifier, "ask") and hasattr(Verifier, "revoke")
-
-
 def ask(
     namespace: str | None,
     *,
@@ -73,7 +52,7 @@ def ask(
     when_stale: WhenStale | None = None,
 ) -> None:
     """Asks about a token of the site, by its names. Raises ``Refused`` or ``Unavailable``."""
-    cast(Any, verifier()).ask(
+    verifier().ask(
         namespace,
         session=session,
         token=token,
@@ -85,14 +64,14 @@ def ask(
     )
 
 
-def revoke(namespace: str, revocations: Sequence[Revocation], *, key: str, wait: bool = False) -> Any:
+def revoke(namespace: str, revocations: Sequence[Revocation], *, key: str, wait: bool = False) -> Receipt:
     """Revokes, and returns the receipt."""
-    return cast(Any, verifier()).revoke(namespace, list(revocations), key=key, wait=wait)
+    return verifier().revoke(namespace, revocations, key=key, wait=wait)
 
 
 def revoke_later(namespace: str, revocations: Sequence[Revocation], key: str) -> None:
     """Leaves revocations to the follower's thread, which tries until quash accepts them."""
-    cast(Any, verifier()).revoke_later(namespace, list(revocations), key)
+    verifier().revoke_later(namespace, revocations, key)
 
 
 def head() -> int | None:

@@ -12,7 +12,7 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, Warning
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from . import __version__, _verifier
+from . import __version__
 from .conf import QuashSettings, imported, read
 
 SIMPLE_JWT = "5.5"
@@ -66,14 +66,6 @@ def check_installation(**_: object) -> list[CheckMessage]:
             )
         )
     messages += _check_simple_jwt(found)
-    if found.keeps_issuing and not _verifier.can_revoke():
-        messages.append(
-            Error(
-                f"quash-verify {quash_verify.__version__} can't revoke tokens that the site issues",
-                hint="update quash-verify, or set QUASH['MODE'] to 'quash_issues'",
-                id="quash.E013",
-            )
-        )
     return messages
 
 

@@ -5,10 +5,10 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
+from quash_verify import Revocation
 
 from . import outbox
 from ._request import has_ended, note_ended
-from ._verifier import Revocation
 from .conf import quash_settings
 
 SESSION_KEY = "_quash"

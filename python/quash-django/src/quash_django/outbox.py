@@ -15,10 +15,9 @@ from typing import cast
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError, connections, router, transaction
 from django.db.models import Q
-from quash_verify import QuashError, StartFailed, Unavailable
+from quash_verify import QuashError, Revocation, StartFailed, Unavailable
 
 from . import _request, _verifier
-from ._verifier import Revocation
 from .conf import quash_settings
 from .models import QuashOutbox
 

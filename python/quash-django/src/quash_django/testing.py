@@ -8,6 +8,7 @@ def test_orders(quash_issuer):                     # the fixture of pytest
 """
 
 import contextlib
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,14 +17,20 @@ from quash_verify.testing import TestIssuer
 from rest_framework.test import APIClient
 
 from . import _verifier, outbox
+from .conf import quash_settings
 
 __all__ = ["QuashAPIClient", "quash_issuer"]
 
 
 @contextlib.contextmanager
 def quash_issuer(*, when_stale: WhenStale = "introspect") -> Iterator[TestIssuer]:
-    """Lets the site accept an in-memory issuer's tokens, and revokes at once instead of after each transaction."""
-    issuer = TestIssuer()
+    """Lets the site accept an in-memory issuer's tokens, and revokes at once instead of after each transaction.
+
+    A site that keeps issuing its tokens asks this issuer about them, and revokes there.
+    """
+    issuer = TestIssuer(namespace=quash_settings().namespace)
+    # The times of the site's own tokens must not be in the issuer's future.
+    issuer.advance(max(0.0, time.time() - issuer.now()))
     former = _verifier.install(issuer.verifier(when_stale=when_stale))
     try:
         with outbox.sent_immediately():

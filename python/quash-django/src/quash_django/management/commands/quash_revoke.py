@@ -7,10 +7,9 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
-from quash_verify import QuashError
+from quash_verify import QuashError, Revocation
 
 from quash_django import _verifier
-from quash_django._verifier import Revocation
 from quash_django.conf import quash_settings
 from quash_django.endings import subject_of
 
