@@ -27,7 +27,7 @@ pub(crate) struct Follower {
     handle: Handle,
     stop: Arc<Notify>,
     thread: Mutex<Option<Thread>>,
-    /// How long after the start checks wait for the issuer.
+    /// The time after the start during which checks wait for the issuer.
     start_within: Duration,
     /// The verifier has become fresh, or has data and got no lease in time.
     is_settled: AtomicBool,

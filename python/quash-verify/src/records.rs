@@ -1,4 +1,4 @@
-//! What the follower logs. It must not call Python, so it keeps the newest records in a ring, and the next
+//! The follower's log. The follower must not call Python: it keeps the newest records in a ring, and the next
 //! call from Python passes them to `logging`.
 
 use std::collections::VecDeque;
@@ -17,7 +17,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::answers;
 
-/// Whether there is a record that Python hasn't taken.
+/// Set while there is a record that Python hasn't taken.
 static PENDING: AtomicBool = AtomicBool::new(false);
 
 /// The most records that wait for Python; a newer one replaces the oldest.

@@ -416,7 +416,7 @@ impl Verifier {
     }
 }
 
-/// A token whose bytes aren't UTF-8 is invalid, whatever its issuer.
+/// A token whose bytes aren't UTF-8 is invalid for every issuer.
 const NOT_TEXT: Failure =
     Failure::Denied(VerifyError::Refused(quash_core::model::Refusal::TokenInvalid(Invalid::Malformed)));
 

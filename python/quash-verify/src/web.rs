@@ -1,4 +1,4 @@
-//! What the middlewares need: the token of a request, and the answers to rejected requests, which are those
+//! Helpers of the middlewares: the token of a request, and the answers to rejected requests, which are those
 //! of the Rust layer.
 
 use http::HeaderMap;

@@ -17,7 +17,7 @@ class TestIssuer(_native.TestIssuer):
     times from ``now()``, the issuer's clock.
     """
 
-    # Not a class of tests, whatever its name begins with.
+    # Not a class of tests, although its name begins with Test.
     __test__ = False
 
     def __init__(self, namespace: str | None = None) -> None:
