@@ -129,7 +129,9 @@ fn features() -> Result<Vec<String>> {
 /// its own.
 fn minimum_rust() -> Result<Vec<String>> {
     let metadata = workspace::metadata()?;
-    let version = metadata["packages"][0]["rust_version"].as_str().unwrap_or_default().to_owned();
+    let mut packages = metadata["packages"].as_array().into_iter().flatten();
+    let ours = packages.find(|package| package["name"] == "quash");
+    let version = ours.and_then(|package| package["rust_version"].as_str()).unwrap_or_default().to_owned();
     let toolchain = format!("+{version}");
     if !program::works(Command::new("cargo").args([&toolchain, "--version"])) {
         return Ok(vec![format!("the build with Rust {version}: rustup toolchain install {version}")]);
