@@ -80,7 +80,7 @@ fn judge(key: &SigningKey, claims: &[u8]) {
         assert!(said.jti.as_ref().is_some_and(|jti| !jti.is_empty()) && said.user_id.is_some(), "{said:?}");
         match token.origin() {
             Origin::Ours => {
-                token.place().expect("a token of ours that holds has a session");
+                token.session_and_rsq().expect("a token of ours that holds has a session");
                 let _ = TokenRequest::new(&token, purpose, &WORLD.policy, NOW);
             }
             Origin::Foreign(issuer) => {
