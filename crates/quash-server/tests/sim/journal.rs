@@ -1,7 +1,7 @@
 //! The history as clients saw it: tokens that were issued, ends that were confirmed, and the outcomes that
 //! they allow.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,20 +49,15 @@ pub(crate) struct Journal {
     ends: Vec<End>,
     /// Keys that an operator has begun to revoke, confirmed or not.
     struck: BTreeSet<Kid>,
-    /// The time of each key's first token.
-    first_used: BTreeMap<Kid, Duration>,
     /// The tokens that each verifier has called revoked.
     refused: BTreeSet<(usize, usize)>,
 }
 
 /// The maximum difference between verifiers' clocks, and the size of a time step.
 const SLACK: Duration = Duration::from_millis(8);
-/// The time in which verifiers may not know a new key while the network fails.
-const NEW_KEY: Duration = Duration::from_secs(2);
 
 impl Journal {
-    pub(crate) fn gives(&mut self, token: &Authentic, text: &str, now: Duration) {
-        self.first_used.entry(token.kid().clone()).or_insert(now);
+    pub(crate) fn gives(&mut self, token: &Authentic, text: &str) {
         let (session, rsq) = token.session_and_rsq().expect("a token of ours");
         let subject = token.claims().user_id.clone().expect("a subject");
         let number = self.given.len();
@@ -76,12 +71,6 @@ impl Journal {
     /// An operator revokes a key.
     pub(crate) fn strikes(&mut self, kid: Kid) {
         self.struck.insert(kid);
-    }
-
-    /// Returns whether a verifier may not know a token's key yet: the network can answer a request for the keys with
-    /// an old copy while it delays the policy that names the new set.
-    pub(crate) fn has_new_key(&self, given: &Given, asked_at: Duration) -> bool {
-        self.first_used.get(&given.kid).is_none_or(|used| asked_at < *used + NEW_KEY)
     }
 
     /// Returns whether a token's key may be unknown by now.

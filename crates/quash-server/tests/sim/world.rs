@@ -283,7 +283,6 @@ impl World {
             Said::Unsure => seen.stale += 1,
             // By another clock it has expired or isn't valid yet; or its key is no longer known.
             Said::Refused(_) if self.temper.clocks_are_set || journal.may_lack_its_key(&given) => {}
-            Said::Refused(_) if journal.has_new_key(&given, asked_at) => {}
             Said::Refused(refusal) => panic!("a token that holds is refused: {refusal:?}, {given:?}"),
         }
     }

@@ -69,18 +69,22 @@ impl Keys {
         });
     }
 
-    /// Applies the set that a policy names.
+    /// Applies the set that a policy names, with the time at which its request began.
     ///
     /// # Errors
     /// Returns an error if the text isn't that set, or can't be parsed.
-    pub(crate) async fn take(&self, text: Vec<u8>, policy: &FeedPolicy) -> Result<(), IssuerError> {
+    pub(crate) async fn take(
+        &self,
+        text: Vec<u8>,
+        began: Duration,
+        policy: &FeedPolicy,
+    ) -> Result<(), IssuerError> {
         if !policy.publishes(&text) {
             return Err(IssuerError::OtherKeys);
         }
         let mut last = self.last.lock().await;
-        let now = self.clock.uptime();
         self.load(text).await?;
-        *last = Some((now, Ok(())));
+        *last = Some((began, Ok(())));
         self.name(Some(policy));
         Ok(())
     }

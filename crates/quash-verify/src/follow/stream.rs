@@ -152,6 +152,7 @@ impl Streaming {
 
     async fn take_snapshot(&mut self, address_index: usize) -> Result<(), Disconnect> {
         // Fetches the keys before the snapshot, which may be large: without keys it is useless.
+        let mut began = self.shared.clock.uptime();
         let keys = self.http.keys(self.within.min(READ_TIMEOUT), None).await;
         let mut keys = self.adapt_timeout(keys, READ_TIMEOUT)?;
         let snapshot = self.http.snapshot(address_index, self.within).await;
@@ -160,10 +161,11 @@ impl Streaming {
             Err(fault) => return self.hand_over(|reply| Message::NotUnderstood(fault, reply)).await,
         };
         if !snapshot.policy.publishes(&keys) {
+            began = self.shared.clock.uptime();
             let named = self.http.keys(self.within.min(READ_TIMEOUT), Some(&snapshot.policy)).await;
             keys = self.adapt_timeout(named, READ_TIMEOUT)?;
         }
-        self.keys.take(keys, &snapshot.policy).await?;
+        self.keys.take(keys, began, &snapshot.policy).await?;
         self.hand_over(|reply| Message::Snapshot(snapshot, reply)).await?;
         self.signals.lease.notify_one();
         tracing::info!(
