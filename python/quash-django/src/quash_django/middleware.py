@@ -88,7 +88,7 @@ class SessionMiddleware:
             return None
         position = _verifier.head() if self._is_due(request, own) else None
         try:
-            _verifier.ask(
+            _verifier.verifier().ask(
                 quash_settings().namespace,
                 session=own["sid"],
                 subject=subject_of(request.user),

@@ -88,7 +88,7 @@ def deliver(rows: Sequence[QuashOutbox], using: str, *, is_drain: bool = False) 
         batch = rows[start : start + MOST]
         try:
             _raise_if_quiet()
-            receipt = _verifier.revoke(
+            receipt = _verifier.verifier().revoke(
                 str(found.namespace),
                 [_revocation(row) for row in batch],
                 key=_key(batch),
@@ -179,7 +179,7 @@ def _keep(batch: Sequence[QuashOutbox], using: str, error: Exception, is_drain: 
         if is_drain:
             return
         revocations = [_revocation(row) for row in batch]
-        _verifier.revoke_later(str(quash_settings().namespace), revocations, _key(batch))
+        _verifier.verifier().revoke_later(str(quash_settings().namespace), revocations, _key(batch))
     except Exception:
         # The rows are in the database, and the answer to the user must not change.
         logger.exception("failed to leave revocations to the follower; quash_drain sends them")
@@ -205,7 +205,7 @@ def _key(batch: Sequence[QuashOutbox]) -> str:
 def _catch_up(seq: int) -> None:
     try:
         # So that this process's next request is refused, and its new tokens have a later position.
-        _verifier.caught_up(seq)
+        _verifier.verifier().caught_up(seq)
     except QuashError as error:
         logger.warning("this process hasn't received its own revocation yet: %s", error)
 

@@ -93,7 +93,7 @@ class LiveToken(AccessToken):
     @staticmethod
     def _check(token: str | bytes) -> Live:
         try:
-            return _verifier.check(token, when_stale=_when_stale.get())
+            return _verifier.verifier().check(token, when_stale=_when_stale.get())
         except Refused as refused:
             raise TokenError(_(refused.detail)) from refused
         except Unavailable as unavailable:

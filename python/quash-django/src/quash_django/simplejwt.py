@@ -103,7 +103,7 @@ def verify(token: tokens.Token) -> None:
     if not isinstance(session, str | None) or (position is not None and not _is_integer(position)):
         raise TokenError(_("Token is invalid"))
     try:
-        _verifier.ask(
+        _verifier.verifier().ask(
             found.namespace,
             session=session,
             token=None if jti is None else str(jti),

@@ -58,10 +58,11 @@ class Command(BaseCommand):
     @staticmethod
     def _asks(found: QuashSettings) -> tuple[bool, str, str | None]:
         """Asks about a token with the longest lifetime that the site issues."""
+        verifier = _verifier.verifier()
         longest = _longest_lifetime()
         now = int(time.time())
         try:
-            _verifier.ask(found.namespace, session="quash_check", issued_at=now, expires_at=now + longest)
+            verifier.ask(found.namespace, session="quash_check", issued_at=now, expires_at=now + longest)
         except QuashError as error:
             remedy = (
                 f"set `max_lifetime` of [foreign.{found.namespace}] to at least {longest} s, which covers the site's "
@@ -73,19 +74,20 @@ class Command(BaseCommand):
     @staticmethod
     def _revokes(found: QuashSettings) -> tuple[bool, str, str | None]:
         """Revokes a session that can't exist, and sees it refused."""
+        verifier = _verifier.verifier()
         session = f"quash_check-{secrets.token_hex(8)}"
         now = int(time.time())
         try:
-            receipt = _verifier.revoke(
+            receipt = verifier.revoke(
                 str(found.namespace), [{"session": session, "exp": now + 60, "reason": "revoked"}], key=session
             )
         except QuashError as error:
             remedy = f"create the credential with `quash client add NAME --namespace {found.namespace}`"
             return False, f"the credential can't revoke: {error}", remedy
-        if not _verifier.verifier().caught_up(receipt.seq, 2.0):
+        if not verifier.caught_up(receipt.seq, 2.0):
             return False, "a revocation hasn't arrived here within 2 s", "check the connection to quash"
         try:
-            _verifier.ask(found.namespace, session=session, issued_at=now, expires_at=now + 60)
+            verifier.ask(found.namespace, session=session, issued_at=now, expires_at=now + 60)
         except QuashError:
             return True, "a revoked session is refused", None
         return False, "a revoked session is accepted", "update quash-verify and quash to the same version"

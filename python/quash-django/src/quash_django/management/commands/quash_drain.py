@@ -7,18 +7,17 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from quash_django import outbox
+from quash_django.management.watching import add_watch, watch_seconds
 
 
 class Command(BaseCommand):
     help = "Sends revocations that wait, such as those that a process lost when it exited."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--watch", type=float, metavar="SECONDS", help="repeat after so many seconds")
+        add_watch(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        watch: float | None = options["watch"]
-        if watch is not None and not watch > 0:
-            raise CommandError(f"--watch is {watch}: use more than 0 seconds")
+        watch = watch_seconds(options)
         while True:
             sent, waiting = outbox.drain()
             if sent or waiting or watch is None:

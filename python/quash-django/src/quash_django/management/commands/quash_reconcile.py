@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from quash_django import marks
 from quash_django.conf import quash_settings
+from quash_django.management.watching import add_watch, watch_seconds
 
 
 class Command(BaseCommand):
@@ -17,12 +18,10 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--watch", type=float, metavar="SECONDS", help="repeat after so many seconds")
+        add_watch(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        watch: float | None = options["watch"]
-        if watch is not None and not watch > 0:
-            raise CommandError(f"--watch is {watch}: use more than 0 seconds")
+        watch = watch_seconds(options)
         if not quash_settings().keeps_issuing:
             raise CommandError("QUASH['MODE'] is 'quash_issues': quash knows its own accounts")
         while True:

@@ -34,7 +34,7 @@ class Command(BaseCommand):
         revocation: Revocation = {"session": session} if session else {"subject": subject_of(self._user(user))}
         revocation["reason"] = "revoked"
         try:
-            receipt = _verifier.revoke(str(found.namespace), [revocation], key=str(uuid.uuid4()), wait=options["wait"])
+            receipt = _verifier.verifier().revoke(str(found.namespace), [revocation], key=str(uuid.uuid4()), wait=options["wait"])
         except QuashError as error:
             raise CommandError(f"nothing was revoked: {error}") from error
         words = f"revoked, as entry {receipt.seq}"
