@@ -62,15 +62,14 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a lease is noted after its head was read",
         file: SERVE,
-        text: "let entered = context.feed.leases.enter(asked.id.clone(), asked.binding, context.clock.uptime());\n        \
+        text: "let now = context.clock.uptime();\n        \
+               let entered = context.feed.leases.enter(asked.id.clone(), asked.binding, &asked.label, now);\n        \
                entered.map_err(FeedRefused::from)?;\n        \
-               context.feed.leases.describe(&asked.id, &asked.label);\n        \
                let head = context.store.head().await.map_err(Failure::from)?;",
-        replacement: "let arrived = context.clock.uptime();\n        \
+        replacement: "let now = context.clock.uptime();\n        \
                       let head = context.store.head().await.map_err(Failure::from)?;\n        \
-                      let entered = context.feed.leases.enter(asked.id.clone(), asked.binding, arrived);\n        \
-                      entered.map_err(FeedRefused::from)?;\n        \
-                      context.feed.leases.describe(&asked.id, &asked.label);",
+                      let entered = context.feed.leases.enter(asked.id.clone(), asked.binding, &asked.label, now);\n        \
+                      entered.map_err(FeedRefused::from)?;",
     },
     Mutant {
         name: "a lease confirms its head instead of the verifier's cursor",

@@ -103,6 +103,7 @@ impl Leases {
         &self,
         id: InstanceId,
         binding: Binding,
+        label: &ProcessLabel,
         arrived: Duration,
     ) -> Result<(), NotEntered> {
         let until = arrived + self.counted;
@@ -112,20 +113,16 @@ impl Leases {
                 return Err(NotEntered::Left);
             }
             (holder.until, holder.binding) = (until.max(holder.until), binding);
+            if holder.label != *label {
+                holder.label = label.clone();
+            }
             return Ok(());
         }
         if let Some(full) = full_after_eviction(&mut holders, &id, arrived) {
             return Err(NotEntered::Full(full));
         }
-        holders.insert(id, LeaseHolder { until, binding, ..LeaseHolder::default() });
+        holders.insert(id, LeaseHolder { until, binding, label: label.clone(), ..LeaseHolder::default() });
         Ok(())
-    }
-
-    /// Records where a process runs.
-    pub(crate) fn describe(&self, id: &InstanceId, label: &ProcessLabel) {
-        if let Some(holder) = self.holders().get_mut(id).filter(|holder| holder.label != *label) {
-            holder.label = label.clone();
-        }
     }
 
     /// Ends the lease of a process that accepts no token any more, and wakes the requests that wait for it.
@@ -241,9 +238,11 @@ mod tests {
     #[test]
     fn leases_count_longer_than_their_term() {
         let leases = Leases::new(T, T, Duration::ZERO);
-        assert!(leases.enter(id(1), Binding::Bound, Duration::from_secs(100)).is_ok());
         assert!(
-            leases.enter(id(1), Binding::Bound, Duration::from_secs(90)).is_ok(),
+            leases.enter(id(1), Binding::Bound, &ProcessLabel::default(), Duration::from_secs(100)).is_ok()
+        );
+        assert!(
+            leases.enter(id(1), Binding::Bound, &ProcessLabel::default(), Duration::from_secs(90)).is_ok(),
             "a request that was delayed"
         );
         let seen = leases.seen(Duration::from_secs(100));
@@ -261,7 +260,12 @@ mod tests {
     fn expired_leases_are_evicted_when_full() {
         let leases = Leases::new(T, T, Duration::ZERO);
         let enter = |number: usize, at: Duration| {
-            leases.enter(numbered(number / limits::VERIFIERS_PER_CREDENTIAL, number), Binding::Bound, at)
+            leases.enter(
+                numbered(number / limits::VERIFIERS_PER_CREDENTIAL, number),
+                Binding::Bound,
+                &ProcessLabel::default(),
+                at,
+            )
         };
         assert!((0..limits::VERIFIERS).all(|number| enter(number, Duration::ZERO).is_ok()));
         assert_eq!(
@@ -277,7 +281,9 @@ mod tests {
     #[test]
     fn one_credential_leaves_leases_to_others() {
         let leases = Leases::new(T, T, Duration::ZERO);
-        let enter = |name, number, at| leases.enter(numbered(name, number), Binding::Bound, at);
+        let enter = |name, number, at| {
+            leases.enter(numbered(name, number), Binding::Bound, &ProcessLabel::default(), at)
+        };
         assert!((0..limits::VERIFIERS_PER_CREDENTIAL).all(|number| enter(1, number, Duration::ZERO).is_ok()));
         let past_the_edge = enter(1, limits::VERIFIERS_PER_CREDENTIAL, Duration::ZERO);
         assert_eq!(past_the_edge, Err(NotEntered::Full(TooMany::WithCredential)), "one past the edge");
@@ -290,19 +296,22 @@ mod tests {
     #[test]
     fn leases_that_were_given_back_are_not_revived() {
         let leases = Leases::new(T, T, Duration::ZERO);
-        assert!(leases.enter(id(1), Binding::Bound, Duration::ZERO).is_ok());
+        assert!(leases.enter(id(1), Binding::Bound, &ProcessLabel::default(), Duration::ZERO).is_ok());
         let mut changes = leases.confirmations();
         changes.mark_unchanged();
         leases.leave(id(1), Duration::from_secs(1));
         assert!(changes.has_changed().expect("a sender"), "requests that wait for it are woken");
         assert!(leases.seen(Duration::from_secs(1)).is_empty() && leases.has_left(&id(1)));
-        let late = leases.enter(id(1), Binding::Bound, Duration::from_secs(2));
+        let late = leases.enter(id(1), Binding::Bound, &ProcessLabel::default(), Duration::from_secs(2));
         assert_eq!(late, Err(NotEntered::Left), "a request that was under way");
         leases.confirm(&id(1), Seq::start_of(1));
         assert!(leases.seen(Duration::from_secs(2)).is_empty());
         // The request may also arrive before the process has had any lease.
         leases.leave(id(2), Duration::from_secs(2));
-        assert_eq!(leases.enter(id(2), Binding::Bound, Duration::from_secs(3)), Err(NotEntered::Left));
+        assert_eq!(
+            leases.enter(id(2), Binding::Bound, &ProcessLabel::default(), Duration::from_secs(3)),
+            Err(NotEntered::Left)
+        );
         leases.seen(Duration::from_secs(61));
         assert!(!leases.has_left(&id(1)) && leases.has_left(&id(2)), "forgotten after a minute");
     }
@@ -313,7 +322,14 @@ mod tests {
         let most = limits::VERIFIERS_PER_CREDENTIAL;
         (0..=most).for_each(|number| leases.leave(numbered(1, number), Duration::ZERO));
         assert!((0..most).all(|number| {
-            leases.enter(numbered(1, most + 1 + number), Binding::Bound, Duration::ZERO).is_ok()
+            leases
+                .enter(
+                    numbered(1, most + 1 + number),
+                    Binding::Bound,
+                    &ProcessLabel::default(),
+                    Duration::ZERO,
+                )
+                .is_ok()
         }));
         leases.leave(numbered(1, 0), Duration::ZERO);
         assert!(!leases.has_left(&numbered(1, 0)), "there is no place to remember it");
@@ -323,7 +339,7 @@ mod tests {
     #[test]
     fn confirmations_never_decrease() {
         let leases = Leases::new(T, T, Duration::ZERO);
-        assert!(leases.enter(id(1), Binding::Bound, Duration::ZERO).is_ok());
+        assert!(leases.enter(id(1), Binding::Bound, &ProcessLabel::default(), Duration::ZERO).is_ok());
         leases.confirm(&id(1), Seq::start_of(1).next());
         leases.confirm(&id(1), Seq::start_of(1));
         assert_eq!(leases.confirmed_by(&id(1)), Some(Seq::start_of(1).next()));

@@ -118,8 +118,8 @@ impl Http {
         key: Option<&str>,
         wait: bool,
     ) -> Result<Receipt, RevokeError> {
-        // Texts and numbers can't fail to serialize; a number that JSON can't hold becomes null.
-        let body = serde_json::to_string(&Body { namespace, revocations }).unwrap_or_default();
+        let body = serde_json::to_string(&Body { namespace, revocations })
+            .map_err(|error| RevokeError::Invalid(error.to_string()))?;
         let key = key.map(HeaderValue::from_str).transpose();
         let key = key.map_err(|_| RevokeError::Invalid("the key must be ASCII without line ends".into()))?;
         let mut outcome = IssuerError::Unreachable;

@@ -99,9 +99,9 @@ impl Service {
         let context = &*self.context;
         // Recorded before the head is read: a barrier that starts now also waits for this verifier, whichever
         // head it gets.
-        let entered = context.feed.leases.enter(asked.id.clone(), asked.binding, context.clock.uptime());
+        let now = context.clock.uptime();
+        let entered = context.feed.leases.enter(asked.id.clone(), asked.binding, &asked.label, now);
         entered.map_err(FeedRefused::from)?;
-        context.feed.leases.describe(&asked.id, &asked.label);
         let head = context.store.head().await.map_err(Failure::from)?;
         self.placed(&asked.cursor, &head).await?;
         context.feed.leases.confirm(&asked.id, asked.cursor.seq());
