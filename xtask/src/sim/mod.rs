@@ -4,6 +4,7 @@
 mod mutants;
 mod workspace_copy;
 
+use std::process::Command;
 use std::time::Instant;
 
 use crate::failure::{Context, Failure, Result};
@@ -70,35 +71,24 @@ fn parse(args: &[String]) -> Result<SimArgs> {
     Ok(SimArgs::Seeds { first: seed.unwrap_or(1), runs })
 }
 
+/// Returns the command that builds the optimized simulation and runs it.
+fn simulation() -> Result<Command> {
+    let mut command =
+        program::cargo(&["test", "--release", "--package", "quash-server", "--test", "sim", "--quiet"]);
+    command.current_dir(workspace::root()?);
+    Ok(command)
+}
+
 /// Runs the simulation, optimized, on all cores.
 fn seeds(first: u64, runs: u64) -> Result<()> {
-    let mut build = program::cargo(&[
-        "test",
-        "--release",
-        "--package",
-        "quash-server",
-        "--test",
-        "sim",
-        "--no-run",
-        "--quiet",
-    ]);
-    program::run(build.current_dir(workspace::root()?))?;
+    program::run(simulation()?.arg("--no-run"))?;
     let began = Instant::now();
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64).min(runs);
     let mut running = Vec::new();
     for core in 0..cores {
         let (from, to) = (first + runs * core / cores, first + runs * (core + 1) / cores);
-        let mut run = program::cargo(&[
-            "test",
-            "--release",
-            "--package",
-            "quash-server",
-            "--test",
-            "sim",
-            "--quiet",
-            "--",
-        ]);
-        run.args(["--exact", workspace_copy::TEST, "--nocapture"]).current_dir(workspace::root()?);
+        let mut run = simulation()?;
+        run.args(["--", "--exact", workspace_copy::TEST, "--nocapture"]);
         run.env("QUASH_SIM_SEED", from.to_string()).env("QUASH_SIM_RUNS", (to - from).to_string());
         running.push(run.spawn().context("starting the simulation")?);
     }
