@@ -133,6 +133,10 @@ fn revoke_failed<'py>(py: Python<'py>, classes: &Classes, error: RevokeError) ->
             &format!("the credential may not revoke in the namespace \"{namespace}\""),
             &create(&namespace),
         ),
+        RevokeError::WrongAddress(status) => start_failed(
+            &format!("the issuer's address answered revocations with status {status}"),
+            "check the address and the proxies before it: POST /v1/revocations must reach quash",
+        ),
         error => {
             let cause = match error {
                 RevokeError::Unavailable(cause) => cause.to_string(),

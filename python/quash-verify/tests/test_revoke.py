@@ -1,13 +1,16 @@
 """A site that issues its own tokens, in front of a real server: it asks about them, and revokes them by their names."""
 
 import asyncio
+import http.server
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +149,76 @@ def test_a_restarted_server_gets_what_waited(shop: Shop) -> None:
     assert not is_refused(other, "s-3")
     verifier.close()
     other.close()
+
+
+class Front(http.server.BaseHTTPRequestHandler):
+    """A proxy before the server that answers revocations itself at first, with these statuses."""
+
+    behind: str
+    statuses: list[int]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.statuses:
+            self._answer(self.statuses.pop(0), b"")
+            return
+        request = urllib.request.Request(self.behind + self.path, body, dict(self.headers))
+        with urllib.request.urlopen(request) as answer:
+            self._answer(answer.status, answer.read())
+
+    def do_GET(self) -> None:
+        self._answer(502, b"")
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def front(shop: Shop, *statuses: int) -> Iterator[Verifier]:
+    """Returns a verifier that reaches the shop through a proxy."""
+    handler = type("Front", (Front,), {"behind": shop.url, "statuses": list(statuses)})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        verifier = Verifier(f"http://127.0.0.1:{proxy.server_port}", credential=shop.credential)
+        yield verifier
+        verifier.close()
+        proxy.shutdown()
+
+
+def test_revocations_are_sent_again_after_a_status_that_passes(shared_shop: Shop) -> None:
+    with front(shared_shop, 429, 502) as verifier:
+        verifier.revoke_later("shop", [{"session": "passes-1"}], "passes-1")
+        verifier.revoke_later("shop", [{"session": "passes-2"}], "passes-2")
+        other = shared_shop.verifier()
+        for session in ("passes-1", "passes-2"):
+            until(lambda: is_refused(other, session), f"{session} is refused")
+        other.close()
+
+
+def test_a_status_that_stays_drops_revocations_and_names_the_remedy(
+    shared_shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    with front(shared_shop, 404, 404) as verifier:
+        with pytest.raises(StartFailed, match="answered revocations with status 404") as failed:
+            verifier.revoke("shop", [{"session": "stays"}])
+        assert "POST /v1/revocations must reach quash" in failed.value.remedy
+        verifier.revoke_later("shop", [{"session": "stays-1"}, {"session": "stays-2"}], "stays-1")
+        verifier.revoke_later("shop", [{"session": "stays-3"}], "stays-3")
+        other = shared_shop.verifier()
+        until(lambda: is_refused(other, "stays-3"), "the next one is refused")
+        assert not is_refused(other, "stays-1")
+        verifier.metrics()
+        (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+        assert record.getMessage().startswith("dropped revocations that can't be sent")
+        for part in ("status 404", "check the address and the proxies", "shop", "revocations=2"):
+            assert part in record.getMessage()
+        other.close()
 
 
 def test_an_unresponsive_server_is_given_up_after_two_seconds(shop: Shop) -> None:

@@ -32,6 +32,13 @@ pub enum RevokeError {
         /// The namespace of the request.
         namespace: String,
     },
+    /// No address has an answer of quash: another program answers there, or a version without this request.
+    /// Sending it again doesn't help.
+    #[error(
+        "the issuer's address answered revocations with status {0}: check the address and the proxies before it, \
+         POST /v1/revocations must reach quash"
+    )]
+    WrongAddress(u16),
     /// No address of the issuer has answered in time. The revocations may have been written: send them again,
     /// with the same key.
     #[error("the issuer didn't confirm the revocations: {0}; send them again")]
@@ -122,7 +129,7 @@ impl Http {
             .map_err(|error| RevokeError::Invalid(error.to_string()))?;
         let key = key.map(HeaderValue::from_str).transpose();
         let key = key.map_err(|_| RevokeError::Invalid("the key must be ASCII without line ends".into()))?;
-        let mut outcome = IssuerError::Unreachable;
+        let (mut unavailable, mut wrong) = (None, None);
         for _ in 0..self.address_count() {
             let mut request = Request::post(self.url("/v1/revocations"))
                 .header(AUTHORIZATION, self.credential())
@@ -145,13 +152,24 @@ impl Http {
                     return Err(RevokeError::CredentialRefused { namespace: namespace.to_owned() });
                 }
                 Ok((403, _)) => return Err(RevokeError::NotAllowed { namespace: namespace.to_owned() }),
-                Ok((status, _)) => outcome = IssuerError::Status(status),
-                Err(fault) => outcome = fault,
+                Ok((status, _)) if is_final(status) => wrong = Some(status),
+                Ok((status, _)) => unavailable = Some(IssuerError::Status(status)),
+                Err(fault) => unavailable = Some(fault),
             }
             self.try_next_address();
         }
-        Err(RevokeError::Unavailable(outcome))
+        // An address that may answer later decides.
+        Err(match (unavailable, wrong) {
+            (None, Some(status)) => RevokeError::WrongAddress(status),
+            (fault, _) => RevokeError::Unavailable(fault.unwrap_or(IssuerError::Unreachable)),
+        })
     }
+}
+
+/// Returns whether the same request would get this status again. Of the client errors, these may pass: 408
+/// and 425, 429, and 409, with which proxies answer a repeated `Idempotency-Key` whose first request runs.
+fn is_final(status: u16) -> bool {
+    matches!(status, 400..500) && !matches!(status, 408 | 409 | 425 | 429)
 }
 
 impl From<Answer> for Receipt {

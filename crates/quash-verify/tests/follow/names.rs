@@ -84,6 +84,29 @@ async fn revocations_are_sent_and_their_errors_name_the_remedy() {
         refused.to_string(),
         r#"the credential may not revoke in the namespace "shop": create another with `quash client add NAME --namespace shop`"#
     );
+    for status in [302, 408, 409, 425, 429, 500, 502, 503, 504] {
+        issuer.set_answer(REVOKE, Some(OtherAnswer::Status(status)));
+        assert_eq!(revoke().await, Err(RevokeError::Unavailable(IssuerError::Status(status))));
+    }
+    for status in [402, 404, 405, 410, 421, 422, 431, 451, 499] {
+        issuer.set_answer(REVOKE, Some(OtherAnswer::Status(status)));
+        assert_eq!(revoke().await, Err(RevokeError::WrongAddress(status)));
+    }
+    let wrong = RevokeError::WrongAddress(404).to_string();
+    assert!(wrong.contains("status 404: check the address"), "{wrong}");
+}
+
+#[tokio::test]
+async fn an_address_that_is_not_quashs_hides_no_other() {
+    let (wrong, issuer) = (Issuer::open().await, Issuer::open().await);
+    wrong.set_answer(REVOKE, Some(OtherAnswer::Status(404)));
+    let verifier = wrong.builder().also_at(&*issuer.address).start().await.expect("a verifier");
+    let items = [Revocation::session("a")];
+    let revoke = || verifier.revoke("shop", &items, Some("key"), false);
     issuer.set_answer(REVOKE, Some(OtherAnswer::Status(503)));
     assert_eq!(revoke().await, Err(RevokeError::Unavailable(IssuerError::Status(503))));
+    issuer.set_answer(REVOKE, Some(OtherAnswer::Status(404)));
+    assert_eq!(revoke().await, Err(RevokeError::WrongAddress(404)));
+    issuer.set_answer(REVOKE, Some(OtherAnswer::Text(r#"{"seq":7,"written":1}"#)));
+    assert!(revoke().await.is_ok());
 }
