@@ -346,9 +346,17 @@ def test_an_unavailable_verifier_answers_503(shop: Model, dana: User) -> None:
     shop.vouches = False
     for answer in (bearer(pair["access"]).get("/me/"), refresh(pair["refresh"])):
         assert (answer.status_code, answer["Retry-After"], answer.json()["code"]) == (503, "1", "unavailable")
-    assert log_out_at_the_view(pair) == 503
     shop.vouches = True
     assert me(pair["access"]) == 200
+
+
+def test_a_token_that_cannot_be_judged_can_be_logged_out(shop: Model, dana: User) -> None:
+    pair = sign_in()
+    shop.vouches = False
+    assert log_out_at_the_view(pair) == 200
+    assert me(pair["access"]) == 503
+    shop.vouches = True
+    assert me(pair["access"]) == refresh(pair["refresh"]).status_code == log_out_at_the_view(pair) == 401
 
 
 def test_a_log_out_answers_as_before_while_quash_is_unavailable(shop: Model, dana: User) -> None:

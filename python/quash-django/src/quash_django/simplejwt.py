@@ -39,6 +39,7 @@ logger = logging.getLogger("quash_django")
 # The position for tokens that this call issues, read before it checked a password or a token. A tuple of one.
 _position: ContextVar[tuple[int | None] | None] = ContextVar("quash_position", default=None)
 _is_rotating: ContextVar[bool] = ContextVar("quash_rotating", default=False)
+_is_ending: ContextVar[bool] = ContextVar("quash_ending", default=False)
 
 
 def is_rotating() -> bool:
@@ -69,6 +70,16 @@ def _rotating() -> Iterator[None]:
         _is_rotating.reset(former)
 
 
+@contextmanager
+def _ending() -> Iterator[None]:
+    """Lets tokens pass that can't be judged now: a user must be able to log out while quash is unavailable."""
+    former = _is_ending.set(True)
+    try:
+        yield
+    finally:
+        _is_ending.reset(former)
+
+
 def begin_session(token: tokens.Token) -> None:
     """Puts a new token into a session of its own."""
     found = quash_settings()
@@ -77,7 +88,8 @@ def begin_session(token: tokens.Token) -> None:
         _write_position(token)
         if outbox.is_waiting(str(token.payload.get(api_settings.USER_ID_CLAIM))):
             logger.warning(
-                "a new token ends with its transaction, which ends all sessions of its user: issue it after the commit"
+                "a new token ends with its transaction, which ends all sessions of its user: issue it after the commit, "
+                "and mark the view `non_atomic_requests` if ATOMIC_REQUESTS is set"
             )
 
 
@@ -115,6 +127,8 @@ def verify(token: tokens.Token) -> None:
     except Refused as refused:
         raise TokenError(_(refused.detail)) from refused
     except Unavailable as unavailable:
+        if _is_ending.get():
+            return
         raise VerifierUnavailable(unavailable) from unavailable
 
 
@@ -193,7 +207,8 @@ class LogOutMixin:
     """For serializers that blacklist a refresh token."""
 
     def validate(self, attrs: dict[str, Any]) -> Any:
-        data = super().validate(attrs)  # type: ignore[misc]
+        with _ending():
+            data = super().validate(attrs)  # type: ignore[misc]
         if not is_installed():
             log_out(self, attrs)
         return data
@@ -276,7 +291,8 @@ def _within(block: Callable[[], Any]) -> Any:
 
 def _blacklist(original: Any) -> Any:
     def validate(self: Any, attrs: Any) -> Any:
-        data = original(self, attrs)
+        with _ending():
+            data = original(self, attrs)
         log_out(self, attrs)
         return data
 
