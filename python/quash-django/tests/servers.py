@@ -65,6 +65,11 @@ class Quash:
             self._process.wait()
             self._process = None
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def run(self, *args: str, stdin: str = "") -> str:
         command = [str(BINARY), *args, "--data-dir", str(self._data)]
         ended = subprocess.run(command, input=stdin, capture_output=True, text=True, env={}, timeout=PATIENCE)

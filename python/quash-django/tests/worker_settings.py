@@ -1,5 +1,6 @@
 """The settings of the site that gunicorn serves. Only with SITE_GUARDED it has the lines of quash-django."""
 
+import json
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -25,6 +26,7 @@ else:
     _simple_jwt = {"ACCESS_TOKEN_LIFETIME": timedelta(minutes=5), "ROTATE_REFRESH_TOKENS": True}
     QUASH = {"ISSUER": ISSUER, "NAMESPACE": "shop"}
 SIMPLE_JWT = _simple_jwt
+QUASH["WHEN_STALE"] = json.loads(os.environ.get("SITE_WHEN_STALE", '"introspect"'))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
