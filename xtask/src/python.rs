@@ -112,6 +112,7 @@ pub(crate) fn test_packages(python: &Path) -> Result<()> {
     run(&["mypy.stubtest", "quash_verify._native"])?;
     run(&["pytest", "--quiet"])?;
     test_django(python, &cache)?;
+    follow_guides(python, &cache)?;
     let pytest = packages().into_iter().find(|package| package.starts_with("pytest=="));
     pythons::test_others(python, pytest.unwrap_or("pytest"))
 }
@@ -129,6 +130,15 @@ fn test_django(python: &Path, cache: &str) -> Result<()> {
     ] {
         let mut command = Command::new(python);
         program::run(in_folder(command.arg("-B").args(arguments), "python/quash-django")?)?;
+    }
+    Ok(())
+}
+
+/// Follows the guides of the Python packages, and checks the types of what follows them.
+fn follow_guides(python: &Path, cache: &str) -> Result<()> {
+    for arguments in [&["-m", "mypy", "--cache-dir", cache, "."][..], &["-m", "pytest", "--quiet"]] {
+        let mut command = Command::new(python);
+        program::run(in_folder(command.arg("-B").args(arguments), "python/guides")?)?;
     }
     Ok(())
 }
