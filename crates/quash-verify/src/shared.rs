@@ -7,13 +7,13 @@ use std::task::Poll;
 use arc_swap::ArcSwap;
 use quash_core::model::{Clock, Invalid, Refusal, Seq, TokenPolicy};
 use quash_core::token::{Authentic, TokenType, authenticate};
-use quash_core::watch::{Freshness, Live, Revoked, Verdict, admit, admit_without_lease};
+use quash_core::watch::{Freshness, Live, Revoked, Verdict, admit, admit_without_lease, refuse_unknown};
 use tokio::sync::{Notify, watch};
 
 use crate::accepted::Accepted;
 use crate::key_fetcher::{KeyFetch, KeyFetcher};
 use crate::token_cache::TokenCache;
-use crate::trust::Trust;
+use crate::trust::{Terms, Trust};
 use crate::verify_error::VerifyError;
 
 /// The state that a check reads, replaced as a whole.
@@ -91,7 +91,7 @@ impl VerifierShared {
         let state = self.state.load();
         let trust = state.trust.as_ref().ok_or(Uncertain::Boot)?;
         let token =
-            self.authenticate_or_recall(text, trust).map_err(|invalid| Uncertain::Refused(invalid.into()))?;
+            self.authenticate_or_recall(text, purposes, &state.revoked, trust).map_err(Uncertain::Refused)?;
         self.admit(token, purposes, &state, trust)
     }
 
@@ -132,8 +132,8 @@ impl VerifierShared {
         let state = self.state.load();
         let trust = state.trust.as_ref().ok_or(VerifyError::Stale)?;
         let token = self
-            .authenticate_or_recall(text, trust)
-            .map_err(|invalid| VerifyError::Refused(invalid.into()))?;
+            .authenticate_or_recall(text, Purposes::Accepted, &state.revoked, trust)
+            .map_err(VerifyError::Refused)?;
         let policy = &trust.terms.policy;
         let live = admit_without_lease(token, &policy.accepted, policy, &state.revoked, self.clock.now())
             .map_err(VerifyError::Refused)?;
@@ -145,8 +145,9 @@ impl VerifierShared {
     pub(crate) fn check_state_known(&self, text: &str, purposes: &[TokenType]) -> Result<Live, Verdict> {
         let state = self.state.load();
         let trust = state.trust.as_ref().ok_or(Verdict::Refused(Invalid::Key.into()))?;
-        let token =
-            self.authenticate_or_recall(text, trust).map_err(|invalid| Verdict::Refused(invalid.into()))?;
+        let token = self
+            .authenticate_or_recall(text, Purposes::These(purposes), &state.revoked, trust)
+            .map_err(Verdict::Refused)?;
         admit(token, purposes, &trust.terms.policy, &state.revoked, self.clock.now())
     }
 
@@ -178,10 +179,24 @@ impl VerifierShared {
     }
 
     /// Returns the verified token from the cache, or verifies its signature.
-    fn authenticate_or_recall(&self, text: &str, trust: &Trust) -> Result<Arc<Authentic>, Invalid> {
+    fn authenticate_or_recall(
+        &self,
+        text: &str,
+        purposes: Purposes<'_>,
+        revoked: &Revoked,
+        trust: &Trust,
+    ) -> Result<Arc<Authentic>, Refusal> {
         let Trust { ring, terms, version } = trust;
-        self.token_cache
-            .get_or(text, ring, *version, || authenticate(text, ring, &terms.policy.names, &terms.scopes))
+        let Terms { policy, scopes } = &**terms;
+        let verified =
+            self.token_cache.get_or(text, ring, *version, || authenticate(text, ring, &policy.names, scopes));
+        verified.map_err(|invalid| match invalid {
+            Invalid::Key => {
+                let purposes = purposes.under(policy);
+                refuse_unknown(text, ring, scopes, purposes, policy, revoked, self.clock.now())
+            }
+            invalid => invalid.into(),
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::json::{Duplicates, parse_json};
 use super::keys::{Candidate, KeyRing, VerifyingKey};
-use crate::model::{Invalid, limits};
+use crate::model::{Invalid, Timestamp, limits};
 
 /// Text of the right form. Nothing in it is trusted.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +99,15 @@ impl<'a> Unverified<'a> {
             }
         }
         Err(refused)
+    }
+
+    /// Like [`Unverified::verify_candidate`], with the keys of earlier rings.
+    pub(super) fn verify_former(
+        &self,
+        ring: &'a KeyRing,
+        now: Timestamp,
+    ) -> Result<(Vec<u8>, Candidate<'a>), Invalid> {
+        self.signed_by(ring.former(&self.header()?, now).ok_or(Invalid::Key)?)
     }
 
     fn signed_by(&self, candidate: Candidate<'a>) -> Result<(Vec<u8>, Candidate<'a>), Invalid> {

@@ -24,4 +24,5 @@ pub use keys::{
     Algorithm, Expected, Family, FlowKey, ForeignKey, Issuer, Jwk, JwkSet, KeyFault, KeyRing, KeySet,
     KeySetFault, RefreshKey, SetKey, SigningKey, Unsigned, VerifyingKey, read_secret,
 };
+pub(crate) use token::authenticate_former;
 pub use token::{Authentic, Minted, Origin, authenticate};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::claims::{Claims, TokenType};
 use super::jws::Unverified;
-use super::keys::{Issuer, KeyRing};
+use super::keys::{Candidate, Issuer, KeyRing};
 use crate::model::{
     ClaimNames, Invalid, Kid, Refusal, Scope, ScopeHasher, ScopeKey, ScopeKind, Seq, SessionId, Timestamp,
     TokenPolicy,
@@ -50,7 +50,25 @@ pub fn authenticate(
     names: &ClaimNames,
     hasher: &ScopeHasher,
 ) -> Result<Authentic, Invalid> {
-    let (payload, found) = Unverified::parse(text)?.verify_candidate(ring)?;
+    read(Unverified::parse(text)?.verify_candidate(ring)?, names, hasher)
+}
+
+/// Like [`authenticate`], with the keys that the ring keeps only to refuse their tokens.
+pub(crate) fn authenticate_former(
+    text: &str,
+    ring: &KeyRing,
+    names: &ClaimNames,
+    hasher: &ScopeHasher,
+    now: Timestamp,
+) -> Result<Authentic, Invalid> {
+    read(Unverified::parse(text)?.verify_former(ring, now)?, names, hasher)
+}
+
+fn read(
+    (payload, found): (Vec<u8>, Candidate<'_>),
+    names: &ClaimNames,
+    hasher: &ScopeHasher,
+) -> Result<Authentic, Invalid> {
     let own = if found.ours { Claims::parse(&payload, names) } else { Err(Invalid::Claim) };
     let (claims, origin) = match (own, found.issuer) {
         (own, None) => (own?, Origin::Ours),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::revoked::Revoked;
-use crate::model::{Refusal, Seq, Timestamp, TokenPolicy};
-use crate::token::{Authentic, Claims, Minted, TokenType};
+use crate::model::{Invalid, Refusal, ScopeHasher, Seq, Timestamp, TokenPolicy};
+use crate::token::{Authentic, Claims, KeyRing, Minted, TokenType, authenticate_former};
 
 /// A valid token signed by one of our keys and, as far as the set knows, not revoked.
 #[derive(Clone, Debug)]
@@ -52,6 +52,28 @@ pub fn admit_without_lease(
     now: Timestamp,
 ) -> Result<Live, Refusal> {
     holds(&token, purposes, policy, revoked, now).map(|_| Live(token))
+}
+
+/// Returns the refusal of a token that no key of the ring signed. If a key of an earlier ring signed it and
+/// the set has that key's revocation, the refusal is the one that a ring with the key leads to.
+pub fn refuse_unknown(
+    text: &str,
+    ring: &KeyRing,
+    hasher: &ScopeHasher,
+    purposes: &[TokenType],
+    policy: &TokenPolicy,
+    revoked: &Revoked,
+    now: Timestamp,
+) -> Refusal {
+    let unknown = Refusal::TokenInvalid(Invalid::Key);
+    let Ok(token) = authenticate_former(text, ring, &policy.names, hasher, now) else { return unknown };
+    let key_scope = token.scopes().get(..1).unwrap_or_default();
+    match token.minted() {
+        Ok(minted) if revoked.covers(minted, key_scope) => {
+            token.check(purposes, policy, now).err().unwrap_or(Refusal::TokenRevoked(None))
+        }
+        Ok(_) | Err(_) => unknown,
+    }
 }
 
 fn holds(

@@ -14,6 +14,6 @@ mod follower;
 mod named;
 
 pub use follower::{FeedError, Follower, Freshness, Lease};
-pub use gate::{Live, Verdict, admit, admit_without_lease};
+pub use gate::{Live, Verdict, admit, admit_without_lease, refuse_unknown};
 pub use named::{Named, NamedVerdict, admit_named, admit_named_without_lease};
 pub use revoked::{Placed, Revoked};

@@ -7,21 +7,21 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quash_core::decide::{
-    Cause, Device, Kind, PasswordCheck, PresentedRefresh, PresentedSliding, Refreshed, SessionSurvival,
-    SurvivorTokens, TokenRequest, change_password, counted_from, edit_account, end_everything, end_others,
-    end_presented, end_token_session, judge_sign_in, open_session, refresh, refresh_sliding, renew_grant,
-    reset_password,
+    Cause, Device, Kind, PasswordCheck, PresentedRefresh, PresentedSliding, Refreshed, RevokedKeySessions,
+    SessionSurvival, SurvivorTokens, TokenRequest, change_password, counted_from, edit_account,
+    end_everything, end_others, end_presented, end_token_session, judge_sign_in, open_session, refresh,
+    refresh_sliding, renew_grant, reset_password, revoke_keys,
 };
 use quash_core::model::{
     Account, AccountBy, AccountFields, AccountLoaded, AccountState, Actor, Change, CustomClaims, EndCause,
-    ForeignLoaded, Generation, Head, Kid, Name, PasswordHash, Policy, Reason, Receipt, Refusal, ScopeHasher,
-    Seeded, Seq, SessionId, SessionLoaded, Subject, Timestamp,
+    ForeignLoaded, Generation, Head, KeyRecord, KeySource, KeyState, Kid, Name, PasswordHash, Policy, Reason,
+    Receipt, Refusal, ScopeHasher, Sealed, Seeded, Seq, SessionId, SessionLoaded, Subject, Timestamp,
 };
 use quash_core::token::{
     Algorithm, Authentic, Grant, Issued, KeyRing, Minting, RefreshKey, SigningKey, TokenType, Tokens,
     authenticate, mint,
 };
-use quash_core::watch::{Revoked, Verdict, admit};
+use quash_core::watch::{Revoked, Verdict, admit, refuse_unknown};
 use quash_store::{MemoryStore, Store, StoreError};
 
 use self::foreign_issuer::ForeignIssuer;
@@ -137,6 +137,8 @@ impl World {
             ["look", "again", "at", name] => self.look_again(name).await,
             ["deactivate", account] => self.deactivate(account).await,
             ["end", "everything"] => self.end_everything().await,
+            ["stop", "publishing", "the", "key"] => self.stop_publishing(),
+            ["revoke", "the", "key"] => self.revoke_key().await,
             ["forge", "a", "wrong", "id", "into", token] => {
                 self.forge(token, |claims| claims.jti = Some("0".repeat(32)))
             }
@@ -431,13 +433,41 @@ impl World {
         self.write(end_everything(&cause, &self.scopes, self.now)).await.map(|_| "ended".into())
     }
 
+    /// Acts as a verifier that reads the published keys, from which the only key has gone.
+    fn stop_publishing(&mut self) -> Said {
+        let longest = self.policy.tokens.longest_lifetime_ever;
+        self.ring = KeyRing::new(2, Vec::new()).succeeding(&self.ring, longest, self.now);
+        Ok("ok".into())
+    }
+
+    async fn revoke_key(&mut self) -> Said {
+        let (kid, secret) = (self.key.verifying().kid().clone(), Sealed(Vec::new()));
+        let key = KeyRecord {
+            kid: kid.clone(),
+            algorithm: Algorithm::EdDsa,
+            state: KeyState::Current,
+            secret: secret.clone(),
+            created_at: self.now,
+            source: KeySource::Made,
+        };
+        self.write(Change::AddKey { key, replaces: None, actor: Actor::Operator }).await?;
+        let (sessions, actor) = (RevokedKeySessions::Continue, Actor::Operator);
+        let change = revoke_keys(vec![(kid, secret)], None, sessions, actor, &self.scopes, self.now);
+        self.write(change).await.map(|_| "revoked".into())
+    }
+
     /// Checks a token as a verifier that has the whole log.
     async fn verify_token(&self, text: &str, purpose: TokenType) -> Said {
         let entries = self.store.entries_after(Seq::ZERO, 1000).await.expect("the log");
         let mut revoked = Revoked::empty(Seq::start_of(1), quash_core::watch::feed::EMPTY);
         entries.iter().try_for_each(|entry| revoked.follow(entry)).expect("a log without gaps");
-        let token = self.authentic(text);
-        match admit(token.into(), &[purpose], &self.policy.tokens, &revoked, self.now) {
+        let (policy, purposes) = (&self.policy.tokens, &[purpose]);
+        let Ok(token) = authenticate(text, &self.ring, &policy.names, &self.scopes) else {
+            let refusal =
+                refuse_unknown(text, &self.ring, &self.scopes, purposes, policy, &revoked, self.now);
+            return Err(refused(refusal));
+        };
+        match admit(token.into(), purposes, policy, &revoked, self.now) {
             Ok(_) => Ok("live".into()),
             Err(Verdict::Refused(refusal)) => Err(refused(refusal)),
             Err(Verdict::Behind { .. }) => Err("behind".into()),

@@ -20,8 +20,8 @@ pub(crate) struct FeedBroadcast {
     newest: watch::Sender<Seq>,
     wanted: watch::Sender<Seq>,
     closed: watch::Sender<bool>,
-    /// Changes with the issuer's policy.
-    policy: watch::Sender<()>,
+    /// The newest number at the last change of the issuer's policy.
+    policy: watch::Sender<Seq>,
     /// Changes when a credential is removed.
     credentials: watch::Sender<()>,
 }
@@ -46,7 +46,7 @@ pub struct FeedReader {
     newest: watch::Receiver<Seq>,
     wanted: watch::Receiver<Seq>,
     closed: watch::Receiver<bool>,
-    policy: watch::Receiver<()>,
+    policy: watch::Receiver<Seq>,
     watched: WatchedCredential,
 }
 
@@ -78,7 +78,7 @@ impl FeedBroadcast {
     pub(crate) fn new(cursor: Seq) -> Self {
         let (newest, wanted, closed) =
             (watch::Sender::new(cursor), watch::Sender::new(Seq::ZERO), watch::Sender::new(false));
-        let (policy, credentials) = (watch::Sender::new(()), watch::Sender::new(()));
+        let (policy, credentials) = (watch::Sender::new(cursor), watch::Sender::new(()));
         Self { recent: Mutex::default(), newest, wanted, closed, policy, credentials }
     }
 
@@ -106,7 +106,7 @@ impl FeedBroadcast {
 
     /// Notifies all readers of a changed policy.
     pub(crate) fn renew_policy(&self) {
-        self.policy.send_replace(());
+        self.policy.send_replace(*self.newest.borrow());
     }
 
     /// Makes all readers check their credentials.
@@ -176,7 +176,9 @@ impl FeedReader {
             if *self.closed.borrow_and_update() || !self.watched.is_open().await {
                 return None;
             }
-            if self.policy.has_changed().ok()? {
+            // After the entries before it: a verifier that reads the published keys without a revoked one must
+            // know the revocation.
+            if self.policy.has_changed().ok()? && *self.policy.borrow() <= self.cursor {
                 self.policy.mark_unchanged();
                 return Some(FeedEvent::Policy);
             }

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::fault::{IssuerError, StartError};
 use crate::publisher::Publisher;
 use crate::shared::VerifierShared;
-use crate::trust::Terms;
+use crate::trust::{Terms, Trust};
 use crate::verifier::VerifierState;
 
 /// A message to the task.
@@ -265,7 +265,13 @@ impl PublisherTask {
     }
 
     fn ring(&self) -> KeyRing {
-        KeyRing::new(0, self.published.iter().chain(&self.secrets).cloned().collect())
+        let ring = KeyRing::new(0, self.published.iter().chain(&self.secrets).cloned().collect());
+        match &self.shared.state.load().trust {
+            Some(Trust { ring: earlier, terms, .. }) => {
+                ring.succeeding(earlier, terms.policy.longest_lifetime_ever, self.shared.clock.now())
+            }
+            None => ring,
+        }
     }
 
     fn note_cursor(&mut self, cursor: Cursor) {

@@ -7,7 +7,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quash_core::model::Kid;
+use quash_core::model::{Kid, Refusal};
 use quash_core::token::{Algorithm, SigningKey};
 use quash_core::watch::frame::FrameFault;
 use quash_verify::{IssuerError, StartError, SystemClock, Verifier, VerifierState, VerifyError, WhenStale};
@@ -28,6 +28,10 @@ async fn started(issuer: &Issuer) -> Verifier {
 
 async fn is_let_in(verifier: &Verifier, token: &str) -> bool {
     verifier.check(token).await.is_ok()
+}
+
+async fn until_accepted(verifier: &Verifier, token: &str) {
+    until("the token is accepted", || matches!(verifier.check_now(token), Some(Ok(_)))).await;
 }
 
 #[tokio::test]
@@ -308,6 +312,27 @@ async fn keys_are_fetched_when_the_feed_names_them() {
     issuer.publish(SigningKey::new(Algorithm::EdDsa, &[8; 32], None).expect("a key"));
     until("the keys are read", || issuer.asked(KEYS) == asked + 1).await;
     assert!(issuer.last_target(KEYS).contains("?sha256="), "the query bypasses caches");
+}
+
+#[tokio::test]
+async fn tokens_of_a_revoked_unpublished_key_are_revoked() {
+    let issuer = Issuer::open().await;
+    let verifier = started(&issuer).await;
+    let before = issuer.token().0;
+    assert!(is_let_in(&verifier, &before).await);
+    let asked = issuer.asked(KEYS);
+    issuer.revoke_first_key(SigningKey::new(Algorithm::EdDsa, &[8; 32], None).expect("a key"));
+    until("the keys are read", || issuer.asked(KEYS) > asked).await;
+    let after = issuer.token().0;
+    until_accepted(&verifier, &after).await;
+    let revoked = VerifyError::Refused(Refusal::TokenRevoked(None));
+    assert_eq!(verifier.check(&before).await.err(), Some(revoked));
+    // Also after another change of the keys.
+    issuer.publish(SigningKey::new(Algorithm::EdDsa, &[9; 32], None).expect("a key"));
+    until_accepted(&verifier, &issuer.token().0).await;
+    assert_eq!(verifier.check(&before).await.err(), Some(revoked));
+    issuer.clock.advance(TERM);
+    assert_eq!(verifier.check_when_stale(&before, WhenStale::Allow).await.err(), Some(revoked));
 }
 
 #[tokio::test]

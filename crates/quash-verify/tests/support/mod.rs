@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use quash_core::model::{
     Actor, Chain, Clock, CustomClaims, Entry, Forgotten, Keep, Namespace, NamespaceClaims, NewEntry, Reason,
-    Scope, ScopeHasher, Seeded, Seq, SessionId, Timestamp, TokenPolicy,
+    Scope, ScopeHasher, ScopeKey, ScopeKind, Seeded, Seq, SessionId, Timestamp, TokenPolicy,
 };
 use quash_core::token::{
     Algorithm, Bearer, Grant, Issued, JwkSet, KeyRing, Minting, RefreshKey, SigningKey, Tokens, VerifyingKey,
@@ -184,9 +184,23 @@ impl Issuer {
 
     /// Ends a session without sending the entry.
     pub(crate) fn end_without_sending(&self, session: SessionId) {
-        let mut state = self.state();
         let scope = Scope::Session(session);
-        let (seq, kind, key) = (state.seq.next(), scope.kind(), hasher().key(&scope));
+        self.append(scope.kind(), hasher().key(&scope));
+    }
+
+    /// Revokes the key that signed first, publishes another one instead, and sends the entry and the new
+    /// policy on every stream.
+    pub(crate) fn revoke_first_key(&self, other: SigningKey) {
+        let first = self.state().keys.remove(0);
+        self.append(ScopeKind::Key, hasher().key_of(ScopeKind::Key, first.verifying().kid().as_str()));
+        let newest = self.state().entries.len() - 1;
+        self.say("entries", &self.frame_from(newest));
+        self.publish(other);
+    }
+
+    fn append(&self, kind: ScopeKind, key: ScopeKey) {
+        let mut state = self.state();
+        let seq = state.seq.next();
         let (reason, at, actor) = (Reason::Revoked, self.clock.now(), Actor::Operator);
         let chain = feed::chain(
             &state.chain,

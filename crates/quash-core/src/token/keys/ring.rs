@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::jwk::{Jwk, JwkSet};
 use super::verifying::VerifyingKey;
-use crate::model::{Invalid, Kid, ScopeHasher};
+use crate::model::{Invalid, Kid, ScopeHasher, Timestamp};
 use crate::token::claims::Audience;
 use crate::token::jws::Header;
 
@@ -19,6 +19,9 @@ pub struct KeyRing {
     revoked: Vec<Kid>,
     /// The key that only signs quash's refresh tokens. It is never published.
     refresh: Option<VerifyingKey>,
+    /// Keys of earlier rings, the newest first. They verify no token, but tell which key signed a token that
+    /// is refused.
+    former: Vec<FormerKey>,
 }
 
 /// Another issuer, whose tokens are accepted unchanged.
@@ -68,6 +71,17 @@ struct OwnKey {
     shared_with: Option<Arc<Issuer>>,
 }
 
+/// A key of an earlier ring.
+#[derive(Clone, Debug)]
+struct FormerKey {
+    key: VerifyingKey,
+    /// The time by which every token that it signed has expired.
+    until: Timestamp,
+}
+
+/// The most former keys that a ring keeps.
+const FORMER_KEYS: usize = 16;
+
 /// A key that could have signed a token, with the token's possible issuers.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::token) struct Candidate<'a> {
@@ -100,13 +114,27 @@ impl KeyRing {
             foreign.iter().find(|theirs| theirs.key.is_same_key(key)).map(|theirs| &theirs.issuer).cloned()
         };
         let own = keys.into_iter().map(|key| OwnKey { shared_with: shared_with(&key), key }).collect();
-        Self { version, own, foreign, revoked: Vec::new(), refresh: None }
+        Self { version, own, foreign, revoked: Vec::new(), refresh: None, former: Vec::new() }
     }
 
     /// Adds the key that only verifies refresh tokens. It isn't in the published set.
     #[must_use]
     pub fn with_refresh_key(self, key: VerifyingKey) -> Self {
         Self { refresh: Some(key), ..self }
+    }
+
+    /// Keeps quash's keys of an earlier ring that this ring lacks, for a verifier that reads the published
+    /// keys: a token of a key that was revoked is then refused as revoked, and not as one of an unknown key
+    /// ([`crate::watch::refuse_unknown`]). A key is kept for `longest`, the longest lifetime of a token.
+    #[must_use]
+    pub fn succeeding(mut self, earlier: &Self, longest: Duration, now: Timestamp) -> Self {
+        let last = earlier.own.iter().map(|own| FormerKey { key: own.key.clone(), until: now + longest });
+        let is_former = |former: &FormerKey| {
+            former.until > now && !self.own.iter().any(|own| own.key.kid() == former.key.kid())
+        };
+        let former = last.chain(earlier.former.iter().cloned()).filter(is_former);
+        self.former = former.take(FORMER_KEYS).collect();
+        self
     }
 
     /// Marks keys as revoked. They are no longer published, but they still verify: the store decides whether
@@ -160,6 +188,18 @@ impl KeyRing {
     fn refresh_candidate(&self, is_it: impl Fn(&VerifyingKey) -> bool) -> Option<Candidate<'_>> {
         let key = self.refresh.as_ref().filter(|key| is_it(key))?;
         Some(Candidate { key, ours: true, issuer: None, refresh_only: true })
+    }
+
+    /// The key of an earlier ring that a header names.
+    pub(in crate::token) fn former(&self, header: &Header, now: Timestamp) -> Option<Candidate<'_>> {
+        let is_it = |former: &&FormerKey| {
+            let key = &former.key;
+            former.until > now
+                && header.kid.as_deref() == Some(key.kid().as_str())
+                && header.algorithm == key.algorithm().as_str()
+        };
+        let FormerKey { key, .. } = self.former.iter().find(is_it)?;
+        Some(Candidate { key, ours: true, issuer: None, refresh_only: false })
     }
 
     /// The keys that could have signed a token with this header. The header only selects among keys: it must
@@ -239,5 +279,48 @@ impl Expected<Vec<String>> {
 impl fmt::Debug for Issuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Issuer").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::{Algorithm, SigningKey, Unverified};
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn key(number: u8) -> SigningKey {
+        SigningKey::new(Algorithm::EdDsa, &[number; 32], None).expect("a key")
+    }
+
+    fn ring_of(number: u8) -> KeyRing {
+        KeyRing::new(0, vec![key(number).verifying().clone()])
+    }
+
+    #[test]
+    fn former_keys_verify_nothing() {
+        let now = Timestamp::from_secs(1);
+        let ring = ring_of(1).succeeding(&ring_of(0), DAY, now);
+        let token = key(0).sign(b"{}").expect("a signature");
+        let token = Unverified::parse(&token).expect("a token");
+        assert_eq!(token.verify(&ring).err(), Some(Invalid::Key));
+        assert!(token.verify_former(&ring, now).is_ok());
+        assert_eq!(token.verify_former(&ring, now + DAY).err(), Some(Invalid::Key));
+        let published_again = ring_of(0).succeeding(&ring, DAY, now);
+        assert!(token.verify(&published_again).is_ok());
+        assert_eq!(token.verify_former(&published_again, now).err(), Some(Invalid::Key));
+    }
+
+    #[test]
+    fn former_keys_are_limited_in_number_and_time() {
+        let at = |second: u8| Timestamp::from_secs(i64::from(second));
+        let ring_at = |second: u8| {
+            (1..=second).fold(ring_of(0), |earlier, now| ring_of(now).succeeding(&earlier, DAY, at(now)))
+        };
+        let kids = |ring: &KeyRing| ring.former.iter().map(|one| one.key.kid().clone()).collect::<Vec<_>>();
+        let newest: Vec<_> = (1..=16).rev().map(|number| key(number).verifying().kid().clone()).collect();
+        assert_eq!(kids(&ring_at(17)), newest);
+        let later = ring_of(18).succeeding(&ring_at(17), DAY, at(8) + DAY);
+        assert_eq!(later.former.len(), 1 + 9, "the keys that were replaced after second 8, and the last one");
     }
 }
