@@ -27,8 +27,8 @@ enum Action {
     Python,
 }
 
-/// The feature sets of quash-verify that applications choose, each built alone.
-const FEATURES: [&str; 5] = ["", "clock", "axum", "test", "follow,axum,test"];
+/// The feature sets of quash-verify that applications and the server choose, each built alone.
+const FEATURES: [&str; 7] = ["", "clock", "axum", "test", "follow", "follow,axum,test", "clock,issuer"];
 
 /// Runs all steps, also after one that fails, and reports how long each took.
 ///

@@ -20,7 +20,8 @@ use quash_core::token::{
     Algorithm, Bearer, Grant, Issued, KeyRing, Minting, RefreshKey, SigningKey, Tokens, mint,
 };
 use quash_core::watch::{Revoked, feed};
-use quash_verify::{Guard, GuardLayer, GuardSetup, TokenHeader, guard};
+use quash_verify::TokenHeader;
+use quash_verify::issuer::{Guard, GuardLayer, GuardSetup, guard};
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 const CLIENTS: usize = 32;

@@ -7,7 +7,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, any};
 use quash_service::Service;
-use quash_verify::GuardLayer;
+use quash_verify::issuer::GuardLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::api;

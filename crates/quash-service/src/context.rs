@@ -12,7 +12,7 @@ use quash_core::model::{
 };
 use quash_core::token::{FlowKey, Grant, Issued, JwkSet, Minting, mint};
 use quash_store::{Store, StoreError};
-use quash_verify::Guard;
+use quash_verify::issuer::Guard;
 use tokio::sync::{Mutex, Notify, watch};
 
 use crate::failure::{Failure, Unavailable};

@@ -135,8 +135,8 @@ impl From<quash_verify::VerifyError> for Failure {
     fn from(denied: quash_verify::VerifyError) -> Self {
         match denied {
             quash_verify::VerifyError::Refused(refusal) => Self::Refused(refusal),
-            quash_verify::VerifyError::Stale => Self::Unavailable(Unavailable::Stale),
             quash_verify::VerifyError::KeysUnavailable => Self::Unavailable(Unavailable::ForeignKeysAway),
+            _ => Self::Unavailable(Unavailable::Stale),
         }
     }
 }

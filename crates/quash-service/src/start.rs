@@ -10,7 +10,7 @@ use quash_core::model::{
 use quash_core::token::FlowKey;
 use quash_core::watch::frame::CursorKey;
 use quash_store::{Store, StoreError};
-use quash_verify::{GuardSetup, KeyFetcher};
+use quash_verify::issuer::{GuardSetup, KeyFetcher, guard};
 use tokio::sync::{Mutex, Notify, mpsc};
 
 use crate::context::{Context, Service};
@@ -101,7 +101,7 @@ impl Service {
             cache_key: draw(&*entropy),
             key_fetcher: asked.clone().map(|asked| Arc::new(FetchOnDemand(asked)) as Arc<dyn KeyFetcher>),
         };
-        let (guard, keeper) = quash_verify::guard(guard_setup, feed::snapshot(&*store).await?, first_ring);
+        let (guard, keeper) = guard(guard_setup, feed::snapshot(&*store).await?, first_ring);
         let renew = Arc::new(Notify::new());
         let broadcast = Arc::new(FeedBroadcast::new(keeper.cursor()));
         let leases =

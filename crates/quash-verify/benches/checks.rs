@@ -24,7 +24,7 @@ use quash_core::token::{
     mint,
 };
 use quash_core::watch::{Revoked, feed};
-use quash_verify::{Guard, GuardSetup, guard};
+use quash_verify::issuer::{Guard, GuardSetup, guard};
 
 const NOW: Timestamp = Timestamp::from_secs(1_800_000_000);
 const TOKENS: usize = 500;

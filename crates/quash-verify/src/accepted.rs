@@ -21,6 +21,7 @@ pub struct Accepted {
 
 /// The claims of a token, for applications without a type of their own.
 #[derive(Clone, PartialEq, Debug, Deserialize)]
+#[non_exhaustive]
 pub struct Claims {
     /// The user's id.
     pub user_id: TextOrNumber,
@@ -52,8 +53,7 @@ impl Accepted {
         Self { live, terms }
     }
 
-    /// Returns the proof that a guard has checked the token.
-    pub fn live(&self) -> &Live {
+    pub(crate) fn live(&self) -> &Live {
         &self.live
     }
 
@@ -64,6 +64,11 @@ impl Accepted {
     /// Returns the user's id. Every accepted token has one.
     pub fn user_id(&self) -> &str {
         self.live.claims().user_id.as_deref().unwrap_or_default()
+    }
+
+    /// Returns the expiry, in seconds since 1970. Every accepted token has one.
+    pub fn expires_at(&self) -> i64 {
+        self.live.claims().exp.unwrap_or_default()
     }
 
     /// Returns the session's id, or `None` for a token of another issuer.

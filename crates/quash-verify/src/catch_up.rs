@@ -9,6 +9,9 @@ use crate::shared::VerifierShared;
 use crate::verifier::VerifierState;
 use crate::verify_error::VerifyError;
 
+/// The longest that a check waits for an entry that must exist, because the token's `rsq` names it.
+pub(crate) const CATCH_UP: Duration = Duration::from_millis(50);
+
 impl VerifierShared {
     /// Waits until the entry `seq` is known.
     pub(crate) async fn caught_up(&self, seq: Seq, within: Duration) -> Result<(), VerifyError> {

@@ -1,4 +1,27 @@
 //! Extractors for axum: the claims of a request's token, in the application's own type.
+//!
+//! The route must be under a [`VerifierLayer`](crate::VerifierLayer). [`TokenGuard`] is an extractor, too.
+//!
+//! ```
+//! use axum::{Router, body::Body, http::Request, routing::get};
+//! use quash_verify::{Claims, extract::OptionalAuth, test::TestIssuer};
+//! use tower::ServiceExt;
+//!
+//! async fn greet(OptionalAuth(claims): OptionalAuth<Claims>) -> String {
+//!     claims.map_or("hello".into(), |claims| format!("hello, {}", claims.user_id))
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let issuer = TestIssuer::new();
+//! let app = Router::new().route("/", get(greet)).layer(issuer.verifier().layer().optional());
+//!
+//! let token = issuer.token("dana").mint();
+//! let with_token = Request::get("/").header("Authorization", token.bearer()).body(Body::empty()).unwrap();
+//! let response = app.oneshot(with_token).await.unwrap();
+//! let body = axum::body::to_bytes(response.into_body(), 100).await.unwrap();
+//! assert_eq!(body, "hello, dana");
+//! # }
+//! ```
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,18 +34,16 @@ use serde::de::DeserializeOwned;
 
 use crate::accepted::Claims;
 use crate::header::{HeaderFault, TokenHeader};
-use crate::layer::Rejection;
-use crate::problem::Problem;
+use crate::layer::LayerMarker;
+use crate::problem::{Problem, Rejection};
 use crate::token_guard::TokenGuard;
-use crate::verifier_layer::LayerMarker;
 
-/// Extractor for the claims of a request's token. The route must be under a
-/// [`VerifierLayer`](crate::VerifierLayer).
+/// Extractor for the claims of a request's token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Auth<C = Claims>(pub C);
 
-/// Extractor for the claims of a request's token, or `None` without a token. The route must be under a layer
-/// that is [optional](crate::VerifierLayer::optional); that layer refuses invalid tokens.
+/// Extractor for the claims of a request's token, or `None` without a token. The layer must be
+/// [optional](crate::VerifierLayer::optional); it refuses invalid tokens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OptionalAuth<C = Claims>(pub Option<C>);
 

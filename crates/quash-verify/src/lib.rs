@@ -1,10 +1,12 @@
-//! Verifies tokens locally, without a request to the issuer, and knows when its answers may be out of date.
+//! Verifies the tokens of a quash server in an application, and refuses revoked ones.
 //!
-//! A [`Verifier`] is for applications. The issuer sends it every revocation within milliseconds, and the
-//! verifier keeps everything that a check needs in one immutable value. A check loads that value once and
-//! does no I/O. For a token seen before, a check takes no lock and allocates nothing, except that HMACs are
-//! verified each time. [`Verifier::layer`] is a tower layer that guards routes. With the feature `axum`,
-//! `Auth` extracts the token's claims.
+//! quash issues JSON Web Tokens that end when you say so: after a log-out, the access token is refused at the
+//! next request. A [`Verifier`] learns of every revocation within milliseconds, because the issuer sends it,
+//! and keeps everything that a check needs in memory. A check sends no request, and a check of a token seen
+//! before takes no lock and allocates nothing, except that HMACs are verified each time. A verifier knows when
+//! its data may be out of date, and [`WhenStale`] says what happens then.
+//!
+//! # Example
 //!
 //! ```
 //! use axum::{Router, body::Body, http::Request, routing::get};
@@ -34,64 +36,66 @@
 //! # }
 //! ```
 //!
-//! A [`Guard`] is for the issuer's own process, through which every revocation passes. A [`Publisher`] is the
-//! only place that builds the state that a guard reads.
+//! # Modules
 //!
-//! Features: `follow` (on by default) adds `Verifier::builder` and an HTTP client, `axum` adds the
-//! extractors, and `test` adds an in-memory issuer for an application's tests.
+//! - [`layer`]: a tower layer that guards routes.
+//! - `extract`: extractors for axum, with the token's claims in a type of your own.
+//! - [`token_guard`]: tokens that are watched for longer than a request, for streams and WebSockets.
+//! - [`named`]: sessions and tokens that another system issues and quash revokes.
+//! - `transport`: other connections to the issuer than the operating system's.
+//! - `test`: an issuer in memory, for your tests.
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `follow` (default) | `Verifier::builder` and an HTTP client that follows the issuer |
+//! | `axum` | `extract` |
+//! | `test` | `test`, and hooks for simulations |
+//! | `clock` | `SystemClock`; part of `follow` |
+//! | `issuer` | `issuer`: the guard of quash's own server, without a promise of stability |
+//!
+//! Types of quash-core that occur in this API are re-exported here. quash-core is internal: don't depend on it.
 
 #![warn(missing_docs)]
-
-mod verify_error;
-
-mod guard;
-
-mod verifier;
-
-mod shared;
-
-mod publisher;
-
-mod catch_up;
-
-mod token_cache;
-
-mod trust;
-
-mod key_fetcher;
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    not(feature = "issuer"),
+    expect(dead_code, unreachable_pub, reason = "some code only serves the issuer's side")
+)]
 
 mod accepted;
-
-mod stale;
-
-mod named;
-
-mod revocation;
-
-#[cfg(feature = "follow")]
-mod introspection;
-
-mod token_guard;
-
-mod header;
-
-mod layer;
-
-mod verifier_layer;
-
-mod problem;
-
-#[cfg(feature = "axum")]
-mod extract;
-
+mod catch_up;
 #[cfg(feature = "clock")]
 mod clock;
-
+#[cfg(feature = "axum")]
+pub mod extract;
 #[cfg(feature = "follow")]
 mod follow;
-
+mod header;
+#[cfg(feature = "follow")]
+mod introspection;
+#[cfg(feature = "issuer")]
+pub mod issuer;
+mod key_fetcher;
+pub mod layer;
+pub mod named;
+mod problem;
+mod publisher;
+mod revocation;
+mod shared;
+mod stale;
 #[cfg(feature = "test")]
 pub mod test;
+mod token_cache;
+pub mod token_guard;
+mod trust;
+mod verifier;
+mod verify_error;
+
+pub use quash_core::model::{Clock, Invalid, Reason, Refusal, SessionId, Timestamp};
+pub use quash_core::token::KeyFault;
+pub use quash_core::watch::frame::FrameFault;
 
 pub use accepted::{Accepted, Claims, TextOrNumber};
 #[cfg(feature = "clock")]
@@ -99,20 +103,19 @@ pub use clock::SystemClock;
 #[cfg(feature = "axum")]
 pub use extract::{Auth, AuthRejection, OptionalAuth};
 #[cfg(feature = "follow")]
-pub use follow::{
-    BodyStream, BoxFuture, Connection, IssuerError, RevokeError, StartError, Transport, VerifierBuilder,
-};
-pub use guard::{Guard, GuardSetup};
+pub use follow::transport::{BodyStream, BoxFuture, Connection, IssuerError, Transport};
+#[cfg(feature = "follow")]
+pub use follow::{RevokeError, StartError, VerifierBuilder, transport};
 pub use header::{HeaderFault, SchemeCase, TokenHeader};
-pub use key_fetcher::{KeyFetch, KeyFetcher};
-pub use layer::{GuardLayer, Guarded, Rejection};
-pub use named::AskError;
-pub use problem::Problem;
-pub use publisher::{Publisher, guard};
-pub use quash_core::watch::Named;
+pub use layer::{Verified, VerifierLayer};
+pub use named::{AskError, Named};
+pub use problem::{Problem, Rejection};
 pub use revocation::{Receipt, Revocation};
 pub use stale::WhenStale;
 pub use token_guard::TokenGuard;
 pub use verifier::{Verifier, VerifierMetrics, VerifierState};
-pub use verifier_layer::{Verified, VerifierLayer};
 pub use verify_error::VerifyError;
+
+#[cfg(all(doctest, feature = "axum", feature = "follow", feature = "test"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,9 +1,13 @@
-//! The check of what another system issued, by its names: `Verifier::ask`.
+//! Sessions and tokens that another system issues and verifies, and that quash revokes by their names.
+//!
+//! [`Verifier::ask`] checks the names of a token. `Verifier::revoke` sends a [`Revocation`](crate::Revocation)
+//! to the issuer.
 
 use quash_core::model::{Refusal, Timestamp};
-use quash_core::watch::{Freshness, Named, NamedVerdict, admit_named, admit_named_without_lease};
+pub use quash_core::watch::Named;
+use quash_core::watch::{Freshness, NamedVerdict, admit_named, admit_named_without_lease};
 
-use crate::guard::CATCH_UP;
+use crate::catch_up::CATCH_UP;
 #[cfg(feature = "follow")]
 use crate::introspection::{Answer, Question};
 use crate::shared::{Uncertain, VerifierShared};

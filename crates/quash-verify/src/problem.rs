@@ -9,8 +9,16 @@ use quash_core::model::Refusal;
 use serde::Serialize;
 
 use crate::header::{HeaderFault, TokenHeader};
-use crate::layer::Rejection;
 use crate::verify_error::VerifyError;
+
+/// The reason why a request is rejected.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rejection {
+    /// No token can be taken from the request.
+    Header(HeaderFault),
+    /// The token isn't accepted.
+    Token(VerifyError),
+}
 
 /// The answer to a rejected request.
 ///

@@ -6,9 +6,10 @@ use quash_core::model::{Entry, Seq};
 use quash_core::token::KeyRing;
 use quash_core::watch::{FeedError, Follower, Revoked};
 
-use crate::guard::{Guard, GuardSetup};
 use crate::shared::{State, VerifierShared};
-use crate::trust::{Terms, Trust};
+#[cfg(any(feature = "follow", feature = "test"))]
+use crate::trust::Terms;
+use crate::trust::Trust;
 
 /// Publishes the successive states of a guard or a verifier. Each has exactly one publisher, which can't be
 /// cloned.
@@ -18,25 +19,11 @@ pub struct Publisher {
     shared: Arc<VerifierShared>,
 }
 
-/// Creates a guard and its publisher, for the issuer's own process: every revocation passes through that
-/// process before any other learns of it.
-pub fn guard(setup: GuardSetup, revoked: Revoked, ring: KeyRing) -> (Guard, Publisher) {
-    let GuardSetup { policy, scopes, clock, cache_key, key_fetcher } = setup;
-    let trust = Trust { ring: Arc::new(ring), terms: Arc::new(Terms { policy, scopes }), version: 0 };
-    let follower = Follower::authority(revoked);
-    let state = State {
-        revoked: follower.revoked().clone(),
-        freshness: follower.freshness(),
-        trust: Some(trust.clone()),
-    };
-    let shared = Arc::new(VerifierShared::new(clock, cache_key, key_fetcher, state));
-    (
-        Guard { shared: Arc::clone(&shared), terms: Arc::clone(&trust.terms) },
-        Publisher { follower, trust, shared },
-    )
-}
-
 impl Publisher {
+    pub(crate) fn new(follower: Follower, trust: Trust, shared: Arc<VerifierShared>) -> Self {
+        Self { follower, trust, shared }
+    }
+
     /// Returns the number of the newest known entry.
     pub fn cursor(&self) -> Seq {
         self.follower.revoked().cursor()
@@ -95,7 +82,7 @@ impl Publisher {
         ring: KeyRing,
     ) -> Self {
         let trust = Trust { ring: Arc::new(ring), terms: Arc::new(terms), version: 0 };
-        let publisher = Self { follower: Follower::lease_holder(revoked, term), trust, shared };
+        let publisher = Self::new(Follower::lease_holder(revoked, term), trust, shared);
         publisher.publish();
         publisher
     }

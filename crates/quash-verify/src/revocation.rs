@@ -31,7 +31,8 @@ pub(crate) enum RevocationName {
 }
 
 /// The issuer's answer to a request that revokes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[non_exhaustive]
 pub struct Receipt {
     /// The number with which a verifier knows all of the request's revocations: see `Verifier::caught_up`.
     pub seq: u64,

@@ -5,6 +5,7 @@ use std::time::Duration;
 /// A verifier's policy for valid tokens while it is stale, and so may lack revocations. It refuses tokens
 /// that are known to be revoked in any case.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub enum WhenStale {
     /// Asks the issuer about the token, and denies it if no answer comes.
     #[default]

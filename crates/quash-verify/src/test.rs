@@ -1,5 +1,23 @@
 //! An in-memory issuer for an application's tests: it issues and revokes tokens without a server. Its clock
 //! moves only when the test moves it.
+//!
+//! ```
+//! use std::time::Duration;
+//! use quash_verify::{VerifierState, test::TestIssuer};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let issuer = TestIssuer::new();
+//! let verifier = issuer.verifier();
+//! let token = issuer.token("dana").claim("role", "clerk").mint();
+//! assert!(verifier.check(token.as_str()).await.is_ok());
+//!
+//! issuer.advance(Duration::from_secs(300));
+//! assert!(verifier.check(token.as_str()).await.is_err(), "it has expired");
+//!
+//! issuer.stop_leases();
+//! assert_eq!(verifier.state(), VerifierState::Stale);
+//! # }
+//! ```
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -15,6 +33,8 @@ use quash_core::token::{
 };
 use quash_core::watch::{Freshness, Lease, Revoked, feed};
 use serde_json::Value;
+
+pub use quash_core::model::Entropy;
 
 use crate::publisher::Publisher;
 use crate::revocation::{Revocation, RevocationName};

@@ -1,5 +1,19 @@
 //! A token that is watched for longer than a request: a stream, a WebSocket or a download can end when its
 //! token does.
+//!
+//! ```
+//! use quash_verify::{VerifyError, test::TestIssuer};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let issuer = TestIssuer::new();
+//! let token = issuer.token("dana").mint();
+//! // The layer puts such a guard into each request's extensions; with axum, extract it.
+//! let guard = issuer.verifier().watch(token.as_str()).await.expect("a live token");
+//!
+//! issuer.revoke_session(token.session());
+//! assert!(matches!(guard.revoked().await, VerifyError::Refused(_)));
+//! # }
+//! ```
 
 use std::fmt;
 use std::sync::Arc;

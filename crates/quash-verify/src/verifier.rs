@@ -9,9 +9,9 @@ use std::time::Duration;
 use quash_core::model::{Invalid, Refusal, Seq, Timestamp};
 
 use crate::accepted::Accepted;
+use crate::catch_up::CATCH_UP;
 #[cfg(feature = "follow")]
 use crate::follow::{Following, StartError};
-use crate::guard::CATCH_UP;
 #[cfg(feature = "follow")]
 use crate::introspection::{Answer, Introspection, Question};
 use crate::shared::{Purposes, Uncertain, VerifierShared};
@@ -51,6 +51,7 @@ pub(crate) struct Counts {
 
 /// A verifier's knowledge compared with its issuer's log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum VerifierState {
     /// No keys or revocations have been received yet: every token is denied.
     Boot,
@@ -67,6 +68,7 @@ pub enum VerifierState {
 
 /// A verifier's state and counters at one moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct VerifierMetrics {
     /// The verifier's state.
     pub state: VerifierState,

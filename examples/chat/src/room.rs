@@ -61,9 +61,7 @@ async fn talk(socket: &mut WebSocket, name: &str, room: &Room) {
 fn closing(why: VerifyError) -> CloseFrame {
     let (code, reason) = match why {
         VerifyError::Refused(_) => (close_code::POLICY, "the session has ended"),
-        VerifyError::Stale | VerifyError::KeysUnavailable => {
-            (close_code::AGAIN, "the session can't be checked now")
-        }
+        _ => (close_code::AGAIN, "the session can't be checked now"),
     };
     CloseFrame { code, reason: reason.into() }
 }

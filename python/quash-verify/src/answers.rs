@@ -72,7 +72,7 @@ impl Answer {
             Self::Watched(follower, guard) => Watch::new(follower, guard).into_py_any(py),
             Self::Ended(denied) => Failure::Denied(denied).into_exception(py).map(Bound::unbind),
             Self::Flag(is) => is.into_py_any(py),
-            Self::Revoked(Receipt { seq, written, confirmed, stale, not_bound, ms }) => {
+            Self::Revoked(Receipt { seq, written, confirmed, stale, not_bound, ms, .. }) => {
                 (seq, written, confirmed, stale, not_bound, ms).into_py_any(py)
             }
             Self::Done => Ok(py.None()),

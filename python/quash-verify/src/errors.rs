@@ -63,7 +63,7 @@ impl Failure {
                     VerifyError::Refused(refusal) => {
                         refused(classes.refused.bind(py), problem.code, problem.detail, reason(refusal))
                     }
-                    VerifyError::Stale | VerifyError::KeysUnavailable => {
+                    _ => {
                         let after = problem.retry_after.map_or(1, |after| after.as_secs());
                         unavailable(classes.unavailable.bind(py), problem.code, problem.detail, after)
                     }

@@ -42,17 +42,14 @@ impl Issuer {
         }
         let revoke = |revocation: &Revocation| self.of_rust.revoke_named(&batch.namespace, revocation);
         let seq = batch.revocations.iter().map(revoke).max().unwrap_or_default();
-        // Its verifiers know the entries at once.
-        let none = waits.then_some(0);
-        let written = batch.revocations.len();
-        Ok(Receipt {
-            seq,
-            written,
-            confirmed: waits.then_some(1),
-            stale: none,
-            not_bound: none,
-            ms: waits.then_some(0),
-        })
+        let mut receipt = Receipt::default();
+        (receipt.seq, receipt.written) = (seq, batch.revocations.len());
+        if waits {
+            // Its verifiers know the entries at once.
+            (receipt.confirmed, receipt.stale, receipt.not_bound, receipt.ms) =
+                (Some(1), Some(0), Some(0), Some(0));
+        }
+        Ok(receipt)
     }
 }
 

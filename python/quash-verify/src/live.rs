@@ -41,7 +41,7 @@ impl Live {
     #[getter]
     fn expires_at(&self) -> i64 {
         // Tokens without an expiry aren't accepted.
-        self.accepted.live().claims().exp.unwrap_or_default()
+        self.accepted.expires_at()
     }
 
     /// All claims, read-only.

@@ -435,6 +435,7 @@ fn state_name(state: VerifierState) -> &'static str {
         VerifierState::Stale => "stale",
         VerifierState::Behind => "behind",
         VerifierState::Left => "idle",
+        _ => "stale",
     }
 }
 

@@ -97,7 +97,7 @@ impl Verifier {
             Ok(_) => Said::Accepted { cursor: Seq::from_u64(verifier.metrics().cursor) },
             Err(VerifyError::Refused(Refusal::TokenRevoked(_))) => Said::Revoked,
             Err(VerifyError::Refused(refusal)) => Said::Refused(refusal),
-            Err(VerifyError::Stale | VerifyError::KeysUnavailable) => Said::Unsure,
+            Err(_) => Said::Unsure,
         })
     }
 

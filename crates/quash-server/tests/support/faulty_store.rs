@@ -13,7 +13,7 @@ use quash_core::model::{
     SessionLoaded, Subject, Timestamp,
 };
 use quash_store::{BackupError, MemoryStore, Store, StoreError};
-use quash_verify::Guard;
+use quash_verify::issuer::Guard;
 use tokio::sync::watch;
 
 /// A part of the store that can break.

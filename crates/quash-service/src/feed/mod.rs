@@ -13,7 +13,7 @@ use quash_core::model::{Entry, Head, Seq};
 use quash_core::watch::Revoked;
 use quash_core::watch::frame::CursorKey;
 use quash_store::{Store, StoreError};
-use quash_verify::Publisher;
+use quash_verify::issuer::Publisher;
 use tokio::sync::{Notify, mpsc};
 
 pub(crate) use self::broadcast::FeedBroadcast;

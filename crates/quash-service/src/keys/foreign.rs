@@ -13,7 +13,7 @@ use quash_core::model::{Clock, Kid, ScopeHasher, Timestamp};
 use quash_core::token::{
     Algorithm, Expected, Family, ForeignKey, Issuer, KeyFault, KeyRing, KeySet, VerifyingKey,
 };
-use quash_verify::{KeyFetch, KeyFetcher};
+use quash_verify::issuer::{KeyFetch, KeyFetcher};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;

@@ -5,6 +5,7 @@ use quash_core::watch::frame::{FrameFault, VERSION};
 
 /// The failure of a request to an issuer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum IssuerError {
     /// The issuer can't be reached, or the connection broke.
     #[error("the connection failed")]
@@ -34,6 +35,7 @@ pub enum IssuerError {
 
 /// The reason why a verifier doesn't start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StartError {
     /// An address isn't an HTTP URL.
     #[error("the issuer's address is not of the form https://host[:port][/path]")]

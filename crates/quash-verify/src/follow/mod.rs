@@ -13,7 +13,7 @@ mod publisher_task;
 mod revoke;
 mod sse;
 mod stream;
-mod transport;
+pub mod transport;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -27,10 +27,9 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-pub use fault::{IssuerError, StartError};
+pub use fault::StartError;
 pub(crate) use following::Following;
 pub use revoke::RevokeError;
-pub use transport::{BodyStream, BoxFuture, Connection, Transport};
 
 use crate::clock::SystemClock;
 use crate::introspection::Introspection;
@@ -45,7 +44,7 @@ use lease::Leasing;
 use process::Process;
 use publisher_task::{ApplicationConfig, PublisherTask, Signals, Started};
 use stream::{Streaming, WITHIN};
-use transport::Sockets;
+use transport::{Sockets, Transport};
 
 /// The configuration of a [`Verifier`]. The issuer provides the rest, such as keys and policy.
 pub struct VerifierBuilder {
@@ -151,32 +150,7 @@ impl VerifierBuilder {
     }
 
     /// Sets the transport for requests to the issuer, in place of the operating system's connections: a Unix
-    /// socket, a proxy or a simulation.
-    ///
-    /// ```
-    /// use std::sync::Arc;
-    /// use http::{Request, Response};
-    /// use quash_verify::{Transport, Connection, IssuerError, BodyStream, BoxFuture, Verifier, VerifierState};
-    ///
-    /// /// A network without any issuer.
-    /// struct Empty;
-    ///
-    /// impl Transport for Empty {
-    ///     fn send(
-    ///         &self,
-    ///         _: Request<String>,
-    ///         _: Connection,
-    ///     ) -> BoxFuture<'_, Result<Response<Box<dyn BodyStream>>, IssuerError>> {
-    ///         Box::pin(async { Err(IssuerError::Unreachable) })
-    ///     }
-    /// }
-    ///
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
-    /// let builder = Verifier::builder("https://id.example.org").credential("qv_…");
-    /// let verifier = builder.transport(Arc::new(Empty)).start_in_background().unwrap();
-    /// assert_eq!(verifier.state(), VerifierState::Boot);
-    /// # }
-    /// ```
+    /// socket, a proxy or a simulation. The module [`transport`] has an example.
     #[must_use]
     pub fn transport(self, transport: Arc<dyn Transport>) -> Self {
         Self { transport: Some(transport), ..self }

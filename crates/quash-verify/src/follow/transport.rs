@@ -1,5 +1,33 @@
-//! The transport of requests to an issuer: the operating system's connections, or a simulated network.
-//! `http.rs` makes the requests.
+//! The transport of requests to an issuer: the operating system's connections, or those of an application.
+//!
+//! [`VerifierBuilder::transport`](crate::VerifierBuilder::transport) takes another transport: a Unix socket, a
+//! proxy or a simulated network.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use http::{Request, Response};
+//! use quash_verify::transport::{BodyStream, BoxFuture, Connection, IssuerError, Transport};
+//! use quash_verify::{Verifier, VerifierState};
+//!
+//! /// A network without any issuer.
+//! struct Empty;
+//!
+//! impl Transport for Empty {
+//!     fn send(
+//!         &self,
+//!         _: Request<String>,
+//!         _: Connection,
+//!     ) -> BoxFuture<'_, Result<Response<Box<dyn BodyStream>>, IssuerError>> {
+//!         Box::pin(async { Err(IssuerError::Unreachable) })
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let builder = Verifier::builder("https://id.example.org").credential("qv_…");
+//! let verifier = builder.transport(Arc::new(Empty)).start_in_background().unwrap();
+//! assert_eq!(verifier.state(), VerifierState::Boot);
+//! # }
+//! ```
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,7 +41,8 @@ use reqwest::redirect::Policy;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 
-use super::fault::{IssuerError, StartError};
+pub use super::fault::IssuerError;
+use super::fault::StartError;
 
 /// A transport for requests to an issuer.
 pub trait Transport: Send + Sync {
@@ -42,6 +71,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// The connection that a request is sent on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub enum Connection {
     /// An idle connection, if there is one.
     Kept,

@@ -12,8 +12,7 @@ use quash_core::token::KeyRing;
 use quash_core::watch::feed;
 
 use super::*;
-use crate::guard::GuardSetup;
-use crate::publisher::guard;
+use crate::issuer::{GuardSetup, guard};
 use crate::test::TestIssuer;
 use crate::trust::Terms;
 

@@ -174,7 +174,7 @@ impl Seen {
             Err(VerifyError::Refused(refusal)) => {
                 self.fault(format!("session {place} is refused with {refusal:?}"))
             }
-            Err(VerifyError::Stale | VerifyError::KeysUnavailable) => {
+            Err(_) => {
                 self.stale.fetch_add(1, Ordering::SeqCst);
             }
         }

@@ -1,23 +1,24 @@
-//! The guard of the issuer's own process. Every revocation passes through that process, so its guard never
-//! lacks one. `verifier.rs` serves other processes.
+//! The guard of the process that holds the log.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use quash_core::model::{Clock, Invalid, Refusal, ScopeHasher, ScopeKey, Seq, TokenPolicy};
 use quash_core::token::{Authentic, KeyRing, Minted, TokenType};
-use quash_core::watch::{Live, Verdict};
+use quash_core::watch::{Follower, Live, Revoked, Verdict};
 
+use crate::catch_up::CATCH_UP;
 use crate::key_fetcher::KeyFetcher;
-use crate::shared::{Purposes, Uncertain, VerifierShared};
-use crate::trust::Terms;
+use crate::publisher::Publisher;
+use crate::shared::{Purposes, State, Uncertain, VerifierShared};
+use crate::trust::{Terms, Trust};
 use crate::verify_error::VerifyError;
 
 /// Checks tokens in the issuer's own process. Clones are cheap and share their state.
 #[derive(Clone)]
 pub struct Guard {
-    pub(crate) shared: Arc<VerifierShared>,
-    pub(crate) terms: Arc<Terms>,
+    shared: Arc<VerifierShared>,
+    terms: Arc<Terms>,
 }
 
 /// The configuration of a [`Guard`].
@@ -34,8 +35,21 @@ pub struct GuardSetup {
     pub key_fetcher: Option<Arc<dyn KeyFetcher>>,
 }
 
-/// The longest that a check waits for an entry that must exist, because the token's `rsq` names it.
-pub(crate) const CATCH_UP: Duration = Duration::from_millis(50);
+/// Creates a guard and its publisher, for the issuer's own process: every revocation passes through that
+/// process before any other learns of it.
+pub fn guard(setup: GuardSetup, revoked: Revoked, ring: KeyRing) -> (Guard, Publisher) {
+    let GuardSetup { policy, scopes, clock, cache_key, key_fetcher } = setup;
+    let trust = Trust { ring: Arc::new(ring), terms: Arc::new(Terms { policy, scopes }), version: 0 };
+    let follower = Follower::authority(revoked);
+    let state = State {
+        revoked: follower.revoked().clone(),
+        freshness: follower.freshness(),
+        trust: Some(trust.clone()),
+    };
+    let shared = Arc::new(VerifierShared::new(clock, cache_key, key_fetcher, state));
+    let guard = Guard { shared: Arc::clone(&shared), terms: Arc::clone(&trust.terms) };
+    (guard, Publisher::new(follower, trust, shared))
+}
 
 impl Guard {
     /// Checks a token for one of these purposes. If the token's `rsq` names an entry that the guard doesn't
