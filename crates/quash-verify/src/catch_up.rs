@@ -6,7 +6,7 @@ use std::time::Duration;
 use quash_core::model::Seq;
 
 use crate::shared::VerifierShared;
-use crate::verifier::VerifierState;
+use crate::state::VerifierState;
 use crate::verify_error::VerifyError;
 
 /// The longest that a check waits for an entry that must exist, because the token's `rsq` names it.

@@ -65,6 +65,8 @@
 )]
 
 mod accepted;
+#[cfg(feature = "follow")]
+mod builder;
 mod catch_up;
 #[cfg(feature = "clock")]
 mod clock;
@@ -83,8 +85,11 @@ pub mod named;
 mod problem;
 mod publisher;
 mod revocation;
+#[cfg(feature = "follow")]
+mod revoke;
 mod shared;
 mod stale;
+mod state;
 #[cfg(feature = "test")]
 pub mod test;
 mod token_cache;
@@ -98,22 +103,27 @@ pub use quash_core::token::KeyFault;
 pub use quash_core::watch::frame::FrameFault;
 
 pub use accepted::{Accepted, Claims, TextOrNumber};
+#[cfg(feature = "follow")]
+pub use builder::VerifierBuilder;
 #[cfg(feature = "clock")]
 pub use clock::SystemClock;
 #[cfg(feature = "axum")]
 pub use extract::{Auth, AuthRejection, OptionalAuth};
 #[cfg(feature = "follow")]
-pub use follow::transport::{BodyStream, BoxFuture, Connection, IssuerError, Transport};
+pub use follow::fault::StartError;
 #[cfg(feature = "follow")]
-pub use follow::{RevokeError, StartError, VerifierBuilder, transport};
+pub use follow::transport::{self, BodyStream, BoxFuture, Connection, IssuerError, Transport};
 pub use header::{HeaderFault, SchemeCase, TokenHeader};
 pub use layer::{Verified, VerifierLayer};
 pub use named::{AskError, Named};
 pub use problem::{Problem, Rejection};
 pub use revocation::{Receipt, Revocation};
+#[cfg(feature = "follow")]
+pub use revoke::RevokeError;
 pub use stale::WhenStale;
+pub use state::{VerifierMetrics, VerifierState};
 pub use token_guard::TokenGuard;
-pub use verifier::{Verifier, VerifierMetrics, VerifierState};
+pub use verifier::Verifier;
 pub use verify_error::VerifyError;
 
 #[cfg(all(doctest, feature = "axum", feature = "follow", feature = "test"))]

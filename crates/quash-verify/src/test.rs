@@ -40,8 +40,9 @@ use crate::publisher::Publisher;
 use crate::revocation::{Revocation, RevocationName};
 use crate::shared::{State, VerifierShared};
 use crate::stale::WhenStale;
+use crate::state::Counts;
 use crate::trust::Terms;
-use crate::verifier::{Counts, Inner, Verifier};
+use crate::verifier::{Inner, Verifier};
 
 /// An in-memory issuer. Everything in it, keys included, follows from a fixed seed: never use it outside of
 /// tests.

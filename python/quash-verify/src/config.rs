@@ -9,7 +9,7 @@ use quash_core::model::Clock;
 use quash_verify::{StartError, SystemClock, Verifier, WhenStale};
 use zeroize::Zeroizing;
 
-use crate::issuer::Issuer;
+use crate::local_issuer::Issuer;
 
 /// The configuration. Each process makes its own verifier from it.
 pub(crate) struct Config {

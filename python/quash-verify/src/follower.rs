@@ -16,7 +16,7 @@ use tokio::sync::{Notify, SetOnce};
 
 use crate::config::Config;
 use crate::errors::Failure;
-use crate::issuer::Issuer;
+use crate::local_issuer::Issuer;
 use crate::outbox::Outbox;
 use crate::revocations::Batch;
 

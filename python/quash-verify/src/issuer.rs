@@ -7,50 +7,17 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use quash_core::model::SessionId;
-use quash_verify::{IssuerError, Receipt, Revocation, RevokeError};
 use uuid::Uuid;
 
 use crate::config::seconds;
 use crate::live::{CLAIM_DEPTH, json};
-use crate::revocations::{self, Batch};
+use crate::local_issuer::Issuer;
+use crate::revocations;
 
 /// The native part of `quash_verify.testing.TestIssuer`.
 #[pyclass(frozen, subclass, module = "quash_verify._native")]
 pub(crate) struct TestIssuer {
     pub(crate) issuer: Arc<Issuer>,
-}
-
-/// An issuer in this process.
-pub(crate) struct Issuer {
-    pub(crate) of_rust: quash_verify::test::TestIssuer,
-    namespace: Option<String>,
-    /// It grants no leases and accepts no requests.
-    is_silent: AtomicBool,
-}
-
-impl Issuer {
-    /// Revokes as a server does for a credential of the namespace.
-    ///
-    /// # Errors
-    /// Returns an error while the issuer is silent, and for another namespace.
-    pub(crate) fn revoke(&self, batch: &Batch, waits: bool) -> Result<Receipt, RevokeError> {
-        if self.is_silent.load(Ordering::SeqCst) {
-            return Err(RevokeError::Unavailable(IssuerError::Unreachable));
-        }
-        if self.namespace.as_ref() != Some(&batch.namespace) {
-            return Err(RevokeError::NotAllowed { namespace: batch.namespace.clone() });
-        }
-        let revoke = |revocation: &Revocation| self.of_rust.revoke_named(&batch.namespace, revocation);
-        let seq = batch.revocations.iter().map(revoke).max().unwrap_or_default();
-        let mut receipt = Receipt::default();
-        (receipt.seq, receipt.written) = (seq, batch.revocations.len());
-        if waits {
-            // Its verifiers know the entries at once.
-            (receipt.confirmed, receipt.stale, receipt.not_bound, receipt.ms) =
-                (Some(1), Some(0), Some(0), Some(0));
-        }
-        Ok(receipt)
-    }
 }
 
 #[pymethods]

@@ -6,9 +6,11 @@
 mod answers;
 mod config;
 mod errors;
+mod exit;
 mod follower;
 mod issuer;
 mod live;
+mod local_issuer;
 mod named;
 mod outbox;
 mod records;
@@ -36,7 +38,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(web::bearer, module)?)?;
     module.add_function(wrap_pyfunction!(web::problem, module)?)?;
     module.add_function(wrap_pyfunction!(records::take, module)?)?;
-    module.add_function(wrap_pyfunction!(answers::begin_exit, module)?)?;
-    module.add_function(wrap_pyfunction!(answers::end_waits, module)?)?;
+    module.add_function(wrap_pyfunction!(exit::begin_exit, module)?)?;
+    module.add_function(wrap_pyfunction!(exit::end_waits, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))
 }

@@ -15,7 +15,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record as SpanRecord};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use crate::answers;
+use crate::exit;
 
 /// Set while there is a record that Python hasn't taken.
 static PENDING: AtomicBool = AtomicBool::new(false);
@@ -53,12 +53,12 @@ pub(crate) fn are_pending() -> bool {
 /// Passes the records on to `logging`. An error there must not become an error of the check.
 #[cold]
 pub(crate) fn pass_on(py: Python<'_>) {
-    if answers::is_exiting() {
+    if exit::is_exiting() {
         // The exit's own thread passes them on.
         return;
     }
     let passed =
-        answers::counted(|| py.import("quash_verify._log").and_then(|module| module.call_method0("pass_on")));
+        exit::counted(|| py.import("quash_verify._log").and_then(|module| module.call_method0("pass_on")));
     if let Err(error) = passed {
         error.write_unraisable(py, None);
     }

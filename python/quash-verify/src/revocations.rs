@@ -7,7 +7,7 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString};
 use quash_core::model::{Reason, limits};
 use quash_verify::Revocation;
 
-use crate::answers;
+use crate::exit::counted;
 
 /// The revocations of one request.
 pub(crate) struct Batch {
@@ -93,7 +93,7 @@ fn list<'py>(revocations: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyList>> {
     if revocations.is_instance_of::<PyString>() || revocations.is_instance_of::<PyDict>() {
         return Err(PyTypeError::new_err("revocations must be a list of dicts"));
     }
-    let items = answers::counted(|| revocations.py().get_type::<PyList>().call1((revocations,)))?;
+    let items = counted(|| revocations.py().get_type::<PyList>().call1((revocations,)))?;
     Ok(items.cast_into::<PyList>()?)
 }
 

@@ -10,9 +10,10 @@ use quash_core::model::Invalid;
 use quash_verify::{VerifierState, VerifyError, WhenStale};
 use zeroize::Zeroizing;
 
-use crate::answers::{self, Answer, Answers, Reply, wait};
+use crate::answers::{Answer, Answers, Reply, wait};
 use crate::config::{self, Config};
 use crate::errors::Failure;
+use crate::exit;
 use crate::follower::Follower;
 use crate::issuer::TestIssuer;
 use crate::live::Live;
@@ -20,6 +21,7 @@ use crate::named::{Names, NamesTuple, OwnedNamed};
 use crate::records;
 use crate::revocations::Batch;
 use crate::slot::Place;
+use crate::watch;
 
 /// The native part of `quash_verify.Verifier`.
 #[pyclass(frozen, subclass, weakref, module = "quash_verify._native")]
@@ -393,7 +395,7 @@ impl Verifier {
         if let Some(follower) = slot.follower() {
             return Ok(Arc::clone(follower));
         }
-        if slot.is_closed() || answers::is_exiting() {
+        if slot.is_closed() || exit::is_exiting() {
             return Err(Failure::Closed.into_error(py));
         }
         let credential = self.credential(py)?;
@@ -409,7 +411,7 @@ impl Verifier {
         if self.config.test.is_some() {
             return Ok(Zeroizing::default());
         }
-        let found = answers::counted(|| {
+        let found = exit::counted(|| {
             py.import("quash_verify._credential")?.call_method0("find")?.extract::<String>()
         })?;
         Ok(Zeroizing::new(found))
@@ -495,7 +497,7 @@ fn watch_on(follower: Arc<Follower>, token: Zeroizing<String>, reply: Reply) {
     let on = Arc::clone(&follower);
     follower.spawn(async move {
         let watched = on.watch(&token).await;
-        reply.send(watched.map_or_else(Answer::Failed, |guard| Answer::Watched(on, guard)));
+        reply.send(watched.map_or_else(Answer::Failed, |guard| watch::answer(on, guard)));
     });
 }
 

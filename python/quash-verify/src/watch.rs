@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use quash_verify::TokenGuard;
@@ -25,12 +26,15 @@ struct Watched {
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
-impl Watch {
-    pub(crate) fn new(follower: Arc<Follower>, guard: TokenGuard) -> Self {
+/// Answers with a new watch.
+pub(crate) fn answer(follower: Arc<Follower>, guard: TokenGuard) -> Answer {
+    Answer::Made(Box::new(|py| {
         let watched = Watched { follower, guard, tasks: Mutex::default() };
-        Self { generation: quash_fork::generation(), watched: Some(watched) }
-    }
+        Watch { generation: quash_fork::generation(), watched: Some(watched) }.into_py_any(py)
+    }))
+}
 
+impl Watch {
     fn watched(&self) -> PyResult<&Watched> {
         let watched = self.watched.as_ref().filter(|_| self.generation == quash_fork::generation());
         watched.ok_or_else(|| {

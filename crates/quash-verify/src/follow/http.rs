@@ -229,7 +229,7 @@ impl Http {
 
     /// Sends a request, and returns the status and the body of its answer. A request that waits for all
     /// verifiers may take as long as the issuer allows.
-    pub(super) async fn post(
+    pub(crate) async fn post(
         &self,
         request: Builder,
         text: String,
@@ -246,19 +246,19 @@ impl Http {
     }
 
     /// The URL of a path at the address that is asked about tokens and keys.
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.address(self.address_index.load(Ordering::Relaxed)))
     }
 
-    pub(super) fn credential(&self) -> HeaderValue {
+    pub(crate) fn credential(&self) -> HeaderValue {
         self.credential.clone()
     }
 
-    pub(super) fn address_count(&self) -> usize {
+    pub(crate) fn address_count(&self) -> usize {
         self.addresses.len()
     }
 
-    pub(super) fn try_next_address(&self) {
+    pub(crate) fn try_next_address(&self) {
         self.address_index.fetch_add(1, Ordering::Relaxed);
     }
 

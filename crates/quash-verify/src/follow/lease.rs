@@ -17,7 +17,7 @@ use super::http::Http;
 use super::process::Process;
 use super::publisher_task::{Message, Signals};
 use crate::shared::VerifierShared;
-use crate::verifier::VerifierState;
+use crate::state::VerifierState;
 
 pub(crate) struct Leasing {
     pub(crate) http: Arc<Http>,

@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 use super::fault::{IssuerError, StartError};
 use crate::publisher::Publisher;
 use crate::shared::VerifierShared;
+use crate::state::VerifierState;
 use crate::trust::{Terms, Trust};
-use crate::verifier::VerifierState;
 
 /// A message to the task.
 pub(crate) enum Message {

@@ -16,7 +16,7 @@ use super::keys::Keys;
 use super::publisher_task::{ApplyError, Message, Reply, Signals, Started};
 use super::sse::{Event, Parser};
 use crate::shared::VerifierShared;
-use crate::verifier::VerifierState;
+use crate::state::VerifierState;
 
 pub(crate) struct Streaming {
     pub(crate) http: Arc<Http>,
@@ -63,7 +63,7 @@ enum SnapshotPolicy {
 }
 
 /// The longest that the issuer may send nothing at first. If a connection is dead, a new one answers at once.
-pub(super) const WITHIN: Duration = Duration::from_millis(400);
+pub(crate) const WITHIN: Duration = Duration::from_millis(400);
 /// The longest that the issuer may send nothing while it builds a snapshot: a large one takes seconds.
 const SNAPSHOT_WITHIN: Duration = Duration::from_secs(60);
 /// The factor over the last answer's time after which an answer counts as lost.

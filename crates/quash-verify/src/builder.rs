@@ -1,19 +1,4 @@
-//! Follows an issuer over HTTP: the verifier's builder, and the tasks that feed it. `quash-core` interprets
-//! the entries.
-
-mod backoff;
-mod fault;
-mod following;
-mod http;
-mod introspect;
-mod keys;
-mod lease;
-mod process;
-mod publisher_task;
-mod revoke;
-mod sse;
-mod stream;
-pub mod transport;
+//! The verifier's builder: its configuration, and the start of the tasks that follow the issuer.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -27,24 +12,23 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
-pub use fault::StartError;
-pub(crate) use following::Following;
-pub use revoke::RevokeError;
-
 use crate::clock::SystemClock;
+use crate::follow::backoff::Backoff;
+use crate::follow::fault::StartError;
+use crate::follow::following::Following;
+use crate::follow::http::{Http, address};
+use crate::follow::introspect::IntrospectionClient;
+use crate::follow::keys::Keys;
+use crate::follow::lease::Leasing;
+use crate::follow::process::Process;
+use crate::follow::publisher_task::{ApplicationConfig, PublisherTask, Signals, Started};
+use crate::follow::stream::{Streaming, WITHIN};
+use crate::follow::transport::{Sockets, Transport};
 use crate::introspection::Introspection;
 use crate::shared::{State, VerifierShared};
 use crate::stale::WhenStale;
-use crate::verifier::{Counts, Inner, Verifier};
-use backoff::Backoff;
-use http::Http;
-use introspect::IntrospectionClient;
-use keys::Keys;
-use lease::Leasing;
-use process::Process;
-use publisher_task::{ApplicationConfig, PublisherTask, Signals, Started};
-use stream::{Streaming, WITHIN};
-use transport::{Sockets, Transport};
+use crate::state::Counts;
+use crate::verifier::{Inner, Verifier};
 
 /// The configuration of a [`Verifier`]. The issuer provides the rest, such as keys and policy.
 pub struct VerifierBuilder {
@@ -150,7 +134,7 @@ impl VerifierBuilder {
     }
 
     /// Sets the transport for requests to the issuer, in place of the operating system's connections: a Unix
-    /// socket, a proxy or a simulation. The module [`transport`] has an example.
+    /// socket, a proxy or a simulation. The module [`transport`](crate::transport) has an example.
     #[must_use]
     pub fn transport(self, transport: Arc<dyn Transport>) -> Self {
         Self { transport: Some(transport), ..self }
@@ -201,7 +185,7 @@ impl VerifierBuilder {
             ..
         } = self;
         let addresses: Vec<_> =
-            addresses.iter().map(|text| http::address(text, may_be_insecure)).collect::<Result<_, _>>()?;
+            addresses.iter().map(|text| address(text, may_be_insecure)).collect::<Result<_, _>>()?;
         if credential.is_empty() {
             return Err(StartError::NoCredential);
         }

@@ -4,8 +4,8 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Request};
 use serde::{Deserialize, Serialize};
 
-use super::fault::IssuerError;
-use super::http::Http;
+use crate::follow::fault::IssuerError;
+use crate::follow::http::Http;
 use crate::revocation::{Receipt, Revocation};
 use crate::verifier::Verifier;
 
