@@ -3,9 +3,12 @@
 mod support;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Stdio;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use support::{Server, on, quash, run};
 
@@ -309,6 +312,34 @@ fn the_demo_succeeds_and_cleans_up() {
     let mut command = quash();
     command.args(["demo", "--json"]).env("TMPDIR", dir.path());
     assert!(run(command, "").json()["delay_ms"].is_f64());
+}
+
+#[test]
+fn an_interrupted_demo_cleans_up() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut interrupted = 0;
+    // On a busy machine, a demo may succeed before it gets the signal.
+    for signal in [Signal::INT, Signal::TERM].into_iter().cycle().take(20) {
+        let mut command = quash();
+        command.arg("demo").env("TMPDIR", dir.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut demo = command.spawn().expect("it starts");
+        let mut line = String::new();
+        let mut stdout = BufReader::new(demo.stdout.take().expect("it is piped"));
+        stdout.read_line(&mut line).expect("it prints the address");
+        kill_process(Pid::from_child(&demo), signal).expect("it runs");
+        let ended = demo.wait_with_output().expect("it ends");
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(fs::read_dir(dir.path()).expect("it is ours").count(), 0, "{stderr}");
+        if ended.status.code() != Some(0) {
+            assert_eq!(ended.status.code(), Some(1), "{signal:?}: {stderr}");
+            assert!(stderr.starts_with("error: interrupted by SIG"), "{stderr}");
+            interrupted += 1;
+        }
+        if interrupted == 4 {
+            return;
+        }
+    }
+    panic!("only {interrupted} demos were interrupted");
 }
 
 #[test]

@@ -181,20 +181,20 @@ async fn end_when_broken(service: &Service, stderr: &Stderr) {
 }
 
 /// The signals that ask a server to stop.
-struct Signals {
+pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Signals {
-    fn start() -> Result<Self, CommandError> {
+    pub(super) fn start() -> Result<Self, CommandError> {
         Ok(Self {
             terminate: install_signal_handler(SignalKind::terminate())?,
             interrupt: install_signal_handler(SignalKind::interrupt())?,
         })
     }
 
-    async fn next(&mut self) -> &'static str {
+    pub(super) async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",

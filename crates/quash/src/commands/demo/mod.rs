@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::context::CommandContext;
 use super::listen::ServerAddress;
-use super::serve;
+use super::serve::{self, Signals};
 use crate::control::{self, AddAccount, GivenPassword, Local, Request, Secret};
 use crate::data_dir::{DataDir, GroupAccess, IfMissing};
 use crate::entropy::SystemEntropy;
@@ -38,14 +38,8 @@ struct Step {
 }
 
 pub(super) async fn run(context: &CommandContext) -> Result<(), CommandError> {
-    tokio::select! {
-        done = demonstrate(context) => done,
-        // Dropping the other future removes the directory.
-        _ = tokio::signal::ctrl_c() => Err(CommandError::failure("interrupted")),
-    }
-}
-
-async fn demonstrate(context: &CommandContext) -> Result<(), CommandError> {
+    // From here on, a signal ends the demo only where it is awaited: the directory is always removed.
+    let mut signals = Signals::start()?;
     let directory = TemporaryDirectory::make()?;
     let (data_dir, _) = DataDir::open(directory.0.clone(), IfMissing::Create, GroupAccess::Refused)?;
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -59,11 +53,11 @@ async fn demonstrate(context: &CommandContext) -> Result<(), CommandError> {
     };
     let (stop, stopping) = watch::channel(false);
     let serving = tokio::spawn(async move { serve::serve(ready, stopping, &dropped).await });
-    let printed = print_step(context, &format!("a temporary server is listening on http://{address}"));
-    let delay = match printed {
-        Ok(()) => run_steps(context, &settings, &data_dir, address).await,
-        Err(error) => Err(error),
+    let delay = tokio::select! {
+        delay = run_steps(context, &settings, &data_dir, address) => delay,
+        name = signals.next() => Err(CommandError::failure(format!("interrupted by {name}"))),
     };
+    // The server closes its files before the directory is removed.
     stop.send_replace(true);
     let served =
         serving.await.map_err(|error| CommandError::failure(format!("the server task failed: {error}")))?;
@@ -72,7 +66,8 @@ async fn demonstrate(context: &CommandContext) -> Result<(), CommandError> {
     let millis = delay.as_secs_f64() * 1000.0;
     context.print(&json!({ "ok": true, "delay_ms": millis }), || {
         format!(
-            "from the log-out's response to the access token's refusal: {millis:.2} ms (its exp was 5 minutes away)"
+            "from the log-out's response to the access token's refusal: {millis:.2} ms (its exp was 5 minutes away)\n\
+             next: quash serve starts a server with its data in ./quash-data"
         )
     })
 }
@@ -84,6 +79,7 @@ async fn run_steps(
     data_dir: &DataDir,
     address: SocketAddr,
 ) -> Result<Duration, CommandError> {
+    print_step(context, &format!("a temporary server is listening on http://{address}"))?;
     let password: Zeroizing<String> = Zeroizing::new(hex::encode(&draw::<16>(&SystemEntropy)));
     let given = Some(GivenPassword::Plain(Secret::new(password.clone())));
     let new = AddAccount {
