@@ -6,8 +6,11 @@ import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
 from model import Model
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.test import APIClient
 from rest_framework_simplejwt.tokens import AccessToken
+
+from quash_django import receivers
 
 pytestmark = [
     pytest.mark.django_db,
@@ -59,6 +62,26 @@ def test_a_lock_of_an_unknown_name_ends_nothing(shop: Model, settings: Any) -> N
     settings.AXES_LOCKOUT_PARAMETERS = ["username"]
     attack()
     assert shop.sent == []
+
+
+def test_a_site_may_refuse_in_a_receiver(shop: Model, dana: User, settings: Any) -> None:
+    """Django doesn't call the receivers after one that raises."""
+    from axes.signals import user_locked_out
+
+    def refuse(**_: Any) -> None:
+        raise PermissionDenied("too many failures")
+
+    settings.AXES_LOCKOUT_PARAMETERS = ["username"]
+    receivers.disconnect()
+    user_locked_out.connect(refuse)
+    try:
+        receivers.connect()
+        attack(2)
+        answer = APIClient().post("/token/", {"username": "dana", "password": "wrong"})
+    finally:
+        user_locked_out.disconnect(refuse)
+    assert answer.status_code == 403
+    assert shop.sent == [{"subject": str(dana.pk), "reason": "locked"}]
 
 
 @pytest.mark.parametrize("with_address", [False, True])

@@ -32,6 +32,9 @@ def connect() -> None:
         from axes.signals import user_locked_out
 
         user_locked_out.connect(_axes_locked, dispatch_uid="quash_django")
+        # First, because sites refuse a locked name by raising in a receiver, which stops those after it.
+        with user_locked_out.lock:
+            user_locked_out.receivers.insert(0, user_locked_out.receivers.pop())
     if apps.is_installed("defender"):
         from defender.signals import username_block
 
