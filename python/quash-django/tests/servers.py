@@ -45,6 +45,8 @@ class Quash:
 
     def __init__(self, room: Path, *settings: str, config: Path | None = None) -> None:
         self._data = room / "data"
+        # The log, and the mails of a server without an SMTP server.
+        self.stderr = room / "stderr"
         self._settings = [word for setting in settings for word in ("--set", setting)]
         self._settings += [] if config is None else ["--config", str(config)]
         self._process: subprocess.Popen[str] | None = None
@@ -53,10 +55,11 @@ class Quash:
     def start(self, listen: str | None = None) -> None:
         listen = listen or self.url.removeprefix("http://")
         command = [str(BINARY), "serve", "--data-dir", str(self._data), "--listen", listen, *self._settings]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={})
+        with self.stderr.open("a") as stderr:
+            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env={})
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        assert line.startswith("quash is listening on "), line
+        assert line.startswith("quash is listening on "), self.stderr.read_text()
         self.url = line.removeprefix("quash is listening on ").strip()
 
     def stop(self) -> None:
@@ -85,6 +88,7 @@ class Quash:
 
 
 class Answer(NamedTuple):
+    path: str
     status: int
     pid: int
     body: bytes
@@ -94,6 +98,8 @@ class Answer(NamedTuple):
 
 class Site:
     """The site of `worker_settings.py` under gunicorn."""
+
+    alive = "/alive/"
 
     def __init__(self, *arguments: str, **environment: str) -> None:
         with socket.socket() as free:
@@ -114,15 +120,19 @@ class Site:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
+        # Workers would wait for a full pipe. It ends with the last of them.
+        self._output = b""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         until(self._is_up, "the site answers")
 
     def get(self, token: str, path: str = "/me/") -> Answer:
         request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {token}"} if token else {})
         try:
             with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
-                return self._answer(answer.status, answer)
+                return self._answer(path, answer.status, answer)
         except urllib.error.HTTPError as error:
-            return self._answer(error.code, error)
+            return self._answer(path, error.code, error)
 
     def manage(self, *arguments: str, within: float = PATIENCE) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "django", *arguments]
@@ -132,48 +142,60 @@ class Site:
         """Asks it to end, and returns how long that took."""
         began = time.monotonic()
         os.kill(self.process.pid, signal.SIGTERM)
-        output, _ = self.process.communicate(timeout=20)
-        assert b"Traceback" not in output, output.decode()
+        assert "Traceback" not in self._printed(), self._output.decode()
         return time.monotonic() - began
 
     def kill(self) -> None:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.communicate()
+            self._printed()
 
-    def _answer(self, status: int, answer: Any) -> Answer:
-        body = answer.read()
-        return Answer(status, int(answer.headers["X-Pid"]), body, time.monotonic(), answer.headers["Retry-After"])
+    def _printed(self) -> str:
+        """Waits until the site has ended, and returns its output."""
+        self._reader.join(20)
+        assert not self._reader.is_alive(), "the site hasn't ended after 20 s"
+        self.process.wait()
+        return self._output.decode()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self._output = self.process.stdout.read()
+
+    def _answer(self, path: str, status: int, answer: Any) -> Answer:
+        body, headers = answer.read(), answer.headers
+        return Answer(path, status, int(headers["X-Pid"]), body, time.monotonic(), headers["Retry-After"])
 
     def _is_up(self) -> bool:
-        assert self.process.poll() is None, self.process.communicate()[0].decode()
+        assert self.process.poll() is None, self._printed()
         try:
-            return self.get("", "/alive/").status == 200
+            return self.get("", self.alive).status == 200
         except OSError:
             return False
 
 
 class Presenting:
-    """Threads that present a token again and again."""
+    """Threads that present a token again and again, each at one of the paths."""
 
-    def __init__(self, site: Site, token: str) -> None:
+    def __init__(self, site: Site, token: str, *paths: str) -> None:
         self._site, self._token = site, token
         self._stop = threading.Event()
         self.answers: list[Answer] = []
         self.failures: list[str] = []
-        self._threads = [threading.Thread(target=self._present) for _ in range(8)]
+        paths = paths or ("/me/",)
+        self._threads = [threading.Thread(target=self._present, args=[paths[n % len(paths)]]) for n in range(8)]
         for thread in self._threads:
             thread.start()
 
-    def _present(self) -> None:
+    def _present(self, path: str) -> None:
         while not self._stop.is_set():
             try:
-                self.answers.append(self._site.get(self._token))
+                self.answers.append(self._site.get(self._token, path))
             except OSError as error:
                 self.failures.append(repr(error))
 
-    def pids(self, status: int, since: float = 0.0) -> set[int]:
-        return {answer.pid for answer in list(self.answers) if answer.status == status and answer.at >= since}
+    def pids(self, status: int, since: float = 0.0, path: str = "/me/") -> set[int]:
+        answers = [answer for answer in list(self.answers) if answer.path == path and answer.at >= since]
+        return {answer.pid for answer in answers if answer.status == status}
 
     def stop(self) -> None:
         self._stop.set()

@@ -2,20 +2,17 @@
 
 import json
 import os
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
 from site_settings import *  # noqa: F403
-from site_settings import INSTALLED_APPS, MIDDLEWARE
+from site_settings import INSTALLED_APPS
 
 ISSUER = os.environ["QUASH_URL"]
 MODE = os.environ.get("SITE_MODE", "quash_issues")
 GUARDED = bool(os.environ.get("SITE_GUARDED"))
 ROOT_URLCONF = "worker_urls"
 INSTALLED_APPS = [app for app in INSTALLED_APPS if GUARDED or app != "quash_django"]
-MIDDLEWARE = ["worker_settings.says_pid", *MIDDLEWARE]
 CHECKS = "quash_django" if GUARDED and MODE == "quash_issues" else "rest_framework_simplejwt"
 CLASS = "rest_framework.JWTAuthentication" if CHECKS == "quash_django" else "authentication.JWTAuthentication"
 REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": [f"{CHECKS}.{CLASS}"]}
@@ -33,12 +30,3 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler"}},
     "loggers": {"django.request": {"level": "CRITICAL"}, "quash_django": {"handlers": ["console"]}},
 }
-
-
-def says_pid(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    def middleware(request: HttpRequest) -> HttpResponse:
-        response = get_response(request)
-        response["X-Pid"] = str(os.getpid())
-        return response
-
-    return middleware
