@@ -17,7 +17,7 @@ from servers import BINARY, WORKERS, Presenting, Quash, Site, post, until
 
 pytestmark = pytest.mark.skipif(not BINARY.exists(), reason=f"needs {BINARY}: `cargo build` makes it")
 
-TERM = 8
+TERM = 12
 """The length of a lease, in seconds."""
 USER = "from django.contrib.auth.models import User; User.objects.create_user('dana', password='correct horse')"
 SETTINGS = f"""
