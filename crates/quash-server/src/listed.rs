@@ -70,6 +70,11 @@ pub(crate) fn post<H: Handler<T, Arc<AppState>>, T: 'static>(handler: H) -> List
     ListedMethods::default().post(handler)
 }
 
+/// Methods that begin with `PATCH`.
+pub(crate) fn patch<H: Handler<T, Arc<AppState>>, T: 'static>(handler: H) -> ListedMethods {
+    ListedMethods::default().patch(handler)
+}
+
 /// Methods that begin with `DELETE`.
 pub(crate) fn delete<H: Handler<T, Arc<AppState>>, T: 'static>(handler: H) -> ListedMethods {
     ListedMethods::default().delete(handler)

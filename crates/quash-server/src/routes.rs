@@ -13,7 +13,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::api;
 use crate::api::describe::describe;
 use crate::error::http_error::HttpError;
-use crate::listed::{ListedMethods, ListedRouter, delete, get, post};
+use crate::listed::{ListedMethods, ListedRouter, delete, get, patch, post};
 use crate::metrics::DroppedLines;
 use crate::middleware::cors::{Cors, across_origins};
 use crate::middleware::cross_site::{same_site, same_site_with_cookies};
@@ -85,6 +85,7 @@ fn endpoints(state: &Arc<AppState>) -> ListedRouter {
         )
         .route("/oauth2/revoke", post(api::oauth::revoke::revoke))
         .route("/v1/revocations", post(api::revocations::revoke))
+        .route("/admin/v1/accounts/{subject}", patch(api::accounts::change))
         .layered(|router| router.layer(from_fn_with_state(Arc::clone(&state), effective)));
     ListedRouter::new()
         .merge(ending)
@@ -119,6 +120,7 @@ fn endpoints(state: &Arc<AppState>) -> ListedRouter {
         .route("/.well-known/oauth-authorization-server", get(api::oauth::metadata::metadata))
         .route("/.well-known/oauth-authorization-server/{*path}", get(api::oauth::metadata::metadata_of_path))
         .route("/v1/revocations/query", post(api::revocations::query))
+        .route("/admin/v1/accounts/batch", post(api::accounts::batch).patch(api::accounts::change_batch))
         .route("/oauth2/introspect", post(api::oauth::introspect::introspect))
         .route("/livez", get(api::health::livez))
         .route("/readyz", get(api::health::readyz))

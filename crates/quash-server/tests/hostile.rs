@@ -357,6 +357,7 @@ impl Dice {
                 &READ_PATHS[..],
                 &own[..],
                 &["/v1/password", METADATA, "/v1/revocations", "/v1/revocations/query"],
+                &["/admin/v1/accounts/batch", "/admin/v1/accounts/nobody"],
                 &CLIENT_PATHS[..],
                 &MAIL_PATHS[..],
             ]
@@ -430,7 +431,7 @@ async fn random_requests_never_cause_server_errors() {
     let dice = Dice(Seeded::new(20_260_101));
     let settings = HttpSettings { registration: Registration::Open, ..HttpSettings::default() };
     let world = World::planned(Plan { settings, ..Plan::default() }).await;
-    let rights = [Right::Introspect, Right::Revoke].into_iter().collect();
+    let rights = [Right::Introspect, Right::Revoke, Right::Accounts].into_iter().collect();
     let (_, secret) = world.service.add_client("shop", rights, None).await.expect("a client");
     let secret = secret.into_text();
     let mut statuses = std::collections::BTreeMap::<u16, usize>::new();

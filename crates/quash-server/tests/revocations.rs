@@ -208,7 +208,7 @@ async fn wrong_items_are_reported_by_index() {
         "7": { "before": [secs] },
         "8": { "exp": [secs] },
         "9": { "reason": ["Not a reason, such as `log_out` or `password_changed`."] },
-        "10": { "non_field_errors": ["A member is unknown."] },
+        "10": { "non_field_errors": ["It isn't an object, or a member of it is unknown or occurs twice."] },
         "11": { "token": [text] },
     });
     assert_eq!((answer.status, answer.json()["code"].as_str()), (400, Some("invalid_request")));

@@ -42,12 +42,14 @@ pub use mail::{EmailProof, Mailer, MailerError, OutgoingEmail, mailbox};
 pub use passwords::{
     Arena, Argon2Hasher, Cap, CostClass, FormatFault, FormatName, HashSettings, PasswordHasher, Rehash,
 };
+pub use quash_core::model::NewState;
 pub use repeated::NamesRevoked;
 pub use sealer::audit_seal_of;
 pub use start::Setup;
-pub use use_cases::account::add::{AddFault, ClaimsFault, NewAccount, NewPassword, NewState};
+pub use use_cases::account::add::{AddFault, ClaimsFault, NewAccount, NewPassword, ValueFault};
 pub use use_cases::account::change::{Address, ChangeFault, Changed, OneTimePassword};
 pub use use_cases::account::own::{Me, Reauthentication};
+pub use use_cases::account::provision::{AccountRecord, Outcome, ProvisionFault, Run, UniqueField};
 pub use use_cases::feed::barrier::{BarrierResult, VerifierResult, VerifierState};
 pub use use_cases::feed::serve::{LeaseRequest, VerifierInfo};
 pub use use_cases::keys::rotation::{ChangedKey, KeyChangeFault, KeyRevoked, Takeover};

@@ -47,6 +47,9 @@ pub trait Store: Send + Sync {
     /// Up to `limit` accounts after the name `after`, ordered by folded name.
     async fn accounts(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError>;
 
+    /// Returns whether an account of this subject was deleted.
+    async fn is_gone(&self, subject: &Subject) -> Result<bool, StoreError>;
+
     /// The largest numeric subject ([`Subject::number`]) of existing and deleted accounts; 0 if there is
     /// none.
     async fn largest_number(&self) -> Result<u64, StoreError>;

@@ -151,8 +151,10 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
                 ..session(n, NAMES[who], if stale { Seq::start_of(1) } else { head })
             },
             version: version(model, who).await + u64::from(stale && n % 2 == 0),
-            rehash: rehash
-                .then(|| PasswordHash::new(format!("rehash {n}")).of_class(format!("class {}", n % 3))),
+            rehash: rehash.then(|| {
+                let hash = PasswordHash::new(format!("rehash {n}")).of_class(format!("class {}", n % 3));
+                (hash, format!("mark {n}"))
+            }),
             evict: evict.map(end),
             last_login: rehash.then(|| at(i64::from(n))),
             known_device: (n % 3 > 1).then(|| DeviceId::from_bytes([n; 16])),

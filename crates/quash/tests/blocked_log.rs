@@ -34,7 +34,7 @@ fn soak_blocked_stderr_stops_neither_requests_nor_shutdown() {
     let (reader, writer) = full_pipe();
     let server =
         Server::start_with_stderr(quash(), &dir.path().join("data"), &["--set", "log.level=trace"], writer);
-    let secret = server.run(&["client", "add", "shop", "--introspect"], "").stdout.trim().to_owned();
+    let secret = server.run(&["client", "add", "shop", "--right", "introspect"], "").stdout.trim().to_owned();
     let serve = || {
         let before = dropped(&server, &secret);
         let mut connection = Connection::open(server.address);

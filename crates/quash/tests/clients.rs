@@ -21,7 +21,7 @@ fn clients_without_rights_are_refused_with_all_flags() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let refused = on(&dir.path().join("data"), &["client", "add", "shop"], "");
     assert_eq!(refused.code(), 2);
-    for flag in ["--introspect", "--revoke", "--public"] {
+    for flag in ["--right", "--namespace", "--public"] {
         assert!(refused.stderr.contains(flag), "{flag}: {}", refused.stderr);
     }
 }
@@ -32,7 +32,7 @@ fn client_secrets_work_until_the_client_is_removed() {
     server.add_account("dana", "correct horse battery staple");
     let pair = server.sign_in("dana", "correct horse battery staple");
     for (kind, flags, prefix, shown) in
-        [("client", &["--introspect"][..], "qc_", "introspect"), ("verifier", &[], "qv_", "none")]
+        [("client", &["--right", "introspect"][..], "qc_", "introspect"), ("verifier", &[], "qv_", "none")]
     {
         let added = server.run(&[&[kind, "add", "shop"], flags].concat(), "");
         let secret = added.stdout.strip_suffix('\n').expect("a line").to_owned();
@@ -74,7 +74,9 @@ fn clients_and_verifiers_are_stored_and_listed_separately() {
     assert_eq!(on(&data_dir, &["client", "list"], "").code(), 4, "looking makes nothing");
     assert_eq!(on(&data_dir, &["account", "add", "dana"], "").code(), 0);
     assert_eq!(on(&data_dir, &["client", "list"], "").stdout.trim(), "no clients");
-    let added = on(&data_dir, &["client", "add", "shop", "--introspect", "--revoke", "--json"], "").json();
+    let added =
+        on(&data_dir, &["client", "add", "shop", "--right", "introspect", "--right", "revoke", "--json"], "")
+            .json();
     assert_eq!((&added["name"], &added["rights"]), (&json!("shop"), &json!(["introspect", "revoke"])));
     assert!(added["secret"].as_str().is_some_and(|secret| secret.starts_with("qc_")), "{added}");
     assert_eq!(on(&data_dir, &["verifier", "add", "chat"], "").code(), 0);
@@ -93,6 +95,13 @@ fn clients_and_verifiers_are_stored_and_listed_separately() {
         (vec!["shop".to_owned()], vec!["chat".to_owned()])
     );
     assert_eq!(names("client", &["--after", "shop"]), [""; 0]);
+    // A client that follows the feed and has a further right is in both lists.
+    let rights = ["--right", "accounts", "--right", "feed", "--right", "introspect", "--json"];
+    let site = on(&data_dir, &[&["client", "add", "site"], &rights[..]].concat(), "").json();
+    assert_eq!(site["rights"], json!(["feed", "introspect", "accounts"]));
+    assert!(site["secret"].as_str().is_some_and(|secret| secret.starts_with("qc_")), "{site}");
+    assert_eq!(names("client", &["--after", "shop"]), ["site"]);
+    assert_eq!(names("verifier", &["--after", "chat"]), ["site"]);
     let public = on(&data_dir, &["client", "add", "app", "--public"], "");
     assert_eq!((public.code(), public.stdout.trim()), (0, "app"), "{}", public.stderr);
     let public = on(&data_dir, &["client", "add", "web", "--public", "--json"], "").json();
@@ -106,14 +115,16 @@ fn failed_client_commands_have_their_exit_codes() {
     assert_eq!(on(&data_dir, &["account", "add", "dana"], "").code(), 0);
     assert_eq!(on(&data_dir, &["verifier", "add", "chat"], "").code(), 0);
     let longest = "x".repeat(64);
-    assert_eq!(on(&data_dir, &["client", "add", &longest, "--revoke"], "").code(), 0);
+    assert_eq!(on(&data_dir, &["client", "add", &longest, "--right", "revoke"], "").code(), 0);
     for (args, code) in [
         (&["client", "add", "shop"][..], 2),
-        (&["client", "add", "Shop", "--revoke"], 2),
-        (&["client", "add", &format!("{longest}x"), "--revoke"], 2),
-        (&["client", "add", "chat", "--revoke"], 5),
+        (&["client", "add", "Shop", "--right", "revoke"], 2),
+        (&["client", "add", &format!("{longest}x"), "--right", "revoke"], 2),
+        (&["client", "add", "chat", "--right", "revoke"], 5),
         (&["client", "add", "chat", "--public"], 5),
-        (&["client", "add", "app", "--public", "--revoke"], 2),
+        (&["client", "add", "app", "--public", "--right", "revoke"], 2),
+        (&["client", "add", "app", "--right", "revoke_as_public"], 2),
+        (&["client", "add", "app", "--namespace", "shop", "--right", "accounts"], 2),
         (&["verifier", "add", "chat"], 5),
         (&["verifier", "add", ""], 2),
         (&["client", "remove", "chat"], 4),

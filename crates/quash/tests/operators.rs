@@ -295,7 +295,7 @@ fn lost_output_fails_every_command() {
         (&["policy", "show"], "", ""),
         (&["key", "list"], "", ""),
         (
-            &["client", "add", "shop", "--introspect"],
+            &["client", "add", "shop", "--right", "introspect"],
             "",
             "`quash client remove shop` and `quash client add shop`",
         ),

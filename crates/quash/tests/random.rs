@@ -36,7 +36,7 @@ cors_origins = "https://app.example"
 "#;
 
 /// Every path, and the member of a body that it reads first, if it reads any.
-const ENDPOINTS: [(&str, &str); 38] = [
+const ENDPOINTS: [(&str, &str); 40] = [
     ("/api/token/", "username"),
     ("/api/token/sliding/", "username"),
     ("/api/token/refresh/", "refresh"),
@@ -67,6 +67,8 @@ const ENDPOINTS: [(&str, &str); 38] = [
     ("/oauth2/revoke", "token"),
     ("/v1/feed/snapshot", ""),
     ("/v1/feed/lease", ""),
+    ("/admin/v1/accounts/batch", "accounts"),
+    ("/admin/v1/accounts/17", "username"),
     ("/metrics", ""),
     ("/.well-known/oauth-authorization-server", ""),
     ("/.well-known/jwks.json", ""),
@@ -88,7 +90,7 @@ struct RandomSource {
 
 /// Returns whether a path is for other services.
 fn is_for_services(path: &str) -> bool {
-    ["/oauth2/", "/v1/feed/", "/metrics"].iter().any(|start| path.starts_with(start))
+    ["/oauth2/", "/v1/feed/", "/admin/", "/metrics"].iter().any(|start| path.starts_with(start))
 }
 
 impl RandomSource {
@@ -358,7 +360,10 @@ fn soak_random_requests_cause_no_server_error() {
     let server = Server::start_in(&data_dir, &[]);
     server.add_account("dana", PASSWORD);
     server.add_account("noor", PASSWORD);
-    let added = [&["verifier", "add", "api"][..], &["client", "add", "reports", "--introspect", "--revoke"]];
+    let added = [
+        &["verifier", "add", "api"][..],
+        &["client", "add", "reports", "--right", "introspect", "--right", "revoke", "--right", "accounts"],
+    ];
     let secrets = added.map(|command| server.run(command, "").stdout.trim().to_owned());
     let each = rounds(2000, 50_000);
     let met: Vec<BTreeMap<u16, usize>> = std::thread::scope(|scope| {

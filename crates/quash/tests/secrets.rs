@@ -101,7 +101,10 @@ fn nothing_secret_is_logged_or_kept_in_clear() {
 /// commands' output without the secrets.
 fn ask_as_clients(server: &Server, token: &str, secrets: &mut Vec<String>) -> String {
     let mut said = String::new();
-    for args in [&["client", "add", "shop", "--introspect", "--revoke"][..], &["verifier", "add", "chat"]] {
+    for args in [
+        &["client", "add", "shop", "--right", "introspect", "--right", "revoke"][..],
+        &["verifier", "add", "chat"],
+    ] {
         let added = server.run(&[args, &["--set", "log.level=trace"]].concat(), "");
         assert_eq!(added.code(), 0, "{}", added.stderr);
         let (name, secret) = (args[2], added.stdout.trim().to_owned());

@@ -1,8 +1,8 @@
 //! Changes to accounts. The table of `model/end_cause.rs` says which sessions and tokens end with each.
 
 use crate::model::{
-    Account, AccountEdit, AccountFields, Actor, Change, Devices, EndCause, EndScope, Ends, Event, NewEntry,
-    Note, Policy, ScopeHasher, Timestamp,
+    Account, AccountEdit, AccountFields, Actor, Change, Devices, Email, EndCause, EndScope, Ends, Event,
+    NewEntry, Note, PasswordHash, Policy, ScopeHasher, Timestamp,
 };
 
 use super::cause::{Cause, account_entry};
@@ -36,10 +36,8 @@ pub fn edit_account(
         EndScope::Unbound => EndScope::Sessions,
         ended_scope => ended_scope,
     };
-    // Django nodes aren't notified of a new password: they compare a token's mark with the hash in their own
-    // tables.
-    let is_marked = policy.tokens.names.password_mark.is_some();
-    let kept = fields.password.as_ref().filter(|_| is_marked).map(|_| Some(account.node_mark()));
+    // The Django site isn't notified of a new password: its own table has the former hash.
+    let kept = fields.password.as_ref().map(|_| Some(account.node_mark()));
     let fields = AccountFields { mark: fields.mark.clone().or(kept), ..fields };
     edit_ending(ended_scope, account, cause, fields, by, scopes, now)
 }
@@ -66,6 +64,59 @@ pub(super) fn edit_ending(
         }
     };
     edit(account, row.event.unwrap_or(Event::SessionsEnded), fields, ends, by, now)
+}
+
+/// Like [`edit_account`], but `None` if the account already has these values: repeating them ends nothing.
+pub fn edit_if_different(
+    account: &Account,
+    cause: EndCause,
+    fields: AccountFields,
+    by: ChangeAuthor,
+    policy: &Policy,
+    scopes: &ScopeHasher,
+    now: Timestamp,
+) -> Option<AccountEdit> {
+    fields.differ_from(account).then(|| edit_account(account, cause, fields, by, policy, scopes, now))
+}
+
+/// Sets an account's address, or removes it: its sessions end. Setting the current address again changes
+/// nothing, except that it can become confirmed.
+pub fn set_email(
+    account: &Account,
+    email: Option<Email>,
+    by: ChangeAuthor,
+    policy: &Policy,
+    scopes: &ScopeHasher,
+    now: Timestamp,
+) -> Option<AccountEdit> {
+    let of = |email| AccountFields { email: Some(email), ..AccountFields::default() };
+    match (&account.email, &email) {
+        (Some(before), Some(same)) if before.shown == same.shown => {
+            let verified_at = before.verified_at.or(same.verified_at);
+            let fields = of(Some(Email { verified_at, ..before.clone() }));
+            let is_another = fields.differ_from(account);
+            is_another.then(|| change_account(account, Event::EmailVerified, fields, by, now))
+        }
+        _ => edit_if_different(account, EndCause::EmailChanged, of(email), by, policy, scopes, now),
+    }
+}
+
+/// Sets the hash that the Django site has for an account, or removes its password: its sessions end. Setting
+/// the current hash again changes nothing.
+pub fn set_password_hash(
+    account: &Account,
+    hash: Option<PasswordHash>,
+    by: ChangeAuthor,
+    policy: &Policy,
+    scopes: &ScopeHasher,
+    now: Timestamp,
+) -> Option<AccountEdit> {
+    let (password, temporary_until) = (Some(hash), Some(None));
+    let fields = AccountFields { password, temporary_until, ..AccountFields::default() };
+    let is_marked = policy.tokens.names.password_mark.is_some() && account.mark.is_some();
+    let marked = AccountFields { mark: Some(None), ..fields.clone() };
+    (is_marked || fields.differ_from(account))
+        .then(|| edit_account(account, EndCause::PasswordSet, marked, by, policy, scopes, now))
 }
 
 /// Makes an account change that ends no session or token.

@@ -11,6 +11,8 @@ mod sign_in;
 
 mod names;
 
+mod provision;
+
 mod presented;
 
 mod refresh;
@@ -31,7 +33,10 @@ mod seal;
 
 mod flow;
 
-pub use account::{ChangeAuthor, change_account, delete_account, edit_account};
+pub use account::{
+    ChangeAuthor, change_account, delete_account, edit_account, edit_if_different, set_email,
+    set_password_hash,
+};
 pub use cause::Cause;
 pub use end::{
     ForeignEnd, end_everything, end_foreign, end_presented, end_session, end_token_session, log_out_entry,
@@ -50,6 +55,7 @@ pub use key::{
 pub use lock::{lock_account, lock_span, unlocked};
 pub use names::{NameRevocation, RevokedName, revoke_names};
 pub use presented::{PresentedForeign, PresentedRefresh, PresentedSliding, TokenRequest, recheck_access};
+pub use provision::{Provisioning, provision, provisioned};
 pub use recover::{
     SessionSurvival, SurvivorTokens, change_password, counted_from, end_others, reset_password,
 };

@@ -160,7 +160,8 @@ pub fn open_session(
     let opening = SessionOpening {
         session,
         version: account.version,
-        rehash,
+        // The site still has the former hash.
+        rehash: rehash.map(|hash| (hash, account.node_mark())),
         evict: evicted(loaded, policy, scopes, now),
         known_device,
         last_login: (policy.accounts.last_login == LastLogin::Recorded).then_some(now),

@@ -39,8 +39,8 @@ pub struct Account {
     pub claims: AccountClaims,
     /// The known devices, which a lock doesn't keep out.
     pub devices: Devices,
-    /// The mark ([`PasswordHash::mark`]) of the hash that Django nodes have in their own tables, if quash has
-    /// set another password since. `None`: they have the account's hash.
+    /// The mark ([`PasswordHash::mark`]) of the hash that the Django site has in its own table, if quash has
+    /// stored another one since. `None`: it has the account's hash.
     pub mark: Option<String>,
 }
 
@@ -73,6 +73,14 @@ pub enum AccountState {
     Deactivated {
         at: Timestamp,
     },
+}
+
+/// A state that an operator or another system gives an account. A lock isn't one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum NewState {
+    #[default]
+    Active,
+    Deactivated,
 }
 
 /// The result of checking an account's state and address at a sign-in.
@@ -178,13 +186,20 @@ impl Account {
     /// The mark of the account's own hash, or of an empty hash if there is no password. If the site uses
     /// marks, tokens of other issuers must carry it.
     pub fn password_mark(&self) -> String {
-        self.password.as_ref().map_or_else(|| PasswordHash::new(String::new()).mark(), PasswordHash::mark)
+        PasswordHash::mark_of(self.password.as_ref())
     }
 
     /// The mark in new tokens, if the site uses marks. Django nodes compare it with the hash in their own
     /// tables, which may be older than the account's.
     pub fn node_mark(&self) -> String {
         self.mark.clone().unwrap_or_else(|| self.password_mark())
+    }
+
+    /// Returns whether a hash is the one that the Django site has had so far. If it is, a better hash of the
+    /// same password, or a password that was set here since, stays.
+    pub fn has_site_hash(&self, hash: Option<&PasswordHash>) -> bool {
+        let is_marked = || self.mark.as_ref().is_some_and(|mark| *mark == PasswordHash::mark_of(hash));
+        self.password.as_ref() == hash || is_marked()
     }
 
     /// Returns whether the password is a temporary one that is still valid at `now`. A temporary password
@@ -199,6 +214,16 @@ impl Account {
             UserIdField::Subject => Some(self.subject.as_str()),
             UserIdField::Username => Some(self.username.shown()),
             UserIdField::Email => self.email.as_ref().map(|email| email.shown.as_str()),
+        }
+    }
+}
+
+impl NewState {
+    /// The account's state from `now` on.
+    pub const fn since(self, now: Timestamp) -> AccountState {
+        match self {
+            Self::Active => AccountState::Active,
+            Self::Deactivated => AccountState::Deactivated { at: now },
         }
     }
 }
@@ -341,6 +366,11 @@ impl PasswordHash {
         }
         md5.update(self.text.as_bytes());
         hex::encode(&md5.finalize()).to_ascii_uppercase()
+    }
+
+    /// The mark of a hash, or of an empty one if there is no password.
+    pub fn mark_of(hash: Option<&Self>) -> String {
+        hash.map_or_else(|| Self::new(String::new()).mark(), Self::mark)
     }
 }
 

@@ -271,7 +271,7 @@ pub struct AccountFields {
     pub claims: Option<CustomClaims>,
     /// The known devices.
     pub devices: Option<Devices>,
-    /// The mark of the hash that Django nodes have in their own tables; `Some(None)`: they have the account's
+    /// The mark of the hash that the Django site has in its own table; `Some(None)`: it has the account's
     /// hash.
     pub mark: Option<Option<String>>,
 }
@@ -319,8 +319,9 @@ pub struct SessionOpening {
     pub session: Session,
     /// The account's version as loaded.
     pub version: u64,
-    /// A better hash of the password that was just verified. It doesn't increment the version.
-    pub rehash: Option<PasswordHash>,
+    /// A better hash of the password that was just verified, and the account's new mark. It doesn't increment
+    /// the version.
+    pub rehash: Option<(PasswordHash, String)>,
     /// The session that is ended to stay within the limit.
     pub evict: Option<SessionEnd>,
     /// The time of the sign-in, if the settings record it.

@@ -36,6 +36,8 @@ pub enum Right {
     Revoke,
     /// The same without a secret: the bearer of a token may revoke it (RFC 7009 2.1).
     RevokeAsPublic,
+    /// Add and change accounts, with their password hashes. The client could sign in as any user.
+    Accounts,
 }
 
 /// A set of [`Right`]s.
@@ -63,6 +65,11 @@ impl Client {
     /// Returns whether the client is a verifier, which follows the log.
     pub const fn is_verifier(&self) -> bool {
         self.may(Right::Feed)
+    }
+
+    /// Returns whether the client is a verifier and nothing else.
+    pub fn is_only_verifier(&self) -> bool {
+        self.rights == Rights::VERIFIER && self.namespace.is_none()
     }
 }
 
@@ -108,7 +115,8 @@ impl fmt::Debug for ClientName {
 }
 
 impl Right {
-    pub const ALL: [Self; 4] = [Self::Feed, Self::Introspect, Self::Revoke, Self::RevokeAsPublic];
+    pub const ALL: [Self; 5] =
+        [Self::Feed, Self::Introspect, Self::Revoke, Self::RevokeAsPublic, Self::Accounts];
 
     /// The right's name in the store and in tables.
     pub const fn as_str(self) -> &'static str {
@@ -117,6 +125,7 @@ impl Right {
             Self::Introspect => "introspect",
             Self::Revoke => "revoke",
             Self::RevokeAsPublic => "revoke_as_public",
+            Self::Accounts => "accounts",
         }
     }
 
@@ -126,6 +135,7 @@ impl Right {
             Self::Introspect => 2,
             Self::Revoke => 4,
             Self::RevokeAsPublic => 8,
+            Self::Accounts => 16,
         }
     }
 }
@@ -210,7 +220,7 @@ mod tests {
 
     #[test]
     fn rights_round_trip_through_their_text() {
-        for bits in 0..16 {
+        for bits in 0..32 {
             let rights = Rights(bits);
             assert_eq!(Rights::parse(&rights.to_string()), Some(rights));
         }

@@ -23,7 +23,9 @@ mod revocation;
 mod session;
 mod time;
 
-pub use account::{Account, AccountBy, AccountState, AccountStatus, Email, Name, NameFault, PasswordHash};
+pub use account::{
+    Account, AccountBy, AccountState, AccountStatus, Email, Name, NameFault, NewState, PasswordHash,
+};
 pub use audit::{
     Audit, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, PersonalData, SealedEntry, Sealing,
 };

@@ -7,15 +7,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quash_core::decide::{
-    Cause, Device, Kind, PasswordCheck, PresentedRefresh, PresentedSliding, Refreshed, RevokedKeySessions,
-    SessionSurvival, SurvivorTokens, TokenRequest, change_password, counted_from, edit_account,
-    end_everything, end_others, end_presented, end_token_session, judge_sign_in, open_session, refresh,
-    refresh_sliding, renew_grant, reset_password, revoke_keys,
+    Cause, Device, Kind, PasswordCheck, PresentedRefresh, PresentedSliding, Provisioning, Refreshed,
+    RevokedKeySessions, SessionSurvival, SurvivorTokens, TokenRequest, change_password, counted_from,
+    edit_account, end_everything, end_others, end_presented, end_token_session, judge_sign_in, open_session,
+    provision, refresh, refresh_sliding, renew_grant, reset_password, revoke_keys,
 };
 use quash_core::model::{
-    Account, AccountBy, AccountFields, AccountLoaded, AccountState, Actor, Change, CustomClaims, EndCause,
-    ForeignLoaded, Generation, Head, KeyRecord, KeySource, KeyState, Kid, Name, PasswordHash, Policy, Reason,
-    Receipt, Refusal, ScopeHasher, Sealed, Seeded, Seq, SessionId, SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountFields, AccountLoaded, AccountState, Actor, Change, CustomClaims, Email,
+    EndCause, ForeignLoaded, Generation, Head, KeyRecord, KeySource, KeyState, Kid, Name, NewState,
+    PasswordHash, Policy, Reason, Receipt, Refusal, ScopeHasher, Sealed, Seeded, Seq, SessionId,
+    SessionLoaded, Subject, Timestamp,
 };
 use quash_core::token::{
     Algorithm, Authentic, Grant, Issued, KeyRing, Minting, RefreshKey, SigningKey, TokenType, Tokens,
@@ -136,6 +137,7 @@ impl World {
             ["which", "role", "has", "access", "of", name] => Ok(self.role_of(name)),
             ["look", "again", "at", name] => self.look_again(name).await,
             ["deactivate", account] => self.deactivate(account).await,
+            ["the", "site", "sends", account, "with", values @ ..] => self.provision(account, values).await,
             ["end", "everything"] => self.end_everything().await,
             ["stop", "publishing", "the", "key"] => self.stop_publishing(),
             ["revoke", "the", "key"] => self.revoke_key().await,
@@ -426,6 +428,37 @@ impl World {
             self.now,
         );
         self.write(Change::EditAccount(Box::new(edit))).await.map(|_| "deactivated".into())
+    }
+
+    /// Acts as a system that says how the account should be. Answers the events that follow.
+    async fn provision(&mut self, account: &str, values: &[&str]) -> Said {
+        let account = self.account(account).await.account.ok_or_else(|| refused(Refusal::NoActiveAccount))?;
+        let mut wanted = Provisioning::default();
+        for value in values {
+            match value.split_once('=').expect("name=value") {
+                ("name", name) => wanted.username = Name::parse(name).ok(),
+                ("address", "none") => wanted.email = Some(None),
+                ("address", email) => wanted.email = Some(Email::parse(email).ok()),
+                ("confirmed", email) => {
+                    let email = Email::parse(email).expect("an address");
+                    wanted.email = Some(Some(Email { verified_at: Some(self.now), ..email }));
+                }
+                ("hash", "none") => wanted.password = Some(None),
+                ("hash", hash) => wanted.password = Some(Some(PasswordHash::new(hash.into()))),
+                ("role", role) => {
+                    wanted.claims = CustomClaims::new(&[("role".into(), role.into())]).ok();
+                }
+                ("state", "active") => wanted.state = Some(NewState::Active),
+                ("state", "deactivated") => wanted.state = Some(NewState::Deactivated),
+                other => return Err(format!("unknown value: {other:?}")),
+            }
+        }
+        let by = Actor::Operator.into();
+        let edits = provision(&account, &wanted, &by, &self.policy, &self.scopes, self.now);
+        let events: Vec<_> = edits.iter().map(|edit| edit.event.as_str()).collect();
+        let edits = edits.into_iter().map(|edit| Change::EditAccount(Box::new(edit)));
+        self.write(Change::Together(edits.collect())).await?;
+        Ok(if events.is_empty() { "nothing written".into() } else { events.join(", ") })
     }
 
     async fn end_everything(&mut self) -> Said {

@@ -16,7 +16,7 @@ use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt};
-use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use quash_core::hex;
 use quash_core::model::Right;
@@ -25,13 +25,13 @@ use quash_service::{
     Binding, Credential, FeedEvent, FeedReader, FeedRefused, InstanceId, LabelFault, LeaseRequest,
     ProcessLabel, SnapshotFeed,
 };
-use quash_verify::TokenHeader;
 use serde::Serialize;
 use serde_json::json as value;
 
 use crate::api::no_content;
 use crate::error::code::Code;
 use crate::error::http_error::HttpError;
+use crate::request::credential::credential_with;
 use crate::response::json;
 use crate::state::AppState;
 
@@ -126,23 +126,7 @@ pub(crate) async fn give_back(
 
 /// Returns the requesting verifier's credential if it may read the feed.
 async fn verifier(state: &AppState, headers: &HeaderMap) -> Result<Credential, HttpError> {
-    let header = TokenHeader { name: AUTHORIZATION, ..TokenHeader::default() };
-    let secret = header.token(headers)?;
-    match state.service.credential(secret).await? {
-        Some(credential) if credential.client.may(Right::Feed) => Ok(credential),
-        Some(_) => Err(HttpError::new(
-            Code::RightRequired,
-            "This credential may not read the feed. Create one with `quash verifier add`.",
-        )),
-        None => Err(not_valid()),
-    }
-}
-
-fn not_valid() -> HttpError {
-    HttpError::new(
-        Code::CredentialNotValid,
-        "The credential for the feed is missing or not valid. Create one with `quash verifier add`.",
-    )
+    credential_with(state, headers, Right::Feed).await
 }
 
 fn refusal(refused: FeedRefused) -> HttpError {
@@ -159,7 +143,7 @@ fn refusal(refused: FeedRefused) -> HttpError {
             "instance",
             "names a process that has given its lease back; each process must choose a number of its own",
         ),
-        FeedRefused::Removed => not_valid(),
+        FeedRefused::Removed => HttpError::credential_not_valid(),
         FeedRefused::Failed(failure) => failure.into(),
     }
 }

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue};
-use quash_verify::TokenHeader;
 
-use crate::error::code::Code;
 use crate::error::http_error::HttpError;
+use crate::request::credential::credential;
 use crate::state::AppState;
 
 const OPEN_METRICS: HeaderValue =
@@ -20,13 +19,7 @@ pub(crate) async fn metrics(
     State(state): State<Arc<AppState>>,
     headers: HeaderMap,
 ) -> Result<Response, HttpError> {
-    let header = TokenHeader { name: AUTHORIZATION, ..TokenHeader::default() };
-    if state.service.client(header.token(&headers)?).await?.is_none() {
-        return Err(HttpError::new(
-            Code::CredentialNotValid,
-            "The credential is missing or not valid. Create one with `quash client add`.",
-        ));
-    }
+    credential(&state, &headers).await?;
     let mut answer = Response::new(Body::from(state.metrics.text(&state.service)));
     answer.headers_mut().insert(CONTENT_TYPE, OPEN_METRICS);
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -19,6 +19,8 @@ pub(crate) mod forward_auth;
 
 pub(crate) mod account_changes;
 
+pub(crate) mod accounts;
+
 pub(crate) mod sessions;
 
 pub(crate) mod mail_requests;

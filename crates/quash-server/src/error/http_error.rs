@@ -54,7 +54,7 @@ pub(super) enum ErrorKind {
     FeedVersion {
         is_named: bool,
     },
-    /// The credential of a namespace lacks a right.
+    /// The credential lacks a right.
     MissingRight(Right),
     /// The refresh token doesn't fit into its cookie.
     TooLongForACookie,
@@ -148,7 +148,13 @@ impl HttpError {
         ErrorKind::FeedVersion { is_named }.into()
     }
 
-    /// The credential has this right in no namespace.
+    /// The Authorization header carries no service's credential.
+    pub(crate) fn credential_not_valid() -> Self {
+        let detail = "The credential is missing or not valid. Create one with `quash client add` or `quash verifier add`.";
+        Self::new(Code::CredentialNotValid, detail)
+    }
+
+    /// The credential lacks this right.
     pub(crate) fn missing_right(right: Right) -> Self {
         ErrorKind::MissingRight(right).into()
     }

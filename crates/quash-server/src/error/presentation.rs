@@ -12,7 +12,7 @@ use std::time::Duration;
 use axum::response::Response;
 use http::StatusCode;
 use http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
-use quash_core::model::{ClaimNames, Reason, Refusal, TokenPolicy};
+use quash_core::model::{ClaimNames, Reason, Refusal, Right, TokenPolicy};
 use quash_core::token::TokenType;
 use quash_core::watch::frame::VERSION;
 use quash_service::{Failure, Unavailable};
@@ -84,8 +84,13 @@ impl Presentation {
             ErrorKind::MissingRight(right) => Self::new(
                 Code::RightRequired,
                 format!(
-                    "This credential lacks the right `{}`. Create one with `quash client add NAME --namespace NAMESPACE`.",
-                    right.as_str()
+                    "This credential lacks the right `{0}`. Create one that has it with `quash client add NAME --right {0}`{1}.",
+                    right.as_str(),
+                    match right {
+                        Right::Revoke | Right::Introspect =>
+                            " or, for one namespace, `--namespace NAMESPACE`",
+                        _ => "",
+                    }
                 ),
             ),
             ErrorKind::TooLongForACookie => {

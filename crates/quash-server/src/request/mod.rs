@@ -10,6 +10,8 @@ pub(crate) mod client_info;
 
 pub(crate) mod cookie;
 
+pub(crate) mod credential;
+
 pub(crate) mod device;
 
 pub(crate) mod device_label;
@@ -21,5 +23,7 @@ pub(crate) mod fields;
 pub(crate) mod form;
 
 pub(crate) mod forwarding;
+
+pub(crate) mod items;
 
 pub(crate) mod surrogates;

@@ -138,6 +138,10 @@ impl Store for Disk {
         self.store.audit_head().await
     }
 
+    async fn is_gone(&self, subject: &Subject) -> Result<bool, StoreError> {
+        self.store.is_gone(subject).await
+    }
+
     async fn largest_number(&self) -> Result<u64, StoreError> {
         self.store.largest_number().await
     }

@@ -161,6 +161,10 @@ impl Store for FaultyStore {
         self.whole(Part::Rows)?.audit_head().await
     }
 
+    async fn is_gone(&self, subject: &Subject) -> Result<bool, StoreError> {
+        self.whole(Part::Rows)?.is_gone(subject).await
+    }
+
     async fn largest_number(&self) -> Result<u64, StoreError> {
         self.whole(Part::Rows)?.largest_number().await
     }

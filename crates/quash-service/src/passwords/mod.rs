@@ -83,6 +83,13 @@ impl Passwords {
         self.decoys.add_class(class, &*self.hasher);
     }
 
+    /// Adds the class of an account's hash, if it has one.
+    pub(crate) fn add_class_of(&self, hash: Option<&PasswordHash>) {
+        if let Some(class) = hash.and_then(|hash| self.class_of(hash).ok().flatten()) {
+            self.add_class(class);
+        }
+    }
+
     /// The cost class of a hash. `None` if the hash encodes an unusable password.
     ///
     /// # Errors

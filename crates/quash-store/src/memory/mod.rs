@@ -130,6 +130,10 @@ impl Store for MemoryStore {
         Ok(self.state().audit.head())
     }
 
+    async fn is_gone(&self, subject: &Subject) -> Result<bool, StoreError> {
+        Ok(self.state().is_gone(subject))
+    }
+
     async fn largest_number(&self) -> Result<u64, StoreError> {
         Ok(self.state().largest_number())
     }

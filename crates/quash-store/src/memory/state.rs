@@ -195,7 +195,9 @@ impl State {
         let seq = evict.as_ref().map(|end| self.end(end));
         self.sessions.insert(session.id, session.clone());
         if let Some(account) = self.accounts.get_mut(&session.subject) {
-            account.password = rehash.clone().or(account.password.take());
+            if let Some((hash, mark)) = rehash.clone() {
+                (account.password, account.mark) = (Some(hash), Some(mark));
+            }
             account.last_login_at = last_login.or(account.last_login_at);
             account.locks = locks.unwrap_or(account.locks);
             if let (AccountClaims::Unset, Some(claims)) = (&account.claims, claims) {

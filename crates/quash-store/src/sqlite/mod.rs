@@ -240,6 +240,11 @@ impl Store for SqliteStore {
         self.handles()?.reads.run(|conn, _| audit::head(conn)).await
     }
 
+    async fn is_gone(&self, subject: &Subject) -> Result<bool, StoreError> {
+        let subject = subject.clone();
+        self.handles()?.reads.run(move |conn, _| reader::is_gone(conn, &subject)).await
+    }
+
     async fn largest_number(&self) -> Result<u64, StoreError> {
         self.handles()?.reads.run(|conn, _| reader::largest_number(conn)).await
     }

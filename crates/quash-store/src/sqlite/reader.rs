@@ -132,6 +132,10 @@ fn by_email(conn: &Connection, folded: &str, named: Option<Account>) -> Result<O
     }
 }
 
+pub(super) fn is_gone(conn: &Connection, subject: &Subject) -> Result<bool, SqliteError> {
+    rows::exists(conn, statements::IS_GONE, named_params! { ":subject": subject.as_str() })
+}
+
 pub(super) fn largest_number(conn: &Connection) -> Result<u64, SqliteError> {
     Ok(rows::one(conn, statements::LARGEST_NUMBER, &[], |columns| columns.count())?.unwrap_or(0))
 }

@@ -119,6 +119,7 @@ pub(super) const ACCOUNT_BY_CONFIRMED_EMAIL: &str = concat!(
     account!(),
     " FROM account a WHERE a.email_folded = :email_folded AND a.email_verified_at IS NOT NULL LIMIT 2"
 );
+pub(super) const IS_GONE: &str = "SELECT 1 FROM gone WHERE subject = :subject";
 // The conditions match the partial indexes over numeric subjects.
 pub(super) const LARGEST_NUMBER: &str = "SELECT max(\
      coalesce((SELECT max(CAST(subject AS INTEGER)) FROM account INDEXED BY account_number \
@@ -204,7 +205,7 @@ pub(super) const ADOPT: &str = concat!(
     open_session!(),
     " AND a.foreign_after < :minted_at AND f.foreign_after < :minted_at ON CONFLICT DO NOTHING"
 );
-pub(super) const REHASH: &str = "UPDATE account SET password = :password, password_class = :password_class WHERE subject = :subject AND version = :version";
+pub(super) const REHASH: &str = "UPDATE account SET password = :password, password_class = :password_class, mark = :mark WHERE subject = :subject AND version = :version";
 pub(super) const LAST_LOGIN: &str =
     "UPDATE account SET last_login_at = :last_login_at WHERE subject = :subject AND version = :version";
 pub(super) const ADOPT_CLAIMS: &str = "UPDATE account SET claims = :claims, claims_adopted = 1 WHERE subject = :subject AND version = :version AND claims IS NULL";

@@ -149,6 +149,10 @@ pub(crate) async fn the_largest_number_counts_deleted_accounts(store: &dyn Store
     }
     let entry = entry(ScopeKind::Subject, 5);
     commit(store, Change::DeleteAccount { subject: subject("12"), version: 1, entry, note: None }).await;
+    assert_eq!(
+        (store.is_gone(&subject("12")).await, store.is_gone(&subject("10")).await),
+        (Ok(true), Ok(false))
+    );
     assert_eq!(store.largest_number().await, Ok(12), "a deleted account's number is never given again");
     conflict(store, numbered("12", "rui")).await;
     conflict(store, numbered("10", "rui")).await;
@@ -173,13 +177,14 @@ pub(crate) async fn accounts_are_ordered_by_name(store: &dyn Store) {
 
 pub(crate) async fn rehashing_keeps_the_account_version(store: &dyn Store) {
     commit(store, add(account("dana"))).await;
-    let rehash = Some(PasswordHash::new("better".into()));
+    let better = PasswordHash::new("better".into());
     let opened = session(1, "dana", head(store).await);
-    conflict(store, open_rehashing(opened.clone(), 2, rehash.clone())).await;
-    commit(store, open_rehashing(opened, 1, rehash.clone())).await;
+    conflict(store, open_rehashing(opened.clone(), 2, &better)).await;
+    commit(store, open_rehashing(opened, 1, &better)).await;
+    let (password, mark) = (Some(better), Some("a mark".into()));
     assert_eq!(
         read(store, "dana").await,
-        Account { password: rehash, last_login_at: Some(at(7)), ..account("dana") }
+        Account { password, mark, last_login_at: Some(at(7)), ..account("dana") }
     );
 }
 
@@ -251,7 +256,7 @@ pub(crate) async fn password_classes_are_listed_once_each(store: &dyn Store) {
     assert_eq!(classes(9).await, ["class 3", "class 4"]);
     assert_eq!(classes(1).await, ["class 3"]);
     let better = PasswordHash::new("better".into()).of_class("class 9".into());
-    commit(store, open_rehashing(session(1, "kim", head(store).await), 1, Some(better.clone()))).await;
+    commit(store, open_rehashing(session(1, "kim", head(store).await), 1, &better)).await;
     let password = AccountFields { password: Some(Some(better)), ..AccountFields::default() };
     commit(
         store,

@@ -138,9 +138,9 @@ pub(crate) fn open_evicting(session: Session, version: u64, evict: Option<Sessio
     Change::OpenSession(Box::new(SessionOpening { evict, ..opening(session, version) }))
 }
 
-pub(crate) fn open_rehashing(session: Session, version: u64, rehash: Option<PasswordHash>) -> Change {
+pub(crate) fn open_rehashing(session: Session, version: u64, hash: &PasswordHash) -> Change {
     Change::OpenSession(Box::new(SessionOpening {
-        rehash,
+        rehash: Some((hash.clone(), "a mark".into())),
         last_login: Some(at(7)),
         ..opening(session, version)
     }))

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{ArgGroup, Args, Subcommand};
-use quash_core::model::{Right, Rights};
+use quash_core::model::Rights;
 
 use super::account::PageArgs;
 use super::context::{CommandContext, unexpected};
@@ -50,20 +51,28 @@ pub(super) enum VerifierCommand {
 pub(super) struct AddArgs {
     /// Its name: 1 to 64 characters from a to z, 0 to 9, '.', '_' and '-'
     name: String,
-    /// Allow it to introspect tokens
-    #[arg(long, group = "rights")]
-    introspect: bool,
-    /// Allow it to revoke tokens
-    #[arg(long, group = "rights")]
-    revoke: bool,
+    /// Give it a right; repeat this for each
+    #[arg(long, group = "rights", value_name = "RIGHT", value_parser = rights())]
+    right: Vec<String>,
     /// Allow it to follow the feed, and to introspect and revoke in this namespace only: for another issuer's
     /// site, such as Django with Simple JWT
-    #[arg(long, group = "rights", conflicts_with_all = ["introspect", "revoke", "public"])]
+    #[arg(long, group = "rights", conflicts_with_all = ["right", "public"])]
     namespace: Option<String>,
     /// Add it without a secret, allowed to revoke tokens: for an app on users' devices, which can't keep a
     /// secret
-    #[arg(long, group = "rights", conflicts_with_all = ["introspect", "revoke"])]
+    #[arg(long, group = "rights", conflicts_with = "right")]
     public: bool,
+}
+
+/// The rights of clients with a secret.
+fn rights() -> PossibleValuesParser {
+    PossibleValuesParser::new([
+        PossibleValue::new("feed").help("Follow the feed of revocations"),
+        PossibleValue::new("introspect").help("Introspect tokens"),
+        PossibleValue::new("revoke").help("Revoke tokens"),
+        PossibleValue::new("accounts")
+            .help("Add and change accounts, with their password hashes: it could sign in as any user"),
+    ])
 }
 
 pub(super) async fn run(command: ClientCommand, context: &CommandContext) -> Result<(), CommandError> {
@@ -71,16 +80,11 @@ pub(super) async fn run(command: ClientCommand, context: &CommandContext) -> Res
         ClientCommand::Add(AddArgs { name, namespace: Some(namespace), .. }) => {
             add(name, Rights::NAMESPACE, Some(namespace), context).await
         }
-        ClientCommand::Add(AddArgs { name, introspect, revoke, public, namespace: None }) => {
-            let asked =
-                [(introspect, Right::Introspect), (revoke, Right::Revoke), (public, Right::RevokeAsPublic)];
-            add(
-                name,
-                asked.into_iter().filter(|(is_asked, _)| *is_asked).map(|(_, right)| right).collect(),
-                None,
-                context,
-            )
-            .await
+        ClientCommand::Add(AddArgs { name, public: true, .. }) => {
+            add(name, Rights::PUBLIC, None, context).await
+        }
+        ClientCommand::Add(AddArgs { name, right, .. }) => {
+            add(name, Rights::parse(&right.join(" ")).unwrap_or_default(), None, context).await
         }
         ClientCommand::List(page) => list(Kind::Client, page, context).await,
         ClientCommand::Remove { name } => remove(Kind::Client, name, context).await,
@@ -105,7 +109,7 @@ async fn add(
     namespace: Option<String>,
     context: &CommandContext,
 ) -> Result<(), CommandError> {
-    let word = if rights.has(Right::Feed) && namespace.is_none() { "verifier" } else { "client" };
+    let word = if rights == Rights::VERIFIER && namespace.is_none() { "verifier" } else { "client" };
     let request = ClientRequest::Add { name, rights: rights.to_string(), namespace };
     let ClientReply::Added(added) = ask(request, context).await? else { return Err(unexpected()) };
     let ClientAddedShown { client, secret } = &added;

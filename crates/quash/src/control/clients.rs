@@ -38,7 +38,7 @@ pub(crate) enum ClientRequest {
 pub(crate) enum Kind {
     /// Clients that follow the feed.
     Verifier,
-    /// All other clients.
+    /// Clients that aren't only verifiers.
     Client,
 }
 
@@ -46,7 +46,7 @@ pub(crate) enum Kind {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct ClientShown {
     pub(crate) name: String,
-    /// Some of `feed`, `introspect` and `revoke`, or `revoke_as_public` alone.
+    /// Some of `feed`, `introspect`, `revoke` and `accounts`, or `revoke_as_public` alone.
     pub(crate) rights: Vec<String>,
     pub(crate) created_at: Moment,
     /// The only namespace in which it may introspect and revoke.
@@ -144,7 +144,6 @@ async fn add(
             "a public client has no secret, so it can't have a right that needs one",
         ));
     }
-    let kind = if rights.has(Right::Feed) { Kind::Verifier } else { Kind::Client };
     if let Some(namespace) = namespace {
         let added = service.add_namespace_client(name, namespace, note).await;
         let (client, secret) = added.map_err(|fault| not_changed(name, Kind::Client, fault))?;
@@ -159,7 +158,7 @@ async fn add(
             .await
             .map(|(client, secret)| (client, Some(Secret::new(secret.into_text()))))
     };
-    let (client, secret) = added.map_err(|fault| not_changed(name, kind, fault))?;
+    let (client, secret) = added.map_err(|fault| not_changed(name, Kind::Client, fault))?;
     Ok(ClientAddedShown { client: ClientShown::new(&client), secret })
 }
 
@@ -209,8 +208,8 @@ impl Kind {
     fn meant(self) -> fn(&Client) -> bool {
         match self {
             Self::Verifier => Client::is_verifier,
-            // A client of a namespace is in both lists: it follows the feed, too.
-            Self::Client => |client| !client.is_verifier() || client.namespace.is_some(),
+            // A client that follows the feed and has other rights is in both lists.
+            Self::Client => |client| !client.is_only_verifier(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Messages for operators: refusals and failures of the service.
 
 use quash_core::model::{NameFault, Refusal, ScopeKind};
-use quash_service::{AddFault, BackupFault, ChangeFault, ClaimsFault, Failure, Unavailable};
+use quash_service::{AddFault, BackupFault, ChangeFault, ClaimsFault, Failure, Unavailable, ValueFault};
 
 use crate::error::{CommandError, Exit};
 
@@ -83,16 +83,18 @@ pub(super) fn not_changed(fault: &ChangeFault) -> CommandError {
         ChangeFault::Already(_) | ChangeFault::Taken => CommandError::new(Exit::Conflict, fault.to_string()),
         ChangeFault::Deactivated => CommandError::new(Exit::Conflict, fault.to_string())
             .hint("`quash account reactivate` lets it sign in again"),
-        ChangeFault::Claims(ClaimsFault::Reserved(_)) => CommandError::new(Exit::Usage, fault.to_string())
-            .hint("choose another name; docs/reference/http.md lists quash's own"),
-        ChangeFault::Name(NameFault::Number) => {
-            CommandError::new(Exit::Usage, fault.to_string()).hint(NUMERIC_NAMES)
+        ChangeFault::Value(fault) => wrong_value(fault),
+    }
+}
+
+fn wrong_value(fault: &ValueFault) -> CommandError {
+    let error = CommandError::new(Exit::Usage, fault.to_string());
+    match fault {
+        ValueFault::Claims(ClaimsFault::Reserved(_)) => {
+            error.hint("choose another name; docs/reference/http.md lists quash's own")
         }
-        ChangeFault::Name(_)
-        | ChangeFault::Email(_)
-        | ChangeFault::Password(_)
-        | ChangeFault::PasswordHash(_)
-        | ChangeFault::Claims(_) => CommandError::new(Exit::Usage, fault.to_string()),
+        ValueFault::Name(NameFault::Number) => error.hint(NUMERIC_NAMES),
+        _ => error,
     }
 }
 
@@ -113,15 +115,6 @@ pub(super) fn not_added(fault: &AddFault) -> CommandError {
         AddFault::Failed(Failure::Unavailable(fault)) => unavailable(fault),
         AddFault::Failed(Failure::Refused(_)) => CommandError::failure(fault.to_string()),
         AddFault::Taken => CommandError::new(Exit::Conflict, fault.to_string()),
-        AddFault::Name(NameFault::Number) => {
-            CommandError::new(Exit::Usage, fault.to_string()).hint(NUMERIC_NAMES)
-        }
-        AddFault::Name(_)
-        | AddFault::Email(_)
-        | AddFault::Subject
-        | AddFault::SubjectNotANumber
-        | AddFault::Password(_)
-        | AddFault::PasswordHash(_)
-        | AddFault::Claims(_) => CommandError::new(Exit::Usage, fault.to_string()),
+        AddFault::Value(fault) => wrong_value(fault),
     }
 }

@@ -46,6 +46,7 @@ enum Body {
 /// Fills in the parameters of a path.
 pub(crate) fn target(path: &str) -> String {
     path.replace("{sid}", "01a20af06c05771097b1318de6f7c85b")
+        .replace("{subject}", "17")
         .replace("{code}", "token_not_valid")
         .replace("{*path}", "x")
 }
@@ -213,6 +214,9 @@ impl Flood {
             }
             (_, "/v1/revocations" | "/v1/revocations/query") => {
                 json!({ "namespace": "shop", "revocations": [{ "session": garbage }] })
+            }
+            (_, "/admin/v1/accounts/batch" | "/admin/v1/accounts/{subject}") => {
+                json!({ "accounts": [{ "subject": "17", "username": name, "password_hash": garbage }] })
             }
             (
                 _,

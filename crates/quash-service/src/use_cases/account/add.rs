@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use quash_core::model::{
-    Account, AccountBy, AccountClaims, AccountState, Actor, Change, CustomClaims, CustomClaimsFault, Jti,
-    NameFault, PasswordFault, PasswordHash, Subject, Subjects, Timestamp, fold, limits,
+    Account, AccountBy, AccountClaims, Actor, Change, CustomClaims, CustomClaimsFault, Jti, NameFault,
+    NewState, PasswordFault, PasswordHash, Subject, Subjects, Timestamp, fold, limits,
 };
 use quash_store::StoreError;
 use zeroize::Zeroizing;
@@ -33,14 +33,6 @@ pub struct NewAccount {
     pub claims: Option<String>,
 }
 
-/// The initial state of an account.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum NewState {
-    #[default]
-    Active,
-    Deactivated,
-}
-
 /// The password of an account to be added.
 pub enum NewPassword {
     /// The password itself, as typed.
@@ -49,9 +41,9 @@ pub enum NewPassword {
     Encoded(Zeroizing<String>),
 }
 
-/// A reason why an account isn't added.
+/// A value that an account can't have.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum AddFault {
+pub enum ValueFault {
     /// The name is invalid.
     #[error("the name {0}")]
     Name(NameFault),
@@ -75,6 +67,13 @@ pub enum AddFault {
     /// The claims are invalid.
     #[error("{0}")]
     Claims(ClaimsFault),
+}
+
+/// A reason why an account isn't added.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum AddFault {
+    #[error("{0}")]
+    Value(#[from] ValueFault),
     /// Another account has the name, the address or the subject.
     #[error("an account with this name, e-mail address or subject exists already")]
     Taken,
@@ -106,17 +105,16 @@ impl Service {
     pub async fn add_account(&self, new: NewAccount) -> Result<Account, AddFault> {
         let context = &*self.context;
         let now = context.clock.now();
-        let username = context.new_name(&new.name, None).map_err(AddFault::Name)?;
+        let username = context.new_name(&new.name, None).map_err(ValueFault::Name)?;
         let address = |text| operators_address(text, context.policy.accounts.local_parts);
-        let mut email = new.email.as_deref().map(address).transpose().map_err(AddFault::Email)?;
+        let mut email = new.email.as_deref().map(address).transpose().map_err(ValueFault::Email)?;
         if let Some(email) = email.as_mut().filter(|_| new.verified) {
             email.verified_at = Some(now);
         }
-        let given = new.subject.as_deref().map(Subject::parse).transpose().map_err(|_| AddFault::Subject)?;
+        let given =
+            new.subject.as_deref().map(Subject::parse).transpose().map_err(|_| ValueFault::Subject)?;
         if let Some(subject) = &given {
-            if context.policy.accounts.subjects == Subjects::Integer && subject.number().is_none() {
-                return Err(AddFault::SubjectNotANumber);
-            }
+            context.check_kind(subject)?;
             if context.is_name(subject, now).await.map_err(AddFault::Failed)? {
                 return Err(AddFault::Taken);
             }
@@ -131,31 +129,21 @@ impl Service {
             .collect();
         let password = self.hash_of(new.password, &own).await?;
         let claims = match new.claims.as_deref() {
-            Some(json) => AccountClaims::Set(context.custom_claims(json).map_err(AddFault::Claims)?),
+            Some(json) => AccountClaims::Set(context.custom_claims(json).map_err(ValueFault::Claims)?),
             None => AccountClaims::Unset,
-        };
-        let state = match new.state {
-            NewState::Active => AccountState::Active,
-            NewState::Deactivated => AccountState::Deactivated { at: now },
         };
         retry!({
             let NewSubject { subject, _turn } = context.subject(given.as_ref(), now).await?;
             let account = Account {
                 email: email.clone(),
                 password: password.clone(),
-                state,
+                state: new.state.since(now),
                 claims: claims.clone(),
                 ..Account::new(subject, username.clone(), now)
             };
             match context.store.commit(Change::AddAccount(account.clone(), Actor::Operator)).await {
                 Ok(_) => {
-                    let class = account
-                        .password
-                        .as_ref()
-                        .and_then(|hash| context.passwords.class_of(hash).ok().flatten());
-                    if let Some(class) = class {
-                        context.passwords.add_class(class);
-                    }
+                    context.passwords.add_class_of(account.password.as_ref());
                     Ok(account)
                 }
                 Err(StoreError::Conflict)
@@ -183,9 +171,11 @@ impl Service {
                     .hash_new(password, own, Requester::OPERATOR, &*context.entropy)
                     .await
                     .map_err(AddFault::Failed)?;
-                hash.map(Some).map_err(AddFault::Password)
+                Ok(hash.map(Some).map_err(ValueFault::Password)?)
             }
-            Some(NewPassword::Encoded(text)) => context.encoded(text).map_err(AddFault::PasswordHash),
+            Some(NewPassword::Encoded(text)) => {
+                Ok(context.encoded(text).map_err(ValueFault::PasswordHash)?)
+            }
         }
     }
 
@@ -238,6 +228,17 @@ impl Service {
 }
 
 impl Context {
+    /// Checks that a given subject is of the kind that the settings choose.
+    ///
+    /// # Errors
+    /// It isn't a number.
+    pub(crate) fn check_kind(&self, given: &Subject) -> Result<(), ValueFault> {
+        match self.policy.accounts.subjects {
+            Subjects::Integer if given.number().is_none() => Err(ValueFault::SubjectNotANumber),
+            Subjects::Integer | Subjects::Uuid => Ok(()),
+        }
+    }
+
     /// Parses an encoded hash. `None` if it encodes an unusable password.
     ///
     /// # Errors

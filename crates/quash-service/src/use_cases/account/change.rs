@@ -3,19 +3,21 @@
 
 use std::time::Duration;
 
-use quash_core::decide::{ChangeAuthor, change_account, delete_account, edit_account, unlocked};
+use quash_core::decide::{
+    ChangeAuthor, change_account, delete_account, edit_if_different, set_email, set_password_hash, unlocked,
+};
 use quash_core::model::{
     Account, AccountBy, AccountEdit, AccountFields, AccountState, Change, Devices, Email, EndCause, Entropy,
-    Event, NameFault, PasswordFault, Seq, Subject, Timestamp, draw, limits,
+    Event, Seq, Subject, Timestamp, draw, limits,
 };
 use zeroize::Zeroizing;
 
 use crate::context::{Context, Service};
 use crate::failure::Failure;
 use crate::mail::operators_address;
-use crate::passwords::{FormatFault, Requester};
+use crate::passwords::Requester;
 use crate::retry::{Uncommitted, retry};
-use crate::use_cases::account::add::{ClaimsFault, KNOWN_FORMATS, NewPassword};
+use crate::use_cases::account::add::{NewPassword, ValueFault};
 use crate::use_cases::account::own::own_words;
 use crate::use_cases::session::end::Ended;
 
@@ -55,21 +57,8 @@ pub enum ChangeFault {
     /// Only a reactivated account can be locked or unlocked.
     #[error("the account is deactivated")]
     Deactivated,
-    /// The name is invalid.
-    #[error("the name {0}")]
-    Name(NameFault),
-    /// The address is invalid.
-    #[error("the e-mail address {0}")]
-    Email(NameFault),
-    /// The password is refused.
-    #[error("the password {0}")]
-    Password(PasswordFault),
-    /// The password's hash has an unsupported format.
-    #[error("the password hash {0}; {KNOWN_FORMATS}")]
-    PasswordHash(FormatFault),
-    /// The claims are invalid.
     #[error("{0}")]
-    Claims(ClaimsFault),
+    Value(#[from] ValueFault),
     #[error("another account has this name or e-mail address")]
     Taken,
     /// A failure on our side.
@@ -182,8 +171,7 @@ impl Service {
         by: ChangeAuthor,
     ) -> Result<Changed, ChangeFault> {
         let context = &*self.context;
-        let name =
-            context.new_name(name, Some(&context.loaded(subject).await?)).map_err(ChangeFault::Name)?;
+        let name = context.new_name(name, Some(&context.loaded(subject).await?)).map_err(ValueFault::Name)?;
         if context
             .is_subject_of_another(&name, Some(subject), context.clock.now())
             .await
@@ -212,22 +200,13 @@ impl Service {
         by: ChangeAuthor,
     ) -> Result<Changed, ChangeFault> {
         let email =
-            operators_address(email, self.context.policy.accounts.local_parts).map_err(ChangeFault::Email)?;
+            operators_address(email, self.context.policy.accounts.local_parts).map_err(ValueFault::Email)?;
         self.context
             .change(subject, |account, now| {
                 let verified_at = (address == Address::Confirmed).then_some(now);
-                if let Some(before) = account.email.as_ref().filter(|before| before.shown == email.shown) {
-                    let email = Email { verified_at: before.verified_at.or(verified_at), ..before.clone() };
-                    let fields = AccountFields { email: Some(Some(email)), ..AccountFields::default() };
-                    let is_another = fields.differ_from(account);
-                    return Ok(is_another
-                        .then(|| change_account(account, Event::EmailVerified, fields, by.clone(), now)));
-                }
-                let fields = AccountFields {
-                    email: Some(Some(Email { verified_at, ..email.clone() })),
-                    ..AccountFields::default()
-                };
-                Ok(self.context.edit(account, EndCause::EmailChanged, fields, &by, now))
+                let email = Some(Email { verified_at, ..email.clone() });
+                let context = &*self.context;
+                Ok(set_email(account, email, by.clone(), &context.policy, context.guard.scopes(), now))
             })
             .await
     }
@@ -245,39 +224,29 @@ impl Service {
     ) -> Result<Changed, ChangeFault> {
         let account = self.context.loaded(subject).await?;
         let context = &*self.context;
-        let fields = match password {
+        let changed = match password {
             NewPassword::Plain(password) => {
                 let hash = context
                     .passwords
                     .hash_new(password, &own_words(&account), Requester::OPERATOR, &*context.entropy)
                     .await;
-                let hash = hash.map_err(ChangeFault::Failed)?.map_err(ChangeFault::Password)?;
-                AccountFields { password: Some(Some(hash)), ..AccountFields::default() }
+                let hash = hash.map_err(ChangeFault::Failed)?.map_err(ValueFault::Password)?;
+                let fields = AccountFields { password: Some(Some(hash)), ..AccountFields::default() };
+                let edit = |account: &_, now| {
+                    Ok(context.edit(account, EndCause::PasswordSet, fields.clone(), &by, now))
+                };
+                context.change(subject, edit).await?
             }
             NewPassword::Encoded(text) => {
-                let hash = context.encoded(text).map_err(ChangeFault::PasswordHash)?;
-                // An encoded hash is the one that Django nodes have.
-                AccountFields {
-                    password: Some(hash),
-                    temporary_until: Some(None),
-                    mark: Some(None),
-                    ..AccountFields::default()
-                }
+                let hash = context.encoded(text).map_err(ValueFault::PasswordHash)?;
+                let (policy, scopes) = (&context.policy, context.guard.scopes());
+                let edit = |account: &_, now| {
+                    Ok(set_password_hash(account, hash.clone(), by.clone(), policy, scopes, now))
+                };
+                context.change(subject, edit).await?
             }
         };
-        let changed = context
-            .change(subject, |account, now| {
-                Ok(context.edit(account, EndCause::PasswordSet, fields.clone(), &by, now))
-            })
-            .await?;
-        let class = changed
-            .account
-            .password
-            .as_ref()
-            .and_then(|hash| context.passwords.class_of(hash).ok().flatten());
-        if let Some(class) = class {
-            context.passwords.add_class(class);
-        }
+        context.passwords.add_class_of(changed.account.password.as_ref());
         Ok(changed)
     }
 
@@ -337,7 +306,7 @@ impl Service {
         json: &str,
         by: ChangeAuthor,
     ) -> Result<Changed, ChangeFault> {
-        let claims = self.context.custom_claims(json).map_err(ChangeFault::Claims)?;
+        let claims = self.context.custom_claims(json).map_err(ValueFault::Claims)?;
         let fields = AccountFields { claims: Some(claims), ..AccountFields::default() };
         self.context
             .change(subject, |account, now| {
@@ -383,7 +352,7 @@ impl Context {
         })
     }
 
-    /// A change with this cause. `None` if the account already has these values: repeating them ends nothing.
+    /// A change with this cause, unless the account already has these values.
     fn edit(
         &self,
         account: &Account,
@@ -392,10 +361,7 @@ impl Context {
         by: &ChangeAuthor,
         now: Timestamp,
     ) -> Option<AccountEdit> {
-        let edited = || {
-            edit_account(account, cause, fields.clone(), by.clone(), &self.policy, self.guard.scopes(), now)
-        };
-        fields.differ_from(account).then(edited)
+        edit_if_different(account, cause, fields, by.clone(), &self.policy, self.guard.scopes(), now)
     }
 
     async fn loaded(&self, subject: &Subject) -> Result<Account, ChangeFault> {

@@ -24,29 +24,23 @@ impl Context {
         given: Option<&Subject>,
         now: Timestamp,
     ) -> Result<NewSubject<'_>, Failure> {
-        if self.policy.accounts.subjects == Subjects::Uuid {
-            let subject = given.cloned().unwrap_or_else(|| Subject::new(now, &*self.entropy));
+        let chosen = given.cloned();
+        let random = || Subject::new(now, &*self.entropy);
+        let is_random = self.policy.accounts.subjects == Subjects::Uuid;
+        if let Some(subject) = chosen.or_else(|| is_random.then(random)) {
             return Ok(NewSubject { subject, _turn: None });
         }
         let turn = self.numbering.lock().await;
-        let subject = match given {
-            Some(given) => given.clone(),
-            None => {
-                let used_up =
-                    || Unavailable::StoreAway("the largest possible number is in use as a subject".into());
-                let mut largest = self.store.largest_number().await?;
-                loop {
-                    let next = Subject::after(largest).ok_or_else(|| Failure::Unavailable(used_up()))?;
-                    // Older accounts may have numbers as names, and a subject must not equal another
-                    // account's name.
-                    if !self.is_name(&next, now).await? {
-                        break next;
-                    }
-                    largest += 1;
-                }
+        let used_up = || Unavailable::StoreAway("the largest possible number is in use as a subject".into());
+        let mut largest = self.store.largest_number().await?;
+        loop {
+            let subject = Subject::after(largest).ok_or_else(|| Failure::Unavailable(used_up()))?;
+            // Older accounts may have numbers as names, and a subject must not equal another account's name.
+            if !self.is_name(&subject, now).await? {
+                return Ok(NewSubject { subject, _turn: Some(turn) });
             }
-        };
-        Ok(NewSubject { subject, _turn: Some(turn) })
+            largest += 1;
+        }
     }
 
     /// Returns whether a subject equals the name of an account.

@@ -195,7 +195,7 @@ impl ClientSecret {
         let mut text = Zeroizing::new(String::with_capacity(CLIENT.len() + RANDOM_CHARS));
         text.push_str(match &client.namespace {
             Some(_) => NAMESPACED,
-            None if client.is_verifier() => VERIFIER,
+            None if client.is_only_verifier() => VERIFIER,
             None => CLIENT,
         });
         URL_SAFE_NO_PAD.encode_string(random.as_slice(), &mut text);

@@ -102,6 +102,10 @@ impl State {
         accounts
     }
 
+    pub(in crate::memory) fn is_gone(&self, subject: &Subject) -> bool {
+        self.gone.contains(subject)
+    }
+
     pub(in crate::memory) fn largest_number(&self) -> u64 {
         self.accounts.keys().chain(&self.gone).filter_map(Subject::number).max().unwrap_or(0)
     }

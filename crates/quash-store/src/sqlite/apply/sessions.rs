@@ -20,12 +20,13 @@ pub(super) fn open(conn: &Connection, opening: &SessionOpening) -> Result<Receip
     };
     open_session(conn, session, *version, adopts.as_ref())?;
     let (subject, version) = (session.subject.as_str(), rows::stored(*version)?);
-    if let Some(hash) = rehash {
+    if let Some((hash, mark)) = rehash {
         let values = named_params! {
             ":subject": subject,
             ":version": version,
             ":password": hash.as_str(),
             ":password_class": hash.class(),
+            ":mark": mark,
         };
         write_one(conn, statements::REHASH, values)?;
     }

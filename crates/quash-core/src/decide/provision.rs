@@ -1,0 +1,70 @@
+//! Provisioning: another system, such as a Django site, says how the account of one of its users should be.
+
+use crate::model::{
+    Account, AccountClaims, AccountEdit, AccountFields, AccountState, CustomClaims, Email, EndCause, Event,
+    Name, NewState, PasswordHash, Policy, ScopeHasher, Subject, Timestamp,
+};
+
+use super::account::{ChangeAuthor, change_account, edit_if_different, set_email, set_password_hash};
+
+/// The values that an account should have; `None`: unchanged.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Provisioning {
+    pub username: Option<Name>,
+    /// The address, confirmed if it has a time for that; `Some(None)`: none.
+    pub email: Option<Option<Email>>,
+    /// The hash in the other system's table; `Some(None)`: no password is usable.
+    pub password: Option<Option<PasswordHash>>,
+    pub state: Option<NewState>,
+    /// The claims, in place of all others.
+    pub claims: Option<CustomClaims>,
+}
+
+/// Returns the edits of one transaction that give an account these values. Each ends what an operator's command
+/// for it does; values that the account has change nothing. There may be none.
+pub fn provision(
+    account: &Account,
+    wanted: &Provisioning,
+    by: &ChangeAuthor,
+    policy: &Policy,
+    scopes: &ScopeHasher,
+    now: Timestamp,
+) -> Vec<AccountEdit> {
+    let edit = |cause, fields| edit_if_different(account, cause, fields, by.clone(), policy, scopes, now);
+    let Provisioning { username, email, password, state, claims } = wanted.clone();
+    let renamed = username.and_then(|name| {
+        edit(EndCause::NameChanged, AccountFields { username: Some(name), ..AccountFields::default() })
+    });
+    let addressed = email.and_then(|email| set_email(account, email, by.clone(), policy, scopes, now));
+    let password = password.filter(|hash| !account.has_site_hash(hash.as_ref()));
+    let rehashed =
+        password.and_then(|hash| set_password_hash(account, hash, by.clone(), policy, scopes, now));
+    let claimed = claims.and_then(|claims| {
+        edit(EndCause::ClaimsChanged, AccountFields { claims: Some(claims), ..AccountFields::default() })
+    });
+    let is_deactivated = matches!(account.state, AccountState::Deactivated { .. });
+    let switched =
+        state.filter(|state| (*state == NewState::Deactivated) != is_deactivated).and_then(|state| {
+            let fields = AccountFields { state: Some(state.since(now)), ..AccountFields::default() };
+            match state {
+                NewState::Deactivated => edit(EndCause::Deactivated, fields),
+                NewState::Active => {
+                    Some(change_account(account, Event::Reactivated, fields, by.clone(), now))
+                }
+            }
+        });
+    let edits = [renamed, addressed, rehashed, claimed, switched].into_iter().flatten();
+    // Each edit increments the version.
+    edits.zip(account.version..).map(|(edit, version)| AccountEdit { version, ..edit }).collect()
+}
+
+/// Returns a new account with these values.
+pub fn provisioned(subject: Subject, username: Name, wanted: &Provisioning, now: Timestamp) -> Account {
+    Account {
+        email: wanted.email.clone().flatten(),
+        password: wanted.password.clone().flatten(),
+        state: wanted.state.unwrap_or_default().since(now),
+        claims: wanted.claims.clone().map_or(AccountClaims::Unset, AccountClaims::Set),
+        ..Account::new(subject, username, now)
+    }
+}

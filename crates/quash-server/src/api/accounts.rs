@@ -1,0 +1,257 @@
+//! `POST /admin/v1/accounts/batch`: another system, such as a Django site, adds its users' accounts, or changes
+//! those that exist. `PATCH /admin/v1/accounts/{subject}`: it changes one. Both require a credential with the
+//! right `accounts`.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use http::StatusCode;
+use quash_core::model::{Account, AccountState, Right};
+use quash_service::{
+    AccountRecord, Changed, NewState, Outcome, ProvisionFault, Run, UniqueField, ValueFault,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use crate::error::code::Code;
+use crate::error::http_error::HttpError;
+use crate::request::body::WholeRequest;
+use crate::request::credential::credential_with;
+use crate::request::items::{ITEM_BYTES, ItemError, Items, Member, parse};
+use crate::response::json;
+use crate::state::AppState;
+
+/// The most accounts in one request.
+const ACCOUNTS: usize = 1_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Batch<'a> {
+    #[serde(default)]
+    dry_run: bool,
+    #[serde(borrow)]
+    accounts: Items<'a, ACCOUNTS>,
+}
+
+/// An account as it was sent.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Item<'a> {
+    #[serde(borrow)]
+    subject: Member<'a>,
+    #[serde(borrow)]
+    username: Member<'a>,
+    #[serde(borrow)]
+    email: Member<'a>,
+    #[serde(borrow)]
+    email_verified: Member<'a>,
+    #[serde(borrow)]
+    password_hash: Member<'a>,
+    #[serde(borrow)]
+    state: Member<'a>,
+    #[serde(borrow)]
+    claims: Member<'a>,
+}
+
+#[derive(Serialize)]
+struct BatchAnswered<'a> {
+    accounts: Vec<AccountAnswered<'a>>,
+}
+
+#[derive(Serialize)]
+struct AccountAnswered<'a> {
+    subject: &'a str,
+    outcome: &'static str,
+    #[serde(flatten)]
+    refusal: Option<RefusalShown>,
+}
+
+#[derive(Serialize)]
+struct RefusalShown {
+    code: &'static str,
+    field: &'static str,
+    detail: String,
+}
+
+/// An account as another system sees it.
+#[derive(Serialize)]
+struct AccountShown<'a> {
+    subject: &'a str,
+    username: &'a str,
+    email: Option<&'a str>,
+    email_verified: bool,
+    password_usable: bool,
+    state: &'static str,
+    claims: Map<String, Value>,
+    /// The number of the log entry, if the change ended anything.
+    seq: Option<u64>,
+}
+
+pub(crate) async fn batch(
+    State(state): State<Arc<AppState>>,
+    request: Request,
+) -> Result<Response, HttpError> {
+    let client = credential_with(&state, request.headers(), Right::Accounts).await?.client;
+    let body = WholeRequest::read_up_to(request, ITEM_BYTES).await?.into_json_text()?;
+    let Batch { dry_run, accounts } = parse(&body, "`accounts`")?;
+    let records = accounts.checked("accounts", Item::into_record)?;
+    let subjects: Vec<_> = records.iter().map(|(subject, _)| subject.clone()).collect();
+    let run = if dry_run { Run::Dry } else { Run::Write };
+    let outcomes = state.service.provision(&client, records, run).await?;
+    let accounts = subjects.iter().zip(&outcomes).map(|(subject, outcome)| AccountAnswered {
+        subject,
+        outcome: match outcome {
+            Ok(Outcome::Created) => "created",
+            Ok(Outcome::Unchanged) => "unchanged",
+            Ok(Outcome::Changed) => "changed",
+            Err(_) => "refused",
+        },
+        refusal: outcome.as_ref().err().map(RefusalShown::of),
+    });
+    Ok(json(StatusCode::OK, &BatchAnswered { accounts: accounts.collect() }))
+}
+
+pub(crate) async fn change(
+    State(state): State<Arc<AppState>>,
+    subject: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Result<Response, HttpError> {
+    let client = credential_with(&state, request.headers(), Right::Accounts).await?.client;
+    let body = WholeRequest::read(request).await?.into_json_text()?;
+    let item: Item<'_> = parse(&body, "an object with the values to change")?;
+    let record = item.into_changes().map_err(|error| HttpError::of_field(error.member, &error.text))?;
+    let Path(subject) = subject.map_err(|_| unknown())?;
+    let changed = state.service.provision_changes(&client, &subject, record).await;
+    let Changed { account, seq } = changed.map_err(|fault| match fault {
+        ProvisionFault::Failed(failure) => failure.into(),
+        ProvisionFault::Gone => unknown(),
+        fault => {
+            let RefusalShown { field, detail, .. } = RefusalShown::of(&fault);
+            HttpError::of_field(field, &detail)
+        }
+    })?;
+    let seq = seq.map(|seq| seq.as_u64());
+    Ok(json(StatusCode::OK, &AccountShown { seq, ..AccountShown::of(&account) }))
+}
+
+/// Changes the account whose subject is `batch`.
+pub(crate) async fn change_batch(
+    state: State<Arc<AppState>>,
+    request: Request,
+) -> Result<Response, HttpError> {
+    change(state, Ok(Path("batch".to_owned())), request).await
+}
+
+fn unknown() -> HttpError {
+    HttpError::new(Code::NotFound, "There is no account with this subject.")
+}
+
+impl Item<'_> {
+    /// Returns the whole account. What is left out, it doesn't have; only its claims then stay as they are.
+    fn into_record(self) -> Result<(String, AccountRecord), ItemError> {
+        let subject = text("subject", self.subject)?.ok_or_else(|| required("subject"))?;
+        if !self.username.is_given() {
+            return Err(required("username"));
+        }
+        let record = self.record()?;
+        let record = AccountRecord {
+            email: Some(record.email.flatten()),
+            password_hash: Some(record.password_hash.flatten()),
+            state: Some(record.state.unwrap_or_default()),
+            ..record
+        };
+        Ok((subject, record))
+    }
+
+    /// Returns the values to change.
+    fn into_changes(self) -> Result<AccountRecord, ItemError> {
+        if self.subject.is_given() {
+            let text = "An account's subject never changes: it is a part of the address.".to_owned();
+            return Err(ItemError { member: "subject", text });
+        }
+        self.record()
+    }
+
+    fn record(self) -> Result<AccountRecord, ItemError> {
+        const STATE: &str = "`active` or `deactivated`";
+        let state = self.state.read::<&str>("state", STATE)?.map(|word| match word {
+            "active" => Ok(NewState::Active),
+            "deactivated" => Ok(NewState::Deactivated),
+            _ => Err(ItemError { member: "state", text: format!("Must be {STATE}.") }),
+        });
+        let hash = text("password_hash", self.password_hash)?.map(Zeroizing::new);
+        Ok(AccountRecord {
+            username: text("username", self.username)?,
+            email: text("email", self.email)?.map(Some).or(self.email.is_null().then_some(None)),
+            email_verified: self.email_verified.read("email_verified", "`true` or `false`")?,
+            password_hash: hash.map(Some).or(self.password_hash.is_null().then_some(None)),
+            state: state.transpose()?,
+            claims: self.claims.given().map(str::to_owned),
+        })
+    }
+}
+
+fn text(member: &'static str, sent: Member<'_>) -> Result<Option<String>, ItemError> {
+    sent.read(member, "a text")
+}
+
+fn required(member: &'static str) -> ItemError {
+    ItemError { member, text: "This field is required.".to_owned() }
+}
+
+impl RefusalShown {
+    /// Describes a refusal, without the refused value: it may be a hash.
+    fn of(fault: &ProvisionFault) -> Self {
+        let (code, field) = match fault {
+            ProvisionFault::Value(ValueFault::PasswordHash(_)) => ("hash_not_supported", "password_hash"),
+            ProvisionFault::Value(ValueFault::Subject | ValueFault::SubjectNotANumber) => {
+                ("invalid", "subject")
+            }
+            ProvisionFault::Value(ValueFault::Name(_)) => ("invalid", "username"),
+            ProvisionFault::Value(ValueFault::Email(_)) => ("invalid", "email"),
+            ProvisionFault::Value(ValueFault::Password(_)) => ("invalid", "password_hash"),
+            ProvisionFault::Value(ValueFault::Claims(_)) => ("invalid", "claims"),
+            ProvisionFault::NoEmail => ("invalid", "email_verified"),
+            ProvisionFault::Taken(field) | ProvisionFault::Repeated(field) => {
+                let field = match field {
+                    UniqueField::Subject => "subject",
+                    UniqueField::Username => "username",
+                    UniqueField::Email => "email",
+                };
+                ("taken", field)
+            }
+            ProvisionFault::Deleted | ProvisionFault::Gone | ProvisionFault::Failed(_) => {
+                ("deleted", "subject")
+            }
+        };
+        let mut detail = fault.to_string();
+        if let Some(first) = detail.get_mut(..1) {
+            first.make_ascii_uppercase();
+        }
+        detail.push('.');
+        Self { code, field, detail }
+    }
+}
+
+impl<'a> AccountShown<'a> {
+    fn of(account: &'a Account) -> Self {
+        let email = account.email.as_ref();
+        Self {
+            subject: account.subject.as_str(),
+            username: account.username.shown(),
+            email: email.map(|email| email.shown.as_str()),
+            email_verified: email.is_some_and(|email| email.verified_at.is_some()),
+            password_usable: account.password.is_some(),
+            state: match account.state {
+                AccountState::Active => "active",
+                AccountState::Locked { .. } => "locked",
+                AccountState::Deactivated { .. } => "deactivated",
+            },
+            claims: account.claims.as_slice().iter().cloned().collect(),
+            seq: None,
+        }
+    }
+}
