@@ -63,4 +63,6 @@ urlpatterns = [
     path("clerks/", Clerks.as_view()),
     path("clerks-or-bosses/", ClerksOrBosses.as_view()),
     path("unguarded/", Unguarded.as_view()),
+    path("now-unguarded/", Me.as_view(authentication_classes=[UnguardedJWTAuthentication])),
+    path("now-guarded/", Unguarded.as_view(authentication_classes=[JWTAuthentication])),
 ]

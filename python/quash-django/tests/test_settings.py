@@ -144,7 +144,8 @@ def test_wrong_settings_dont_leave_a_site_unguarded(quash: str) -> None:
 
 def test_unguarded_views_are_listed(settings: Any) -> None:
     message = findings(settings)["quash.W004"]
-    assert "/unguarded/" in message.msg and "/me/" not in message.msg
+    assert "/unguarded/" in message.msg and "/now-unguarded/" in message.msg
+    assert "/me/" not in message.msg and "/now-guarded/" not in message.msg
 
 
 @pytest.mark.django_db

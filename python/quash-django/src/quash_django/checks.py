@@ -120,7 +120,9 @@ def _unguarded(patterns: Sequence[URLPattern | URLResolver], prefix: str, found:
             yield from _unguarded(pattern.url_patterns, route, found)
             continue
         view: Any = getattr(pattern.callback, "cls", None) or getattr(pattern.callback, "view_class", None)
-        for scheme in getattr(view, "authentication_classes", ()):
+        # `as_view(authentication_classes=[…])` replaces those of the class.
+        given = getattr(pattern.callback, "initkwargs", {})
+        for scheme in given.get("authentication_classes", getattr(view, "authentication_classes", ())):
             if isinstance(scheme, type) and issubclass(scheme, JWTAuthentication) and not _is_guarded(scheme, found):
                 yield f"/{route} ({scheme.__module__}.{scheme.__qualname__})"
 
