@@ -1,0 +1,234 @@
+"""The guide's project under gunicorn, before and after its changed lines: whether a log-out ends the access token."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from http.cookiejar import CookieJar
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urljoin
+
+import pytest
+from servers import BINARY, PASSWORD, PATIENCE, ROOT, WORKERS, Presenting, Quash, Site, post, until
+
+EXAMPLE = ROOT / "examples/django"
+NEW_PASSWORD = "another horse battery staple"
+EVENTS = ["log_out", "reset_password", "deactivate", "lock_out"]
+USERS = f"""
+from accounts.models import User
+for name in {EVENTS}:
+    User.objects.create_user(name + "@example.org", {PASSWORD!r}, is_verified=True)
+User.objects.create_user("unverified@example.org", {PASSWORD!r})
+User.objects.create_superuser("admin@example.org", {PASSWORD!r})
+"""
+
+needs_server = pytest.mark.skipif(not BINARY.exists(), reason=f"needs {BINARY}: `cargo build` makes it")
+
+
+def manage(folder: Path, settings: str, *arguments: str) -> str:
+    command = [sys.executable, "manage.py", *arguments, "--settings", f"shop.{settings}"]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=4 * PATIENCE)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+class Browser:
+    """Fills in forms, with the cookies that the site has set."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._cookies = CookieJar()
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self._cookies))
+
+    def submit(self, path: str, **fields: str) -> None:
+        with self._opener.open(urljoin(self._url, path), timeout=PATIENCE) as form:
+            form.read()
+        token = next(cookie.value for cookie in self._cookies if cookie.name == "csrftoken")
+        body = urlencode({**fields, "csrfmiddlewaretoken": token}).encode()
+        with self._opener.open(form.url, body, timeout=PATIENCE) as answer:
+            page = answer.read().decode()
+        assert answer.url != form.url and "errorlist" not in page, page
+
+
+class Project(Site):
+    """The example under gunicorn, without quash."""
+
+    alive = "/"
+    settings = "settings"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        path = f"{folder}:{Path(__file__).parent}:{Path(__file__).parents[1] / 'src'}"
+        super().__init__("--preload", DJANGO_SETTINGS_MODULE=f"shop.{self.settings}", PYTHONPATH=path)
+
+    def sign_in(self, email: str, password: str = PASSWORD) -> Any:
+        return post(self.url + "/api/token/", {"email": email, "password": password})
+
+    def log_out(self, email: str, pair: Any) -> None:
+        post(self.url + "/api/logout/", {"refresh": pair["refresh"]}, pair["access"])
+
+    def reset_password(self, email: str, pair: Any) -> None:
+        """By the link in Django's mail."""
+        Browser(self.url).submit("/accounts/reset/", email=email)
+        Browser(self.url).submit(self.link_for(email), new_password1=NEW_PASSWORD, new_password2=NEW_PASSWORD)
+
+    def link_for(self, email: str) -> str:
+        mails = [file.read_text() for file in (self.folder / "mails").iterdir()]
+        [mail] = [mail for mail in mails if f"To: {email}\n" in mail]
+        link = re.search(r"http://\S+", mail)
+        assert link is not None
+        return link[0]
+
+    def deactivate(self, email: str, pair: Any) -> None:
+        """In Django's admin."""
+        browser = Browser(self.url)
+        browser.submit("/admin/login/?next=/admin/", username="admin@example.org", password=PASSWORD)
+        number = int(json.loads(self.get(pair["access"], "/api/orders/").body)["user"])
+        browser.submit(f"/admin/accounts/user/{number}/change/", email=email, is_verified="on")
+
+    def lock_out(self, email: str, pair: Any) -> None:
+        """By django-axes."""
+        for _ in range(5):
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                self.sign_in(email, "wrong")
+
+
+class KeepIssuing(Project):
+    """With quash, which ends Simple JWT's tokens."""
+
+    settings = "settings_keep_issuing"
+    config = "quash.toml"
+    credential = ["client", "add", "site", "--namespace", "shop"]
+
+    def __init__(self, folder: Path) -> None:
+        self.quash = Quash(folder, config=folder / self.config)
+        (folder / "credential").write_text(self.quash.run(*self.credential))
+        settings = folder / f"shop/{self.settings}.py"
+        settings.write_text(settings.read_text().replace("http://127.0.0.1:7827", self.quash.url))
+        manage(folder, self.settings, "migrate", "-v", "0")
+        super().__init__(folder)
+
+    def kill(self) -> None:
+        super().kill()
+        self.quash.stop()
+
+
+class QuashIssues(KeepIssuing):
+    """With quash, where users sign in."""
+
+    settings = "settings_quash_issues"
+    config = "quash_issues.toml"
+    credential = ["verifier", "add", "site"]
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        exported = manage(folder, "settings", "shell", "-v", "0", "-c", (folder / "export_users.py").read_text())
+        self.quash.run("account", "add", "--batch-stdin", stdin=exported)
+
+    def sign_in(self, email: str, password: str = PASSWORD) -> Any:
+        return post(self.quash.url + "/api/token/", {"email": email, "password": password})
+
+    def log_out(self, email: str, pair: Any) -> None:
+        post(self.quash.url + "/api/logout/", {"refresh": pair["refresh"]}, pair["access"])
+
+    def reset_password(self, email: str, pair: Any) -> None:
+        """By the code in quash's mail."""
+        flow = post(self.quash.url + "/v1/password-reset", {"email": email})["flow"]
+        mail = re.compile(rf"to {email}: .*\(code (\S+)\)")
+        until(lambda: mail.search(self.quash.stderr.read_text()) is not None, "the mail is sent")
+        code = mail.findall(self.quash.stderr.read_text())[0]
+        body = {"flow": flow, "code": code, "new_password": NEW_PASSWORD}
+        post(self.quash.url + "/v1/password-reset/confirm", body)
+
+    def deactivate(self, email: str, pair: Any) -> None:
+        self.quash.run("account", "deactivate", email)
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project with its users, as it is before quash."""
+    folder = tmp_path_factory.mktemp("example") / "site"
+    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("venv", "db.sqlite3", "mails", "quash-data"))
+    manage(folder, "settings", "migrate", "-v", "0")
+    manage(folder, "settings", "shell", "-v", "0", "-c", USERS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def before(example: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    yield from running(Project, example, tmp_path_factory.mktemp("before"))
+
+
+@pytest.fixture(scope="module", params=[KeepIssuing, QuashIssues])
+def after(
+    example: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Project]:
+    yield from running(request.param, example, tmp_path_factory.mktemp("after"))
+
+
+def running(kind: type[Project], example: Path, room: Path) -> Iterator[Project]:
+    project = kind(shutil.copytree(example, room / "site"))
+    yield project
+    project.kill()
+
+
+def expect(project: Project, token: str, expected: Mapping[str, int]) -> None:
+    """Presents a token at each path until every worker has given the expected answer."""
+    presenting = Presenting(project, token, *expected)
+    try:
+        until(
+            lambda: all(len(presenting.pids(status, path=path)) == WORKERS for path, status in expected.items()),
+            f"every worker answers {expected}",
+        )
+    finally:
+        presenting.stop()
+    assert {answer.status for answer in presenting.answers} <= {200, 401} and not presenting.failures
+    for path, status in expected.items():
+        assert {project.get(token, path).status for _ in range(2 * WORKERS)} == {status}
+
+
+def end(project: Project, event: str, expected: Mapping[str, int]) -> None:
+    """Presents a user's token before and after an event."""
+    email = f"{event}@example.org"
+    pair = project.sign_in(email)
+    expect(project, pair["access"], dict.fromkeys(expected, 200))
+    getattr(project, event)(email, pair)
+    expect(project, pair["access"], expected)
+
+
+@needs_server
+@pytest.mark.parametrize("event", EVENTS)
+def test_every_worker_refuses_the_token_after(after: Project, event: str) -> None:
+    end(after, event, {"/api/me/": 401, "/api/orders/": 401})
+    if event == "reset_password":
+        pair = after.sign_in("reset_password@example.org", NEW_PASSWORD)
+        assert after.get(pair["access"], "/api/me/").status == 200
+
+
+@needs_server
+@pytest.mark.parametrize("event", EVENTS)
+def test_without_quash_the_token_survives(before: Project, event: str) -> None:
+    # Simple JWT notices a deactivation where it reads the user at each request.
+    end(before, event, {"/api/me/": 401 if event == "deactivate" else 200, "/api/orders/": 200})
+
+
+@needs_server
+def test_an_unverified_user_cannot_sign_in(after: Project) -> None:
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        after.sign_in("unverified@example.org")
+
+
+@needs_server
+def test_a_link_verifies_an_address(before: Project) -> None:
+    email = "new@example.org"
+    post(before.url + "/api/register/", {"email": email, "password": PASSWORD})
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        before.sign_in(email)
+    with urllib.request.urlopen(before.link_for(email), timeout=PATIENCE) as answer:
+        assert answer.status == 200
+    assert before.get(before.sign_in(email)["access"], "/api/me/").status == 200
