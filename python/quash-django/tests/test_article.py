@@ -17,6 +17,7 @@ import pytest
 from servers import BINARY, PASSWORD, PATIENCE, ROOT, WORKERS, Presenting, Quash, Site, post, until
 
 EXAMPLE = ROOT / "examples/django"
+GUIDE = ROOT / "docs/guides/django.md"
 NEW_PASSWORD = "another horse battery staple"
 EVENTS = ["log_out", "reset_password", "deactivate", "lock_out"]
 USERS = f"""
@@ -232,3 +233,25 @@ def test_a_link_verifies_an_address(before: Project) -> None:
     with urllib.request.urlopen(before.link_for(email), timeout=PATIENCE) as answer:
         assert answer.status == 200
     assert before.get(before.sign_in(email)["access"], "/api/me/").status == 200
+
+
+def shown() -> list[tuple[str, str]]:
+    """Returns the files of the example that the guide shows, each with the shown lines."""
+    blocks = re.findall(r"^```(?:python|toml)\n# (\S+)\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    return [(path, lines) for path, lines in blocks]
+
+
+def test_the_guide_shows_lines_of_the_example() -> None:
+    assert len(shown()) >= 8
+    for path, lines in shown():
+        assert lines in (EXAMPLE / path).read_text(), path
+
+
+@pytest.mark.parametrize("mode", ["keep_issuing", "quash_issues"])
+def test_the_guide_shows_all_changed_lines_and_they_are_few(mode: str) -> None:
+    path = f"shop/settings_{mode}.py"
+    lines = dict(shown())[path]
+    text = (EXAMPLE / path).read_text()
+    head = text.removesuffix(lines).splitlines()
+    assert all(line.startswith(('"""', "from ")) or not line for line in head)
+    assert len(lines.splitlines()) <= 10
