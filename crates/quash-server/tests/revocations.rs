@@ -1,15 +1,16 @@
-//! Revocations in a namespace over HTTP: rights, limits, errors by index, repetition and questions.
+//! Revocations over HTTP, in a namespace and of quash's own sessions: rights, limits, errors by index, repetition
+//! and questions.
 
 mod support;
 
 use std::time::Duration;
 
 use http::HeaderName;
-use quash_core::model::{Event, Namespace, NamespaceClaims, Right};
+use quash_core::model::{Actor, Event, Namespace, NamespaceClaims, Reason, Right};
 use quash_store::Store;
 use serde_json::{Value, json};
 
-use support::{Answer, Call, Plan, START, World};
+use support::{Answer, Call, Plan, START, World, claims, secs, subject};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -170,6 +171,8 @@ async fn rights_are_limited_to_one_namespace() {
     assert_eq!(send(question(Some("wiki")).bearer(&secret)).await, right);
     assert_eq!(send(question(None).bearer(&secret)).await, right);
     assert_eq!(world.send(question(None).bearer(&other)).await.status, 200);
+    let own = json!({ "revocations": item });
+    assert_eq!(send(Call::post("/v1/revocations").json(&own).bearer(&secret)).await, right);
     assert_eq!(send(question(Some("none")).bearer(&other)).await, (400, "invalid_request".into()));
     for path in ["/oauth2/introspect", "/oauth2/revoke"] {
         let call = Call::post(path).body("application/x-www-form-urlencoded", "token=x").bearer(&secret);
@@ -246,4 +249,110 @@ async fn requests_are_limited_one_past_the_edge() {
     }
     let form = Call::post("/v1/revocations").body("text/plain", "{}").bearer(&secret);
     assert_eq!(world.send(form).await.status, 415);
+}
+
+/// Sends what ends sessions of quash's own, with the rights of a site that signs its users in at quash.
+async fn end(world: &World, secret: &str, items: &Value) -> Answer {
+    world.send(Call::post("/v1/revocations").json(&json!({ "revocations": items })).bearer(secret)).await
+}
+
+async fn site(world: &World) -> String {
+    let rights = [Right::Introspect, Right::Revoke].into_iter().collect();
+    let (_, secret) = world.service.add_client("site", rights, None).await.expect("a client");
+    secret.into_text().to_string()
+}
+
+fn sid(access: &str) -> Value {
+    claims(access)["sid"].clone()
+}
+
+#[tokio::test]
+async fn clients_end_sessions_of_quash() {
+    let world = World::open().await;
+    let secret = site(&world).await;
+    let (first, second, noor) =
+        (world.sign_in("dana").await, world.sign_in("dana").await, world.sign_in("noor").await);
+    let before = world.head().await.as_u64();
+    let twice = json!([
+        { "session": sid(&first.access), "reason": "log_out" },
+        { "session": sid(&first.access) },
+        { "session": "00000000000000000000000000000000" },
+    ]);
+    let answer = end(&world, &secret, &twice).await;
+    assert_eq!((answer.status, answer.json()), (200, json!({ "seq": before + 1, "written": 1 })), "{answer}");
+    world.assert_dead(&first).await;
+    world.assert_live(&second).await;
+    assert_eq!(end(&world, &secret, &twice).await.json()["written"], 0, "it has ended");
+    let rows = world.store.audit(0, None, 99).await.expect("the audit");
+    let last = rows.iter().rfind(|row| row.new.event == Event::SessionEnded).expect("a row");
+    assert_eq!((last.new.actor.as_str(), last.new.reason), ("client:site", Some(Reason::LogOut)));
+
+    let third = world.sign_in("dana").await;
+    let everywhere = json!([{ "session": sid(&third.access) }, { "subject": subject("dana") .as_str()}, { "subject": "none" }]);
+    assert_eq!(end(&world, &secret, &everywhere).await.json()["written"], 2);
+    world.assert_dead(&second).await;
+    world.assert_dead(&third).await;
+    world.assert_live(&noor).await;
+    world.assert_live(&world.sign_in("dana").await).await;
+}
+
+#[tokio::test]
+async fn sessions_opened_after_a_late_event_stay() {
+    let world = World::open().await;
+    let secret = site(&world).await;
+    let old = world.sign_in("dana").await;
+    world.wait(secs(60));
+    let late = json!([{ "subject": subject("dana").as_str(), "before": START + 10 }]);
+    let new = world.sign_in("dana").await;
+    assert_eq!(end(&world, &secret, &late).await.json()["written"], 1);
+    world.assert_dead(&old).await;
+    world.assert_live(&new).await;
+    let later = json!([{ "subject": subject("dana").as_str(), "before": START + 60 }]);
+    assert_eq!(end(&world, &secret, &later).await.json()["written"], 1);
+    world.assert_dead(&new).await;
+}
+
+#[tokio::test]
+async fn wrong_ends_of_sessions_are_reported_by_index() {
+    let world = World::open().await;
+    let secret = site(&world).await;
+    let items = json!([
+        { "session": "f0c1" },
+        { "token": "9a7e" },
+        { "everything": true },
+        { "subject": subject("dana").as_str(), "reason": "password_changed" },
+    ]);
+    let answer = end(&world, &secret, &items).await;
+    let one = "Without a namespace, give exactly one of `session` and `subject`.";
+    let expected = json!({
+        "0": { "session": ["Must be the `sid` of a session: 32 hexadecimal digits."] },
+        "1": { "non_field_errors": [one] },
+        "2": { "non_field_errors": [one] },
+        "3": { "reason": ["Without a namespace, must be `revoked` or `log_out_everywhere`."] },
+    });
+    assert_eq!((answer.status, &answer.json()["errors"]["revocations"]), (400, &expected), "{answer}");
+}
+
+#[tokio::test]
+async fn questions_about_sessions_are_answered_by_their_rows() {
+    let world = World::open().await;
+    let secret = site(&world).await;
+    let pair = world.sign_in("dana").await;
+    let (own, head) = (sid(&pair.access), world.head().await.as_u64());
+    let question = |more: Value| {
+        let mut question = json!({ "namespace": null, "session": own });
+        question.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        is_revoked(&world, &secret, question)
+    };
+    assert_eq!(question(json!({ "subject": subject("dana").as_str(), "position": head })).await, false);
+    assert_eq!(question(json!({ "subject": subject("noor").as_str() })).await, true, "another user's");
+    assert_eq!(question(json!({ "position": head + 1 })).await, true, "a position in the future");
+    assert_eq!(question(json!({ "session": "00000000000000000000000000000000" })).await, true);
+    assert_eq!(question(json!({ "session": "f0c1" })).await, true);
+    let role = r#"{"role":"clerk"}"#;
+    world.service.set_claims(&subject("dana"), role, Actor::Operator.into()).await.expect("a change");
+    assert_eq!(world.me(&pair.access).await.status, 401, "the access token must be renewed");
+    assert_eq!(question(json!({ "position": head })).await, false, "but the session is live");
+    world.wait(secs(24 * 3600));
+    assert_eq!(question(json!({})).await, true, "expired");
 }

@@ -63,6 +63,7 @@ pub use use_cases::operation::epoch::{
 };
 pub use use_cases::operation::upkeep::UpkeepReport;
 pub use use_cases::session::end::{Ended, RefusedAccess};
+pub use use_cases::session::end_named::NamedEnd;
 pub use use_cases::session::inspect::{Inspection, RevokedBy, TokenStatus};
 pub use use_cases::session::introspect::Introspected;
 pub use use_cases::session::list::{SessionFilter, SessionInfo, SessionPage};

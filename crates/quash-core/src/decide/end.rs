@@ -1,12 +1,15 @@
 //! Ends one session, by its token or by its id, or everything. Changes to accounts are in
 //! `decide/account.rs`; the table of end causes is in `model/end_cause.rs`.
 
+use std::time::Duration;
+
 use crate::model::{
-    Actor, Change, ForeignLoaded, Invalid, NewEntry, Policy, Reason, Refusal, ScopeHasher, SessionEnd,
-    SessionLoaded, Timestamp,
+    Account, AccountEdit, Actor, Change, EndCause, ForeignLoaded, Invalid, NewEntry, Policy, Reason, Refusal,
+    ScopeHasher, Session, SessionEnd, SessionLoaded, Timestamp,
 };
 use crate::token::{Authentic, RefreshKey, TokenType};
 
+use super::account::edit_account;
 use super::cause::{Cause, everything_entry, session_end, token_entry};
 use super::foreign::{adopted, check_current, refusal_of_revoked};
 use super::presented::{PresentedForeign, PresentedRefresh, check_live, check_sliding_id};
@@ -18,6 +21,19 @@ pub enum ForeignEnd {
     Session(SessionEnd),
     /// Revokes the token itself: it can't open a session any more.
     Token(NewEntry),
+}
+
+/// The inaccuracy of the time of an event that is reported late: the clocks of its reporter and of quash may
+/// differ by this much.
+const LATE_LEEWAY: Duration = Duration::from_secs(5);
+
+/// The end of an account's sessions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AccountEnd {
+    /// All of them, by a watermark.
+    All(Box<AccountEdit>),
+    /// Those that were opened before the event.
+    Older(Vec<SessionEnd>),
 }
 
 /// Ends the session of a genuine refresh token of any generation, when its bearer logs out.
@@ -93,6 +109,33 @@ pub fn end_session(
     let (session, account) = loaded.found.as_ref().ok_or(Invalid::UnknownSession)?;
     check_live(session, account, loaded)?;
     Ok(session_end(session, cause, scopes, now))
+}
+
+/// Ends the sessions of an account for a client. Those opened after `before`, the time of an event that is
+/// reported late, stay. `live` are the account's live sessions.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is an input of the decision; a struct would only hide them"
+)]
+pub fn end_account(
+    account: &Account,
+    live: &[Session],
+    cause: EndCause,
+    before: Option<Timestamp>,
+    actor: &Actor,
+    policy: &Policy,
+    scopes: &ScopeHasher,
+    now: Timestamp,
+) -> AccountEnd {
+    let is_older = |session: &&Session| before.is_none_or(|before| session.opened_at <= before + LATE_LEEWAY);
+    let older: Vec<_> = live.iter().filter(is_older).collect();
+    if older.len() == live.len() {
+        let (fields, by) = (Default::default(), actor.clone().into());
+        let edit = edit_account(account, cause, fields, by, policy, scopes, now);
+        return AccountEnd::All(Box::new(edit));
+    }
+    let cause = Cause { reason: cause.row().reason, actor: actor.clone() };
+    AccountEnd::Older(older.into_iter().map(|session| session_end(session, &cause, scopes, now)).collect())
 }
 
 /// Ends every session and token issued before now.

@@ -1,6 +1,7 @@
 //! `POST /v1/revocations`: another issuer revokes sessions, tokens and users of its own, in its namespace, by
-//! their names. `POST /v1/revocations/query`: asks whether a name is revoked, for a verifier that can't tell.
-//! Both require a credential with the right in that namespace, from `quash client add NAME --namespace`.
+//! their names. Without a namespace, a client ends sessions of quash's own. `POST /v1/revocations/query`: asks
+//! whether a name is revoked, for a verifier that can't tell. Both require a credential with the right in that
+//! namespace, from `quash client add NAME --namespace`, or with a right that isn't limited to one.
 
 use std::sync::Arc;
 
@@ -9,8 +10,9 @@ use axum::response::Response;
 use http::header::HeaderName;
 use http::{HeaderMap, StatusCode};
 use quash_core::decide::{NameRevocation, RevokedName};
-use quash_core::model::{Client, Namespace, Reason, Right, Timestamp, limits};
+use quash_core::model::{Client, EndCause, Namespace, Reason, Right, Timestamp, limits};
 use quash_core::watch::Named;
+use quash_service::NamedEnd;
 use serde::{Deserialize, Serialize};
 
 use crate::error::code::Code;
@@ -31,7 +33,8 @@ const LATEST_SECS: f64 = 1e11;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body<'a> {
-    namespace: String,
+    #[serde(default)]
+    namespace: Option<String>,
     #[serde(borrow)]
     revocations: Items<'a, { limits::REVOCATIONS }>,
 }
@@ -92,11 +95,18 @@ pub(crate) async fn revoke(
     let client = credential_with(&state, request.headers(), Right::Revoke).await?.client;
     let key = idempotency_key(request.headers())?;
     let body = WholeRequest::read_up_to(request, ITEM_BYTES).await?.into_json_text()?;
-    let Body { namespace, revocations } = parse(&body, "`namespace` and `revocations`")?;
-    let namespace = namespace_of(&state, &client, &namespace, Right::Revoke)?;
-    let now = state.service.now();
-    let items = revocations.checked("revocations", |item: Item<'_>| item.check(now))?;
-    let revoked = state.service.revoke_names(&client, namespace, &items, key.as_deref()).await?;
+    let Body { namespace, revocations } = parse(&body, "`revocations`")?;
+    let (service, key, now) = (&state.service, key.as_deref(), state.service.now());
+    let revoked = match namespace_of(&state, &client, namespace.as_deref(), Right::Revoke)? {
+        Some(namespace) => {
+            let items = revocations.checked("revocations", |item: Item<'_>| item.check(now))?;
+            service.revoke_names(&client, namespace, &items, key).await?
+        }
+        None => {
+            let ends = |item: Item<'_>| item.check(now).and_then(named_end);
+            service.end_named(&client, &revocations.checked("revocations", ends)?, key).await?
+        }
+    };
     Ok(json(StatusCode::OK, &Revoked { seq: revoked.seq.as_u64(), written: revoked.written }))
 }
 
@@ -107,11 +117,7 @@ pub(crate) async fn query(
     let client = credential_with(&state, request.headers(), Right::Introspect).await?.client;
     let body = WholeRequest::read(request).await?.into_json_text()?;
     let question: Question = parse(&body, "`issued_at` and `expires_at`")?;
-    match &question.namespace {
-        Some(namespace) => drop(namespace_of(&state, &client, namespace, Right::Introspect)?),
-        None if client.may_in(None, Right::Introspect) => {}
-        None => return Err(another_namespace()),
-    }
+    namespace_of(&state, &client, question.namespace.as_deref(), Right::Introspect)?;
     let named = Named {
         namespace: question.namespace.as_deref(),
         session: question.session.as_deref(),
@@ -125,25 +131,23 @@ pub(crate) async fn query(
     Ok(json(StatusCode::OK, &QuestionAnswered { revoked }))
 }
 
-/// Returns the namespace, in which the client must have this right.
+/// Returns the namespace, in which the client must have this right; `None` is that of quash's own sessions.
 fn namespace_of<'a>(
     state: &'a AppState,
     client: &Client,
-    name: &str,
+    name: Option<&str>,
     right: Right,
-) -> Result<&'a Namespace, HttpError> {
-    if !client.may_in(Some(name), right) {
-        return Err(another_namespace());
+) -> Result<Option<&'a Namespace>, HttpError> {
+    if !client.may_in(name, right) {
+        let detail = "This credential is for another namespace. Create one with `quash client add NAME --namespace NAMESPACE`, or, for quash's own sessions, with `--right`.";
+        return Err(HttpError::new(Code::RightRequired, detail));
     }
-    state.service.namespace(name).ok_or_else(|| {
+    let Some(name) = name else { return Ok(None) };
+    let namespace = state.service.namespace(name).ok_or_else(|| {
         let fault = "The settings have no such namespace: write it into a section [foreign.<name>].";
         HttpError::of_field("namespace", fault)
-    })
-}
-
-fn another_namespace() -> HttpError {
-    let detail = "This credential is for another namespace. Create one with `quash client add NAME --namespace NAMESPACE`.";
-    HttpError::new(Code::RightRequired, detail)
+    })?;
+    Ok(Some(namespace))
 }
 
 /// Returns the key under which the first answer is remembered.
@@ -158,6 +162,30 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, HttpError> {
         let detail = "The header Idempotency-Key must have 1 to 255 ASCII characters, and be sent once.";
         HttpError::new(Code::InvalidRequest, detail)
     })
+}
+
+/// Returns the end of sessions of quash's own.
+fn named_end(NameRevocation { name, before, reason, .. }: NameRevocation) -> Result<NamedEnd, ItemError> {
+    match name {
+        RevokedName::Session(session) => {
+            let fault = |_| wrong("session", "Must be the `sid` of a session: 32 hexadecimal digits.");
+            Ok(NamedEnd::Session { session: session.parse().map_err(fault)?, reason })
+        }
+        RevokedName::Subject(user_id) => {
+            let cause = match reason {
+                Reason::Revoked => EndCause::AccountRevoked,
+                Reason::LogOutEverywhere => EndCause::LogOutEverywhere,
+                _ => {
+                    let fault = "Without a namespace, must be `revoked` or `log_out_everywhere`.";
+                    return Err(wrong("reason", fault));
+                }
+            };
+            Ok(NamedEnd::Account { user_id, cause, before })
+        }
+        RevokedName::Token(_) | RevokedName::Everything => {
+            Err(ItemError::of_item("Without a namespace, give exactly one of `session` and `subject`."))
+        }
+    }
 }
 
 impl Item<'_> {

@@ -46,7 +46,7 @@ impl Context {
         })
     }
 
-    async fn sessions_of(&self, subject: &Subject) -> Result<Vec<Session>, Failure> {
+    pub(super) async fn sessions_of(&self, subject: &Subject) -> Result<Vec<Session>, Failure> {
         let (mut sessions, mut after): (Vec<Session>, Option<SessionId>) = (Vec::new(), None);
         loop {
             let page = self.store.sessions_of(subject, after, limits::PAGE).await?;

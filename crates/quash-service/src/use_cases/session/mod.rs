@@ -1,6 +1,7 @@
 //! Sessions and their tokens, from the sign-in to the end.
 
 pub(crate) mod end;
+pub(crate) mod end_named;
 pub(crate) mod inspect;
 pub(crate) mod introspect;
 pub(crate) mod list;

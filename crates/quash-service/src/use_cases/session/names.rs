@@ -1,10 +1,12 @@
 //! Revocation in the namespace of another issuer, and the question whether a name is revoked.
 
 use quash_core::decide::{NameRevocation, revoke_names};
-use quash_core::model::{Actor, Change, Client, Namespace, Scope, Seq};
+use quash_core::model::{
+    Actor, Change, Client, Namespace, Scope, Seq, SessionLoaded, Timestamp, UserIdField,
+};
 use quash_core::watch::{Named, Revoked, admit_named};
 
-use crate::context::Service;
+use crate::context::{Context, Service};
 use crate::failure::Failure;
 use crate::repeated::NamesRevoked;
 
@@ -26,12 +28,7 @@ impl Service {
         items: &[NameRevocation],
         key: Option<&str>,
     ) -> Result<NamesRevoked, Failure> {
-        let context = &*self.context;
-        let request = self.revoke_names_now(client, namespace, items);
-        match key {
-            Some(key) => context.repeated.once(&client.name, key, context.clock.uptime(), request).await,
-            None => request.await,
-        }
+        self.context.once(client, key, self.revoke_names_now(client, namespace, items)).await
     }
 
     async fn revoke_names_now(
@@ -57,7 +54,8 @@ impl Service {
     }
 
     /// Returns whether the store has a revocation that covers a named token. A token that can't be judged
-    /// counts as revoked, and so does one whose namespace isn't in the settings.
+    /// counts as revoked, and so does one whose namespace isn't in the settings. A session of quash's own is
+    /// revoked unless it is live: an entry that only renews access tokens doesn't end it.
     ///
     /// # Errors
     /// The store is unavailable.
@@ -65,6 +63,12 @@ impl Service {
         let context = &*self.context;
         let (policy, ours, now) = (&context.policy.tokens, context.guard.scopes(), context.clock.now());
         let Ok(mut keys) = named.scopes(policy, ours, now) else { return Ok(true) };
+        if let (None, Some(session)) = (named.namespace, named.session) {
+            let Ok(session) = session.parse() else { return Ok(true) };
+            let loaded = context.store.session(session).await?;
+            let is_ahead = named.position.is_some_and(|position| position > loaded.head.seq.as_u64());
+            return Ok(is_ahead || !is_live_for(&loaded, named, policy.names.user_id_field, now));
+        }
         keys.push(ours.key(&Scope::Everything));
         // The head is read last: it has a record of the entries that are deleted meanwhile.
         let known = context.store.entries_of(&keys).await?;
@@ -72,4 +76,28 @@ impl Service {
         let revoked = Revoked::from_snapshot(head.seq, head.chain, &known).forgetting(head.forgotten);
         Ok(admit_named(named, policy, ours, &revoked, now).is_err())
     }
+}
+
+impl Context {
+    /// Carries a client's request out, or returns the first answer to a request with the same key.
+    pub(super) async fn once(
+        &self,
+        client: &Client,
+        key: Option<&str>,
+        request: impl Future<Output = Result<NamesRevoked, Failure>>,
+    ) -> Result<NamesRevoked, Failure> {
+        match key {
+            Some(key) => self.repeated.once(&client.name, key, self.clock.uptime(), request).await,
+            None => request.await,
+        }
+    }
+}
+
+/// Returns whether a session of quash's own is live and belongs to the named user.
+fn is_live_for(loaded: &SessionLoaded, named: &Named<'_>, field: UserIdField, now: Timestamp) -> bool {
+    loaded.found.as_ref().is_some_and(|(session, account)| {
+        session.is_live(account, &loaded.head)
+            && now < session.idle_until
+            && named.subject.is_none_or(|subject| account.user_id(field) == Some(subject))
+    })
 }
