@@ -1,4 +1,4 @@
-//! Revocations in the namespace of the application's own tokens, over HTTP.
+//! Revocations of the application's own tokens in their namespace, and of quash's own sessions, over HTTP.
 
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Request};
@@ -17,20 +17,18 @@ pub enum RevokeError {
     #[error("the issuer refused the revocations: {0}")]
     Invalid(String),
     /// The issuer doesn't know the credential.
-    #[error(
-        "the issuer refused the credential: create one with `quash client add NAME --namespace {namespace}`"
-    )]
+    #[error("the issuer refused the credential: create one with `quash client add NAME {}`", flag(.namespace.as_deref()))]
     CredentialRefused {
         /// The namespace of the request.
-        namespace: String,
+        namespace: Option<String>,
     },
     /// The credential may not revoke in this namespace.
-    #[error(
-        "the credential may not revoke in the namespace \"{namespace}\": create another with `quash client add NAME --namespace {namespace}`"
-    )]
+    #[error("the credential may not revoke {}: create another with `quash client add NAME {}`",
+        .namespace.as_ref().map_or_else(|| "quash's own sessions".to_owned(), |name| format!("in the namespace \"{name}\"")),
+        flag(.namespace.as_deref()))]
     NotAllowed {
         /// The namespace of the request.
-        namespace: String,
+        namespace: Option<String>,
     },
     /// No address has an answer of quash: another program answers there, or a version without this request.
     /// Sending it again doesn't help.
@@ -50,7 +48,7 @@ pub enum RevokeError {
 
 #[derive(Serialize)]
 struct Body<'a> {
-    namespace: &'a str,
+    namespace: Option<&'a str>,
     revocations: &'a [Revocation],
 }
 
@@ -87,7 +85,7 @@ const SHOWN_ERRORS: usize = 500;
 
 impl Verifier {
     /// Revokes in the namespace of the application's own tokens: 1 to 1,000 revocations, all of them or none.
-    /// Uses the verifier's addresses and credential, one address after the other. A repeated request with the
+    /// Without a namespace, ends quash's own sessions by their `sid`, or all sessions of subjects. Uses the verifier's addresses and credential, one address after the other. A repeated request with the
     /// same `key` gets the first answer again, for ten minutes. With `wait`, returns once every verifier knows
     /// the revocations or refuses tokens by itself, which takes a lease's term at most.
     ///
@@ -96,7 +94,7 @@ impl Verifier {
     /// # use quash_verify::{Revocation, RevokeError, Verifier};
     /// # async fn log_out(verifier: &Verifier) -> Result<(), RevokeError> {
     /// let ended = [Revocation::session("f0c1").reason("log_out")];
-    /// let receipt = verifier.revoke("shop", &ended, Some("log-out-4711"), false).await?;
+    /// let receipt = verifier.revoke(Some("shop"), &ended, Some("log-out-4711"), false).await?;
     /// // From here on, this process refuses the session, too:
     /// verifier.caught_up(receipt.seq, Duration::from_millis(50)).await;
     /// # Ok(()) }
@@ -106,7 +104,7 @@ impl Verifier {
     /// Returns an error if the issuer refuses the request, or if no address answers in time.
     pub async fn revoke(
         &self,
-        namespace: &str,
+        namespace: Option<&str>,
         revocations: &[Revocation],
         key: Option<&str>,
         wait: bool,
@@ -120,7 +118,7 @@ impl Http {
     /// Sends revocations to the first address that answers.
     async fn revoke(
         &self,
-        namespace: &str,
+        namespace: Option<&str>,
         revocations: &[Revocation],
         key: Option<&str>,
         wait: bool,
@@ -149,9 +147,11 @@ impl Http {
                 }
                 Ok((400 | 413 | 415, answer)) => return Err(RevokeError::Invalid(detail(&answer))),
                 Ok((401, _)) => {
-                    return Err(RevokeError::CredentialRefused { namespace: namespace.to_owned() });
+                    return Err(RevokeError::CredentialRefused { namespace: namespace.map(str::to_owned) });
                 }
-                Ok((403, _)) => return Err(RevokeError::NotAllowed { namespace: namespace.to_owned() }),
+                Ok((403, _)) => {
+                    return Err(RevokeError::NotAllowed { namespace: namespace.map(str::to_owned) });
+                }
                 Ok((status, _)) if is_final(status) => wrong = Some(status),
                 Ok((status, _)) => unavailable = Some(IssuerError::Status(status)),
                 Err(fault) => unavailable = Some(fault),
@@ -185,6 +185,11 @@ impl From<Answer> for Receipt {
             ms: effective.map(|effective| effective.ms),
         }
     }
+}
+
+/// The flags with which a credential for this namespace is created.
+fn flag(namespace: Option<&str>) -> String {
+    namespace.map_or_else(|| "--right revoke".to_owned(), |name| format!("--namespace {name}"))
 }
 
 /// Returns the text of a problem, with the errors of items.

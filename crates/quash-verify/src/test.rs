@@ -212,6 +212,19 @@ impl TestIssuer {
         self.append(kind, key, until).as_u64()
     }
 
+    /// Ends one of the issuer's own sessions by its `sid`, or all of a subject, and returns the number of the
+    /// entry. `None` for any other revocation: it needs a namespace.
+    pub fn end_named(&self, revocation: &Revocation) -> Option<u64> {
+        let (kind, key) = match &revocation.name {
+            RevocationName::Session(sid) => {
+                (ScopeKind::Session, self.scopes.key(&Scope::Session(sid.parse().ok()?)))
+            }
+            RevocationName::Subject(name) => (ScopeKind::Subject, self.scopes.user_id(name)),
+            RevocationName::Token(_) | RevocationName::Everything(_) => return None,
+        };
+        Some(self.append(kind, key, None).as_u64())
+    }
+
     /// Returns the time of the issuer's clock, in seconds since 1970.
     pub fn now(&self) -> i64 {
         self.clock.now().as_secs()

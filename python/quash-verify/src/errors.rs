@@ -114,10 +114,12 @@ impl From<AskError> for Failure {
 }
 
 fn revoke_failed<'py>(py: Python<'py>, classes: &Classes, error: RevokeError) -> PyResult<Bound<'py, PyAny>> {
-    let create = |namespace: &str| {
+    let create = |namespace: Option<&str>| {
+        let flags =
+            namespace.map_or_else(|| "--right revoke".to_owned(), |name| format!("--namespace {name}"));
         format!(
-            "create one with `quash client add NAME --namespace {namespace}` and pass it as credential=, in \
-                 $QUASH_CREDENTIAL, or as a file that $QUASH_CREDENTIAL_FILE names"
+            "create one with `quash client add NAME {flags}` and pass it as credential=, in $QUASH_CREDENTIAL, or as \
+             a file that $QUASH_CREDENTIAL_FILE names"
         )
     };
     let start_failed =
@@ -127,12 +129,15 @@ fn revoke_failed<'py>(py: Python<'py>, classes: &Classes, error: RevokeError) ->
             Ok(PyValueError::new_err(error.to_string()).into_value(py).into_bound(py).into_any())
         }
         RevokeError::CredentialRefused { namespace } => {
-            start_failed("the issuer refused the credential", &create(&namespace))
+            start_failed("the issuer refused the credential", &create(namespace.as_deref()))
         }
-        RevokeError::NotAllowed { namespace } => start_failed(
-            &format!("the credential may not revoke in the namespace \"{namespace}\""),
-            &create(&namespace),
-        ),
+        RevokeError::NotAllowed { namespace } => {
+            let place = namespace.as_ref().map_or_else(
+                || "quash's own sessions".to_owned(),
+                |name| format!("in the namespace \"{name}\""),
+            );
+            start_failed(&format!("the credential may not revoke {place}"), &create(namespace.as_deref()))
+        }
         RevokeError::WrongAddress(status) => start_failed(
             &format!("the issuer's address answered revocations with status {status}"),
             "check the address and the proxies before it: POST /v1/revocations must reach quash",

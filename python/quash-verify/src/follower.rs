@@ -169,7 +169,11 @@ impl Follower {
         let verifier = self.made.wait().await.as_ref().map_err(Clone::clone)?;
         let revoked = match &self.test {
             Some(issuer) => issuer.revoke(batch, waits),
-            None => verifier.revoke(&batch.namespace, &batch.revocations, batch.key.as_deref(), waits).await,
+            None => {
+                verifier
+                    .revoke(batch.namespace.as_deref(), &batch.revocations, batch.key.as_deref(), waits)
+                    .await
+            }
         };
         revoked.map_err(Failure::Revoke)
     }

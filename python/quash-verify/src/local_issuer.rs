@@ -15,19 +15,25 @@ pub(crate) struct Issuer {
 }
 
 impl Issuer {
-    /// Revokes as a server does for a credential of the namespace.
+    /// Revokes as a server does for a credential of the namespace, or for one that isn't limited to any.
     ///
     /// # Errors
-    /// Returns an error while the issuer is silent, and for another namespace.
+    /// Returns an error while the issuer is silent, for another namespace, and for a revocation that needs one.
     pub(crate) fn revoke(&self, batch: &Batch, waits: bool) -> Result<Receipt, RevokeError> {
         if self.is_silent.load(Ordering::SeqCst) {
             return Err(RevokeError::Unavailable(IssuerError::Unreachable));
         }
-        if self.namespace.as_ref() != Some(&batch.namespace) {
+        if self.namespace != batch.namespace {
             return Err(RevokeError::NotAllowed { namespace: batch.namespace.clone() });
         }
-        let revoke = |revocation: &Revocation| self.of_rust.revoke_named(&batch.namespace, revocation);
-        let seq = batch.revocations.iter().map(revoke).max().unwrap_or_default();
+        let revoke = |revocation: &Revocation| match &batch.namespace {
+            Some(namespace) => Ok(self.of_rust.revoke_named(namespace, revocation)),
+            None => self.of_rust.end_named(revocation).ok_or_else(|| {
+                RevokeError::Invalid("without a namespace, give a session's `sid` or a subject".into())
+            }),
+        };
+        let seqs = batch.revocations.iter().map(revoke).collect::<Result<Vec<_>, _>>()?;
+        let seq = seqs.into_iter().max().unwrap_or_default();
         let mut receipt = Receipt::default();
         (receipt.seq, receipt.written) = (seq, batch.revocations.len());
         if waits {

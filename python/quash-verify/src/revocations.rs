@@ -11,7 +11,8 @@ use crate::exit::counted;
 
 /// The revocations of one request.
 pub(crate) struct Batch {
-    pub(crate) namespace: String,
+    /// `None`: sessions of quash's own.
+    pub(crate) namespace: Option<String>,
     pub(crate) revocations: Vec<Revocation>,
     pub(crate) key: Option<String>,
 }
@@ -28,12 +29,12 @@ impl Batch {
     /// # Errors
     /// Returns an error that names the argument or the index of the revocation.
     pub(crate) fn read(
-        namespace: &str,
+        namespace: Option<&str>,
         revocations: &Bound<'_, PyAny>,
         key: Option<&str>,
         at: Option<f64>,
     ) -> PyResult<Self> {
-        if namespace.is_empty() {
+        if namespace.is_some_and(str::is_empty) {
             return Err(PyValueError::new_err(
                 "namespace is empty: use the name that quash's settings give it",
             ));
@@ -55,7 +56,7 @@ impl Batch {
             read(&item, at).map_err(|fault| fault.into_error(format!("revocations[{index}]")))
         });
         Ok(Self {
-            namespace: namespace.to_owned(),
+            namespace: namespace.map(str::to_owned),
             revocations: items.collect::<PyResult<_>>()?,
             key: key.map(str::to_owned),
         })

@@ -177,11 +177,11 @@ impl Verifier {
         Ok(())
     }
 
-    /// Revokes in a namespace, and returns the members of the receipt.
+    /// Revokes in a namespace, or sessions of quash's own, and returns the members of the receipt.
     #[pyo3(name = "_revoke")]
     fn revoke(
         slf: &Bound<'_, Self>,
-        namespace: &str,
+        namespace: Option<&str>,
         revocations: &Bound<'_, PyAny>,
         key: Option<&str>,
         waits: bool,
@@ -204,7 +204,7 @@ impl Verifier {
         py: Python<'_>,
         answers: &Answers,
         number: u64,
-        namespace: &str,
+        namespace: Option<&str>,
         revocations: &Bound<'_, PyAny>,
         key: Option<&str>,
         waits: bool,
@@ -218,7 +218,7 @@ impl Verifier {
     fn revoke_later(
         &self,
         py: Python<'_>,
-        namespace: &str,
+        namespace: Option<&str>,
         revocations: &Bound<'_, PyAny>,
         key: &str,
     ) -> PyResult<()> {

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 from conftest import BINARY, Server, python, until
 
-from quash_verify import Receipt, Refused, StartFailed, Unavailable, Verifier
+from quash_verify import Receipt, Refused, Revocation, StartFailed, Unavailable, Verifier
+from quash_verify.testing import TestIssuer
 
 pytestmark = pytest.mark.skipif(not BINARY.exists(), reason=f"needs {BINARY}: `cargo build` makes it")
 
@@ -129,6 +130,28 @@ def test_what_the_server_refuses_is_named(shared_shop: Shop) -> None:
         elsewhere.revoke_later("shop", [{"session": "a"}], "key")
     for each in (verifier, only_verifies, unknown, elsewhere):
         each.close()
+
+
+def test_sessions_of_quash_end_without_a_namespace(shared_shop: Shop) -> None:
+    issuer = TestIssuer()
+    verifier, first, second = issuer.verifier(), issuer.token("17"), issuer.token("17")
+    verifier.revoke(None, [{"session": issuer.session(first), "reason": "log_out"}])
+    with pytest.raises(Refused):
+        verifier.check(first)
+    assert verifier.check(second).user_id == "17"
+    verifier.revoke(None, [{"subject": "17"}])
+    with pytest.raises(Refused):
+        verifier.check(second)
+    wrongs: list[Revocation] = [{"session": "f0c1"}, {"token": "9a7e"}, {"everything": True}]
+    for wrong in wrongs:
+        with pytest.raises(ValueError, match="a session's `sid` or a subject"):
+            verifier.revoke(None, [wrong])
+    verifier.close()
+    of_shop = shared_shop.verifier()
+    with pytest.raises(StartFailed, match="may not revoke quash's own sessions") as failed:
+        of_shop.revoke(None, [{"session": "0" * 32}])
+    assert "quash client add NAME --right revoke" in failed.value.remedy
+    of_shop.close()
 
 
 def test_a_restarted_server_gets_what_waited(shop: Shop) -> None:

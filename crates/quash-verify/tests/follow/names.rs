@@ -60,7 +60,7 @@ async fn revocations_are_sent_and_their_errors_name_the_remedy() {
     let issuer = Issuer::open().await;
     let verifier = started(&issuer).await;
     let items = [Revocation::session("a")];
-    let revoke = || verifier.revoke("shop", &items, Some("key"), true);
+    let revoke = || verifier.revoke(Some("shop"), &items, Some("key"), true);
     issuer.set_answer(REVOKE, Some(OtherAnswer::Text(r#"{"seq":7,"written":1}"#)));
     let mut receipt = Receipt::default();
     (receipt.seq, receipt.written) = (7, 1);

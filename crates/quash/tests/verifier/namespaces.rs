@@ -54,7 +54,7 @@ async fn sites_revoke_their_own_tokens_within_a_request() {
 
     // A change of the password, in the same second as the sign-ins before and after it.
     let changed = [Revocation::subject("17").reason("password_changed")];
-    let receipt = worker.revoke("shop", &changed, Some("row-1"), false).await.expect("a receipt");
+    let receipt = worker.revoke(Some("shop"), &changed, Some("row-1"), false).await.expect("a receipt");
     assert!(worker.caught_up(receipt.seq, WITHIN).await && other.caught_up(receipt.seq, WITHIN).await);
     let new = Named { session: Some("a9b8"), ..of_user(Some(receipt.seq)) };
     for process in [&worker, &other] {
@@ -62,17 +62,17 @@ async fn sites_revoke_their_own_tokens_within_a_request() {
         assert!(matches!(denied, Err(AskError::Denied(VerifyError::Refused(_)))), "{denied:?}");
         assert_eq!(process.ask(&new, deny).await, Ok(()));
     }
-    let again = worker.revoke("shop", &changed, Some("row-1"), false).await;
+    let again = worker.revoke(Some("shop"), &changed, Some("row-1"), false).await;
     assert_eq!(again, Ok(receipt), "with the same key");
 
     let ended = [Revocation::session("a9b8").reason("log_out")];
-    let receipt = other.revoke("shop", &ended, None, true).await.expect("a receipt");
+    let receipt = other.revoke(Some("shop"), &ended, None, true).await.expect("a receipt");
     assert_eq!((receipt.written, receipt.confirmed, receipt.stale), (1, Some(2), Some(0)));
     assert!(matches!(worker.ask(&new, deny).await, Err(AskError::Denied(VerifyError::Refused(_)))));
 
-    let elsewhere = worker.revoke("wiki", &ended, None, false).await;
-    assert_eq!(elsewhere, Err(RevokeError::NotAllowed { namespace: "wiki".into() }));
-    let wrong = worker.revoke("shop", &[Revocation::session("")], None, false).await;
+    let elsewhere = worker.revoke(Some("wiki"), &ended, None, false).await;
+    assert_eq!(elsewhere, Err(RevokeError::NotAllowed { namespace: Some("wiki".into()) }));
+    let wrong = worker.revoke(Some("shop"), &[Revocation::session("")], None, false).await;
     assert!(
         matches!(&wrong, Err(RevokeError::Invalid(text)) if text.contains("1 to 255 bytes")),
         "{wrong:?}"

@@ -116,9 +116,10 @@ class Verifier(_native.Verifier):
             await _asyncio.wait(self._begin_ask, names, when_stale)
 
     def revoke(
-        self, namespace: str, revocations: Sequence[Revocation], *, key: str | None = None, wait: bool = False
+        self, namespace: str | None, revocations: Sequence[Revocation], *, key: str | None = None, wait: bool = False
     ) -> Receipt:
-        """Revokes what another system has issued, by its names: 1 to 1,000 revocations, all of them or none.
+        """Revokes what another system has issued, by its names: 1 to 1,000 revocations, all of them or none. Without a
+        namespace, ends sessions of quash's own by their ``sid``, or all sessions of a subject.
 
         A repeated call with the same ``key`` gets the first receipt again, for ten minutes: use one to repeat a call
         that has raised ``Unavailable``. With ``wait``, returns once every verifier knows the revocations or refuses
@@ -128,7 +129,7 @@ class Verifier(_native.Verifier):
         return Receipt(*self._revoke(namespace, revocations, key, wait))
 
     async def arevoke(
-        self, namespace: str, revocations: Sequence[Revocation], *, key: str | None = None, wait: bool = False
+        self, namespace: str | None, revocations: Sequence[Revocation], *, key: str | None = None, wait: bool = False
     ) -> Receipt:
         """Like ``revoke``, without blocking the event loop."""
         return Receipt(*await _asyncio.wait(self._begin_revoke, namespace, revocations, key, wait))
