@@ -121,6 +121,7 @@ fn endpoints(state: &Arc<AppState>) -> ListedRouter {
         .route("/.well-known/oauth-authorization-server/{*path}", get(api::oauth::metadata::metadata_of_path))
         .route("/v1/revocations/query", post(api::revocations::query))
         .route("/admin/v1/accounts/batch", post(api::accounts::batch).patch(api::accounts::change_batch))
+        .route("/admin/v1/accounts/{subject}/sessions", get(api::sessions::list_of_account))
         .route("/oauth2/introspect", post(api::oauth::introspect::introspect))
         .route("/livez", get(api::health::livez))
         .route("/readyz", get(api::health::readyz))

@@ -358,6 +358,7 @@ impl Dice {
                 &own[..],
                 &["/v1/password", METADATA, "/v1/revocations", "/v1/revocations/query"],
                 &["/admin/v1/accounts/batch", "/admin/v1/accounts/nobody"],
+                &["/admin/v1/accounts/nobody/sessions"],
                 &CLIENT_PATHS[..],
                 &MAIL_PATHS[..],
             ]

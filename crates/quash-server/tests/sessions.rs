@@ -3,10 +3,10 @@
 mod support;
 
 use http::header::{AUTHORIZATION, USER_AGENT};
-use quash_core::model::{AccountState, EndCause, Reason, SessionPolicy, limits};
+use quash_core::model::{AccountState, EndCause, Reason, Right, SessionPolicy, limits};
 use serde_json::{Value, json};
 
-use support::{Call, OWN_PATHS, PASSWORD, Plan, World, claims, secs};
+use support::{Call, OWN_PATHS, PASSWORD, Plan, World, claims, secs, subject};
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 
@@ -40,6 +40,38 @@ async fn session_lists_show_device_address_and_times() {
         world.listed(&first.access, "").await.iter().map(|seen| seen["current"].clone()).collect::<Vec<_>>(),
         [json!(true), json!(false)]
     );
+}
+
+#[tokio::test]
+async fn clients_list_an_accounts_sessions() {
+    let world = World::open().await;
+    let secret = async |name, right| {
+        let (_, secret) =
+            world.service.add_client(name, [right].into_iter().collect(), None).await.expect("a client");
+        secret.into_text().to_string()
+    };
+    let (site, other) = (secret("site", Right::Accounts).await, secret("other", Right::Revoke).await);
+    let (first, second) = (sign_in_with(&world, FIREFOX).await, world.sign_in("dana").await);
+    world.sign_in("noor").await;
+    let list = async |of: &str, secret: &str| {
+        world.send(Call::get(&format!("/admin/v1/accounts/{of}")).bearer(secret)).await
+    };
+    let dana = format!("{}/sessions", subject("dana").as_str());
+    let own = world.listed(&first.access, "").await;
+    let mut shown = list(&dana, &site).await.json();
+    assert_eq!(shown["sessions"][0]["current"], false);
+    shown["sessions"][0]["current"] = true.into();
+    assert_eq!(shown, json!({ "sessions": own, "next": null }));
+    world.log_out(&second.access, &second.refresh).await;
+    let ended = list(&format!("{dana}?ended=true&limit=1"), &site).await.json();
+    assert_eq!(ended["sessions"][0]["ended"]["reason"], "log_out");
+    let code = |answer: support::Answer| answer.json()["code"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(code(list(&dana, &other).await), "right_required");
+    assert_eq!(code(list(&dana, &first.access).await), "credential_not_valid");
+    assert_eq!(code(list(&format!("{dana}?limit=0"), &site).await), "invalid_request");
+    for unknown in ["nobody/sessions", "batch/sessions", "%00/sessions", "%ff/sessions", "..%2F/sessions"] {
+        assert_eq!(code(list(unknown, &site).await), "not_found", "{unknown}");
+    }
 }
 
 #[tokio::test]

@@ -145,7 +145,7 @@ pub(crate) async fn change_batch(
     change(state, Ok(Path("batch".to_owned())), request).await
 }
 
-fn unknown() -> HttpError {
+pub(super) fn unknown() -> HttpError {
     HttpError::new(Code::NotFound, "There is no account with this subject.")
 }
 

@@ -1,5 +1,6 @@
 //! `/v1/me/sessions`: a user's sessions. `GET` lists them, `DELETE …/{sid}` ends one, `POST …/end-others`
 //! ends all but the current one, which gets new tokens, `POST …/end-all` ends all.
+//! `GET /admin/v1/accounts/{subject}/sessions` lists them for a client with the right `accounts`.
 
 use std::sync::Arc;
 
@@ -7,15 +8,17 @@ use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::response::Response;
-use http::StatusCode;
-use quash_core::model::{Refusal, SessionId, Timestamp, limits};
+use http::{HeaderMap, StatusCode};
+use quash_core::model::{Account, AccountBy, Refusal, Right, SessionId, Subject, Timestamp, limits};
 use quash_core::watch::Live;
 use quash_service::{SessionFilter, SessionInfo};
 use serde::Serialize;
 
+use super::accounts::unknown;
 use super::{no_content, own_tokens, rfc3339};
 use crate::error::http_error::HttpError;
 use crate::request::body_error::BodyError;
+use crate::request::credential::credential_with;
 use crate::request::device_label::label;
 use crate::request::fields::Fields;
 use crate::response::json;
@@ -59,11 +62,22 @@ pub(crate) async fn list(
     Extension(live): Extension<Live>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, HttpError> {
-    let ListParameters { filter, after, limit } = ListParameters::read(query.as_deref().unwrap_or_default())?;
+    let parameters = ListParameters::read(query.as_deref().unwrap_or_default())?;
     let me = state.service.me(&live).await?;
-    let page = state.service.sessions(&me.account, filter, after, limit).await?;
-    let sessions = page.sessions.iter().map(|seen| Seen::new(seen, me.session)).collect();
-    Ok(json(StatusCode::OK, &Page { sessions, next: page.next.map(|sid| sid.to_string()) }))
+    page(&state, &me.account, me.session, parameters).await
+}
+
+pub(crate) async fn list_of_account(
+    State(state): State<Arc<AppState>>,
+    subject: Result<Path<String>, PathRejection>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, HttpError> {
+    credential_with(&state, &headers, Right::Accounts).await?;
+    let parameters = ListParameters::read(query.as_deref().unwrap_or_default())?;
+    let subject = subject.ok().and_then(|Path(subject)| Subject::parse(&subject).ok()).ok_or_else(unknown)?;
+    let account = state.service.account_by(&AccountBy::Subject(subject)).await?.ok_or_else(unknown)?;
+    page(&state, &account, None, parameters).await
 }
 
 pub(crate) async fn end_one(
@@ -96,6 +110,17 @@ pub(crate) async fn end_all(
     empty(request).await?;
     state.service.end_own_sessions(&live).await?;
     Ok(state.without_cookie(no_content()))
+}
+
+async fn page(
+    state: &AppState,
+    account: &Account,
+    current: Option<SessionId>,
+    ListParameters { filter, after, limit }: ListParameters,
+) -> Result<Response, HttpError> {
+    let page = state.service.sessions(account, filter, after, limit).await?;
+    let sessions = page.sessions.iter().map(|seen| Seen::new(seen, current)).collect();
+    Ok(json(StatusCode::OK, &Page { sessions, next: page.next.map(|sid| sid.to_string()) }))
 }
 
 /// Requires a request without fields: no body, or an empty object.

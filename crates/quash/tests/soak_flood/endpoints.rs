@@ -226,6 +226,7 @@ impl Flood {
                 | "/v1/me/sessions/end-all"
                 | "/v1/me/sessions/{sid}"
                 | "/v1/forward-auth"
+                | "/admin/v1/accounts/{subject}/sessions"
                 | "/v1/feed"
                 | "/v1/feed/snapshot"
                 | "/v1/feed/lease"
