@@ -1,4 +1,4 @@
-"""The build backend: maturin, which must not download a Rust toolchain unasked."""
+"""The build backend of quash-verify and quash: maturin, which must not download a Rust toolchain unasked."""
 
 import os
 import shutil
@@ -27,8 +27,8 @@ def get_requires_for_build_wheel(config_settings: Any = None) -> list[str]:
     """Fails early and clearly: without cargo, maturin's own error is about a missing program."""
     if shutil.which("cargo") is None:
         raise SystemExit(
-            "quash-verify has no wheel for this platform, and building it needs Rust (cargo isn't in PATH) and a C"
-            " compiler: install them from https://rustup.rs and your system's packages"
+            "building this package from source needs Rust (cargo isn't in PATH) and a C compiler: install them from"
+            " https://rustup.rs and your system's packages, or install a wheel for your platform"
         )
     return list(maturin.get_requires_for_build_wheel(config_settings))
 

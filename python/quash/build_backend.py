@@ -1,0 +1,1 @@
+../quash-verify/build_backend.py
