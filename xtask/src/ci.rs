@@ -1,12 +1,13 @@
 //! `cargo xtask ci`: runs every check, from the quickest to the slowest, also after one that fails. The
 //! tests come last, so that the runner's summary is at the end of the output.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Result};
 use crate::services::{self, Services};
-use crate::{fuzz, program, python, test, tidy, workspace};
+use crate::{fuzz, program, python, test, tidy, wheels, workspace};
 
 /// One check.
 struct Step {
@@ -23,8 +24,8 @@ enum Action {
     Services,
     /// Runs the tests with the services.
     Tests(Command),
-    /// Runs the tests of the Python packages, after those that build the server.
-    Python,
+    /// Checks the Python packages.
+    Python(fn(&Path) -> Result<()>),
 }
 
 /// The feature sets of quash-verify that applications and the server choose, each built alone.
@@ -52,7 +53,7 @@ pub(crate) fn run() -> Result<()> {
             Action::Call(call) => call().map(|reasons| left_out.extend(reasons)),
             Action::Run(mut command) => program::run(&mut command),
             Action::Services => services::start().map(|started| services = started),
-            Action::Python => services.test_python(),
+            Action::Python(check) => services.with_python(check),
             Action::Tests(mut command) => program::run(command.envs(services.variables.iter().cloned())),
         };
         times.push((step.name, step_began.elapsed()));
@@ -104,6 +105,12 @@ fn steps() -> Result<Vec<Step>> {
         call("msrv", "the minimum Rust version, where it is installed", minimum_rust),
         run("docs", docs),
         run("doctests", cargo("test --workspace --doc --quiet --locked")?),
+        Step {
+            name: "wheels",
+            what: "the packages in python/: their metadata, and the sources that they are built from"
+                .to_owned(),
+            action: Action::Python(wheels::check),
+        },
         call("fuzz", "random and mutated inputs, a minute for each target", || {
             fuzz::all(fuzz::MINUTE).map(|()| Vec::new())
         }),
@@ -111,7 +118,7 @@ fn steps() -> Result<Vec<Step>> {
         Step {
             name: "python",
             what: "the packages in python/: the types, and pytest against the built server".to_owned(),
-            action: Action::Python,
+            action: Action::Python(python::test_packages),
         },
     ])
 }

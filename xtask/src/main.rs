@@ -21,6 +21,7 @@ mod sim;
 mod soak;
 mod test;
 mod tidy;
+mod wheels;
 mod workspace;
 
 use std::process::ExitCode;
@@ -43,6 +44,8 @@ Usage: cargo xtask <command>
   sim --mutants [name]  builds faults into a copy of the code, and checks that the simulation finds each
   bench [row] [--write] the figures of docs/reference/benchmarks.md, against baselines on this machine;
                         [row] is a part of a row's name; --write puts the table into the page
+  wheels [--quick]      the Python packages as they would be published: built, audited and installed into an
+                        empty environment; --quick compiles no wheel
   help                  this text
 ";
 
@@ -70,6 +73,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         "fuzz" => fuzz::command(rest),
         "sim" => sim::command(rest),
         "bench" => bench::run(rest),
+        "wheels" => wheels::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())

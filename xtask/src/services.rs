@@ -1,7 +1,7 @@
 //! Finds what the tests need beside Rust, installs what may be installed, and reports both.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::browser;
@@ -66,17 +66,15 @@ pub(crate) fn ready() -> Result<Services> {
 }
 
 impl Services {
-    /// Runs the tests of the Python packages, or says why it doesn't.
+    /// Checks the Python packages, or says why it doesn't.
     ///
     /// # Errors
-    /// Returns an error if a test fails.
-    pub(crate) fn test_python(&self) -> Result<()> {
+    /// Returns an error if the check fails.
+    pub(crate) fn with_python(&self, check: fn(&Path) -> Result<()>) -> Result<()> {
         match self.variables.iter().find(|(name, _)| *name == PYTHON) {
-            Some((_, python)) => python::test_packages(python.as_ref()),
+            Some((_, python)) => check(python.as_ref()),
             None => {
-                println!(
-                    "The tests of the packages in python/ are skipped, because they lack a Python environment."
-                );
+                println!("The packages in python/ aren't checked, because there is no Python environment.");
                 Ok(())
             }
         }
