@@ -1,13 +1,14 @@
 """Follows a guide as its reader does: takes the fenced blocks of the page in their order, in an empty directory.
 
 - A block whose first line is ``# NAME`` with a name like ``main.py`` or ``site/urls.py`` is written to that file, and
-  one with ``# NAME, at the end`` is appended to it.
+  one with ``# NAME, at the end`` is appended to it. One with ``# NAME, in part`` shows lines that are in it.
 - A block ``sh`` is typed into the reader's terminal, or into the one that its first line names, as in
   ``# terminal 2``. If a command still runs there, Ctrl-C ends it before.
 - A block ``text`` is the whole output of the block before it or, with ``# terminal 2`` as its first line, what that
   terminal prints next, perhaps among other lines. ``…`` stands for any text.
 
-Only ports and the places of installed packages differ from those of the reader.
+Only ports and the places of installed packages differ from those of the reader. The examples are in ``~/quash``, the
+reader's clone.
 """
 
 import fcntl
@@ -18,6 +19,7 @@ import select
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import termios
 import time
@@ -34,7 +36,7 @@ PORTS = ("7827", "8000")
 # The number of the reader's terminal, which the pages don't name.
 OWN = 0
 
-_FILE = re.compile(r"# ([\w./-]+\.\w+)(, at the end)?")
+_FILE = re.compile(r"# ([\w./-]+\.\w+)(, at the end|, in part)?")
 _TERMINAL = re.compile(r"# terminal (\d+)\b.*")
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
 # Printed by bash before each prompt, with the status of the last command.
@@ -68,6 +70,7 @@ class Reader:
         self._room = room
         self._ports = {port: str(_free_port()) for port in PORTS}
         self._terminals: dict[int, Terminal] = {}
+        self._copy_examples()
 
     def follow(self, page: str) -> None:
         """Does what the page says. Raises ``AssertionError`` with the line of a block that fails."""
@@ -92,6 +95,9 @@ class Reader:
             name = _FILE.fullmatch(first)
             assert name, f"the first line of a block {block.language!r} must name its file"
             path = self._room / name[1]
+            if name[2] == ", in part":
+                assert rest in path.read_text(), f"these lines aren't in {name[1]}"
+                return
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("a" if name[2] else "w") as file:
                 file.write(block.text)
@@ -105,6 +111,13 @@ class Reader:
         for page, real in self._ports.items():
             text = re.sub(rf"\b{page}\b", real, text)
         return text
+
+    def _copy_examples(self) -> None:
+        listed = subprocess.check_output(["git", "ls-files", "examples/django"], cwd=ROOT, text=True)
+        for name in listed.splitlines():
+            copy = self._room / "quash" / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(self._with_ports((ROOT / name).read_text()))
 
     def _seen(self) -> str:
         return "\n".join(f"-- terminal {number}\n{terminal.output}" for number, terminal in self._terminals.items())
