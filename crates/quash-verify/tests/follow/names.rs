@@ -104,7 +104,7 @@ async fn an_address_that_is_not_quashs_hides_no_other() {
     wrong.set_answer(REVOKE, Some(OtherAnswer::Status(404)));
     let verifier = wrong.builder().also_at(&*issuer.address).start().await.expect("a verifier");
     let items = [Revocation::session("a")];
-    let revoke = || verifier.revoke("shop", &items, Some("key"), false);
+    let revoke = || verifier.revoke(Some("shop"), &items, Some("key"), false);
     issuer.set_answer(REVOKE, Some(OtherAnswer::Status(503)));
     assert_eq!(revoke().await, Err(RevokeError::Unavailable(IssuerError::Status(503))));
     issuer.set_answer(REVOKE, Some(OtherAnswer::Status(404)));
