@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from log_in_site import the_site
 from model import Model
 from quash_verify.testing import TestIssuer
+from servers import PASSWORD, Quash
 
 from quash_django import _verifier, outbox
 from quash_django.apps import guard_keep_issuing, unguard
@@ -55,3 +57,19 @@ def shop(shop_on_commit: Model) -> Iterator[Model]:
 @pytest.fixture
 def dana(db: None) -> Any:
     return get_user_model().objects.create_user("dana", password="correct horse")
+
+
+@pytest.fixture(scope="session")
+def quash(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quash]:
+    """A quash server at which dana signs in."""
+    quash = Quash(tmp_path_factory.mktemp("quash"), "http.trusted_proxies=127.0.0.1,10.0.0.7")
+    quash.run("account", "add", "dana", "--subject", "17", "--password-stdin", stdin=PASSWORD)
+    quash.secret = quash.credential("site")
+    yield quash
+    quash.stop()
+
+
+@pytest.fixture
+def simple(settings: Any, quash: Quash) -> Iterator[Quash]:
+    """A site whose users sign in at quash, with sessions in the database."""
+    yield from the_site(settings, quash, "db")

@@ -42,6 +42,8 @@ class Quash:
     """A quash server on a data directory of its own."""
 
     url: str
+    # The credential of the tests' site.
+    secret: str
 
     def __init__(self, room: Path, *settings: str, config: Path | None = None) -> None:
         self._data = room / "data"
@@ -78,6 +80,11 @@ class Quash:
         ended = subprocess.run(command, input=stdin, capture_output=True, text=True, env={}, timeout=PATIENCE)
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
+
+    def credential(self, name: str) -> str:
+        """Returns the secret of a site whose users sign in at quash."""
+        rights = ("feed", "introspect", "revoke", "accounts")
+        return self.run("client", "add", name, *[word for right in rights for word in ("--right", right)]).strip()
 
     def sign_in(self, name: str = "dana") -> dict[str, str]:
         pair: dict[str, str] = post(self.url + "/api/token/", {"username": name, "password": PASSWORD})
@@ -126,8 +133,10 @@ class Site:
         self._reader.start()
         until(self._is_up, "the site answers")
 
-    def get(self, token: str, path: str = "/me/") -> Answer:
-        request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {token}"} if token else {})
+    def get(self, token: str, path: str = "/me/", cookies: str = "") -> Answer:
+        sent = {"Authorization": token and f"Bearer {token}", "Cookie": cookies}
+        headers = {name: value for name, value in sent.items() if value}
+        request = urllib.request.Request(self.url + path, headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 return self._answer(path, answer.status, answer)
@@ -174,14 +183,14 @@ class Site:
 
 
 class Presenting:
-    """Threads that present a token again and again, each at one of the paths."""
+    """Threads that present a token, or cookies, again and again, each at one of the paths."""
 
-    def __init__(self, site: Site, token: str, *paths: str) -> None:
-        self._site, self._token = site, token
+    def __init__(self, site: Site, token: str = "", *paths: str, cookies: str = "") -> None:
+        self._site, self._token, self._cookies = site, token, cookies
         self._stop = threading.Event()
         self.answers: list[Answer] = []
         self.failures: list[str] = []
-        paths = paths or ("/me/",)
+        paths = paths or ("/who/" if cookies else "/me/",)
         self._threads = [threading.Thread(target=self._present, args=[paths[n % len(paths)]]) for n in range(8)]
         for thread in self._threads:
             thread.start()
@@ -189,7 +198,7 @@ class Presenting:
     def _present(self, path: str) -> None:
         while not self._stop.is_set():
             try:
-                self.answers.append(self._site.get(self._token, path))
+                self.answers.append(self._site.get(self._token, path, self._cookies))
             except OSError as error:
                 self.failures.append(repr(error))
 

@@ -8,6 +8,8 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from model import Model
+from quash_verify.testing import TestIssuer
+from rest_framework.test import APIClient
 
 from quash_django import outbox
 from quash_django.marks import reconcile
@@ -98,9 +100,23 @@ def test_revoke_fails_while_quash_is_unavailable(shop: Model, dana: User) -> Non
     assert not QuashOutbox.objects.exists()
 
 
-def test_commands_of_the_other_mode_name_the_tool(issuer: Any) -> None:
-    with pytest.raises(CommandError, match="quash revoke"):
-        call_command("quash_revoke", "dana")
+def test_revoke_ends_sessions_that_quash_has_opened(issuer: TestIssuer, dana: User) -> None:
+    first, second = issuer.token(dana.pk), issuer.token(dana.pk)
+    call_command("quash_revoke", "--session", issuer.session(first))
+    client = APIClient()
+
+    def status(token: str) -> int:
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
+        return int(client.get("/me/").status_code)
+
+    assert (status(first), status(second)) == (401, 200)
+    call_command("quash_revoke", "dana")
+    assert (status(second), status(issuer.token(dana.pk))) == (401, 200)
+    with pytest.raises(CommandError, match="nothing was revoked"):
+        call_command("quash_revoke", "--session", "s-1")
+
+
+def test_reconcile_is_of_the_other_mode(issuer: TestIssuer) -> None:
     with pytest.raises(CommandError, match="knows its own accounts"):
         call_command("quash_reconcile")
 

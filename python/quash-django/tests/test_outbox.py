@@ -193,8 +193,3 @@ def test_async_functions_end_as_well(shop_on_commit: Model, dana: User) -> None:
     async_to_sync(aend_session)("s-1")
     async_to_sync(aend_user)(dana, reason="revoked")
     assert [set(sent) - {"reason"} for sent in shop_on_commit.sent] == [{"session"}, {"subject"}]
-
-
-def test_in_the_other_mode_endings_say_what_to_do(settings: Any) -> None:
-    with pytest.raises(Exception, match="quash revoke"):
-        end_session("s-1")

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
+from django.core.exceptions import ImproperlyConfigured
 from quash_verify.testing import TestIssuer
 from rest_framework.test import APIClient
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken
 
+from quash_django import end_session, end_token
 from quash_django.rest_framework import HasClaim, LiveToken
 from quash_django.testing import QuashAPIClient, quash_issuer
 
@@ -189,6 +191,19 @@ def test_a_live_token_is_a_mapping_like_simple_jwts(issuer: TestIssuer) -> None:
         LiveToken.for_user(None)
     with pytest.raises(TokenError, match="sign in at quash"):
         LiveToken()
+
+
+def test_a_request_with_a_token_ends_its_session(issuer: TestIssuer, dana: User) -> None:
+    client = QuashAPIClient(issuer)
+    token = client.login_as(dana)
+
+    class Request:
+        auth = LiveToken(token)
+
+    assert end_session(Request())  # type: ignore[arg-type]
+    assert client.get("/me/").status_code == 401
+    with pytest.raises(ImproperlyConfigured, match="end_session"):
+        end_token(token)
 
 
 def test_accounts_are_found_by_subject(issuer: TestIssuer, dana: User, settings: Any) -> None:

@@ -11,7 +11,9 @@ from django.core.checks import CheckMessage, run_checks
 from django.core.exceptions import ImproperlyConfigured
 
 from quash_django import _verifier
+from quash_django.backends import QuashBackend
 from quash_django.conf import quash_settings
+from quash_django.middleware import SessionMiddleware
 
 GOOD = {"ISSUER": "https://id.example", "CREDENTIAL_FILE": "/run/secrets/quash", "MODE": "quash_issues"}
 
@@ -53,6 +55,7 @@ def findings(settings: Any, **changes: Any) -> dict[str, CheckMessage]:
         ({"MODE": "keep_issuing"}, "quash.E006", ["NAMESPACE", "[foreign.<name>]"]),
         ({"NAMESPACE": "shop"}, "quash.E006", ["NAMESPACE", "remove it"]),
         ({"ISSUER": "http://id.example"}, "quash.E007", ["http://id.example", "INSECURE_HTTP"]),
+        ({"TOKEN_PATH": "api/token/"}, "quash.E003", ["TOKEN_PATH", "/api/token/"]),
         ({"ISUER": "https://id.example"}, "quash.E009", ["ISUER", "did you mean ISSUER?"]),
         ({"CREDENTIAL_FILE": "absent", "CREDENTIAL": "qn_x"}, "quash.W001", ["CREDENTIAL", "CREDENTIAL_FILE"]),
     ],
@@ -75,6 +78,26 @@ def test_quash_must_be_a_dict(settings: Any, value: Any) -> None:
 )
 def test_good_settings_have_no_errors(settings: Any, good: Any) -> None:
     assert [id for id in findings(settings, **good) if ".E" in id] == []
+
+
+class OwnBackend(QuashBackend):
+    """That of a site."""
+
+
+class OwnMiddleware(SessionMiddleware):
+    """That of a site."""
+
+
+@pytest.mark.parametrize("backend", ["quash_django.backends.QuashBackend", "test_settings.OwnBackend"])
+def test_sessions_of_the_backend_must_be_checked(settings: Any, backend: str) -> None:
+    settings.AUTHENTICATION_BACKENDS = ["nowhere.Backend", backend]
+    message = findings(settings)["quash.E014"]
+    assert "SessionMiddleware to MIDDLEWARE" in str(message.hint) and backend in message.msg
+    for middleware in ("quash_django.middleware.SessionMiddleware", "test_settings.OwnMiddleware"):
+        settings.MIDDLEWARE = ["nowhere.Middleware", middleware]
+        assert "quash.E014" not in findings(settings)
+    message = findings(settings, MODE="keep_issuing", NAMESPACE="shop")["quash.E013"]
+    assert "'quash_issues'" in str(message.hint)
 
 
 def test_a_credential_is_never_shown(settings: Any) -> None:

@@ -18,12 +18,16 @@ CLASS = "rest_framework.JWTAuthentication" if CHECKS == "quash_django" else "aut
 REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": [f"{CHECKS}.{CLASS}"]}
 if MODE == "quash_issues":
     _simple_jwt: dict[str, Any] = {"ALGORITHM": "ES256", "JWK_URL": f"{ISSUER}/.well-known/jwks.json"}
-    QUASH = {"ISSUER": ISSUER, "MODE": MODE}
+    QUASH = {"ISSUER": ISSUER, "MODE": MODE, "WHEN_STALE": os.environ.get("SITE_WHEN_STALE", "introspect")}
 else:
     _simple_jwt = {"ACCESS_TOKEN_LIFETIME": timedelta(minutes=5), "ROTATE_REFRESH_TOKENS": True}
     QUASH = {"ISSUER": ISSUER, "NAMESPACE": "shop"}
 SIMPLE_JWT = _simple_jwt
 QUASH["WHEN_STALE"] = json.loads(os.environ.get("SITE_WHEN_STALE", '"introspect"'))
+if "SITE_SESSIONS" in os.environ:
+    SESSION_ENGINE = f"django.contrib.sessions.backends.{os.environ['SITE_SESSIONS']}"
+    AUTHENTICATION_BACKENDS = ["quash_django.backends.QuashBackend"]
+    MIDDLEWARE = [*MIDDLEWARE, "quash_django.middleware.SessionMiddleware"]
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

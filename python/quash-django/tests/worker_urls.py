@@ -1,5 +1,7 @@
 """The views of the site that gunicorn serves."""
 
+from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from rest_framework.permissions import IsAuthenticated
@@ -20,7 +22,15 @@ def alive(request: HttpRequest) -> HttpResponse:
     return HttpResponse("alive")
 
 
+def who(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(request.user.get_username(), status=200 if request.user.is_authenticated else 401)
+
+
 urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("who/", who),
+    path("log-in/", LoginView.as_view(next_page="/who/", template_name="admin/login.html")),
+    path("log-out/", LogoutView.as_view()),
     path("alive/", alive),
     path("me/", Me.as_view()),
     path("api/token/", TokenObtainPairView.as_view()),

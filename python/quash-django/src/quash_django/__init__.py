@@ -4,7 +4,8 @@
     QUASH = {"ISSUER": "https://id.example.org", "CREDENTIAL_FILE": "/run/secrets/quash", "NAMESPACE": "shop"}
 
 With ``MODE`` ``"keep_issuing"``, Simple JWT continues to issue the site's tokens, and log-outs, password changes,
-deactivations and deletions end them. With ``"quash_issues"``, the site accepts quash's own tokens.
+deactivations and deletions end them. With ``"quash_issues"``, the site accepts quash's own tokens, and may sign
+its users in there.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,16 +1,20 @@
-"""The action "End all sessions" for the admin's list of users.
+"""The action "End all sessions" for the admin's list of users, and the list of a user's sessions on the user's page.
 
     class ShopUserAdmin(EndSessionsMixin, UserAdmin): …
 
-It needs the permission to change users.
+The action needs the permission to change users.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.loader import render_to_string
+from quash_verify import QuashError
 
+from . import _issuer
 from .conf import quash_settings
 from .endings import end_subjects, subject_of
 from .models import QuashOutbox
@@ -36,16 +40,34 @@ def end_all_sessions(modeladmin: Any, request: HttpRequest, queryset: QuerySet[A
 
 
 class EndSessionsMixin(_Admin):
-    """Adds the action to the admin of a user model."""
+    """Adds the action and the list to the admin of a user model."""
 
     # Django 6.1 passes a further argument.
     def get_actions(self, request: HttpRequest, action_location: Any = None) -> Any:
         more = {} if action_location is None else {"action_location": action_location}
         actions: dict[str, Any] = {**super().get_actions(request, **more)}
-        if quash_settings().keeps_issuing and self.has_change_permission(request):
+        if self.has_change_permission(request):
             description = str(getattr(end_all_sessions, "short_description", ""))
             actions["end_all_sessions"] = (end_all_sessions, "end_all_sessions", description)
         return actions
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        own = [] if obj is None else [("Sessions", {"fields": ["quash_sessions"]})]
+        return [*super().get_fieldsets(request, obj), *own]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [*super().get_readonly_fields(request, obj), "quash_sessions"]
+
+    @admin.display(description="Live sessions")
+    def quash_sessions(self, user: Any) -> str:
+        """Returns the list, or the reason why there is none."""
+        if quash_settings().keeps_issuing:
+            return "This site issues its tokens and keeps no list. The action “End all sessions” ends them."
+        try:
+            sessions = _issuer.sessions(subject_of(user))
+        except (ImproperlyConfigured, QuashError) as error:
+            return f"The list isn't available: {error}"
+        return render_to_string("quash_django/session_table.html", {"sessions": sessions})
 
 
 @admin.register(QuashOutbox)

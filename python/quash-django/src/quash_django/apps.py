@@ -34,6 +34,11 @@ class QuashConfig(AppConfig):
         given = given if isinstance(given, Mapping) else {}
         if given.get("MODE") != "quash_issues":
             guard_keep_issuing(hook=given.get("HOOK_SIMPLE_JWT") is not False)
+        else:
+            from . import _opened, _request
+
+            _request.connect()
+            _opened.connect()
         if apps.is_installed("drf_spectacular") and importlib.util.find_spec("rest_framework_simplejwt"):
             from . import _spectacular  # noqa: F401
 

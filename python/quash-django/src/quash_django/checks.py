@@ -66,7 +66,38 @@ def check_installation(**_: object) -> list[CheckMessage]:
             )
         )
     messages += _check_simple_jwt(found)
+    messages += _check_backend(found)
     return messages
+
+
+def _check_backend(found: QuashSettings) -> Iterator[CheckMessage]:
+    from .backends import configured
+
+    backend = configured()
+    if backend is None:
+        return
+    if found.keeps_issuing:
+        yield Error(
+            f"AUTHENTICATION_BACKENDS has {backend}, but QUASH['MODE'] is 'keep_issuing'",
+            hint="set MODE to 'quash_issues', or remove the backend",
+            id="quash.E013",
+        )
+    elif not any(_is_session_middleware(path) for path in settings.MIDDLEWARE):
+        yield Error(
+            f"AUTHENTICATION_BACKENDS has {backend}, but sessions aren't checked: an ended one stays signed in",
+            hint="add quash_django.middleware.SessionMiddleware to MIDDLEWARE, after Django's AuthenticationMiddleware",
+            id="quash.E014",
+        )
+
+
+def _is_session_middleware(path: str) -> bool:
+    from .middleware import SessionMiddleware
+
+    try:
+        found = imported(path)
+    except ImportError:
+        return False
+    return isinstance(found, type) and issubclass(found, SessionMiddleware)
 
 
 def _check_simple_jwt(found: QuashSettings) -> Iterator[CheckMessage]:

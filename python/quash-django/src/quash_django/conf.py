@@ -3,6 +3,7 @@
 import difflib
 import math
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NamedTuple
@@ -42,6 +43,7 @@ class QuashSettings:
     secrets: tuple[str | bytes, ...] = field(default=(), repr=False)
     user_by: str = "pk"
     claims: str | None = None
+    token_path: str = "/api/token/"
 
     @property
     def keeps_issuing(self) -> bool:
@@ -245,6 +247,13 @@ def _claim(value: object) -> str:
     return name
 
 
+def _url_path(value: object) -> str:
+    path = _text(value)
+    if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", path):
+        raise ValueError("use the path at which quash signs users in, such as '/api/token/'")
+    return path
+
+
 def _user_by(value: object) -> str:
     name = _text(value)
     if name not in ("pk", "subject"):
@@ -282,6 +291,7 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "SECRETS": _several(_secret, "texts or bytes"),
     "USER_BY": _user_by,
     "CLAIMS": _dotted,
+    "TOKEN_PATH": _url_path,
 }
 assert [name.lower() for name in _READERS] == [item.name for item in fields(QuashSettings)]
 

@@ -17,7 +17,6 @@ SESSION_KEY = "_quash"
 
 def end_session(request_or_sid: "HttpRequest | str", *, reason: str = "log_out") -> bool:
     """Ends a session, named by its id or by a request in it. Returns whether there was one to end."""
-    _needs_keep_issuing()
     if isinstance(request_or_sid, str):
         _end("session", request_or_sid, {"session": request_or_sid, "reason": reason})
         return True
@@ -33,8 +32,12 @@ def end_session(request_or_sid: "HttpRequest | str", *, reason: str = "log_out")
 
 
 def end_user(user: Any, *, reason: str = "revoked") -> None:
-    """Ends all sessions of a user. The user may sign in again."""
-    _needs_keep_issuing()
+    """Ends all sessions of a user. The user may sign in again.
+
+    In the mode ``quash_issues``, ``reason`` is ``"revoked"`` or ``"log_out_everywhere"``.
+    """
+    if not quash_settings().keeps_issuing and reason not in ("revoked", "log_out_everywhere"):
+        raise ValueError("in the mode 'quash_issues', reason must be 'revoked' or 'log_out_everywhere'")
     end_subjects([subject_of(user)], reason)
 
 
@@ -47,7 +50,8 @@ def end_token(raw: Any, *, reason: str = "log_out") -> bool:
     from rest_framework_simplejwt.settings import api_settings
     from rest_framework_simplejwt.tokens import UntypedToken
 
-    _needs_keep_issuing()
+    if not quash_settings().keeps_issuing:
+        raise ImproperlyConfigured("QUASH['MODE'] is 'quash_issues': end the token's session, with end_session()")
     claims = claims_of(raw)
     if claims is None:
         try:
@@ -65,12 +69,15 @@ def end_token(raw: Any, *, reason: str = "log_out") -> bool:
 
 def end_claims(claims: dict[str, Any], reason: str) -> bool:
     """Ends the session that a token's claims name, or the token if it was issued without one."""
-    from rest_framework_simplejwt.settings import api_settings
-
-    session = claims.get(quash_settings().session_claim)
+    found = quash_settings()
+    session = claims.get(found.session_claim if found.keeps_issuing else "sid")
     if isinstance(session, str):
         _end("session", session, {"session": session, "reason": reason})
         return True
+    if not found.keeps_issuing:
+        return False
+    from rest_framework_simplejwt.settings import api_settings
+
     jti = claims.get(api_settings.JTI_CLAIM)
     if isinstance(jti, str):
         _end("token", jti, _token(jti, claims, reason))
@@ -84,8 +91,23 @@ def end_subjects(subjects: list[str], reason: str) -> None:
 
 
 def subject_of(user: Any) -> str:
-    """Returns a user's name in tokens."""
-    return str(getattr(user, user_id_field()))
+    """Returns a user's name in tokens.
+
+    Raises ``ImproperlyConfigured`` if the setting doesn't tell it.
+    """
+    found = quash_settings()
+    if found.keeps_issuing or found.user_by == "pk":
+        return str(getattr(user, user_id_field()))
+    if found.user_by == "subject":
+        from .models import QuashAccount
+
+        account = QuashAccount.objects.filter(user=user).first()
+        if account is not None:
+            return str(account.subject)
+        raise ImproperlyConfigured("the user has no row in the table quash_account: add one with the account's subject")
+    raise ImproperlyConfigured(
+        "QUASH['USER_BY'] finds the user of a subject, but not the subject of a user: use 'pk' or 'subject'"
+    )
 
 
 def user_id_field() -> str:
@@ -125,14 +147,6 @@ def _auth_of(request: Any) -> Any:
     except Exception:
         # REST framework authenticates when `auth` is read, and a request to log out may carry an invalid token.
         return None
-
-
-def _needs_keep_issuing() -> None:
-    if not quash_settings().keeps_issuing:
-        raise ImproperlyConfigured(
-            "QUASH['MODE'] is 'quash_issues': "
-            "end sessions at quash, with POST /v1/me/sessions/end-all or `quash revoke`"
-        )
 
 
 aend_session = sync_to_async(end_session)

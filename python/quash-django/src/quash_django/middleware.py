@@ -1,4 +1,4 @@
-"""Ends Django's own sessions with quash, in the mode ``keep_issuing``.
+"""Ends Django's own sessions with quash.
 
     MIDDLEWARE = [
         "django.contrib.sessions.middleware.SessionMiddleware",
@@ -6,8 +6,9 @@
         "quash_django.middleware.SessionMiddleware",
     ]
 
-Each session of a signed-in user gets an id at quash. A session that has ended is emptied at its next request, so its
-user is signed out. For sessions in ``signed_cookies`` there is no other way to end one.
+In the mode ``keep_issuing`` each session of a signed-in user gets an id at quash; in the mode ``quash_issues``
+``QuashBackend`` opens one there. A session that has ended is emptied at its next request, so its user is signed out.
+For sessions in ``signed_cookies`` there is no other way to end one.
 """
 
 import secrets
@@ -16,6 +17,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY as HASH_KEY
 from django.contrib.auth import SESSION_KEY as USER_KEY
 from django.contrib.auth.models import AnonymousUser
@@ -24,12 +26,16 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from quash_verify import Refused, Unavailable
 
-from . import _request, _verifier
+from . import _opened, _request, _verifier
+from .backends import DEVICE_COOKIE, SignInRefused
 from .conf import quash_settings
 from .endings import SESSION_KEY, subject_of
 
 RENEWALS = 8
 """How many times in its lifetime a session that is in use gets a new time and position."""
+
+DEVICE_AGE = 400 * 24 * 3600
+"""How long browsers keep the device token, in seconds: no browser keeps a cookie for longer."""
 
 
 class SessionMiddleware:
@@ -39,11 +45,6 @@ class SessionMiddleware:
     async_capable = True
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        if not quash_settings().keeps_issuing:
-            raise ImproperlyConfigured(
-                "quash_django.middleware.SessionMiddleware needs QUASH['MODE'] = 'keep_issuing': "
-                "remove it from MIDDLEWARE"
-            )
         self.get_response = get_response
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
@@ -56,7 +57,7 @@ class SessionMiddleware:
         if answer is not None:
             return answer
         response: HttpResponseBase = self.get_response(request)
-        self._after(request)
+        self._after(request, response)
         return response
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
@@ -65,8 +66,16 @@ class SessionMiddleware:
         if answer is not None:
             return answer
         response: HttpResponseBase = await self.get_response(request)
-        await sync_to_async(self._after)(request)
+        await sync_to_async(self._after)(request, response)
         return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Answers where a view can't: signing in is impossible, or is refused outside of a form."""
+        if isinstance(exception, Unavailable):
+            return _answer(503, exception.detail, exception.retry_after)
+        if isinstance(exception, SignInRefused):
+            return _answer(exception.status, str(exception.message), exception.retry_after)
+        return None
 
     def _before(self, request: HttpRequest) -> HttpResponse | None:
         """Signs the user out if the session has ended. Returns an answer if that can't be told."""
@@ -75,43 +84,77 @@ class SessionMiddleware:
                 "quash_django.middleware.SessionMiddleware comes before Django's SessionMiddleware or "
                 "AuthenticationMiddleware in MIDDLEWARE: put it after both"
             )
-        if USER_KEY not in request.session or not request.user.is_authenticated:
-            if request.method not in ("GET", "HEAD", "OPTIONS", "TRACE"):
+        keeps_issuing = quash_settings().keeps_issuing
+        if USER_KEY not in request.session or keeps_issuing and not request.user.is_authenticated:
+            if keeps_issuing and request.method not in ("GET", "HEAD", "OPTIONS", "TRACE"):
                 # It may be a log-in, whose position must be older than the check of the password.
                 request.__dict__[_POSITION] = _verifier.head()
             return None
-        request.__dict__[_HASH] = request.session.get(HASH_KEY)
         own: Any = request.session.get(SESSION_KEY)
-        if not _is_ours(own):
-            # It began before the middleware was installed.
-            self._begin(request, _verifier.head())
-            return None
-        position = _verifier.head() if self._is_due(request, own) else None
         try:
-            _verifier.verifier().ask(
-                quash_settings().namespace,
-                session=own["sid"],
-                subject=subject_of(request.user),
-                position=own["seq"],
-                issued_at=own["iat"],
-                expires_at=own["iat"] + request.session.get_expiry_age(),
-            )
+            if keeps_issuing:
+                self._ask_about_kept(request, own)
+            else:
+                self._ask_about_opened(request, own)
         except Refused:
             request.session.flush()
             self._sign_out(request)
-            return None
         except Unavailable as unavailable:
-            return HttpResponse(
-                unavailable.detail,
-                status=503,
-                content_type="text/plain; charset=utf-8",
-                headers={"Retry-After": str(unavailable.retry_after), "Cache-Control": "no-store"},
-            )
-        if position is not None:
-            request.session[SESSION_KEY] = {**own, "seq": position, "iat": int(time.time())}
+            return _answer(503, unavailable.detail, unavailable.retry_after)
         return None
 
-    def _after(self, request: HttpRequest) -> None:
+    def _ask_about_kept(self, request: HttpRequest, own: Any) -> None:
+        request.__dict__[_HASH] = request.session.get(HASH_KEY)
+        if not _is_ours(own):
+            # It began before the middleware was installed.
+            self._begin(request, _verifier.head())
+            return
+        position = _verifier.head() if self._is_due(request, own) else None
+        _verifier.verifier().ask(
+            quash_settings().namespace,
+            session=own["sid"],
+            subject=subject_of(request.user),
+            position=own["seq"],
+            issued_at=own["iat"],
+            expires_at=own["iat"] + request.session.get_expiry_age(),
+        )
+        if position is not None:
+            request.session[SESSION_KEY] = {**own, "seq": position, "iat": int(time.time())}
+
+    def _ask_about_opened(self, request: HttpRequest, own: Any) -> None:
+        if not _is_ours(own):
+            # Another backend has signed the user in.
+            return
+        if own["exp"] <= time.time():
+            raise Refused("token_not_valid", "The session has expired.")
+        try:
+            _verifier.verifier().ask(
+                None,
+                session=own["sid"],
+                subject=own["sub"],
+                position=own["seq"],
+                issued_at=own["iat"],
+                expires_at=own["exp"],
+            )
+        except Refused:
+            renewed = _opened.renewed(own)
+            if renewed is None:
+                raise
+            request.session[SESSION_KEY] = renewed
+        _opened.note_present(request, own)
+
+    def _after(self, request: HttpRequest, response: HttpResponseBase) -> None:
+        if quash_settings().keeps_issuing:
+            self._settle_kept(request)
+            return
+        _opened.settle(request)
+        device = request.__dict__.get(DEVICE_COOKIE)
+        if device is not None:
+            response.set_cookie(
+                DEVICE_COOKIE, device, DEVICE_AGE, secure=settings.SESSION_COOKIE_SECURE, httponly=True, samesite="Lax"
+            )
+
+    def _settle_kept(self, request: HttpRequest) -> None:
         """Gives a session that the view has begun its id, and one that Django keeps after a change a new position."""
         if USER_KEY not in request.session:
             return
@@ -146,6 +189,11 @@ class SessionMiddleware:
 
 def _is_ours(own: Any) -> bool:
     return isinstance(own, dict) and isinstance(own.get("sid"), str) and isinstance(own.get("iat"), int)
+
+
+def _answer(status: int, detail: str, retry_after: int) -> HttpResponse:
+    headers = {"Cache-Control": "no-store"} | ({"Retry-After": str(retry_after)} if status in (429, 503) else {})
+    return HttpResponse(detail, status=status, content_type="text/plain; charset=utf-8", headers=headers)
 
 
 _POSITION = "_quash_position"

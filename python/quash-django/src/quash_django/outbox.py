@@ -89,7 +89,7 @@ def deliver(rows: Sequence[QuashOutbox], using: str, *, is_drain: bool = False) 
         try:
             _raise_if_quiet()
             receipt = _verifier.verifier().revoke(
-                str(found.namespace),
+                found.namespace,
                 [_revocation(row) for row in batch],
                 key=_key(batch),
                 wait=found.wait_for_verifiers and not is_drain,
@@ -179,7 +179,7 @@ def _keep(batch: Sequence[QuashOutbox], using: str, error: Exception, is_drain: 
         if is_drain:
             return
         revocations = [_revocation(row) for row in batch]
-        _verifier.verifier().revoke_later(str(quash_settings().namespace), revocations, _key(batch))
+        _verifier.verifier().revoke_later(quash_settings().namespace, revocations, _key(batch))
     except Exception:
         # The rows are in the database, and the answer to the user must not change.
         logger.exception("failed to leave revocations to the follower; quash_drain sends them")

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 from django.contrib.auth.models import Group
-from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.utils.translation import gettext as _
 from quash_verify import Live, Refused, Unavailable, WhenStale
 from rest_framework.permissions import BasePermission, OperationHolderMixin
@@ -22,8 +21,8 @@ from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken
 from rest_framework_simplejwt.utils import aware_utcnow, get_md5_hash_password
 
-from . import _verifier
-from .conf import imported, quash_settings
+from . import _users, _verifier
+from .conf import quash_settings
 from .exceptions import VerifierUnavailable
 
 __all__ = [
@@ -180,11 +179,12 @@ class JWTAuthentication(LiveAuthenticationMixin):
 
     def get_user(self, validated_token: Any) -> Any:
         by = quash_settings().user_by
-        if by == "pk":
-            self._refuse_other_types(validated_token.live.user_id)
-            return super().get_user(validated_token)
         subject = validated_token.live.user_id
-        user = _by_subject(subject) if by == "subject" else imported(by)(subject)
+        if by == "pk":
+            if not _users.can_be(self.user_model, api_settings.USER_ID_FIELD, subject):
+                raise _user_not_found()
+            return super().get_user(validated_token)
+        user = _users.find(subject)
         if user is None:
             raise _user_not_found()
         if api_settings.CHECK_USER_IS_ACTIVE and not user.is_active:
@@ -194,20 +194,6 @@ class JWTAuthentication(LiveAuthenticationMixin):
             if known != get_md5_hash_password(user.password):
                 raise AuthenticationFailed(_("The user's password has been changed."), code="password_changed")
         return user
-
-    def _refuse_other_types(self, user_id: str) -> None:
-        """Refuses an id that the user model's field can't have. The query would raise an error, and answer 500."""
-        name = api_settings.USER_ID_FIELD
-        meta = self.user_model._meta
-        try:
-            field: Any = meta.pk if name == "pk" else meta.get_field(name)
-            prepared = field.get_prep_value(user_id)
-        except FieldDoesNotExist:
-            return
-        except (TypeError, ValueError, OverflowError, ValidationError) as error:
-            raise _user_not_found() from error
-        if isinstance(prepared, str) and "\0" in prepared:
-            raise _user_not_found()
 
 
 class JWTStatelessUserAuthentication(LiveAuthenticationMixin, authentication.JWTStatelessUserAuthentication):
@@ -263,15 +249,6 @@ def _same(claim: object, value: object) -> bool:
 
 def _user_not_found() -> AuthenticationFailed:
     return AuthenticationFailed(_("User not found"), code="user_not_found")
-
-
-def _by_subject(subject: str) -> Any:
-    from .models import QuashAccount
-
-    if "\0" in str(subject):
-        return None
-    account = QuashAccount.objects.filter(subject=subject).select_related("user").first()
-    return account and account.user
 
 
 _when_stale: contextvars.ContextVar[WhenStale | None] = contextvars.ContextVar("quash_when_stale", default=None)

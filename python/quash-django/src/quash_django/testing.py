@@ -12,14 +12,17 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from django.test import Client
 from quash_verify import WhenStale
 from quash_verify.testing import TestIssuer
 from rest_framework.test import APIClient
 
-from . import _verifier, outbox
+from . import _opened, _verifier, outbox
+from .backends import configured
 from .conf import quash_settings
+from .endings import subject_of
 
-__all__ = ["QuashAPIClient", "quash_issuer"]
+__all__ = ["QuashAPIClient", "log_in", "quash_issuer"]
 
 
 @contextlib.contextmanager
@@ -39,6 +42,15 @@ def quash_issuer(*, when_stale: WhenStale = "introspect") -> Iterator[TestIssuer
         installed = _verifier.install(former)
         if installed is not None:
             installed.close()
+
+
+def log_in(client: Client, user: Any, issuer: TestIssuer) -> str:
+    """Signs a user in with Django's session, as ``QuashBackend`` does, and returns a token of the same session."""
+    token = issuer.token(subject_of(user))
+    live = _verifier.verifier().check(token)
+    _opened.note(None, user, _opened.names_of(live, live.expires_at))
+    client.force_login(user, backend=configured())
+    return token
 
 
 class QuashAPIClient(APIClient):

@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from quash_verify import QuashError
 
 from quash_django import _verifier, outbox
+from quash_django.backends import configured
 from quash_django.conf import QuashSettings, quash_settings
 from quash_django.models import QuashOutbox
 
@@ -47,10 +48,11 @@ class Command(BaseCommand):
             yield False, f"the verifier can't start: {error}", None
             return
         yield verifier.state == "fresh", f"the verifier is {verifier.state}", "check that quash can be reached"
-        if not found.keeps_issuing:
-            return
-        yield self._asks(found)
-        yield self._revokes(found)
+        if found.keeps_issuing:
+            yield self._asks(found)
+            yield self._revokes(found)
+        elif configured() is not None:
+            yield self._ends()
         rows = QuashOutbox.objects.using(outbox.database())
         late = rows.filter(at_ms__lt=(time.time() - PAST_DUE) * 1000).count()
         yield not late, f"{late} revocations wait for more than {PAST_DUE} s", "run `manage.py quash_drain`"
@@ -91,6 +93,16 @@ class Command(BaseCommand):
         except QuashError:
             return True, "a revoked session is refused", None
         return False, "a revoked session is accepted", "update quash-verify and quash to the same version"
+
+    @staticmethod
+    def _ends() -> tuple[bool, str, str | None]:
+        """Ends a session that can't exist."""
+        try:
+            _verifier.verifier().revoke(None, [{"session": secrets.token_hex(16), "reason": "log_out"}])
+        except QuashError as error:
+            remedy = "create the credential with `quash client add NAME --right feed --right introspect --right revoke`"
+            return False, f"the credential can't end sessions: {error}", remedy
+        return True, "the credential can end sessions", None
 
     def _say(self, is_good: bool, what: str, remedy: str | None) -> None:
         self.stdout.write(

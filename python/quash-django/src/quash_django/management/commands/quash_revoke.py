@@ -20,22 +20,22 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("user", nargs="?", help="the user's name or primary key")
         parser.add_argument(
-            "--session", metavar="SID", help="the id of one session, the claim that SESSION_CLAIM names"
+            "--session", metavar="SID", help="the id of one session: the claim `sid`, or that of SESSION_CLAIM"
         )
         parser.add_argument("--wait", action="store_true", help="wait until every verifier has confirmed, or is stale")
 
     def handle(self, *args: Any, **options: Any) -> None:
         found = quash_settings()
-        if not found.keeps_issuing:
-            raise CommandError("QUASH['MODE'] is 'quash_issues': use `quash revoke` on quash's host")
         user, session = options["user"], options["session"]
         if (user is None) == (session is None):
             raise CommandError("name either a user or --session SID")
         revocation: Revocation = {"session": session} if session else {"subject": subject_of(self._user(user))}
         revocation["reason"] = "revoked"
         try:
-            receipt = _verifier.verifier().revoke(str(found.namespace), [revocation], key=str(uuid.uuid4()), wait=options["wait"])
-        except QuashError as error:
+            receipt = _verifier.verifier().revoke(
+                found.namespace, [revocation], key=str(uuid.uuid4()), wait=options["wait"]
+            )
+        except (QuashError, ValueError) as error:
             raise CommandError(f"nothing was revoked: {error}") from error
         words = f"revoked, as entry {receipt.seq}"
         if options["wait"]:

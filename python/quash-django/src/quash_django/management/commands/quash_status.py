@@ -27,13 +27,14 @@ class Command(BaseCommand):
             status["error"] = str(error)
         metrics = _verifier.verifier().metrics()
         status |= {"state": metrics.state, "newest entry": metrics.cursor, "revoked scopes": metrics.entries}
+        using = outbox.database()
+        rows = QuashOutbox.objects.using(using)
+        status["waiting revocations"] = rows.count()
+        oldest = rows.order_by("at_ms").first()
+        if oldest is not None:
+            status["oldest waits for seconds"] = round((outbox._now_ms() - oldest.at_ms) / 1000)
         if found.keeps_issuing:
-            using = outbox.database()
-            rows = QuashOutbox.objects.using(using)
-            status |= {"namespace": found.namespace, "waiting revocations": rows.count()}
-            oldest = rows.order_by("at_ms").first()
-            if oldest is not None:
-                status["oldest waits for seconds"] = round((outbox._now_ms() - oldest.at_ms) / 1000)
+            status["namespace"] = found.namespace
             status["users seen by quash_reconcile"] = QuashMark.objects.using(using).count()
         if options["json"]:
             self.stdout.write(json.dumps({name.replace(" ", "_"): value for name, value in status.items()}))
