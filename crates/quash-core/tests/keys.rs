@@ -334,8 +334,11 @@ fn shared_secrets_are_found_by_every_kid() {
         max_lifetime: Duration::from_secs(60),
         iss: Expected::Anything,
         aud: Expected::Anything,
+        namespace: None,
+        dropped: Vec::new(),
     });
-    let foreign = ForeignKey { key: named("theirs").verifying().clone(), named: true, issuer };
+    let key = named("theirs").verifying().clone();
+    let foreign = ForeignKey { token_kid: Some(kid("theirs")), key, issuer };
     let ring = KeyRing::with_foreign(1, vec![ours.verifying().clone()], vec![foreign]);
     for (name, found) in [("ours", true), ("theirs", true), ("nobody's", false)] {
         let token = named(name).sign(b"{}").expect("a signature");
@@ -359,8 +362,10 @@ fn revoked_keys_are_known_but_not_published() {
         max_lifetime: Duration::from_secs(60),
         iss: Expected::Anything,
         aud: Expected::Anything,
+        namespace: None,
+        dropped: Vec::new(),
     });
-    let foreign = ForeignKey { key: theirs.verifying().clone(), named: true, issuer };
+    let foreign = ForeignKey { key: theirs.verifying().clone(), token_kid: Some(kid("theirs")), issuer };
     let own = [&other, &struck, &secret].map(|key| key.verifying().clone()).to_vec();
     let kids = [&struck, &secret].map(|key| key.verifying().kid().clone());
     let ring = KeyRing::with_foreign(1, own, vec![foreign]).with_revoked(&kids);

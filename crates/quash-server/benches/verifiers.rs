@@ -79,7 +79,8 @@ impl World {
                 kid: None,
             },
             max_lifetime: Duration::from_secs(30 * 86_400),
-            namespace: String::new(),
+            namespace: None,
+            dropped: Vec::new(),
             iss: Expected::Anything,
             aud: Expected::Anything,
         };

@@ -207,7 +207,8 @@ async fn unavailable_issuer_keys_get_equal_responses() {
         name: "other".into(),
         keys: ForeignKeys::Address("https://other.example/jwks".into()),
         max_lifetime: secs(86_400),
-        namespace: String::new(),
+        namespace: None,
+        dropped: Vec::new(),
         iss: Expected::Anything,
         aud: Expected::Anything,
     };

@@ -28,7 +28,8 @@ fn shared() -> Plan {
             kid: None,
         },
         max_lifetime: secs(30 * DAY),
-        namespace: String::new(),
+        namespace: None,
+        dropped: Vec::new(),
         iss: Expected::Anything,
         aud: Expected::Anything,
     };

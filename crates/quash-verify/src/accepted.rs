@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use quash_core::model::{ClaimNames, SessionId};
-use quash_core::token::Audience;
-use quash_core::watch::Live;
+use quash_core::token::{Audience, VerifyingKey};
+use quash_core::watch::{Live, Named};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -76,18 +76,31 @@ impl Accepted {
         self.live.claims().sid
     }
 
+    /// Returns the names of a namespace's token by which it can be revoked, or `None` for a token of quash.
+    pub fn named(&self) -> Option<Named<'_>> {
+        self.live.named()
+    }
+
+    /// Returns whether this key, with its algorithm, verified the token.
+    pub fn is_signed_with(&self, key: &VerifyingKey) -> bool {
+        self.live.authentic().is_signed_with(key)
+    }
+
     /// Returns the claims in the application's own type. A claim that the issuer has renamed is present under
     /// both names.
     ///
     /// # Errors
     /// Returns an error if the claims don't fit the type.
     pub fn claims<C: DeserializeOwned>(&self) -> Result<C, serde_json::Error> {
-        let names = &self.terms.policy.names;
-        let json = self.live.claims().to_json(names);
-        let usual = ClaimNames::default();
+        let (names, usual) = (&self.terms.policy.names, ClaimNames::default());
+        let json = self.live.authentic().claims_json(names);
+        let jti = match self.live.authentic().namespace() {
+            Some(namespace) => namespace.claims.token.as_deref().unwrap_or(&usual.jti),
+            None => &names.jti,
+        };
         let renamed = [
-            (&usual.user_id, &names.user_id),
-            (&usual.jti, &names.jti),
+            (usual.user_id.as_str(), self.user_id_claim()),
+            (&usual.jti, jti),
             (&usual.token_type, &names.token_type),
         ];
         if renamed.iter().all(|(usual, actual)| usual == actual) {
@@ -96,7 +109,7 @@ impl Accepted {
         let mut claims: Map<String, Value> = serde_json::from_slice(&json)?;
         for (usual, actual) in renamed {
             if let Some(value) = claims.get(actual).filter(|_| !claims.contains_key(usual)).cloned() {
-                claims.insert(usual.clone(), value);
+                claims.insert(usual.to_owned(), value);
             }
         }
         serde_json::from_value(Value::Object(claims))
@@ -109,11 +122,18 @@ impl Accepted {
         match name {
             "iss" => is_text(claims.iss.as_deref()),
             "aud" => claims.aud.iter().flat_map(Audience::each).any(|audience| is_text(Some(audience))),
-            _ if name == self.terms.policy.names.user_id => is_text(claims.user_id.as_deref()),
+            _ if name == self.user_id_claim() => is_text(claims.user_id.as_deref()),
             _ => claims.custom.iter().any(|(other, found)| {
                 other == name && (found == value || found.as_array().is_some_and(|list| list.contains(value)))
             }),
         }
+    }
+}
+
+impl Accepted {
+    fn user_id_claim(&self) -> &str {
+        let namespace = self.live.authentic().namespace();
+        namespace.map_or(&self.terms.policy.names.user_id, |namespace| &namespace.claims.subject)
     }
 }
 

@@ -70,7 +70,7 @@ impl Verifier {
             addresses: vec![address.into()],
             may_be_insecure: false,
             credential: Zeroizing::default(),
-            config: ApplicationConfig { audience: Vec::new(), secrets: Vec::new() },
+            config: ApplicationConfig { audience: Vec::new(), secrets: Vec::new(), namespace: None },
             when_stale: WhenStale::default(),
             clock: Arc::new(SystemClock),
             start_within: START_WITHIN,
@@ -100,10 +100,24 @@ impl VerifierBuilder {
         Self { credential: Zeroizing::new(credential.into()), ..self }
     }
 
-    /// Adds a secret that the issuer signs with (HS256, HS384, HS512).
+    /// Adds a secret that the issuer, or with [`VerifierBuilder::namespace`] that of the namespace, signs with
+    /// (HS256, HS384, HS512).
     #[must_use]
     pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
         self.config.secrets.push(Zeroizing::new(secret.into()));
+        self
+    }
+
+    /// Accepts the tokens of this namespace instead of the issuer's own: those of another system, such as
+    /// Django with Simple JWT, that lets quash revoke them. The user ids in a namespace may be those of other
+    /// users in quash, so a verifier accepts either. [`Accepted::named`](crate::Accepted::named) has the
+    /// names in a token.
+    ///
+    /// The issuer's settings have the keys, under `[foreign.<name>]`. Public keys arrive with the feed. A
+    /// secret must be passed with [`VerifierBuilder::secret`]; tokens signed with any other are refused.
+    #[must_use]
+    pub fn namespace(mut self, name: impl Into<String>) -> Self {
+        self.config.namespace = Some(name.into());
         self
     }
 
@@ -201,12 +215,9 @@ impl VerifierBuilder {
             freshness: Freshness::Never,
             trust: None,
         };
-        let shared = Arc::new(VerifierShared::new(
-            clock,
-            entropy_source.draw()?,
-            Some(Arc::clone(&keys) as _),
-            nothing,
-        ));
+        // A namespace's keys arrive with the feed alone.
+        let fetcher = config.namespace.is_none().then(|| Arc::clone(&keys) as _);
+        let shared = Arc::new(VerifierShared::new(clock, entropy_source.draw()?, fetcher, nothing));
         let (place, started) = (watch::Sender::new(None), watch::Sender::new(Started::NotYet(None)));
         let (lease, snapshot, back) = (Notify::new(), Notify::new(), watch::Sender::new(()));
         let signals = Arc::new(Signals { lease, snapshot, back, place, started });

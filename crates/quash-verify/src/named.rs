@@ -224,7 +224,7 @@ impl VerifierShared {
 
 /// The body of a question to the issuer.
 #[cfg(feature = "follow")]
-fn question(named: &Named<'_>) -> String {
+pub(crate) fn question(named: &Named<'_>) -> String {
     let Named { namespace, session, token, subject, position, issued_at, expires_at } = *named;
     serde_json::json!({
         "namespace": namespace, "session": session, "token": token, "subject": subject,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use arc_swap::ArcSwap;
-use quash_core::model::{Clock, Invalid, Refusal, Seq, TokenPolicy};
-use quash_core::token::{Authentic, TokenType, authenticate};
+use quash_core::model::{Clock, Invalid, Refusal, Seq};
+use quash_core::token::{Authentic, Purposes, TokenType, authenticate};
 use quash_core::watch::{Freshness, Live, Revoked, Verdict, admit, admit_without_lease, refuse_unknown};
 use tokio::sync::{Notify, watch};
 
@@ -38,15 +38,6 @@ pub(crate) struct VerifierShared {
     pub(crate) ring: watch::Sender<()>,
     token_cache: TokenCache,
     key_fetcher: Option<Arc<dyn KeyFetcher>>,
-}
-
-/// The purposes that a token may have.
-#[derive(Clone, Copy)]
-pub(crate) enum Purposes<'a> {
-    /// The types that the issuer's policy accepts.
-    Accepted,
-    /// One of these types.
-    These(&'a [TokenType]),
 }
 
 /// The reason why a token isn't accepted at once.
@@ -111,12 +102,13 @@ impl VerifierShared {
         trust: &Trust,
     ) -> Result<Accepted, Uncertain> {
         let policy = &trust.terms.policy;
-        let live = admit(token, purposes.under(policy), policy, &state.revoked, self.clock.now()).map_err(
-            |verdict| match verdict {
-                Verdict::Refused(refusal) => Uncertain::Refused(refusal),
-                Verdict::Behind { rsq } => Uncertain::Behind { rsq },
-            },
-        )?;
+        let live =
+            admit(token, purposes, policy, &state.revoked, self.clock.now()).map_err(
+                |verdict| match verdict {
+                    Verdict::Refused(refusal) => Uncertain::Refused(refusal),
+                    Verdict::Behind { rsq } => Uncertain::Behind { rsq },
+                },
+            )?;
         match state.freshness {
             Freshness::Always => Ok(Accepted::new(live, Arc::clone(&trust.terms))),
             bounded if bounded.holds(self.clock.uptime()) => {
@@ -135,7 +127,7 @@ impl VerifierShared {
             .authenticate_or_recall(text, Purposes::Accepted, &state.revoked, trust)
             .map_err(VerifyError::Refused)?;
         let policy = &trust.terms.policy;
-        let live = admit_without_lease(token, &policy.accepted, policy, &state.revoked, self.clock.now())
+        let live = admit_without_lease(token, Purposes::Accepted, policy, &state.revoked, self.clock.now())
             .map_err(VerifyError::Refused)?;
         Ok(Accepted::new(live, Arc::clone(&trust.terms)))
     }
@@ -156,6 +148,11 @@ impl VerifierShared {
         let state = self.state.load();
         let Trust { ring, terms, .. } = state.trust.as_ref().ok_or(Invalid::Key)?;
         authenticate(text, ring, &terms.policy.names, &terms.scopes)
+    }
+
+    /// Returns whether keys that the ring lacks could be fetched.
+    pub(crate) fn fetches_keys(&self) -> bool {
+        self.key_fetcher.is_some()
     }
 
     /// Fetches keys until the token's key is known. Doesn't wait for the keys of further issuers once it is.
@@ -191,21 +188,9 @@ impl VerifierShared {
         let verified =
             self.token_cache.get_or(text, ring, *version, || authenticate(text, ring, &policy.names, scopes));
         verified.map_err(|invalid| match invalid {
-            Invalid::Key => {
-                let purposes = purposes.under(policy);
-                refuse_unknown(text, ring, scopes, purposes, policy, revoked, self.clock.now())
-            }
+            Invalid::Key => refuse_unknown(text, ring, scopes, purposes, policy, revoked, self.clock.now()),
             invalid => invalid.into(),
         })
-    }
-}
-
-impl Purposes<'_> {
-    fn under<'a>(&'a self, policy: &'a TokenPolicy) -> &'a [TokenType] {
-        match self {
-            Self::Accepted => &policy.accepted,
-            Self::These(purposes) => purposes,
-        }
     }
 }
 

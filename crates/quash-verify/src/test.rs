@@ -25,11 +25,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use quash_core::model::{
-    Actor, Chain, Clock, CustomClaims, Entry, Keep, Namespace, NamespaceClaims, NewEntry, Reason, Scope,
-    ScopeHasher, ScopeKey, ScopeKind, Seeded, Seq, SessionId, Timestamp, TokenPolicy, draw,
+    Actor, Chain, Clock, CustomClaims, Entry, ForeignTokens, Keep, Kid, Namespace, NamespaceClaims, NewEntry,
+    Reason, Scope, ScopeHasher, ScopeKey, ScopeKind, Seeded, Seq, SessionId, Timestamp, TokenPolicy, draw,
 };
 use quash_core::token::{
-    Algorithm, Bearer, Grant, Issued, KeyRing, Minting, RefreshKey, SigningKey, Tokens, mint,
+    Algorithm, Bearer, Expected, ForeignKey, Grant, Issued, Issuer, KeyRing, Minting, RefreshKey, SigningKey,
+    Tokens, VerifyingKey, mint,
 };
 use quash_core::watch::{Freshness, Lease, Revoked, feed};
 use serde_json::Value;
@@ -97,7 +98,7 @@ impl TestIssuer {
     /// # Panics
     /// Panics if the crypto library fails.
     pub fn new() -> Self {
-        Self::with_namespaces(Vec::new())
+        Self::with_issuer(None)
     }
 
     /// Creates an issuer that also has a namespace for the tokens of another system, which live for a day at
@@ -106,21 +107,47 @@ impl TestIssuer {
     /// # Panics
     /// Panics if the crypto library fails.
     pub fn with_namespace(name: &str) -> Self {
-        Self::with_namespaces(vec![Namespace {
-            name: name.to_owned(),
-            max_lifetime: Duration::from_secs(24 * 3600),
-            accepted: vec!["access".to_owned()],
-            claims: NamespaceClaims::default(),
-        }])
+        Self::with_issuer(Some((name, None)))
+    }
+
+    /// Like [`TestIssuer::with_namespace`], but its verifiers verify the tokens of that namespace instead of
+    /// its own ([`VerifierBuilder::namespace`](crate::VerifierBuilder::namespace)): access tokens of Django
+    /// with Simple JWT, signed with this secret (HS256), whose session and position are named `qsid` and
+    /// `qsq`.
+    ///
+    /// # Panics
+    /// Panics if the crypto library fails, or if the secret is empty.
+    pub fn with_namespace_secret(name: &str, secret: &[u8]) -> Self {
+        Self::with_issuer(Some((name, Some(secret))))
     }
 
     #[expect(clippy::expect_used, reason = "only for tests, where a panic reports the fault")]
-    fn with_namespaces(namespaces: Vec<Namespace>) -> Self {
+    fn with_issuer(namespace: Option<(&str, Option<&[u8]>)>) -> Self {
         let entropy = Seeded::new(1);
         let key = SigningKey::new(Algorithm::EdDsa, &draw::<32>(&entropy), None)
             .expect("an EdDSA key from 32 bytes");
-        let policy = TokenPolicy { namespaces, ..TokenPolicy::default() };
         let scopes = ScopeHasher::ours(draw(&entropy));
+        let mut policy = TokenPolicy { foreign: ForeignTokens::Accept, ..TokenPolicy::default() };
+        let mut ring = KeyRing::new(1, vec![key.verifying().clone()]);
+        if let Some((name, secret)) = namespace {
+            let namespace = django(name);
+            if let Some(secret) = secret {
+                let issuer = Arc::new(Issuer {
+                    name: name.to_owned(),
+                    scopes: scopes.in_namespace(name),
+                    max_lifetime: namespace.max_lifetime,
+                    iss: Expected::Anything,
+                    aud: Expected::Anything,
+                    namespace: Some(namespace.clone()),
+                    dropped: Vec::new(),
+                });
+                let id = Kid::parse("secret").expect("a kid");
+                let key = VerifyingKey::insecure_hmac(Algorithm::Hs256, secret, id).expect("a secret");
+                ring =
+                    KeyRing::with_foreign(1, Vec::new(), vec![ForeignKey { key, token_kid: None, issuer }]);
+            }
+            policy.namespaces.push(namespace);
+        }
         let clock = Arc::new(TestClock::default());
         clock.millis.store(BEGINS.as_millis(), Ordering::SeqCst);
         let seq = Seq::start_of(1);
@@ -129,7 +156,6 @@ impl TestIssuer {
         let shared =
             Arc::new(VerifierShared::new(Arc::clone(&clock) as Arc<dyn Clock>, draw(&entropy), None, state));
         let terms = Terms { policy: policy.clone(), scopes: scopes.clone() };
-        let ring = KeyRing::new(1, vec![key.verifying().clone()]);
         let publisher = Publisher::for_verifier(Arc::clone(&shared), nothing, TERM, terms, ring);
         let issuer = Self {
             key,
@@ -280,6 +306,17 @@ impl TestIssuer {
 
     fn log(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The namespace of a Django site.
+fn django(name: &str) -> Namespace {
+    let (session, position) = (Some("qsid".to_owned()), Some("qsq".to_owned()));
+    Namespace {
+        name: name.to_owned(),
+        max_lifetime: Duration::from_secs(24 * 3600),
+        accepted: vec!["access".to_owned()],
+        claims: NamespaceClaims { session, position, ..NamespaceClaims::default() },
     }
 }
 

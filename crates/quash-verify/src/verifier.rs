@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use quash_core::model::{Invalid, Refusal, Seq, Timestamp};
+use quash_core::token::Purposes;
 
 use crate::accepted::Accepted;
 use crate::catch_up::CATCH_UP;
@@ -16,7 +17,9 @@ use crate::follow::fault::StartError;
 use crate::follow::following::Following;
 #[cfg(feature = "follow")]
 use crate::introspection::{Answer, Introspection, Question};
-use crate::shared::{Purposes, Uncertain, VerifierShared};
+#[cfg(feature = "follow")]
+use crate::named::question;
+use crate::shared::{Uncertain, VerifierShared};
 use crate::stale::WhenStale;
 use crate::state::{Counts, VerifierMetrics, VerifierState};
 use crate::verify_error::VerifyError;
@@ -107,6 +110,16 @@ impl Verifier {
         let decided = self.inner.unless_left(decided);
         self.inner.counts.count(decided.as_ref().err().copied());
         Some(decided)
+    }
+
+    /// Checks a token like [`Verifier::check_now`], for an application that can decide otherwise, too: returns
+    /// `None` wherever it doesn't accept the token, and doesn't count that.
+    pub fn accept_now(&self, token: &str, when_stale: WhenStale) -> Option<Accepted> {
+        self.report_unbound(when_stale);
+        let decided = self.decide_now(token, when_stale)?;
+        let accepted = self.inner.unless_left(decided).ok()?;
+        self.inner.counts.count(None);
+        Some(accepted)
     }
 
     /// Returns the number of the newest known entry of the issuer's log, for an application that issues
@@ -257,11 +270,11 @@ impl Verifier {
         if self.inner.has_left() {
             return Some(Err(VerifyError::Stale));
         }
-        match self.inner.shared.check_state(token, Purposes::Accepted) {
+        let shared = &self.inner.shared;
+        match shared.check_state(token, Purposes::Accepted) {
             Ok(accepted) => Some(Ok(accepted)),
-            Err(Uncertain::Refused(Refusal::TokenInvalid(Invalid::Key))) | Err(Uncertain::Behind { .. }) => {
-                None
-            }
+            Err(Uncertain::Refused(Refusal::TokenInvalid(Invalid::Key))) if shared.fetches_keys() => None,
+            Err(Uncertain::Behind { .. }) => None,
             Err(Uncertain::Refused(refusal)) => Some(Err(VerifyError::Refused(refusal))),
             Err(Uncertain::Boot) => self.never_starts().then_some(Err(VerifyError::Stale)),
             Err(Uncertain::Stale) => self.decide_unvouched(token, when_stale),
@@ -332,7 +345,13 @@ impl Verifier {
     #[cfg(feature = "follow")]
     async fn introspect(&self, token: &str) -> Result<Accepted, VerifyError> {
         let introspection = self.inner.introspection.as_ref().ok_or(VerifyError::Stale)?;
-        match introspection.ask(Question::Token(token)).await {
+        let accepted = self.inner.shared.check_state_unvouched(token)?;
+        let answer = match accepted.named() {
+            // The credential may have rights in the namespace alone.
+            Some(named) => introspection.ask(Question::Name(&question(&named))).await,
+            None => introspection.ask(Question::Token(token)).await,
+        };
+        match answer {
             // A revocation that arrived meanwhile overrides the issuer's answer.
             Answer::Active => self.inner.shared.check_state_unvouched(token),
             Answer::Inactive => Err(VerifyError::Refused(Refusal::TokenRevoked(None))),

@@ -2,19 +2,22 @@
 //! fixed and known here, so all that a verifier accepts must come from it: an attacker who doesn't know the
 //! hashes can't move the verifier to another state, and only a lease that it has requested makes it fresh.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use quash_core::model::{
-    Actor, Chain, Entry, Keep, NewEntry, Reason, ScopeKey, ScopeKind, Seq, Timestamp, TokenPolicy,
+    Actor, Chain, Entry, Keep, Kid, Namespace, NamespaceClaims, NewEntry, Reason, ScopeHasher, ScopeKey,
+    ScopeKind, Seq, Timestamp, TokenPolicy,
 };
-use quash_core::token::JwkSet;
+use quash_core::token::{Algorithm, Expected, ForeignKey, Issuer, KeyRing, SigningKey};
 use quash_core::watch::frame::{
     Cursor, CursorKey, FeedPolicy, Frame, LeaseGrant, LeaseNonce, SnapshotReader, Wanted,
 };
 use quash_core::watch::{Follower, Freshness, Lease, Revoked, feed};
 
 const TERM: Duration = Duration::from_secs(10);
+/// The secret and the private key of a namespace.
+const SECRET: [u8; 32] = [7; 32];
 /// The time of the lease request.
 const ASKED: Duration = Duration::from_secs(5);
 /// The nonce of the lease request. The seeds answer other requests.
@@ -43,8 +46,32 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         );
         Entry { seq, kind, key, drop_after: None, reason, at, until: None, actor, chain: so_far }
     });
-    let policy =
-        FeedPolicy::of(&TokenPolicy::default(), [1; 16], TERM, std::iter::empty(), &JwkSet::default());
+    let shop = Namespace {
+        name: "shop".into(),
+        max_lifetime: TERM,
+        accepted: vec!["access".into()],
+        claims: NamespaceClaims::default(),
+    };
+    let issuer = Arc::new(Issuer {
+        name: "django".into(),
+        scopes: ScopeHasher::new([1; 16], "shop"),
+        max_lifetime: TERM,
+        iss: Expected::Anything,
+        aud: Expected::Exactly(vec!["shop".into()]),
+        namespace: Some(shop.clone()),
+        dropped: Vec::new(),
+    });
+    let kid = Kid::parse("a").ok();
+    let secret = SigningKey::new(Algorithm::Hs256, &SECRET, kid.clone()).expect("a secret");
+    let public = SigningKey::new(Algorithm::EdDsa, &SECRET, None).expect("a key");
+    let of = |key: SigningKey, token_kid| ForeignKey {
+        key: key.verifying().clone(),
+        token_kid,
+        issuer: Arc::clone(&issuer),
+    };
+    let ring = KeyRing::with_foreign(1, Vec::new(), vec![of(secret, None), of(public, kid)]);
+    let tokens = TokenPolicy { namespaces: vec![shop], ..TokenPolicy::default() };
+    let policy = FeedPolicy::of(&tokens, [1; 16], TERM, &ring);
     World { log: log.collect(), cursors: CursorKey::new(&[5; 32], "a"), policy }
 });
 
@@ -84,6 +111,7 @@ fn snapshot(bytes: &[u8]) {
     assert_eq!(whole.is_ok(), pieces.is_ok());
     let Ok(snapshot) = whole else { return };
     let (_, _) = (snapshot.policy.tokens(Vec::new()), snapshot.policy.scopes());
+    let _ = snapshot.policy.namespace_keys("shop", &[SECRET], &[]);
     assert!(
         snapshot.policy == WORLD.policy && WORLD.cursors.has_issued(&snapshot.cursor),
         "the issuer hasn't sent this snapshot"
@@ -143,6 +171,26 @@ fn place(bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn temporary_seeds() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds/feed");
+        for (name, known) in [("snapshot", WORLD.log.len()), ("snapshot-of-less", KNOWN - 1)] {
+            let old = std::fs::read_to_string(folder.join(name)).expect("text");
+            let last = &WORLD.log[known - 1];
+            let cursor = WORLD.cursors.cursor(last.seq, &last.chain);
+            let (mut writer, mut text) =
+                quash_core::watch::frame::SnapshotWriter::begin(&WORLD.policy, &cursor, &last.chain);
+            text.push_str(&writer.rows(&WORLD.log[..known]));
+            text.push_str(&writer.finish(quash_core::model::Forgotten::NOTHING));
+            println!(
+                "{name}\nold {}\nnew {}",
+                old.lines().nth(1).unwrap_or_default(),
+                text.lines().nth(1).unwrap_or_default()
+            );
+            std::fs::write(folder.join(name), format!("0{text}")).expect("written");
+        }
+    }
 
     #[test]
     fn feed_seeds_match_the_current_format() {

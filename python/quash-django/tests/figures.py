@@ -1,30 +1,48 @@
-"""Measures requests to views of REST framework with quash's tokens, in comparison with Simple JWT in the same run.
+"""Measures requests to views of REST framework, in comparison with Simple JWT in the same run: with quash's tokens, and
+with Simple JWT's own, which a verifier that follows a real server checks natively or, without the key, only asks about.
 
 DJANGO_SETTINGS_MODULE=site_settings PYTHONPATH=src:tests python tests/figures.py
 """
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import django
+
+ROUNDS = 300
+REQUESTS = 20
+
+
+class Contender(NamedTuple):
+    """A way to authenticate requests."""
+
+    name: str
+    prepare: Callable[[], Any]
+    package: Any
+    token: str
 
 
 def main() -> None:
     django.setup()
+    from django.conf import settings
     from django.contrib.auth.models import User
     from django.core.management import call_command
+    from quash_verify import Verifier
     from rest_framework.permissions import IsAuthenticated
     from rest_framework.response import Response
     from rest_framework.test import APIRequestFactory
     from rest_framework.views import APIView
     from rest_framework_simplejwt import authentication
     from rest_framework_simplejwt.tokens import AccessToken
+    from with_server import site
 
-    from quash_django import rest_framework
+    from quash_django import _verifier, conf, rest_framework, simplejwt
     from quash_django.testing import quash_issuer
 
     call_command("migrate", verbosity=0)
     user = User.objects.create_user("dana")
+    found = site(settings.SECRET_KEY)
 
     def view(scheme: Any) -> Any:
         class View(APIView):
@@ -36,22 +54,48 @@ def main() -> None:
 
         return View.as_view()
 
-    def measure(scheme: Any, token: str) -> float:
-        served, request = view(scheme), APIRequestFactory().get("/", HTTP_AUTHORIZATION=f"Bearer {token}")
-        assert served(request).status_code == 200
-        best = float("inf")
-        for _ in range(300):
-            began = time.process_time()
-            for _ in range(20):
-                served(request)
-            best = min(best, (time.process_time() - began) / 20)
-        return best * 1e6
+    def keep_issuing(*secrets: str) -> Callable[[], Any]:
+        verifier = Verifier(found.url, credential=found.credential, namespace="shop", secrets=secrets)
+        verifier.warm()
+        return lambda: (simplejwt.install(), _verifier.install(verifier))
+
+    def measure(scheme: str, contenders: list[Contender]) -> None:
+        best = dict.fromkeys((contender.name for contender in contenders), float("inf"))
+        served = {contender.name: view(getattr(contender.package, scheme)) for contender in contenders}
+        # In turn, so that a busy machine slows all of them down.
+        for _ in range(ROUNDS):
+            for name, prepare, _package, token in contenders:
+                prepare()
+                request = APIRequestFactory().get("/", HTTP_AUTHORIZATION=f"Bearer {token}")
+                assert served[name](request).status_code == 200
+                began = time.process_time()
+                for _ in range(REQUESTS):
+                    served[name](request)
+                best[name] = min(best[name], (time.process_time() - began) / REQUESTS)
+        plain = best[contenders[0].name]
+        for name, seconds in best.items():
+            print(f"{scheme}: {name} {seconds * 1e6:.0f} us, {plain / seconds:.2f} times as fast")
 
     with quash_issuer() as issuer:
-        quash, own = issuer.token(user.pk), str(AccessToken.for_user(user))
-        for name in ("JWTStatelessUserAuthentication", "JWTAuthentication"):
-            theirs, ours = measure(getattr(authentication, name), own), measure(getattr(rest_framework, name), quash)
-            print(f"{name}: Simple JWT {theirs:.0f} us, quash-django {ours:.0f} us, {theirs / ours:.2f} times as fast")
+        of_quash = _verifier.verifier()
+        settings.QUASH = {"ISSUER": found.url, "CREDENTIAL": found.credential, "NAMESPACE": "shop"}
+        conf._read.clear()
+        natively, by_pyjwt = keep_issuing(found.secret), keep_issuing()
+        natively()
+        own = str(AccessToken.for_user(user))
+        contenders = [
+            Contender("Simple JWT", simplejwt.uninstall, authentication, own),
+            Contender("its tokens, verified natively", natively, authentication, own),
+            Contender("its tokens, verified by PyJWT and asked about", by_pyjwt, authentication, own),
+            Contender(
+                "quash's tokens",
+                lambda: (simplejwt.uninstall(), _verifier.install(of_quash)),
+                rest_framework,
+                issuer.token(user.pk),
+            ),
+        ]
+        measure("JWTStatelessUserAuthentication", contenders)
+        measure("JWTAuthentication", contenders)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Runs Simple JWT's own tests without and with the hooks, and compares the results of each test.
+"""Runs Simple JWT's own tests without the hooks, with them, and with a real quash server and native verification, and
+compares the results of each test.
 
     python tests/simple_jwt_suite.py [SDIST]
 
@@ -15,6 +16,8 @@ import tempfile
 import xml.etree.ElementTree
 from pathlib import Path
 
+from servers import BINARY
+
 HERE = Path(__file__).resolve().parent
 PACKAGE = "djangorestframework_simplejwt"
 
@@ -26,21 +29,21 @@ def fetched(room: Path) -> Path:
     return next(room.glob("*.tar.gz"))
 
 
-def results(suite: Path, report: Path, *, hooked: bool) -> dict[str, str]:
+def results(suite: Path, report: Path, what: str, *plugins: str) -> dict[str, str]:
     path = [str(suite), str(HERE), str(HERE.parent / "src")]
     environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
     command = [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:quash_django"]
-    command += ["-p", "simple_jwt_hooked"] if hooked else []
+    command += [word for plugin in plugins for word in ("-p", plugin)]
     ended = subprocess.run(
         [*command, f"--junitxml={report}", "tests"],
         cwd=suite,
-        env={**environment, "PYTHONPATH": os.pathsep.join(path)},
+        env={**environment, "PYTHONPATH": os.pathsep.join(path), "QUASH_ACCEPTED": str(report.with_suffix(".accepted"))},
         capture_output=True,
         text=True,
     )
     if not report.exists():
         sys.exit(ended.stdout + ended.stderr)
-    print("with the hooks:   " if hooked else "without the hooks:", ended.stdout.strip().splitlines()[-1])
+    print(f"{what}: {ended.stdout.strip().splitlines()[-1]}")
     found = {}
     for case in xml.etree.ElementTree.parse(report).iter("testcase"):
         outcome = next((child.tag for child in case if child.tag in ("failure", "error", "skipped")), "passed")
@@ -55,14 +58,26 @@ def main() -> None:
         with tarfile.open(sdist) as archive:
             archive.extractall(room, filter="data")
         suite = next(path.parent for path in room.glob("*/pytest.ini"))
-        without = results(suite, room / "without.xml", hooked=False)
-        hooked = results(suite, room / "with.xml", hooked=True)
-    differences = sorted(name for name in without | hooked if without.get(name) != hooked.get(name))
-    for case in differences:
-        print(f"{case}: {without.get(case)} without, {hooked.get(case)} with the hooks")
-    print(f"{len(without)} tests, {len(differences)} differences")
+        without = results(suite, room / "without.xml", "without the hooks")
+        others = {"with the hooks": results(suite, room / "with.xml", "with the hooks", "simple_jwt_hooked")}
+        accepted = 0
+        if BINARY.exists():
+            plugins = ("with_server", "simple_jwt_hooked")
+            others["with a server"] = results(suite, room / "native.xml", "with a server", *plugins)
+            accepted = len((room / "native.accepted").read_bytes())
+            print(f"{accepted} tokens were verified natively")
+        else:
+            print(f"skipped the tests with a server: {BINARY} is missing")
+    differences = [
+        f"{case}: {without.get(case)} without the hooks, {found.get(case)} {what}"
+        for what, found in others.items()
+        for case in sorted(without | found)
+        if without.get(case) != found.get(case)
+    ]
+    print(*differences, f"{len(without)} tests, {len(differences)} differences", sep="\n")
     # Tests that couldn't be read would be equal, too.
-    sys.exit(bool(differences) or sum(outcome == "passed" for outcome in without.values()) < 100)
+    is_empty = sum(outcome == "passed" for outcome in without.values()) < 100 or (BINARY.exists() and not accepted)
+    sys.exit(bool(differences) or is_empty)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from servers import BINARY, WORKERS, Presenting, Quash, Site, post, until
+from site_settings import SECRET_KEY
 
 pytestmark = pytest.mark.skipif(not BINARY.exists(), reason=f"needs {BINARY}: `cargo build` makes it")
 
@@ -19,12 +20,25 @@ session_claim = "qsid"
 position_claim = "qsq"
 max_lifetime = "2d"
 """
+KEY = """
+algorithm = "HS256"
+shared_secret_file = "{secret}"
+"""
+
+
+@pytest.fixture(params=["native", "PyJWT"])
+def how(request: Any) -> str:
+    """How the site verifies its tokens: quash has its key or hasn't."""
+    return str(request.param)
 
 
 @pytest.fixture
-def quash(tmp_path: Path) -> Iterator[Quash]:
+def quash(tmp_path: Path, how: str) -> Iterator[Quash]:
     """A server of the test's own: another one would wait for the killed workers of earlier tests."""
-    (tmp_path / "quash.toml").write_text(SETTINGS)
+    (tmp_path / "django.secret").touch(mode=0o600)
+    (tmp_path / "django.secret").write_text(SECRET_KEY)
+    key = KEY.format(secret=tmp_path / "django.secret") if how == "native" else ""
+    (tmp_path / "quash.toml").write_text(SETTINGS + key)
     quash = Quash(tmp_path, config=tmp_path / "quash.toml")
     yield quash
     quash.stop()
@@ -79,6 +93,8 @@ def test_every_worker_refuses_at_once(site: Site, end: Any, record_property: Any
     record_property("last acceptance after the end, ms", round(max(late, default=0.0) * 1000, 1))
 
 
-def test_the_check_finds_nothing_wrong(site: Site) -> None:
+def test_the_check_finds_nothing_wrong(site: Site, how: str) -> None:
     ended = site.manage("quash_check")
     assert ended.returncode == 0, ended.stdout + ended.stderr
+    verified = "access tokens are verified natively" if how == "native" else "access tokens are verified by PyJWT"
+    assert verified in ended.stdout, ended.stdout

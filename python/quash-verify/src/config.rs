@@ -18,6 +18,8 @@ pub(crate) struct Config {
     pub(crate) credential: Option<Zeroizing<String>>,
     pub(crate) audience: Vec<String>,
     pub(crate) secrets: Vec<Zeroizing<Vec<u8>>>,
+    /// The namespace whose tokens are verified; `None` for the issuer's own.
+    pub(crate) namespace: Option<String>,
     pub(crate) when_stale: WhenStale,
     pub(crate) start_within: Duration,
     pub(crate) insecure_http: bool,
@@ -55,6 +57,9 @@ impl Config {
         builder = self.also_at.iter().fold(builder, |builder, address| builder.also_at(address));
         builder = self.audience.iter().fold(builder, |builder, audience| builder.audience(audience));
         builder = self.secrets.iter().fold(builder, |builder, secret| builder.secret(secret.to_vec()));
+        if let Some(namespace) = &self.namespace {
+            builder = builder.namespace(namespace);
+        }
         if self.insecure_http {
             builder = builder.insecure_http();
         }

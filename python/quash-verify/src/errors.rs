@@ -209,6 +209,9 @@ fn remedy(error: StartError) -> &'static str {
         StartError::SecretNeeded => "pass the issuer's secret in secrets=",
         StartError::SecretUnknown => "pass the secret that the issuer signs with now",
         StartError::SecretUnusable(_) => "pass a secret that is long enough for the algorithm",
+        StartError::UnknownNamespace => {
+            "write it into a section [foreign.<name>] of quash's settings, or correct the name here"
+        }
         StartError::NotUnderstood(_) => "update quash-verify to the issuer's version",
         StartError::Certificates => "install the system's root certificates",
         StartError::NoEntropy => "make the system's random numbers available to this process",

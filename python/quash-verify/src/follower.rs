@@ -108,6 +108,12 @@ impl Follower {
         if self.is_settled() { self.verifier()?.check_now_when_stale(token, when_stale) } else { None }
     }
 
+    /// Returns a token that local data suffices to accept; `None` otherwise.
+    #[inline]
+    pub(crate) fn accept_now(&self, token: &str, when_stale: WhenStale) -> Option<Accepted> {
+        if self.is_settled() { self.verifier()?.accept_now(token, when_stale) } else { None }
+    }
+
     fn is_settled(&self) -> bool {
         self.is_settled.load(Ordering::Relaxed)
     }

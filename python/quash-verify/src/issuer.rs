@@ -13,6 +13,7 @@ use crate::config::seconds;
 use crate::live::{CLAIM_DEPTH, json};
 use crate::local_issuer::Issuer;
 use crate::revocations;
+use crate::verifier::TextOrBytes;
 
 /// The native part of `quash_verify.testing.TestIssuer`.
 #[pyclass(frozen, subclass, module = "quash_verify._native")]
@@ -23,12 +24,21 @@ pub(crate) struct TestIssuer {
 #[pymethods]
 impl TestIssuer {
     #[new]
-    #[pyo3(signature = (namespace=None))]
-    fn create(namespace: Option<String>) -> Self {
-        let of_rust = namespace
-            .as_deref()
-            .map_or_else(quash_verify::test::TestIssuer::new, quash_verify::test::TestIssuer::with_namespace);
-        Self { issuer: Arc::new(Issuer { of_rust, namespace, is_silent: AtomicBool::new(false) }) }
+    #[pyo3(signature = (namespace=None, secret=None))]
+    fn create(namespace: Option<String>, secret: Option<TextOrBytes>) -> PyResult<Self> {
+        use quash_verify::test::TestIssuer;
+        let secret = secret.map(TextOrBytes::into_bytes);
+        let of_rust = match (namespace.as_deref(), secret.as_ref()) {
+            (None, None) => TestIssuer::new(),
+            (Some(namespace), None) => TestIssuer::with_namespace(namespace),
+            (Some(namespace), Some(secret)) if !secret.is_empty() => {
+                TestIssuer::with_namespace_secret(namespace, secret)
+            }
+            (_, Some(_)) => {
+                return Err(PyValueError::new_err("a secret is that of a namespace, and isn't empty"));
+            }
+        };
+        Ok(Self { issuer: Arc::new(Issuer { of_rust, namespace, is_silent: AtomicBool::new(false) }) })
     }
 
     /// Issues a token.

@@ -9,6 +9,7 @@ mod errors;
 mod exit;
 mod follower;
 mod issuer;
+mod key;
 mod live;
 mod local_issuer;
 mod named;
@@ -35,6 +36,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<watch::Watch>()?;
     module.add_class::<answers::Answers>()?;
     module.add_class::<issuer::TestIssuer>()?;
+    module.add_class::<key::Key>()?;
     module.add_function(wrap_pyfunction!(web::bearer, module)?)?;
     module.add_function(wrap_pyfunction!(web::problem, module)?)?;
     module.add_function(wrap_pyfunction!(records::take, module)?)?;

@@ -4,7 +4,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyMapping, PyMappingProxy, PyString};
-use quash_verify::Accepted;
+use quash_verify::{Accepted, Named};
 use serde_json::{Map, Number, Value};
 
 /// A token that was accepted a moment ago.
@@ -13,6 +13,8 @@ pub(crate) struct Live {
     accepted: Accepted,
     claims: PyOnceLock<Py<PyAny>>,
 }
+
+type Names<'a> = (Option<&'a str>, Option<&'a str>, Option<&'a str>, Option<&'a str>, Option<u64>);
 
 /// The deepest value that `says` compares.
 const DEPTH: usize = 32;
@@ -31,10 +33,26 @@ impl Live {
         self.accepted.user_id()
     }
 
-    /// The session's id; None for a token of another issuer.
+    /// The session's id, as its issuer names it; None if the token has none.
     #[getter]
     fn session(&self) -> Option<String> {
-        self.accepted.session().map(|session| session.to_string())
+        match self.accepted.named() {
+            Some(named) => named.session.map(str::to_owned),
+            None => self.accepted.session().map(|session| session.to_string()),
+        }
+    }
+
+    /// The namespace of the token; None for a token of quash.
+    #[getter]
+    fn namespace(&self) -> Option<&str> {
+        self.accepted.named()?.namespace
+    }
+
+    /// The names of a namespace's token that were checked: namespace, session, token, subject and position.
+    #[getter(_names)]
+    fn names(&self) -> Option<Names<'_>> {
+        let Named { namespace, session, token, subject, position, .. } = self.accepted.named()?;
+        Some((namespace, session, token, subject, position))
     }
 
     /// The expiry, in seconds since 1970.
@@ -63,7 +81,7 @@ impl Live {
 
     /// Omits the claims.
     fn __repr__(&self) -> String {
-        match self.accepted.session() {
+        match self.session() {
             Some(session) => format!("<quash_verify.Live session={session}>"),
             None => "<quash_verify.Live>".to_owned(),
         }

@@ -16,6 +16,7 @@ use crate::errors::Failure;
 use crate::exit;
 use crate::follower::Follower;
 use crate::issuer::TestIssuer;
+use crate::key::Key;
 use crate::live::Live;
 use crate::named::{Names, NamesTuple, OwnedNamed};
 use crate::records;
@@ -30,9 +31,9 @@ pub(crate) struct Verifier {
     place: Place,
 }
 
-/// A secret or a token.
+/// A secret or a key.
 #[derive(FromPyObject)]
-enum TextOrBytes {
+pub(crate) enum TextOrBytes {
     Text(String),
     Bytes(Vec<u8>),
 }
@@ -42,7 +43,7 @@ type Metrics = (&'static str, u64, u64, usize, u64, u64, u64, u64, Option<String
 #[pymethods]
 impl Verifier {
     #[new]
-    #[pyo3(signature = (issuer, *, credential=None, also_at=vec![], audience=vec![], secrets=vec![], when_stale=None,
+    #[pyo3(signature = (issuer, *, credential=None, also_at=vec![], audience=vec![], secrets=vec![], namespace=None, when_stale=None,
                         start_within=10.0, insecure_http=false, _test_issuer=None))]
     #[expect(clippy::too_many_arguments, reason = "Python names them")]
     fn create(
@@ -51,23 +52,20 @@ impl Verifier {
         also_at: Vec<String>,
         audience: Vec<String>,
         secrets: Vec<TextOrBytes>,
+        namespace: Option<String>,
         when_stale: Option<&Bound<'_, PyAny>>,
         start_within: f64,
         insecure_http: bool,
         _test_issuer: Option<PyRef<'_, TestIssuer>>,
     ) -> PyResult<Self> {
-        let secrets = secrets.into_iter().map(|secret| {
-            Zeroizing::new(match secret {
-                TextOrBytes::Text(text) => text.into_bytes(),
-                TextOrBytes::Bytes(bytes) => bytes,
-            })
-        });
+        let secrets = secrets.into_iter().map(TextOrBytes::into_bytes);
         let config = Config {
             issuer,
             also_at,
             credential: credential.map(Zeroizing::new),
             audience,
             secrets: secrets.collect(),
+            namespace,
             when_stale: when_stale.map(config::when_stale).transpose()?.unwrap_or_default(),
             start_within: config::seconds("start_within", start_within)?,
             insecure_http,
@@ -105,6 +103,17 @@ impl Verifier {
         when_stale: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<Live>> {
         self.now(py, token, when_stale)
+    }
+
+    /// Returns the token if local data suffices to accept it, and if this key verified it. None where it must be
+    /// decided otherwise.
+    #[pyo3(name = "_accept_now")]
+    fn accept_now(&self, token: &Bound<'_, PyAny>, key: &Key) -> PyResult<Option<Live>> {
+        pass_records_on(token.py());
+        let slot = self.place.slot();
+        let (Some(follower), Some(text)) = (slot.follower(), text(token)?) else { return Ok(None) };
+        let accepted = follower.accept_now(text, self.config.when_stale);
+        Ok(accepted.filter(|accepted| key.has_verified(accepted)).map(Live::new))
     }
 
     #[pyo3(name = "_begin_check")]
@@ -338,6 +347,15 @@ impl Verifier {
         Err(PyTypeError::new_err(
             "a Verifier can't be pickled: its connection belongs to one process; create one in each process",
         ))
+    }
+}
+
+impl TextOrBytes {
+    pub(crate) fn into_bytes(self) -> Zeroizing<Vec<u8>> {
+        Zeroizing::new(match self {
+            Self::Text(text) => text.into_bytes(),
+            Self::Bytes(bytes) => bytes,
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use crate::model::{
     Account, AccountBy, AccountState, CustomClaims, Generation, InactiveAccounts, Invalid, Policy, Refusal,
     ScopeKey, ScopeKind, Seq, Session, SessionId, SessionLoaded, SessionState, Timestamp, TokenPolicy,
 };
-use crate::token::{Authentic, Claims, Origin, RefreshKey, TokenType};
+use crate::token::{Authentic, Claims, Issuer, Origin, RefreshKey, TokenType};
 
 /// A refresh or sliding token that is valid by its own claims. Only the store can tell whether it is genuine.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -132,16 +132,16 @@ impl PresentedForeign {
             expires_at: Timestamp::from_secs(exp),
             refresh_until: claims.refresh_exp.map(Timestamp::from_secs),
             password_mark: claims.password_mark.clone(),
-            claims: custom(claims, policy)?,
+            claims: custom(claims, issuer, policy)?,
         })
     }
 }
 
-/// Returns the custom claims for the tokens of the session. `sid`, `rsq` and `gen` are left out: quash writes
-/// its own.
-fn custom(claims: &Claims, policy: &TokenPolicy) -> Result<CustomClaims, Invalid> {
-    let kept: Vec<_> =
-        claims.custom.iter().filter(|(name, _)| !policy.names.reserves(name)).cloned().collect();
+/// Returns the custom claims for the tokens of the session. `sid`, `rsq` and `gen` are left out, because quash
+/// writes its own, and so are claims that concern the issuer's own sessions.
+fn custom(claims: &Claims, issuer: &Issuer, policy: &TokenPolicy) -> Result<CustomClaims, Invalid> {
+    let is_kept = |name: &String| !policy.names.reserves(name) && !issuer.dropped.contains(name);
+    let kept: Vec<_> = claims.custom.iter().filter(|(name, _)| is_kept(name)).cloned().collect();
     CustomClaims::new(&kept).map_err(|_| Invalid::Claim)
 }
 

@@ -1,5 +1,5 @@
 //! Namespaces: the tokens of other issuers whose users aren't accounts of quash. `watch/named.rs` decides
-//! whether such a token is revoked.
+//! about such a token by its names, `watch/gate.rs` about its text.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub struct Namespace {
 }
 
 /// The names of the claims in a namespace's tokens.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NamespaceClaims {
     /// The session, which a log-out ends.
     pub session: Option<String>,
@@ -25,4 +25,11 @@ pub struct NamespaceClaims {
     pub subject: String,
     /// The token's id; `None` if tokens have none.
     pub token: Option<String>,
+}
+
+impl Default for NamespaceClaims {
+    /// Simple JWT's names.
+    fn default() -> Self {
+        Self { session: None, position: None, subject: "user_id".into(), token: Some("jti".into()) }
+    }
 }

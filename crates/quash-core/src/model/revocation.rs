@@ -250,13 +250,6 @@ impl ScopeKind {
     }
 }
 
-impl Entry {
-    /// The entry's bound: it revokes the tokens in its scope with an `rsq` below it.
-    pub const fn before(&self) -> Seq {
-        self.kind.before(self.seq)
-    }
-}
-
 impl ScopeHasher {
     /// The hasher of quash's own tokens.
     pub fn ours(key: [u8; 16]) -> Self {

@@ -25,4 +25,4 @@ pub use keys::{
     KeySetFault, RefreshKey, SetKey, SigningKey, Unsigned, VerifyingKey, read_secret,
 };
 pub(crate) use token::authenticate_former;
-pub use token::{Authentic, Minted, Origin, authenticate};
+pub use token::{Authentic, Minted, Origin, Purposes, authenticate};

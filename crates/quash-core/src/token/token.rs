@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::claims::{Claims, TokenType};
 use super::jws::Unverified;
-use super::keys::{Candidate, Issuer, KeyRing};
+use super::keys::{Algorithm, Candidate, Issuer, KeyRing, VerifyingKey};
 use crate::model::{
-    ClaimNames, Invalid, Kid, Refusal, Scope, ScopeHasher, ScopeKey, ScopeKind, Seq, SessionId, Timestamp,
-    TokenPolicy,
+    ClaimNames, Invalid, Kid, Namespace, Refusal, Scope, ScopeHasher, ScopeKey, ScopeKind, Seq, SessionId,
+    Timestamp, TokenPolicy, limits,
 };
 
 /// A token signed by one of quash's keys, or by one of a trusted issuer. It may be expired, of the wrong type
@@ -17,6 +17,9 @@ use crate::model::{
 pub struct Authentic {
     claims: Claims,
     kid: Kid,
+    algorithm: Algorithm,
+    /// The fingerprint of the key.
+    fingerprint: [u8; 32],
     origin: Origin,
     scopes: Box<[ScopeKey]>,
 }
@@ -26,8 +29,17 @@ pub struct Authentic {
 pub enum Origin {
     /// Issued by quash: it belongs to a session.
     Ours,
-    /// Issued by another issuer: it has no session.
+    /// Issued by another issuer: it has no session of quash.
     Foreign(Arc<Issuer>),
+}
+
+/// The purposes that a token may have.
+#[derive(Clone, Copy, Debug)]
+pub enum Purposes<'a> {
+    /// The types that protected paths accept, by the policy or by the token's namespace.
+    Accepted,
+    /// One of these types.
+    These(&'a [TokenType]),
 }
 
 /// The position of a token relative to revocations.
@@ -35,6 +47,9 @@ pub enum Origin {
 pub enum Minted {
     /// The head of the log at which the token was minted.
     At(Seq),
+    /// The newest number of the log that another issuer knew when it minted the token, and the seconds as in
+    /// [`Minted::In`].
+    Placed { position: Seq, iat: i64, exp: i64 },
     /// The seconds in which the token was minted, by another issuer's clock, and in which it expires.
     In { iat: i64, exp: i64 },
 }
@@ -74,7 +89,13 @@ fn read(
         (own, None) => (own?, Origin::Ours),
         // If issuers share a key, quash's tokens are those with `sid` and `rsq`: each of them has both.
         (Ok(claims), Some(_)) if claims.sid.is_some() && claims.rsq.is_some() => (claims, Origin::Ours),
-        (_, Some(issuer)) => (Claims::parse_foreign(&payload, names)?, Origin::Foreign(Arc::clone(issuer))),
+        (_, Some(issuer)) => {
+            let claims = match &issuer.namespace {
+                Some(namespace) => Claims::parse_in(&payload, names, &namespace.claims)?,
+                None => Claims::parse_foreign(&payload, names)?,
+            };
+            (claims, Origin::Foreign(Arc::clone(issuer)))
+        }
     };
     // quash signs nothing else with this key, so anything else signed with it must not be accepted.
     if found.refresh_only && claims.token_type != Some(TokenType::Refresh) {
@@ -84,14 +105,25 @@ fn read(
         Origin::Ours => hasher,
         Origin::Foreign(issuer) => &issuer.scopes,
     };
-    let mut scopes = Vec::with_capacity(5);
+    if claims.names().any(|name| !theirs.is_ours() && name.len() > limits::REVOKED_NAME_BYTES) {
+        // No revocation could name the token.
+        return Err(Invalid::Claim);
+    }
+    let mut scopes = Vec::with_capacity(6);
     // One entry revokes a key for all issuers that sign with it.
     scopes.push(hasher.key_of(ScopeKind::Key, found.key.kid().as_str()));
     if !theirs.is_ours() {
         scopes.push(theirs.everything_in(theirs.namespace()));
     }
     add_scopes(&mut scopes, &claims, theirs);
-    Ok(Authentic { claims, kid: found.key.kid().clone(), origin, scopes: scopes.into_boxed_slice() })
+    Ok(Authentic {
+        claims,
+        kid: found.key.kid().clone(),
+        algorithm: found.key.algorithm(),
+        fingerprint: *found.key.fingerprint(),
+        origin,
+        scopes: scopes.into_boxed_slice(),
+    })
 }
 
 impl Authentic {
@@ -104,8 +136,29 @@ impl Authentic {
         &self.kid
     }
 
+    /// Returns whether this key, with its algorithm, verified the token.
+    pub fn is_signed_with(&self, key: &VerifyingKey) -> bool {
+        (self.algorithm, &self.fingerprint) == (key.algorithm(), key.fingerprint())
+    }
+
     pub fn origin(&self) -> &Origin {
         &self.origin
+    }
+
+    /// The namespace of the token; `None` if its user is an account of quash.
+    pub fn namespace(&self) -> Option<&Namespace> {
+        match &self.origin {
+            Origin::Ours => None,
+            Origin::Foreign(issuer) => issuer.namespace.as_ref(),
+        }
+    }
+
+    /// The claims as compact JSON, under the names that they have in the token.
+    pub fn claims_json(&self, names: &ClaimNames) -> Vec<u8> {
+        match self.namespace() {
+            Some(namespace) => self.claims.to_json_in(names, &namespace.claims),
+            None => self.claims.to_json(names),
+        }
     }
 
     /// The scopes that could cover the token, except `everything`. The key's scope comes first.
@@ -118,9 +171,14 @@ impl Authentic {
     ///
     /// # Errors
     /// The first check that fails.
-    pub fn check(&self, purposes: &[TokenType], policy: &TokenPolicy, now: Timestamp) -> Result<(), Refusal> {
+    pub fn check<'a>(
+        &self,
+        purposes: impl Into<Purposes<'a>>,
+        policy: &TokenPolicy,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         self.check_for_any_purpose(policy, now)?;
-        self.check_type(purposes)
+        self.check_type(purposes.into(), policy)
     }
 
     /// Like [`Authentic::check`], but accepts any type.
@@ -137,9 +195,9 @@ impl Authentic {
     ///
     /// # Errors
     /// The first check that fails.
-    pub fn check_even_expired(
+    pub fn check_even_expired<'a>(
         &self,
-        purposes: &[TokenType],
+        purposes: impl Into<Purposes<'a>>,
         policy: &TokenPolicy,
         now: Timestamp,
     ) -> Result<(), Refusal> {
@@ -148,7 +206,7 @@ impl Authentic {
             Err(refusal) => return Err(refusal),
         }
         self.check_completeness(policy)?;
-        self.check_type(purposes)
+        self.check_type(purposes.into(), policy)
     }
 
     /// The session and the head of a token issued by quash. A checked token of quash has both.
@@ -167,7 +225,10 @@ impl Authentic {
         match self.origin {
             Origin::Ours => self.claims.rsq.map(Minted::At),
             Origin::Foreign(_) => {
-                self.claims.iat.zip(self.claims.exp).map(|(iat, exp)| Minted::In { iat, exp })
+                self.claims.iat.zip(self.claims.exp).map(|(iat, exp)| match self.claims.position {
+                    Some(position) => Minted::Placed { position: Seq::from_u64(position), iat, exp },
+                    None => Minted::In { iat, exp },
+                })
             }
         }
         .ok_or(Invalid::Claim)
@@ -204,10 +265,11 @@ impl Authentic {
     fn check_completeness(&self, policy: &TokenPolicy) -> Result<(), Refusal> {
         let claims = &self.claims;
         let exp = claims.exp.ok_or(Refusal::TokenWithoutExp)?;
-        if claims.jti.is_none() {
+        let has_id = self.namespace().is_none_or(|namespace| namespace.claims.token.is_some());
+        if has_id && claims.jti.is_none() {
             return Err(Refusal::TokenWithoutId);
         }
-        if claims.token_type.is_none() && !claims.other_type {
+        if claims.type_name().is_none() {
             return Err(Refusal::TokenWithoutType);
         }
         if claims.user_id.is_none() {
@@ -226,12 +288,39 @@ impl Authentic {
         Ok(())
     }
 
-    fn check_type(&self, purposes: &[TokenType]) -> Result<(), Refusal> {
-        if self.claims.token_type.is_some_and(|token_type| purposes.contains(&token_type)) {
-            Ok(())
-        } else {
-            Err(Refusal::TokenOfWrongType)
+    fn check_type(&self, purposes: Purposes<'_>, policy: &TokenPolicy) -> Result<(), Refusal> {
+        let is_one_of =
+            |types: &[TokenType]| self.claims.token_type.is_some_and(|found| types.contains(&found));
+        let is_right = match (purposes, self.namespace()) {
+            (Purposes::These(types), _) => is_one_of(types),
+            (Purposes::Accepted, None) => is_one_of(&policy.accepted),
+            (Purposes::Accepted, Some(namespace)) => {
+                namespace.accepted.iter().any(|accepted| self.claims.type_name() == Some(accepted))
+            }
+        };
+        if is_right { Ok(()) } else { Err(Refusal::TokenOfWrongType) }
+    }
+}
+
+impl Minted {
+    /// The number of the log that must be known to judge the token.
+    pub fn needs(self) -> Option<Seq> {
+        match self {
+            Self::At(seq) | Self::Placed { position: seq, .. } => Some(seq),
+            Self::In { .. } => None,
         }
+    }
+}
+
+impl<'a> From<&'a [TokenType]> for Purposes<'a> {
+    fn from(types: &'a [TokenType]) -> Self {
+        Self::These(types)
+    }
+}
+
+impl<'a, const N: usize> From<&'a [TokenType; N]> for Purposes<'a> {
+    fn from(types: &'a [TokenType; N]) -> Self {
+        Self::These(types)
     }
 }
 
@@ -241,6 +330,7 @@ fn whole_secs(span: Duration) -> i64 {
 
 fn add_scopes(scopes: &mut Vec<ScopeKey>, claims: &Claims, hasher: &ScopeHasher) {
     scopes.extend(claims.sid.map(|sid| hasher.key(&Scope::Session(sid))));
+    scopes.extend(claims.session.as_deref().map(|session| hasher.key_of(ScopeKind::Session, session)));
     scopes.extend(claims.user_id.as_deref().map(|user_id| hasher.user_id(user_id)));
     scopes.extend(claims.jti.as_deref().map(|jti| hasher.key_of(ScopeKind::Token, jti)));
 }

@@ -5,6 +5,7 @@
 mod cursor;
 mod digested;
 mod lease;
+mod namespace;
 mod snapshot;
 
 use std::fmt;
@@ -15,12 +16,14 @@ use serde::{Deserialize, Serialize};
 pub use self::cursor::{Cursor, CursorKey};
 use self::digested::{Bytes, Digested, digest_of, digest_of_members, hash_of};
 pub use self::lease::{LeaseGrant, LeaseNonce};
+use self::namespace::NamespaceFields;
+pub use self::namespace::{NamespaceKeys, keys_beyond_policy};
 pub use self::snapshot::{SNAPSHOT_ROWS, Snapshot, SnapshotReader, SnapshotWriter};
 use crate::model::{
-    Actor, ClaimNames, Entry, ForeignTokens, Kid, Namespace, NamespaceClaims, Reason, ScopeHasher, ScopeKey,
-    ScopeKind, Seq, Timestamp, TokenPolicy, UserIdField, UserIdType,
+    Actor, ClaimNames, Entry, ForeignTokens, Kid, Namespace, Reason, ScopeHasher, ScopeKey, ScopeKind, Seq,
+    Timestamp, TokenPolicy, UserIdField, UserIdType,
 };
-use crate::token::{Algorithm, JwkSet, KeyFault, TokenType, VerifyingKey};
+use crate::token::{Algorithm, KeyFault, KeyRing, TokenType, VerifyingKey};
 
 /// The version of the format, which verifiers request. Within a version, the policy may only get members that
 /// an older verifier can ignore without accepting a token that it must refuse; everything else needs the next
@@ -51,7 +54,6 @@ struct PolicyFields {
     user_id_form: UserIdForm,
     accepted: Vec<String>,
     secrets: Vec<SecretCheck>,
-    /// An older verifier ignores them: it answers no question about a namespace.
     #[serde(default)]
     namespaces: Vec<NamespaceFields>,
     /// A hash over the text of the published key set.
@@ -72,25 +74,6 @@ struct SecretCheck {
     kid: String,
     alg: String,
     check: Bytes<32>,
-}
-
-/// The namespace of another issuer's tokens. Has no keys yet: verifiers don't verify the tokens.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct NamespaceFields {
-    name: String,
-    longest_lifetime_ms: u64,
-    accepted: Vec<String>,
-    claims: NamespaceClaimFields,
-}
-
-/// The names of the claims in a namespace's tokens.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct NamespaceClaimFields {
-    session: Option<String>,
-    position: Option<String>,
-    subject: String,
-    token: Option<String>,
-    r#type: String,
 }
 
 /// The next entries of the log, and the end of the log with them.
@@ -142,15 +125,9 @@ pub enum FrameFault {
 
 impl FeedPolicy {
     /// Returns the policy that an issuer with leases of the length `term` sends to its verifiers. `scope_key`
-    /// is the key that its scopes are hashed with. `keys` verify its tokens; of secrets, only the check
-    /// values are sent. `published` are its public keys, of which a hash is sent.
-    pub fn of<'a>(
-        policy: &TokenPolicy,
-        scope_key: [u8; 16],
-        term: Duration,
-        keys: impl Iterator<Item = &'a VerifyingKey>,
-        published: &JwkSet,
-    ) -> Self {
+    /// is the key that its scopes are hashed with. `ring` has the keys that verify its tokens and those of
+    /// other issuers: of secrets, only the check values are sent, and of its own public keys, a hash.
+    pub fn of(policy: &TokenPolicy, scope_key: [u8; 16], term: Duration, ring: &KeyRing) -> Self {
         let check = |key: &VerifyingKey| {
             let check = Bytes(key.check_value()?);
             Some(SecretCheck { kid: key.kid().as_str().into(), alg: key.algorithm().as_str().into(), check })
@@ -172,9 +149,9 @@ impl FeedPolicy {
                 UserIdType::Integer => UserIdForm::Integer,
             },
             accepted: policy.accepted.iter().map(|accepted| accepted.as_str().into()).collect(),
-            secrets: keys.filter_map(check).collect(),
-            namespaces: policy.namespaces.iter().map(|one| NamespaceFields::new(one, names)).collect(),
-            keys: digest_of(published),
+            secrets: ring.own().filter_map(check).collect(),
+            namespaces: NamespaceFields::all(&policy.namespaces, names, ring),
+            keys: digest_of(&ring.jwks()),
         };
         Self { digest: digest_of_members(&fields), fields }
     }
@@ -265,6 +242,23 @@ impl FeedPolicy {
         Ok(None)
     }
 
+    /// Returns the keys of a namespace's tokens that this program can use, or `None` if there is no such
+    /// namespace. A secret is usable if it is one of `secrets`; of `audience`, an empty list accepts every
+    /// audience that the issuer's settings accept.
+    ///
+    /// # Errors
+    /// A word in the policy is unknown here.
+    pub fn namespace_keys(
+        &self,
+        name: &str,
+        secrets: &[impl AsRef<[u8]>],
+        audience: &[String],
+    ) -> Result<Option<NamespaceKeys>, FrameFault> {
+        let scopes = self.scopes()?;
+        let found = self.fields.namespaces.iter().find(|namespace| namespace.name == name);
+        Ok(found.map(|namespace| namespace.usable_keys(&scopes, secrets, audience)))
+    }
+
     /// The hash over the members that are known here, which are those that are sent.
     fn sent_digest(&self) -> Bytes<32> {
         digest_of_members(&self.fields)
@@ -272,36 +266,6 @@ impl FeedPolicy {
 
     fn user_id_field(&self) -> Result<UserIdField, FrameFault> {
         UserIdField::parse(&self.fields.user_id_field).ok_or(FrameFault::UnknownWord)
-    }
-}
-
-impl NamespaceFields {
-    fn new(namespace: &Namespace, names: &ClaimNames) -> Self {
-        let NamespaceClaims { session, position, subject, token } = namespace.claims.clone();
-        Self {
-            name: namespace.name.clone(),
-            longest_lifetime_ms: millis(namespace.max_lifetime),
-            accepted: namespace.accepted.clone(),
-            claims: NamespaceClaimFields {
-                session,
-                position,
-                subject,
-                token,
-                r#type: names.token_type.clone(),
-            },
-        }
-    }
-}
-
-impl From<&NamespaceFields> for Namespace {
-    fn from(fields: &NamespaceFields) -> Self {
-        let NamespaceClaimFields { session, position, subject, token, .. } = fields.claims.clone();
-        Self {
-            name: fields.name.clone(),
-            max_lifetime: Duration::from_millis(fields.longest_lifetime_ms),
-            accepted: fields.accepted.clone(),
-            claims: NamespaceClaims { session, position, subject, token },
-        }
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::named::Named;
 use super::revoked::Revoked;
 use crate::model::{Invalid, Refusal, ScopeHasher, Seq, Timestamp, TokenPolicy};
-use crate::token::{Authentic, Claims, KeyRing, Minted, TokenType, authenticate_former};
+use crate::token::{Authentic, Claims, KeyRing, Minted, Purposes, authenticate_former};
 
 /// A valid token signed by one of our keys and, as far as the set knows, not revoked.
 #[derive(Clone, Debug)]
@@ -26,16 +27,17 @@ pub enum Verdict {
 ///
 /// # Errors
 /// The token isn't valid, it is revoked, or the set is behind it.
-pub fn admit(
+pub fn admit<'a>(
     token: Arc<Authentic>,
-    purposes: &[TokenType],
+    purposes: impl Into<Purposes<'a>>,
     policy: &TokenPolicy,
     revoked: &Revoked,
     now: Timestamp,
 ) -> Result<Live, Verdict> {
-    match holds(&token, purposes, policy, revoked, now).map_err(Verdict::Refused)? {
-        Minted::At(rsq) if rsq > revoked.cursor() => Err(Verdict::Behind { rsq }),
-        Minted::At(_) | Minted::In { .. } => Ok(Live(token)),
+    let minted = holds(&token, purposes, policy, revoked, now).map_err(Verdict::Refused)?;
+    match minted.needs().filter(|needed| *needed > revoked.cursor()) {
+        Some(rsq) => Err(Verdict::Behind { rsq }),
+        None => Ok(Live(token)),
     }
 }
 
@@ -44,9 +46,9 @@ pub fn admit(
 ///
 /// # Errors
 /// The token isn't valid, or it is revoked.
-pub fn admit_without_lease(
+pub fn admit_without_lease<'a>(
     token: Arc<Authentic>,
-    purposes: &[TokenType],
+    purposes: impl Into<Purposes<'a>>,
     policy: &TokenPolicy,
     revoked: &Revoked,
     now: Timestamp,
@@ -56,11 +58,11 @@ pub fn admit_without_lease(
 
 /// Returns the refusal of a token that no key of the ring signed. If a key of an earlier ring signed it and
 /// the set has that key's revocation, the refusal is the one that a ring with the key leads to.
-pub fn refuse_unknown(
+pub fn refuse_unknown<'a>(
     text: &str,
     ring: &KeyRing,
     hasher: &ScopeHasher,
-    purposes: &[TokenType],
+    purposes: impl Into<Purposes<'a>>,
     policy: &TokenPolicy,
     revoked: &Revoked,
     now: Timestamp,
@@ -76,9 +78,9 @@ pub fn refuse_unknown(
     }
 }
 
-fn holds(
+fn holds<'a>(
     token: &Authentic,
-    purposes: &[TokenType],
+    purposes: impl Into<Purposes<'a>>,
     policy: &TokenPolicy,
     revoked: &Revoked,
     now: Timestamp,
@@ -91,6 +93,21 @@ fn holds(
 impl Live {
     pub fn claims(&self) -> &Claims {
         self.0.claims()
+    }
+
+    /// The names of a namespace's token; `None` for a token whose user is an account of quash.
+    pub fn named(&self) -> Option<Named<'_>> {
+        let claims = self.claims();
+        let (issued_at, expires_at) = claims.iat.zip(claims.exp)?;
+        self.0.namespace().map(|namespace| Named {
+            namespace: Some(&namespace.name),
+            session: claims.session.as_deref(),
+            token: claims.jti.as_deref(),
+            subject: claims.user_id.as_deref(),
+            position: claims.position,
+            issued_at,
+            expires_at,
+        })
     }
 
     /// The token as it was verified.

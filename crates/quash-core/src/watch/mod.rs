@@ -16,4 +16,4 @@ mod named;
 pub use follower::{FeedError, Follower, Freshness, Lease};
 pub use gate::{Live, Verdict, admit, admit_without_lease, refuse_unknown};
 pub use named::{Named, NamedVerdict, admit_named, admit_named_without_lease};
-pub use revoked::{Placed, Revoked};
+pub use revoked::Revoked;

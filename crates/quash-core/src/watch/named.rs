@@ -1,6 +1,6 @@
 //! The check of a token of another issuer by its names. The issuer's own code has verified the token.
 
-use super::revoked::{Placed, Revoked};
+use super::revoked::Revoked;
 use crate::model::{
     Invalid, Refusal, Scope, ScopeHasher, ScopeKey, ScopeKind, Seq, SessionId, Timestamp, TokenPolicy, limits,
 };
@@ -76,11 +76,15 @@ pub fn admit_named_without_lease(
 ) -> Result<(), NamedVerdict> {
     let scopes = check(named, policy, ours, now)?;
     let (iat, exp) = (named.issued_at, named.expires_at);
-    let is_covered = match named.position.map(Seq::from_u64) {
-        Some(position) => revoked.covers_placed(Placed { position, iat, exp }, scopes.as_slice()),
-        None => revoked.covers(Minted::In { iat, exp }, scopes.as_slice()),
+    let minted = match named.position.map(Seq::from_u64) {
+        Some(position) => Minted::Placed { position, iat, exp },
+        None => Minted::In { iat, exp },
     };
-    if is_covered { Err(NamedVerdict::Refused(Refusal::TokenRevoked(None))) } else { Ok(()) }
+    if revoked.covers(minted, scopes.as_slice()) {
+        Err(NamedVerdict::Refused(Refusal::TokenRevoked(None)))
+    } else {
+        Ok(())
+    }
 }
 
 impl Named<'_> {

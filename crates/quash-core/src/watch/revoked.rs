@@ -37,15 +37,6 @@ struct Late {
     until: i64,
 }
 
-/// The origin of a token in a namespace.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Placed {
-    /// The newest number that the issuer knew when it issued the token.
-    pub position: Seq,
-    pub iat: i64,
-    pub exp: i64,
-}
-
 /// The number of a scope's late watermarks that are kept apart. Beyond it, the oldest two become one that
 /// covers at least the same tokens.
 const LATE: usize = 8;
@@ -160,12 +151,22 @@ impl Revoked {
     /// Returns whether a token minted then, with these scopes, is revoked: the one evaluation function.
     /// Several scopes combine by their latest watermark; a scope that is simply present has a watermark
     /// without end. A token of another issuer carries no number, so it counts as minted before a revocation
-    /// of the same second. A token that a forgotten entry may have covered is revoked, too.
+    /// of the same second, unless its issuer knew the log: then an event that was reported late covers it if
+    /// it was issued before that event. A token that a forgotten entry may have covered is revoked, too.
     pub fn covers(&self, minted: Minted, scopes: &[ScopeKey]) -> bool {
+        let may_be_forgotten =
+            |iat, exp| self.forgotten.reaches(Timestamp::from_secs(iat), Timestamp::from_secs(exp));
         match minted {
             Minted::At(rsq) => {
                 let least = self.everything.before.max(self.forgotten.seq);
                 rsq < scopes.iter().filter_map(|scope| self.before.of(scope)).fold(least, Seq::max)
+            }
+            Minted::Placed { position, iat, exp } => {
+                let is_before =
+                    |late: &Late| position < late.before && iat <= late.until.saturating_add(LATE_LEEWAY);
+                self.covers(Minted::At(position), scopes)
+                    || scopes.iter().filter_map(|scope| self.late.get(scope)).flatten().any(is_before)
+                    || may_be_forgotten(iat, exp)
             }
             Minted::In { iat, exp } => {
                 let is_present = |scope: &ScopeKey| self.before.of(scope) == Some(Seq::MAX);
@@ -173,21 +174,9 @@ impl Revoked {
                     .iter()
                     .filter_map(|scope| self.until.of(scope))
                     .fold(self.everything.until, i64::max);
-                let may_be_forgotten =
-                    || self.forgotten.reaches(Timestamp::from_secs(iat), Timestamp::from_secs(exp));
-                iat <= until || scopes.iter().any(is_present) || may_be_forgotten()
+                iat <= until || scopes.iter().any(is_present) || may_be_forgotten(iat, exp)
             }
         }
-    }
-
-    /// Like [`Revoked::covers`], for a token of a namespace whose issuer knew the log. An event that was
-    /// reported late covers the tokens that were issued before it, although the issuer knew newer entries.
-    pub fn covers_placed(&self, placed: Placed, scopes: &[ScopeKey]) -> bool {
-        let Placed { position, iat, exp } = placed;
-        let is_before = |late: &Late| position < late.before && iat <= late.until.saturating_add(LATE_LEEWAY);
-        self.covers(Minted::At(position), scopes)
-            || scopes.iter().filter_map(|scope| self.late.get(scope)).flatten().any(is_before)
-            || self.forgotten.reaches(Timestamp::from_secs(iat), Timestamp::from_secs(exp))
     }
 
     pub(super) fn remember(&mut self, entry: Remembered) {

@@ -71,9 +71,14 @@ fn ring(keys: &Value) -> Result<KeyRing, KeySetFault> {
         max_lifetime: Duration::ZERO,
         iss: Expected::Anything,
         aud: Expected::Anything,
+        namespace: None,
+        dropped: Vec::new(),
     });
-    let foreign =
-        |found: SetKey| ForeignKey { key: found.key, named: found.named, issuer: Arc::clone(&issuer) };
+    let foreign = |found: SetKey| ForeignKey {
+        token_kid: found.token_kid(),
+        key: found.key,
+        issuer: Arc::clone(&issuer),
+    };
     Ok(KeyRing::with_foreign(1, Vec::new(), set.keys.into_iter().map(foreign).collect()))
 }
 

@@ -26,6 +26,8 @@ impl ForeignIssuer {
             max_lifetime: Duration::from_secs(7 * 86_400),
             iss: Expected::Anything,
             aud: Expected::Anything,
+            namespace: None,
+            dropped: Vec::new(),
         };
         let key = SigningKey::new(Algorithm::Es256, &pkcs8(), None).expect("a key");
         Self { key, issuer: Arc::new(issuer) }
@@ -33,7 +35,8 @@ impl ForeignIssuer {
 
     /// The issuer's key, which its tokens name.
     pub(super) fn key(&self) -> ForeignKey {
-        ForeignKey { key: self.key.verifying().clone(), named: true, issuer: Arc::clone(&self.issuer) }
+        let key = self.key.verifying().clone();
+        ForeignKey { token_kid: Some(key.kid().clone()), key, issuer: Arc::clone(&self.issuer) }
     }
 
     /// Returns whether this issuer has signed a token.

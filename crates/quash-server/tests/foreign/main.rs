@@ -2,6 +2,7 @@
 //! and with keys at an address.
 
 mod accounts;
+mod namespaces;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use quash_core::model::{ForeignTokens, Right, Timestamp};
+use quash_core::model::{ForeignTokens, Namespace, NamespaceClaims, Right, Timestamp};
 use quash_core::token::{Algorithm, Expected, KeyRing, SigningKey, TokenType};
 use quash_service::{FetchFault, FetchKeys, ForeignKeys, ForeignSetup};
 use serde_json::{Value, json};
@@ -23,9 +24,19 @@ fn django(keys: ForeignKeys) -> ForeignSetup {
         name: "django".into(),
         keys,
         max_lifetime: secs(30 * 86_400),
-        namespace: String::new(),
+        namespace: None,
+        dropped: Vec::new(),
         iss: Expected::Anything,
         aud: Expected::Anything,
+    }
+}
+
+fn namespace() -> Namespace {
+    Namespace {
+        name: "partner".into(),
+        max_lifetime: secs(30 * 86_400),
+        accepted: vec!["access".into()],
+        claims: NamespaceClaims { session: Some("qsid".into()), ..NamespaceClaims::default() },
     }
 }
 
@@ -274,7 +285,7 @@ async fn ending_all_sessions_ends_foreign_tokens() {
 
 #[tokio::test]
 async fn users_of_other_namespaces_are_unknown() {
-    let partner = ForeignSetup { namespace: "partner".into(), ..django(shared()) };
+    let partner = ForeignSetup { namespace: Some(namespace()), ..django(shared()) };
     let world = World::planned(plan(partner)).await;
     let (old, access) = (refresh_of("dana", "one"), minted(&said("access", "dana", "two")));
     let (_, secret) = world

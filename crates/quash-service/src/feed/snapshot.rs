@@ -113,8 +113,8 @@ impl SnapshotFeed {
             return self.last().await;
         };
         self.after = last.seq;
-        // Only the newest entry of a scope matters: verifiers don't accept tokens of other issuers, and for
-        // ours only the highest sequence number counts.
+        // Only the newest entry of a scope matters: it covers all tokens that the older ones do. Events that
+        // were reported late are kept apart.
         let newest: Vec<Entry> =
             page.into_iter().filter(|(_, is_newest)| *is_newest).map(|(entry, _)| entry).collect();
         Ok(writer.rows(&newest))

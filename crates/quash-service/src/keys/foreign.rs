@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_lc_rs::hmac;
-use quash_core::model::{Clock, Kid, ScopeHasher, Timestamp};
+use quash_core::model::{Clock, Kid, Namespace, ScopeHasher, Timestamp};
 use quash_core::token::{
     Algorithm, Expected, Family, ForeignKey, Issuer, KeyFault, KeyRing, KeySet, VerifyingKey,
 };
+use quash_core::watch::frame::keys_beyond_policy;
 use quash_verify::issuer::{KeyFetch, KeyFetcher};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
@@ -33,8 +34,10 @@ pub struct ForeignSetup {
     pub keys: ForeignKeys,
     /// The longest accepted lifetime of its tokens.
     pub max_lifetime: Duration,
-    /// The namespace of its tokens. Empty for ours, whose subjects are our accounts.
-    pub namespace: String,
+    /// The namespace of its tokens; `None` if their subjects are our accounts.
+    pub namespace: Option<Namespace>,
+    /// The claims that are dropped when a token is adopted.
+    pub dropped: Vec<String>,
     /// The required `iss` of its tokens.
     pub iss: Expected<String>,
     /// The accepted values of its tokens' `aud`.
@@ -148,28 +151,30 @@ impl Foreign {
         for setup in setups {
             let issuer = Arc::new(Issuer {
                 name: setup.name.clone(),
-                scopes: scopes.in_namespace(&setup.namespace),
+                scopes: scopes.in_namespace(setup.namespace.as_ref().map_or("", |namespace| &namespace.name)),
                 max_lifetime: setup.max_lifetime,
                 iss: setup.iss.clone(),
                 aud: setup.aud.clone(),
+                namespace: setup.namespace.clone(),
+                dropped: setup.dropped.clone(),
             });
             let fault = |fault| StartError::ForeignKey(setup.name.clone(), fault);
             match &setup.keys {
                 ForeignKeys::Public { key, kid } => {
                     fixed.push(ForeignKey {
                         key: (**key).clone().renamed(kid.clone()),
-                        named: kid.is_some(),
+                        token_kid: kid.clone(),
                         issuer,
                     });
                 }
                 ForeignKeys::Secret { algorithm, secret, kid } => {
-                    let named = kid.is_some();
+                    let token_kid = kid.clone();
                     let kid = kid
                         .clone()
                         .or_else(|| kid_of(secret, master))
                         .ok_or_else(|| fault(KeyFault::Empty))?;
                     let key = VerifyingKey::insecure_hmac(*algorithm, secret, kid).map_err(fault)?;
-                    fixed.push(ForeignKey { key, named, issuer });
+                    fixed.push(ForeignKey { key, token_kid, issuer });
                 }
                 ForeignKeys::Address(address) => {
                     sets.push(Set {
@@ -263,7 +268,15 @@ impl Foreign {
     /// Passes the known keys to the guard, and waits until it has them.
     async fn updates(&self, published: &Published) {
         let fetched = published.sets.iter().flat_map(|set| set.keys.iter().flatten()).cloned();
-        if self.rings.update_foreign(self.fixed.iter().cloned().chain(fetched).collect()).await.is_err() {
+        let keys: Vec<_> = self.fixed.iter().cloned().chain(fetched).collect();
+        let beyond = keys_beyond_policy(&keys);
+        if beyond > 0 {
+            tracing::warn!(
+                beyond,
+                "other issuers have more keys than the feed carries; verifiers lack the last ones"
+            );
+        }
+        if self.rings.update_foreign(keys).await.is_err() {
             tracing::warn!("fetched other issuers' keys, but the guard has not applied them in time");
         }
     }
@@ -292,7 +305,11 @@ impl Set {
         // A published secret isn't secret.
         let keys = found.keys.into_iter().filter(|key| key.key.algorithm().family() != Family::Hmac);
         let keys: Vec<_> = keys
-            .map(|key| ForeignKey { key: key.key, named: key.named, issuer: Arc::clone(&self.issuer) })
+            .map(|key| ForeignKey {
+                token_kid: key.token_kid(),
+                key: key.key,
+                issuer: Arc::clone(&self.issuer),
+            })
             .collect();
         let same = self.keys.as_ref().is_some_and(|known| is_same(known, &keys));
         if !same {
@@ -319,7 +336,7 @@ impl KeyFetcher for FetchOnDemand {
 impl IssuerKeyInfo {
     /// Omits the key itself. A secret without a kid in tokens has an id made by quash, which isn't shown.
     fn new(key: &ForeignKey) -> Self {
-        Self { kid: key.named.then(|| key.key.kid().clone()), algorithm: key.key.algorithm() }
+        Self { kid: key.token_kid.clone(), algorithm: key.key.algorithm() }
     }
 }
 
@@ -330,7 +347,7 @@ fn is_same(known: &[ForeignKey], found: &[ForeignKey]) -> bool {
             one.key.is_same_key(&other.key)
                 && one.key.kid() == other.key.kid()
                 && one.key.algorithm() == other.key.algorithm()
-                && one.named == other.named
+                && one.token_kid == other.token_kid
         })
 }
 
@@ -398,7 +415,8 @@ mod tests {
             name: name.into(),
             keys: ForeignKeys::Address(name.into()),
             max_lifetime: Duration::from_secs(60),
-            namespace: String::new(),
+            namespace: None,
+            dropped: Vec::new(),
             iss: Expected::Anything,
             aud: Expected::Anything,
         };
@@ -431,7 +449,8 @@ mod tests {
             name: "partner".into(),
             keys: ForeignKeys::Address("https://partner.example/jwks".into()),
             max_lifetime: Duration::from_secs(60),
-            namespace: String::new(),
+            namespace: None,
+            dropped: Vec::new(),
             iss: Expected::Anything,
             aud: Expected::Anything,
         };

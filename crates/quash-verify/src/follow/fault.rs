@@ -60,6 +60,9 @@ pub enum StartError {
     /// The given secret can't be used.
     #[error("the secret {0}")]
     SecretUnusable(KeyFault),
+    /// The issuer has no namespace of the given name.
+    #[error("the issuer has no such namespace: write it into a section [foreign.<name>] of quash's settings")]
+    UnknownNamespace,
     /// The feed can't be understood, for example because the issuer is a newer version.
     #[error("cannot understand the issuer's feed: {0}")]
     NotUnderstood(FrameFault),

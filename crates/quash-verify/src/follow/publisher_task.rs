@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quash_core::model::Seq;
-use quash_core::token::{KeyRing, VerifyingKey};
+use quash_core::model::{ForeignTokens, Seq, TokenPolicy};
+use quash_core::token::{ForeignKey, KeyRing, VerifyingKey};
 use quash_core::watch::frame::{Cursor, FeedPolicy, Frame, FrameFault, Snapshot};
 use quash_core::watch::{FeedError, Lease};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -47,8 +47,9 @@ pub(crate) enum ApplyError {
     FeedError(#[from] FeedError),
     #[error(transparent)]
     NotUnderstood(#[from] FrameFault),
+    /// The application's configuration doesn't fit the issuer's.
     #[error(transparent)]
-    Secret(StartError),
+    Config(StartError),
     #[error("it contradicts what is known of the log")]
     Inconsistent,
 }
@@ -98,6 +99,8 @@ impl Started {
 pub(crate) struct ApplicationConfig {
     pub(crate) audience: Vec<String>,
     pub(crate) secrets: Vec<Zeroizing<Vec<u8>>>,
+    /// The namespace whose tokens are verified; `None` for the issuer's own.
+    pub(crate) namespace: Option<String>,
 }
 
 pub(crate) struct PublisherTask {
@@ -108,6 +111,8 @@ pub(crate) struct PublisherTask {
     policy: Option<FeedPolicy>,
     published: Vec<VerifyingKey>,
     secrets: Vec<VerifyingKey>,
+    /// The keys of the namespace.
+    foreign: Vec<ForeignKey>,
     wanted: Option<Seq>,
     /// The issuer sends something that can't be understood, so its leases don't count.
     ignores_leases: bool,
@@ -115,7 +120,7 @@ pub(crate) struct PublisherTask {
 
 impl PublisherTask {
     pub(crate) fn new(shared: Arc<VerifierShared>, signals: Arc<Signals>, config: ApplicationConfig) -> Self {
-        let (published, secrets) = (Vec::new(), Vec::new());
+        let (published, secrets, foreign) = (Vec::new(), Vec::new(), Vec::new());
         Self {
             shared,
             signals,
@@ -124,6 +129,7 @@ impl PublisherTask {
             policy: None,
             published,
             secrets,
+            foreign,
             wanted: None,
             ignores_leases: false,
         }
@@ -180,7 +186,7 @@ impl PublisherTask {
     /// don't count until one is understood again.
     fn answer(&mut self, reply: Reply, take: impl FnOnce(&mut Self) -> Result<(), ApplyError>) {
         let outcome = take(self);
-        if let Err(untaken @ (ApplyError::NotUnderstood(_) | ApplyError::Secret(_))) = &outcome {
+        if let Err(untaken @ (ApplyError::NotUnderstood(_) | ApplyError::Config(_))) = &outcome {
             tracing::error!(%untaken, "cannot use the issuer's feed; the verifier is stale");
             if let Some(publisher) = &mut self.publisher {
                 publisher.invalidate_leases();
@@ -195,7 +201,9 @@ impl PublisherTask {
         let ring = self.ring();
         match &mut self.publisher {
             Some(publisher) => publisher.take(revoked, terms, ring)?,
-            None if ring.keys().next().is_none() => return Err(ApplyError::Secret(StartError::SecretNeeded)),
+            None if ring.keys().next().is_none() && self.config.namespace.is_none() => {
+                return Err(ApplyError::Config(StartError::SecretNeeded));
+            }
             None => {
                 let (shared, term) = (Arc::clone(&self.shared), policy.term());
                 self.publisher = Some(Publisher::for_verifier(shared, revoked, term, terms, ring));
@@ -244,28 +252,58 @@ impl PublisherTask {
         }
     }
 
-    /// Reads a policy, and binds the secrets that it names.
+    /// Reads a policy, and binds the keys that it names.
     fn read(&mut self, policy: &FeedPolicy) -> Result<Terms, ApplyError> {
         self.ignores_leases = true;
-        let terms = Terms { policy: policy.tokens(self.config.audience.clone())?, scopes: policy.scopes()? };
-        let mut bound = Vec::new();
-        for secret in &self.config.secrets {
-            match policy.secret(secret) {
-                Ok(Some(key)) => bound.push(key),
-                Ok(None) => return Err(ApplyError::Secret(StartError::SecretUnknown)),
-                Err(fault) => return Err(ApplyError::Secret(StartError::SecretUnusable(fault))),
+        let mut terms =
+            Terms { policy: policy.tokens(self.config.audience.clone())?, scopes: policy.scopes()? };
+        match &self.config.namespace {
+            Some(namespace) => {
+                self.foreign = self.namespace_keys(policy, namespace)?;
+                // The issuer's own setting concerns what it accepts itself.
+                terms.policy = TokenPolicy { foreign: ForeignTokens::Accept, ..terms.policy };
             }
+            None => self.secrets = self.own_secrets(policy)?,
         }
-        if bound.is_empty() && policy.names_secrets() {
-            return Err(ApplyError::Secret(StartError::SecretNeeded));
-        }
-        self.secrets = bound;
         self.ignores_leases = false;
         Ok(terms)
     }
 
+    fn own_secrets(&self, policy: &FeedPolicy) -> Result<Vec<VerifyingKey>, ApplyError> {
+        let mut bound = Vec::new();
+        for secret in &self.config.secrets {
+            match policy.secret(secret) {
+                Ok(Some(key)) => bound.push(key),
+                Ok(None) => return Err(ApplyError::Config(StartError::SecretUnknown)),
+                Err(fault) => return Err(ApplyError::Config(StartError::SecretUnusable(fault))),
+            }
+        }
+        if bound.is_empty() && policy.names_secrets() {
+            return Err(ApplyError::Config(StartError::SecretNeeded));
+        }
+        Ok(bound)
+    }
+
+    /// Missing keys aren't an error: the site's own code may verify the tokens, and ask about their names.
+    fn namespace_keys(&self, policy: &FeedPolicy, namespace: &str) -> Result<Vec<ForeignKey>, ApplyError> {
+        let found = policy.namespace_keys(namespace, &self.config.secrets, &self.config.audience)?;
+        let found = found.ok_or(ApplyError::Config(StartError::UnknownNamespace))?;
+        if found.unusable > 0 {
+            let keys = found.unusable;
+            tracing::warn!(
+                namespace,
+                keys,
+                "refusing tokens of the namespace's keys that can't be used here: pass their secrets with secret(..)"
+            );
+        }
+        Ok(found.keys)
+    }
+
     fn ring(&self) -> KeyRing {
-        let ring = KeyRing::new(0, self.published.iter().chain(&self.secrets).cloned().collect());
+        let ring = match self.config.namespace {
+            Some(_) => KeyRing::with_foreign(0, Vec::new(), self.foreign.clone()),
+            None => KeyRing::new(0, self.published.iter().chain(&self.secrets).cloned().collect()),
+        };
         match &self.shared.state.load().trust {
             Some(Trust { ring: earlier, terms, .. }) => {
                 ring.succeeding(earlier, terms.policy.longest_lifetime_ever, self.shared.clock.now())

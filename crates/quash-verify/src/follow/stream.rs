@@ -319,7 +319,7 @@ impl Disconnect {
             Self::ApplyError(ApplyError::NotUnderstood(fault)) => {
                 Started::Never(StartError::NotUnderstood(fault))
             }
-            Self::ApplyError(ApplyError::Secret(error)) => Started::Never(error),
+            Self::ApplyError(ApplyError::Config(error)) => Started::Never(error),
             Self::ApplyError(ApplyError::FeedError(_) | ApplyError::Inconsistent)
             | Self::Resync
             | Self::Overdue

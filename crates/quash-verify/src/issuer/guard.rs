@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quash_core::model::{Clock, Invalid, Refusal, ScopeHasher, ScopeKey, Seq, TokenPolicy};
-use quash_core::token::{Authentic, KeyRing, Minted, TokenType};
+use quash_core::token::{Authentic, KeyRing, Minted, Purposes, TokenType};
 use quash_core::watch::{Follower, Live, Revoked, Verdict};
 
 use crate::catch_up::CATCH_UP;
 use crate::key_fetcher::KeyFetcher;
 use crate::publisher::Publisher;
-use crate::shared::{Purposes, State, Uncertain, VerifierShared};
+use crate::shared::{State, Uncertain, VerifierShared};
 use crate::trust::{Terms, Trust};
 use crate::verify_error::VerifyError;
 
@@ -58,7 +58,7 @@ impl Guard {
     /// # Errors
     /// Returns an error if the token is refused, or if the guard can't decide.
     pub async fn check(&self, text: &str, purposes: &[TokenType]) -> Result<Live, VerifyError> {
-        let purposes = Purposes::These(purposes);
+        let purposes = Purposes::from(purposes);
         match self.shared.check_state(text, purposes) {
             Ok(accepted) => return Ok(accepted.into_live()),
             Err(Uncertain::Refused(Refusal::TokenInvalid(Invalid::Key))) => {

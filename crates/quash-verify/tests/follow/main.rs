@@ -1,6 +1,7 @@
 //! A verifier and a misbehaving issuer, over real sockets.
 
 mod names;
+mod namespace;
 #[path = "../support/mod.rs"]
 mod support;
 

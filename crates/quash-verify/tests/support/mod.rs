@@ -12,8 +12,8 @@ use quash_core::model::{
     Scope, ScopeHasher, ScopeKey, ScopeKind, Seeded, Seq, SessionId, Timestamp, TokenPolicy,
 };
 use quash_core::token::{
-    Algorithm, Bearer, Grant, Issued, JwkSet, KeyRing, Minting, RefreshKey, SigningKey, Tokens, VerifyingKey,
-    mint,
+    Algorithm, Bearer, ForeignKey, Grant, Issued, JwkSet, KeyRing, Minting, RefreshKey, SigningKey, Tokens,
+    VerifyingKey, mint,
 };
 use quash_core::watch::feed;
 use quash_core::watch::frame::{
@@ -47,6 +47,8 @@ pub(crate) struct IssuerState {
     /// The number of requests for each path, and the last target.
     asked: HashMap<String, (usize, String)>,
     pub(crate) keys: Vec<SigningKey>,
+    /// The keys of the namespace "shop".
+    pub(crate) shop: Vec<ForeignKey>,
     /// The value of `active` in introspection answers.
     pub(crate) introspected: &'static str,
     entropy: Seeded,
@@ -106,6 +108,7 @@ impl Issuer {
             instead: HashMap::new(),
             asked: HashMap::new(),
             keys: vec![key],
+            shop: Vec::new(),
             introspected: "true",
             entropy: Seeded::new(1),
         };
@@ -176,10 +179,8 @@ impl Issuer {
 
     /// Ends a session, and sends the entry on every stream.
     pub(crate) fn end(&self, session: SessionId) {
-        self.end_without_sending(session);
-        let newest = self.state().entries.len() - 1;
-        let frame = self.frame_from(newest);
-        self.say("entries", &frame);
+        let scope = Scope::Session(session);
+        self.revoke(scope.kind(), hasher().key(&scope));
     }
 
     /// Ends a session without sending the entry.
@@ -188,13 +189,19 @@ impl Issuer {
         self.append(scope.kind(), hasher().key(&scope));
     }
 
+    /// Adds an entry, and sends it on every stream.
+    pub(crate) fn revoke(&self, kind: ScopeKind, key: ScopeKey) {
+        self.append(kind, key);
+        let newest = self.state().entries.len() - 1;
+        let frame = self.frame_from(newest);
+        self.say("entries", &frame);
+    }
+
     /// Revokes the key that signed first, publishes another one instead, and sends the entry and the new
     /// policy on every stream.
     pub(crate) fn revoke_first_key(&self, other: SigningKey) {
         let first = self.state().keys.remove(0);
-        self.append(ScopeKind::Key, hasher().key_of(ScopeKind::Key, first.verifying().kid().as_str()));
-        let newest = self.state().entries.len() - 1;
-        self.say("entries", &self.frame_from(newest));
+        self.revoke(ScopeKind::Key, hasher().key_of(ScopeKind::Key, first.verifying().kid().as_str()));
         self.publish(other);
     }
 
@@ -246,6 +253,11 @@ impl Issuer {
     /// Signs with another key from now on, and announces it on every stream.
     pub(crate) fn publish(&self, key: SigningKey) {
         self.state().keys.push(key);
+        self.announce();
+    }
+
+    /// Sends the policy on every stream.
+    pub(crate) fn announce(&self) {
         self.say("policy", &serde_json::to_string(&self.policy()).expect("text"));
     }
 
@@ -256,19 +268,10 @@ impl Issuer {
 
     fn policy(&self) -> FeedPolicy {
         let state = self.state();
-        let shop = Namespace {
-            name: "shop".into(),
-            max_lifetime: Duration::from_secs(86_400),
-            accepted: vec!["access".into()],
-            claims: NamespaceClaims::default(),
-        };
-        FeedPolicy::of(
-            &TokenPolicy { namespaces: vec![shop], ..TokenPolicy::default() },
-            [1; 16],
-            TERM,
-            state.keys.iter().map(SigningKey::verifying),
-            &state.published(),
-        )
+        let own = state.keys.iter().map(|key| key.verifying().clone()).collect();
+        let ring = KeyRing::with_foreign(0, own, state.shop.clone());
+        let tokens = TokenPolicy { namespaces: vec![shop()], ..TokenPolicy::default() };
+        FeedPolicy::of(&tokens, [1; 16], TERM, &ring)
     }
 
     async fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
@@ -388,7 +391,18 @@ impl IssuerState {
 const STREAM_HEAD: &[u8] =
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n:\n\n";
 
-fn hasher() -> ScopeHasher {
+/// The namespace of a Django site.
+pub(crate) fn shop() -> Namespace {
+    let (session, position) = (Some("qsid".to_owned()), Some("qsq".to_owned()));
+    Namespace {
+        name: "shop".into(),
+        max_lifetime: Duration::from_secs(86_400),
+        accepted: vec!["access".into()],
+        claims: NamespaceClaims { session, position, ..NamespaceClaims::default() },
+    }
+}
+
+pub(crate) fn hasher() -> ScopeHasher {
     ScopeHasher::ours([1; 16])
 }
 

@@ -4,13 +4,14 @@ A process has one verifier. Creating it starts nothing; the first check in a pro
 run when Django starts, which happens in the master of gunicorn and uWSGI: only requests and commands may call it.
 """
 
+import importlib.util
 import logging
 
 import quash_verify
 from django.core.signals import setting_changed
 from quash_verify import QuashError, Verifier
 
-from .conf import credential, quash_settings
+from .conf import QuashSettings, credential, quash_settings
 
 logger = logging.getLogger("quash_django")
 
@@ -54,11 +55,24 @@ def _make() -> Verifier:
         credential=credential(found),
         also_at=found.also_at,
         audience=found.audience,
-        secrets=found.secrets,
+        secrets=_secrets(found),
+        namespace=found.namespace,
         when_stale=found.when_stale,
         start_within=found.start_within,
         insecure_http=found.insecure_http,
     )
+
+
+def _secrets(found: QuashSettings) -> tuple[str | bytes, ...]:
+    """Returns the secrets that tokens may be signed with. Those of Simple JWT are this site's own."""
+    if found.secrets is not None:
+        return found.secrets
+    if not found.keeps_issuing or importlib.util.find_spec("rest_framework_simplejwt") is None:
+        return ()
+    from rest_framework_simplejwt.settings import api_settings
+
+    key = api_settings.SIGNING_KEY
+    return (key,) if str(api_settings.ALGORITHM).startswith("HS") and isinstance(key, str | bytes) and key else ()
 
 
 def _forget(*, setting: str, **_: object) -> None:

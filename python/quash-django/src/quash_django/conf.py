@@ -40,7 +40,8 @@ class QuashSettings:
     session_claim: str = "qsid"
     position_claim: str = "qsq"
     hook_simple_jwt: bool = True
-    secrets: tuple[str | bytes, ...] = field(default=(), repr=False)
+    # None: in keep_issuing mode, Simple JWT's own.
+    secrets: tuple[str | bytes, ...] | None = field(default=None, repr=False)
     user_by: str = "pk"
     claims: str | None = None
     token_path: str = "/api/token/"

@@ -14,11 +14,11 @@ from typing import Any, cast
 
 from django.utils.translation import gettext as _
 from quash_verify import Refused, Unavailable
-from rest_framework_simplejwt import serializers, tokens
+from rest_framework_simplejwt import backends, serializers, tokens
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.settings import api_settings
 
-from . import _verifier, outbox
+from . import _verifier, native, outbox
 from ._request import has_ended
 from .conf import quash_settings
 from .endings import end_claims
@@ -101,11 +101,10 @@ def renew_position(token: tokens.Token) -> None:
 
 def verify(token: tokens.Token) -> None:
     """Asks quash about a token that Simple JWT has verified. Raises ``TokenError`` if it was revoked."""
-    found = quash_settings()
     claims = token.payload
-    session, position = claims.get(found.session_claim), claims.get(found.position_claim)
-    jti = claims.get(api_settings.JTI_CLAIM) if api_settings.JTI_CLAIM is not None else None
-    subject = claims.get(api_settings.USER_ID_CLAIM)
+    if native.has_accepted(claims):
+        return
+    namespace, session, jti, subject, position = native.names(claims)
     issued_at, expires_at = claims.get("iat"), claims.get("exp")
     if has_ended("session", session) or has_ended("token", jti):
         return
@@ -116,10 +115,10 @@ def verify(token: tokens.Token) -> None:
         raise TokenError(_("Token is invalid"))
     try:
         _verifier.verifier().ask(
-            found.namespace,
+            namespace,
             session=session,
-            token=None if jti is None else str(jti),
-            subject=None if subject is None else str(subject),
+            token=jti,
+            subject=subject,
             position=position,
             issued_at=issued_at,
             expires_at=expires_at,
@@ -171,6 +170,10 @@ class GuardedTokenMixin(tokens.Token):
         super().verify()
         if not is_installed():
             verify(self)
+
+    def get_token_backend(self) -> Any:
+        backend = super().get_token_backend()
+        return backend if is_installed() else native.Backend(backend)
 
 
 class AccessToken(GuardedTokenMixin, tokens.AccessToken):
@@ -229,6 +232,7 @@ def install() -> None:
     _wrap(tokens.Token, "for_user", _for_user)
     _wrap(tokens.Token, "set_iat", _set_iat)
     _wrap(tokens.Token, "verify", _verify)
+    _wrap(backends.TokenBackend, "decode", _decode)
     for name in ("TokenObtainSerializer", "TokenObtainPairSerializer", "TokenObtainSlidingSerializer"):
         _wrap(getattr(serializers, name), "validate", _within(issuing))
     for name in ("TokenRefreshSerializer", "TokenRefreshSlidingSerializer"):
@@ -276,6 +280,14 @@ def _verify(original: Any) -> Any:
         verify(self)
 
     return verify_with_quash
+
+
+def _decode(original: Any) -> Any:
+    def decode(self: Any, token: Any, verify: bool = True) -> Any:
+        claims = native.decode(self, token) if verify else None
+        return original(self, token, verify) if claims is None else claims
+
+    return decode
 
 
 def _within(block: Callable[[], Any]) -> Any:

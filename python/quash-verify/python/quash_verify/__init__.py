@@ -72,7 +72,9 @@ class Metrics(NamedTuple):
 class Verifier(_native.Verifier):
     """Verifies an issuer's tokens. An application has one; its processes and threads share it.
 
-    ``credential`` defaults to ``$QUASH_CREDENTIAL``, or to the content of the file ``$QUASH_CREDENTIAL_FILE``.
+    ``credential`` defaults to ``$QUASH_CREDENTIAL``, or to the content of the file ``$QUASH_CREDENTIAL_FILE``. With
+    ``namespace``, accepts the tokens of that namespace instead of quash's own: those of another system, such as Django
+    with Simple JWT, that lets quash revoke them. ``secrets`` are then those that the other system signs with.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Verifier(_native.Verifier):
         also_at: Sequence[str] = (),
         audience: Sequence[str] = (),
         secrets: Sequence[str | bytes] = (),
+        namespace: str | None = None,
         when_stale: WhenStale = "introspect",
         start_within: float = 10.0,
         insecure_http: bool = False,

@@ -14,14 +14,15 @@ class TestIssuer(_native.TestIssuer):
     """An in-memory issuer. Its keys follow from a fixed seed: never accept its tokens outside of tests.
 
     With ``namespace``, its verifiers also ``ask`` and ``revoke`` there. Tokens in it live for a day at most; take their
-    times from ``now()``, the issuer's clock.
+    times from ``now()``, the issuer's clock. With ``secret``, its verifiers check the access tokens that another system
+    signs with it (HS256) instead of the issuer's own; their session and position are named ``qsid`` and ``qsq``.
     """
 
     # Not a class of tests, although its name begins with Test.
     __test__ = False
 
-    def __init__(self, namespace: str | None = None) -> None:
-        # `__new__` of the native part has read the name.
+    def __init__(self, namespace: str | None = None, secret: str | bytes | None = None) -> None:
+        # `__new__` of the native part has read the arguments.
         self._sessions: dict[str, str] = {}
 
     def verifier(self, *, when_stale: WhenStale = "introspect") -> Verifier:

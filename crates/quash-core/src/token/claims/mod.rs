@@ -2,13 +2,15 @@
 //! is an error, not an absent claim. `token/token.rs` checks whether the claims are valid now.
 
 mod members;
+mod names;
 mod read;
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serde_json::Value;
 
-use crate::model::{ClaimNames, Generation, Invalid, Seq, SessionId, UserIdType};
+use crate::model::{ClaimNames, Generation, Invalid, NamespaceClaims, Seq, SessionId, UserIdType};
+use names::{IssuerKind, Names};
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum TokenType {
@@ -33,8 +35,8 @@ pub enum Audience {
 pub struct Claims {
     /// `None` if the claim is absent, or if quash doesn't know the type: then `other_type` is set.
     pub token_type: Option<TokenType>,
-    /// The claim is present, with a type that quash doesn't know.
-    pub other_type: bool,
+    /// A type that quash doesn't know.
+    pub other_type: Option<String>,
     /// The expiry, in seconds since 1970.
     pub exp: Option<i64>,
     /// The time of minting, in seconds since 1970.
@@ -55,6 +57,10 @@ pub struct Claims {
     pub rsq: Option<Seq>,
     /// In refresh tokens: the session's generation, which counts its rotations.
     pub generation: Option<Generation>,
+    /// In tokens of a namespace: their issuer's own session.
+    pub session: Option<String>,
+    /// In tokens of a namespace: the number of the log's newest entry that their issuer knew.
+    pub position: Option<u64>,
     pub aud: Option<Audience>,
     pub iss: Option<String>,
     /// All other claims, in their order.
@@ -114,7 +120,7 @@ impl Claims {
     /// The payload isn't a JSON object within the limits, has a duplicate member, or has a claim of the wrong
     /// type.
     pub fn parse(payload: &[u8], names: &ClaimNames) -> Result<Self, Invalid> {
-        read::claims(payload, names, true)
+        read::claims(payload, Names::new(names, IssuerKind::Quash))
     }
 
     /// Reads the claims of a payload signed by another issuer, in which `sid`, `rsq` and `gen` are custom
@@ -123,11 +129,43 @@ impl Claims {
     /// # Errors
     /// As [`Claims::parse`].
     pub fn parse_foreign(payload: &[u8], names: &ClaimNames) -> Result<Self, Invalid> {
-        read::claims(payload, names, false)
+        read::claims(payload, Names::new(names, IssuerKind::Accounts))
+    }
+
+    /// Reads the claims of a payload signed by the issuer of a namespace, which names some of them itself.
+    /// `sid`, `rsq` and `gen` are refused unless they are such names.
+    ///
+    /// # Errors
+    /// As [`Claims::parse`].
+    pub fn parse_in(
+        payload: &[u8],
+        names: &ClaimNames,
+        namespace: &NamespaceClaims,
+    ) -> Result<Self, Invalid> {
+        read::claims(payload, Names::new(names, IssuerKind::Namespace(namespace)))
     }
 
     /// The claims as compact JSON.
     pub fn to_json(&self, names: &ClaimNames) -> Vec<u8> {
+        self.written(Names::new(names, IssuerKind::Quash))
+    }
+
+    /// The claims of a namespace's token as compact JSON.
+    pub fn to_json_in(&self, names: &ClaimNames, namespace: &NamespaceClaims) -> Vec<u8> {
+        self.written(Names::new(names, IssuerKind::Namespace(namespace)))
+    }
+
+    /// The type's name in the claim.
+    pub fn type_name(&self) -> Option<&str> {
+        self.token_type.map(TokenType::as_str).or(self.other_type.as_deref())
+    }
+
+    /// The names by which another issuer can revoke the token.
+    pub(in crate::token) fn names(&self) -> impl Iterator<Item = &str> {
+        [&self.session, &self.jti, &self.user_id].into_iter().filter_map(|name| name.as_deref())
+    }
+
+    fn written(&self, names: Names<'_>) -> Vec<u8> {
         let mut json = Vec::with_capacity(320);
         let mut writer = serde_json::Serializer::new(&mut json);
         // Serializing numbers and strings to memory can't fail; if it did, every reader would refuse the
@@ -138,36 +176,41 @@ impl Claims {
         json
     }
 
-    fn write<S: Serializer>(&self, names: &ClaimNames, serializer: S) -> Result<S::Ok, S::Error> {
+    fn write<S: Serializer>(&self, names: Names<'_>, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        put(&mut map, &names.token_type, self.token_type.map(TokenType::as_str))?;
-        put(&mut map, "exp", self.exp)?;
-        put(&mut map, "iat", self.iat)?;
-        put(&mut map, &names.jti, self.jti.as_ref())?;
-        put(&mut map, &names.refresh_exp, self.refresh_exp)?;
+        put(&mut map, Some(names.token_type()), self.type_name())?;
+        put(&mut map, Some("exp"), self.exp)?;
+        put(&mut map, Some("iat"), self.iat)?;
+        put(&mut map, Some("nbf"), self.nbf)?;
+        put(&mut map, names.jti(), self.jti.as_ref())?;
+        put(&mut map, names.refresh_exp(), self.refresh_exp)?;
         put(
             &mut map,
-            &names.user_id,
-            self.user_id.as_deref().map(|user_id| WrittenUserId { user_id, form: names.user_id_type }),
+            Some(names.user_id()),
+            self.user_id.as_deref().map(|user_id| WrittenUserId { user_id, form: names.user_id_type() }),
         )?;
-        if let Some(name) = &names.password_mark {
-            put(&mut map, name, self.password_mark.as_ref())?;
-        }
-        put(&mut map, "sid", self.sid.map(|sid| sid.to_string()))?;
-        put(&mut map, "rsq", self.rsq.map(Seq::as_u64))?;
-        put(&mut map, "gen", self.generation.map(|generation| generation.0))?;
+        put(&mut map, names.password_mark(), self.password_mark.as_ref())?;
+        put(&mut map, Some("sid"), self.sid.map(|sid| sid.to_string()))?;
+        put(&mut map, Some("rsq"), self.rsq.map(Seq::as_u64))?;
+        put(&mut map, Some("gen"), self.generation.map(|generation| generation.0))?;
+        put(&mut map, names.session(), self.session.as_ref())?;
+        put(&mut map, names.position(), self.position)?;
         for (name, value) in self.custom.iter().filter(|(name, _)| !names.reserves(name)) {
             map.serialize_entry(name, value)?;
         }
-        put(&mut map, "aud", self.aud.as_ref())?;
-        put(&mut map, "iss", self.iss.as_ref())?;
+        put(&mut map, Some("aud"), self.aud.as_ref())?;
+        put(&mut map, Some("iss"), self.iss.as_ref())?;
         map.end()
     }
 }
 
-fn put<M: SerializeMap>(map: &mut M, name: &str, value: Option<impl Serialize>) -> Result<(), M::Error> {
-    match value {
-        Some(value) => map.serialize_entry(name, &value),
+fn put<M: SerializeMap>(
+    map: &mut M,
+    name: Option<&str>,
+    value: Option<impl Serialize>,
+) -> Result<(), M::Error> {
+    match name.zip(value) {
+        Some((name, value)) => map.serialize_entry(name, &value),
         None => Ok(()),
     }
 }

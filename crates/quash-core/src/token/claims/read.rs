@@ -6,30 +6,29 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 
 use super::members::{MemberName, NonEmpty, NumericDate, UserId, Whole};
+use super::names::{IssuerKind, Names};
 use super::{Claims, TokenType};
-use crate::model::{ClaimNames, Generation, Invalid, Seq};
+use crate::model::{Generation, Invalid, Seq};
 use crate::token::json::{Duplicates, ValueSeed};
 
 /// The maximum number of members in a payload.
 const MEMBERS: usize = 128;
 
-/// Parses the claims of a payload. `sid`, `rsq` and `gen` are quash's claims only in quash's own tokens; in
-/// other issuers' tokens they are custom claims.
-pub(super) fn claims(payload: &[u8], names: &ClaimNames, is_own: bool) -> Result<Claims, Invalid> {
+/// Parses the claims of a payload.
+pub(super) fn claims(payload: &[u8], names: Names<'_>) -> Result<Claims, Invalid> {
     if payload.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         return Err(Invalid::Malformed);
     }
     let broken = Cell::new(false);
     let mut parser = serde_json::Deserializer::from_slice(payload);
-    let read = ClaimsSeed { names, is_own, broken: &broken }
+    let read = ClaimsSeed { names, broken: &broken }
         .deserialize(&mut parser)
         .and_then(|claims| parser.end().map(|()| claims));
     read.map_err(|error| if error.is_data() && !broken.get() { Invalid::Claim } else { Invalid::Malformed })
 }
 
 struct ClaimsSeed<'a> {
-    names: &'a ClaimNames,
-    is_own: bool,
+    names: Names<'a>,
     broken: &'a Cell<bool>,
 }
 
@@ -70,38 +69,46 @@ impl<'de> Visitor<'de> for ClaimsSeed<'_> {
                 return Err(A::Error::custom("too many claims"));
             }
             let name = name.as_ref();
-            if name == self.names.token_type {
+            let (names, issuer) = (self.names, self.names.issuer);
+            if name == names.token_type() {
                 let text: String = map.next_value()?;
-                if claims.token_type.is_some() || claims.other_type {
+                if claims.type_name().is_some() {
                     return Err(self.twice());
                 }
                 claims.token_type = TokenType::parse(&text);
-                claims.other_type = claims.token_type.is_none();
-            } else if name == self.names.jti {
+                claims.other_type = claims.token_type.is_none().then_some(text);
+            } else if names.jti() == Some(name) {
                 self.once(&mut claims.jti, map.next_value::<NonEmpty>()?.0)?;
-            } else if name == self.names.user_id {
+            } else if name == names.user_id() {
                 self.once(&mut claims.user_id, map.next_value::<UserId>()?.0)?;
-            } else if name == self.names.refresh_exp {
+            } else if names.refresh_exp() == Some(name) {
                 self.once(&mut claims.refresh_exp, map.next_value::<NumericDate>()?.0)?;
-            } else if self.names.password_mark.as_deref() == Some(name) {
+            } else if names.password_mark() == Some(name) {
                 self.once(&mut claims.password_mark, map.next_value()?)?;
+            } else if names.session() == Some(name) {
+                self.once(&mut claims.session, map.next_value::<NonEmpty>()?.0)?;
+            } else if names.position() == Some(name) {
+                self.once(&mut claims.position, map.next_value::<Whole>()?.0)?;
             } else {
-                match name {
-                    "exp" => self.once(&mut claims.exp, map.next_value::<NumericDate>()?.0)?,
-                    "iat" => self.once(&mut claims.iat, map.next_value::<NumericDate>()?.0)?,
-                    "nbf" => self.once(&mut claims.nbf, map.next_value::<NumericDate>()?.0)?,
-                    "sid" if self.is_own => {
+                match (name, issuer) {
+                    ("exp", _) => self.once(&mut claims.exp, map.next_value::<NumericDate>()?.0)?,
+                    ("iat", _) => self.once(&mut claims.iat, map.next_value::<NumericDate>()?.0)?,
+                    ("nbf", _) => self.once(&mut claims.nbf, map.next_value::<NumericDate>()?.0)?,
+                    ("sid", IssuerKind::Quash) => {
                         let sid = map.next_value::<NonEmpty>()?.0.parse().map_err(A::Error::custom)?;
                         self.once(&mut claims.sid, sid)?;
                     }
-                    "rsq" if self.is_own => {
+                    ("rsq", IssuerKind::Quash) => {
                         self.once(&mut claims.rsq, Seq::from_u64(map.next_value::<Whole>()?.0))?
                     }
-                    "gen" if self.is_own => {
+                    ("gen", IssuerKind::Quash) => {
                         self.once(&mut claims.generation, Generation(map.next_value()?))?
                     }
-                    "aud" => self.once(&mut claims.aud, map.next_value()?)?,
-                    "iss" => self.once(&mut claims.iss, map.next_value()?)?,
+                    ("sid" | "rsq" | "gen", IssuerKind::Namespace(_)) => {
+                        return Err(A::Error::custom("a claim of quash's own tokens"));
+                    }
+                    ("aud", _) => self.once(&mut claims.aud, map.next_value()?)?,
+                    ("iss", _) => self.once(&mut claims.iss, map.next_value()?)?,
                     _ => {
                         let name = name.to_owned();
                         if claims.custom.iter().any(|(other, _)| *other == name) {

@@ -72,6 +72,13 @@ impl KeySet {
     }
 }
 
+impl SetKey {
+    /// The `kid` that tokens must name; `None` if the key has none.
+    pub fn token_kid(&self) -> Option<Kid> {
+        self.named.then(|| self.key.kid().clone())
+    }
+}
+
 impl VerifyingKey {
     /// Parses a public key from PEM or a JWK.
     ///

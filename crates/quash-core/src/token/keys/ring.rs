@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::jwk::{Jwk, JwkSet};
 use super::verifying::VerifyingKey;
-use crate::model::{Invalid, Kid, ScopeHasher, Timestamp};
+use crate::model::{Invalid, Kid, Namespace, ScopeHasher, Timestamp};
 use crate::token::claims::Audience;
 use crate::token::jws::Header;
 
@@ -15,7 +15,7 @@ use crate::token::jws::Header;
 pub struct KeyRing {
     version: u64,
     own: Vec<OwnKey>,
-    foreign: Vec<ForeignRingKey>,
+    foreign: Vec<ForeignKey>,
     revoked: Vec<Kid>,
     /// The key that only signs quash's refresh tokens. It is never published.
     refresh: Option<VerifyingKey>,
@@ -29,6 +29,10 @@ pub struct KeyRing {
 pub struct Issuer {
     /// The issuer's name in the settings.
     pub name: String,
+    /// The namespace of its tokens; `None` if its users are quash's accounts.
+    pub namespace: Option<Namespace>,
+    /// The claims that quash drops when it adopts a token: they concern the issuer's own sessions.
+    pub dropped: Vec<String>,
     /// The namespace of its tokens' scopes.
     pub scopes: ScopeHasher,
     /// The longest accepted lifetime of its tokens.
@@ -50,18 +54,11 @@ pub enum Expected<T> {
 /// A key of another issuer.
 #[derive(Clone, Debug)]
 pub struct ForeignKey {
+    /// Its `kid` names it in revocations, and differs from that in tokens if it is also one of quash's keys.
     pub key: VerifyingKey,
-    /// Tokens must name the key. If `false`, it also verifies tokens without a `kid`.
-    pub named: bool,
+    /// The `kid` that tokens must name. If `None`, the key is for tokens without one.
+    pub token_kid: Option<Kid>,
     pub issuer: Arc<Issuer>,
-}
-
-/// Like [`ForeignKey`]. The `kid` in tokens may differ from the key's own if the key is also one of quash's.
-#[derive(Clone, Debug)]
-struct ForeignRingKey {
-    key: VerifyingKey,
-    token_kid: Option<Kid>,
-    issuer: Arc<Issuer>,
 }
 
 #[derive(Clone, Debug)]
@@ -104,12 +101,13 @@ impl KeyRing {
     /// revoking it ends both uses.
     pub fn with_foreign(version: u64, keys: Vec<VerifyingKey>, foreign: Vec<ForeignKey>) -> Self {
         let to_ring_key = |theirs: ForeignKey| {
-            let ForeignKey { key, named, issuer } = theirs;
-            let token_kid = named.then(|| key.kid().clone());
-            let ours = keys.iter().find(|ours| ours.is_same_key(&key) && ours.algorithm() == key.algorithm());
-            ForeignRingKey { key: ours.cloned().unwrap_or(key), token_kid, issuer }
+            let is_it = |ours: &&VerifyingKey| {
+                ours.is_same_key(&theirs.key) && ours.algorithm() == theirs.key.algorithm()
+            };
+            let key = keys.iter().find(is_it).unwrap_or(&theirs.key).clone();
+            ForeignKey { key, ..theirs }
         };
-        let foreign: Vec<ForeignRingKey> = foreign.into_iter().map(to_ring_key).collect();
+        let foreign: Vec<ForeignKey> = foreign.into_iter().map(to_ring_key).collect();
         let shared_with = |key: &VerifyingKey| {
             foreign.iter().find(|theirs| theirs.key.is_same_key(key)).map(|theirs| &theirs.issuer).cloned()
         };
@@ -168,6 +166,11 @@ impl KeyRing {
         self.own.iter().map(|own| &own.key)
     }
 
+    /// The keys of other issuers.
+    pub fn foreign(&self) -> &[ForeignKey] {
+        &self.foreign
+    }
+
     /// Returns whether a key was revoked.
     pub fn is_revoked(&self, kid: &Kid) -> bool {
         self.revoked.contains(kid)
@@ -216,20 +219,19 @@ impl KeyRing {
                         .foreign
                         .iter()
                         .filter(|theirs| theirs.token_kid.as_ref().is_some_and(is_it))
-                        .map(ForeignRingKey::candidate)
+                        .map(ForeignKey::candidate)
                         .collect(),
                 }
             }
             // Without a `kid`, several keys would be ambiguous.
             None => {
-                let is_unnamed = |theirs: &&ForeignRingKey| {
-                    theirs.token_kid.is_none() && theirs.key.algorithm() == algorithm
-                };
+                let is_unnamed =
+                    |theirs: &&ForeignKey| theirs.token_kid.is_none() && theirs.key.algorithm() == algorithm;
                 let unnamed: Vec<_> = self.foreign.iter().filter(is_unnamed).collect();
                 if unnamed.len() > 1 {
                     Vec::new()
                 } else {
-                    unnamed.into_iter().map(ForeignRingKey::candidate).collect()
+                    unnamed.into_iter().map(ForeignKey::candidate).collect()
                 }
             }
         };
@@ -248,11 +250,21 @@ impl OwnKey {
     }
 }
 
-impl ForeignRingKey {
+impl ForeignKey {
     /// A token without a `kid`, or with one that isn't quash's, isn't quash's, even if quash also has the
     /// key.
     fn candidate(&self) -> Candidate<'_> {
         Candidate { key: &self.key, ours: false, issuer: Some(&self.issuer), refresh_only: false }
+    }
+}
+
+impl<T> Expected<T> {
+    /// The expected value; `None` if any is accepted.
+    pub fn exactly(self) -> Option<T> {
+        match self {
+            Self::Anything => None,
+            Self::Exactly(expected) => Some(expected),
+        }
     }
 }
 

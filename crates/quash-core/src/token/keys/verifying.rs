@@ -12,6 +12,7 @@ use aws_lc_rs::signature::{
 use aws_lc_rs::{digest, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Value;
 
 use super::algorithm::{Algorithm, curve};
 use super::fault::KeyFault;
@@ -155,6 +156,11 @@ impl VerifyingKey {
         self.fingerprint == other.fingerprint
     }
 
+    /// A hash over the key material.
+    pub(in crate::token) fn fingerprint(&self) -> &[u8; 32] {
+        &self.fingerprint
+    }
+
     /// A value that identifies a secret without revealing it; `None` for a public key.
     pub fn check_value(&self) -> Option<[u8; 32]> {
         let Material::Hmac(key) = &self.material else { return None };
@@ -198,6 +204,18 @@ impl VerifyingKey {
             }),
             Material::Hmac(_) => None,
         }
+    }
+}
+
+impl VerifyingKey {
+    /// The key as JSON, with this `kid`; `None` for a secret.
+    pub(crate) fn jwk_named(&self, kid: Option<String>) -> Option<Value> {
+        let Ok(Value::Object(mut members)) = serde_json::to_value(self.jwk()?) else { return None };
+        match kid {
+            Some(kid) => members.insert("kid".into(), kid.into()),
+            None => members.remove("kid"),
+        };
+        Some(Value::Object(members))
     }
 }
 

@@ -97,9 +97,9 @@ impl SnapshotWriter {
         self.write(&entries.iter().map(row).collect::<Vec<Row>>())
     }
 
-    /// Ends the snapshot with the log's forgotten entries, and returns the last lines. Since a verifier
-    /// accepts no tokens of other issuers, the forgotten entries become an entry that ends everything before
-    /// them.
+    /// Ends the snapshot with the log's forgotten entries, and returns the last lines. The forgotten entries
+    /// become an entry that ends everything before them: tokens that are as old have expired, also those of
+    /// namespaces.
     pub fn finish(mut self, forgotten: Forgotten) -> String {
         let mut lines = String::new();
         if forgotten.seq > Forgotten::NOTHING.seq {

@@ -1,8 +1,11 @@
 //! Written frames are read back, and unknown ones are rejected.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::*;
-use crate::model::{Forgotten, Keep, NewEntry};
-use crate::token::Minted;
+use crate::model::{Forgotten, Keep, NamespaceClaims, NewEntry};
+use crate::token::{Expected, ForeignKey, Issuer, Minted};
 use crate::watch::feed;
 
 fn entry() -> Entry {
@@ -17,13 +20,8 @@ fn entry() -> Entry {
 fn policy() -> FeedPolicy {
     let secret =
         VerifyingKey::hmac(Algorithm::Hs256, &[7; 32], Kid::parse("one").expect("a kid")).expect("a secret");
-    FeedPolicy::of(
-        &TokenPolicy::default(),
-        [1; 16],
-        Duration::from_secs(10),
-        std::iter::once(&secret),
-        &JwkSet::default(),
-    )
+    let ring = KeyRing::new(1, vec![secret]);
+    FeedPolicy::of(&TokenPolicy::default(), [1; 16], Duration::from_secs(10), &ring)
 }
 
 /// The text of a snapshot of the log that has these entries.
@@ -83,10 +81,26 @@ fn namespaces_reach_verifiers() {
     };
     let tokens = TokenPolicy { namespaces: vec![namespace.clone()], ..TokenPolicy::default() };
     let term = Duration::from_secs(10);
-    let policy = FeedPolicy::of(&tokens, [1; 16], term, std::iter::empty(), &JwkSet::default());
+    let issuer = std::sync::Arc::new(Issuer {
+        name: "django".into(),
+        scopes: ScopeHasher::new([1; 16], "shop"),
+        max_lifetime: namespace.max_lifetime,
+        iss: Expected::Exactly("https://shop.example".into()),
+        aud: Expected::Anything,
+        namespace: Some(namespace.clone()),
+        dropped: Vec::new(),
+    });
+    let kid = |text: &str| Kid::parse(text).expect("a kid");
+    let secret = VerifyingKey::hmac(Algorithm::Hs256, &[7; 32], kid("a")).expect("a secret");
+    let public = URL_SAFE_NO_PAD.decode("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").expect("base64url");
+    let public = VerifyingKey::ed25519(&public).expect("a key").renamed(Some(kid("b")));
+    let keys = [(secret, None), (public, Some(kid("c")))];
+    let of = |(key, token_kid)| ForeignKey { key, token_kid, issuer: std::sync::Arc::clone(&issuer) };
+    let ring = KeyRing::with_foreign(1, Vec::new(), keys.into_iter().map(of).collect());
+    let policy = FeedPolicy::of(&tokens, [1; 16], term, &ring);
     let text = serde_json::to_string(&policy).expect("text");
     assert!(text.contains(
-        r#""namespaces":[{"name":"shop","longest_lifetime_ms":86400000,"accepted":["access"],"claims":{"session":"qsid","position":"qsq","subject":"user_id","token":null,"type":"token_type"}}]"#
+        r#""namespaces":[{"name":"shop","longest_lifetime_ms":86400000,"accepted":["access"],"claims":{"session":"qsid","position":"qsq","subject":"user_id","token":null,"type":"token_type"},"keys":[{"id":"a","iss":"https://shop.example","aud":null,"secret":{"kid":null,"alg":"HS256","check":"8UuSeAp5XVu-kUGK2nsVB8_hS3N9_gVUugLTo9hNIdg"}},{"id":"b","iss":"https://shop.example","aud":null,"jwk":{"kty":"OKP","use":"sig","alg":"EdDSA","kid":"c","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}}]}]"#
     ), "{text}");
     let read: FeedPolicy = serde_json::from_str(&text).expect("its own text");
     assert_eq!(read.tokens(Vec::new()).map(|policy| policy.namespaces), Ok(vec![namespace]));
@@ -164,7 +178,7 @@ fn overlong_snapshot_lines_are_refused() {
 
 #[test]
 fn policies_recognise_the_published_key_set() {
-    let published = serde_json::to_vec(&JwkSet::default()).expect("text");
+    let published = serde_json::to_vec(&KeyRing::default().jwks()).expect("text");
     assert!(policy().publishes(&published));
     assert!(!policy().publishes(b"") && !policy().publishes(b"{\"keys\":[{}]}"));
 }

@@ -43,14 +43,8 @@ impl Service {
     /// The issuer's policy for verifiers.
     pub fn feed_policy(&self) -> FeedPolicy {
         let context = &*self.context;
-        let ring = context.guard.ring();
-        FeedPolicy::of(
-            &context.policy.tokens,
-            context.feed.scope_key,
-            context.policy.feed.term,
-            ring.own(),
-            &ring.jwks(),
-        )
+        let term = context.policy.feed.term;
+        FeedPolicy::of(&context.policy.tokens, context.feed.scope_key, term, &context.guard.ring())
     }
 
     /// Begins a snapshot of all entries in the log, for the verifier with this credential.

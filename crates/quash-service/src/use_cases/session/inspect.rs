@@ -1,7 +1,8 @@
 //! Inspects a token for an operator: reports all known facts, refuses nothing and ends nothing.
 
 use quash_core::model::{Actor, Entry, Invalid, Reason, Refusal, ScopeKind, Seq, SessionState, Timestamp};
-use quash_core::token::{Authentic, Claims, Header, Minted, Unverified};
+use quash_core::token::{Authentic, Claims, Header, Unverified};
+use quash_core::watch::Revoked;
 use quash_verify::VerifyError;
 
 use crate::context::Service;
@@ -81,9 +82,8 @@ impl Service {
         let mut keys = token.scopes().to_vec();
         keys.push(context.guard.scopes().key(&quash_core::model::Scope::Everything));
         let entries = context.store.entries_of(&keys).await?;
-        let covering = |entry: &&Entry| match minted {
-            Minted::At(rsq) => rsq < entry.before(),
-            Minted::In { iat, .. } => entry.kind.is_presence() || iat <= entry.at.as_secs(),
+        let covering = |entry: &&Entry| {
+            Revoked::from_snapshot(entry.seq, entry.chain, std::slice::from_ref(*entry)).covers(minted, &keys)
         };
         if let Some(entry) = entries.iter().find(covering) {
             return Ok(RevokedBy {

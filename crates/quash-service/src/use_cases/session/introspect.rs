@@ -68,14 +68,15 @@ impl Context {
     /// The token is refused, or can't be judged now.
     pub(crate) async fn judge_by_store(&self, token: &Authentic) -> Result<LoadedToken, Failure> {
         let purpose = token.claims().token_type.unwrap_or(TokenType::Access);
-        if purpose != TokenType::Refresh {
+        if purpose != TokenType::Refresh || token.namespace().is_some() {
             self.admit_by_log(token, purpose).await?;
         }
         match (token.origin(), purpose) {
+            // Its users aren't our accounts, and none of its tokens can be exchanged here.
+            (Origin::Foreign(issuer), _) if issuer.namespace.is_some() => Ok(LoadedToken::of(None)),
             (_, TokenType::Refresh) | (Origin::Ours, TokenType::Sliding) => {
                 self.recheck(token, purpose).await
             }
-            (Origin::Foreign(issuer), _) if !issuer.scopes.is_ours() => Ok(LoadedToken::of(None)),
             (Origin::Foreign(_), _) => {
                 Ok(LoadedToken { session: None, account: Some(self.foreign_account(token).await?) })
             }

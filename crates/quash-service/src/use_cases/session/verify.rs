@@ -21,19 +21,17 @@ impl Service {
         let context = &*self.context;
         let token = context.guard.authenticate(text).await?;
         match token.claims().token_type {
-            Some(TokenType::Refresh) => {
+            Some(TokenType::Refresh) if token.namespace().is_none() => {
                 context.recheck(&token, TokenType::Refresh).await?;
                 Ok(())
             }
-            Some(purpose @ (TokenType::Access | TokenType::Sliding)) => {
-                match context.guard.check(text, &[purpose]).await {
-                    Ok(_) => context.check_bearer(&token).await,
-                    Err(VerifyError::Refused(refusal @ Refusal::TokenRevoked(_))) => {
-                        Err(context.why_revoked(refusal, &token).await?)
-                    }
-                    Err(denied) => Err(denied.into()),
+            Some(purpose) => match context.guard.check(text, &[purpose]).await {
+                Ok(_) => context.check_bearer(&token).await,
+                Err(VerifyError::Refused(refusal @ Refusal::TokenRevoked(_))) => {
+                    Err(context.why_revoked(refusal, &token).await?)
                 }
-            }
+                Err(denied) => Err(denied.into()),
+            },
             None => {
                 token.check_for_any_purpose(&context.policy.tokens, context.clock.now())?;
                 Err(Failure::Refused(Refusal::TokenOfWrongType))
@@ -116,7 +114,7 @@ impl Context {
     pub(crate) async fn check_bearer(&self, token: &Authentic) -> Result<(), Failure> {
         match (token.origin(), token.claims().token_type) {
             // The users of another namespace aren't our accounts.
-            (Origin::Foreign(issuer), _) if !issuer.scopes.is_ours() => Ok(()),
+            (Origin::Foreign(issuer), _) if issuer.namespace.is_some() => Ok(()),
             (Origin::Foreign(_), _) => {
                 self.foreign_account(token).await?;
                 Ok(())

@@ -88,10 +88,12 @@ fn ring(keys: &Keys, kid: Option<&str>, expected: &Expectations) -> KeyRing {
         } else {
             Expected::Exactly(expected.audience.clone())
         },
+        namespace: None,
+        dropped: Vec::new(),
     });
-    let foreign = keys.iter().map(|SetKey { key, named }| ForeignKey {
-        key: key.clone(),
-        named: *named,
+    let foreign = keys.iter().map(|found| ForeignKey {
+        key: found.key.clone(),
+        token_kid: found.token_kid(),
         issuer: Arc::clone(&issuer),
     });
     let foreign = foreign.collect();

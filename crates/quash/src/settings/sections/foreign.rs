@@ -105,14 +105,15 @@ const SESSION_CLAIM: Key<Text, Optional> = Key {
     name: "session_claim",
     kind: Text,
     unset: Optional { example: "\"qsid\"" },
-    doc: "With `namespace`: the claim with the id of the session that the token belongs to.",
+    doc: "With `namespace`: the claim with the id of the session that the token belongs to. Without it, quash \
+          drops the claim when a refresh token opens a session.",
 };
 const POSITION_CLAIM: Key<Text, Optional> = Key {
     name: "position_claim",
     kind: Text,
     unset: Optional { example: "\"qsq\"" },
     doc: "With `namespace`: the claim with the newest number of the log that the issuer knew when it issued \
-          the token.",
+          the token. Without it, quash drops the claim as above.",
 };
 const SUBJECT_CLAIM: Key<Text, Optional> = Key {
     name: "subject_claim",
@@ -169,13 +170,15 @@ pub(super) fn read(
         foreign
             .warnings
             .extend(one.weakness.map(|weakness| format!("foreign.{name}.shared_secret {weakness}")));
-        let namespace = one.namespace.as_ref().map(|namespace| namespace.name.clone()).unwrap_or_default();
-        foreign.add_namespace(one.namespace);
+        if let Some(namespace) = &one.namespace {
+            foreign.add_namespace(namespace);
+        }
         let Some(keys) = one.keys else { continue };
         foreign.setups.push(ForeignSetup {
             keys,
             max_lifetime: one.max_lifetime,
-            namespace,
+            namespace: one.namespace,
+            dropped: one.dropped,
             iss: one.iss.or_else(|| iss.clone().map(Expected::Exactly)).unwrap_or(Expected::Anything),
             aud: one.aud.unwrap_or_else(|| {
                 if aud.is_empty() { Expected::Anything } else { Expected::Exactly(aud.clone()) }
@@ -183,14 +186,17 @@ pub(super) fn read(
             name,
         });
     }
+    for setup in &mut foreign.setups {
+        let of_all = |own: &Namespace| foreign.namespaces.iter().find(|known| known.name == own.name);
+        setup.namespace = setup.namespace.as_ref().and_then(of_all).cloned();
+    }
     Ok(foreign)
 }
 
 impl Foreign {
     /// Adds a section's namespace. The sections of one namespace differ in their keys: the longest lifetime
     /// counts, and the claims of the first.
-    fn add_namespace(&mut self, new: Option<Namespace>) {
-        let Some(new) = new else { return };
+    fn add_namespace(&mut self, new: &Namespace) {
         match self.namespaces.iter_mut().find(|known| known.name == new.name) {
             Some(known) => {
                 known.max_lifetime = known.max_lifetime.max(new.max_lifetime);
@@ -201,7 +207,7 @@ impl Foreign {
                     ));
                 }
             }
-            None => self.namespaces.push(new),
+            None => self.namespaces.push(new.clone()),
         }
     }
 }
@@ -211,6 +217,7 @@ struct One {
     keys: Option<ForeignKeys>,
     max_lifetime: Duration,
     namespace: Option<Namespace>,
+    dropped: Vec<String>,
     iss: Option<Expected<String>>,
     aud: Option<Expected<Vec<String>>>,
     weakness: Option<String>,
@@ -224,11 +231,13 @@ fn one(mut section: Section<'_>, names: &ClaimNames) -> Result<One, Reported> {
     let (iss, aud) = (section.read(&ISSUER), section.read(&AUDIENCE));
     let (max_lifetime, name, claims) = (max_lifetime?, name?, claims?);
     let (keys, weakness) = keys?;
-    let namespace = match (name, claims) {
-        (Some(name), (claims, accepted)) => Some(Namespace { name, max_lifetime, accepted, claims }),
-        (None, _) => {
-            let of_namespaces: [&dyn crate::settings::engine::key::Entry; 5] =
-                [&SESSION_CLAIM, &POSITION_CLAIM, &SUBJECT_CLAIM, &TOKEN_CLAIM, &ACCEPTED];
+    let (claims, accepted) = claims;
+    let dropped = [&claims.session, &claims.position].into_iter().flatten().cloned().collect();
+    let namespace = match name {
+        Some(name) => Some(Namespace { name, max_lifetime, accepted, claims }),
+        None => {
+            let of_namespaces: [&dyn crate::settings::engine::key::Entry; 3] =
+                [&SUBJECT_CLAIM, &TOKEN_CLAIM, &ACCEPTED];
             if let Some(key) = of_namespaces.into_iter().find(|key| section.has(*key)) {
                 return Err(section.fault(key, "is set without namespace", "set namespace, or leave it out"));
             }
@@ -239,6 +248,7 @@ fn one(mut section: Section<'_>, names: &ClaimNames) -> Result<One, Reported> {
         keys,
         max_lifetime,
         namespace,
+        dropped,
         iss: iss?.map(|iss| if iss == ANYTHING { Expected::Anything } else { Expected::Exactly(iss) }),
         aud: aud?.map(|aud| if aud == [ANYTHING] { Expected::Anything } else { Expected::Exactly(aud) }),
         weakness,
@@ -256,6 +266,18 @@ fn claims(section: &mut Section<'_>, names: &ClaimNames) -> Result<(NamespaceCla
         subject: subject?.unwrap_or_else(|| names.user_id.clone()),
         token: Some(token?.unwrap_or_else(|| names.jti.clone())).filter(|token| token != NONE),
     };
+    // A verifier would read such a claim under one of its meanings only, and miss revocations by the other.
+    let keys = [&SUBJECT_CLAIM, &SESSION_CLAIM, &POSITION_CLAIM, &TOKEN_CLAIM];
+    let named =
+        [Some(&claims.subject), claims.session.as_ref(), claims.position.as_ref(), claims.token.as_ref()];
+    let mut taken = vec![&names.token_type];
+    for (key, name) in keys.into_iter().zip(named) {
+        let Some(name) = name else { continue };
+        if taken.contains(&name) {
+            return Err(section.fault(key, "is the name of another claim, too", "choose another name"));
+        }
+        taken.push(name);
+    }
     Ok((claims, accepted.unwrap_or_else(|| vec!["access".into()])))
 }
 

@@ -21,7 +21,7 @@ pub(crate) mod tokens;
 
 use quash_core::model::{AccountPolicy, ForeignTokens, Policy, RotationPolicy, TokenPolicy};
 use quash_server::{Compat, HttpSettings, MailWay};
-use quash_service::{KeySetup, RefreshSigning};
+use quash_service::{ForeignSetup, KeySetup, RefreshSigning};
 
 use crate::settings::Settings;
 use crate::settings::engine::fault::{Faults, Reported};
@@ -101,7 +101,7 @@ pub(super) fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Rep
     let mut warnings = tokens.signing.warnings;
     warnings.extend(foreign.warnings);
     warnings.extend(mail.warning);
-    warnings.extend(conflict_warning(tokens.policy.foreign, foreign.setups.len()));
+    warnings.extend(conflict_warning(tokens.policy.foreign, &foreign.setups));
     Ok(Settings {
         policy: Policy {
             tokens: TokenPolicy { namespaces: foreign.namespaces, ..tokens.policy },
@@ -154,12 +154,13 @@ pub(super) fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Rep
 }
 
 /// Returns a warning if one of two settings has no effect without the other.
-fn conflict_warning(taken: ForeignTokens, issuers: usize) -> Option<String> {
-    match (taken, issuers) {
-        (ForeignTokens::Reject, 1..) => {
-            Some("tokens.foreign_tokens is \"reject\": the keys under [foreign] have no effect".into())
+fn conflict_warning(taken: ForeignTokens, issuers: &[ForeignSetup]) -> Option<String> {
+    match taken {
+        // Verifiers use the keys of a namespace.
+        ForeignTokens::Reject if issuers.iter().any(|issuer| issuer.namespace.is_none()) => {
+            Some("tokens.foreign_tokens is \"reject\": the keys under [foreign] without a namespace have no effect".into())
         }
-        (ForeignTokens::Accept | ForeignTokens::Until(_), 0) => Some(
+        ForeignTokens::Accept | ForeignTokens::Until(_) if issuers.is_empty() => Some(
             "tokens.foreign_tokens accepts tokens of other issuers, but there is no issuer under [foreign]"
                 .into(),
         ),

@@ -245,7 +245,11 @@ fn every_key_is_read() {
     assert_eq!(tokens.namespaces, [Namespace { name: "apart".into(), max_lifetime, accepted, claims }]);
     let django = &foreign[0];
     assert_eq!(
-        (django.name.as_str(), django.namespace.as_str(), django.max_lifetime.as_secs()),
+        (
+            django.name.as_str(),
+            django.namespace.as_ref().map_or("", |namespace| &namespace.name),
+            django.max_lifetime.as_secs()
+        ),
         ("django", "apart", 3 * 86_400)
     );
     assert_eq!((&django.iss, &django.aud), (&Expected::Anything, &Expected::Anything));
@@ -503,18 +507,16 @@ fn namespaces_need_no_keys() {
 
 #[test]
 fn claims_of_a_namespace_need_a_namespace() {
-    for line in [
-        "session_claim = \"a\"",
-        "position_claim = \"a\"",
-        "subject_claim = \"a\"",
-        "token_claim = \"a\"",
-        "accepted = \"access\"",
-    ] {
+    for line in ["subject_claim = \"a\"", "token_claim = \"a\"", "accepted = \"access\""] {
         let text =
             format!("[foreign.site]\njwks_url = \"https://a.example/jwks\"\nmax_lifetime = \"1d\"\n{line}");
         let fault = refused(&text, &[], &[]);
         assert!(fault.contains("is set without namespace"), "{line}: {fault}");
     }
+    let dropped = "[foreign.site]\njwks_url = \"https://a.example/jwks\"\nmax_lifetime = \"1d\"\nsession_claim = \"a\"\nposition_claim = \"b\"";
+    let loaded = load_from(dropped, &[], &[]).expect("settings");
+    assert_eq!(loaded.keys.foreign[0].dropped, ["a", "b"]);
+    assert!(loaded.keys.foreign[0].namespace.is_none() && loaded.policy.tokens.namespaces.is_empty());
     let fault = refused("[foreign.site]\nmax_lifetime = \"1d\"", &[], &[]);
     assert!(fault.contains("is missing, and so is every alternative"), "{fault}");
 }
@@ -525,6 +527,9 @@ fn claims_of_a_namespace_have_names_of_their_own() {
         format!("[foreign.site]\nnamespace = \"shop\"\nmax_lifetime = \"1d\"\nsession_claim = \"{name}\"")
     };
     assert!(load_from(&of("sid"), &[], &[]).is_ok());
+    for taken in ["user_id", "jti", "token_type"] {
+        assert!(refused(&of(taken), &[], &[]).contains("is the name of another claim, too"), "{taken}");
+    }
     assert!(refused(&of("exp"), &[], &[]).contains("is the name of a claim with another meaning"));
     assert!(refused(&of("a b"), &[], &[]).contains("isn't a valid claim name"));
 }

@@ -111,7 +111,8 @@ impl World {
                 kid,
             },
             max_lifetime: DAY,
-            namespace: String::new(),
+            namespace: None,
+            dropped: Vec::new(),
             iss: Expected::Anything,
             aud: Expected::Anything,
         };

@@ -58,7 +58,8 @@ pub(super) const FOREIGN_TOKENS: Key<Acceptance> = Key {
     kind: Acceptance,
     unset: DefaultsTo("\"reject\""),
     doc: "Accepts tokens that other issuers have signed with the keys under `[foreign.<name>]`. `until` a \
-          date is for a migration from Django: on that day, in UTC, the last of them ends.",
+          date is for a migration from Django: on that day, in UTC, the last of them ends. It doesn't concern \
+          verifiers of a namespace's tokens.",
 };
 pub(super) const COMPAT: Key<Words<Compat>> = Key {
     name: "compat",

@@ -51,6 +51,7 @@ class Command(BaseCommand):
         if found.keeps_issuing:
             yield self._asks(found)
             yield self._revokes(found)
+            yield True, _verified_by(), None
         elif configured() is not None:
             yield self._ends()
         rows = QuashOutbox.objects.using(outbox.database())
@@ -108,6 +109,28 @@ class Command(BaseCommand):
         self.stdout.write(
             f"{'ok  ' if is_good else 'FAIL'} {what}" + ("" if is_good or not remedy else f"\n     {remedy}")
         )
+
+
+def _verified_by() -> str:
+    """Says whether the native verifier accepts the tokens that this site issues."""
+    try:
+        import jwt
+        from rest_framework_simplejwt.settings import api_settings
+        from rest_framework_simplejwt.tokens import AccessToken
+
+        from quash_django import native, simplejwt
+    except ImportError:
+        return "Simple JWT isn't installed"
+    token = AccessToken()
+    token[api_settings.USER_ID_CLAIM] = "quash_check"
+    simplejwt.begin_session(token)
+    try:
+        text = str(token)
+    except (jwt.PyJWTError, TypeError, ValueError) as error:
+        return f"this site can't issue tokens ({error})"
+    if native.decode(token.get_token_backend(), text) is not None:
+        return "access tokens are verified natively"
+    return "access tokens are verified by PyJWT: quash has no key of this site, or other names of its claims"
 
 
 def _longest_lifetime() -> int:
