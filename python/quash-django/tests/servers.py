@@ -31,6 +31,12 @@ def until(is_so: Callable[[], bool], what: str, within: float = PATIENCE) -> Non
         time.sleep(0.001)
 
 
+def environment(**more: str) -> dict[str, str]:
+    """Returns the environment of the site of `worker_settings.py`."""
+    paths = {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent / "src")])}
+    return {**os.environ, **paths, "DJANGO_SETTINGS_MODULE": "worker_settings", **more}
+
+
 def post(url: str, body: Any, token: str | None = None) -> Any:
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     request = urllib.request.Request(url, json.dumps(body).encode(), headers)
@@ -86,9 +92,35 @@ class Quash:
         rights = ("feed", "introspect", "revoke", "accounts")
         return self.run("client", "add", name, *[word for right in rights for word in ("--right", right)]).strip()
 
-    def sign_in(self, name: str = "dana") -> dict[str, str]:
-        pair: dict[str, str] = post(self.url + "/api/token/", {"username": name, "password": PASSWORD})
+    def sign_in(self, name: str = "dana", password: str = PASSWORD) -> dict[str, str]:
+        pair: dict[str, str] = post(self.url + "/api/token/", {"username": name, "password": password})
         return pair
+
+    def keeper(self) -> str:
+        """Returns the credential of a site that sends its users."""
+        rights = [word for right in ("feed", "introspect", "accounts") for word in ("--right", right)]
+        return self.run("client", "add", f"site-{time.monotonic_ns()}", *rights).strip()
+
+    def accounts(self) -> dict[str, dict[str, Any]]:
+        """Returns all accounts by their subjects."""
+        found: dict[str, dict[str, Any]] = {}
+        after: list[str] = []
+        while True:
+            page = json.loads(self.run("account", "list", "--json", *after))
+            found |= {account["subject"]: account for account in page["accounts"]}
+            if page["next"] is None:
+                return found
+            after = ["--after", page["next"]]
+
+    def is_live(self, pair: dict[str, str]) -> bool:
+        """Returns whether quash accepts an access token."""
+        request = urllib.request.Request(self.url + "/v1/me", headers={"Authorization": f"Bearer {pair['access']}"})
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE):
+                return True
+        except urllib.error.HTTPError as error:
+            assert error.code == 401
+            return False
 
     def log_out(self, pair: dict[str, str]) -> None:
         post(self.url + "/api/token/blacklist/", {"refresh": pair["refresh"]})
@@ -108,18 +140,13 @@ class Site:
 
     alive = "/alive/"
 
-    def __init__(self, *arguments: str, **environment: str) -> None:
+    def __init__(self, *arguments: str, **more: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{port}"
         gunicorn = f"-m gunicorn --workers {WORKERS} --graceful-timeout 3 --bind 127.0.0.1:{port} --log-level warning"
-        self.environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent / "src")]),
-            "DJANGO_SETTINGS_MODULE": "worker_settings",
-            **environment,
-        }
+        self.environment = environment(**more)
         self.process = subprocess.Popen(
             [sys.executable, *gunicorn.split(), *arguments, "worker_wsgi:application"],
             env=self.environment,

@@ -117,7 +117,7 @@ def test_revoke_ends_sessions_that_quash_has_opened(issuer: TestIssuer, dana: Us
 
 
 def test_reconcile_is_of_the_other_mode(issuer: TestIssuer) -> None:
-    with pytest.raises(CommandError, match="knows its own accounts"):
+    with pytest.raises(CommandError, match="run quash_import"):
         call_command("quash_reconcile")
 
 
@@ -130,7 +130,7 @@ def test_status_shows_the_verifier(issuer: Any, capsys: Any) -> None:
 
 
 def test_check_probes_the_connection(issuer: Any, capsys: Any, settings: Any) -> None:
-    settings.QUASH = {**settings.QUASH}
+    settings.QUASH = {**settings.QUASH, "PUSH_USERS": False}
     from quash_django import _verifier
 
     _verifier.install(issuer.verifier())
@@ -148,10 +148,10 @@ def test_check_revokes_and_sees_it(shop: Model, capsys: Any, monkeypatch: Any) -
     call_command("quash_check")
     out = capsys.readouterr().out
     assert "new tokens of the namespace 'shop' are accepted" in out and "a revoked session is refused" in out
-    QuashOutbox.objects.create(revocation={"session": "s"}, at_ms=outbox._now_ms() - 120_000)
+    QuashOutbox.objects.create(message={"session": "s"}, at_ms=outbox._now_ms() - 120_000)
     shop.is_up = False
     with pytest.raises(CommandError, match="2 failed"):
         call_command("quash_check")
     out = capsys.readouterr().out
-    assert "quash client add NAME --namespace shop" in out and "1 revocations wait" in out
+    assert "quash client add NAME --namespace shop" in out and "1 messages wait" in out
     assert Command.help

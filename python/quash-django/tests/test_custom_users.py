@@ -1,14 +1,20 @@
 """A user model whose key is a UUID. `test_variants.py` runs these tests with its settings."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cheap_hashers import CHEAP
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
+from django.core.management import call_command
 from model import Model
 from quash_verify.testing import TestIssuer
 from rest_framework.test import APIClient
 from rest_framework_simplejwt.settings import api_settings
+from servers import BINARY, PASSWORD, Quash
+
+from quash_django import _verifier
 
 pytestmark = [
     pytest.mark.django_db,
@@ -59,6 +65,36 @@ def test_another_name_in_tokens_ends_the_old_and_the_new(
         ("dana", "name_changed"),
         ("kim", "name_changed"),
     ]
+
+
+@pytest.mark.skipif(not BINARY.exists(), reason=f"needs {BINARY}: `cargo build` makes it")
+@pytest.mark.django_db(transaction=True)
+def test_changes_of_such_users_reach_quash(settings: Any, tmp_path: Path) -> None:
+    from custom_users import models
+
+    quash = Quash(tmp_path)
+    settings.QUASH = {"ISSUER": quash.url, "CREDENTIAL": quash.keeper(), "MODE": "quash_issues"}
+    settings.PASSWORD_HASHERS = CHEAP
+    _verifier.install(None)
+    try:
+        for kind in ("Person", "Proxy", "Staff"):
+            user: Any = getattr(models, kind).objects.create_user(kind, password=PASSWORD)
+            pair, key = quash.sign_in(kind), str(user.pk)
+            user.username = f"{kind} 2"
+            user.save()
+            assert quash.accounts()[key]["name"] == f"{kind} 2" and quash.is_live(pair)
+            user.set_password("another horse battery")
+            user.save()
+            assert not quash.is_live(pair)
+            user.delete()
+            assert quash.accounts()[key]["state"] == "deactivated"
+        # Rows are read in the order of their keys, which are UUIDs.
+        get_user_model().objects.bulk_create(get_user_model()(username=f"user{n}", password="!") for n in range(20))
+        call_command("quash_import", "--batch", "3")
+        assert len(quash.accounts()) == 23
+    finally:
+        quash.stop()
+        _verifier.install(None)
 
 
 def test_reconcile_knows_such_users(shop: Model) -> None:

@@ -364,8 +364,8 @@ def test_a_log_out_answers_as_before_while_quash_is_unavailable(shop: Model, dan
     shop.is_up = False
     assert log_out_at_the_view(pair) == 200
     (row,) = QuashOutbox.objects.all()
-    assert row.revocation["session"] == claims(pair["access"])["qsid"]
-    assert shop.later == [([row.revocation], str(row.pk))]
+    assert row.message["session"] == claims(pair["access"])["qsid"]
+    assert shop.later == [([row.message], str(row.pk))]
 
 
 def test_end_on_selects_the_events(shop: Model, dana: User, settings: Any) -> None:

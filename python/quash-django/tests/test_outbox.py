@@ -87,7 +87,7 @@ def test_revocations_of_one_transaction_share_a_request(shop_on_commit: Model, d
 
 
 def test_the_key_follows_from_the_rows(shop_on_commit: Model) -> None:
-    rows = [QuashOutbox(revocation={"session": str(n)}, at_ms=0) for n in range(3)]
+    rows = [QuashOutbox(message={"session": str(n)}, at_ms=0) for n in range(3)]
     assert outbox._key(rows[:1]) == str(rows[0].pk)
     assert outbox._key(rows[:2]) == outbox._key(rows[1::-1]) != outbox._key(rows)
     assert uuid.UUID(outbox._key(rows))
@@ -114,8 +114,8 @@ def test_while_quash_is_unavailable_rows_wait(shop_on_commit: Model, dana: User)
 def test_a_lost_row_leaves_later_sign_ins_valid(shop_on_commit: Model, dana: User) -> None:
     """A process has exited between the commit and the request."""
     now, position = time.time(), shop_on_commit.seq
-    QuashOutbox.objects.create(revocation={"subject": "17"}, at_ms=int((now - 60) * 1000))
-    QuashOutbox.objects.create(revocation={"session": "s-1"}, at_ms=int((now - 60) * 1000))
+    QuashOutbox.objects.create(message={"subject": "17"}, at_ms=int((now - 60) * 1000))
+    QuashOutbox.objects.create(message={"session": "s-1"}, at_ms=int((now - 60) * 1000))
     call_command("quash_drain")
     by_kind = {("subject" in sent): sent for sent in shop_on_commit.sent}
     assert by_kind[True]["before"] == int((now - 60) * 1000) / 1000 and "before" not in by_kind[False]
@@ -143,12 +143,12 @@ def test_drain_says_what_still_waits(shop_on_commit: Model, dana: User, capsys: 
 
 
 def test_drain_leaves_rows_that_are_being_sent(shop_on_commit: Model, dana: User) -> None:
-    QuashOutbox.objects.create(revocation={"subject": "17"}, at_ms=outbox._now_ms())
+    QuashOutbox.objects.create(message={"subject": "17"}, at_ms=outbox._now_ms())
     assert outbox.drain() == (0, 1) and shop_on_commit.sent == []
 
 
 def test_drain_sends_more_rows_than_fit_into_a_request(shop_on_commit: Model, dana: User) -> None:
-    QuashOutbox.objects.bulk_create(QuashOutbox(revocation={"session": str(n)}, at_ms=n // 10) for n in range(2300))
+    QuashOutbox.objects.bulk_create(QuashOutbox(message={"session": str(n)}, at_ms=n // 10) for n in range(2300))
     assert outbox.drain() == (2300, 0)
     assert len({sent["session"] for sent in shop_on_commit.sent}) == 2300
 
@@ -168,9 +168,9 @@ def test_a_refused_row_holds_up_no_other(
         for name in ("one", "bad", "two"):
             end_session(name)
     assert {sent["session"] for sent in shop_on_commit.sent} == {"one", "two"}
-    assert [row.revocation["session"] for row in QuashOutbox.objects.all()] == ["bad"]
+    assert [row.message["session"] for row in QuashOutbox.objects.all()] == ["bad"]
     assert "can't be used" in caplog.text
-    QuashOutbox.objects.create(revocation={"session": "three"}, at_ms=0)
+    QuashOutbox.objects.create(message={"session": "three"}, at_ms=0)
     assert outbox.drain() == (1, 1)
 
 

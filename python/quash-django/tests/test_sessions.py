@@ -187,7 +187,7 @@ def test_the_admin_needs_the_permission(shop: Model, dana: User) -> None:
 
 def test_waiting_revocations_are_read_only(shop: Model) -> None:
     boss = User.objects.create_superuser("boss", password="x")
-    QuashOutbox.objects.create(revocation={"session": "s-1"}, at_ms=0)
+    QuashOutbox.objects.create(message={"session": "s-1"}, at_ms=0)
     client = Client()
     client.force_login(boss)
     assert "s-1" in client.get("/admin/quash_django/quashoutbox/").content.decode()

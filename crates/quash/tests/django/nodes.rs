@@ -243,18 +243,18 @@ fn numeric_user_ids_cannot_be_in_sub() {
     assert!(checked.stderr.contains("makes sub a number"), "{}", checked.stderr);
 }
 
-/// Runs the guide's commands with all users of the site.
+/// Writes the accounts of all users of the site into a pipe to `quash account add`.
+const EXPORT: &str = "python manage.py shell -v 0 < export_users.py | quash account add --batch-stdin";
+
+/// Imports all users of the site with the command line.
 pub(crate) fn import_accounts(site: &Site, quash: &Server, python: &Path) {
     let programs = [python.parent(), Path::new(env!("CARGO_BIN_EXE_quash")).parent()]
         .map(|folder| folder.expect("a folder"));
     let path = std::env::join_paths(programs.into_iter().chain([Path::new("/usr/bin"), Path::new("/bin")]))
         .expect("paths");
-    site.write("export_users.py", &guide::block("# export_users.py"));
+    site.write("export_users.py", include_str!("site/export_users.py"));
     let mut command = Command::new("sh");
-    command
-        .arg("-c")
-        .arg(guide::block("# every user, in one process on each side"))
-        .current_dir(site.folder());
+    command.arg("-c").arg(EXPORT).current_dir(site.folder());
     command.env_clear().env("PATH", path).env("QUASH_DATA_DIR", &quash.data_dir);
     let ended = run(command, "");
     assert!(ended.status.success(), "{}{}", ended.stdout, ended.stderr);

@@ -72,9 +72,9 @@ class EndSessionsMixin(_Admin):
 
 @admin.register(QuashOutbox)
 class QuashOutboxAdmin(_Outbox):
-    """Shows the revocations that wait. They can't be changed here."""
+    """Shows the revocations and changes that wait. They can't be changed here."""
 
-    list_display = ["id", "revocation", "at_ms"]
+    list_display = ["id", "message", "at_ms"]
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

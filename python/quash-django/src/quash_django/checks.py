@@ -40,7 +40,16 @@ def check_settings(**_: object) -> list[CheckMessage]:
                 id="quash.W001",
             )
         )
-    for name, value in (("USER_BY", found.user_by), ("CLAIMS", found.claims)):
+    if not found.keeps_issuing and found.push_users and not found.pushes_users:
+        messages.append(
+            Warning(
+                "changes of users don't reach quash: QUASH['USER_BY'] is a function, which doesn't tell their subjects",
+                hint="use 'pk' or 'subject', or set PUSH_USERS to False",
+                id="quash.W007",
+            )
+        )
+    functions = {"USER_BY": found.user_by, "CLAIMS": found.claims, "EMAIL_VERIFIED": found.email_verified}
+    for name, value in functions.items():
         if value is None or "." not in value:
             continue
         try:

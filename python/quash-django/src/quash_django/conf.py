@@ -45,11 +45,18 @@ class QuashSettings:
     user_by: str = "pk"
     claims: str | None = None
     token_path: str = "/api/token/"
+    email_verified: str | None = None
+    push_users: bool = True
 
     @property
     def keeps_issuing(self) -> bool:
         """Whether the site issues its own tokens."""
         return self.mode == "keep_issuing"
+
+    @property
+    def pushes_users(self) -> bool:
+        """Whether changes of users are sent to quash."""
+        return not self.keeps_issuing and self.push_users and "." not in self.user_by
 
 
 class Problem(NamedTuple):
@@ -129,8 +136,7 @@ def _conflicts(found: QuashSettings) -> list[Problem]:
                 "quash.E005",
                 "the credential is missing",
                 "set QUASH['CREDENTIAL_FILE'] or $QUASH_CREDENTIAL_FILE to a file with the line that "
-                f"`quash {'client' if found.keeps_issuing else 'verifier'} add NAME"
-                f"{' --namespace ' + (found.namespace or 'NAMESPACE') if found.keeps_issuing else ''}` prints",
+                f"`quash {_command(found)}` prints",
             )
         )
     if found.keeps_issuing and found.namespace is None:
@@ -148,6 +154,14 @@ def _conflicts(found: QuashSettings) -> list[Problem]:
         same = "QUASH['SESSION_CLAIM'] and QUASH['POSITION_CLAIM'] are the same"
         problems.append(Problem("quash.E008", same, "give each a name of its own"))
     return problems
+
+
+def _command(found: QuashSettings) -> str:
+    if found.keeps_issuing:
+        return f"client add NAME --namespace {found.namespace or 'NAMESPACE'}"
+    if found.pushes_users:
+        return "client add NAME --right feed --right introspect --right accounts"
+    return "verifier add NAME"
 
 
 def _is_local(url: str) -> bool:
@@ -293,6 +307,8 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "USER_BY": _user_by,
     "CLAIMS": _dotted,
     "TOKEN_PATH": _url_path,
+    "EMAIL_VERIFIED": _dotted,
+    "PUSH_USERS": _yes_or_no,
 }
 assert [name.lower() for name in _READERS] == [item.name for item in fields(QuashSettings)]
 

@@ -6,6 +6,11 @@ from django.conf import settings
 from django.db import models
 
 
+def new_subject() -> str:
+    """Returns a subject for an account that no user has yet."""
+    return str(uuid.uuid4())
+
+
 class QuashAccount(models.Model):
     """The account at quash of a user of this site, where ``USER_BY`` is ``"subject"``."""
 
@@ -24,22 +29,22 @@ class QuashAccount(models.Model):
 
 
 class QuashOutbox(models.Model):
-    """A revocation that quash hasn't confirmed yet.
+    """A revocation or a change of a user that quash hasn't confirmed yet.
 
     It is written in the transaction of the change that causes it, so it exists exactly if the change does.
     """
 
     # Also the key by which quash recognizes a repetition.
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    revocation = models.JSONField()
+    message = models.JSONField()
     at_ms = models.BigIntegerField(db_index=True)
     # The time of the first attempt to send it: tokens from later sign-ins stay valid.
     before_ms = models.BigIntegerField(null=True)
 
     class Meta:
         db_table = "quash_outbox"
-        verbose_name = "waiting revocation"
-        verbose_name_plural = "waiting revocations"
+        verbose_name = "waiting message"
+        verbose_name_plural = "waiting messages"
 
     def __str__(self) -> str:
         return str(self.id)

@@ -1,7 +1,7 @@
-"""Revocations on their way to quash.
+"""Revocations and changes of users on their way to quash.
 
-A revocation is a row in the caller's transaction. When the transaction commits, the row is sent and deleted; if quash
-is unavailable it stays, the follower's thread tries again, and ``quash_drain`` sends what a process lost at its exit.
+A message is a row in the caller's transaction. When the transaction commits, the row is sent and deleted; if quash is
+unavailable it stays, the follower's thread tries revocations again, and ``quash_drain`` sends what waits.
 """
 
 import logging
@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError, connections, router, transaction
@@ -25,6 +25,9 @@ logger = logging.getLogger("quash_django")
 
 MOST = 1000
 """The most revocations in one request to quash."""
+
+MOST_CHANGES = 100
+"""The most changed users of one transaction that a request waits for: each takes a request of its own."""
 
 QUIET = 1.0
 """The time, in seconds, for which nothing is sent after quash gave no answer: requests must not wait again."""
@@ -42,9 +45,18 @@ _is_immediate = False
 
 def add(revocations: Iterable[Revocation]) -> None:
     """Writes revocations in the caller's transaction, and sends them once it commits."""
+    _add([dict(revocation) for revocation in revocations])
+
+
+def add_change(subject: str, fields: Iterable[str], *, is_new: bool) -> None:
+    """Writes in the caller's transaction that values of a user have changed, and sends them once it commits."""
+    _add([{"account": subject, "fields": sorted(fields), "new": is_new}])
+
+
+def _add(messages: Sequence[dict[str, Any]]) -> None:
     using = database()
     now = _now_ms()
-    rows = [QuashOutbox(revocation=dict(revocation), at_ms=now) for revocation in revocations]
+    rows = [QuashOutbox(message=message, at_ms=now) for message in messages]
     if not rows:
         return
     QuashOutbox.objects.using(using).bulk_create(rows)
@@ -57,7 +69,7 @@ def add(revocations: Iterable[Revocation]) -> None:
         # A transaction that was rolled back has left its rows here.
         waiting.clear()
         if not connection.get_autocommit():
-            logger.warning("%d revocations wait for quash_drain: the site manages its transactions itself", len(rows))
+            logger.warning("%d messages wait for quash_drain: the site manages its transactions itself", len(rows))
             return
     waiting.update({row.id: row for row in rows})
     transaction.on_commit(partial(_send_waiting, using, connection.in_atomic_block), using=using)
@@ -68,7 +80,7 @@ def is_waiting(subject: str) -> bool:
     using = database()
     if not connections[using].in_atomic_block:
         return False
-    return any(row.revocation.get("subject") == subject for row in _waiting(using).values())
+    return any(row.message.get("subject") == subject for row in _waiting(using).values())
 
 
 def database() -> str:
@@ -83,7 +95,9 @@ def deliver(rows: Sequence[QuashOutbox], using: str, *, is_drain: bool = False) 
     Raises nothing that quash or the network causes: the answer to the user must not change.
     """
     found = quash_settings()
-    delivered = 0
+    changes = [row for row in rows if "account" in row.message]
+    delivered = _deliver_changes(changes, using, is_drain=is_drain) if changes else 0
+    rows = [row for row in rows if "account" not in row.message]
     for start in range(0, len(rows), MOST):
         batch = rows[start : start + MOST]
         try:
@@ -105,14 +119,43 @@ def deliver(rows: Sequence[QuashOutbox], using: str, *, is_drain: bool = False) 
                 _keep(batch, using, error, is_drain)
             continue
         delivered += len(batch)
-        try:
-            QuashOutbox.objects.using(using).filter(pk__in=[row.pk for row in batch]).delete()
-        except DatabaseError:
-            # They are sent again, which changes nothing.
-            logger.exception("failed to delete revocations that quash has confirmed")
-        _request.note_sent(receipt.seq)
-        _catch_up(receipt.seq)
+        _confirmed(batch, using, receipt.seq)
     return delivered
+
+
+def _deliver_changes(rows: Sequence[QuashOutbox], using: str, *, is_drain: bool) -> int:
+    """Sends the values of users that have changed, one user at a time."""
+    from . import pushes
+
+    by_account: dict[str, list[QuashOutbox]] = {}
+    for row in rows:
+        by_account.setdefault(row.message["account"], []).append(row)
+    delivered = 0
+    for number, (subject, own) in enumerate(by_account.items()):
+        if number >= MOST_CHANGES and not is_drain:
+            logger.info("%d changed users wait for quash_drain", len(by_account) - number)
+            break
+        fields = {field for row in own for field in row.message["fields"]}
+        try:
+            _raise_if_quiet()
+            seq = pushes.send(subject, fields, is_new=any(row.message["new"] for row in own), using=using)
+        except (QuashError, ValueError) as error:
+            _keep(own, using, error, is_drain)
+            continue
+        delivered += len(own)
+        _confirmed(own, using, seq)
+    return delivered
+
+
+def _confirmed(rows: Sequence[QuashOutbox], using: str, seq: int | None) -> None:
+    try:
+        QuashOutbox.objects.using(using).filter(pk__in=[row.pk for row in rows]).delete()
+    except DatabaseError:
+        # They are sent again, which changes nothing.
+        logger.exception("failed to delete messages that quash has confirmed")
+    if seq is not None:
+        _request.note_sent(seq)
+        _catch_up(seq)
 
 
 def drain(using: str | None = None) -> tuple[int, int]:
@@ -160,7 +203,7 @@ def _send_waiting(using: str, was_atomic: bool) -> None:
         deliver(rows, using)
     except Exception:
         # The change has been committed: its answer must not become an error.
-        logger.exception("failed to send revocations; quash_drain sends them")
+        logger.exception("failed to send messages; quash_drain sends them")
 
 
 def _keep(batch: Sequence[QuashOutbox], using: str, error: Exception, is_drain: bool) -> None:
@@ -168,7 +211,7 @@ def _keep(batch: Sequence[QuashOutbox], using: str, error: Exception, is_drain: 
     global _quiet_until
     if isinstance(error, Unavailable) and time.monotonic() >= _quiet_until:
         _quiet_until = time.monotonic() + QUIET
-    logger.error("%d revocations wait, because quash hasn't confirmed them: %s", len(batch), error)
+    logger.error("%d messages wait, because quash hasn't confirmed them: %s", len(batch), error)
     now = _now_ms()
     try:
         fresh = [row for row in batch if row.before_ms is None]
@@ -176,7 +219,7 @@ def _keep(batch: Sequence[QuashOutbox], using: str, error: Exception, is_drain: 
             # A process has lost the older ones at its exit.
             row.before_ms = now if now - row.at_ms < LATE * 1000 else row.at_ms
         QuashOutbox.objects.using(using).bulk_update(fresh, ["before_ms"], batch_size=MOST // 4)
-        if is_drain:
+        if is_drain or "account" in batch[0].message:
             return
         revocations = [_revocation(row) for row in batch]
         _verifier.verifier().revoke_later(quash_settings().namespace, revocations, _key(batch))
@@ -186,7 +229,7 @@ def _keep(batch: Sequence[QuashOutbox], using: str, error: Exception, is_drain: 
 
 
 def _revocation(row: QuashOutbox) -> Revocation:
-    revocation = dict(row.revocation)
+    revocation = dict(row.message)
     before = row.before_ms
     if before is None and _now_ms() - row.at_ms > LATE * 1000:
         before = row.at_ms

@@ -19,7 +19,7 @@ _OLD = "_quash_old"
 def connect() -> None:
     """Connects to the events."""
     user_logged_out.connect(_logged_out, dispatch_uid="quash_django")
-    for model in _user_models():
+    for model in user_models():
         # A receiver for every sender would slow down the deletion of all other models.
         signals.pre_save.connect(_before_save, sender=model, dispatch_uid="quash_django")
         signals.post_save.connect(_after_save, sender=model, dispatch_uid="quash_django")
@@ -44,7 +44,7 @@ def connect() -> None:
 def disconnect() -> None:
     """Disconnects from the events, for tests."""
     user_logged_out.disconnect(dispatch_uid="quash_django")
-    for model in _user_models():
+    for model in user_models():
         for signal in (signals.pre_save, signals.post_save, signals.post_delete):
             signal.disconnect(sender=model, dispatch_uid="quash_django")
     if apps.is_installed("rest_framework_simplejwt.token_blacklist"):
@@ -61,7 +61,7 @@ def disconnect() -> None:
         username_block.disconnect(dispatch_uid="quash_django")
 
 
-def _user_models() -> Iterator[type]:
+def user_models() -> Iterator[type]:
     """Returns the user model with its proxies and subclasses, which send signals of their own."""
     user_model = get_user_model()
     return (model for model in apps.get_models(include_auto_created=True) if issubclass(model, user_model))
@@ -94,15 +94,7 @@ def _blacklisted(*, instance: Any, created: bool, **_: Any) -> None:
 
 
 def _before_save(*, sender: Any, instance: Any, using: str, update_fields: Any, **_: Any) -> None:
-    instance.__dict__.pop(_OLD, None)
-    names = _watched(sender)
-    if update_fields is not None and not names & set(update_fields):
-        return
-    if instance.pk is None:
-        return
-    old = sender._base_manager.using(using).filter(pk=instance.pk).values(*names).first()
-    if old is not None:
-        instance.__dict__[_OLD] = old
+    instance.__dict__[_OLD] = old_values(sender, instance, using, update_fields, _watched(sender))
 
 
 def _after_save(*, sender: Any, instance: Any, using: str, update_fields: Any, **_: Any) -> None:
@@ -110,12 +102,9 @@ def _after_save(*, sender: Any, instance: Any, using: str, update_fields: Any, *
     if old is None:
         # A new user, or a change of other fields.
         return
-    written = {name for name in old if update_fields is None or name in update_fields}
-    new = {name: getattr(instance, name) if name in written else old[name] for name in old}
-    if any(hasattr(value, "resolve_expression") for value in new.values()):
-        new = sender._base_manager.using(using).filter(pk=instance.pk).values(*old).get()
+    new = new_values(sender, instance, using, update_fields, old)
     reason = _reason(instance, old, new, update_fields)
-    id_name = _id_field(sender)
+    id_name = id_field(sender)
     subjects = {str(old[id_name]), str(new[id_name])}
     if reason is not None:
         end_subjects(sorted(subjects), reason)
@@ -123,20 +112,39 @@ def _after_save(*, sender: Any, instance: Any, using: str, update_fields: Any, *
         marks.update(subjects, str(new[id_name]), new.get("password"), bool(new.get("is_active", True)))
 
 
+def old_values(sender: Any, instance: Any, using: str, update_fields: Any, names: set[str]) -> dict[str, Any] | None:
+    """Returns the values that a row has before it is saved; None if it is new or none of them is written."""
+    if instance.pk is None or update_fields is not None and not names & set(update_fields):
+        return None
+    old: dict[str, Any] | None = sender._base_manager.using(using).filter(pk=instance.pk).values(*names).first()
+    return old
+
+
+def new_values(
+    sender: Any, instance: Any, using: str, update_fields: Any, old: dict[str, Any]
+) -> dict[str, Any]:
+    """Returns the values that a row has since it was saved."""
+    written = {name for name in old if update_fields is None or name in update_fields}
+    new = {name: getattr(instance, name) if name in written else old[name] for name in old}
+    if any(hasattr(value, "resolve_expression") for value in new.values()):
+        new = sender._base_manager.using(using).filter(pk=instance.pk).values(*old).get()
+    return new
+
+
 def _reason(instance: Any, old: dict[str, Any], new: dict[str, Any], update_fields: Any) -> str | None:
     if old.get("is_active") and not new.get("is_active") and _ends_on("deactivation"):
         return "deactivated"
     if not _ends_on("password"):
         return None
-    id_name = _id_field(type(instance))
+    id_name = id_field(type(instance))
     if str(old[id_name]) != str(new[id_name]):
         return "name_changed"
-    if old.get("password") == new.get("password") or _is_better_hash(instance, old, new, update_fields):
+    if old.get("password") == new.get("password") or is_better_hash(instance, old, new, update_fields):
         return None
     return "password_changed"
 
 
-def _is_better_hash(instance: Any, old: dict[str, Any], new: dict[str, Any], update_fields: Any) -> bool:
+def is_better_hash(instance: Any, old: dict[str, Any], new: dict[str, Any], update_fields: Any) -> bool:
     """Returns whether ``check_password`` has stored another hash of the same password."""
     if update_fields is None or set(update_fields) != {"password"} or getattr(instance, "_password", None) is not None:
         return False
@@ -185,9 +193,9 @@ def _locked_out(username: str) -> None:
 
 def _watched(model: Any) -> set[str]:
     names = {field.name for field in model._meta.concrete_fields}
-    return ({"password", "is_active"} & names) | {_id_field(model)}
+    return ({"password", "is_active"} & names) | {id_field(model)}
 
 
-def _id_field(model: Any) -> str:
+def id_field(model: Any) -> str:
     name = user_id_field()
     return str((model._meta.pk if name == "pk" else model._meta.get_field(name)).attname)

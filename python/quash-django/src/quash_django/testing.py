@@ -17,7 +17,7 @@ from quash_verify import WhenStale
 from quash_verify.testing import TestIssuer
 from rest_framework.test import APIClient
 
-from . import _opened, _verifier, outbox
+from . import _opened, _verifier, outbox, pushes
 from .backends import configured
 from .conf import quash_settings
 from .endings import subject_of
@@ -29,14 +29,15 @@ __all__ = ["QuashAPIClient", "log_in", "quash_issuer"]
 def quash_issuer(*, when_stale: WhenStale = "introspect") -> Iterator[TestIssuer]:
     """Lets the site accept an in-memory issuer's tokens, and revokes at once instead of after each transaction.
 
-    A site that keeps issuing its tokens asks this issuer about them, and revokes there.
+    A site that keeps issuing its tokens asks this issuer about them, and revokes there. Changes of users are sent
+    nowhere.
     """
     issuer = TestIssuer(namespace=quash_settings().namespace)
     # The times of the site's own tokens must not be in the issuer's future.
     issuer.advance(max(0.0, time.time() - issuer.now()))
     former = _verifier.install(issuer.verifier(when_stale=when_stale))
     try:
-        with outbox.sent_immediately():
+        with outbox.sent_immediately(), pushes.discarded():
             yield issuer
     finally:
         installed = _verifier.install(former)

@@ -9,9 +9,9 @@ from typing import Any
 from django.conf import settings
 from django.core import checks
 from django.core.management.base import BaseCommand, CommandError
-from quash_verify import QuashError
+from quash_verify import QuashError, StartFailed
 
-from quash_django import _verifier, outbox
+from quash_django import _api, _verifier, outbox
 from quash_django.backends import configured
 from quash_django.conf import QuashSettings, quash_settings
 from quash_django.models import QuashOutbox
@@ -54,9 +54,11 @@ class Command(BaseCommand):
             yield True, _verified_by(), None
         elif configured() is not None:
             yield self._ends()
+        if found.pushes_users:
+            yield self._changes_accounts()
         rows = QuashOutbox.objects.using(outbox.database())
         late = rows.filter(at_ms__lt=(time.time() - PAST_DUE) * 1000).count()
-        yield not late, f"{late} revocations wait for more than {PAST_DUE} s", "run `manage.py quash_drain`"
+        yield not late, f"{late} messages wait for more than {PAST_DUE} s", "run `manage.py quash_drain`"
 
     @staticmethod
     def _asks(found: QuashSettings) -> tuple[bool, str, str | None]:
@@ -104,6 +106,17 @@ class Command(BaseCommand):
             remedy = "create the credential with `quash client add NAME --right feed --right introspect --right revoke`"
             return False, f"the credential can't end sessions: {error}", remedy
         return True, "the credential can end sessions", None
+
+    @staticmethod
+    def _changes_accounts() -> tuple[bool, str, str | None]:
+        """Asks what would become of an account that doesn't exist."""
+        try:
+            _api.batch([{"subject": "quash_check", "username": "quash_check"}], dry_run=True)
+        except StartFailed as error:
+            return False, error.args[0], f"{error.remedy}, or set QUASH['PUSH_USERS'] to False"
+        except (QuashError, ValueError, KeyError) as error:
+            return False, f"changes of users don't reach quash: {error}", "check quash's address and version"
+        return True, "the credential may change accounts", None
 
     def _say(self, is_good: bool, what: str, remedy: str | None) -> None:
         self.stdout.write(

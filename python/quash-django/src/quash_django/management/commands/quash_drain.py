@@ -11,7 +11,7 @@ from quash_django.management.watching import add_watch, watch_seconds
 
 
 class Command(BaseCommand):
-    help = "Sends revocations that wait, such as those that a process lost when it exited."
+    help = "Sends revocations and changes of users that wait, such as those that a process lost when it exited."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_watch(parser)
@@ -25,7 +25,7 @@ class Command(BaseCommand):
             if watch is None:
                 if waiting:
                     raise CommandError(
-                        "some revocations wait: either they are younger than "
+                        "some messages wait: either they are younger than "
                         f"{outbox.GRACE} s, or quash hasn't confirmed them; `manage.py quash_check` says why"
                     )
                 return

@@ -23,7 +23,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         watch = watch_seconds(options)
         if not quash_settings().keeps_issuing:
-            raise CommandError("QUASH['MODE'] is 'quash_issues': quash knows its own accounts")
+            raise CommandError("QUASH['MODE'] is 'quash_issues': run quash_import, which sends what has changed")
         while True:
             found = marks.reconcile()
             ended = found.changed + found.deactivated + found.deleted

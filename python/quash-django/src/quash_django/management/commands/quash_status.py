@@ -13,7 +13,7 @@ from quash_django.models import QuashMark, QuashOutbox
 
 
 class Command(BaseCommand):
-    help = "Starts a verifier in this process and shows its state, and the revocations that wait in the database."
+    help = "Starts a verifier in this process and shows its state, and the messages that wait in the database."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="print JSON")
@@ -29,7 +29,7 @@ class Command(BaseCommand):
         status |= {"state": metrics.state, "newest entry": metrics.cursor, "revoked scopes": metrics.entries}
         using = outbox.database()
         rows = QuashOutbox.objects.using(using)
-        status["waiting revocations"] = rows.count()
+        status["waiting messages"] = rows.count()
         oldest = rows.order_by("at_ms").first()
         if oldest is not None:
             status["oldest waits for seconds"] = round((outbox._now_ms() - oldest.at_ms) / 1000)

@@ -1,0 +1,111 @@
+"""Users of the site as accounts at quash."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import is_password_usable
+from django.core.exceptions import ImproperlyConfigured
+
+from .conf import imported, quash_settings
+from .endings import user_id_field
+
+FIELDS = frozenset({"username", "email", "password_hash", "state", "claims"})
+"""What quash keeps of a user."""
+
+
+def values(
+    user: Any, fields: Iterable[str] = FIELDS, *, is_verified: Callable[[Any], bool] | None = None
+) -> dict[str, Any]:
+    """Returns a user's values as quash expects them. Raises ``ValueError`` if the site's own function fails to."""
+    wanted = set(fields)
+    account: dict[str, Any] = {}
+    if "username" in wanted:
+        account["username"] = user.get_username()
+    if "email" in wanted:
+        account["email"] = address_of(user)
+        if account["email"] is not None:
+            account["email_verified"] = _is_verified(user, is_verified)
+    if "password_hash" in wanted:
+        # Django compares no password with an unusable hash, and LDAP's users have an empty one.
+        usable = user.password and is_password_usable(user.password)
+        account["password_hash"] = user.password if usable else None
+    if "state" in wanted:
+        account["state"] = "active" if getattr(user, "is_active", True) else "deactivated"
+    if "claims" in wanted:
+        claims = _claims(user)
+        if claims is not None:
+            account["claims"] = claims
+    return account
+
+
+def address_of(user: Any) -> str | None:
+    """Returns a user's address, if there is one."""
+    address = getattr(user, address_field(type(user)) or "", None)
+    return str(address).strip() or None if address else None
+
+
+def address_field(model: Any) -> str | None:
+    """Returns the name of the field with a user's address, if the model has one."""
+    name = model.get_email_field_name()
+    return name if any(field.name == name for field in model._meta.concrete_fields) else None
+
+
+def subjects(users: Sequence[Any], using: str, *, adds: bool) -> dict[Any, str]:
+    """Returns the subject of each user's account, by the users' keys.
+
+    With ``USER_BY`` ``"subject"``, a user without a row in ``quash_account`` gets one if ``adds`` says so, and is left
+    out otherwise.
+    """
+    by = quash_settings().user_by
+    if by == "pk":
+        return {user.pk: str(getattr(user, user_id_field())) for user in users}
+    if by != "subject":
+        raise ImproperlyConfigured(
+            "QUASH['USER_BY'] is a function, which doesn't tell the subject of a user: use 'pk' or 'subject'"
+        )
+    from .models import QuashAccount, new_subject
+
+    known = QuashAccount.objects.using(using)
+    keys = [user.pk for user in users]
+    found = dict(known.filter(pk__in=keys).values_list("pk", "subject"))
+    missing = [QuashAccount(user_id=key, subject=new_subject()) for key in keys if key not in found]
+    if missing and adds:
+        known.bulk_create(missing, ignore_conflicts=True)
+        # Another process may have been faster.
+        found |= known.filter(pk__in=keys).values_list("pk", "subject")
+    return found
+
+
+def find(subject: str, using: str) -> Any:
+    """Returns the user with an account's subject, or None."""
+    users = get_user_model()._default_manager.using(using)
+    name = "quash_account__subject" if quash_settings().user_by == "subject" else user_id_field()
+    return users.filter(**{name: subject}).first()
+
+
+def _is_verified(user: Any, given: Callable[[Any], bool] | None) -> bool:
+    path = quash_settings().email_verified
+    if given is None and path is None:
+        # Django has sent mails to the address, such as those that reset a password.
+        return True
+    return bool(_ask(given or imported(str(path)), user))
+
+
+def _claims(user: Any) -> dict[str, Any] | None:
+    path = quash_settings().claims
+    if path is None:
+        return None
+    claims = _ask(imported(path), user)
+    if not isinstance(claims, Mapping):
+        raise ValueError(f"QUASH['CLAIMS'] returned a {type(claims).__name__} for the user {user.pk}: return a dict")
+    return dict(claims)
+
+
+def _ask(function: Callable[[Any], Any], user: Any) -> Any:
+    """Calls a function of the site. Its failure must hold up no other user."""
+    try:
+        return function(user)
+    except Exception as error:
+        name = f"{function.__module__}.{function.__qualname__}"
+        raise ValueError(f"{name} failed for the user {user.pk}: {error!r}") from error

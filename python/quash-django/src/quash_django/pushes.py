@@ -1,0 +1,181 @@
+"""Changes of users on their way to quash, in the mode ``quash_issues``.
+
+A change is a row of the outbox that names the account and what has changed, never a value. The values are read when the
+row is sent, so a row that waits sends the newest ones, and no table has a second copy of a hash.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models import signals
+from quash_verify import Unavailable
+
+from . import _api, accounts, outbox
+from .conf import quash_settings
+from .receivers import id_field, is_better_hash, new_values, old_values, user_models
+
+ATTEMPTS = 3
+"""How often a user's values are sent while they change."""
+
+_OLD = "_quash_pushed"
+_SUBJECT = "_quash_subject"
+_USERS = "_quash_users"
+_is_discarding = False
+
+
+def connect() -> None:
+    """Connects to the signals of the user model."""
+    for model in user_models():
+        signals.pre_save.connect(_before_save, sender=model, dispatch_uid="quash_django.pushes")
+        signals.post_save.connect(_after_save, sender=model, dispatch_uid="quash_django.pushes")
+        signals.pre_delete.connect(_before_delete, sender=model, dispatch_uid="quash_django.pushes")
+        signals.post_delete.connect(_after_delete, sender=model, dispatch_uid="quash_django.pushes")
+    for through in _relations():
+        signals.m2m_changed.connect(_relation_changed, sender=through, dispatch_uid="quash_django.pushes")
+
+
+def send(subject: str, fields: set[str], *, is_new: bool, using: str) -> int | None:
+    """Sends a user's values. Returns the number of the entry, if the change ended anything.
+
+    Raises ``ValueError`` or ``QuashError`` if quash doesn't confirm it.
+    """
+    seq = sent = None
+    for _ in range(ATTEMPTS):
+        changes = _changes(subject, fields, using)
+        if changes == sent:
+            return seq
+        # Another process may commit a newer value now, and its request may arrive before this one: so they are read
+        # again afterwards.
+        seq = _request(subject, changes, is_new=is_new) or seq
+        sent = changes
+    raise Unavailable("unavailable", f"the user with the subject {subject} changes too fast", 1)
+
+
+@contextmanager
+def discarded() -> Iterator[None]:
+    """Sends nothing, for tests without a server."""
+    global _is_discarding
+    former, _is_discarding = _is_discarding, True
+    try:
+        yield
+    finally:
+        _is_discarding = former
+
+
+def _changes(subject: str, fields: set[str], using: str) -> dict[str, Any]:
+    user = accounts.find(subject, using)
+    return {"state": "deactivated"} if user is None else accounts.values(user, fields)
+
+
+def _request(subject: str, changes: dict[str, Any], *, is_new: bool) -> int | None:
+    if is_new and "username" in changes:
+        outcome = _api.batch([{"subject": subject, **changes}], within=_api.PATIENCE)[0]
+        if outcome["outcome"] == "refused":
+            raise ValueError(f"quash refused the account {subject}: {outcome['field']}: {outcome['detail']}")
+        return None
+    try:
+        return _api.change(subject, changes, wait=quash_settings().wait_for_verifiers)
+    except KeyError:
+        # A user that wasn't imported.
+        return None
+
+
+def _is_on() -> bool:
+    return not _is_discarding and quash_settings().pushes_users
+
+
+def _push(user: Any, fields: set[str], *, is_new: bool = False) -> None:
+    subject = accounts.subjects([user], outbox.database(), adds=is_new).get(user.pk)
+    if fields and subject is not None:
+        outbox.add_change(subject, fields, is_new=is_new)
+
+
+def _before_save(*, sender: Any, instance: Any, using: str, update_fields: Any, **_: Any) -> None:
+    if _is_on():
+        names = {*_watched(sender).values(), id_field(sender)}
+        instance.__dict__[_OLD] = old_values(sender, instance, using, update_fields, names)
+
+
+def _after_save(*, sender: Any, instance: Any, created: bool, using: str, update_fields: Any, **_: Any) -> None:
+    old = instance.__dict__.pop(_OLD, None)
+    if not _is_on():
+        return
+    if created:
+        _push(instance, set(accounts.FIELDS), is_new=True)
+        return
+    fields = set()
+    if quash_settings().claims and (update_fields is None or set(update_fields) - {"last_login"}):
+        # They may follow from any field; equal ones change nothing.
+        fields.add("claims")
+    if old is not None:
+        new = new_values(sender, instance, using, update_fields, old)
+        fields |= {field for field, name in _watched(sender).items() if old[name] != new[name]}
+        if "password_hash" in fields and is_better_hash(instance, old, new, update_fields):
+            fields.discard("password_hash")
+        if _renames_account(sender, old, new):
+            outbox.add_change(str(old[id_field(sender)]), {"state"}, is_new=False)
+            _push(instance, set(accounts.FIELDS), is_new=True)
+            return
+    _push(instance, fields)
+
+
+def _renames_account(sender: Any, old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Returns whether the user has another account from now on: the name in tokens has changed."""
+    return quash_settings().user_by == "pk" and str(old[id_field(sender)]) != str(new[id_field(sender)])
+
+
+def _before_delete(*, instance: Any, **_: Any) -> None:
+    if _is_on():
+        # Its row in quash_account is deleted before the user is.
+        subjects = accounts.subjects([instance], outbox.database(), adds=False)
+        instance.__dict__[_SUBJECT] = subjects.get(instance.pk)
+
+
+def _after_delete(*, instance: Any, **_: Any) -> None:
+    subject = instance.__dict__.pop(_SUBJECT, None)
+    if subject is not None:
+        outbox.add_change(subject, {"state"}, is_new=False)
+
+
+def _relation_changed(
+    *, sender: Any, instance: Any, action: str, reverse: bool, model: Any, pk_set: Any, using: str, **_: Any
+) -> None:
+    """Sends the claims of users whose groups or permissions have changed."""
+    if not _is_on() or not quash_settings().claims or action in ("pre_add", "pre_remove"):
+        return
+    if not reverse:
+        if action != "pre_clear":
+            _push(instance, {"claims"})
+        return
+    users = model._default_manager.using(using)
+    if action == "pre_clear":
+        # Afterwards nothing tells whose group it was.
+        name = next(field.name for field in model._meta.many_to_many if field.remote_field.through is sender)
+        instance.__dict__[_USERS] = list(users.filter(**{name: instance}))
+        return
+    changed = instance.__dict__.pop(_USERS, []) if action == "post_clear" else users.filter(pk__in=pk_set)
+    for user in changed:
+        _push(user, {"claims"})
+
+
+def _watched(model: Any) -> dict[str, str]:
+    """Returns the names of the model's fields, each by the name of the value that it gives an account."""
+    names = {
+        "username": model.USERNAME_FIELD,
+        "email": accounts.address_field(model),
+        "password_hash": "password",
+        "state": "is_active",
+    }
+    known = {field.name for field in model._meta.concrete_fields}
+    return {field: name for field, name in names.items() if name in known}
+
+
+def _relations() -> Iterator[Any]:
+    for name in ("groups", "user_permissions"):
+        try:
+            yield get_user_model()._meta.get_field(name).remote_field.through  # type: ignore[union-attr]
+        except FieldDoesNotExist:
+            pass

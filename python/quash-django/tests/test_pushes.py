@@ -1,0 +1,352 @@
+"""Changes of users reach a real quash server once they are committed."""
+
+import itertools
+import urllib.error
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from cheap_hashers import CHEAP
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import Group, Permission, User
+from django.core.management import CommandError, call_command
+from django.db import transaction
+from django.db.models import F, Value
+from django.db.models.functions import Concat
+from quash_verify import StartFailed, Unavailable
+from servers import BINARY, PASSWORD, Quash
+
+from quash_django import _api, _verifier, checks, outbox
+from quash_django.models import QuashAccount, QuashOutbox
+from quash_django.testing import quash_issuer
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(not BINARY.exists(), reason=f"needs {BINARY}: `cargo build` makes it"),
+]
+OTHER = "another horse battery staple"
+# quash never uses a subject again.
+SERIALS = itertools.count(1000)
+
+
+class Undo(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quash]:
+    server = Quash(tmp_path_factory.mktemp("quash"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def quash(server: Quash, settings: Any) -> Iterator[Quash]:
+    """A server that knows no user of the test's database, and a site that sends its users there."""
+    for subject in server.accounts():
+        server.run("account", "delete", "--subject", subject, "--yes")
+    settings.PASSWORD_HASHERS = CHEAP
+    settings.QUASH = {"ISSUER": server.url, "CREDENTIAL": server.keeper(), "MODE": "quash_issues"}
+    _verifier.install(None)
+    outbox._quiet_until = 0.0
+    yield server
+    _verifier.install(None)
+
+
+@pytest.fixture
+def dana(quash: Quash) -> User:
+    user = User(pk=next(SERIALS), username="dana", email="dana@example.org", password=make_password(PASSWORD))
+    user.save()
+    return user
+
+
+def account(quash: Quash, user: User) -> dict[str, Any]:
+    return quash.accounts()[str(user.pk)]
+
+
+def claims(pair: dict[str, str]) -> Any:
+    import jwt
+
+    return jwt.decode(pair["access"], options={"verify_signature": False})
+
+
+def test_a_new_user_signs_in_at_quash(quash: Quash, dana: User) -> None:
+    assert claims(quash.sign_in())["user_id"] == str(dana.pk)
+    found = account(quash, dana)
+    assert found["email"] == "dana@example.org" and found["email_verified_at"]
+    assert not QuashOutbox.objects.exists()
+
+
+def test_a_changed_password_works_at_quash_and_ends_sessions(quash: Quash, dana: User) -> None:
+    pair, other = quash.sign_in(), quash.sign_in()
+    dana.set_password(OTHER)
+    dana.save()
+    assert not quash.is_live(pair) and not quash.is_live(other)
+    with pytest.raises(urllib.error.HTTPError):
+        quash.sign_in()
+    assert quash.is_live(quash.sign_in("dana", OTHER))
+    dana.set_unusable_password()
+    dana.save()
+    assert not account(quash, dana)["password_usable"]
+
+
+def test_this_process_refuses_the_session_at_its_next_request(quash: Quash, dana: User) -> None:
+    pair = quash.sign_in()
+    verifier = _verifier.verifier()
+    verifier.check(pair["access"])
+    dana.set_password(OTHER)
+    dana.save()
+    with pytest.raises(Exception, match="blacklisted"):
+        verifier.check(pair["access"])
+
+
+def test_a_rolled_back_change_sends_nothing(quash: Quash, dana: User) -> None:
+    pair = quash.sign_in()
+    with pytest.raises(Undo), transaction.atomic():
+        dana.set_password(OTHER)
+        dana.is_active = False
+        dana.save()
+        assert QuashOutbox.objects.count() == 1
+        raise Undo
+    assert quash.is_live(pair) and quash.is_live(quash.sign_in()) and not QuashOutbox.objects.exists()
+    with transaction.atomic():
+        with pytest.raises(Undo), transaction.atomic():
+            dana.save()
+            raise Undo
+        User.objects.get(pk=dana.pk).save()
+    assert quash.is_live(pair)
+
+
+def test_only_what_has_changed_is_sent(quash: Quash, dana: User) -> None:
+    pair = quash.sign_in()
+    quash.run("account", "set", "dana", "--username", "dana at quash")
+    dana.first_name = "Dana"
+    dana.save()
+    dana.last_login = dana.date_joined
+    dana.save(update_fields=["last_login"])
+    assert account(quash, dana)["name"] == "dana at quash" and quash.is_live(pair)
+    dana.username = "dana lee"
+    dana.save()
+    assert account(quash, dana)["name"] == "dana lee" and quash.is_live(pair)
+    dana.email = ""
+    dana.save()
+    assert account(quash, dana)["email"] is None and not quash.is_live(pair)
+
+
+def test_expressions_are_sent_as_their_values(quash: Quash, dana: User) -> None:
+    dana.username = Concat(F("username"), Value(" lee"))
+    dana.save()
+    assert account(quash, dana)["name"] == "dana lee"
+
+
+def test_deactivation_and_deletion_end_sessions(quash: Quash, dana: User) -> None:
+    pair = quash.sign_in()
+    dana.is_active = False
+    dana.save()
+    assert not quash.is_live(pair) and account(quash, dana)["state"] == "deactivated"
+    dana.is_active = True
+    dana.save()
+    pair, key = quash.sign_in(), str(dana.pk)
+    User.objects.filter(pk=dana.pk).delete()
+    assert not quash.is_live(pair) and quash.accounts()[key]["state"] == "deactivated"
+
+
+def test_a_better_hash_is_no_other_password(quash: Quash, dana: User, settings: Any) -> None:
+    pair = quash.sign_in()
+    settings.PASSWORD_HASHERS = CHEAP[::-1]
+    old = User.objects.get(pk=dana.pk)
+    assert old.check_password(PASSWORD) and User.objects.get(pk=dana.pk).password.startswith("scrypt$")
+    assert quash.is_live(pair) and quash.is_live(quash.sign_in())
+
+
+def test_claims_follow_from_the_user_and_its_groups(quash: Quash, dana: User, settings: Any) -> None:
+    settings.QUASH = {**settings.QUASH, "CLAIMS": "user_functions.claims"}
+    clerks, bosses = Group.objects.create(name="clerks"), Group.objects.create(name="bosses")
+
+    def said() -> Any:
+        found = claims(quash.sign_in())
+        return found["staff"], found["groups"]
+
+    dana.is_staff = True
+    dana.save()
+    pair = quash.sign_in()
+    assert said() == (True, [])
+    dana.groups.add(clerks)
+    assert said() == (True, ["clerks"]) and not quash.is_live(pair), "its access token names no group"
+    bosses.user_set.add(dana)
+    assert said() == (True, ["bosses", "clerks"])
+    clerks.user_set.clear()
+    assert said() == (True, ["bosses"])
+    dana.groups.clear()
+    assert said() == (True, [])
+    pair = quash.sign_in()
+    dana.user_permissions.add(*Permission.objects.all()[:1])
+    dana.save()
+    assert quash.is_live(pair), "equal claims end nothing"
+
+
+def test_a_failing_function_holds_up_no_other(quash: Quash, dana: User, settings: Any, caplog: Any) -> None:
+    settings.QUASH = {**settings.QUASH, "CLAIMS": "user_functions.failing"}
+    dana.first_name = "Dana"
+    dana.save()
+    assert QuashOutbox.objects.count() == 1 and "a fault of the site" in caplog.text
+    settings.QUASH = {**settings.QUASH, "CLAIMS": "user_functions.claims"}
+    call_command("quash_drain")
+    assert claims(quash.sign_in())["groups"] == []
+
+
+def test_without_claims_groups_send_nothing(quash: Quash, dana: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_api, "_send", lambda *_: pytest.fail("a request"))
+    Group.objects.create(name="clerks").user_set.add(dana)
+    dana.groups.clear()
+    assert not QuashOutbox.objects.exists()
+
+
+def test_changes_wait_while_quash_is_unavailable(quash: Quash, dana: User, capsys: Any) -> None:
+    quash.stop()
+    try:
+        dana.set_password(OTHER)
+        dana.save()
+        dana.username = "dana lee"
+        dana.save()
+        rows = list(QuashOutbox.objects.order_by("at_ms"))
+        assert [row.message["fields"] for row in rows] == [["password_hash"], ["username"]]
+        assert all(dana.password not in str(row.message) for row in rows), "no table has a second copy of a hash"
+        with pytest.raises(CommandError, match="quash_check"):
+            call_command("quash_drain")
+    finally:
+        quash.start()
+    outbox._quiet_until = 0.0
+    call_command("quash_drain")
+    assert "2 sent, 0 waiting" in capsys.readouterr().out
+    assert quash.is_live(quash.sign_in("dana lee", OTHER))
+
+
+def test_the_newest_value_wins_when_requests_cross(
+    quash: Quash, dana: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, sent = _api.change, []
+
+    def crossing(subject: str, changes: dict[str, Any], **options: Any) -> Any:
+        sent.append(changes["username"])
+        if len(sent) == 1:
+            # Another process commits a newer value and sends it before this request arrives.
+            User.objects.filter(pk=dana.pk).update(username="newest")
+            real(subject, {"username": "newest"})
+        return real(subject, changes, **options)
+
+    monkeypatch.setattr(_api, "change", crossing)
+    dana.username = "older"
+    dana.save()
+    assert account(quash, dana)["name"] == "newest" and sent == ["older", "newest"]
+
+
+def test_a_refused_change_waits_and_is_logged(quash: Quash, dana: User, caplog: Any) -> None:
+    User.objects.create(pk=next(SERIALS), username="kim", password="!")
+    kim = User.objects.get(username="kim")
+    kim.email = "dana@example.org"
+    kim.save()
+    assert QuashOutbox.objects.count() == 1 and "Another account has this e-mail address" in caplog.text
+    outbox._quiet_until = 0.0
+    dana.username = "dana lee"
+    dana.save()
+    assert account(quash, dana)["name"] == "dana lee", "it holds up no other"
+    # What is sent later is the newest value.
+    kim.email = "kim@example.org"
+    kim.save()
+    call_command("quash_drain")
+    assert account(quash, kim)["email"] == "kim@example.org" and not QuashOutbox.objects.exists()
+
+
+def test_users_that_were_not_imported_are_left_alone(quash: Quash, dana: User) -> None:
+    User.objects.bulk_create([User(pk=next(SERIALS), username="kim", password="!")])
+    kim = User.objects.get(username="kim")
+    kim.username = "kim k."
+    kim.save()
+    kim.delete()
+    assert list(quash.accounts()) == [str(dana.pk)] and not QuashOutbox.objects.exists()
+
+
+def test_users_with_subjects_of_their_own(quash: Quash, settings: Any) -> None:
+    settings.QUASH = {**settings.QUASH, "USER_BY": "subject"}
+    kim = User.objects.create(username="kim", password=make_password(PASSWORD))
+    subject = QuashAccount.objects.get(user=kim).subject
+    assert claims(quash.sign_in("kim"))["user_id"] == subject
+    kim.username = "kim k."
+    kim.save()
+    assert quash.accounts()[subject]["name"] == "kim k."
+    kim.delete()
+    assert quash.accounts()[subject]["state"] == "deactivated"
+
+
+def test_many_users_of_one_transaction_are_left_to_drain(
+    quash: Quash, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "MOST_CHANGES", 3)
+    monkeypatch.setattr(outbox, "GRACE", -1)
+    with transaction.atomic():
+        for number in range(5):
+            User.objects.create(username=f"many {number}", password="!", pk=next(SERIALS))
+    assert len(quash.accounts()) == 3 and QuashOutbox.objects.count() == 2
+    call_command("quash_drain")
+    assert len(quash.accounts()) == 5
+
+
+def test_the_settings_can_turn_it_off(quash: Quash, settings: Any) -> None:
+    settings.QUASH = {**settings.QUASH, "PUSH_USERS": False}
+    kim = User.objects.create(username="kim")
+    kim.delete()
+    settings.QUASH = {**settings.QUASH, "PUSH_USERS": True, "USER_BY": "user_functions.find"}
+    User.objects.create(username="kim").delete()
+    assert not QuashOutbox.objects.exists() and quash.accounts() == {}
+    assert [message.id for message in checks.check_settings()] == ["quash.W001", "quash.W007"]
+
+
+def test_a_sites_own_tests_need_no_server(quash: Quash) -> None:
+    with quash_issuer():
+        User.objects.create(username="kim").delete()
+    assert not QuashOutbox.objects.exists() and quash.accounts() == {}
+
+
+def test_check_asks_whether_the_credential_may(quash: Quash, settings: Any, capsys: Any) -> None:
+    call_command("quash_check")
+    assert "the credential may change accounts" in capsys.readouterr().out
+    settings.QUASH = {**settings.QUASH, "CREDENTIAL": quash.run("verifier", "add", "plain").strip()}
+    with pytest.raises(CommandError, match="1 failed"):
+        call_command("quash_check")
+    out = capsys.readouterr().out
+    assert "--right accounts" in out and "PUSH_USERS" in out
+
+
+def test_requests_follow_no_redirect_and_no_proxy(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    import threading
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    seen: list[str] = []
+
+    class Redirects(BaseHTTPRequestHandler):
+        def do_PATCH(self) -> None:
+            seen.append(self.path)
+            self.send_response(307)
+            self.send_header("Location", "/stolen")
+            self.end_headers()
+
+        def do_POST(self) -> None:
+            self.send_error(404)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    listening = HTTPServer(("127.0.0.1", 0), Redirects)
+    threading.Thread(target=listening.serve_forever, daemon=True).start()
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    settings.QUASH = {"ISSUER": f"http://127.0.0.1:{listening.server_port}", "CREDENTIAL": "x", "MODE": "quash_issues"}
+    try:
+        with pytest.raises(Unavailable, match="it answered 307"):
+            _api.change("a/b", {})
+        # A server that has no such API, or another address.
+        with pytest.raises(StartFailed, match="update quash"):
+            _api.batch([])
+    finally:
+        listening.shutdown()
+    assert seen == ["/admin/v1/accounts/a%2Fb"]
