@@ -69,18 +69,18 @@ pub(crate) fn packages() -> Vec<&'static str> {
     packages
 }
 
-/// Builds the Python package `quash-verify` with the dev profile, and installs it into the environment.
+/// Builds the Python package `quash-verify` with a profile, and installs it into the environment.
 ///
 /// # Errors
 /// Returns an error if the native module doesn't compile or the wheel can't be installed.
-pub(crate) fn install_package(python: &Path) -> Result<()> {
+pub(crate) fn install_package(python: &Path, profile: &str) -> Result<()> {
     let wheels = workspace::target_directory()?.join("python/wheels");
     println!("building the Python package quash-verify into target/python/wheels");
     if wheels.exists() {
         std::fs::remove_dir_all(&wheels).context("removing older wheels")?;
     }
     let mut maturin = Command::new(python);
-    maturin.args(["-m", "maturin", "build", "--quiet", "--profile", "dev", "--locked", "--manifest-path"]);
+    maturin.args(["-m", "maturin", "build", "--quiet", "--profile", profile, "--locked", "--manifest-path"]);
     maturin.arg(workspace::root()?.join("python/quash-verify/Cargo.toml")).arg("--out").arg(&wheels);
     program::run(&mut maturin)?;
     install_wheel(python)
@@ -102,7 +102,7 @@ pub(crate) fn install_wheel(python: &Path) -> Result<()> {
 /// # Errors
 /// Returns an error if a test fails or a type doesn't fit.
 pub(crate) fn test_packages(python: &Path) -> Result<()> {
-    install_package(python)?;
+    install_package(python, "dev")?;
     let run = |module: &[&str]| {
         let mut command = Command::new(python);
         program::run(in_package(command.args(["-B", "-m"]).args(module))?)
@@ -115,6 +115,20 @@ pub(crate) fn test_packages(python: &Path) -> Result<()> {
     follow_guides(python, &cache)?;
     let pytest = packages().into_iter().find(|package| package.starts_with("pytest=="));
     pythons::test_others(python, pytest.unwrap_or("pytest"))
+}
+
+/// Runs the long forms of the tests of processes, optimized, and prints their figures.
+///
+/// # Errors
+/// Returns an error if a test fails, or if something doesn't compile.
+pub(crate) fn soak(python: &Path) -> Result<()> {
+    let root = workspace::root()?;
+    program::run(program::cargo(&["build", "--release", "--package", "quash"]).current_dir(root))?;
+    install_package(python, "release")?;
+    let mut tests = Command::new(python);
+    in_package(tests.args(["-B", "-m", "pytest", "-m", "soak", "--capture=no"]))?;
+    let server = workspace::target_directory()?.join("release/quash");
+    program::run(tests.env("QUASH_SOAK", "1").env("QUASH_TEST_BINARY", server))
 }
 
 /// Runs the tests of quash-django, and Simple JWT's own tests without and with its hooks.

@@ -5,12 +5,15 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::failure::{Context, Failure, Result};
+use crate::python::{self, Ready};
 use crate::{fuzz, program, sim, workspace};
 
 /// The name of fuzzing among the soaks.
 const FUZZ: &str = "soak_fuzz";
 /// The name of the simulation and its mutants among the soaks.
 const SIM: &str = "soak_sim";
+/// The name of the tests of the Python packages among the soaks.
+const PYTHON: &str = "soak_python";
 
 /// Runs the soaks whose name contains the filter, one after the other.
 ///
@@ -22,9 +25,21 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         [filter] => filter.as_str(),
         _ => return Err(Failure::usage("soak takes at most one filter")),
     };
-    println!("soak: the long forms (QUASH_SOAK=1), optimized, tests named *{filter}*, one at a time");
     let began = Instant::now();
-    let mut count = run_counted(&mut soak(filter)?)?;
+    let mut count = 0;
+    // A name that is given whole is no test of Rust's, whose build would take minutes.
+    if ![FUZZ, SIM, PYTHON].iter().any(|name| name.strip_prefix("soak_") == Some(filter)) {
+        println!("soak: the long forms (QUASH_SOAK=1), optimized, tests named *{filter}*, one at a time");
+        count += run_counted(&mut soak(filter)?)?;
+    }
+    if args.is_empty() || PYTHON.contains(filter) {
+        println!("soak: the processes of the Python packages, optimized");
+        match python::ready()? {
+            Ready::Found(python) => python::soak(&python)?,
+            Ready::Missing(missing) => return Err(Failure::new(missing.to_string())),
+        }
+        count += 1;
+    }
     if args.is_empty() || SIM.contains(filter) {
         println!("soak: the simulation of the guard, and its mutants");
         sim::soak()?;

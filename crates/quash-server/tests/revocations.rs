@@ -6,7 +6,8 @@ mod support;
 use std::time::Duration;
 
 use http::HeaderName;
-use quash_core::model::{Actor, Event, Namespace, NamespaceClaims, Reason, Right};
+use quash_core::decide::{NameRevocation, RevokedName};
+use quash_core::model::{Actor, EndCause, Event, Namespace, NamespaceClaims, NewAudit, Reason, Right};
 use quash_store::Store;
 use serde_json::{Value, json};
 
@@ -99,6 +100,47 @@ async fn revoked_names_are_found_by_questions() {
         (json!({ "subject": "18", "expires_at": START + 3601 }), true),
     ] {
         assert_eq!(is_revoked(&world, &secret, question.clone()).await, json!(expected), "{question}");
+    }
+}
+
+#[tokio::test]
+async fn every_end_cause_of_namespaces_refuses_their_tokens() {
+    for cause in EndCause::ALL.into_iter().filter(|cause| cause.row().ends.is_in_namespace()) {
+        let name = match cause {
+            EndCause::NamespaceSessionRevoked => RevokedName::Session("f0c1".into()),
+            EndCause::NamespaceTokenRevoked => RevokedName::Token("9a7e".into()),
+            EndCause::NamespaceSubjectRevoked => RevokedName::Subject("17".into()),
+            EndCause::NamespaceRevoked => RevokedName::Everything,
+            _ => panic!("{cause:?} has no way"),
+        };
+        for is_a_client in [true, false] {
+            let world = world().await;
+            let secret = credential(&world).await;
+            let head = world.head().await.as_u64();
+            let token = json!({ "session": "f0c1", "token": "9a7e", "subject": "17", "position": head });
+            assert_eq!(is_revoked(&world, &secret, token.clone()).await, false);
+            if is_a_client {
+                let item = match &name {
+                    RevokedName::Session(name) => json!({ "session": name }),
+                    RevokedName::Token(name) => json!({ "token": name }),
+                    RevokedName::Subject(name) => json!({ "subject": name }),
+                    RevokedName::Everything => json!({ "everything": true }),
+                };
+                assert_eq!(revoke(&world, &secret, &json!([item])).await.status, 200);
+            } else {
+                let shop = world.service.namespace("shop").expect("a namespace").clone();
+                let now = [NameRevocation::now(name.clone())];
+                world.service.revoke_names_by(Actor::Operator, &shop, &now).await.expect("an answer");
+            }
+            assert_eq!(is_revoked(&world, &secret, token).await, true, "{cause:?}");
+            let audit = world.store.audit(0, None, 99).await.expect("the audit");
+            let (row, actor) = (cause.row(), if is_a_client { "client:site" } else { "operator" });
+            let is_noted = |noted: &NewAudit| {
+                (Some(noted.event), noted.reason, noted.actor.as_str())
+                    == (row.event, Some(row.reason), actor)
+            };
+            assert!(audit.iter().any(|noted| is_noted(&noted.new)), "{cause:?}: {audit:#?}");
+        }
     }
 }
 

@@ -73,7 +73,9 @@ pub trait Store: Send + Sync {
     async fn entries_after(&self, after: Seq, limit: u32) -> Result<Vec<Entry>, StoreError>;
 
     /// Up to `limit` entries of the log after the number `after` and up to `until`, ordered by number, each
-    /// with whether no newer one of its scope in that range supersedes it. An entry with `until` supersedes none.
+    /// with whether the newest one of its scope in that range doesn't supersede it. An entry with `until`
+    /// supersedes none, and none supersedes entries of a later time: the clock was set back, and tokens of
+    /// other issuers are compared by time.
     async fn entries_between(
         &self,
         after: Seq,

@@ -350,7 +350,7 @@ fn policy_show_prints_the_table_in_force() {
         run(command, "").json()
     };
     let shown = here(&[]);
-    assert_eq!(shown["roads"].as_array().map(Vec::len), Some(20));
+    assert_eq!(shown["roads"].as_array().map(Vec::len), Some(24));
     assert_eq!(row(&shown, "claims_changed")["ends"], "access tokens; sessions stay live");
     assert_eq!(row(&shown, "name_changed")["ends"], "nothing");
     assert!(!dir.path().join("nothing").exists(), "looking makes nothing");
@@ -361,7 +361,7 @@ fn policy_show_prints_the_table_in_force() {
     );
     assert_eq!(
         (&row(&shown, "name_changed")["ends"], &row(&shown, "name_changed")["entry"]),
-        (&json!("all sessions"), &json!("account"))
+        (&json!("all sessions"), &json!("subject"))
     );
     let server = Server::start(&["--set", "claims.on_change=wait"]);
     let shown = server.run(&["policy", "show", "--json"], "").json();

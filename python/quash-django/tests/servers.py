@@ -52,7 +52,7 @@ class Quash:
     secret: str
 
     def __init__(self, room: Path, *settings: str, config: Path | None = None) -> None:
-        self._data = room / "data"
+        self.data = room / "data"
         # The log, and the mails of a server without an SMTP server.
         self.stderr = room / "stderr"
         self._settings = [word for setting in settings for word in ("--set", setting)]
@@ -62,7 +62,7 @@ class Quash:
 
     def start(self, listen: str | None = None) -> None:
         listen = listen or self.url.removeprefix("http://")
-        command = [str(BINARY), "serve", "--data-dir", str(self._data), "--listen", listen, *self._settings]
+        command = [str(BINARY), "serve", "--data-dir", str(self.data), "--listen", listen, *self._settings]
         with self.stderr.open("a") as stderr:
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env={})
         assert self._process.stdout is not None
@@ -82,7 +82,7 @@ class Quash:
         return self._process.pid
 
     def run(self, *args: str, stdin: str = "") -> str:
-        command = [str(BINARY), *args, "--data-dir", str(self._data)]
+        command = [str(BINARY), *args, "--data-dir", str(self.data)]
         ended = subprocess.run(command, input=stdin, capture_output=True, text=True, env={}, timeout=PATIENCE)
         assert ended.returncode == 0, ended.stderr
         return ended.stdout

@@ -17,6 +17,8 @@ BINARY = Path(os.environ.get("QUASH_TEST_BINARY", ROOT / "target/debug/quash"))
 PASSWORD = "correct horse battery staple"
 # Longer than anything here takes on a busy machine.
 PATIENCE = 30.0
+# Set for the long forms of the tests: `cargo xtask soak python`.
+SOAK = bool(os.environ.get("QUASH_SOAK"))
 
 
 class Pair(NamedTuple):
@@ -63,8 +65,8 @@ class Server:
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
 
-    def sign_in(self) -> Pair:
-        pair = self._post("/api/token/", {"username": "dana", "password": PASSWORD})
+    def sign_in(self, name: str = "dana") -> Pair:
+        pair = self._post("/api/token/", {"username": name, "password": PASSWORD})
         return Pair(pair["access"], pair["refresh"])
 
     def log_out(self, pair: Pair) -> None:

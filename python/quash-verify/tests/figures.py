@@ -1,19 +1,28 @@
-"""Measures quash-verify on this machine: `python tests/figures.py`. The module should be optimized."""
+"""Measures quash-verify on this machine: `python tests/figures.py [NAME]`. The module and the server should be optimized.
+
+Each figure is a line `figure NAME VALUE 0`, which `cargo xtask bench` reads.
+"""
 
 import asyncio
+import http.client
+import json
 import os
 import resource
+import statistics
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from conftest import Server
 
-from quash_verify import Refused, Verifier
+from quash_verify import Verifier
 from quash_verify.testing import TestIssuer
+
+REQUESTS = 300
+STARTS = 20
 
 
 def least(call: Callable[[], object], seconds: float = 2.0) -> float:
@@ -39,75 +48,110 @@ async def least_await(verifier: Verifier, token: str, seconds: float = 2.0) -> f
     return best
 
 
+@contextmanager
+def server() -> Iterator[Server]:
+    with tempfile.TemporaryDirectory() as room:
+        namespace = ("foreign.shop.namespace=shop", "foreign.shop.max_lifetime=1d")
+        server = Server(Path(room), "log.level=error", *namespace)
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def check() -> float:
+    with server() as quash:
+        verifier, token = Verifier(quash.url, credential=quash.credential), quash.sign_in().access
+        return least(lambda: verifier.check(token))
+
+
+def acheck() -> float:
+    with server() as quash:
+        verifier, token = Verifier(quash.url, credential=quash.credential), quash.sign_in().access
+        return asyncio.run(least_await(verifier, token))
+
+
+def ask() -> float:
+    issuer = TestIssuer(namespace="shop")
+    verifier, now = issuer.verifier(), issuer.now()
+    position, expires_at = verifier.head(), now + 300
+    return least(
+        lambda: verifier.ask(
+            "shop", session="f0c1", subject="17", position=position, issued_at=now, expires_at=expires_at
+        )
+    )
+
+
+def cpu_of_a_start(verifier: Verifier, token: str) -> float:
+    """Returns the CPU time, in ms, that a child needs for its first check."""
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        before = used.ru_utime + used.ru_stime
+        verifier.check(token)
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        os.write(writer, str((used.ru_utime + used.ru_stime - before) * 1e3).encode())
+        os._exit(0)
+    os.close(writer)
+    os.wait()
+    figure = float(os.read(reader, 100))
+    os.close(reader)
+    return figure
+
+
+def start() -> float:
+    with server() as quash:
+        verifier, token = Verifier(quash.url, credential=quash.credential), quash.sign_in().access
+        return statistics.median(cpu_of_a_start(verifier, token) for _ in range(STARTS))
+
+
 def private_kib() -> int:
     with open("/proc/self/smaps_rollup") as smaps:
         return sum(int(line.split()[1]) for line in smaps if line.startswith("Private"))
 
 
-def start_in_child(verifier: Verifier, token: str) -> tuple[float, float]:
-    """Returns the CPU time and the time, in ms, that a child needs for its first check."""
-    reader, writer = os.pipe()
-    if os.fork() == 0:
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        before, began = used.ru_utime + used.ru_stime, time.perf_counter()
+def memory() -> float:
+    """Returns the private memory, in MB, that a process needs in addition to Python's."""
+    with server() as quash:
+        token = quash.sign_in().access
+        verifier, before = Verifier(quash.url, credential=quash.credential), private_kib()
         verifier.check(token)
-        took = time.perf_counter() - began
-        used = resource.getrusage(resource.RUSAGE_SELF)
-        os.write(writer, f"{(used.ru_utime + used.ru_stime - before) * 1e3} {took * 1e3}".encode())
-        os._exit(0)
-    os.close(writer)
-    os.wait()
-    figures = [float(figure) for figure in os.read(reader, 100).split()]
-    os.close(reader)
-    return figures[0], figures[1]
+        return (private_kib() - before) * 1024 / 1e6
 
 
-def refusal_after_log_out(server: Server, verifier: Verifier) -> float:
-    """Returns the time, in ms, from the log-out's answer until this process refuses the token."""
-    pair = server.sign_in()
-    verifier.check(pair.access)
-    server.log_out(pair)
-    began = time.perf_counter()
-    try:
-        while True:
-            verifier.check(pair.access)
-    except Refused:
-        return (time.perf_counter() - began) * 1e3
-
-
-def main() -> None:
-    with tempfile.TemporaryDirectory() as room:
-        server = Server(Path(room), "log.level=error")
-        try:
-            token = server.sign_in().access
-            verifier = Verifier(server.url, credential=server.credential)
-            starts = sorted(start_in_child(verifier, token) for _ in range(20))
-            print(f"start in a child: CPU p50 {starts[10][0]:.1f} ms; " f"time {sorted(t for _, t in starts)[10]:.1f} ms")
-            before = private_kib()
-            verifier.check(token)
-            print(f"private memory of the follower: {(private_kib() - before) / 1024:.1f} MiB")
-            print(f"check of a known token: {least(lambda: verifier.check(token)):.0f} ns")
-            print(f"await acheck: {asyncio.run(least_await(verifier, token)):.0f} ns")
-            spans = sorted(refusal_after_log_out(server, verifier) for _ in range(int(sys.argv[1]) if sys.argv[1:] else 100))
-            print(f"log-out to refusal: p50 {spans[len(spans) // 2]:.2f} ms, max {spans[-1]:.2f} ms")
+def revocations(verifiers: int) -> float:
+    """Returns the time of a request that revokes, in ms; with verifiers, until they have confirmed it."""
+    with server() as quash:
+        credential = quash.run("client", "add", "shop", "--namespace", "shop").strip()
+        following = [Verifier(quash.url, credential=quash.credential) for _ in range(verifiers)]
+        for verifier in following:
+            verifier.warm()
+        headers = {"Authorization": f"Bearer {credential}", "Content-Type": "application/json"}
+        if verifiers:
+            headers["Prefer"] = "wait=effective"
+        connection = http.client.HTTPConnection(quash.url.removeprefix("http://"))
+        spans = []
+        for number in range(REQUESTS):
+            body = json.dumps({"namespace": "shop", "revocations": [{"session": f"session-{number}"}]})
             began = time.perf_counter()
-            verifier.close()
-            print(f"close: {(time.perf_counter() - began) * 1e3:.1f} ms, {threading.active_count()} thread of Python")
-        finally:
-            server.stop()
-    issuer = TestIssuer(namespace="shop")
-    verifier, token = issuer.verifier(), issuer.token("dana")
-    verifier.check(token)
-    empty = least(lambda: None)
-    print(f"with the test issuer: {least(lambda: verifier.check(token)):.0f} ns, of which the loop takes {empty:.0f}")
-    position, now = verifier.head(), issuer.now()
-    asked = least(
-        lambda: verifier.ask(
-            "shop", session="f0c1", subject="17", position=position, issued_at=now, expires_at=now + 300
-        )
-    )
-    print(f"ask: {asked:.0f} ns")
+            connection.request("POST", "/v1/revocations", body, headers)
+            answer = connection.getresponse()
+            text = answer.read()
+            spans.append((time.perf_counter() - began) * 1e3)
+            assert answer.status == 200, text
+        return statistics.median(spans)
 
+
+FIGURES: dict[str, Callable[[], float]] = {
+    "check of a known token": check,
+    "await acheck": acheck,
+    "ask": ask,
+    "CPU of a start": start,
+    "memory of a follower": memory,
+    "POST /v1/revocations": lambda: revocations(0),
+    "POST /v1/revocations for 8 verifiers": lambda: revocations(8),
+}
 
 if __name__ == "__main__":
-    main()
+    for name in sys.argv[1:] or FIGURES:
+        print(f"figure {name} {FIGURES[name]():.2f} 0")

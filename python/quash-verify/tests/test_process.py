@@ -2,14 +2,15 @@
 
 import os
 import signal
+import time
 
 import pytest
-from conftest import BINARY, Server, python
+from conftest import BINARY, SOAK, Server, python
 
 pytestmark = pytest.mark.skipif(not BINARY.exists(), reason=f"needs {BINARY}: `cargo build` makes it")
 
-FORKS = 10_000 if os.environ.get("QUASH_SOAK") else 200
-EXITS = 100 if os.environ.get("QUASH_SOAK") else 5
+FORKS = 10_000 if SOAK else 200
+EXITS = 100 if SOAK else 5
 
 
 def given(server: Server, token: str = "", **more: str) -> dict[str, str]:
@@ -78,9 +79,12 @@ print(len(seen), own in seen)
 )
 
 
+@pytest.mark.soak
 def test_children_of_a_busy_process_start_by_themselves(shared_server: Server) -> None:
     token = shared_server.sign_in().access
+    began = time.monotonic()
     ended = python(FORKING, str(FORKS), within=120 + FORKS / 5, env=given(shared_server, token))
+    print(f"{FORKS} forks in {time.monotonic() - began:.0f} s")
     assert (ended.returncode, ended.stderr) == (0, "")
     # Each child has an instance of its own, and none has its parent's.
     assert ended.stdout.split() == [str(FORKS), "False"]
@@ -118,12 +122,15 @@ threading.Thread(target=warm, daemon=True).start()
 }
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("how", EXITING)
 def test_a_process_exits(shared_server: Server, how: str) -> None:
     token = shared_server.sign_in().access
+    began = time.monotonic()
     for _ in range(EXITS):
         ended = python(PREPARED + EXITING[how], within=10, env=given(shared_server, token))
         assert (ended.returncode, ended.stderr) == (0, "")
+    print(f"{EXITS} exits {how} in {time.monotonic() - began:.0f} s")
 
 
 def test_the_follower_blocks_every_signal(shared_server: Server) -> None:

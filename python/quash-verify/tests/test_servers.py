@@ -1,6 +1,7 @@
 """Application servers with four workers, in front of a real issuer: each worker follows by itself, refuses a token as
 soon as its session has ended, and exits when it is asked to."""
 
+import http.client
 import importlib.util
 import json
 import os
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from conftest import BINARY, PATIENCE, Server, until
+from conftest import BINARY, PASSWORD, PATIENCE, SOAK, Server, until
 
 pytestmark = pytest.mark.skipif(not BINARY.exists(), reason=f"needs {BINARY}: `cargo build` makes it")
 
@@ -48,6 +49,11 @@ COMMANDS = {
 }
 
 
+LOG_OUTS = 1_000 if SOAK else 10
+# Of one account, fewer may log out in this time.
+ACCOUNTS = 8
+
+
 class Answer(NamedTuple):
     status: int
     pid: int
@@ -58,11 +64,12 @@ class Answer(NamedTuple):
 class Site:
     """An application server."""
 
-    def __init__(self, name: str, quash: Server, workers: int = WORKERS) -> None:
+    def __init__(self, name: str, quash: Server, workers: int = WORKERS, options: str = "") -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        command = COMMANDS[name].replace("PORT", str(port)).replace(f" {WORKERS} ", f" {workers} ")
+        command = COMMANDS[name].replace("PORT", str(port)).replace(f"--workers {WORKERS} ", f"--workers {workers} ")
+        command = command.replace("-k ", f"{options} -k ")
         self.url = f"http://127.0.0.1:{port}"
         here = str(Path(__file__).parent)
         path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
@@ -88,6 +95,9 @@ class Site:
         except urllib.error.HTTPError as error:
             return Answer(error.code, int(error.headers["X-Pid"]), error.read(), time.monotonic())
 
+    def open(self) -> "Connection":
+        return Connection(self.url.removeprefix("http://"))
+
     def _is_up(self) -> bool:
         assert self.process.poll() is None, self.process.communicate()[0].decode()
         try:
@@ -107,6 +117,24 @@ class Site:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.communicate()
+
+
+class Connection:
+    """A connection that is kept, and so stays with one worker."""
+
+    def __init__(self, address: str) -> None:
+        self._connection = http.client.HTTPConnection(address, timeout=PATIENCE)
+
+    def send(self, token: str) -> None:
+        self._connection.request("GET", "/", headers={"Authorization": f"Bearer {token}"})
+
+    def read(self) -> Answer:
+        answer = self._connection.getresponse()
+        body = answer.read()
+        return Answer(answer.status, int(answer.headers["X-Pid"]), body, time.monotonic())
+
+    def close(self) -> None:
+        self._connection.close()
 
 
 class Presenting:
@@ -171,6 +199,49 @@ def test_every_worker_refuses_at_once_and_exits(
     assert {answer.status for answer in presenting.answers} == {200, 401} and not presenting.failures
     record_property("last acceptance after the log-out, ms", round(max(late, default=0) * 1000, 1))
     assert site.end(group) < 5
+
+
+@pytest.mark.soak
+def test_the_slowest_of_eight_workers_refuses_soon(server: Server) -> None:
+    """From the answer of the log-out to the refusal at the slowest worker, as a client of each worker sees it."""
+    for number in range(ACCOUNTS):
+        server.run("account", "add", f"user-{number}", "--password-stdin", stdin=PASSWORD)
+    site = Site("gthread", server, workers=8, options="--keep-alive 60")
+    connections: dict[int, Connection] = {}
+    spans = []
+    try:
+        first = server.sign_in()
+
+        def has_one_to_each_worker() -> bool:
+            connection = site.open()
+            connection.send(first.access)
+            pid = connection.read().pid
+            if connections.setdefault(pid, connection) is not connection:
+                connection.close()
+            return len(connections) == 8
+
+        until(has_one_to_each_worker, "each worker has a connection")
+        for number in range(LOG_OUTS):
+            pair = server.sign_in(f"user-{number % ACCOUNTS}")
+            for connection in connections.values():
+                connection.send(pair.access)
+                assert connection.read().status == 200
+            server.log_out(pair)
+            ended_at = time.monotonic()
+            accepting, refused_at = list(connections.values()), 0.0
+            while accepting:
+                for connection in accepting:
+                    connection.send(pair.access)
+                answers = [(connection, connection.read()) for connection in accepting]
+                accepting = [connection for connection, answer in answers if answer.status != 401]
+                refused_at = max(answer.at for _, answer in answers)
+                assert refused_at - ended_at < PATIENCE
+            spans.append((refused_at - ended_at) * 1000)
+    finally:
+        site.kill()
+    spans.sort()
+    p50, p99 = spans[len(spans) // 2], spans[len(spans) * 99 // 100]
+    print(f"{LOG_OUTS} log-outs, slowest of 8 workers: p50 {p50:.1f} ms, p99 {p99:.1f} ms, max {spans[-1]:.1f} ms")
 
 
 def test_an_unresponsive_issuer_blocks_no_other_request(server: Server) -> None:

@@ -159,7 +159,8 @@ fn figures(package: &str, bench: &str, name: &str) -> Result<(f64, f64)> {
     read(&printed, name).ok_or_else(|| Failure::new(format!("{bench} printed no figure for '{name}'")))
 }
 
-fn read(printed: &str, name: &str) -> Option<(f64, f64)> {
+/// Reads quash's figure and the baseline's from what a benchmark has printed.
+pub(super) fn read(printed: &str, name: &str) -> Option<(f64, f64)> {
     let figures = printed.lines().find_map(|line| line.strip_prefix("figure ")?.strip_prefix(name))?;
     let (ours, baseline) = figures.trim().split_once(' ')?;
     Some((ours.parse().ok()?, baseline.parse().ok()?))

@@ -7,6 +7,7 @@ mod inside;
 mod load;
 mod machine;
 mod page;
+mod python;
 mod quash;
 mod rotations;
 mod rounds;
@@ -50,6 +51,17 @@ const ROWS: &[Row] = &[
     idle::BINARY,
     idle::READY,
     idle::MEMORY,
+    python::CHECK,
+    python::ASK,
+    python::ACHECK,
+    python::START,
+    python::MEMORY,
+    python::REVOKE,
+    python::REVOKE_FOR_8,
+    python::STATELESS,
+    python::WITH_USER,
+    python::KEEP_STATELESS,
+    python::KEEP_WITH_USER,
 ];
 
 /// Measures the selected rows and prints the table.

@@ -1,4 +1,5 @@
-//! The mutants: faults in the code that would let a revoked token pass. The simulation must find each.
+//! The mutants: faults in the code that would let a revoked token pass, or refuse another one. The simulation
+//! must find each.
 
 use crate::failure::{Failure, Result};
 
@@ -20,6 +21,12 @@ const CONTEXT: &str = "crates/quash-service/src/context.rs";
 const TOKEN: &str = "crates/quash-core/src/token/token.rs";
 const LEASE: &str = "crates/quash-verify/src/follow/lease.rs";
 const VERIFIER: &str = "crates/quash-verify/src/verifier.rs";
+const REVOKED: &str = "crates/quash-core/src/watch/revoked.rs";
+const NAMED: &str = "crates/quash-core/src/watch/named.rs";
+const SNAPSHOT: &str = "crates/quash-core/src/watch/frame/snapshot.rs";
+const KINDS: &str = "crates/quash-core/src/model/revocation.rs";
+const STORE_READS: &str = "crates/quash-store/src/memory/state/reads.rs";
+const BROADCAST: &str = "crates/quash-service/src/feed/broadcast.rs";
 const PUBLISHER_TASK: &str = "crates/quash-verify/src/follow/publisher_task.rs";
 
 pub(crate) const MUTANTS: &[Mutant] = &[
@@ -158,6 +165,60 @@ pub(crate) const MUTANTS: &[Mutant] = &[
         file: PUBLISHER_TASK,
         text: "            Message::Refused(reply) => {\n                if let Some(publisher) = &mut self.publisher {",
         replacement: "            Message::Refused(reply) => {\n                if let Some(publisher) = self.publisher.as_mut().filter(|_| false) {",
+    },
+    Mutant {
+        name: "namespaces: a watermark covers tokens with its own number",
+        file: REVOKED,
+        text: "rsq < scopes.iter()",
+        replacement: "rsq <= scopes.iter()",
+    },
+    Mutant {
+        name: "namespaces: the time of a late event is ignored",
+        file: REVOKED,
+        text: "match entry.until {",
+        replacement: "match entry.until.filter(|_| false) {",
+    },
+    Mutant {
+        name: "namespaces: the watermark of a user counts as a presence",
+        file: KINDS,
+        text: "if self.is_presence() { Seq::MAX } else { seq }",
+        replacement: "if self.is_presence() || matches!(self, Self::Subject) { Seq::MAX } else { seq }",
+    },
+    Mutant {
+        name: "namespaces: a presence covers only older tokens",
+        file: KINDS,
+        text: "if self.is_presence() { Seq::MAX } else { seq }",
+        replacement: "seq",
+    },
+    Mutant {
+        name: "namespaces: a token issued after the newest known entry is accepted",
+        file: NAMED,
+        text: "Some(position) if position > revoked.cursor() =>",
+        replacement: "Some(position) if false && position > revoked.cursor() =>",
+    },
+    Mutant {
+        name: "namespaces: a late event supersedes earlier ones in a snapshot",
+        file: STORE_READS,
+        text: "one.key == entry.key && one.until.is_none()",
+        replacement: "one.key == entry.key",
+    },
+    Mutant {
+        name: "namespaces: an entry from before the clock was set back is superseded",
+        file: STORE_READS,
+        text: "newest.seq <= entry.seq || newest.at < entry.at",
+        replacement: "newest.seq <= entry.seq",
+    },
+    Mutant {
+        name: "namespaces: a snapshot lacks the times of deleted entries",
+        file: SNAPSHOT,
+        text: "until: Some(forgotten.until.as_secs()),",
+        replacement: "until: None,",
+    },
+    Mutant {
+        name: "a reader behind deleted entries waits for new ones",
+        file: BROADCAST,
+        text: "if newest > self.cursor { More::Gone } else { More::Nothing }",
+        replacement: "More::Nothing",
     },
 ];
 

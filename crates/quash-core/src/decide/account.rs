@@ -59,9 +59,15 @@ pub(super) fn edit_ending(
     let ends = match ended_scope {
         EndScope::Sessions | EndScope::Others => Ends::Sessions { entry, survivor: None },
         EndScope::Access => Ends::Access(entry),
-        EndScope::Nothing | EndScope::Session | EndScope::Unbound | EndScope::Key | EndScope::Everything => {
-            Ends::Nothing
-        }
+        EndScope::Nothing
+        | EndScope::Session
+        | EndScope::Unbound
+        | EndScope::Key
+        | EndScope::Everything
+        | EndScope::NamespaceSession
+        | EndScope::NamespaceToken
+        | EndScope::NamespaceSubject
+        | EndScope::Namespace => Ends::Nothing,
     };
     edit(account, row.event.unwrap_or(Event::SessionsEnded), fields, ends, by, now)
 }

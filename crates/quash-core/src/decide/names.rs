@@ -1,8 +1,8 @@
 //! Revocations in the namespace of another issuer.
 
 use crate::model::{
-    Actor, Entry, Keep, NamesRevocation, Namespace, NewEntry, Reason, ScopeHasher, ScopeKey, ScopeKind, Seq,
-    Timestamp,
+    Actor, EndCause, Entry, Keep, NamesRevocation, Namespace, NewEntry, Reason, ScopeHasher, ScopeKey,
+    ScopeKind, Seq, Timestamp,
 };
 
 /// An item of a request that revokes in a namespace.
@@ -14,6 +14,14 @@ pub struct NameRevocation {
     /// The expiry of the session or token.
     pub expires_at: Option<Timestamp>,
     pub reason: Reason,
+}
+
+impl NameRevocation {
+    /// Revokes a name now, for the reason in the table of end causes.
+    pub const fn now(name: RevokedName) -> Self {
+        let reason = name.cause().row().reason;
+        Self { name, before: None, expires_at: None, reason }
+    }
 }
 
 /// The tokens that an item revokes.
@@ -28,6 +36,16 @@ pub enum RevokedName {
 }
 
 impl RevokedName {
+    /// The row in the table of end causes.
+    pub const fn cause(&self) -> EndCause {
+        match self {
+            Self::Session(_) => EndCause::NamespaceSessionRevoked,
+            Self::Token(_) => EndCause::NamespaceTokenRevoked,
+            Self::Subject(_) => EndCause::NamespaceSubjectRevoked,
+            Self::Everything => EndCause::NamespaceRevoked,
+        }
+    }
+
     /// The scope that the item's entry has.
     pub fn scope(&self, namespace: &Namespace, ours: &ScopeHasher) -> (ScopeKind, ScopeKey) {
         let namespace = namespace.name.as_str();
@@ -105,7 +123,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::NamespaceClaims;
+    use crate::model::{Change, NamespaceClaims, NewAudit};
 
     const NOW: Timestamp = Timestamp::from_secs(1_000);
 
@@ -119,7 +137,7 @@ mod tests {
     }
 
     fn item(name: RevokedName) -> NameRevocation {
-        NameRevocation { name, before: None, expires_at: None, reason: Reason::LogOut }
+        NameRevocation { reason: Reason::LogOut, ..NameRevocation::now(name) }
     }
 
     fn decide(items: &[NameRevocation], known: &[Entry]) -> (NamesRevocation, Option<Seq>) {
@@ -155,6 +173,24 @@ mod tests {
             "forgotten too early"
         );
         assert_eq!(decide(&[longer], &[known(&first.entries[0], 1_051)]).0.entries.len(), 0);
+    }
+
+    #[test]
+    fn entries_are_those_of_the_table() {
+        let names = [
+            RevokedName::Session("a".into()),
+            RevokedName::Token("b".into()),
+            RevokedName::Subject("17".into()),
+            RevokedName::Everything,
+        ];
+        for name in names {
+            let row = name.cause().row();
+            let (revocation, _) = decide(&[NameRevocation::now(name)], &[]);
+            let [entry] = revocation.entries.as_slice() else { panic!("{row:?}: {revocation:?}") };
+            assert_eq!((Some(entry.kind), entry.reason), (row.ends.scope(), row.reason), "{row:?}");
+            let audit = NewAudit::of(&Change::RevokeNames(Box::new(revocation)));
+            assert_eq!(audit.iter().map(|audit| Some(audit.event)).collect::<Vec<_>>(), [row.event]);
+        }
     }
 
     #[test]

@@ -45,6 +45,14 @@ pub enum EndCause {
     EverythingRevoked,
     /// The store is restored from a backup, or is found to have lost its latest changes.
     StoreRestored,
+    /// A client or an operator revokes a session of a namespace.
+    NamespaceSessionRevoked,
+    /// A client or an operator revokes a token of a namespace.
+    NamespaceTokenRevoked,
+    /// A client or an operator revokes the tokens of a user of a namespace.
+    NamespaceSubjectRevoked,
+    /// A client or an operator revokes every token of a namespace.
+    NamespaceRevoked,
 }
 
 /// The sessions or tokens that an event ends.
@@ -65,6 +73,14 @@ pub enum EndScope {
     Key,
     /// Every session opened and every token issued before the event.
     Everything,
+    /// A session of a namespace. quash has no row for it.
+    NamespaceSession,
+    /// A token of a namespace.
+    NamespaceToken,
+    /// The tokens of a user of a namespace issued before the event.
+    NamespaceSubject,
+    /// Every token of a namespace issued before the event.
+    Namespace,
 }
 
 /// A row of the table.
@@ -85,7 +101,7 @@ pub struct EndCauseRow {
 
 impl EndCause {
     /// All rows, in the order in which they are shown.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 24] = [
         Self::LogOut,
         Self::SessionEnded,
         Self::OverLimit,
@@ -106,6 +122,10 @@ impl EndCause {
         Self::AccountRevoked,
         Self::EverythingRevoked,
         Self::StoreRestored,
+        Self::NamespaceSessionRevoked,
+        Self::NamespaceTokenRevoked,
+        Self::NamespaceSubjectRevoked,
+        Self::NamespaceRevoked,
     ];
 
     #[rustfmt::skip]
@@ -131,6 +151,10 @@ impl EndCause {
             Self::AccountRevoked => row("account_revoked", "an operator revokes all tokens of an account", Reason::Revoked, Some(Event::SessionsEnded), EndScope::Sessions, None),
             Self::EverythingRevoked => row("everything_revoked", "an operator revokes everything", Reason::Revoked, Some(Event::EverythingEnded), EndScope::Everything, None),
             Self::StoreRestored => row("store_restored", "the store is restored from a backup, or went back", Reason::Restored, Some(Event::EverythingEnded), EndScope::Everything, None),
+            Self::NamespaceSessionRevoked => row("namespace_session_revoked", "a client or an operator revokes a session in a namespace", Reason::Revoked, Some(Event::Revoked), EndScope::NamespaceSession, None),
+            Self::NamespaceTokenRevoked => row("namespace_token_revoked", "a client or an operator revokes a token in a namespace", Reason::Revoked, Some(Event::Revoked), EndScope::NamespaceToken, None),
+            Self::NamespaceSubjectRevoked => row("namespace_subject_revoked", "a client or an operator revokes a user in a namespace", Reason::Revoked, Some(Event::Revoked), EndScope::NamespaceSubject, None),
+            Self::NamespaceRevoked => row("namespace_revoked", "a client or an operator revokes everything in a namespace", Reason::Revoked, Some(Event::Revoked), EndScope::Namespace, None),
         }
     }
 
@@ -179,7 +203,11 @@ impl EndScope {
             Self::Unbound => "all sessions whose client has presented no device token",
             Self::Access => "access tokens; sessions stay live",
             Self::Key => "every access, sliding and foreign token that it signed; sessions stay live",
-            Self::Everything => "everything issued before",
+            Self::Everything => "everything issued before, in all namespaces",
+            Self::NamespaceSession => "all tokens of this session, in the namespace",
+            Self::NamespaceToken => "this token, in the namespace",
+            Self::NamespaceSubject => "all tokens of this user issued before, in the namespace",
+            Self::Namespace => "every token issued before, in the namespace",
         }
     }
 
@@ -187,11 +215,21 @@ impl EndScope {
     pub const fn scope(self) -> Option<ScopeKind> {
         match self {
             Self::Nothing => None,
-            Self::Session | Self::Unbound => Some(ScopeKind::Session),
-            Self::Others | Self::Sessions | Self::Access => Some(ScopeKind::Subject),
+            Self::Session | Self::Unbound | Self::NamespaceSession => Some(ScopeKind::Session),
+            Self::Others | Self::Sessions | Self::Access | Self::NamespaceSubject => Some(ScopeKind::Subject),
             Self::Key => Some(ScopeKind::Key),
             Self::Everything => Some(ScopeKind::Everything),
+            Self::NamespaceToken => Some(ScopeKind::Token),
+            Self::Namespace => Some(ScopeKind::Client),
         }
+    }
+
+    /// Returns whether only tokens of a namespace end, of which quash has no rows.
+    pub const fn is_in_namespace(self) -> bool {
+        matches!(
+            self,
+            Self::NamespaceSession | Self::NamespaceToken | Self::NamespaceSubject | Self::Namespace
+        )
     }
 }
 

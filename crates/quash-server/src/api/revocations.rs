@@ -213,7 +213,7 @@ impl Item<'_> {
         }
         let expires_at = moment("exp", self.exp)?;
         let reason = match self.reason.read::<String>("reason", "a text")? {
-            None => Reason::Revoked,
+            None => name.cause().row().reason,
             Some(word) => Reason::parse(&word)
                 .ok_or_else(|| wrong("reason", "Not a reason, such as `log_out` or `password_changed`."))?,
         };

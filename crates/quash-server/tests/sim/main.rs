@@ -7,6 +7,7 @@ mod disk;
 mod journal;
 mod network;
 mod parameters;
+mod shop;
 mod time;
 mod users;
 mod verifier;
@@ -32,11 +33,15 @@ struct Seen {
     /// Accepted, perhaps after introspection.
     introspected: usize,
     refused: usize,
+    /// Refused tokens of the shop.
+    named: usize,
     stale: usize,
     ended: usize,
     barriers: usize,
     crashes: usize,
     restores: usize,
+    /// Deletions from the log.
+    forgotten: usize,
     /// Verifiers that have given their lease back.
     left: usize,
 }
@@ -71,11 +76,13 @@ fn simulated_verifiers_never_accept_ended_tokens() {
             accepted: all.accepted + seen.accepted,
             introspected: all.introspected + seen.introspected,
             refused: all.refused + seen.refused,
+            named: all.named + seen.named,
             stale: all.stale + seen.stale,
             ended: all.ended + seen.ended,
             barriers: all.barriers + seen.barriers,
             crashes: all.crashes + seen.crashes,
             restores: all.restores + seen.restores,
+            forgotten: all.forgotten + seen.forgotten,
             left: all.left + seen.left,
         };
     }
@@ -84,11 +91,13 @@ fn simulated_verifiers_never_accept_ended_tokens() {
         all.accepted,
         all.introspected,
         all.refused,
+        all.named,
         all.stale,
         all.ended,
         all.barriers,
         all.crashes,
         all.restores,
+        all.forgotten,
         all.left,
     ];
     assert!(runs < 40 || counts.iter().all(|&count| count > 10), "too little has happened: {all:?}");

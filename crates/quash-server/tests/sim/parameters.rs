@@ -24,6 +24,8 @@ pub(crate) struct Parameters {
     pub(crate) restarts: u64,
     /// Set if all clocks are moved by a week, forwards and back.
     pub(crate) clocks_are_set: bool,
+    /// The seconds by which the shop's clock is ahead of the others.
+    pub(crate) shop_is_ahead: i64,
 }
 
 impl Parameters {
@@ -41,6 +43,7 @@ impl Parameters {
             kills: one_of(&[1, 2, 5]),
             restarts: one_of(&[1, 2, 5]),
             clocks_are_set: chance.once_in(4),
+            shop_is_ahead: *chance.pick(&[-2, 0, 0, 2]).expect("there are some"),
         }
     }
 }

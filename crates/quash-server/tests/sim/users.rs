@@ -7,13 +7,13 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use quash_core::decide::{Device, RevokedKeySessions};
-use quash_core::model::{Actor, Clock, EndCause, Reason, Seq, SessionId, Subject};
+use quash_core::model::{Actor, Clock, EndCause, Kid, Reason, Seq, SessionId, Subject};
 use quash_core::token::Issued;
 use quash_service::{DeviceTokenInput, Service, Takeover};
 use serde_json::json;
 
 use crate::chance::Chance;
-use crate::journal::Ended;
+use crate::journal::{Ended, Token};
 use crate::time::Issuers;
 use crate::wait::pass;
 use crate::world::{PEOPLE, SECRET, World};
@@ -28,13 +28,8 @@ impl World {
         while self.time.now() < until {
             pass(chance.millis(u64::try_from(self.temper.between_deeds.as_millis()).expect("short"))).await;
             let (life, Some(service)) = self.service() else { continue };
-            let done = self.while_alive(life, self.do_something(&service, &mut sessions, &chance)).await;
-            let Some((what, seq)) = done.flatten() else { continue };
-            hunts.push(tokio::spawn(Arc::clone(&self).hunt(what.clone(), seq, false)));
-            if chance.once_in(3) && self.while_alive(life, service.effective(seq)).await.is_some() {
-                self.journal.lock().expect("no panic").in_force(seq, self.time.now());
-                self.seen.lock().expect("no panic").barriers += 1;
-                hunts.push(tokio::spawn(Arc::clone(&self).hunt(what, seq, true)));
+            for (what, seq) in self.do_something(life, &service, &mut sessions, &chance).await {
+                self.hunt_everywhere(what, seq, &chance, &mut hunts).await;
             }
         }
         for hunt in hunts {
@@ -45,53 +40,62 @@ impl World {
     /// Runs one action, which may end something.
     async fn do_something(
         &self,
+        life: u64,
         service: &Service,
         sessions: &mut Sessions,
         chance: &Chance,
-    ) -> Option<(Ended, Seq)> {
+    ) -> Vec<(Ended, Seq)> {
         let name = *chance.pick(&PEOPLE).expect("there are some");
-        let (what, seq) = match chance.below(13) {
+        match chance.below(13) {
             0..=5 => {
                 let refresh =
                     if chance.once_in(3) { sessions.pop().map(|(_, refresh)| refresh) } else { None };
                 let refresh = refresh.unwrap_or_else(|| self.token_of_another_issuer(name, chance));
-                if let Ok(Issued::Both { access, refresh }) =
-                    service.refresh(&refresh, &Device::default(), &DeviceTokenInput::Unsupported).await
-                {
+                let (device, input) = (Device::default(), DeviceTokenInput::Unsupported);
+                let refreshed = self.while_alive(life, service.refresh(&refresh, &device, &input)).await;
+                if let Some(Ok(Issued::Both { access, refresh })) = refreshed {
                     sessions.extend(self.gives(service, &access).map(|session| (session, refresh)));
                 }
-                return None;
             }
             6..=8 => {
-                let (session, refresh) = sessions.pop()?;
-                (Ended::Session(session), service.blacklist(&refresh).await.ok()?.seq)
+                let Some((session, refresh)) = sessions.pop() else { return Vec::new() };
+                let ended = async { service.blacklist(&refresh).await.ok()?.seq };
+                return self.while_ending(life, vec![Ended::Session(session)], ended).await;
             }
             9 | 10 => {
                 let subject = Subject::parse(name).expect("a subject");
-                let ended = service.end_account(&subject, EndCause::AccountRevoked, Actor::Operator).await;
-                (Ended::Subject(name.into()), ended.ok()?.seq)
+                let (cause, by) = (EndCause::AccountRevoked, Actor::Operator);
+                let ended = async { service.end_account(&subject, cause, by).await.ok()?.seq };
+                return self.while_ending(life, vec![Ended::Subject(name.into())], ended).await;
             }
             11 if chance.once_in(4) => {
-                let ended = service.end_everything(Reason::Revoked, Actor::Operator).await;
-                (Ended::Everything, ended.ok()?.seq)
+                let ended =
+                    async { service.end_everything(Reason::Revoked, Actor::Operator).await.ok()?.seq };
+                return self.while_ending(life, vec![Ended::Everything], ended).await;
             }
             12 if chance.once_in(2) => {
                 let takeover = if chance.once_in(2) { Takeover::Now } else { Takeover::Announced };
                 // There may be too many keys.
-                let _ = service.rotate_key(takeover, Actor::Operator).await;
-                return None;
+                let _ = self.while_alive(life, service.rotate_key(takeover, Actor::Operator)).await;
             }
             12 => {
-                let kid = self.journal.lock().expect("no panic").given().last()?.kid.clone();
+                let Some(kid) = self.newest_kid() else { return Vec::new() };
                 self.journal.lock().expect("no panic").strikes(kid.clone());
-                let struck = service.revoke_key(&kid, RevokedKeySessions::Continue, Actor::Operator).await;
-                (Ended::Key(kid), struck.ok()?.seq)
+                let (sessions, by) = (RevokedKeySessions::Continue, Actor::Operator);
+                let struck = async { service.revoke_key(&kid, sessions, by).await.ok()?.seq };
+                return self.while_ending(life, vec![Ended::Key(kid.clone())], struck).await;
             }
-            _ => return None,
-        };
-        let seq = seq?;
-        self.ended(what.clone(), seq);
-        Some((what, seq))
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    /// The key that signed the newest of quash's own tokens.
+    fn newest_kid(&self) -> Option<Kid> {
+        self.journal.lock().expect("no panic").given().iter().rev().find_map(|given| match &given.token {
+            Token::Own { kid, .. } => Some(kid.clone()),
+            Token::Shop { .. } => None,
+        })
     }
 
     /// Records an issued token, unless its key has been revoked meanwhile.

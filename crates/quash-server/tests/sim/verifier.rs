@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quash_core::model::{Clock, Refusal, Seeded, Seq};
-use quash_verify::{VerifierMetrics, VerifierState, VerifyError, WhenStale};
+use quash_verify::{AskError, VerifierMetrics, VerifierState, VerifyError, WhenStale};
 use tokio::sync::watch;
 
 use crate::chance::Chance;
+use crate::journal::{Given, Token};
 use crate::network::Network;
 use crate::wait::pass;
-use crate::world::World;
+use crate::world::{Credentials, World};
 
 pub(crate) struct Verifier {
     pub(crate) number: usize,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     chance: Chance,
     /// The number of the process, and the verifier while it runs.
     running: watch::Sender<(u32, Option<quash_verify::Verifier>)>,
@@ -52,7 +53,9 @@ impl Verifier {
     /// Starts its process, which knows nothing.
     pub(crate) fn start(&self, world: &Arc<World>) {
         let network = Network { world: Arc::clone(world), verifier: self.number, chance: self.chance.fork() };
-        let builder = quash_verify::Verifier::builder("https://issuer.test").credential(world.credential());
+        let Credentials { verifier, shop } = world.credentials();
+        let credential = if self.chance.once_in(2) { verifier } else { shop };
+        let builder = quash_verify::Verifier::builder("https://issuer.test").credential(credential);
         let builder = builder.transport(Arc::new(network)).entropy(Seeded::new(self.chance.below(u64::MAX)));
         let verifier = builder.clock(Arc::clone(&self.clock)).start_in_background().expect("a verifier");
         self.running.send_modify(|running| running.1 = Some(verifier));
@@ -84,21 +87,39 @@ impl Verifier {
     }
 
     /// Judges a token. `None` if the process was killed meanwhile.
-    pub(crate) async fn judge(&self, token: &str, when_stale: WhenStale) -> Option<Said> {
+    pub(crate) async fn judge(&self, given: &Given, when_stale: WhenStale) -> Option<Said> {
         let (life, verifier) = self.running.borrow().clone();
         let Some(verifier) = verifier else { return Some(Said::Unsure) };
         let mut running = self.running.subscribe();
+        let named = given.named();
+        let decide = async {
+            match (&given.token, &named) {
+                (Token::Own { text, .. }, _) => verifier.check_when_stale(text, when_stale).await.map(drop),
+                (Token::Shop { .. }, Some(named)) => match verifier.ask(named, when_stale).await {
+                    Ok(()) => Ok(()),
+                    Err(AskError::Denied(denied)) => Err(denied),
+                    Err(error) => panic!("{error}"),
+                },
+                (Token::Shop { .. }, None) => panic!("{given:?} has names"),
+            }
+        };
         let decided = tokio::select! {
             biased;
             _ = running.wait_for(|running| running.0 != life) => return None,
-            decided = verifier.check_when_stale(token, when_stale) => decided,
+            decided = decide => decided,
         };
         Some(match decided {
-            Ok(_) => Said::Accepted { cursor: Seq::from_u64(verifier.metrics().cursor) },
+            Ok(()) => Said::Accepted { cursor: Seq::from_u64(verifier.metrics().cursor) },
             Err(VerifyError::Refused(Refusal::TokenRevoked(_))) => Said::Revoked,
             Err(VerifyError::Refused(refusal)) => Said::Refused(refusal),
             Err(_) => Said::Unsure,
         })
+    }
+
+    /// The newest number that it knows, if it can vouch for it.
+    pub(crate) fn head(&self) -> Option<Seq> {
+        let (_, verifier) = self.running.borrow().clone();
+        verifier.and_then(|verifier| verifier.head()).map(Seq::from_u64)
     }
 
     /// Returns whether its lease is current.

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use quash_core::model::{ForeignTokens, KeyRecord, Kid, OldSessions, Policy, Rights, Seeded, Seq};
+use quash_core::model::{
+    Change, Clock, ForeignTokens, KeyRecord, Kid, OldSessions, Policy, Rights, Seeded, Seq,
+};
 use quash_core::token::{Algorithm, Expected, TokenType};
 use quash_server::HttpSettings;
 use quash_service::{
@@ -19,17 +21,17 @@ use quash_service::{
 use quash_store::{MemoryStore, Store};
 use quash_verify::WhenStale;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use zeroize::Zeroizing;
 
 use crate::chance::Chance;
 use crate::disk::Disk;
-use crate::journal::{Ended, Given, Journal};
+use crate::journal::{Ended, Given, Journal, Token};
 use crate::parameters::Parameters;
 use crate::time::{Drifting, Issuers, Time};
 use crate::verifier::{Exit, Said, Verifier};
 use crate::wait::pass;
-use crate::{Seen, TERM, VERIFIERS};
+use crate::{Seen, TERM, VERIFIERS, shop};
 
 pub(crate) struct World {
     chance: Chance,
@@ -40,19 +42,27 @@ pub(crate) struct World {
     copy: Mutex<Option<MemoryStore>>,
     /// The number of the process, and the process while it runs.
     issuer: watch::Sender<(u64, Option<Issuer>)>,
-    /// The credential for the feed.
-    credential: OnceLock<String>,
+    credentials: OnceLock<Credentials>,
     /// Set while that process lives.
     alive: Mutex<Arc<AtomicBool>>,
     /// The time until which each verifier's network swallows everything.
     cut: Mutex<[Duration; VERIFIERS]>,
-    verifiers: Vec<Arc<Verifier>>,
+    pub(crate) verifiers: Vec<Arc<Verifier>>,
     pub(crate) journal: Mutex<Journal>,
     pub(crate) seen: Mutex<Seen>,
     calm: Arc<AtomicBool>,
     pub(crate) temper: Parameters,
     /// The last response from each path, which the network has kept.
     kept: Mutex<BTreeMap<String, Bytes>>,
+}
+
+/// The credentials of clients.
+#[derive(Debug)]
+pub(crate) struct Credentials {
+    /// For the feed, and for introspecting quash's own tokens.
+    pub(crate) verifier: String,
+    /// For the feed, and for the namespace of the shop.
+    pub(crate) shop: String,
 }
 
 /// A process of the issuer.
@@ -69,6 +79,8 @@ pub(crate) const PEOPLE: [&str; 4] = ["dana", "noor", "kim", "sam"];
 const BETWEEN: u64 = 12;
 /// The number of tokens that a thief tries after their end.
 const PREY: usize = 4;
+/// Longer than entries are kept.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(40 * 86_400);
 
 impl World {
     pub(crate) async fn start(seed: u64) -> Arc<Self> {
@@ -86,7 +98,7 @@ impl World {
             store: Mutex::default(),
             copy: Mutex::default(),
             issuer: watch::Sender::new((0, None)),
-            credential: OnceLock::new(),
+            credentials: OnceLock::new(),
             cut: Mutex::default(),
             journal: Mutex::default(),
             seen: Mutex::default(),
@@ -116,8 +128,10 @@ impl World {
             };
             service.add_account(new).await.expect("an account");
         }
-        let (_, secret) = service.add_client("api", Rights::VERIFIER, None).await.expect("a verifier");
-        world.credential.set(secret.into_text().to_string()).expect("it is set once");
+        let (_, verifier) = service.add_client("api", Rights::VERIFIER, None).await.expect("a verifier");
+        let (_, shop) = service.add_namespace_client("site", shop::NAME, None).await.expect("a client");
+        let [verifier, shop] = [verifier, shop].map(|secret| secret.into_text().to_string());
+        world.credentials.set(Credentials { verifier, shop }).expect("they are set once");
         for verifier in &world.verifiers {
             verifier.start(&world);
         }
@@ -138,6 +152,7 @@ impl World {
         };
         let mut policy = Policy::default();
         policy.tokens.foreign = ForeignTokens::Accept;
+        policy.tokens.namespaces = vec![shop::namespace()];
         policy.feed.term = TERM;
         let foreign = ForeignSetup {
             name: "other".into(),
@@ -182,8 +197,8 @@ impl World {
         (*life, issuer.as_ref().map(|issuer| issuer.service.clone()))
     }
 
-    pub(crate) fn credential(&self) -> &str {
-        self.credential.get().expect("it is set before verifiers start")
+    pub(crate) fn credentials(&self) -> &Credentials {
+        self.credentials.get().expect("they are set before verifiers start")
     }
 
     /// Waits for a future as long as this process of the issuer lives.
@@ -195,6 +210,53 @@ impl World {
             biased;
             () = killed => None,
             done = something => Some(done),
+        }
+    }
+
+    /// Waits for a call to this process of the issuer that ends something, and returns what has ended: nothing
+    /// unless the call returns the number of its last entry.
+    pub(crate) async fn while_ending(
+        &self,
+        life: u64,
+        ended: Vec<Ended>,
+        call: impl Future<Output = Option<Seq>>,
+    ) -> Vec<(Ended, Seq)> {
+        let second = || Issuers(Arc::clone(&self.time)).now().as_secs();
+        let begin = |what: &Ended| self.journal.lock().expect("no panic").begins(what.clone(), second());
+        let begun: Vec<_> = ended.iter().map(begin).collect();
+        let Some(Some(last)) = self.while_alive(life, call).await else {
+            let log_end = self.store().head().await.expect("a head").seq;
+            let mut journal = self.journal.lock().expect("no panic");
+            begun.into_iter().for_each(|begun| journal.gives_up(begun, log_end, second()));
+            return Vec::new();
+        };
+        self.seen.lock().expect("no panic").ended += ended.len();
+        let mut journal = self.journal.lock().expect("no panic");
+        let mut confirmed = Vec::with_capacity(ended.len());
+        let count = ended.len() as u64;
+        for ((place, what), begun) in (1..).zip(ended).zip(begun) {
+            // An entry of a presence may be older.
+            let seq = if what.is_presence() { last } else { Seq::from_u64(last.as_u64() + place - count) };
+            journal.ends(begun, seq, second(), self.time.now());
+            confirmed.push((what, seq));
+        }
+        confirmed
+    }
+
+    /// Lets a thief try what has ended, and sometimes waits until that is in force everywhere.
+    pub(crate) async fn hunt_everywhere(
+        self: &Arc<Self>,
+        what: Ended,
+        seq: Seq,
+        chance: &Chance,
+        hunts: &mut Vec<JoinHandle<()>>,
+    ) {
+        let (life, Some(service)) = self.service() else { return };
+        hunts.push(tokio::spawn(Arc::clone(self).hunt(what.clone(), seq, false)));
+        if chance.once_in(3) && self.while_alive(life, service.effective(seq)).await.is_some() {
+            self.journal.lock().expect("no panic").in_force(seq, self.time.now());
+            self.seen.lock().expect("no panic").barriers += 1;
+            hunts.push(tokio::spawn(Arc::clone(self).hunt(what, seq, true)));
         }
     }
 
@@ -235,6 +297,7 @@ impl World {
         let until = self.time.now() + span;
         let people: Vec<_> =
             (0..3).map(|_| tokio::spawn(Arc::clone(self).live(self.chance.fork(), until))).collect();
+        let shop = tokio::spawn(Arc::clone(self).keep_shop(self.chance.fork(), until));
         let faults = tokio::spawn(Arc::clone(self).cause_faults(self.chance.fork(), until));
         let mut presented = JoinSet::new();
         while self.time.now() < until {
@@ -245,7 +308,7 @@ impl World {
             }
         }
         presented.join_all().await;
-        for task in people.into_iter().chain([faults]) {
+        for task in people.into_iter().chain([shop, faults]) {
             task.await.expect("nobody has found something");
         }
     }
@@ -262,7 +325,7 @@ impl World {
 
     async fn present_to(self: Arc<Self>, verifier: usize, given: Given, when_stale: WhenStale) {
         let asked_at = self.time.now();
-        let Some(said) = self.verifiers[verifier].judge(&given.text, when_stale).await else { return };
+        let Some(said) = self.verifiers[verifier].judge(&given, when_stale).await else { return };
         let (mut journal, mut seen) =
             (self.journal.lock().expect("no panic"), self.seen.lock().expect("no panic"));
         match said {
@@ -280,10 +343,11 @@ impl World {
             Said::Revoked => {
                 journal.refuses(verifier, &given);
                 seen.refused += 1;
+                seen.named += usize::from(given.named().is_some());
             }
             Said::Unsure => seen.stale += 1,
             // By another clock it has expired or isn't valid yet; or its key is no longer known.
-            Said::Refused(_) if self.temper.clocks_are_set || journal.may_lack_its_key(&given) => {}
+            Said::Refused(_) if self.temper.clocks_are_set || journal.may_be_refused(&given) => {}
             Said::Refused(refusal) => panic!("a token that holds is refused: {refusal:?}, {given:?}"),
         }
     }
@@ -292,9 +356,19 @@ impl World {
     /// long as one of them might not know of the end, and a little longer.
     pub(crate) async fn hunt(self: Arc<Self>, what: Ended, seq: Seq, barrier: bool) {
         let covered = self.journal.lock().expect("no panic").covered(&what, seq, PREY);
-        if let (_, Some(service)) = self.service() {
+        if let (life, Some(service)) = self.service() {
             for given in &covered {
-                if service.guard().check_now(&given.text, &[TokenType::Access]).is_ok() {
+                let is_accepted = match (&given.token, given.named()) {
+                    (Token::Own { text, .. }, _) => {
+                        service.guard().check_now(text, &[TokenType::Access]).is_ok()
+                    }
+                    (Token::Shop { .. }, named) => {
+                        let named = named.expect("it has names");
+                        let asked = self.while_alive(life, service.is_name_revoked(&named)).await;
+                        matches!(asked, Some(Ok(false)))
+                    }
+                };
+                if is_accepted {
                     self.journal.lock().expect("no panic").issuer_accepts(given, self.time.now());
                 }
             }
@@ -330,6 +404,8 @@ impl World {
                 pass(chance.millis(if chance.once_in(4) { 3000 } else { 100 })).await;
                 if chance.once_in(8) {
                     self.store_goes_back(&chance).await;
+                } else if chance.once_in(15) && !self.temper.clocks_are_set {
+                    self.store_forgets().await;
                 }
                 self.issuer_starts().await;
                 self.seen.lock().expect("no panic").crashes += 1;
@@ -375,7 +451,8 @@ impl World {
             }
         };
         *self.store.lock().expect("no panic") = Arc::new(copy);
-        self.ended(Ended::Everything, began);
+        let (now, second) = (self.time.now(), clock.now().as_secs());
+        self.journal.lock().expect("no panic").goes_back(began, second, now);
         self.seen.lock().expect("no panic").restores += 1;
     }
 
@@ -383,9 +460,15 @@ impl World {
         Arc::clone(&self.store.lock().expect("no panic"))
     }
 
-    pub(crate) fn ended(&self, what: Ended, seq: Seq) {
-        self.journal.lock().expect("no panic").ends(what, seq, self.time.now());
-        self.seen.lock().expect("no panic").ended += 1;
+    /// Deletes the log's entries, as upkeep does by a clock that is wrong for more than an hour.
+    async fn store_forgets(&self) {
+        let (store, now) = (self.store(), Issuers(Arc::clone(&self.time)).now() + FORGOTTEN_AFTER);
+        let limit = u32::MAX;
+        store.commit(Change::MarkExpired { now, limit }).await.expect("marks");
+        store.commit(Change::DeleteMarked { now, marked_until: now, limit }).await.expect("deletions");
+        let forgotten = store.head().await.expect("a head").forgotten;
+        self.journal.lock().expect("no panic").forgets(forgotten);
+        self.seen.lock().expect("no panic").forgotten += 1;
     }
 
     /// Ends all faults: every verifier catches up.
@@ -412,16 +495,14 @@ impl World {
     }
 
     async fn present_at_the_end(self: Arc<Self>, verifier: usize, given: Given) {
-        let said = self.verifiers[verifier]
-            .judge(&given.text, WhenStale::Deny)
-            .await
-            .expect("nobody is killed any more");
-        let journal = self.journal.lock().expect("no panic");
+        let said =
+            self.verifiers[verifier].judge(&given, WhenStale::Deny).await.expect("nobody is killed any more");
+        let mut journal = self.journal.lock().expect("no panic");
         match said {
             Said::Accepted { .. } if journal.is_over(&given) => panic!("it is over, and let in: {given:?}"),
             Said::Accepted { cursor } => journal.accepts(verifier, Some(cursor), &given, self.time.now()),
-            Said::Revoked => {}
-            Said::Refused(_) if self.temper.clocks_are_set || journal.may_lack_its_key(&given) => {}
+            Said::Revoked => journal.refuses(verifier, &given),
+            Said::Refused(_) if self.temper.clocks_are_set || journal.may_be_refused(&given) => {}
             Said::Unsure | Said::Refused(_) => panic!("{said:?} after healing: {given:?}"),
         }
     }

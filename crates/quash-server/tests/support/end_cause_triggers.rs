@@ -68,7 +68,12 @@ pub(crate) enum Way {
     RevokeKey,
 }
 
-/// All ways to trigger a cause.
+/// The causes that end quash's own tokens. Those of namespaces are triggered in `tests/revocations.rs`.
+pub(crate) fn own_causes() -> impl Iterator<Item = EndCause> {
+    EndCause::ALL.into_iter().filter(|cause| !cause.row().ends.is_in_namespace())
+}
+
+/// All ways to trigger a cause that ends quash's own tokens.
 pub(crate) const fn ways(cause: EndCause) -> &'static [Way] {
     match cause {
         EndCause::LogOut => &[
@@ -98,6 +103,10 @@ pub(crate) const fn ways(cause: EndCause) -> &'static [Way] {
         EndCause::EverythingRevoked => &[Way::RevokeEverything],
         EndCause::KeyRemoved => &[Way::RevokeKey],
         EndCause::StoreRestored => &[Way::StoreWentBack],
+        EndCause::NamespaceSessionRevoked
+        | EndCause::NamespaceTokenRevoked
+        | EndCause::NamespaceSubjectRevoked
+        | EndCause::NamespaceRevoked => &[],
     }
 }
 

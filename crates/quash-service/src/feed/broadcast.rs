@@ -209,9 +209,10 @@ impl FeedReader {
     }
 
     async fn more(&mut self) -> Option<More> {
+        let newest = *self.newest.borrow();
         let mut entries = self.entries().await?;
         if entries.is_empty() {
-            return Some(More::Nothing);
+            return Some(if newest > self.cursor { More::Gone } else { More::Nothing });
         }
         let sent_before = self.sent_at.map(|sent_at| self.clock.uptime().saturating_sub(sent_at));
         if let Some(still) = sent_before.and_then(|span| SHARE.checked_sub(span)) {

@@ -157,12 +157,13 @@ pub(super) const SESSIONS_OF: &str = concat!(
 );
 pub(super) const ENTRIES_AFTER: &str =
     concat!("SELECT ", entry!(), " FROM revocation_log WHERE seq > :after ORDER BY seq LIMIT :limit");
-// An entry about a late event supersedes none: it covers less than an earlier one may.
+// An entry about a late event supersedes none: it covers less than an earlier one may. Neither does one that
+// was written while the clock was set back.
 // Reads no more rows than it returns, however many of them a newer entry of the scope supersedes.
 pub(super) const ENTRIES_BETWEEN: &str = concat!(
     "SELECT ",
     entry!(),
-    ", NOT EXISTS (SELECT 1 FROM revocation_log n WHERE n.key = revocation_log.key AND n.seq > revocation_log.seq AND n.seq <= :until AND n.until IS NULL) \
+    ", NOT coalesce((SELECT n.seq > revocation_log.seq AND n.at >= revocation_log.at FROM revocation_log n WHERE n.key = revocation_log.key AND n.seq <= :until AND n.until IS NULL ORDER BY n.seq DESC LIMIT 1), 0) \
      FROM revocation_log WHERE seq > :after AND seq <= :until ORDER BY seq LIMIT :limit"
 );
 pub(super) const ENTRIES_OF: &str =

@@ -69,6 +69,14 @@ pub(crate) async fn late_entries_supersede_none(store: &dyn Store) {
     assert_eq!(newest.iter().map(|(_, newest)| *newest).collect::<Vec<_>>(), [false, false, true, true]);
 }
 
+pub(crate) async fn entries_of_a_later_time_are_not_superseded(store: &dyn Store) {
+    let entry = |secs| NewEntry { at: at(secs), ..entry(ScopeKind::Subject, 5) };
+    commit(store, names(vec![entry(10), entry(20), entry(5), entry(15)])).await;
+    let head = store.head().await.expect("a head");
+    let newest = store.entries_between(Seq::ZERO, head.seq, 9).await.expect("entries");
+    assert_eq!(newest.iter().map(|(_, newest)| *newest).collect::<Vec<_>>(), [false, true, false, true]);
+}
+
 pub(crate) async fn entries_are_kept_for_their_retention(store: &dyn Store) {
     let mut kept = vec![];
     commit(store, Change::RaiseLongestLifetime(5_000)).await;

@@ -115,6 +115,7 @@ for_each_store! {
         numbers_are_gapless_and_chained
         names_are_revoked_together
         late_entries_supersede_none
+        entries_of_a_later_time_are_not_superseded
         entries_are_kept_for_their_retention
         the_longest_lifetime_only_grows
         entries_are_found_by_key

@@ -4,7 +4,9 @@ use clap::{Args, Subcommand};
 
 use super::account_selector::AccountArgs;
 use super::context::{CommandContext, Executor, unexpected};
-use crate::control::{EffectiveShown, EndedShown, Reply, Request, RevokedKeyShown, VerifierShown};
+use crate::control::{
+    EffectiveShown, EndedShown, NameSelector, Reply, Request, RevokedKeyShown, VerifierShown,
+};
 use crate::data_dir::IfMissing;
 use crate::error::{CommandError, Exit};
 use crate::output;
@@ -37,6 +39,19 @@ pub(super) enum RevokeCommand {
         #[command(flatten)]
         wait: WaitArgs,
     },
+    /// Revoke what another issuer has issued, in its namespace
+    Namespace {
+        /// The namespace, as in the settings
+        #[arg(value_name = "NAMESPACE")]
+        namespace: String,
+        #[command(flatten)]
+        what: NameArgs,
+        /// Confirm that all users of the namespace are signed out
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
     /// Revoke every token issued before now; all users must sign in again
     Everything {
         /// Confirm that all users are signed out
@@ -45,6 +60,23 @@ pub(super) enum RevokeCommand {
         #[command(flatten)]
         wait: WaitArgs,
     },
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct NameArgs {
+    /// All tokens of this session
+    #[arg(long, value_name = "SID", allow_hyphen_values = true)]
+    session: Option<String>,
+    /// The token with this id, as in its claim jti
+    #[arg(long, value_name = "JTI", allow_hyphen_values = true)]
+    token_id: Option<String>,
+    /// All tokens of this user issued before now
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
+    subject: Option<String>,
+    /// Every token of the namespace issued before now
+    #[arg(long)]
+    everything: bool,
 }
 
 #[derive(Args)]
@@ -62,11 +94,15 @@ pub(super) async fn run(command: RevokeCommand, context: &CommandContext) -> Res
             (Request::RevokeAccount { which: which.into_selector() }, wait)
         }
         RevokeCommand::Key { kid, end_sessions, wait } => (Request::RevokeKey { kid, end_sessions }, wait),
-        RevokeCommand::Everything { yes: true, wait } => (Request::RevokeEverything, wait),
-        RevokeCommand::Everything { yes: false, .. } => {
+        RevokeCommand::Namespace { what: NameArgs { everything: true, .. }, yes: false, .. }
+        | RevokeCommand::Everything { yes: false, .. } => {
             return Err(CommandError::new(Exit::Usage, "this signs all users out")
                 .hint("if that is what you want, add --yes"));
         }
+        RevokeCommand::Namespace { namespace, what, wait, .. } => {
+            (Request::RevokeName { namespace, name: what.into_selector() }, wait)
+        }
+        RevokeCommand::Everything { yes: true, wait } => (Request::RevokeEverything, wait),
     };
     let executor = context.executor(IfMissing::Refuse)?;
     let reply = executor.ask(request).await?;
@@ -83,6 +119,14 @@ pub(super) async fn run(command: RevokeCommand, context: &CommandContext) -> Res
     match reply {
         Reply::StruckKey(struck) => context.print(&struck, || words),
         reply => print_end(reply, context),
+    }
+}
+
+impl NameArgs {
+    fn into_selector(self) -> NameSelector {
+        let Self { session, token_id, subject, everything: _ } = self;
+        let one = session.map(NameSelector::Session).or(token_id.map(NameSelector::Token));
+        one.or(subject.map(NameSelector::Subject)).unwrap_or(NameSelector::Everything)
     }
 }
 

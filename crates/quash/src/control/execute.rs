@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use quash_core::decide::RevokedKeySessions;
-use quash_core::model::{Actor, EndCause, Reason, Seq, SessionId, fold};
+use quash_core::decide::{NameRevocation, RevokedKeySessions, RevokedName};
+use quash_core::model::{Actor, EndCause, Reason, Seq, SessionId, fold, limits};
 use quash_core::token::{Duplicates, Unverified, parse_json};
 use quash_service::{
-    AddFault, Inspection, NewAccount, NewState, Service, SessionFilter, Takeover, TokenStatus,
+    AddFault, Ended, Inspection, NewAccount, NewState, Service, SessionFilter, Takeover, TokenStatus,
 };
 use serde_json::{Map, Value};
 
@@ -16,8 +16,8 @@ use super::replies::{
     KeysShown, PolicyShown, RevokedShown, SessionPage, SessionShown,
 };
 use super::{
-    AccountSelector, AddAccount, GivenPassword, Reply, Request, account_changes, audit, clients, keys,
-    messages,
+    AccountSelector, AddAccount, GivenPassword, NameSelector, Reply, Request, account_changes, audit,
+    clients, keys, messages,
 };
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
@@ -60,6 +60,9 @@ pub(crate) async fn execute(
             let ended = service.end_everything(Reason::Revoked, Actor::Operator).await;
             let ended = ended.map_err(|failure| messages::not_ended("everything", &failure))?;
             Ok(Reply::Ended(shown_end(service, "everything", None, ended)))
+        }
+        Request::RevokeName { namespace, name } => {
+            revoke_name(service, &namespace, name).await.map(Reply::Ended)
         }
         Request::Effective { seq } => {
             Ok(Reply::Effective(EffectiveShown::new(&service.effective(Seq::from_u64(seq)).await)))
@@ -186,6 +189,31 @@ async fn end_session(service: &Service, sid: &str, reason: Reason) -> Result<End
         ended_sessions: Some(1),
         ..shown_end(service, "session", Some(session.to_string()), ended)
     })
+}
+
+async fn revoke_name(
+    service: &Service,
+    namespace: &str,
+    name: NameSelector,
+) -> Result<EndedShown, CommandError> {
+    let found = service.namespace(namespace).ok_or_else(|| {
+        CommandError::new(Exit::NotFound, format!("the settings have no namespace \"{namespace}\""))
+            .hint("write it into a section [foreign.<name>]: `namespace = \"…\"`")
+    })?;
+    let (scope, target, name) = match name {
+        NameSelector::Session(name) => ("session", name.clone(), RevokedName::Session(name)),
+        NameSelector::Token(name) => ("token", name.clone(), RevokedName::Token(name)),
+        NameSelector::Subject(name) => ("subject", name.clone(), RevokedName::Subject(name)),
+        NameSelector::Everything => ("namespace", found.name.clone(), RevokedName::Everything),
+    };
+    if !(1..=limits::REVOKED_NAME_BYTES).contains(&target.len()) {
+        let message = format!("the name of the {scope} has {} bytes", target.len());
+        return Err(CommandError::new(Exit::Usage, message)
+            .hint(format!("give 1 to {} bytes, as in the token's claim", limits::REVOKED_NAME_BYTES)));
+    }
+    let revoked = service.revoke_names_by(Actor::Operator, found, &[NameRevocation::now(name)]).await;
+    let revoked = revoked.map_err(|failure| messages::not_ended(scope, &failure))?;
+    Ok(shown_end(service, scope, Some(target), Ended { seq: Some(revoked.seq) }))
 }
 
 async fn inspect(service: &Service, token: &str) -> Result<InspectionShown, CommandError> {

@@ -89,6 +89,11 @@ pub(crate) enum Request {
     },
     /// Revokes every token issued before now.
     RevokeEverything,
+    /// Revokes in the namespace of another issuer.
+    RevokeName {
+        namespace: String,
+        name: NameSelector,
+    },
     /// Waits until every verifier has confirmed an entry of the log or lost its lease.
     Effective {
         seq: u64,
@@ -130,6 +135,16 @@ pub(crate) enum AccountSelector {
     Subject(String),
     Name(String),
     Email(String),
+}
+
+/// What another issuer has issued, as an operator names it.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum NameSelector {
+    Session(String),
+    Token(String),
+    Subject(String),
+    Everything,
 }
 
 /// An account to add.

@@ -136,9 +136,9 @@ pub(crate) struct SessionPage {
 /// The end of a session, an account's sessions, a key, or everything.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct EndedShown {
-    /// `session`, `account`, `key` or `everything`.
+    /// `session`, `account`, `key` or `everything`; in a namespace `session`, `token`, `subject` or `namespace`.
     pub(crate) scope: String,
-    /// The session's id, the account's subject or the key's id.
+    /// The session's id, the account's subject, the key's id, or the name in a namespace.
     pub(crate) target: Option<String>,
     /// The sequence number of its entry in the log.
     pub(crate) seq: Option<u64>,
@@ -328,7 +328,7 @@ impl PolicyShown {
                 road: row.name.into(),
                 when: row.what.into(),
                 ends: ends.as_str().into(),
-                entry: ends.scope().map(|kind| messages::scope(kind).to_owned()),
+                entry: ends.scope().map(|kind| kind.as_str().to_owned()),
                 reason: row.reason.as_str().into(),
                 setting: row.setting.map(str::to_owned),
             }

@@ -69,7 +69,7 @@ struct Tail {
 }
 
 /// An entry, as a list: number, kind, scope, the second in which it was committed, and the second of the
-/// event if it was reported late.
+/// event if it was reported late. Also the record of forgotten entries.
 struct Row {
     seq: u64,
     kind: u8,
@@ -97,19 +97,18 @@ impl SnapshotWriter {
         self.write(&entries.iter().map(row).collect::<Vec<Row>>())
     }
 
-    /// Ends the snapshot with the log's forgotten entries, and returns the last lines. The forgotten entries
-    /// become an entry that ends everything before them: tokens that are as old have expired, also those of
-    /// namespaces.
+    /// Ends the snapshot with the log's record of forgotten entries, and returns the last lines.
     pub fn finish(mut self, forgotten: Forgotten) -> String {
         let mut lines = String::new();
         if forgotten.seq > Forgotten::NOTHING.seq {
-            // The key of an entry over everything isn't read.
+            // No entry over everything is reported late, so `until` tells this row from one. Its key isn't
+            // read.
             let row = Row {
                 seq: forgotten.seq.as_u64(),
                 kind: ScopeKind::Everything.as_u8(),
                 key: Bytes([0; 16]),
                 at: forgotten.at.as_secs(),
-                until: None,
+                until: Some(forgotten.until.as_secs()),
             };
             lines = self.write(&[row]);
         }
@@ -197,7 +196,14 @@ impl Rows {
             if seq > self.snapshot.cursor.seq() {
                 return Err(FrameFault::Malformed);
             }
-            self.snapshot.revoked.remember(Remembered { seq, kind, key: ScopeKey(key.0), at, until });
+            let revoked = &mut self.snapshot.revoked;
+            match (kind, until) {
+                (ScopeKind::Everything, Some(until)) => {
+                    let [at, until] = [at, until].map(Timestamp::from_secs);
+                    *revoked = revoked.clone().forgetting(Forgotten { seq, at, until });
+                }
+                _ => revoked.remember(Remembered { seq, kind, key: ScopeKey(key.0), at, until }),
+            }
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::*;
 use crate::model::{Forgotten, Keep, NamespaceClaims, NewEntry};
 use crate::token::{Expected, ForeignKey, Issuer, Minted};
-use crate::watch::feed;
+use crate::watch::{Revoked, feed};
 
 fn entry() -> Entry {
     let seq = Seq::start_of(1).next();
@@ -133,6 +133,24 @@ fn snapshots_cover_forgotten_entries() {
     let forgotten_until = Forgotten { seq: forgotten, ..Forgotten::NOTHING };
     assert!(covers(forgotten_until, before));
     assert!(!covers(forgotten_until, forgotten));
+}
+
+/// A verifier must refuse what the issuer refuses: also tokens without a number, and those whose issuer's clock
+/// is ahead.
+#[test]
+fn snapshots_keep_the_times_of_forgotten_entries() {
+    let (at, until) = (Timestamp::from_secs(5000), Timestamp::from_secs(9000));
+    let forgotten = Forgotten { seq: entry().seq, at, until };
+    let issuers = Revoked::empty(entry().seq, entry().chain).forgetting(forgotten);
+    let read = read(text_of(&[], forgotten).as_bytes()).expect("its own text").revoked;
+    for (iat, exp) in [(5000, 9000), (5300, 9000), (5301, 9000), (5000, 9001), (0, 1)] {
+        for set in [&issuers, &read] {
+            let position = entry().seq;
+            let expected = iat <= 5300 && exp <= 9000;
+            assert_eq!(set.covers(Minted::In { iat, exp }, &[]), expected, "{iat} to {exp}");
+            assert_eq!(set.covers(Minted::Placed { position, iat, exp }, &[]), expected, "{iat} to {exp}");
+        }
+    }
 }
 
 #[test]

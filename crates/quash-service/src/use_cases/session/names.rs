@@ -16,11 +16,11 @@ impl Service {
         self.policy().tokens.namespace(name)
     }
 
-    /// Revokes in a namespace, in one transaction. Once this returns, this process refuses the tokens. With
-    /// a key, a repeated request of the same client gets the first answer again.
+    /// Revokes in a namespace on behalf of a client. With a key, a repeated request of the same client gets
+    /// the first answer again.
     ///
     /// # Errors
-    /// The store is unavailable. The revocations may or may not have been written.
+    /// Like [`Service::revoke_names_by`].
     pub async fn revoke_names(
         &self,
         client: &Client,
@@ -28,17 +28,23 @@ impl Service {
         items: &[NameRevocation],
         key: Option<&str>,
     ) -> Result<NamesRevoked, Failure> {
-        self.context.once(client, key, self.revoke_names_now(client, namespace, items)).await
+        let request = self.revoke_names_by(Actor::Client(client.name.clone()), namespace, items);
+        self.context.once(client, key, request).await
     }
 
-    async fn revoke_names_now(
+    /// Revokes in a namespace on behalf of an actor, in one transaction. Once this returns, this process
+    /// refuses the tokens.
+    ///
+    /// # Errors
+    /// The store is unavailable. The revocations may or may not have been written.
+    pub async fn revoke_names_by(
         &self,
-        client: &Client,
+        actor: Actor,
         namespace: &Namespace,
         items: &[NameRevocation],
     ) -> Result<NamesRevoked, Failure> {
         let context = &*self.context;
-        let (ours, actor) = (context.guard.scopes(), Actor::Client(client.name.clone()));
+        let ours = context.guard.scopes();
         let scopes = items.iter().map(|item| item.name.scope(namespace, ours));
         let keys: Vec<_> = scopes.filter(|(kind, _)| kind.is_presence()).map(|(_, key)| key).collect();
         let known = context.store.entries_of(&keys).await?;

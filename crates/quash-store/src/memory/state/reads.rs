@@ -156,10 +156,10 @@ impl State {
         let log: Vec<&Entry> =
             self.log.values().map(|logged| &logged.entry).filter(|entry| entry.seq <= until).collect();
         // An entry about a late event covers less than an earlier one may.
-        let supersedes = |newer: &Entry, entry: &Entry| {
-            newer.key == entry.key && newer.seq > entry.seq && newer.until.is_none()
+        let newest = |entry: &Entry| log.iter().rfind(|one| one.key == entry.key && one.until.is_none());
+        let is_newest = |entry: &Entry| {
+            newest(entry).is_none_or(|newest| newest.seq <= entry.seq || newest.at < entry.at)
         };
-        let is_newest = |entry: &Entry| !log.iter().any(|newer| supersedes(newer, entry));
         log.iter()
             .filter(|entry| entry.seq > after)
             .take(limit as usize)

@@ -20,9 +20,9 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::{
-    Argon2Hasher, Attempt, DeviceTokenInput, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup,
-    MailRecipient, Mailer, MailerError, MasterKey, NewAccount, NewPassword, NewState, OutgoingEmail, Rehash,
-    Setup, Takeover,
+    Argon2Hasher, Attempt, DeviceTokenInput, FeedEvent, FetchNothing, ForeignKeys, ForeignSetup,
+    HashSettings, KeySetup, MailRecipient, Mailer, MailerError, MasterKey, NewAccount, NewPassword, NewState,
+    OutgoingEmail, Rehash, Setup, Takeover,
 };
 
 const PASSWORD: &str = "correct horse battery staple";
@@ -329,6 +329,26 @@ async fn entries_deleted_by_fast_clocks_stay_revoked() {
         world.restart().await;
         assert!(world.is_revoked(&ended.0).await, "also for a new process");
         assert_eq!(world.check(&world.sign_in().await.0).await, Ok(()));
+    }
+}
+
+/// A verifier that was away until its next entries were deleted, and nothing else has been revoked since.
+#[tokio::test]
+async fn readers_behind_deleted_entries_get_a_snapshot() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for store in stores(dir.path()) {
+        let mut world = World::open(store).await;
+        let ended = world.sign_in().await;
+        let before = world.snapshot().await.cursor;
+        world.log_out(&ended).await;
+        world.clock.set(A_WEEK);
+        assert_eq!(world.pass(3 * HOUR).await.deleted, 1);
+        world.clock.set(0);
+        assert!(world.is_revoked(&ended.0).await);
+        let credential = world.service.credential(&world.secret).await.expect("a store");
+        let credential = credential.expect("it is good");
+        let mut stream = world.service.feed_stream(&before, credential).await.expect("a stream");
+        assert!(matches!(stream.next().await, Some(FeedEvent::Resync)));
     }
 }
 
