@@ -57,8 +57,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a token issued after the newest known entry is accepted",
         file: GATE,
-        text: "Minted::At(rsq) if rsq > revoked.cursor() =>",
-        replacement: "Minted::At(rsq) if false && rsq > revoked.cursor() =>",
+        text: "filter(|needed| *needed > revoked.cursor())",
+        replacement: "filter(|needed| false && *needed > revoked.cursor())",
     },
     Mutant {
         name: "an expired lease counts",
