@@ -20,7 +20,7 @@ def the_site(settings: Any, quash: Quash, store: str) -> Iterator[Quash]:
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "quash_django.middleware.SessionMiddleware"]
     settings.ROOT_URLCONF = "log_in_urls"
     settings.LOGIN_URL = "/log-in/"
-    settings.QUASH = {"ISSUER": quash.url, "CREDENTIAL": quash.secret, "MODE": "quash_issues"}
+    settings.QUASH = {"ISSUER": quash.url, "CREDENTIAL": quash.secret, "MODE": "quash_issues", "PUSH_USERS": False}
     _issuer._quiet_until = outbox._quiet_until = 0.0
     User.objects.create_user("dana", pk=17)
     with outbox.sent_immediately():

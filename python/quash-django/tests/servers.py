@@ -52,6 +52,7 @@ class Quash:
     secret: str
 
     def __init__(self, room: Path, *settings: str, config: Path | None = None) -> None:
+        room.mkdir(parents=True, exist_ok=True)
         self.data = room / "data"
         # The log, and the mails of a server without an SMTP server.
         self.stderr = room / "stderr"

@@ -135,7 +135,7 @@ def test_an_unavailable_quash_answers_503_and_recovers(quash: Quash, site: Site)
 
 
 def test_a_site_may_go_on_without_quash(quash: Quash, tmp_path: Path) -> None:
-    for site in the_site(quash, tmp_path, SITE_SESSIONS="signed_cookies", SITE_WHEN_STALE="allow"):
+    for site in the_site(quash, tmp_path, SITE_SESSIONS="signed_cookies", SITE_WHEN_STALE='"allow"'):
         browser, ended = Browser(site), Browser(site)
         assert (browser.log_in(), ended.log_in()) == (200, 200)
         cookies, copied = browser.cookies, ended.cookies

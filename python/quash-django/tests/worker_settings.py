@@ -18,7 +18,7 @@ CLASS = "rest_framework.JWTAuthentication" if CHECKS == "quash_django" else "aut
 REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": [f"{CHECKS}.{CLASS}"]}
 if MODE == "quash_issues":
     _simple_jwt: dict[str, Any] = {"ALGORITHM": "ES256", "JWK_URL": f"{ISSUER}/.well-known/jwks.json"}
-    QUASH = {"ISSUER": ISSUER, "MODE": MODE, "WHEN_STALE": os.environ.get("SITE_WHEN_STALE", "introspect")}
+    QUASH = {"ISSUER": ISSUER, "MODE": MODE}
 else:
     _simple_jwt = {"ACCESS_TOKEN_LIFETIME": timedelta(minutes=5), "ROTATE_REFRESH_TOKENS": True}
     QUASH = {"ISSUER": ISSUER, "NAMESPACE": "shop"}

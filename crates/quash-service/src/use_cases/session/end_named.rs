@@ -31,7 +31,7 @@ pub enum NamedEnd {
 #[derive(Default)]
 struct NamedEnds {
     sessions: Vec<SessionEnd>,
-    accounts: Vec<Box<AccountEdit>>,
+    accounts: Vec<AccountEdit>,
 }
 
 impl Service {
@@ -99,7 +99,7 @@ impl Context {
                 }
                 let end = end_account(&account, &live, *cause, *before, &actor, &self.policy, scopes, now);
                 match end {
-                    AccountEnd::All(edit) => ends.accounts.push(edit),
+                    AccountEnd::All(edit) => ends.accounts.push(*edit),
                     AccountEnd::Older(older) => {
                         let new: Vec<_> = older.into_iter().filter(|end| !ends.has(end.session)).collect();
                         ends.sessions.extend(new);
@@ -124,7 +124,9 @@ impl NamedEnds {
     fn into_change(self) -> Change {
         let sessions = Change::EndSessions { sessions: self.sessions, tokens: Vec::new() };
         Change::Together(
-            std::iter::once(sessions).chain(self.accounts.into_iter().map(Change::EditAccount)).collect(),
+            std::iter::once(sessions)
+                .chain(self.accounts.into_iter().map(|edit| Change::EditAccount(Box::new(edit))))
+                .collect(),
         )
     }
 }
