@@ -95,13 +95,15 @@ fn build_all(python: &Path) -> Result<()> {
     let options =
         if install_tools(python)? { "--zig --compatibility manylinux2014" } else { "--compatibility pypi" };
     let folder = emptied("wheels")?;
+    // The packages share what they have in common. An earlier run's crates can't be kept: all files of a source
+    // distribution have one old date, so cargo would take changed sources for those that it has compiled.
+    let compiled = emptied("python/dist")?;
     for package in &PACKAGES {
         println!("building the source distribution of {}, and from that its wheel", package.name);
         let mut build = package.build(python, &folder)?;
         if package.is_native {
             build.arg(format!("-Cbuild-args={options}"));
-            // The wheels share the crates that they have in common, and a second run has them already.
-            build.env("CARGO_TARGET_DIR", workspace::target_directory()?.join("python/dist"));
+            build.env("CARGO_TARGET_DIR", &compiled);
         }
         program::run(&mut build)?;
     }
