@@ -230,8 +230,8 @@ class Presenting:
             except OSError as error:
                 self.failures.append(repr(error))
 
-    def pids(self, status: int, since: float = 0.0, path: str = "/me/") -> set[int]:
-        answers = [answer for answer in list(self.answers) if answer.path == path and answer.at >= since]
+    def pids(self, status: int, since: float = 0.0, path: str | None = None) -> set[int]:
+        answers = [answer for answer in list(self.answers) if path in (None, answer.path) and answer.at >= since]
         return {answer.pid for answer in answers if answer.status == status}
 
     def stop(self) -> None:
