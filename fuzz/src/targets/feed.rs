@@ -173,26 +173,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn temporary_seeds() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds/feed");
-        for (name, known) in [("snapshot", WORLD.log.len()), ("snapshot-of-less", KNOWN - 1)] {
-            let old = std::fs::read_to_string(folder.join(name)).expect("text");
-            let last = &WORLD.log[known - 1];
-            let cursor = WORLD.cursors.cursor(last.seq, &last.chain);
-            let (mut writer, mut text) =
-                quash_core::watch::frame::SnapshotWriter::begin(&WORLD.policy, &cursor, &last.chain);
-            text.push_str(&writer.rows(&WORLD.log[..known]));
-            text.push_str(&writer.finish(quash_core::model::Forgotten::NOTHING));
-            println!(
-                "{name}\nold {}\nnew {}",
-                old.lines().nth(1).unwrap_or_default(),
-                text.lines().nth(1).unwrap_or_default()
-            );
-            std::fs::write(folder.join(name), format!("0{text}")).expect("written");
-        }
-    }
-
-    #[test]
     fn feed_seeds_match_the_current_format() {
         let seeds = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds/feed");
         let mut places = 0;

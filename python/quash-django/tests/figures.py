@@ -21,7 +21,7 @@ class Contender(NamedTuple):
     """A way to authenticate requests."""
 
     name: str
-    prepare: Callable[[], Any]
+    prepare: Callable[[], None]
     package: Any
     token: str
 
@@ -57,10 +57,15 @@ def main() -> None:
 
         return View.as_view()
 
-    def keep_issuing(*secrets: str) -> Callable[[], Any]:
+    def keep_issuing(*secrets: str) -> Callable[[], None]:
         verifier = Verifier(found.url, credential=found.credential, namespace="shop", secrets=secrets)
         verifier.warm()
-        return lambda: (simplejwt.install(), _verifier.install(verifier))
+
+        def prepare() -> None:
+            simplejwt.install()
+            _verifier.install(verifier)
+
+        return prepare
 
     def measure(scheme: str, contenders: list[Contender]) -> None:
         best = dict.fromkeys((contender.name for contender in contenders), float("inf"))
@@ -81,6 +86,11 @@ def main() -> None:
 
     with quash_issuer() as issuer:
         of_quash = _verifier.verifier()
+
+        def quash_issues() -> None:
+            simplejwt.uninstall()
+            _verifier.install(of_quash)
+
         settings.QUASH = {"ISSUER": found.url, "CREDENTIAL": found.credential, "NAMESPACE": "shop"}
         conf._read.clear()
         natively, by_pyjwt = keep_issuing(found.secret), keep_issuing()
@@ -90,12 +100,7 @@ def main() -> None:
             Contender("Simple JWT", simplejwt.uninstall, authentication, own),
             Contender("keep issuing", natively, authentication, own),
             Contender("keep issuing by PyJWT", by_pyjwt, authentication, own),
-            Contender(
-                "quash issues",
-                lambda: (simplejwt.uninstall(), _verifier.install(of_quash)),
-                rest_framework,
-                issuer.token(user.pk),
-            ),
+            Contender("quash issues", quash_issues, rest_framework, issuer.token(user.pk)),
         ]
         for scheme in SCHEMES:
             measure(scheme, contenders)

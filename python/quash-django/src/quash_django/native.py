@@ -41,7 +41,7 @@ class Backend:
 
 def decode(backend: TokenBackend, token: Any) -> dict[str, Any] | None:
     """Returns the claims of a token that isn't revoked and that PyJWT would accept; None where that isn't certain."""
-    key = _key(backend, token)
+    key = _key(backend, token) if isinstance(token, str | bytes) else None
     live = None if key is None else _verifier.verifier()._accept_now(token, key)
     if live is None:
         return None
