@@ -90,6 +90,17 @@ def test_a_changed_password_works_at_quash_and_ends_sessions(quash: Quash, dana:
     assert not account(quash, dana)["password_usable"]
 
 
+def test_a_new_user_without_a_password_leaves_that_of_the_account(quash: Quash) -> None:
+    key = next(SERIALS)
+    quash.run("account", "add", "lee", "--subject", str(key), "--password-stdin", stdin=PASSWORD)
+    lee = User.objects.create_user("lee", "lee@example.org", pk=key)
+    assert account(quash, lee)["email"] == "lee@example.org"
+    pair = quash.sign_in("lee")
+    lee.set_password(OTHER)
+    lee.save()
+    assert not quash.is_live(pair) and quash.sign_in("lee", OTHER)
+
+
 def test_this_process_refuses_the_session_at_its_next_request(quash: Quash, dana: User) -> None:
     pair = quash.sign_in()
     verifier = _verifier.verifier()

@@ -71,16 +71,23 @@ def _changes(subject: str, fields: set[str], using: str) -> dict[str, Any]:
 
 
 def _request(subject: str, changes: dict[str, Any], *, is_new: bool) -> int | None:
-    if is_new and "username" in changes:
-        outcome = _api.batch([{"subject": subject, **changes}], within=_api.PATIENCE)[0]
-        if outcome["outcome"] == "refused":
-            raise ValueError(f"quash refused the account {subject}: {outcome['field']}: {outcome['detail']}")
-        return None
+    adds = is_new and "username" in changes
+    if adds and changes["password_hash"] is None:
+        # Nobody has set a password here. If quash has the account already, its own password stays.
+        changes = {field: value for field, value in changes.items() if field != "password_hash"}
+    elif adds:
+        return _add(subject, changes)
     try:
         return _api.change(subject, changes, wait=quash_settings().wait_for_verifiers)
     except KeyError:
-        # A user that wasn't imported.
-        return None
+        # Without `adds`, a user that wasn't imported.
+        return _add(subject, changes) if adds else None
+
+
+def _add(subject: str, changes: dict[str, Any]) -> None:
+    outcome = _api.batch([{"subject": subject, **changes}], within=_api.PATIENCE)[0]
+    if outcome["outcome"] == "refused":
+        raise ValueError(f"quash refused the account {subject}: {outcome['field']}: {outcome['detail']}")
 
 
 def _is_on() -> bool:
