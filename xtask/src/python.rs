@@ -61,6 +61,9 @@ pub(crate) fn ready() -> Result<Ready> {
     }
 }
 
+/// Runs the tests of a package. They mostly wait for servers, so two files run at once.
+const PYTEST: [&str; 5] = ["pytest", "--quiet", "--numprocesses=2", "--dist=loadfile", "--durations=8"];
+
 /// Returns each package with its version, such as `Django==5.2`.
 pub(crate) fn packages() -> Vec<&'static str> {
     let mut packages: Vec<_> = REQUIREMENTS.lines().filter(|line| !line.starts_with('#')).collect();
@@ -110,7 +113,7 @@ pub(crate) fn test_packages(python: &Path) -> Result<()> {
     let cache = workspace::target_directory()?.join("python/mypy").display().to_string();
     run(&["mypy", "--cache-dir", &cache, "python", "tests"])?;
     run(&["mypy.stubtest", "quash_verify._native"])?;
-    run(&["pytest", "--quiet"])?;
+    run(&PYTEST)?;
     test_django(python, &cache)?;
     follow_guides(python, &cache)?;
     let pytest = packages().into_iter().find(|package| package.starts_with("pytest=="));
@@ -137,22 +140,20 @@ fn test_django(python: &Path, cache: &str) -> Result<()> {
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]);
     pip.args(["--no-build-isolation", "--force-reinstall"]);
     program::run(pip.arg(workspace::root()?.join("python/quash-django")))?;
-    for arguments in [
-        &["-m", "mypy", "--cache-dir", cache][..],
-        &["-m", "pytest", "--quiet"],
-        &["tests/simple_jwt_suite.py"],
-    ] {
+    let run = |arguments: &[&str]| {
         let mut command = Command::new(python);
-        program::run(in_folder(command.arg("-B").args(arguments), "python/quash-django")?)?;
-    }
-    Ok(())
+        program::run(in_folder(command.arg("-B").args(arguments), "python/quash-django")?)
+    };
+    run(&["-m", "mypy", "--cache-dir", cache])?;
+    run(&[&["-m"], &PYTEST[..]].concat())?;
+    run(&["tests/simple_jwt_suite.py"])
 }
 
 /// Follows the guides of the Python packages, and checks the types of what follows them.
 fn follow_guides(python: &Path, cache: &str) -> Result<()> {
-    for arguments in [&["-m", "mypy", "--cache-dir", cache, "."][..], &["-m", "pytest", "--quiet"]] {
+    for arguments in [&["mypy", "--cache-dir", cache, "."][..], &PYTEST] {
         let mut command = Command::new(python);
-        program::run(in_folder(command.arg("-B").args(arguments), "python/guides")?)?;
+        program::run(in_folder(command.args(["-B", "-m"]).args(arguments), "python/guides")?)?;
     }
     Ok(())
 }
