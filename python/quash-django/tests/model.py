@@ -23,7 +23,8 @@ class Model:
 
     state = "fresh"
 
-    def __init__(self) -> None:
+    def __init__(self, namespace: str | None = "shop") -> None:
+        self.namespace = namespace
         self.seq = 100
         self.sent: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
@@ -52,8 +53,8 @@ class Model:
     def caught_up(self, seq: int, within: float = 0.05) -> bool:
         return self.seq >= seq
 
-    def revoke(self, namespace: str, revocations: Any, *, key: str | None = None, wait: bool = False) -> Receipt:
-        assert namespace == "shop" and 1 <= len(revocations) <= 1000
+    def revoke(self, namespace: str | None, revocations: Any, *, key: str | None = None, wait: bool = False) -> Receipt:
+        assert namespace == self.namespace and 1 <= len(revocations) <= 1000
         if not self.is_up:
             raise Unavailable("unavailable", "quash can't be reached", 1)
         for revocation in revocations:

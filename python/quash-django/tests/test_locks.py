@@ -1,16 +1,21 @@
 """Lock-outs by django-axes and django-defender. `test_variants.py` runs these tests with their settings."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
 from model import Model
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.test import APIClient
 from rest_framework_simplejwt.tokens import AccessToken
+from servers import BINARY, Quash
 
-from quash_django import receivers
+from quash_django import _verifier, outbox, pushes, receivers
+from quash_django.conf import command, quash_settings
 
 pytestmark = [
     pytest.mark.django_db,
@@ -56,6 +61,58 @@ def test_only_a_lock_of_the_name_alone_ends_sessions(
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {token}")
     assert client.get("/me/").status_code == (401 if ended else 200)
+
+
+@pytest.fixture
+def issues(settings: Any) -> Iterator[Model]:
+    """A site whose tokens quash issues."""
+    settings.ROOT_URLCONF = "keep_urls"
+    settings.AXES_LOCKOUT_PARAMETERS = ["username"]
+    receivers.connect_locks()
+    model = Model(None)
+    _verifier.install(model)  # type: ignore[arg-type]
+    with outbox.sent_immediately(), pushes.discarded():
+        yield model
+    _verifier.install(None)
+    receivers.disconnect()
+
+
+def test_sessions_of_quash_end_too(issues: Model, dana: User) -> None:
+    attack()
+    # quash refuses another reason for sessions of its own.
+    assert issues.sent == [{"subject": str(dana.pk), "reason": "revoked"}]
+    assert "--right revoke --right accounts" in command(quash_settings())
+
+
+def test_the_site_may_leave_them(issues: Model, dana: User, settings: Any) -> None:
+    settings.QUASH = {**settings.QUASH, "END_ON": ["log_out"]}
+    attack()
+    assert issues.sent == [] and "revoke" not in command(quash_settings())
+
+
+def test_a_user_without_a_known_subject_is_locked_all_the_same(issues: Model, dana: User, settings: Any) -> None:
+    for by in ("subject", "user_functions.find"):
+        settings.QUASH = {**settings.QUASH, "USER_BY": by}
+        attack()
+    assert issues.sent == []
+
+
+@pytest.mark.skipif(not BINARY.exists(), reason=f"needs {BINARY}: `cargo build` makes it")
+def test_check_names_a_command_with_all_rights(tmp_path: Path, settings: Any, capsys: Any) -> None:
+    quash = Quash(tmp_path)
+    _verifier.install(None)
+    try:
+        settings.QUASH = {"ISSUER": quash.url, "CREDENTIAL": quash.keeper(), "MODE": "quash_issues"}
+        with pytest.raises(CommandError, match="1 failed"):
+            call_command("quash_check")
+        assert "--right feed --right introspect --right revoke --right accounts`" in capsys.readouterr().out
+        settings.QUASH = {**settings.QUASH, "CREDENTIAL": quash.credential("site")}
+        _verifier.install(None)
+        call_command("quash_check")
+        assert "ok   the credential can end sessions" in capsys.readouterr().out
+    finally:
+        _verifier.install(None)
+        quash.stop()
 
 
 def test_a_lock_of_an_unknown_name_ends_nothing(shop: Model, settings: Any) -> None:

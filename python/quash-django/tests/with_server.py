@@ -53,10 +53,10 @@ class WithServer(model.Model):
     # The second of the last revocation in this process.
     revoked_in = 0
 
-    def __init__(self) -> None:
+    def __init__(self, namespace: str | None = "shop") -> None:
         from django.conf import settings
 
-        super().__init__()
+        super().__init__(namespace)
         # All tests have the same users, and a revocation covers tokens of its second that have no position.
         until(lambda: time.time() >= WithServer.revoked_in + 1, "the second of the last revocation is over")
         found = site(settings.SECRET_KEY)
@@ -78,7 +78,7 @@ class WithServer(model.Model):
         # A busy machine may need longer than the requests of a site wait.
         return self._verifier.caught_up(seq, 2.0)
 
-    def revoke(self, namespace: str, revocations: Any, *, key: str | None = None, wait: bool = False) -> Any:
+    def revoke(self, namespace: str | None, revocations: Any, *, key: str | None = None, wait: bool = False) -> Any:
         if not self.is_up:
             raise Unavailable("unavailable", "quash can't be reached", 1)
         WithServer.revoked_in = int(time.time())

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from django.core.serializers.json import DjangoJSONEncoder
 from quash_verify import StartFailed, Unavailable, _credential
 
-from .conf import credential, quash_settings
+from .conf import command, credential, quash_settings
 
 PATIENCE = 2.0
 """How long a user's request waits for quash, in seconds, for the connection and for the answer."""
@@ -80,7 +80,7 @@ def _refusal(error: urllib.error.HTTPError) -> Exception | None:
     if error.code in (401, 403):
         return StartFailed(
             "the credential may not change accounts" if error.code == 403 else "quash doesn't know the credential",
-            "create one with `quash client add NAME --right feed --right introspect --right accounts`",
+            f"create one with `{command(quash_settings(), imports=True)}`",
         )
     try:
         problem = json.loads(error.read(64 * 1024))

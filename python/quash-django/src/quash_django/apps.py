@@ -35,11 +35,12 @@ class QuashConfig(AppConfig):
         if given.get("MODE") != "quash_issues":
             guard_keep_issuing(hook=given.get("HOOK_SIMPLE_JWT") is not False)
         else:
-            from . import _opened, _request, pushes
+            from . import _opened, _request, pushes, receivers
 
             _request.connect()
             _opened.connect()
             pushes.connect()
+            receivers.connect_locks()
         if apps.is_installed("drf_spectacular") and importlib.util.find_spec("rest_framework_simplejwt"):
             from . import _spectacular  # noqa: F401
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
+from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
@@ -124,6 +125,27 @@ def credential(found: QuashSettings) -> str | None:
         ) from error
 
 
+def command(found: QuashSettings, *, imports: bool = False) -> str:
+    """Returns quash's command that creates a credential with all rights that the settings, or an import, need."""
+    if found.keeps_issuing:
+        return f"quash client add NAME --namespace {found.namespace or 'NAMESPACE'}"
+    rights = ["revoke"] if ends_sessions(found) else []
+    rights += ["accounts"] if found.pushes_users or imports else []
+    if not rights:
+        return "quash verifier add NAME"
+    return "quash client add NAME " + " ".join(f"--right {right}" for right in ("feed", "introspect", *rights))
+
+
+def ends_sessions(found: QuashSettings) -> bool:
+    """Returns whether a site of the mode ``quash_issues`` ends sessions itself: at a log-out or a lock-out here."""
+    if not apps.ready:
+        return False
+    from .backends import configured
+
+    locks = apps.is_installed("axes") or apps.is_installed("defender")
+    return locks and "lock_out" in found.end_on or configured() is not None
+
+
 def _conflicts(found: QuashSettings) -> list[Problem]:
     problems = []
     if found.credential is not None and found.credential_file is not None:
@@ -136,7 +158,7 @@ def _conflicts(found: QuashSettings) -> list[Problem]:
                 "quash.E005",
                 "the credential is missing",
                 "set QUASH['CREDENTIAL_FILE'] or $QUASH_CREDENTIAL_FILE to a file with the line that "
-                f"`quash {_command(found)}` prints",
+                f"`{command(found)}` prints",
             )
         )
     if found.keeps_issuing and found.namespace is None:
@@ -154,14 +176,6 @@ def _conflicts(found: QuashSettings) -> list[Problem]:
         same = "QUASH['SESSION_CLAIM'] and QUASH['POSITION_CLAIM'] are the same"
         problems.append(Problem("quash.E008", same, "give each a name of its own"))
     return problems
-
-
-def _command(found: QuashSettings) -> str:
-    if found.keeps_issuing:
-        return f"client add NAME --namespace {found.namespace or 'NAMESPACE'}"
-    if found.pushes_users:
-        return "client add NAME --right feed --right introspect --right accounts"
-    return "verifier add NAME"
 
 
 def _is_local(url: str) -> bool:

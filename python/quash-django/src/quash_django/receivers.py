@@ -1,5 +1,6 @@
 """The events that end sessions: log-outs, and changes of the user model's rows."""
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,11 +8,14 @@ from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import get_hasher, identify_hasher, is_password_usable
 from django.contrib.auth.signals import user_logged_out
+from django.core.exceptions import ImproperlyConfigured
 from django.db.models import signals
 
 from . import marks
 from .conf import quash_settings
 from .endings import end_claims, end_session, end_subjects, subject_of, user_id_field
+
+logger = logging.getLogger("quash_django")
 
 _OLD = "_quash_old"
 
@@ -28,9 +32,15 @@ def connect() -> None:
         from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken
 
         signals.post_save.connect(_blacklisted, sender=BlacklistedToken, dispatch_uid="quash_django")
+    connect_locks()
+
+
+def connect_locks() -> None:
+    """Connects to lock-outs, which end sessions in both modes: at Django's own log-in nothing else tells quash."""
     if apps.is_installed("axes"):
         from axes.signals import user_locked_out
 
+        user_locked_out.disconnect(dispatch_uid="quash_django")
         user_locked_out.connect(_axes_locked, dispatch_uid="quash_django")
         # First, because sites refuse a locked name by raising in a receiver, which stops those after it.
         with user_locked_out.lock:
@@ -187,8 +197,15 @@ def _locked_out(username: str) -> None:
         return
     model = get_user_model()
     user = model._default_manager.filter(**{model.USERNAME_FIELD: username}).first()
-    if user is not None:
-        end_subjects([subject_of(user)], "locked")
+    if user is None:
+        return
+    try:
+        subject = subject_of(user)
+    except ImproperlyConfigured as error:
+        # The failed log-in must not become an error.
+        logger.warning("the lock-out of the user %s ends no session: %s", user.pk, error)
+        return
+    end_subjects([subject], "locked" if quash_settings().keeps_issuing else "revoked")
 
 
 def _watched(model: Any) -> set[str]:

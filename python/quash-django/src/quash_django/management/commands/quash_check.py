@@ -12,8 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from quash_verify import QuashError, StartFailed
 
 from quash_django import _api, _verifier, outbox
-from quash_django.backends import configured
-from quash_django.conf import QuashSettings, quash_settings
+from quash_django.conf import QuashSettings, command, ends_sessions, quash_settings
 from quash_django.models import QuashOutbox
 
 PAST_DUE = 60
@@ -52,7 +51,7 @@ class Command(BaseCommand):
             yield self._asks(found)
             yield self._revokes(found)
             yield True, _verified_by(), None
-        elif configured() is not None:
+        elif ends_sessions(found):
             yield self._ends()
         if found.pushes_users:
             yield self._changes_accounts()
@@ -87,7 +86,7 @@ class Command(BaseCommand):
                 str(found.namespace), [{"session": session, "exp": now + 60, "reason": "revoked"}], key=session
             )
         except QuashError as error:
-            remedy = f"create the credential with `quash client add NAME --namespace {found.namespace}`"
+            remedy = f"create the credential with `{command(found)}`"
             return False, f"the credential can't revoke: {error}", remedy
         if not verifier.caught_up(receipt.seq, 2.0):
             return False, "a revocation hasn't arrived here within 2 s", "check the connection to quash"
@@ -103,7 +102,7 @@ class Command(BaseCommand):
         try:
             _verifier.verifier().revoke(None, [{"session": secrets.token_hex(16), "reason": "log_out"}])
         except QuashError as error:
-            remedy = "create the credential with `quash client add NAME --right feed --right introspect --right revoke`"
+            remedy = f"create the credential with `{command(quash_settings())}`"
             return False, f"the credential can't end sessions: {error}", remedy
         return True, "the credential can end sessions", None
 
