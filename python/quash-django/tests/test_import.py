@@ -185,6 +185,8 @@ def test_the_site_says_which_addresses_are_confirmed(quash: Quash, settings: Any
     third = add("c", email="c@example.org")
     call_command("quash_import")
     assert quash.accounts()[str(third.pk)]["email_verified_at"] is None
+    call_command("quash_import", "--email-verified", "is_active")
+    assert quash.accounts()[str(third.pk)]["email_verified_at"]
 
 
 def test_a_dry_run_writes_nothing(quash: Quash, capsys: Any) -> None:
@@ -223,6 +225,7 @@ def test_conditions_choose_users(quash: Quash, conditions: list[str], names: set
         (["--where", "colour=red"], "Cannot resolve keyword 'colour'"),
         (["--where", "pk=x"], "can't be used"),
         (["--email-verified", "nowhere.find"], "can't be imported"),
+        (["--email-verified", "is_verified"], "no field 'is_verified'"),
         (["--batch", "0"], "use 1 to 1000"),
         (["--batch", "1001"], "use 1 to 1000"),
     ],

@@ -1,5 +1,6 @@
 """Changes of users reach a real quash server once they are committed."""
 
+import asyncio
 import itertools
 import urllib.error
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from django.db.models.functions import Concat
 from quash_verify import StartFailed, Unavailable
 from servers import BINARY, PASSWORD, Quash
 
-from quash_django import _api, _verifier, checks, outbox
+from quash_django import _api, _verifier, apush_user, checks, outbox, push_user
 from quash_django.models import QuashAccount, QuashOutbox
 from quash_django.testing import quash_issuer
 
@@ -204,6 +205,69 @@ def test_a_failing_function_holds_up_no_other(quash: Quash, dana: User, settings
     settings.QUASH = {**settings.QUASH, "CLAIMS": "user_functions.claims"}
     call_command("quash_drain")
     assert claims(quash.sign_in())["groups"] == []
+
+
+@pytest.mark.parametrize("told_by", ["is_staff", "user_functions.is_staff"])
+def test_users_sign_in_once_their_address_is_confirmed(quash: Quash, settings: Any, told_by: str) -> None:
+    settings.QUASH = {**settings.QUASH, "EMAIL_VERIFIED": told_by}
+    kim = User.objects.create_user("kim", "kim@example.org", PASSWORD, pk=next(SERIALS))
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        quash.sign_in("kim")
+    kim.is_staff = True
+    kim.save(update_fields=["is_staff"])
+    pair = quash.sign_in("kim")
+    assert not QuashOutbox.objects.exists()
+    quash.run("account", "set", "kim", "--email", "other@example.org", "--verified")
+    kim.first_name = "Kim"
+    kim.save()
+    assert account(quash, kim)["email"] == "other@example.org", "nothing else sends the address"
+    assert not quash.is_live(pair)
+    kim.email = "new@example.org"
+    kim.save()
+    found = account(quash, kim)
+    assert found["email"] == "new@example.org" and found["email_verified_at"]
+
+
+def test_a_failing_function_stops_no_save(quash: Quash, dana: User, settings: Any, caplog: Any) -> None:
+    settings.QUASH = {**settings.QUASH, "EMAIL_VERIFIED": "user_functions.failing"}
+    dana.username = "dana lee"
+    dana.email = "new@example.org"
+    dana.save()
+    assert User.objects.get(pk=dana.pk).username == "dana lee" and "a fault of the site" in caplog.text
+    assert QuashOutbox.objects.count() == 1, "it waits until the function works"
+
+
+@pytest.mark.parametrize("setting", ["CLAIMS", "EMAIL_VERIFIED"])
+def test_a_missing_function_holds_up_no_other(quash: Quash, dana: User, settings: Any, setting: str) -> None:
+    settings.QUASH = {**settings.QUASH, setting: "nowhere.function"}
+    with transaction.atomic():
+        dana.email = "new@example.org"
+        dana.save()
+        kim = User.objects.create_user("kim", password=PASSWORD, pk=next(SERIALS))
+        kim.delete()
+    assert account(quash, dana)["email"] == "dana@example.org" and QuashOutbox.objects.count() == 1
+    settings.QUASH = {name: value for name, value in settings.QUASH.items() if name != setting}
+    outbox._quiet_until = 0.0
+    call_command("quash_drain")
+    assert account(quash, dana)["email"] == "new@example.org"
+
+
+def test_a_site_sends_a_user_itself(quash: Quash, dana: User, settings: Any) -> None:
+    pair = quash.sign_in()
+    User.objects.filter(pk=dana.pk).update(username="dana lee")
+    with pytest.raises(Undo), transaction.atomic():
+        push_user(dana)
+        raise Undo
+    assert account(quash, dana)["name"] == "dana"
+    push_user(dana)
+    assert account(quash, dana)["name"] == "dana lee" and quash.is_live(pair)
+    User.objects.bulk_create([User(pk=next(SERIALS), username="kim", password=make_password(PASSWORD))])
+    asyncio.run(apush_user(User.objects.get(username="kim")))
+    assert quash.sign_in("kim")
+    settings.QUASH = {**settings.QUASH, "PUSH_USERS": False}
+    User.objects.filter(pk=dana.pk).update(username="dana")
+    push_user(dana)
+    assert account(quash, dana)["name"] == "dana lee"
 
 
 def test_without_claims_groups_send_nothing(quash: Quash, dana: User, monkeypatch: pytest.MonkeyPatch) -> None:

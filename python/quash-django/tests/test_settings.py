@@ -45,6 +45,7 @@ def findings(settings: Any, **changes: Any) -> dict[str, CheckMessage]:
         ({"USER_BY": "site_urls.absent"}, "quash.E010", ["USER_BY", "dotted path"]),
         ({"CLAIMS": "nowhere.claims"}, "quash.E010", ["CLAIMS", "dotted path"]),
         ({"EMAIL_VERIFIED": "nowhere.verified"}, "quash.E010", ["EMAIL_VERIFIED", "dotted path"]),
+        ({"EMAIL_VERIFIED": "is_verified"}, "quash.E010", ["EMAIL_VERIFIED", "no such field"]),
         ({"PUSH_USERS": "yes"}, "quash.E003", ["PUSH_USERS", "True or False"]),
         ({"USER_BY": "user_functions.find"}, "quash.W007", ["USER_BY", "PUSH_USERS"]),
         ({"SECRETS": "secret"}, "quash.E003", ["SECRETS", "list"]),

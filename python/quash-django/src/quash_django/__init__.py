@@ -12,24 +12,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .endings import aend_session, aend_token, aend_user, end_session, end_token, end_user
+    from .pushes import apush_user, push_user
 
 __all__ = [
     "__version__",
     "aend_session",
     "aend_token",
     "aend_user",
+    "apush_user",
     "end_session",
     "end_token",
     "end_user",
+    "push_user",
 ]
 
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    # Django imports this package before its models can be imported, and `endings` needs them.
+    # Django imports this package before its models can be imported, and these modules need them.
     if name in __all__:
-        from . import endings
+        from . import endings, pushes
 
-        return getattr(endings, name)
+        return getattr(pushes if name.endswith("push_user") else endings, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,7 @@
 """Users of the site as accounts at quash."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -15,7 +16,7 @@ FIELDS = frozenset({"username", "email", "password_hash", "state", "claims"})
 
 
 def values(
-    user: Any, fields: Iterable[str] = FIELDS, *, is_verified: Callable[[Any], bool] | None = None
+    user: Any, fields: Iterable[str] = FIELDS, *, is_verified: Callable[[Any], Any] | None = None
 ) -> dict[str, Any]:
     """Returns a user's values as quash expects them. Raises ``ValueError`` if the site's own function fails to."""
     wanted = set(fields)
@@ -25,7 +26,7 @@ def values(
     if "email" in wanted:
         account["email"] = address_of(user)
         if account["email"] is not None:
-            account["email_verified"] = _is_verified(user, is_verified)
+            account["email_verified"] = has_confirmed(user, is_verified)
     if "password_hash" in wanted:
         # Django compares no password with an unusable hash, and LDAP's users have an empty one.
         usable = user.password and is_password_usable(user.password)
@@ -84,22 +85,48 @@ def find(subject: str, using: str) -> Any:
     return users.filter(**{name: subject}).first()
 
 
-def _is_verified(user: Any, given: Callable[[Any], bool] | None) -> bool:
+def verification(name: str) -> Callable[[Any], Any]:
+    """Returns the function that a dotted path names, or one that reads the field of this name.
+
+    Raises ``ImportError`` if there is none.
+    """
+    if "." in name:
+        return imported(name)
+    if not has_field(name):
+        raise ImportError(f"the user model has no field {name!r}")
+    return attrgetter(name)
+
+
+def has_field(name: str) -> bool:
+    """Returns whether the user model has a field or a property of this name."""
+    model = get_user_model()
+    return hasattr(model, name) or any(field.name == name for field in model._meta.concrete_fields)
+
+
+def has_confirmed(user: Any, given: Callable[[Any], Any] | None = None) -> bool:
+    """Returns whether a user's address is confirmed. Raises ``ValueError`` if the site's own function fails to."""
     path = quash_settings().email_verified
     if given is None and path is None:
         # Django has sent mails to the address, such as those that reset a password.
         return True
-    return bool(_ask(given or imported(str(path)), user))
+    return bool(_ask(given or _function("EMAIL_VERIFIED", verification, str(path)), user))
 
 
 def _claims(user: Any) -> dict[str, Any] | None:
     path = quash_settings().claims
     if path is None:
         return None
-    claims = _ask(imported(path), user)
+    claims = _ask(_function("CLAIMS", imported, path), user)
     if not isinstance(claims, Mapping):
         raise ValueError(f"QUASH['CLAIMS'] returned a {type(claims).__name__} for the user {user.pk}: return a dict")
     return dict(claims)
+
+
+def _function(setting: str, find: Callable[[str], Any], path: str) -> Any:
+    try:
+        return find(path)
+    except ImportError as error:
+        raise ValueError(f"QUASH[{setting!r}] can't be imported ({error})") from error
 
 
 def _ask(function: Callable[[Any], Any], user: Any) -> Any:
@@ -107,5 +134,5 @@ def _ask(function: Callable[[Any], Any], user: Any) -> Any:
     try:
         return function(user)
     except Exception as error:
-        name = f"{function.__module__}.{function.__qualname__}"
+        name = f"{function.__module__}.{getattr(function, '__qualname__', function)}"
         raise ValueError(f"{name} failed for the user {user.pk}: {error!r}") from error

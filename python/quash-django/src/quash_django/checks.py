@@ -12,7 +12,7 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, Warning
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from . import __version__
+from . import __version__, accounts
 from .conf import QuashSettings, imported, read
 
 SIMPLE_JWT = "5.5"
@@ -57,6 +57,10 @@ def check_settings(**_: object) -> list[CheckMessage]:
         except ImportError as error:
             text = f"QUASH[{name!r}] can't be imported ({error})"
             messages.append(Error(text, hint="give the dotted path of a function", id="quash.E010"))
+    field = found.email_verified
+    if field is not None and "." not in field and not accounts.has_field(field):
+        text = f"QUASH['EMAIL_VERIFIED'] is {field!r}, but the user model has no such field"
+        messages.append(Error(text, hint="name a field, or the dotted path of a function", id="quash.E010"))
     return messages
 
 

@@ -321,7 +321,7 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "USER_BY": _user_by,
     "CLAIMS": _dotted,
     "TOKEN_PATH": _url_path,
-    "EMAIL_VERIFIED": _dotted,
+    "EMAIL_VERIFIED": _optional_text,
     "PUSH_USERS": _yes_or_no,
 }
 assert [name.lower() for name in _READERS] == [item.name for item in fields(QuashSettings)]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
 from django.db.models import signals
@@ -21,6 +22,7 @@ ATTEMPTS = 3
 """How often a user's values are sent while they change."""
 
 _OLD = "_quash_pushed"
+_CONFIRMED = "_quash_confirmed"
 _SUBJECT = "_quash_subject"
 _USERS = "_quash_users"
 _is_discarding = False
@@ -52,6 +54,16 @@ def send(subject: str, fields: set[str], *, is_new: bool, using: str) -> int | N
         seq = _request(subject, changes, is_new=is_new) or seq
         sent = changes
     raise Unavailable("unavailable", f"the user with the subject {subject} changes too fast", 1)
+
+
+def push_user(user: Any) -> None:
+    """Sends a user's values to quash once the transaction commits, as ``quash_import`` does.
+
+    For changes that Django sends no signal of: ``QuerySet.update()``, SQL, and what ``CLAIMS`` or ``EMAIL_VERIFIED``
+    reads in other tables. Does nothing where changes of users aren't sent.
+    """
+    if _is_on():
+        _push(user, set(accounts.FIELDS), is_new=True)
 
 
 @contextmanager
@@ -102,24 +114,28 @@ def _push(user: Any, fields: set[str], *, is_new: bool = False) -> None:
 
 def _before_save(*, sender: Any, instance: Any, using: str, update_fields: Any, **_: Any) -> None:
     if _is_on():
-        names = {*_watched(sender).values(), id_field(sender)}
+        names = {id_field(sender), *(name for _field, name in _watched(sender))}
         instance.__dict__[_OLD] = old_values(sender, instance, using, update_fields, names)
+        instance.__dict__[_CONFIRMED] = _confirmed_before(sender, instance, using, update_fields)
 
 
 def _after_save(*, sender: Any, instance: Any, created: bool, using: str, update_fields: Any, **_: Any) -> None:
     old = instance.__dict__.pop(_OLD, None)
+    confirmed = instance.__dict__.pop(_CONFIRMED, None)
     if not _is_on():
         return
     if created:
         _push(instance, set(accounts.FIELDS), is_new=True)
         return
     fields = set()
-    if quash_settings().claims and (update_fields is None or set(update_fields) - {"last_login"}):
+    if quash_settings().claims and _may_matter(update_fields):
         # They may follow from any field; equal ones change nothing.
         fields.add("claims")
+    if confirmed is not None and confirmed != _confirmed(instance):
+        fields.add("email")
     if old is not None:
         new = new_values(sender, instance, using, update_fields, old)
-        fields |= {field for field, name in _watched(sender).items() if old[name] != new[name]}
+        fields |= {field for field, name in _watched(sender) if old[name] != new[name]}
         if "password_hash" in fields and is_better_hash(instance, old, new, update_fields):
             fields.discard("password_hash")
         if _renames_account(sender, old, new):
@@ -168,16 +184,40 @@ def _relation_changed(
         _push(user, {"claims"})
 
 
-def _watched(model: Any) -> dict[str, str]:
-    """Returns the names of the model's fields, each by the name of the value that it gives an account."""
-    names = {
-        "username": model.USERNAME_FIELD,
-        "email": accounts.address_field(model),
-        "password_hash": "password",
-        "state": "is_active",
-    }
+def _confirmed_before(sender: Any, instance: Any, using: str, update_fields: Any) -> bool | None:
+    """Asks the function ``EMAIL_VERIFIED`` about a row before it is saved; None without one, or if the row is new."""
+    path = quash_settings().email_verified
+    if path is None or "." not in path or instance.pk is None or not _may_matter(update_fields):
+        return None
+    old = sender._base_manager.using(using).filter(pk=instance.pk).first()
+    return None if old is None else _confirmed(old)
+
+
+def _confirmed(user: Any) -> bool:
+    try:
+        return accounts.has_confirmed(user)
+    except ValueError as error:
+        # The user is saved in any case.
+        outbox.logger.warning("%s", error)
+        return False
+
+
+def _may_matter(update_fields: Any) -> bool:
+    """Returns whether a function of the site may return another value after this save."""
+    return update_fields is None or bool(set(update_fields) - {"last_login"})
+
+
+def _watched(model: Any) -> list[tuple[str, str]]:
+    """Returns the names of the model's fields, each after the name of the value that it gives an account."""
+    names = [
+        ("username", model.USERNAME_FIELD),
+        ("email", accounts.address_field(model)),
+        ("email", quash_settings().email_verified),
+        ("password_hash", "password"),
+        ("state", "is_active"),
+    ]
     known = {field.name for field in model._meta.concrete_fields}
-    return {field: name for field, name in names.items() if name in known}
+    return [(field, name) for field, name in names if name in known]
 
 
 def _relations() -> Iterator[Any]:
@@ -186,3 +226,6 @@ def _relations() -> Iterator[Any]:
             yield get_user_model()._meta.get_field(name).remote_field.through  # type: ignore[union-attr]
         except FieldDoesNotExist:
             pass
+
+
+apush_user = sync_to_async(push_user)

@@ -12,7 +12,6 @@ from django.core.exceptions import FieldError, ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db.models import Count, QuerySet
 from django.db.models.functions import Lower, Trim
-from django.utils.module_loading import import_string
 from quash_verify import QuashError
 
 from quash_django import _api, accounts, outbox
@@ -44,8 +43,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--email-verified",
             metavar="PATH",
-            help="the dotted path of a function that takes a user and returns whether the address is confirmed; "
-            "without it that of QUASH['EMAIL_VERIFIED'], or every address is",
+            help="the user's field, or the dotted path of a function that takes a user, which says whether the address "
+            "is confirmed; without it that of QUASH['EMAIL_VERIFIED'], or every address is",
         )
         parser.add_argument(
             "--without-unknown-hashes",
@@ -154,7 +153,7 @@ def _function(path: str | None) -> Any:
     if path is None:
         return None
     try:
-        return import_string(path)
+        return accounts.verification(path)
     except ImportError as error:
         raise CommandError(f"--email-verified can't be imported ({error}): use a function's dotted path") from error
 
