@@ -2,6 +2,7 @@
 
 from django.core import signing
 from django.http import HttpResponse
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.generic import TemplateView
 from rest_framework import generics, status
@@ -35,7 +36,9 @@ def verify(request, token):
         pk = signing.loads(token, salt="verify", max_age=24 * 3600)
     except signing.BadSignature:
         return HttpResponse("This link isn't valid.", status=400)
-    User.objects.filter(pk=pk).update(is_verified=True)
+    user = get_object_or_404(User, pk=pk)
+    user.is_verified = True
+    user.save()
     return HttpResponse("Your address is verified. You can sign in now.")
 
 

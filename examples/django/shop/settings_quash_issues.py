@@ -8,6 +8,7 @@ QUASH = {
     "ISSUER": "http://127.0.0.1:7827",
     "CREDENTIAL_FILE": BASE_DIR / "credential",
     "MODE": "quash_issues",
+    "EMAIL_VERIFIED": "is_verified",
 }
 REST_FRAMEWORK["DEFAULT_AUTHENTICATION_CLASSES"] = ["quash_django.rest_framework.JWTAuthentication"]
 ROOT_URLCONF = "shop.urls_quash_issues"

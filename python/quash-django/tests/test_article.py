@@ -1,4 +1,4 @@
-"""The guide's project under gunicorn, before and after its changed lines: whether a log-out ends the access token."""
+"""The guide's project under gunicorn, before and after its changed lines: which events end the access token."""
 
 import json
 import re
@@ -18,8 +18,9 @@ from servers import BINARY, PASSWORD, PATIENCE, ROOT, WORKERS, Presenting, Quash
 
 EXAMPLE = ROOT / "examples/django"
 GUIDE = ROOT / "docs/guides/django.md"
+NEW = "new@example.org"
 NEW_PASSWORD = "another horse battery staple"
-EVENTS = ["log_out", "reset_password", "deactivate", "lock_out"]
+EVENTS = ["log_out", "reset_password", "deactivate", "lock_out", "lock_out_of_admin"]
 USERS = f"""
 from accounts.models import User
 for name in {EVENTS}:
@@ -27,6 +28,8 @@ for name in {EVENTS}:
 User.objects.create_user("unverified@example.org", {PASSWORD!r})
 User.objects.create_superuser("admin@example.org", {PASSWORD!r})
 """
+
+RIGHTS = [word for right in ("feed", "introspect", "revoke", "accounts") for word in ("--right", right)]
 
 needs_server = pytest.mark.skipif(not BINARY.exists(), reason=f"needs {BINARY}: `cargo build` makes it")
 
@@ -47,13 +50,18 @@ class Browser:
         self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self._cookies))
 
     def submit(self, path: str, **fields: str) -> None:
+        url, page = self.fill_in(path, **fields)
+        assert url is not None and "errorlist" not in page, page
+
+    def fill_in(self, path: str, **fields: str) -> tuple[str | None, str]:
+        """Returns the address and the text of the page that follows the form; no address if it is the same."""
         with self._opener.open(urljoin(self._url, path), timeout=PATIENCE) as form:
             form.read()
         token = next(cookie.value for cookie in self._cookies if cookie.name == "csrftoken")
         body = urlencode({**fields, "csrfmiddlewaretoken": token}).encode()
         with self._opener.open(form.url, body, timeout=PATIENCE) as answer:
             page = answer.read().decode()
-        assert answer.url != form.url and "errorlist" not in page, page
+        return answer.url if answer.url != form.url else None, page
 
 
 class Project(Site):
@@ -98,6 +106,14 @@ class Project(Site):
             with pytest.raises(urllib.error.HTTPError, match="401"):
                 self.sign_in(email, "wrong")
 
+    def lock_out_of_admin(self, email: str, pair: Any) -> None:
+        """By django-axes, at Django's own log-in."""
+        browser = Browser(self.url)
+        for _ in range(4):
+            assert browser.fill_in("/admin/login/", username=email, password="wrong")[0] is None
+        with pytest.raises(urllib.error.HTTPError, match="429"):
+            browser.fill_in("/admin/login/", username=email, password="wrong")
+
 
 class KeepIssuing(Project):
     """With quash, which ends Simple JWT's tokens."""
@@ -120,34 +136,21 @@ class KeepIssuing(Project):
 
 
 class QuashIssues(KeepIssuing):
-    """With quash, where users sign in."""
+    """With quash, where users sign in. All else stays at the site."""
 
     settings = "settings_quash_issues"
     config = "quash_issues.toml"
-    credential = ["verifier", "add", "site"]
+    credential = ["client", "add", "site", *RIGHTS]
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        exported = manage(folder, "settings", "shell", "-v", "0", "-c", (folder / "export_users.py").read_text())
-        self.quash.run("account", "add", "--batch-stdin", stdin=exported)
+        assert f"{len(EVENTS) + 2} created" in manage(folder, self.settings, "quash_import")
 
     def sign_in(self, email: str, password: str = PASSWORD) -> Any:
         return post(self.quash.url + "/api/token/", {"email": email, "password": password})
 
     def log_out(self, email: str, pair: Any) -> None:
         post(self.quash.url + "/api/logout/", {"refresh": pair["refresh"]}, pair["access"])
-
-    def reset_password(self, email: str, pair: Any) -> None:
-        """By the code in quash's mail."""
-        flow = post(self.quash.url + "/v1/password-reset", {"email": email})["flow"]
-        mail = re.compile(rf"to {email}: .*\(code (\S+)\)")
-        until(lambda: mail.search(self.quash.stderr.read_text()) is not None, "the mail is sent")
-        code = mail.findall(self.quash.stderr.read_text())[0]
-        body = {"flow": flow, "code": code, "new_password": NEW_PASSWORD}
-        post(self.quash.url + "/v1/password-reset/confirm", body)
-
-    def deactivate(self, email: str, pair: Any) -> None:
-        self.quash.run("account", "deactivate", email)
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +212,8 @@ def test_every_worker_refuses_the_token_after(after: Project, event: str) -> Non
     if event == "reset_password":
         pair = after.sign_in("reset_password@example.org", NEW_PASSWORD)
         assert after.get(pair["access"], "/api/me/").status == 200
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            after.sign_in("reset_password@example.org")
 
 
 @needs_server
@@ -225,14 +230,26 @@ def test_an_unverified_user_cannot_sign_in(after: Project) -> None:
 
 
 @needs_server
-def test_a_link_verifies_an_address(before: Project) -> None:
-    email = "new@example.org"
-    post(before.url + "/api/register/", {"email": email, "password": PASSWORD})
-    with pytest.raises(urllib.error.HTTPError, match="401"):
-        before.sign_in(email)
-    with urllib.request.urlopen(before.link_for(email), timeout=PATIENCE) as answer:
+def test_a_new_user_signs_in_once_verified(before: Project) -> None:
+    register(before)
+
+
+@needs_server
+def test_a_new_user_still_signs_in_once_verified(after: Project) -> None:
+    register(after)
+    if isinstance(after, QuashIssues):
+        [account] = [account for account in after.quash.accounts().values() if account["email"] == NEW]
+        assert account["email_verified_at"]
+
+
+def register(project: Project) -> None:
+    post(project.url + "/api/register/", {"email": NEW, "password": PASSWORD})
+    with pytest.raises(urllib.error.HTTPError, match="401") as refused:
+        project.sign_in(NEW)
+    assert "No active account" not in refused.value.read().decode(), "the password is right"
+    with urllib.request.urlopen(project.link_for(NEW), timeout=PATIENCE) as answer:
         assert answer.status == 200
-    assert before.get(before.sign_in(email)["access"], "/api/me/").status == 200
+    assert project.get(project.sign_in(NEW)["access"], "/api/me/").status == 200
 
 
 @pytest.mark.parametrize("mode", ["keep_issuing", "quash_issues"])
@@ -243,3 +260,11 @@ def test_the_guide_shows_all_changed_lines_and_they_are_few(mode: str) -> None:
     head = (EXAMPLE / path).read_text().removesuffix(shown[1]).splitlines()
     assert all(line.startswith(('"""', "from ")) or not line for line in head)
     assert len(shown[1].splitlines()) <= 10
+
+
+def test_quash_replaces_three_views_and_no_other() -> None:
+    before, after = (
+        set(re.findall(r'path\("(.*?)"', (EXAMPLE / f"shop/{name}.py").read_text()))
+        for name in ("urls", "urls_quash_issues")
+    )
+    assert before - after == {"api/token/", "api/token/refresh/", "api/logout/"} and after < before
