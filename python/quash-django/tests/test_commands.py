@@ -135,10 +135,16 @@ def test_check_probes_the_connection(issuer: Any, capsys: Any, settings: Any) ->
 
     _verifier.install(issuer.verifier())
     call_command("quash_check")
-    assert "the verifier is fresh" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "ok   the verifier is fresh" in out
+    # The credential is in the settings.
+    assert "WARN quash.W001: " in out and "use CREDENTIAL_FILE" in out
     with pytest.raises(CommandError, match="failed"):
-        # W001: the credential is in the settings.
         call_command("quash_check", "--deploy")
+    assert "FAIL quash.W001: " in capsys.readouterr().out
+    settings.SILENCED_SYSTEM_CHECKS = ["quash.W001"]
+    call_command("quash_check")
+    assert "W001" not in capsys.readouterr().out
 
 
 def test_check_revokes_and_sees_it(shop: Model, capsys: Any, monkeypatch: Any) -> None:

@@ -28,14 +28,17 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         failures = 0
-        for message in checks.run_checks(tags=["quash"]):
+        messages = checks.run_checks(tags=["quash"])
+        for message in messages:
+            if message.is_silenced() and not message.is_serious():
+                continue
             is_failure = message.is_serious() or options["deploy"]
             failures += is_failure
-            self._say(not is_failure, f"{message.id}: {message.msg}", message.hint)
-        if not any(message.is_serious() for message in checks.run_checks(tags=["quash"])):
+            self._say("FAIL" if is_failure else "WARN", f"{message.id}: {message.msg}", message.hint)
+        if not any(message.is_serious() for message in messages):
             for is_good, what, remedy in self._probe(quash_settings()):
                 failures += not is_good
-                self._say(is_good, what, remedy)
+                self._say("ok  " if is_good else "FAIL", what, None if is_good else remedy)
         if failures:
             raise CommandError(f"{failures} failed")
 
@@ -117,10 +120,8 @@ class Command(BaseCommand):
             return False, f"changes of users don't reach quash: {error}", "check quash's address and version"
         return True, "the credential may change accounts", None
 
-    def _say(self, is_good: bool, what: str, remedy: str | None) -> None:
-        self.stdout.write(
-            f"{'ok  ' if is_good else 'FAIL'} {what}" + ("" if is_good or not remedy else f"\n     {remedy}")
-        )
+    def _say(self, mark: str, what: str, remedy: str | None) -> None:
+        self.stdout.write(f"{mark} {what}" + (f"\n     {remedy}" if remedy else ""))
 
 
 def _verified_by() -> str:
