@@ -16,6 +16,7 @@ from servers import BINARY, Quash
 
 from quash_django import _verifier, outbox, pushes, receivers
 from quash_django.conf import command, quash_settings
+from quash_django.testing import QuashAPIClient, quash_issuer
 
 pytestmark = [
     pytest.mark.django_db,
@@ -82,6 +83,20 @@ def test_sessions_of_quash_end_too(issues: Model, dana: User) -> None:
     # quash refuses another reason for sessions of its own.
     assert issues.sent == [{"subject": str(dana.pk), "reason": "revoked"}]
     assert "--right revoke --right accounts" in command(quash_settings())
+
+
+def test_a_sites_own_tests_see_the_end(dana: User, settings: Any) -> None:
+    settings.AXES_LOCKOUT_PARAMETERS = ["username"]
+    receivers.connect_locks()
+    with quash_issuer() as issuer:
+        client = QuashAPIClient(issuer)
+        client.login_as(dana)
+        assert client.get("/me/").status_code == 200
+        settings.ROOT_URLCONF = "keep_urls"
+        attack()
+        settings.ROOT_URLCONF = "site_urls"
+        assert client.get("/me/").status_code == 401
+    receivers.disconnect()
 
 
 def test_the_site_may_leave_them(issues: Model, dana: User, settings: Any) -> None:

@@ -16,6 +16,7 @@ from django.db.models import F, Value
 from django.db.models.functions import Concat
 from quash_verify import StartFailed, Unavailable
 from servers import BINARY, PASSWORD, Quash
+from user_functions import is_staff
 
 from quash_django import _api, _verifier, apush_user, checks, outbox, push_user
 from quash_django.models import QuashAccount, QuashOutbox
@@ -207,8 +208,11 @@ def test_a_failing_function_holds_up_no_other(quash: Quash, dana: User, settings
     assert claims(quash.sign_in())["groups"] == []
 
 
-@pytest.mark.parametrize("told_by", ["is_staff", "user_functions.is_staff"])
-def test_users_sign_in_once_their_address_is_confirmed(quash: Quash, settings: Any, told_by: str) -> None:
+@pytest.mark.parametrize("told_by", ["is_staff", "is_known", "user_functions.is_staff"])
+def test_users_sign_in_once_their_address_is_confirmed(
+    quash: Quash, settings: Any, told_by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(User, "is_known", property(is_staff), raising=False)
     settings.QUASH = {**settings.QUASH, "EMAIL_VERIFIED": told_by}
     kim = User.objects.create_user("kim", "kim@example.org", PASSWORD, pk=next(SERIALS))
     with pytest.raises(urllib.error.HTTPError, match="401"):

@@ -46,6 +46,7 @@ def findings(settings: Any, **changes: Any) -> dict[str, CheckMessage]:
         ({"CLAIMS": "nowhere.claims"}, "quash.E010", ["CLAIMS", "dotted path"]),
         ({"EMAIL_VERIFIED": "nowhere.verified"}, "quash.E010", ["EMAIL_VERIFIED", "dotted path"]),
         ({"EMAIL_VERIFIED": "is_verified"}, "quash.E010", ["EMAIL_VERIFIED", "no such field"]),
+        ({"EMAIL_VERIFIED": "has_usable_password"}, "quash.E010", ["EMAIL_VERIFIED", "no such field"]),
         ({"PUSH_USERS": "yes"}, "quash.E003", ["PUSH_USERS", "True or False"]),
         ({"USER_BY": "user_functions.find"}, "quash.W007", ["USER_BY", "PUSH_USERS"]),
         ({"SECRETS": "secret"}, "quash.E003", ["SECRETS", "list"]),

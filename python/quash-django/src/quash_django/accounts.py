@@ -98,9 +98,11 @@ def verification(name: str) -> Callable[[Any], Any]:
 
 
 def has_field(name: str) -> bool:
-    """Returns whether the user model has a field or a property of this name."""
+    """Returns whether the user model has a field or a property of this name, and no method."""
     model = get_user_model()
-    return hasattr(model, name) or any(field.name == name for field in model._meta.concrete_fields)
+    if any(field.name == name for field in model._meta.concrete_fields):
+        return True
+    return hasattr(model, name) and not callable(getattr(model, name))
 
 
 def has_confirmed(user: Any, given: Callable[[Any], Any] | None = None) -> bool:

@@ -185,9 +185,9 @@ def _relation_changed(
 
 
 def _confirmed_before(sender: Any, instance: Any, using: str, update_fields: Any) -> bool | None:
-    """Asks the function ``EMAIL_VERIFIED`` about a row before it is saved; None without one, or if the row is new."""
+    """Returns whether a row's address is confirmed before it is saved; None if it is new, or if a field says so."""
     path = quash_settings().email_verified
-    if path is None or "." not in path or instance.pk is None or not _may_matter(update_fields):
+    if path is None or path in _fields(sender) or instance.pk is None or not _may_matter(update_fields):
         return None
     old = sender._base_manager.using(using).filter(pk=instance.pk).first()
     return None if old is None else _confirmed(old)
@@ -216,8 +216,12 @@ def _watched(model: Any) -> list[tuple[str, str]]:
         ("password_hash", "password"),
         ("state", "is_active"),
     ]
-    known = {field.name for field in model._meta.concrete_fields}
+    known = _fields(model)
     return [(field, name) for field, name in names if name in known]
+
+
+def _fields(model: Any) -> set[str]:
+    return {field.name for field in model._meta.concrete_fields}
 
 
 def _relations() -> Iterator[Any]:
