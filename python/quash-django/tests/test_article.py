@@ -124,11 +124,19 @@ class KeepIssuing(Project):
 
     def __init__(self, folder: Path) -> None:
         self.quash = Quash(folder, config=folder / self.config)
-        (folder / "credential").write_text(self.quash.run(*self.credential))
-        settings = folder / f"shop/{self.settings}.py"
-        settings.write_text(settings.read_text().replace("http://127.0.0.1:7827", self.quash.url))
-        manage(folder, self.settings, "migrate", "-v", "0")
-        super().__init__(folder)
+        try:
+            (folder / "credential").write_text(self.quash.run(*self.credential))
+            settings = folder / f"shop/{self.settings}.py"
+            settings.write_text(settings.read_text().replace("http://127.0.0.1:7827", self.quash.url))
+            manage(folder, self.settings, "migrate", "-v", "0")
+            self.move_users(folder)
+            super().__init__(folder)
+        except BaseException:
+            self.quash.stop()
+            raise
+
+    def move_users(self, folder: Path) -> None:
+        """They stay at the site."""
 
     def kill(self) -> None:
         super().kill()
@@ -142,8 +150,7 @@ class QuashIssues(KeepIssuing):
     config = "quash_issues.toml"
     credential = ["client", "add", "site", *RIGHTS]
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def move_users(self, folder: Path) -> None:
         assert f"{len(EVENTS) + 2} created" in manage(folder, self.settings, "quash_import")
 
     def sign_in(self, email: str, password: str = PASSWORD) -> Any:
