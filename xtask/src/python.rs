@@ -62,7 +62,8 @@ pub(crate) fn ready() -> Result<Ready> {
 }
 
 /// Runs the tests of a package. They mostly wait for servers, so two files run at once.
-const PYTEST: [&str; 5] = ["pytest", "--quiet", "--numprocesses=2", "--dist=loadfile", "--durations=8"];
+const PYTEST: [&str; 6] =
+    ["pytest", "--quiet", "-rs", "--numprocesses=2", "--dist=loadfile", "--durations=8"];
 
 /// Returns each package with its version, such as `Django==5.2`.
 pub(crate) fn packages() -> Vec<&'static str> {

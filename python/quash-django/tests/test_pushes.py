@@ -268,6 +268,10 @@ def test_a_site_sends_a_user_itself(quash: Quash, dana: User, settings: Any) -> 
     User.objects.bulk_create([User(pk=next(SERIALS), username="kim", password=make_password(PASSWORD))])
     asyncio.run(apush_user(User.objects.get(username="kim")))
     assert quash.sign_in("kim")
+    User.objects.filter(username="kim").update(password=make_password(None))
+    push_user(User.objects.get(username="kim"))
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        quash.sign_in("kim")
     settings.QUASH = {**settings.QUASH, "PUSH_USERS": False}
     User.objects.filter(pk=dana.pk).update(username="dana")
     push_user(dana)

@@ -28,9 +28,7 @@ def values(
         if account["email"] is not None:
             account["email_verified"] = has_confirmed(user, is_verified)
     if "password_hash" in wanted:
-        # Django compares no password with an unusable hash, and LDAP's users have an empty one.
-        usable = user.password and is_password_usable(user.password)
-        account["password_hash"] = user.password if usable else None
+        account["password_hash"] = user.password if has_password(user) else None
     if "state" in wanted:
         account["state"] = "active" if getattr(user, "is_active", True) else "deactivated"
     if "claims" in wanted:
@@ -38,6 +36,11 @@ def values(
         if claims is not None:
             account["claims"] = claims
     return account
+
+
+def has_password(user: Any) -> bool:
+    """Returns whether Django compares passwords with the user's hash. It is empty for users of LDAP."""
+    return bool(user.password) and is_password_usable(user.password)
 
 
 def address_of(user: Any) -> str | None:

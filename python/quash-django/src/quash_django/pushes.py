@@ -4,7 +4,7 @@ A change is a row of the outbox that names the account and what has changed, nev
 row is sent, so a row that waits sends the newest ones, and no table has a second copy of a hash.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from typing import Any
 
@@ -84,32 +84,33 @@ def _changes(subject: str, fields: set[str], using: str) -> dict[str, Any]:
 
 def _request(subject: str, changes: dict[str, Any], *, is_new: bool) -> int | None:
     adds = is_new and "username" in changes
-    if adds and changes["password_hash"] is None:
-        # Nobody has set a password here. If quash has the account already, its own password stays.
-        changes = {field: value for field, value in changes.items() if field != "password_hash"}
-    elif adds:
-        return _add(subject, changes)
-    try:
-        return _api.change(subject, changes, wait=quash_settings().wait_for_verifiers)
-    except KeyError:
-        # Without `adds`, a user that wasn't imported.
-        return _add(subject, changes) if adds else None
-
-
-def _add(subject: str, changes: dict[str, Any]) -> None:
+    # An account in a batch has no password if none is sent, so a change comes first.
+    if not adds or "password_hash" not in changes:
+        try:
+            return _api.change(subject, changes, wait=quash_settings().wait_for_verifiers)
+        except KeyError:
+            # Without `adds`, a user that wasn't imported.
+            if not adds:
+                return None
     outcome = _api.batch([{"subject": subject, **changes}], within=_api.PATIENCE)[0]
     if outcome["outcome"] == "refused":
         raise ValueError(f"quash refused the account {subject}: {outcome['field']}: {outcome['detail']}")
+    return None
 
 
 def _is_on() -> bool:
     return not _is_discarding and quash_settings().pushes_users
 
 
-def _push(user: Any, fields: set[str], *, is_new: bool = False) -> None:
+def _push(user: Any, fields: Set[str], *, is_new: bool = False) -> None:
     subject = accounts.subjects([user], outbox.database(), adds=is_new).get(user.pk)
     if fields and subject is not None:
         outbox.add_change(subject, fields, is_new=is_new)
+
+
+def _push_new(user: Any) -> None:
+    """Sends a new user. If quash has the account already, and nobody has set a password here, its own stays."""
+    _push(user, accounts.FIELDS - (set() if accounts.has_password(user) else {"password_hash"}), is_new=True)
 
 
 def _before_save(*, sender: Any, instance: Any, using: str, update_fields: Any, **_: Any) -> None:
@@ -125,7 +126,7 @@ def _after_save(*, sender: Any, instance: Any, created: bool, using: str, update
     if not _is_on():
         return
     if created:
-        _push(instance, set(accounts.FIELDS), is_new=True)
+        _push_new(instance)
         return
     fields = set()
     if quash_settings().claims and _may_matter(update_fields):
@@ -140,7 +141,7 @@ def _after_save(*, sender: Any, instance: Any, created: bool, using: str, update
             fields.discard("password_hash")
         if _renames_account(sender, old, new):
             outbox.add_change(str(old[id_field(sender)]), {"state"}, is_new=False)
-            _push(instance, set(accounts.FIELDS), is_new=True)
+            _push_new(instance)
             return
     _push(instance, fields)
 
