@@ -111,8 +111,8 @@ fn steps() -> Result<Vec<Step>> {
                 .to_owned(),
             action: Action::Python(wheels::check),
         },
-        call("fuzz", "random and mutated inputs, a minute for each target", || {
-            fuzz::all(fuzz::MINUTE).map(|()| Vec::new())
+        call("fuzz", "random and mutated inputs, half a minute for each target", || {
+            fuzz::all(fuzz::HALF_MINUTE).map(|()| Vec::new())
         }),
         Step { name: "tests", what: shown(&tests), action: Action::Tests(tests) },
         Step {
