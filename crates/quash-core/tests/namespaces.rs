@@ -7,8 +7,8 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use quash_core::model::{
-    Actor, Entry, ForeignTokens, Invalid, Keep, Kid, Namespace, NamespaceClaims, NewEntry, Reason, Refusal,
-    Scope, ScopeHasher, ScopeKey, ScopeKind, Seq, Timestamp, TokenPolicy,
+    Actor, Entry, ForeignTokens, Forgotten, Invalid, Keep, Kid, Namespace, NamespaceClaims, NewEntry, Reason,
+    Refusal, Scope, ScopeHasher, ScopeKey, ScopeKind, Seq, Timestamp, TokenPolicy,
 };
 use quash_core::token::{
     Algorithm, Expected, ForeignKey, Issuer, KeyRing, Purposes, SigningKey, VerifyingKey, authenticate,
@@ -342,19 +342,65 @@ fn positions_decide_and_times_replace_them() {
 }
 
 #[test]
-fn keys_beyond_the_policys_size_are_left_out() {
+fn forgotten_entries_and_new_epochs_cover_verified_tokens() {
+    let of = |changes: Value| signed(&with(&changes));
+    let verifier = || {
+        let mut verifier = Verifier::of_secret();
+        verifier.revoke(ScopeKind::Session, hasher().key_in("shop", ScopeKind::Session, "x"), NOW, None);
+        verifier
+    };
+    let (known, unknown) = (START.next().as_u64(), START.as_u64());
+    let mut forgetful = verifier();
+    let (at, until) = (Timestamp::from_secs(NOW - HOUR), Timestamp::from_secs(NOW + 60));
+    forgetful.revoked = forgetful.revoked.forgetting(Forgotten { seq: START.next(), at, until });
+    assert!(forgetful.refusal(&of(json!({ "qsq": unknown }))).is_some(), "before the forgotten entry");
+    assert_eq!(forgetful.refusal(&of(json!({ "qsq": known }))), None, "it lives longer");
+    assert!(forgetful.refusal(&of(json!({ "qsq": unknown, "exp": NOW + 60 }))).is_some());
+    let early = json!({ "qsq": known, "iat": NOW - HOUR + 60, "exp": NOW + 60 });
+    assert!(forgetful.refusal(&of(early)).is_some(), "may be of a forgotten session");
+    let mut restored = verifier();
+    restored.revoke(ScopeKind::Everything, hasher().key(&Scope::Everything), NOW, None);
+    assert!(restored.refusal(&of(json!({ "qsq": known }))).is_some());
+    assert!(restored.refusal(&of(json!({ "qsq": null }))).is_some());
+}
+
+/// Public keys of a namespace, each named in tokens by its own id.
+fn public_keys(namespace: &Namespace, numbers: std::ops::Range<u16>) -> Vec<ForeignKey> {
     let key = |number: u16| {
         let mut seed = [7; 32];
         seed[..2].copy_from_slice(&number.to_be_bytes());
         let signing = SigningKey::new(Algorithm::EdDsa, &seed, None).expect("a key");
-        let kid = Some(signing.verifying().kid().clone());
-        (signing.verifying().clone(), kid)
+        let token_kid = Some(signing.verifying().kid().clone());
+        key_of(namespace, signing.verifying().clone(), token_kid)
     };
-    let keys: Vec<_> = (0..400).map(key).map(|(key, kid)| of_shop(key, kid)).collect();
+    numbers.map(key).collect()
+}
+
+#[test]
+fn keys_beyond_the_policys_size_are_left_out() {
+    let keys = public_keys(&shop(), 0..400);
     let beyond = keys_beyond_policy(&keys);
     assert!((1..300).contains(&beyond), "{beyond}");
     let verifier = Verifier::new(shop(), keys, &[], &[]);
     assert_eq!(verifier.ring.keys().count(), 400 - beyond);
+}
+
+#[test]
+fn many_keys_of_a_namespace_displace_no_others() {
+    let wiki = || Namespace { name: "wiki".into(), ..shop() };
+    let of_shop = |keys: Vec<ForeignKey>| Verifier::new(shop(), keys, &[], &[]).ring.keys().count();
+    let alone = keys_beyond_policy(&public_keys(&wiki(), 0..400));
+    // Wherever they are in the list, all of the shop's few keys are sent, and the wiki's fill what is left.
+    let behind = [public_keys(&wiki(), 0..400), public_keys(&shop(), 400..420)].concat();
+    let before = [public_keys(&shop(), 400..420), public_keys(&wiki(), 0..400)].concat();
+    for keys in [behind, before] {
+        assert_eq!(keys_beyond_policy(&keys), alone + 20);
+        assert_eq!(of_shop(keys), 20);
+    }
+    // Two namespaces with too many keys get half of the room each.
+    let both = [public_keys(&wiki(), 0..400), public_keys(&shop(), 400..800)].concat();
+    let sent = 800 - keys_beyond_policy(&both);
+    assert_eq!((sent, of_shop(both)), (400 - alone, (400 - alone) / 2));
 }
 
 /// Members that a newer issuer may add are ignored, and so are keys of a kind unknown here.

@@ -273,7 +273,7 @@ impl Foreign {
         if beyond > 0 {
             tracing::warn!(
                 beyond,
-                "other issuers have more keys than the feed carries; verifiers lack the last ones"
+                "namespaces have more keys than the feed carries; verifiers lack the last ones of those with the most"
             );
         }
         if self.rings.update_foreign(keys).await.is_err() {

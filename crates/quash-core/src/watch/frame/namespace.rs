@@ -1,5 +1,6 @@
 //! The namespaces in the policy: what a verifier needs to check the tokens of other issuers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,7 +66,7 @@ pub struct NamespaceKeys {
 }
 
 /// The most bytes of keys in a policy. It must fit into one line of a snapshot, and an issuer's JWKS may have
-/// many keys.
+/// many keys. Each namespace has an equal share, and those with more keys also get what others leave.
 const KEY_BYTES: usize = 64 * 1024;
 
 impl NamespaceFields {
@@ -139,17 +140,28 @@ pub fn keys_beyond_policy(keys: &[ForeignKey]) -> usize {
     keys.iter().filter(|key| key.issuer.namespace.is_some()).count() - sendable(keys).len()
 }
 
-/// Returns the keys of namespaces that fit into a policy, each with its namespace.
+/// Returns the keys of namespaces that fit into a policy, each with its namespace. A namespace with many keys
+/// takes no room from one with few.
 fn sendable(keys: &[ForeignKey]) -> Vec<(&str, KeyFields)> {
-    let mut bytes = 0;
-    let all = keys.iter().filter_map(|key| {
-        let namespace = key.issuer.namespace.as_ref()?;
-        Some((namespace.name.as_str(), KeyFields::new(key)))
-    });
-    let fits = all.take_while(|(_, key)| {
-        // Strings and lists of them can't fail to serialize.
-        bytes += serde_json::to_vec(key).map_or(KEY_BYTES, |text| text.len());
-        bytes <= KEY_BYTES
+    let mut of_namespaces = BTreeMap::<&str, usize>::new();
+    let mut all: Vec<_> = keys
+        .iter()
+        .filter_map(|key| {
+            let name = key.issuer.namespace.as_ref()?.name.as_str();
+            let fields = KeyFields::new(key);
+            // Strings and lists of them can't fail to serialize.
+            let bytes = serde_json::to_vec(&fields).map_or(KEY_BYTES, |text| text.len());
+            let so_far = of_namespaces.entry(name).or_default();
+            *so_far += bytes;
+            Some((*so_far, bytes, name, fields))
+        })
+        .collect();
+    // By what a namespace has taken with this key, so that all namespaces take the same before one takes more.
+    all.sort_by_key(|(so_far, ..)| *so_far);
+    let mut room = KEY_BYTES;
+    let fits = all.into_iter().map_while(|(_, bytes, name, fields)| {
+        room = room.checked_sub(bytes)?;
+        Some((name, fields))
     });
     fits.collect()
 }
