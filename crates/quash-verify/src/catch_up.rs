@@ -9,7 +9,7 @@ use crate::shared::VerifierShared;
 use crate::state::VerifierState;
 use crate::verify_error::VerifyError;
 
-/// The longest that a check waits for an entry that must exist, because the token's `rsq` names it.
+/// The longest that a check waits for an entry that a token names.
 pub(crate) const CATCH_UP: Duration = Duration::from_millis(50);
 
 impl VerifierShared {
@@ -20,6 +20,17 @@ impl VerifierShared {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(VerifyError::Stale),
         }
+    }
+
+    /// Waits a moment for the entry that a token names; the caller checks again, and sees whether it has
+    /// arrived. If it `exists`, it is overdue: the verifier is behind until it knows it. A number that another
+    /// issuer has written may be wrong, so it concerns that token alone.
+    pub(crate) async fn wait_for_named(&self, seq: Seq, exists: bool) {
+        if exists {
+            self.prove(seq);
+            self.missing_entry.notify_one();
+        }
+        let _ = self.caught_up(seq, CATCH_UP).await;
     }
 
     /// Wakes the tasks that wait for an entry up to `cursor`, which are all known now.

@@ -7,7 +7,6 @@ use quash_core::model::{Refusal, Timestamp};
 pub use quash_core::watch::Named;
 use quash_core::watch::{Freshness, NamedVerdict, admit_named, admit_named_without_lease};
 
-use crate::catch_up::CATCH_UP;
 #[cfg(feature = "follow")]
 use crate::introspection::{Answer, Question};
 use crate::shared::{Uncertain, VerifierShared};
@@ -130,11 +129,8 @@ impl Verifier {
         }
         let shared = &self.inner.shared;
         let mut judged = shared.check_named(named);
-        if let Err(NotYet::Of(Uncertain::Behind { rsq })) = judged {
-            shared.prove(rsq);
-            shared.missing_entry.notify_one();
-            // The next check sees whether the entry has arrived.
-            let _ = shared.caught_up(rsq, CATCH_UP).await;
+        if let Err(NotYet::Of(Uncertain::Behind { rsq, exists })) = judged {
+            shared.wait_for_named(rsq, exists).await;
             judged = shared.check_named(named);
         }
         match judged {
@@ -196,7 +192,9 @@ impl VerifierShared {
         admit_named(named, policy, scopes, &state.revoked, self.clock.now()).map_err(
             |verdict| match verdict {
                 NamedVerdict::Refused(refusal) => NotYet::Of(Uncertain::Refused(refusal)),
-                NamedVerdict::Behind { position } => NotYet::Of(Uncertain::Behind { rsq: position }),
+                NamedVerdict::Behind { position } => {
+                    NotYet::Of(Uncertain::Behind { rsq: position, exists: false })
+                }
                 NamedVerdict::UnknownNamespace => NotYet::UnknownNamespace,
             },
         )?;

@@ -45,8 +45,12 @@ pub(crate) struct VerifierShared {
 pub(crate) enum Uncertain {
     /// The token is refused.
     Refused(Refusal),
-    /// The token's `rsq` names an entry that isn't known here: revocations up to it may be missing.
-    Behind { rsq: Seq },
+    /// The token names an entry that isn't known here: revocations up to it may be missing.
+    Behind {
+        rsq: Seq,
+        /// quash has signed the number, so the entry exists. Another issuer's number proves nothing.
+        exists: bool,
+    },
     /// The lease has expired: a revocation may be missing.
     Stale,
     /// No keys or revocations are known yet.
@@ -102,11 +106,12 @@ impl VerifierShared {
         trust: &Trust,
     ) -> Result<Accepted, Uncertain> {
         let policy = &trust.terms.policy;
+        let exists = token.namespace().is_none();
         let live =
             admit(token, purposes, policy, &state.revoked, self.clock.now()).map_err(
                 |verdict| match verdict {
                     Verdict::Refused(refusal) => Uncertain::Refused(refusal),
-                    Verdict::Behind { rsq } => Uncertain::Behind { rsq },
+                    Verdict::Behind { rsq } => Uncertain::Behind { rsq, exists },
                 },
             )?;
         match state.freshness {

@@ -10,7 +10,6 @@ use quash_core::model::{Invalid, Refusal, Seq, Timestamp};
 use quash_core::token::Purposes;
 
 use crate::accepted::Accepted;
-use crate::catch_up::CATCH_UP;
 #[cfg(feature = "follow")]
 use crate::follow::fault::StartError;
 #[cfg(feature = "follow")]
@@ -299,11 +298,8 @@ impl Verifier {
             shared.look_for_key_of(token).await?;
             judged = shared.check_state(token, Purposes::Accepted);
         }
-        if let Err(Uncertain::Behind { rsq }) = judged {
-            shared.prove(rsq);
-            shared.missing_entry.notify_one();
-            // The next check sees whether the entry has arrived.
-            let _ = shared.caught_up(rsq, CATCH_UP).await;
+        if let Err(Uncertain::Behind { rsq, exists }) = judged {
+            shared.wait_for_named(rsq, exists).await;
             judged = shared.check_state(token, Purposes::Accepted);
         }
         match judged {

@@ -65,7 +65,7 @@ impl Guard {
                 self.shared.look_for_key_of(text).await?
             }
             Err(Uncertain::Refused(refusal)) => return Err(VerifyError::Refused(refusal)),
-            Err(Uncertain::Behind { rsq }) => self.caught_up(rsq, CATCH_UP).await?,
+            Err(Uncertain::Behind { rsq, .. }) => self.caught_up(rsq, CATCH_UP).await?,
             Err(Uncertain::Stale | Uncertain::Boot) => return Err(VerifyError::Stale),
         }
         match self.shared.check_state(text, purposes) {

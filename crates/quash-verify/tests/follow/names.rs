@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use quash_core::model::Clock;
-use quash_verify::{AskError, IssuerError, Named, Receipt, Revocation, RevokeError, VerifyError, WhenStale};
+use quash_verify::{
+    AskError, IssuerError, Named, Receipt, Revocation, RevokeError, VerifierState, VerifyError, WhenStale,
+};
 
 use super::support::wait::until;
 use super::support::{Issuer, OtherAnswer, TERM};
@@ -50,6 +52,11 @@ async fn names_wait_for_positions_that_are_not_known() {
     let position = verifier.head().map(|head| head + 1);
     let named = Named { position, ..of_shop(&issuer) };
     assert_eq!(verifier.ask_now(&named, WhenStale::Deny), None);
+    let denied = verifier.ask(&named, WhenStale::Deny).await;
+    assert_eq!(denied, Err(AskError::Denied(VerifyError::Stale)));
+    // The number may be wrong, and says nothing about other tokens.
+    assert_eq!((verifier.state(), verifier.metrics().lag), (VerifierState::Fresh, 0));
+    assert_eq!(verifier.ask_now(&of_shop(&issuer), WhenStale::Deny), Some(Ok(())));
     issuer.end(session);
     until("the entry has come", || verifier.metrics().entries == 1).await;
     assert_eq!(verifier.ask(&named, WhenStale::Deny).await, Ok(()));

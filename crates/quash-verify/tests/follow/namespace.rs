@@ -162,17 +162,30 @@ async fn stale_verifiers_ask_about_the_names_in_a_token() {
     assert!(verifier.check_when_stale(&token, young(5)).await.is_err());
 }
 
+/// The site writes the number, so it may be wrong, and says nothing about other tokens.
 #[tokio::test]
-async fn positions_that_are_not_known_make_the_verifier_behind() {
+async fn positions_that_are_not_known_hold_back_that_token_alone() {
     let issuer = issuer().await;
     let verifier = verifier(&issuer).await;
-    let mut claims = claims(&issuer, &verifier);
-    claims["qsq"] = json!(verifier.head().map(|head| head + 1));
-    let token = signed(&claims);
-    assert!(verifier.check_now(&token).is_none());
+    let (token, other) = {
+        let mut claims = claims(&issuer, &verifier);
+        let other = signed(&claims);
+        claims["qsq"] = json!(verifier.head().map(|head| head + 1));
+        (signed(&claims), other)
+    };
+    let mut bogus = claims(&issuer, &verifier);
+    bogus["qsq"] = json!(1_u64 << 52);
     issuer.set_answer(QUERY, Some(OtherAnswer::Status(503)));
-    assert_eq!(verifier.check(&token).await.err(), Some(VerifyError::Stale));
-    assert_eq!(verifier.state(), VerifierState::Behind);
+    for ahead in [&signed(&bogus), &token] {
+        assert!(verifier.check_now(ahead).is_none());
+        assert_eq!(verifier.check_when_stale(ahead, WhenStale::Deny).await.err(), Some(VerifyError::Stale));
+        assert_eq!(verifier.check(ahead).await.err(), Some(VerifyError::Stale));
+        let metrics = verifier.metrics();
+        assert_eq!((metrics.state, metrics.lag, issuer.streams()), (VerifierState::Fresh, 0, 1));
+        assert!(verifier.check_now(&other).is_some_and(|checked| checked.is_ok()));
+    }
+    issuer.set_answer(QUERY, Some(OtherAnswer::Text(r#"{"revoked":true}"#)));
+    assert!(matches!(verifier.check(&signed(&bogus)).await, Err(VerifyError::Refused(_))));
     issuer.revoke(ScopeKind::Session, hasher().key_in("shop", ScopeKind::Session, "another"));
     until("the entry has come", || verifier.metrics().entries == 1).await;
     assert!(verifier.check(&token).await.is_ok());
