@@ -188,7 +188,11 @@ pub(super) fn read(
     }
     for setup in &mut foreign.setups {
         let of_all = |own: &Namespace| foreign.namespaces.iter().find(|known| known.name == own.name);
-        setup.namespace = setup.namespace.as_ref().and_then(of_all).cloned();
+        if let Some(namespace) = setup.namespace.as_ref().and_then(of_all).cloned() {
+            // As at verifiers, which know the namespace's lifetime alone.
+            setup.max_lifetime = namespace.max_lifetime;
+            setup.namespace = Some(namespace);
+        }
     }
     Ok(foreign)
 }

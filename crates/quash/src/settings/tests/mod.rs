@@ -506,6 +506,24 @@ fn namespaces_need_no_keys() {
 }
 
 #[test]
+fn sections_of_one_namespace_differ_in_their_keys_alone() {
+    let section = |name: &str, lifetime: &str, more: &str| {
+        format!(
+            "[foreign.{name}]\nnamespace = \"shop\"\njwks_url = \"https://{name}.example\"\nmax_lifetime = \"{lifetime}\"\n{more}"
+        )
+    };
+    let text = [section("a", "1h", "session_claim = \"qsid\"\n"), section("b", "1d", "")].concat();
+    let loaded = load_from(&text, &[], &[]).expect("settings");
+    let [shop] = loaded.policy.tokens.namespaces.as_slice() else { panic!("one namespace") };
+    let (day, session) = (Duration::from_secs(86_400), Some("qsid"));
+    assert_eq!((shop.max_lifetime, shop.claims.session.as_deref()), (day, session));
+    for setup in &loaded.keys.foreign {
+        assert_eq!((setup.max_lifetime, setup.namespace.as_ref()), (day, Some(shop)), "{}", setup.name);
+    }
+    assert!(loaded.warnings.iter().any(|warning| warning.contains("the first section applies")));
+}
+
+#[test]
 fn claims_of_a_namespace_need_a_namespace() {
     for line in ["subject_claim = \"a\"", "token_claim = \"a\"", "accepted = \"access\""] {
         let text =
