@@ -115,8 +115,20 @@ impl Verifier {
     /// # Errors
     /// Returns an error if the token is refused, or if its revocation can't be ruled out.
     pub async fn watch(&self, token: &str) -> Result<TokenGuard, VerifyError> {
-        let when_stale = self.inner.when_stale;
-        self.check(token).await.map(|accepted| TokenGuard::new(accepted, token, self.clone(), when_stale))
+        self.watch_when_stale(token, self.inner.when_stale).await
+    }
+
+    /// Like [`Verifier::watch`], with another policy for the time while the verifier is stale.
+    ///
+    /// # Errors
+    /// Returns an error if the token is refused, or if its revocation can't be ruled out.
+    pub async fn watch_when_stale(
+        &self,
+        token: &str,
+        when_stale: WhenStale,
+    ) -> Result<TokenGuard, VerifyError> {
+        let accepted = self.check_when_stale(token, when_stale).await?;
+        Ok(TokenGuard::new(accepted, token, self.clone(), when_stale))
     }
 }
 

@@ -149,8 +149,8 @@ impl Follower {
     ///
     /// # Errors
     /// Returns an error if the token isn't accepted.
-    pub(crate) async fn watch(&self, token: &str) -> Result<TokenGuard, Failure> {
-        self.settled().await?.watch(token).await.map_err(Failure::Denied)
+    pub(crate) async fn watch(&self, token: &str, when_stale: WhenStale) -> Result<TokenGuard, Failure> {
+        self.settled().await?.watch_when_stale(token, when_stale).await.map_err(Failure::Denied)
     }
 
     /// Decides about names with local data; `None` where the caller must wait, as in [`Follower::check_now`].

@@ -236,27 +236,34 @@ impl Verifier {
         self.follower(py)?.revoke_later(batch).map_err(|failure| failure.into_error(py))
     }
 
-    #[pyo3(name = "_begin_watch")]
+    #[pyo3(name = "_begin_watch", signature = (answers, number, token, when_stale))]
     fn begin_watch(
         &self,
         py: Python<'_>,
         answers: &Answers,
         number: u64,
         token: &Bound<'_, PyAny>,
+        when_stale: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        watch_on(self.follower(py)?, owned(token)?, answers.reply(number));
+        let (token, when_stale) = (owned(token)?, self.when_stale(when_stale)?);
+        watch_on(self.follower(py)?, token, when_stale, answers.reply(number));
         Ok(())
     }
 
     /// Checks a token, and watches it.
-    #[pyo3(name = "_watch")]
-    fn watch(slf: &Bound<'_, Self>, token: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    #[pyo3(name = "_watch", signature = (token, when_stale))]
+    fn watch(
+        slf: &Bound<'_, Self>,
+        token: &Bound<'_, PyAny>,
+        when_stale: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         if let Some(waiting) = gevent(py)? {
-            return Ok(waiting.call1((slf.getattr("_begin_watch")?, token))?.unbind());
+            return Ok(waiting.call1((slf.getattr("_begin_watch")?, token, when_stale))?.unbind());
         }
-        let (follower, token) = (slf.get().follower(py)?, owned(token)?);
-        wait(py, |reply| watch_on(follower, token, reply))?.into_python(py)
+        let (token, when_stale) = (owned(token)?, slf.get().when_stale(when_stale)?);
+        let follower = slf.get().follower(py)?;
+        wait(py, |reply| watch_on(follower, token, when_stale, reply))?.into_python(py)
     }
 
     #[pyo3(name = "_begin_warm")]
@@ -511,10 +518,10 @@ fn revoke_on(follower: Arc<Follower>, batch: Batch, waits: bool, reply: Reply) {
     });
 }
 
-fn watch_on(follower: Arc<Follower>, token: Zeroizing<String>, reply: Reply) {
+fn watch_on(follower: Arc<Follower>, token: Zeroizing<String>, when_stale: WhenStale, reply: Reply) {
     let on = Arc::clone(&follower);
     follower.spawn(async move {
-        let watched = on.watch(&token).await;
+        let watched = on.watch(&token, when_stale).await;
         reply.send(watched.map_or_else(Answer::Failed, |guard| watch::answer(on, guard)));
     });
 }

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import pytest
 
-from quash_verify import Live, Verifier
+from quash_verify import Live, Verifier, Watch, WhenStale
 from quash_verify.asgi import GuardMiddleware
 from quash_verify.testing import TestIssuer
 
@@ -188,6 +188,41 @@ def test_a_handshake_without_a_valid_token_is_refused(quash_issuer: TestIssuer) 
         assert json.loads(body["body"])["code"] == "not_authenticated"
 
     asyncio.run(main())
+
+
+def test_a_token_that_ends_during_the_handshake_is_refused(quash_issuer: TestIssuer) -> None:
+    class Late(Verifier):
+        def watch(self, token: str | bytes, *, when_stale: WhenStale | None = None) -> Watch:
+            quash_issuer.revoke_session(str(token))
+            return super().watch(token, when_stale=when_stale)
+
+    async def main() -> None:
+        verifier = Late("https://issuer.test", _test_issuer=quash_issuer)
+        socket = Socket(GuardMiddleware(echo, verifier), quash_issuer.token("dana"), state=[])
+        assert await socket.next() == {"type": "websocket.close", "code": 4401}
+        await asyncio.wait_for(socket.task, 5)
+
+    asyncio.run(main())
+
+
+def test_open_sockets_follow_the_policy_of_their_guard(quash_issuer: TestIssuer) -> None:
+    async def main(verifier: Verifier, when_stale: WhenStale, is_open: bool) -> None:
+        guarded = GuardMiddleware(echo, verifier, when_stale=when_stale)
+        socket = Socket(guarded, quash_issuer.token("dana"), state=[])
+        assert (await socket.next())["type"] == "websocket.accept"
+        quash_issuer.fall_silent()
+        if is_open:
+            for _ in range(50):
+                await socket.events.put({"type": "websocket.receive", "text": "hi"})
+                assert (await socket.next())["text"] == "dana: hi"
+            await socket.events.put({"type": "websocket.disconnect", "code": 1001})
+        else:
+            assert (await socket.next())["code"] == 4503
+        await asyncio.wait_for(socket.task, 5)
+        quash_issuer.speak()
+
+    asyncio.run(main(quash_issuer.verifier(when_stale="deny"), "allow", True))
+    asyncio.run(main(quash_issuer.verifier(when_stale="allow"), "deny", False))
 
 
 def test_an_error_of_the_application_reaches_the_server(quash_issuer: TestIssuer) -> None:

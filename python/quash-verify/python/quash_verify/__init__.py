@@ -145,9 +145,9 @@ class Verifier(_native.Verifier):
         """Like ``caught_up``, without blocking the event loop."""
         return cast(bool, await _asyncio.wait(self._begin_caught_up, seq, within))
 
-    def watch(self, token: str | bytes) -> "Watch":
+    def watch(self, token: str | bytes, *, when_stale: WhenStale | None = None) -> "Watch":
         """Checks a token for work that lasts longer than a request: use it in ``with`` or ``async with``."""
-        return Watch(self, token)
+        return Watch(self, token, when_stale)
 
     def metrics(self) -> Metrics:
         """Returns the state and the counters of this process."""
@@ -157,9 +157,10 @@ class Verifier(_native.Verifier):
 class Watch:
     """A token that is watched: ``live`` is the token, and ``ended()`` completes once it is no longer accepted."""
 
-    def __init__(self, verifier: Verifier, token: str | bytes) -> None:
+    def __init__(self, verifier: Verifier, token: str | bytes, when_stale: WhenStale | None = None) -> None:
         self._verifier = verifier
         self._token = token
+        self._when_stale = when_stale
         self._native: _native.Watch | None = None
         self._answers: _native.Answers | None = None
 
@@ -181,14 +182,15 @@ class Watch:
         return cast(Denied, await _asyncio.wait(self._entered()._begin_ended))
 
     def __enter__(self) -> "Self":
-        self._native = self._verifier._watch(self._token)
+        self._native = self._verifier._watch(self._token, self._when_stale)
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._close()
 
     async def __aenter__(self) -> "Self":
-        self._native = cast(_native.Watch, await _asyncio.wait(self._verifier._begin_watch, self._token))
+        begin = self._verifier._begin_watch
+        self._native = cast(_native.Watch, await _asyncio.wait(begin, self._token, self._when_stale))
         return self
 
     async def __aexit__(self, *exception: object) -> None:

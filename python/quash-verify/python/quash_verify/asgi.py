@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from contextlib import AsyncExitStack
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, TypeAlias
 
@@ -78,17 +79,14 @@ class GuardMiddleware:
         return admit(live, self._require)
 
     async def _serve_socket(self, token: str, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            async with self._verifier.watch(token) as watch:
-                await _Socket(self.app, watch).serve(scope, receive, send)
-        except _Ended as ended:
-            await _refuse_handshake(Rejection.of(ended.denied), scope, receive, send)
-
-
-class _Ended(Exception):
-    def __init__(self, denied: Denied) -> None:
-        super().__init__(denied)
-        self.denied = denied
+        async with AsyncExitStack() as stack:
+            try:
+                watch = await stack.enter_async_context(self._verifier.watch(token, when_stale=self._when_stale))
+            except Denied as denied:
+                # The token has ended since it was checked.
+                await _refuse_handshake(Rejection.of(denied), scope, receive, send)
+                return
+            await _Socket(self.app, watch).serve(scope, receive, send)
 
 
 class _Socket:
