@@ -1,21 +1,24 @@
-"""A guard for consumers of Channels, in the mode ``quash_issues``.
+"""A guard for consumers of Channels.
 
     class Orders(Guarded, AsyncJsonWebsocketConsumer):
         async def connect(self):
             await self.accept()          # self.live is the token
 
-The socket is closed with 4401 when its token is no longer valid, and with 4503 where that can't be told.
+The socket is closed with 4401 when its token is no longer valid, and with 4503 where that can't be told. With
+``keep_issuing``, the token is one of Simple JWT, and ``live`` has the same members as with ``quash_issues``.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-from django.core.exceptions import ImproperlyConfigured
-from quash_verify import Live, WhenStale
+from quash_verify import Live, Verifier, WhenStale
 from quash_verify.asgi import GuardMiddleware
 
 from . import _verifier
 from .conf import quash_settings
+
+if TYPE_CHECKING:
+    from ._site_tokens import SiteToken
 
 __all__ = ["Guarded"]
 
@@ -29,7 +32,7 @@ class Guarded:
     quash_require: Mapping[str, Any] = {}
     """Claims that must have a value, or be a list that contains it."""
 
-    live: Live
+    live: "Live | SiteToken"
 
     def token_from(self, scope: Scope) -> str | None:
         """Returns the token of a handshake, from its header. Override it for a cookie or a subprotocol."""
@@ -42,11 +45,6 @@ class Guarded:
     async def __call__(
         self, scope: Scope, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
     ) -> None:
-        if quash_settings().keeps_issuing:
-            raise ImproperlyConfigured(
-                "quash_django.channels.Guarded needs QUASH['MODE'] = 'quash_issues': "
-                "tokens of Simple JWT can't be watched"
-            )
         token = self.token_from(scope)
         consume = super().__call__  # type: ignore[misc]
 
@@ -55,7 +53,13 @@ class Guarded:
             await consume({**scope, "quash": self.live}, receive, send)
 
         headers = [] if token is None else [(b"authorization", b"Bearer " + token.encode("latin-1", "replace"))]
-        guard = GuardMiddleware(
-            inner, _verifier.verifier(), when_stale=self.quash_when_stale, require=self.quash_require
-        )
+        guard = GuardMiddleware(inner, _accepted_by(), when_stale=self.quash_when_stale, require=self.quash_require)
         await guard({**scope, "headers": headers}, receive, send)
+
+
+def _accepted_by() -> Verifier:
+    if not quash_settings().keeps_issuing:
+        return _verifier.verifier()
+    from ._site_tokens import SiteVerifier
+
+    return cast(Verifier, SiteVerifier())

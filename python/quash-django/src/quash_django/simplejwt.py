@@ -39,7 +39,7 @@ logger = logging.getLogger("quash_django")
 # The position for tokens that this call issues, read before it checked a password or a token. A tuple of one.
 _position: ContextVar[tuple[int | None] | None] = ContextVar("quash_position", default=None)
 _is_rotating: ContextVar[bool] = ContextVar("quash_rotating", default=False)
-_is_ending: ContextVar[bool] = ContextVar("quash_ending", default=False)
+_passes_unjudged: ContextVar[bool] = ContextVar("quash_passes_unjudged", default=False)
 
 
 def is_rotating() -> bool:
@@ -71,13 +71,13 @@ def _rotating() -> Iterator[None]:
 
 
 @contextmanager
-def _ending() -> Iterator[None]:
+def passing_unjudged() -> Iterator[None]:
     """Lets tokens pass that can't be judged now: a user must be able to log out while quash is unavailable."""
-    former = _is_ending.set(True)
+    former = _passes_unjudged.set(True)
     try:
         yield
     finally:
-        _is_ending.reset(former)
+        _passes_unjudged.reset(former)
 
 
 def begin_session(token: tokens.Token) -> None:
@@ -104,31 +104,37 @@ def verify(token: tokens.Token) -> None:
     claims = token.payload
     if native.has_accepted(claims):
         return
-    namespace, session, jti, subject, position = native.names(claims)
-    issued_at, expires_at = claims.get("iat"), claims.get("exp")
+    _namespace, session, jti, _subject, _position = native.names(claims)
     if has_ended("session", session) or has_ended("token", jti):
         return
-    if issued_at is None or expires_at is None or not _is_integer(issued_at) or not _is_integer(expires_at):
+    try:
+        _verifier.verifier().ask(**question(claims))
+    except Refused as refused:
+        raise TokenError(_(refused.detail)) from refused
+    except Unavailable as unavailable:
+        if _passes_unjudged.get():
+            return
+        raise VerifierUnavailable(unavailable) from unavailable
+
+
+def question(claims: dict[str, Any]) -> dict[str, Any]:
+    """Returns what quash is asked about a token. Raises ``TokenError`` if no answer would be certain."""
+    namespace, session, jti, subject, position = native.names(claims)
+    issued_at, expires_at = claims.get("iat"), claims.get("exp")
+    if not _is_integer(issued_at) or not _is_integer(expires_at):
         # Whether it is older than a revocation can't be known.
         raise TokenError(_("Token is invalid"))
     if not isinstance(session, str | None) or (position is not None and not _is_integer(position)):
         raise TokenError(_("Token is invalid"))
-    try:
-        _verifier.verifier().ask(
-            namespace,
-            session=session,
-            token=jti,
-            subject=subject,
-            position=position,
-            issued_at=issued_at,
-            expires_at=expires_at,
-        )
-    except Refused as refused:
-        raise TokenError(_(refused.detail)) from refused
-    except Unavailable as unavailable:
-        if _is_ending.get():
-            return
-        raise VerifierUnavailable(unavailable) from unavailable
+    return {
+        "namespace": namespace,
+        "session": session,
+        "token": jti,
+        "subject": subject,
+        "position": position,
+        "issued_at": issued_at,
+        "expires_at": expires_at,
+    }
 
 
 def log_out(serializer: Any, attrs: dict[str, Any]) -> None:
@@ -210,7 +216,7 @@ class LogOutMixin:
     """For serializers that blacklist a refresh token."""
 
     def validate(self, attrs: dict[str, Any]) -> Any:
-        with _ending():
+        with passing_unjudged():
             data = super().validate(attrs)  # type: ignore[misc]
         if not is_installed():
             log_out(self, attrs)
@@ -303,7 +309,7 @@ def _within(block: Callable[[], Any]) -> Any:
 
 def _blacklist(original: Any) -> Any:
     def validate(self: Any, attrs: Any) -> Any:
-        with _ending():
+        with passing_unjudged():
             data = original(self, attrs)
         log_out(self, attrs)
         return data
