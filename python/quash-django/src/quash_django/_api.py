@@ -1,23 +1,15 @@
-"""Requests to quash's API for accounts, with the site's credential.
+"""Requests to quash's API for accounts, with the site's credential."""
 
-Users change rarely, so each request has a connection of its own, from the standard library. Like the native verifier it
-follows no redirect and uses no proxy: either would get the credential.
-"""
-
-import functools
-import http.client
 import json
-import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
 from django.core.serializers.json import DjangoJSONEncoder
-from quash_verify import StartFailed, Unavailable, _credential
+from quash_verify import StartFailed, Unavailable
 
-from .conf import command, credential, quash_settings
+from ._http import FAILURES, Answer, addresses, as_site, send
+from .conf import command, quash_settings
 
 PATIENCE = 2.0
 """How long a user's request waits for quash, in seconds, for the connection and for the answer."""
@@ -53,47 +45,40 @@ def size(account: dict[str, Any]) -> int:
 
 
 def _send(method: str, path: str, body: Any, within: float, wait: bool) -> Any:
-    found = quash_settings()
-    secret = credential(found) or _credential.find()
-    headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json", "Accept": "application/json"}
-    if wait:
-        headers["Prefer"] = "wait=effective"
+    headers = {**as_site(), "Prefer": "wait=effective"} if wait else as_site()
     data, cause = _encoded(body), ""
-    for address in (found.issuer, *found.also_at):
-        request = urllib.request.Request(address.rstrip("/") + path, data, headers, method=method)
+    for address in addresses():
         try:
-            with _opener().open(request, timeout=within) as answer:
-                return json.loads(answer.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                refusal = _refusal(error)
-            if refusal is not None:
-                raise refusal from None
-            cause = f"it answered {error.code}"
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            cause = str(getattr(error, "reason", error))
+            answer = send(address, method, path, data, headers, within)
+        except FAILURES as error:
+            cause = str(error) or type(error).__name__
+            continue
+        if 200 <= answer.status < 300 and answer.body is not None:
+            return answer.body
+        refusal = _refusal(answer)
+        if refusal is not None:
+            raise refusal
+        cause = f"it answered {answer.status}"
     raise Unavailable("unavailable", f"quash didn't confirm the change of accounts: {cause}", 1)
 
 
-def _refusal(error: urllib.error.HTTPError) -> Exception | None:
+def _refusal(answer: Answer) -> Exception | None:
     """Returns the exception for an answer that another attempt won't change."""
-    if error.code in (401, 403):
+    if answer.status in (401, 403):
         return StartFailed(
-            "the credential may not change accounts" if error.code == 403 else "quash doesn't know the credential",
+            "the credential may not change accounts" if answer.status == 403 else "quash doesn't know the credential",
             f"create one with `{command(quash_settings(), imports=True)}`",
         )
-    try:
-        problem = json.loads(error.read(64 * 1024))
-        detail = f"{problem['detail']} {json.dumps(problem.get('errors') or '')[:500]}".removesuffix(' ""')
-    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
-        detail = "its answer is malformed"
-    if error.code == 404:
+    if not 400 <= answer.status < 500 or answer.status in (408, 429):
+        return None
+    detail = answer.detail or "its answer is malformed"
+    if answer.status == 404:
         # Its text distinguishes an unknown account from an unknown path.
         no_api = StartFailed("quash has no API for accounts at this address", "check QUASH['ISSUER'], and update quash")
         return KeyError(detail) if "account" in detail else no_api
-    if 400 <= error.code < 500 and error.code not in (408, 429):
-        return ValueError(f"quash refused the accounts: {detail}")
-    return None
+    errors = answer.body.get("errors") if answer.detail else None
+    shown = f" {json.dumps(errors)[:500]}" if errors else ""
+    return ValueError(f"quash refused the accounts: {detail}{shown}")
 
 
 def _encoded(body: Any) -> bytes:
@@ -101,15 +86,3 @@ def _encoded(body: Any) -> bytes:
         return json.dumps(body, cls=DjangoJSONEncoder, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"a value can't be written as JSON: {error}") from error
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
-
-
-@functools.cache
-def _opener() -> urllib.request.OpenerDirector:
-    # Reading the system's certificates takes tens of milliseconds, so only once in a process.
-    secure = urllib.request.HTTPSHandler(context=ssl.create_default_context())
-    return urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirects, secure)

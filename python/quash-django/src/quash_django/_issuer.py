@@ -1,22 +1,18 @@
-"""Requests to quash that the native verifier doesn't make: sign-ins, and questions about sessions."""
+"""Sign-ins at quash, and questions about sessions."""
 
-import http.client
 import json
 import logging
-import ssl
 import time
 from collections.abc import Mapping
 from datetime import datetime
-from email.message import Message
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.debug import sensitive_variables
 from quash_verify import Unavailable
-from quash_verify._credential import find as credential_of_environment
 
-from .conf import credential, quash_settings
+from ._http import FAILURES, Answer, addresses, as_site, send
 
 logger = logging.getLogger("quash_django")
 
@@ -26,34 +22,7 @@ TIMEOUT = 5.0
 QUIET = 1.0
 """The time, in seconds, for which nothing is sent after no address has answered: requests must not wait again."""
 
-LONGEST = 1 << 20
-"""The longest answer, in bytes."""
-
 _quiet_until = 0.0
-
-
-class Answer(NamedTuple):
-    """An answer of quash."""
-
-    status: int
-    headers: Message
-    body: Any
-    """The value of the JSON, or None."""
-
-    @property
-    def code(self) -> str:
-        """quash's word for an error."""
-        return str(self.body.get("code", "")) if isinstance(self.body, dict) else ""
-
-    @property
-    def detail(self) -> str:
-        """quash's explanation of an error. It quotes no input."""
-        return str(self.body.get("detail", self.body)) if isinstance(self.body, dict) else ""
-
-    @property
-    def retry_after(self) -> int:
-        seconds = self.headers.get("Retry-After", "")
-        return int(seconds) if seconds.isdecimal() else 1
 
 
 class Session(NamedTuple):
@@ -76,19 +45,14 @@ def request(method: str, path: str, body: Any = None, headers: Mapping[str, str]
     """
     global _quiet_until
     if time.monotonic() >= _quiet_until:
-        found = quash_settings()
-        for address in (found.issuer, *found.also_at):
+        sent = None if body is None else json.dumps(body).encode()
+        for address in addresses():
             try:
-                return _send(address, method, path, body, headers or {})
-            except (OSError, http.client.HTTPException) as error:
+                return send(address, method, path, sent, headers or {}, TIMEOUT)
+            except FAILURES as error:
                 logger.error("quash gave no answer at %s: %s", address, str(error) or type(error).__name__)
         _quiet_until = time.monotonic() + QUIET
     raise Unavailable("unavailable", "quash can't be reached.", 1)
-
-
-def as_site() -> dict[str, str]:
-    """Returns the header that makes a request one of this site."""
-    return {"Authorization": f"Bearer {credential(quash_settings()) or credential_of_environment()}"}
 
 
 def sessions(subject: str, current: str | None = None) -> list[Session]:
@@ -120,27 +84,3 @@ def _session(listed: dict[str, Any], current: str | None) -> Session:
     return Session(
         listed["sid"], listed["device"], listed["address"], created_at, last_used_at, expires_at, is_current
     )
-
-
-@sensitive_variables()
-def _send(address: str, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Answer:
-    parts = urlsplit(address)
-    host = str(parts.hostname)
-    connection = (
-        http.client.HTTPSConnection(host, parts.port, timeout=TIMEOUT, context=ssl.create_default_context())
-        if parts.scheme == "https"
-        else http.client.HTTPConnection(host, parts.port, timeout=TIMEOUT)
-    )
-    try:
-        sent = None if body is None else json.dumps(body).encode()
-        kind = {} if body is None else {"Content-Type": "application/json"}
-        headers = {"Accept": "application/json", **kind, **headers}
-        connection.request(method, parts.path.rstrip("/") + path, sent, headers)
-        answer = connection.getresponse()
-        text = answer.read(LONGEST)
-        try:
-            return Answer(answer.status, answer.headers, json.loads(text))
-        except ValueError:
-            return Answer(answer.status, answer.headers, None)
-    finally:
-        connection.close()

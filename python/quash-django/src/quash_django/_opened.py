@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from quash_verify import Live, QuashError
 
 from . import _issuer, _verifier
+from ._http import as_site
 from .conf import quash_settings
 from .endings import SESSION_KEY, end_session
 
@@ -86,7 +87,7 @@ def renewed(names: dict[str, Any]) -> dict[str, Any] | None:
         "expires_at": names["exp"],
     }
     try:
-        answer = _issuer.request("POST", "/v1/revocations/query", question, _issuer.as_site())
+        answer = _issuer.request("POST", "/v1/revocations/query", question, as_site())
     except QuashError:
         return None
     if answer.status != 200 or answer.body != {"revoked": False}:

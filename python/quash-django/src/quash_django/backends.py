@@ -23,6 +23,7 @@ from django.views.decorators.debug import sensitive_variables
 from quash_verify import QuashError, Unavailable
 
 from . import _issuer, _opened, _users, _verifier
+from ._http import Answer
 from .conf import quash_settings
 
 __all__ = ["QuashBackend", "SignInRefused"]
@@ -37,7 +38,7 @@ _HOPS = 32
 class SignInRefused(ValidationError):
     """quash refuses a right password, or too many attempts. Forms and serializers show the explanation."""
 
-    def __init__(self, answer: _issuer.Answer) -> None:
+    def __init__(self, answer: Answer) -> None:
         super().__init__(_(answer.detail), code=answer.code or "throttled")
         self.status = 429 if answer.status == 429 else 403
         self.retry_after = answer.retry_after
@@ -110,7 +111,7 @@ def _sign_in(request: Any, credentials: dict[str, str]) -> dict[str, Any] | None
 
 
 @sensitive_variables()
-def _checked(answer: _issuer.Answer) -> dict[str, Any]:
+def _checked(answer: Answer) -> dict[str, Any]:
     """Checks the access token. Returns the names of its session."""
     try:
         live = _verifier.verifier().check(answer.body["access"])
@@ -126,7 +127,7 @@ def _checked(answer: _issuer.Answer) -> dict[str, Any]:
     raise _unavailable(1)
 
 
-def _cookie(answer: _issuer.Answer) -> str:
+def _cookie(answer: Answer) -> str:
     """Returns the refresh token where quash's setting ``cookies.refresh`` is on."""
     cookies = http.cookies.SimpleCookie("; ".join(answer.headers.get_all("Set-Cookie", [])))
     return cookies["__Host-quash-refresh"].value
