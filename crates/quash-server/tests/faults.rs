@@ -127,6 +127,32 @@ async fn a52_failed_writes_end_nothing() {
 }
 
 #[tokio::test]
+async fn lost_answers_are_stated_and_requests_may_be_repeated() {
+    for written in [true, false] {
+        let world = World::open().await;
+        let pair = world.sign_in("dana").await;
+        world.wait(secs(60));
+        world.store.lose_answer(written);
+        let answer = world.refresh(&pair.refresh).await;
+        assert_generic(&answer);
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(answer.brief(), @r#"503 {"detail":"It is not known whether the request was carried out. Try again.","code":"unavailable"}"#);
+        }
+        let renewed = world.refresh(&pair.refresh).await.pair();
+        world.assert_live(&renewed).await;
+
+        world.store.lose_answer(written);
+        assert_generic(&world.log_out(&renewed.access, &renewed.refresh).await);
+        let repeated = world.log_out(&renewed.access, &renewed.refresh).await;
+        assert_eq!(repeated.status, if written { 401 } else { 200 }, "{repeated}");
+        let head = world.head().await;
+        world.service.guard().caught_up(head, secs(5)).await.expect("a guard that follows");
+        world.assert_dead(&renewed).await;
+    }
+}
+
+#[tokio::test]
 async fn a52_ends_are_confirmed_after_the_guard_knows() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;

@@ -96,6 +96,9 @@ impl Service {
 
 impl Context {
     /// Commits a change that ends something, and waits until this process's own guard has applied it.
+    ///
+    /// # Errors
+    /// The change isn't written; or, with [`StoreError::Unknown`], it may be, or this process doesn't apply it.
     pub(crate) async fn commit_and_announce(&self, change: Change) -> Result<Receipt, StoreError> {
         let caused = caused_by_users(&change);
         let receipt = self.store.commit(change).await?;
@@ -103,7 +106,7 @@ impl Context {
         if let Some(seq) = receipt.seq {
             self.announce(seq)
                 .await
-                .map_err(|_| StoreError::Unavailable("the guard is behind the log".into()))?;
+                .map_err(|_| StoreError::Unknown("it is, and the guard is behind the log".into()))?;
         }
         Ok(receipt)
     }

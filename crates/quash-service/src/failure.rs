@@ -62,6 +62,10 @@ pub enum Unavailable {
     /// The store can't be used. The detail is for the log only.
     #[error("the store is unavailable: {0}")]
     StoreAway(String),
+    /// The change may have been written, or it was written and this process doesn't apply it yet. The detail is
+    /// for the log only.
+    #[error("it is not known whether the change was written: {0}")]
+    OutcomeUnknown(String),
     /// Concurrent requests changed the same row too often.
     #[error("too many requests for one session at once")]
     Contended,
@@ -127,6 +131,7 @@ impl From<StoreError> for Failure {
             StoreError::Conflict => Unavailable::Contended,
             StoreError::Full => Unavailable::StoreFull,
             StoreError::Unavailable(detail) => Unavailable::StoreAway(detail),
+            StoreError::Unknown(detail) => Unavailable::OutcomeUnknown(detail),
         })
     }
 }

@@ -138,7 +138,8 @@ pub trait Store: Send + Sync {
     /// The longest lifetime ever configured, in milliseconds.
     async fn longest_lifetime(&self) -> Result<u64, StoreError>;
 
-    /// Writes a change if its guard holds. Once this returns `Ok`, the change is durable.
+    /// Writes a change if its guard holds. Once this returns `Ok`, the change is durable. After an error it isn't
+    /// written and never will be, except after [`StoreError::Unknown`].
     async fn commit(&self, change: Change) -> Result<Receipt, StoreError>;
 
     /// Copies a consistent snapshot of all data to a new file, and returns the number up to which the copy
@@ -168,10 +169,13 @@ pub enum StoreError {
     /// The disk or the file's page limit is full. Nothing was written. Works again once there is space.
     #[error("the disk is full")]
     Full,
-    /// The store can't be reached or used now. The change wasn't written, or its outcome is unknown. The
-    /// detail is for the log.
+    /// The store can't be reached or used now. The change wasn't written. The detail is for the log.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// The change may have been written, and its outcome can't be determined. Don't repeat it blindly: load and
+    /// decide again. The detail is for the log.
+    #[error("it is not known whether the change was written: {0}")]
+    Unknown(String),
 }
 
 /// The reason why a backup failed.

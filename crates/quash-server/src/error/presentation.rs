@@ -364,6 +364,10 @@ impl Presentation {
             Unavailable::StoreFull | Unavailable::StoreAway(_) => {
                 (Duration::from_secs(5), "The service cannot use its store now.")
             }
+            // A refresh that is repeated within the grace period gets the tokens that this one has missed.
+            Unavailable::OutcomeUnknown(_) => {
+                (Duration::from_secs(1), "It is not known whether the request was carried out. Try again.")
+            }
             Unavailable::ForeignKeysAway => {
                 return Self::from_guard(
                     Code::Unavailable,

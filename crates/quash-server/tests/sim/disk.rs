@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use quash_core::model::{
@@ -26,7 +26,20 @@ pub(crate) struct Disk {
     /// The delay of its slow periods.
     pub(crate) slow_millis: u64,
     pub(crate) calm: Arc<AtomicBool>,
+    /// Whether answers to changes may be lost, and how many were.
+    pub(crate) answers: Arc<Answers>,
 }
+
+/// The answers to changes that the disk loses: the change may have been written or not.
+#[derive(Default)]
+pub(crate) struct Answers {
+    /// Set while they may be lost. A process that starts doesn't repeat its changes.
+    pub(crate) may_be_lost: AtomicBool,
+    pub(crate) lost: AtomicUsize,
+}
+
+/// One in this many answers is lost.
+const LOST: u64 = 24;
 
 /// An operation that takes time.
 #[derive(Clone, Copy)]
@@ -37,6 +50,8 @@ enum Act {
     Commit,
     /// The change is written, but not yet confirmed.
     Answer,
+    LostBefore,
+    LostAfter,
 }
 
 impl Disk {
@@ -44,8 +59,7 @@ impl Disk {
     /// operations at that time.
     async fn turn(&self, act: Act) {
         if !self.calm.load(Ordering::Relaxed) {
-            let moment = u64::try_from(self.time.now().as_millis()).expect("a short run");
-            let chance = Chance::new(self.seed ^ (moment << 3 | act as u64).wrapping_mul(0x9E37_79B9));
+            let chance = self.chance(act);
             // Data may be outdated by the time it is used: errors are most likely there.
             match chance.below(if matches!(act, Act::Head) { 6 } else { 16 }) {
                 0 => pass(chance.millis(self.slow_millis)).await,
@@ -56,6 +70,21 @@ impl Disk {
         if !self.alive.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
+    }
+
+    fn chance(&self, act: Act) -> Chance {
+        let moment = u64::try_from(self.time.now().as_millis()).expect("a short run");
+        Chance::new(self.seed ^ (moment << 3 | act as u64).wrapping_mul(0x9E37_79B9))
+    }
+
+    /// Fails if the answer to a change is lost now.
+    fn answer(&self, act: Act) -> Result<(), StoreError> {
+        let may_be_lost = self.answers.may_be_lost.load(Ordering::Relaxed);
+        if may_be_lost && !self.calm.load(Ordering::Relaxed) && self.chance(act).once_in(LOST) {
+            self.answers.lost.fetch_add(1, Ordering::Relaxed);
+            return Err(StoreError::Unknown("the answer was lost".into()));
+        }
+        Ok(())
     }
 }
 
@@ -207,8 +236,12 @@ impl Store for Disk {
 
     async fn commit(&self, change: Change) -> Result<Receipt, StoreError> {
         self.turn(Act::Commit).await;
+        self.answer(Act::LostBefore)?;
         let receipt = self.store.commit(change).await;
         self.turn(Act::Answer).await;
+        if receipt.is_ok() {
+            self.answer(Act::LostAfter)?;
+        }
         receipt
     }
 

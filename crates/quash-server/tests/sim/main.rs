@@ -44,6 +44,8 @@ struct Seen {
     forgotten: usize,
     /// Verifiers that have given their lease back.
     left: usize,
+    /// Changes whose outcome the issuer doesn't know.
+    lost_answers: usize,
 }
 
 /// Runs one seed. Panics with the violation.
@@ -84,6 +86,7 @@ fn simulated_verifiers_never_accept_ended_tokens() {
             restores: all.restores + seen.restores,
             forgotten: all.forgotten + seen.forgotten,
             left: all.left + seen.left,
+            lost_answers: all.lost_answers + seen.lost_answers,
         };
     }
     println!("{runs} seeds from {first}: {all:?}");
@@ -99,6 +102,7 @@ fn simulated_verifiers_never_accept_ended_tokens() {
         all.restores,
         all.forgotten,
         all.left,
+        all.lost_answers,
     ];
     assert!(runs < 40 || counts.iter().all(|&count| count > 10), "too little has happened: {all:?}");
 }

@@ -25,7 +25,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use zeroize::Zeroizing;
 
 use crate::chance::Chance;
-use crate::disk::Disk;
+use crate::disk::{Answers, Disk};
 use crate::journal::{Ended, Given, Journal, Token};
 use crate::parameters::Parameters;
 use crate::time::{Drifting, Issuers, Time};
@@ -51,6 +51,7 @@ pub(crate) struct World {
     pub(crate) journal: Mutex<Journal>,
     pub(crate) seen: Mutex<Seen>,
     calm: Arc<AtomicBool>,
+    answers: Arc<Answers>,
     pub(crate) temper: Parameters,
     /// The last response from each path, which the network has kept.
     kept: Mutex<BTreeMap<String, Bytes>>,
@@ -104,6 +105,7 @@ impl World {
             seen: Mutex::default(),
             alive: Mutex::default(),
             calm: Arc::default(),
+            answers: Arc::default(),
             temper,
             kept: Mutex::default(),
             chance,
@@ -140,6 +142,7 @@ impl World {
 
     async fn issuer_starts(&self) -> Service {
         let life = self.issuer.borrow().0 + 1;
+        let may_be_lost = self.answers.may_be_lost.swap(false, Ordering::Relaxed);
         let alive = Arc::new(AtomicBool::new(true));
         *self.alive.lock().expect("no panic") = Arc::clone(&alive);
         let disk = Disk {
@@ -149,6 +152,7 @@ impl World {
             seed: self.seed,
             slow_millis: u64::try_from(self.temper.disk.as_millis()).expect("small"),
             calm: Arc::clone(&self.calm),
+            answers: Arc::clone(&self.answers),
         };
         let mut policy = Policy::default();
         policy.tokens.foreign = ForeignTokens::Accept;
@@ -183,6 +187,7 @@ impl World {
         let service = Service::start(setup).await.expect("a service");
         let door = quash_server::router(service.clone(), HttpSettings::default());
         self.issuer.send_replace((life, Some(Issuer { service: service.clone(), door })));
+        self.answers.may_be_lost.store(may_be_lost, Ordering::Relaxed);
         service
     }
 
@@ -289,12 +294,14 @@ impl World {
     }
 
     pub(crate) fn seen(&self) -> Seen {
-        *self.seen.lock().expect("no panic")
+        let lost_answers = self.answers.lost.load(Ordering::Relaxed);
+        Seen { lost_answers, ..*self.seen.lock().expect("no panic") }
     }
 
     /// Runs users and faults for this long.
     pub(crate) async fn let_faults_happen(self: &Arc<Self>, span: Duration) {
         let until = self.time.now() + span;
+        self.answers.may_be_lost.store(true, Ordering::Relaxed);
         let people: Vec<_> =
             (0..3).map(|_| tokio::spawn(Arc::clone(self).live(self.chance.fork(), until))).collect();
         let shop = tokio::spawn(Arc::clone(self).keep_shop(self.chance.fork(), until));

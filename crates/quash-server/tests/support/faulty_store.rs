@@ -36,6 +36,8 @@ pub(crate) struct FaultyStore {
     meanwhile: Mutex<Option<(Change, Guard)>>,
     /// Set if reads fail after the next change is written.
     breaks_after_write: Mutex<bool>,
+    /// Set if the answer to the next change is lost, with whether the change is written.
+    loses_answer: Mutex<Option<bool>>,
     /// The number of entries that were changed to cover nothing. `None` leaves entries unchanged.
     emptied: Mutex<Option<u8>>,
 }
@@ -46,6 +48,11 @@ impl FaultyStore {
         StoreError::Unavailable("disk secret path /var/lib/quash/quash.db: SQLITE_IOERR".into())
     }
 
+    /// The error after a lost answer. None of its words may reach a client.
+    pub(crate) fn in_doubt() -> StoreError {
+        StoreError::Unknown("disk secret path /var/lib/quash/quash.db: SQLITE_IOERR_FSYNC".into())
+    }
+
     /// Breaks a part.
     pub(crate) fn break_part(&self, part: Part, error: StoreError) {
         *self.broken.lock().expect("a switch") = Some((part, error));
@@ -54,6 +61,11 @@ impl FaultyStore {
     /// Breaks reads of rows right after the next change is written.
     pub(crate) fn break_after_write(&self) {
         *self.breaks_after_write.lock().expect("a switch") = true;
+    }
+
+    /// Loses the answer to the next change, after or before it is written.
+    pub(crate) fn lose_answer(&self, written: bool) {
+        *self.loses_answer.lock().expect("a switch") = Some(written);
     }
 
     /// The number of changes written so far.
@@ -232,6 +244,13 @@ impl Store for FaultyStore {
                 *emptied += 1;
                 (entry.kind, entry.key) = (ScopeKind::Token, ScopeKey([*emptied; 16]));
             }
+        }
+        let lost = self.loses_answer.lock().expect("a switch").take();
+        if let Some(written) = lost {
+            if written {
+                self.inner.commit(change).await?;
+            }
+            return Err(Self::in_doubt());
         }
         let receipt = self.whole(Part::Writes)?.commit(change).await?;
         self.written.fetch_add(1, Ordering::SeqCst);

@@ -92,8 +92,17 @@ impl StoreSignals {
                     Some(key) => format!("table {table}, row {key}: {detail}"),
                     None => format!("table {table}: {detail}"),
                 }),
-                other @ (StoreError::Conflict | StoreError::Full) => other,
+                other @ (StoreError::Conflict | StoreError::Full | StoreError::Unknown(_)) => other,
             },
+        }
+    }
+
+    /// Converts a fault of COMMIT. After an I/O error, the write-ahead log on disk may contain the transaction.
+    pub(super) fn to_commit_error(&self, fault: SqliteError) -> StoreError {
+        let is_in_doubt = matches!(&fault, SqliteError::Sqlite(error) if is_io(error));
+        match self.to_store_error(fault) {
+            StoreError::Unavailable(detail) if is_in_doubt => StoreError::Unknown(detail),
+            other => other,
         }
     }
 }
@@ -106,6 +115,10 @@ pub(super) fn unavailable(detail: &str) -> StoreError {
 fn is_failed_fsync(error: &rusqlite::Error) -> bool {
     let extended = error.sqlite_error().map(|error| error.extended_code);
     matches!(extended, Some(ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC))
+}
+
+fn is_io(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.code == ErrorCode::SystemIoFailure)
 }
 
 /// Returns whether the disk is full: `SQLITE_FULL`, or `SQLITE_IOERR_SHMSIZE` if the WAL's index can't grow.
@@ -130,6 +143,24 @@ mod tests {
             assert!(matches!(signals.to_store_error(failure(code)), StoreError::Unavailable(_)));
             assert!(signals.unbroken().is_err() && *signals.broken.borrow());
         }
+    }
+
+    #[test]
+    fn only_io_errors_leave_a_commit_in_doubt() {
+        let signals = StoreSignals::new(Seq::ZERO);
+        let outcome = |code| signals.to_commit_error(failure(code));
+        for code in [ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_IOERR_FSYNC] {
+            assert!(matches!(outcome(code), StoreError::Unknown(_)), "{code}");
+        }
+        assert!(signals.unbroken().is_err(), "after the failed fsync");
+        for code in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_SHMSIZE] {
+            assert_eq!(outcome(code), StoreError::Full, "{code}");
+        }
+        assert!(matches!(outcome(ffi::SQLITE_BUSY), StoreError::Unavailable(_)));
+        assert!(matches!(
+            signals.to_store_error(failure(ffi::SQLITE_IOERR_WRITE)),
+            StoreError::Unavailable(_)
+        ));
     }
 
     #[test]

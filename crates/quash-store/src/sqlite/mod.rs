@@ -322,7 +322,7 @@ impl Store for SqliteStore {
             .send(Write { change, outcome })
             .await
             .map_err(|_| unavailable("it is closing"))?;
-        written.await.map_err(|_| unavailable("it is closing"))?
+        written.await.map_err(|_| StoreError::Unknown("the writer thread has ended".into()))?
     }
 
     async fn back_up(&self, to: &Path) -> Result<Seq, BackupError> {

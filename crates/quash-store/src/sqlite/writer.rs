@@ -40,7 +40,7 @@ enum BatchError {
     /// SQLite has rolled back the transaction and all its members, as it does on `FULL`, `IOERR` and `NOMEM`
     /// despite savepoints. Members that didn't cause it may still succeed alone.
     Lost,
-    /// The transaction couldn't be begun or committed.
+    /// The transaction couldn't be begun or committed. If its outcome is unknown, so is that of each member.
     Refused(StoreError),
 }
 
@@ -133,7 +133,7 @@ impl Writer {
     fn commit(&self) -> Result<(), StoreError> {
         self.run_statement(statements::COMMIT).map_err(|fault| {
             self.roll_back();
-            self.signals.to_store_error(fault)
+            self.signals.to_commit_error(fault)
         })
     }
 

@@ -13,7 +13,7 @@ use quash_core::decide::{
     retire_key, revoke_keys, rotate_keys, succeed, successor,
 };
 use quash_core::model::{Actor, Change, KeyRecord, KeySource, KeyState, Kid, Receipt, Seq, Timestamp};
-use quash_core::token::SigningKey;
+use quash_core::token::{Family, SigningKey};
 use quash_store::StoreError;
 
 use crate::context::{Context, Service};
@@ -111,7 +111,7 @@ impl Service {
         W: Future<Output = Result<T, KeyChangeFault>> + Send + 'static,
     {
         let broken_off = |_| {
-            KeyChangeFault::Failed(Failure::Unavailable(Unavailable::StoreAway(
+            KeyChangeFault::Failed(Failure::Unavailable(Unavailable::OutcomeUnknown(
                 "the change of the keys was interrupted".into(),
             )))
         };
@@ -287,15 +287,18 @@ impl Context {
         Ok([asked].into_iter().chain(others.into_iter().filter(|record| record.kid != *kid)).collect())
     }
 
-    /// Runs in a blocking task, because generating an RSA key takes a while.
+    /// Generates an RSA key in a blocking task, because that takes a while.
     async fn new_key(&self, state: KeyState) -> Result<KeyRecord, Failure> {
         let unmade = || Failure::Unavailable(Unavailable::Unsigned);
         let (algorithm, entropy) = (self.keys.algorithm, Arc::clone(&self.entropy));
-        let secret = tokio::task::spawn_blocking(move || make::secret(algorithm, &*entropy))
-            .await
-            .ok()
-            .flatten()
-            .ok_or_else(unmade)?;
+        let secret = match algorithm.family() {
+            Family::Rsa => {
+                let made = tokio::task::spawn_blocking(move || make::secret(algorithm, &*entropy));
+                made.await.ok().flatten()
+            }
+            Family::Ed25519 | Family::Ec | Family::Hmac => make::secret(algorithm, &*entropy),
+        };
+        let secret = secret.ok_or_else(unmade)?;
         let made = make::record(
             algorithm,
             &secret,

@@ -150,7 +150,9 @@ impl Service {
         let added = self.context.store.commit(Change::AddClient { client, digest, note }).await;
         added.map(|_| ()).map_err(|error| match error {
             StoreError::Conflict => ClientFault::Taken,
-            StoreError::Full | StoreError::Unavailable(_) => ClientFault::Failed(error.into()),
+            StoreError::Full | StoreError::Unavailable(_) | StoreError::Unknown(_) => {
+                ClientFault::Failed(error.into())
+            }
         })
     }
 
