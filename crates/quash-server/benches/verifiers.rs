@@ -20,7 +20,7 @@ use quash_service::{
     Argon2Hasher, DeviceTokenInput, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup,
     MasterKey, NewAccount, NewState, Rehash, Service, Setup,
 };
-use quash_store::{SqliteOptions, SqliteStore, Store};
+use quash_store::{MemoryCoordination, SqliteOptions, SqliteStore, Store};
 use quash_verify::{SystemClock, Verifier, WhenStale};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -84,8 +84,14 @@ impl World {
             iss: Expected::Anything,
             aud: Expected::Anything,
         };
+        let coordination = MemoryCoordination::beside(
+            Arc::clone(&store) as Arc<dyn Store>,
+            policy.feed.term,
+            SystemClock.uptime(),
+        );
         let setup = Setup {
             store: Arc::clone(&store) as Arc<dyn Store>,
+            coordination: Arc::new(coordination.await.expect("a store")),
             audit_seal: None,
             policy,
             keys: KeySetup { foreign: vec![foreign], ..KeySetup::of(Algorithm::EdDsa) },

@@ -11,7 +11,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use quash_service::{Service, VerifierState};
+use quash_service::{Service, VerifierInfo, VerifierState};
 
 pub(crate) struct Metrics {
     registry: Registry,
@@ -91,13 +91,22 @@ impl Metrics {
         self.latency.observe(after.as_secs_f64());
     }
 
-    /// Renders all metrics as OpenMetrics text.
-    pub(crate) fn text(&self, service: &Service) -> String {
-        let as_gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    /// Renders all metrics as OpenMetrics text. If the verifiers can't be read, theirs are the previous values.
+    pub(crate) async fn text(&self, service: &Service) -> String {
         let cursor = service.guard().cursor().as_u64();
         self.head.set(as_gauge(cursor));
         self.entries.set(as_gauge(service.guard().entries() as u64));
-        let seen = service.verifiers();
+        match service.verifiers().await {
+            Ok(seen) => self.set_verifiers(&seen, cursor),
+            Err(failure) => tracing::warn!(?failure, "failed to read the verifiers for their metrics"),
+        }
+        let mut text = String::new();
+        // Writing to a string can't fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+
+    fn set_verifiers(&self, seen: &[VerifierInfo], cursor: u64) {
         for (state, name) in [
             (VerifierState::Confirmed, "leased"),
             (VerifierState::Stale, "stale"),
@@ -107,15 +116,11 @@ impl Metrics {
             self.verifiers.get_or_create(&State { state: name }).set(as_gauge(count as u64));
         }
         let leased = seen.iter().filter(|verifier| verifier.state == VerifierState::Confirmed);
-        self.lag.set(as_gauge(
-            leased
-                .map(|verifier| cursor.saturating_sub(verifier.confirmed.as_u64()))
-                .max()
-                .unwrap_or_default(),
-        ));
-        let mut text = String::new();
-        // Writing to a string can't fail.
-        let _ = encode(&mut text, &self.registry);
-        text
+        let lag = leased.map(|verifier| cursor.saturating_sub(verifier.confirmed.as_u64())).max();
+        self.lag.set(as_gauge(lag.unwrap_or_default()));
     }
+}
+
+fn as_gauge(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }

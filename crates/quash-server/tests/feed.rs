@@ -379,12 +379,12 @@ async fn leases_may_be_labelled() {
     let ask = async |label: &str| {
         world.send(Call::get(&format!("{}{label}", lease_path(&here, 1, "deny"))).bearer(&secret)).await
     };
-    let seen = || {
-        let label = world.service.verifiers().remove(0).label;
+    let seen = async || {
+        let label = world.service.verifiers().await.expect("verifiers").remove(0).label;
         (label.host().map(str::to_owned), label.pid())
     };
     assert_eq!(ask("&host=web-1&pid=4711").await.status, 200);
-    assert_eq!(seen(), (Some("web-1".into()), Some(4711)));
+    assert_eq!(seen().await, (Some("web-1".into()), Some(4711)));
     for (label, field) in [
         ("&host=a%20b&pid=1", "host"),
         ("&host=", "host"),
@@ -396,7 +396,7 @@ async fn leases_may_be_labelled() {
         assert_eq!((wrong.status, wrong.json()["errors"][field].is_array()), (400, true), "{label}: {wrong}");
     }
     assert_eq!(ask("").await.status, 200);
-    assert_eq!(seen(), (None, None));
+    assert_eq!(seen().await, (None, None));
 }
 
 fn give_back(instance: u8) -> Call {
@@ -411,15 +411,19 @@ async fn leases_are_given_back_by_their_own_credential_alone() {
     lease(&world, &secret, &here, 1).await;
     lease(&world, &secret, &here, 2).await;
     assert_eq!(world.send(give_back(1).bearer(&other)).await.status, 204);
-    assert_eq!(world.service.verifiers().len(), 2, "of another credential");
+    assert_eq!(world.service.verifiers().await.expect("verifiers").len(), 2, "of another credential");
     for _ in 0..2 {
         let given_back = world.send(give_back(1).bearer(&secret)).await;
         assert_eq!((given_back.status, given_back.text()), (204, ""), "{given_back}");
     }
-    assert_eq!(world.service.verifiers().len(), 1);
+    assert_eq!(world.service.verifiers().await.expect("verifiers").len(), 1);
     let late = world.send(Call::get(&lease_path(&here, 1, "deny")).bearer(&secret)).await;
     assert_eq!((late.status, late.json()["errors"]["instance"].is_array()), (400, true), "{late}");
-    assert_eq!(world.service.verifiers().len(), 1, "a late request revives nothing");
+    assert_eq!(
+        world.service.verifiers().await.expect("verifiers").len(),
+        1,
+        "a late request revives nothing"
+    );
     assert_eq!(world.send(give_back(9).bearer(&secret)).await.status, 204, "without a lease");
     for query in ["", "?instance=", "?instance=0", "?instance=GG"] {
         let wrong = Call::of(Method::DELETE, &format!("/v1/feed/lease{query}"));

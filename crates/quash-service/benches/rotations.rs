@@ -16,7 +16,7 @@ use quash_service::{
     Arena, Argon2Hasher, Attempt, CostClass, DeviceTokenInput, FetchNothing, FormatFault, HashSettings,
     KeySetup, MasterKey, NewAccount, NewPassword, NewState, PasswordHasher, Rehash, Service, Setup,
 };
-use quash_store::{SqliteOptions, SqliteStore};
+use quash_store::{MemoryCoordination, SqliteOptions, SqliteStore, Store};
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
@@ -72,8 +72,12 @@ impl Bench {
     async fn start(path: &Path, algorithm: Algorithm) -> Self {
         let store = Arc::new(SqliteStore::open(path, SqliteOptions::default()).expect("a store"));
         let entropy: Arc<dyn Entropy> = Arc::new(Seeded::new(1));
+        let term = Policy::default().feed.term;
+        let coordination =
+            MemoryCoordination::beside(Arc::clone(&store) as Arc<dyn Store>, term, Duration::ZERO);
         let service = Service::start(Setup {
             store,
+            coordination: Arc::new(coordination.await.expect("a store")),
             audit_seal: None,
             policy: Policy::default(),
             keys: KeySetup::of(algorithm),

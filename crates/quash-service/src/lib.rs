@@ -29,9 +29,7 @@ pub use context::Service;
 pub use credential::Credential;
 pub use embedded::subscriber;
 pub use failure::{Failure, StartError, Unavailable};
-pub use feed::{
-    Binding, FeedEvent, FeedReader, FeedRefused, InstanceId, LabelFault, ProcessLabel, SnapshotFeed,
-};
+pub use feed::{FeedEvent, FeedReader, FeedRefused, SnapshotFeed};
 pub use keys::{
     FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup, IssuerInfo, IssuerKeyInfo,
     IssuerKeySource, KeyInfo, KeyList, KeySetup, KeysRevokedAgain, RefreshSigning, revoke_after_restore,

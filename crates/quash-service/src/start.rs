@@ -9,13 +9,13 @@ use quash_core::model::{
 };
 use quash_core::token::FlowKey;
 use quash_core::watch::frame::CursorKey;
-use quash_store::{Store, StoreError};
+use quash_store::{Coordination, Store, StoreError};
 use quash_verify::issuer::{GuardSetup, KeyFetcher, guard};
 use tokio::sync::{Mutex, Notify, mpsc};
 
 use crate::context::{Context, Service};
 use crate::failure::StartError;
-use crate::feed::{self, Feed, FeedBroadcast, LONGEST_TERM, Leases, Snapshots, remember_term};
+use crate::feed::{self, Feed, FeedBroadcast, Snapshots};
 use crate::keys::{self, FetchKeys, FetchOnDemand, Foreign, KeySetup, Keys};
 use crate::known_device::DeviceKey;
 use crate::lockout::Lockout;
@@ -34,6 +34,8 @@ use crate::{HashSettings, PasswordHasher, Rehash};
 pub struct Setup {
     /// Persistent storage.
     pub store: Arc<dyn Store>,
+    /// The leases of verifiers.
+    pub coordination: Arc<dyn Coordination>,
     /// The newest seal of the audit that is remembered outside of the store.
     pub audit_seal: Option<AuditSeal>,
     /// The operator's choices.
@@ -61,6 +63,7 @@ impl Service {
     pub async fn start(setup: Setup) -> Result<Self, StartError> {
         let Setup {
             store,
+            coordination,
             audit_seal,
             mut policy,
             keys: key_setup,
@@ -104,12 +107,10 @@ impl Service {
         let (guard, keeper) = guard(guard_setup, feed::snapshot(&*store).await?, first_ring);
         let renew = Arc::new(Notify::new());
         let broadcast = Arc::new(FeedBroadcast::new(keeper.cursor()));
-        let leases =
-            Leases::new(policy.feed.term, term_before(&*store, policy.feed.term).await?, clock.uptime());
         let cursors = CursorKey::new(&master.derive("cursors"), &store_id(&*store).await?);
         let feed = Feed {
             broadcast: Arc::clone(&broadcast),
-            leases,
+            coordination,
             cursors,
             scope_key,
             snapshots: Snapshots::new(),
@@ -166,19 +167,6 @@ fn longest_lifetime(policy: &Policy, keys: &KeySetup) -> Duration {
         .map(|issuer| issuer.max_lifetime);
     let namespaces = policy.tokens.namespaces.iter().map(|namespace| namespace.max_lifetime);
     foreign.chain(namespaces).chain([policy.tokens.longest_lifetime()]).max().unwrap_or_default()
-}
-
-/// Returns how long leases of an earlier process may still be valid: that process may have had another term.
-async fn term_before(store: &dyn Store, term: Duration) -> Result<Duration, StoreError> {
-    let before = store
-        .remembered(LONGEST_TERM)
-        .await?
-        .and_then(|millis| millis.parse().ok())
-        .map(Duration::from_millis);
-    if before.is_none_or(|before| before < term) {
-        store.commit(remember_term(term)).await?;
-    }
-    Ok(before.unwrap_or_default())
 }
 
 /// Ends all access tokens if tokens now identify accounts by another field: later revocations wouldn't cover

@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
-use quash_core::model::AuditSeal;
+use quash_core::model::{AuditSeal, Clock};
 use quash_service::{HashSettings, MasterKey, Service, Setup, StartError, begin_if_gone_back};
-use quash_store::{MemoryStore, OpenError, SqliteOptions, SqliteStore, Store, StoreError};
+use quash_store::{
+    MemoryCoordination, MemoryStore, OpenError, SqliteOptions, SqliteStore, Store, StoreError,
+};
 
 use crate::audit_file::{AuditFile, SealRecorder};
 use crate::data_dir::DataDir;
@@ -70,8 +72,12 @@ pub(crate) async fn open(settings: &Settings, data_dir: &DataDir) -> Result<Open
         .argon2
         .hasher()
         .map_err(|fault| CommandError::failure(format!("{} can't be used: it {fault}", settings.argon2)))?;
+    let term = settings.policy.feed.term;
+    let coordination = MemoryCoordination::beside(Arc::clone(&store), term, SystemClock.uptime());
+    let coordination = coordination.await.map_err(|error| start_error(error.into(), data_dir))?;
     let service = Service::start(Setup {
         store,
+        coordination: Arc::new(coordination),
         audit_seal: audit_seal.clone(),
         policy: settings.policy.clone(),
         keys: settings.keys.clone(),

@@ -69,20 +69,17 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a lease is noted after its head was read",
         file: SERVE,
-        text: "let now = context.clock.uptime();\n        \
-               let entered = context.feed.leases.enter(asked.id.clone(), asked.binding, &asked.label, now);\n        \
-               entered.map_err(FeedRefused::from)?;\n        \
+        text: "coordination.record(lease, context.clock.uptime()).await?;\n        \
                let head = context.store.head().await.map_err(Failure::from)?;",
-        replacement: "let now = context.clock.uptime();\n        \
+        replacement: "let arrived = context.clock.uptime();\n        \
                       let head = context.store.head().await.map_err(Failure::from)?;\n        \
-                      let entered = context.feed.leases.enter(asked.id.clone(), asked.binding, &asked.label, now);\n        \
-                      entered.map_err(FeedRefused::from)?;",
+                      coordination.record(lease, arrived).await?;",
     },
     Mutant {
         name: "a lease confirms its head instead of the verifier's cursor",
         file: SERVE,
-        text: "context.feed.leases.confirm(&asked.id, asked.cursor.seq());",
-        replacement: "context.feed.leases.confirm(&asked.id, head.seq);",
+        text: "coordination.confirm(id, asked.cursor.seq())",
+        replacement: "coordination.confirm(id, head.seq)",
     },
     Mutant {
         name: "a verifier accepts tokens after it has given its lease back",
@@ -99,7 +96,7 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the barrier doesn't wait for leases of the previous process",
         file: BARRIER,
-        text: ".chain([leases.previous_expired_at()])",
+        text: ".chain([coordination.unlisted_until()])",
         replacement: "",
     },
     Mutant {

@@ -19,12 +19,9 @@ use futures_util::stream::{self, Stream, StreamExt};
 use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use quash_core::hex;
-use quash_core::model::Right;
+use quash_core::model::{Binding, InstanceId, LabelFault, ProcessLabel, Right};
 use quash_core::watch::frame::{Cursor, FeedPolicy, Frame, LeaseNonce, VERSION, Wanted};
-use quash_service::{
-    Binding, Credential, FeedEvent, FeedReader, FeedRefused, InstanceId, LabelFault, LeaseRequest,
-    ProcessLabel, SnapshotFeed,
-};
+use quash_service::{Credential, FeedEvent, FeedReader, FeedRefused, LeaseRequest, SnapshotFeed};
 use serde::Serialize;
 use serde_json::json as value;
 
@@ -120,7 +117,7 @@ pub(crate) async fn give_back(
 ) -> Result<Response, HttpError> {
     let Credential { client, .. } = verifier(&state, &headers).await?;
     let number = instance(&query_param(query.as_deref(), "instance")?)?;
-    state.service.give_lease_back(InstanceId { name: client.name.to_string(), number });
+    state.service.give_lease_back(&InstanceId { name: client.name.to_string(), number }).await?;
     Ok(no_content())
 }
 

@@ -20,7 +20,7 @@ pub(crate) async fn metrics(
     headers: HeaderMap,
 ) -> Result<Response, HttpError> {
     credential(&state, &headers).await?;
-    let mut answer = Response::new(Body::from(state.metrics.text(&state.service)));
+    let mut answer = Response::new(Body::from(state.metrics.text(&state.service).await));
     answer.headers_mut().insert(CONTENT_TYPE, OPEN_METRICS);
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(answer)

@@ -18,7 +18,7 @@ use quash_service::{
     NewAccount, NewState, Rehash, Service, Setup, begin_after_restore, begin_if_gone_back,
     revoke_after_restore,
 };
-use quash_store::{MemoryStore, Store};
+use quash_store::{MemoryCoordination, MemoryStore, Store};
 use quash_verify::WhenStale;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -171,8 +171,12 @@ impl World {
             iss: Expected::Anything,
             aud: Expected::Anything,
         };
+        let (disk, clock): (Arc<dyn Store>, Arc<dyn Clock>) =
+            (Arc::new(disk), Arc::new(Issuers(Arc::clone(&self.time))));
+        let coordination = MemoryCoordination::beside(Arc::clone(&disk), TERM, clock.uptime());
         let setup = Setup {
-            store: Arc::new(disk) as Arc<dyn Store>,
+            store: disk,
+            coordination: Arc::new(coordination.await.expect("a store")),
             audit_seal: None,
             policy,
             keys: KeySetup { foreign: vec![foreign], ..KeySetup::of(Algorithm::EdDsa) },
@@ -181,7 +185,7 @@ impl World {
             hasher: Arc::new(Argon2Hasher::new()),
             hashing: HashSettings { slots: 1, longest_wait: Duration::from_secs(1), places_per_network: 1 },
             rehash: Rehash::Never,
-            clock: Arc::new(Issuers(Arc::clone(&self.time))),
+            clock,
             entropy: Arc::new(Seeded::new(self.seed.wrapping_mul(1000) + life)),
         };
         let service = Service::start(setup).await.expect("a service");

@@ -32,7 +32,7 @@ use quash_service::{
     NewAccount, NewPassword, NewState, OutgoingEmail, PasswordHasher, RefreshSigning, Rehash, Service, Setup,
     StartError,
 };
-use quash_store::Store;
+use quash_store::{MemoryCoordination, Store};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use zeroize::Zeroizing;
@@ -172,8 +172,14 @@ impl World {
     ) -> Result<Self, StartError> {
         let entropy = Arc::new(Seeded::new(seed));
         let hasher = Arc::new(Counted::new(plan.hasher));
+        let coordination = MemoryCoordination::beside(
+            Arc::clone(&store) as Arc<dyn Store>,
+            plan.policy.feed.term,
+            clock.uptime(),
+        );
         let service = Service::start(Setup {
             store: Arc::clone(&store) as Arc<dyn Store>,
+            coordination: Arc::new(coordination.await?),
             audit_seal: None,
             policy: plan.policy,
             keys: KeySetup {

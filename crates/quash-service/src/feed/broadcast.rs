@@ -18,7 +18,6 @@ use crate::credential::Credential;
 pub(crate) struct FeedBroadcast {
     recent: Mutex<VecDeque<Arc<Entry>>>,
     newest: watch::Sender<Seq>,
-    wanted: watch::Sender<Seq>,
     closed: watch::Sender<bool>,
     /// The newest number at the last change of the issuer's policy.
     policy: watch::Sender<Seq>,
@@ -76,10 +75,9 @@ const QUIET: Duration = Duration::from_secs(15);
 
 impl FeedBroadcast {
     pub(crate) fn new(cursor: Seq) -> Self {
-        let (newest, wanted, closed) =
-            (watch::Sender::new(cursor), watch::Sender::new(Seq::ZERO), watch::Sender::new(false));
+        let (newest, closed) = (watch::Sender::new(cursor), watch::Sender::new(false));
         let (policy, credentials) = (watch::Sender::new(cursor), watch::Sender::new(()));
-        Self { recent: Mutex::default(), newest, wanted, closed, policy, credentials }
+        Self { recent: Mutex::default(), newest, closed, policy, credentials }
     }
 
     /// Appends the next entries of the log.
@@ -97,11 +95,6 @@ impl FeedBroadcast {
     pub(crate) fn begin_anew(&self, cursor: Seq) {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.newest.send_replace(cursor);
-    }
-
-    /// Announces that a request waits until every verifier knows `seq`.
-    pub(crate) fn want(&self, seq: Seq) {
-        self.wanted.send_if_modified(|wanted| std::mem::replace(wanted, seq.max(*wanted)) < seq);
     }
 
     /// Notifies all readers of a changed policy.
@@ -147,10 +140,10 @@ impl FeedReader {
         clock: Arc<dyn Clock>,
         cursors: CursorKey,
         cursor: Seq,
+        wanted: watch::Receiver<Seq>,
         watched: WatchedCredential,
     ) -> Self {
-        let (newest, wanted, closed) =
-            (broadcast.newest.subscribe(), broadcast.wanted.subscribe(), broadcast.closed.subscribe());
+        let (newest, closed) = (broadcast.newest.subscribe(), broadcast.closed.subscribe());
         let policy = broadcast.policy.subscribe();
         Self {
             broadcast,

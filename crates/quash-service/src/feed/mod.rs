@@ -2,8 +2,6 @@
 //! feed. The use cases for verifiers are in `use_cases/feed/serve.rs`.
 
 mod broadcast;
-mod leases;
-mod process;
 mod refused;
 mod snapshot;
 
@@ -12,15 +10,12 @@ use std::sync::Arc;
 use quash_core::model::{Entry, Head, Seq};
 use quash_core::watch::Revoked;
 use quash_core::watch::frame::CursorKey;
-use quash_store::{Store, StoreError};
+use quash_store::{Coordination, Store, StoreError};
 use quash_verify::issuer::Publisher;
 use tokio::sync::{Notify, mpsc};
 
 pub(crate) use self::broadcast::FeedBroadcast;
 pub use self::broadcast::{FeedEvent, FeedReader};
-pub use self::leases::{Binding, InstanceId};
-pub(crate) use self::leases::{LONGEST_TERM, Leases, remember_term};
-pub use self::process::{LabelFault, ProcessLabel};
 pub use self::refused::FeedRefused;
 pub use self::snapshot::SnapshotFeed;
 pub(crate) use self::snapshot::Snapshots;
@@ -29,7 +24,7 @@ use crate::keys::RingUpdate;
 /// The state that the feed keeps in this process.
 pub(crate) struct Feed {
     pub(crate) broadcast: Arc<FeedBroadcast>,
-    pub(crate) leases: Leases,
+    pub(crate) coordination: Arc<dyn Coordination>,
     pub(crate) cursors: CursorKey,
     pub(crate) scope_key: [u8; 16],
     pub(crate) snapshots: Snapshots,

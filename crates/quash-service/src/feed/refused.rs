@@ -1,7 +1,8 @@
 //! The reasons to refuse a verifier's request for a snapshot, a stream or a lease.
 
+use quash_store::NotRecorded;
+
 use crate::failure::Failure;
-use crate::feed::leases::{NotEntered, TooMany};
 
 /// A reason to refuse a verifier's request.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,12 +21,13 @@ pub enum FeedRefused {
     Failed(Failure),
 }
 
-impl From<NotEntered> for FeedRefused {
-    fn from(not_entered: NotEntered) -> Self {
-        match not_entered {
-            NotEntered::Full(TooMany::Altogether) => Self::TooMany,
-            NotEntered::Full(TooMany::WithCredential) => Self::TooManyWithCredential,
-            NotEntered::Left => Self::Left,
+impl From<NotRecorded> for FeedRefused {
+    fn from(not_recorded: NotRecorded) -> Self {
+        match not_recorded {
+            NotRecorded::TooMany => Self::TooMany,
+            NotRecorded::TooManyWithCredential => Self::TooManyWithCredential,
+            NotRecorded::Left => Self::Left,
+            NotRecorded::Store(error) => Self::Failed(error.into()),
         }
     }
 }

@@ -174,7 +174,7 @@ async fn list(
     let after = after.map(name).transpose()?;
     let page = service.clients(after.as_ref(), limit).await.map_err(|failure| failed(&failure))?;
     let next = page.last().filter(|_| is_full(page.len(), limit)).map(|client| client.name.to_string());
-    let seen = service.verifiers();
+    let seen = service.verifiers().await.map_err(|failure| failed(&failure))?;
     let shown = |client: &Client| {
         let own = seen.iter().filter(|verifier| verifier.id.name == client.name.as_str());
         ClientShown { instances: own.map(InstanceShown::new).collect(), ..ClientShown::new(client) }

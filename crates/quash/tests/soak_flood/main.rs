@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use quash_core::model::{Policy, Seeded};
+use quash_core::model::{Clock, Policy, Seeded};
 use quash_core::token::Algorithm;
 use quash_server::{HttpSettings, Registration, SystemClock, paths};
 use quash_service::{Argon2Hasher, FetchNothing, HashSettings, KeySetup, MasterKey, Rehash, Service, Setup};
-use quash_store::MemoryStore;
+use quash_store::{MemoryCoordination, MemoryStore, Store};
 use serde_json::json;
 
 use endpoints::{Attacker, Flood};
@@ -59,8 +59,12 @@ fn settings() -> HttpSettings {
 fn router_paths() -> Vec<String> {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+        let term = Policy::default().feed.term;
+        let coordination = MemoryCoordination::beside(Arc::clone(&store), term, SystemClock.uptime());
         let service = Service::start(Setup {
-            store: Arc::new(MemoryStore::new()),
+            store,
+            coordination: Arc::new(coordination.await.expect("a store")),
             policy: Policy::default(),
             keys: KeySetup::of(Algorithm::EdDsa),
             fetch: Arc::new(FetchNothing),

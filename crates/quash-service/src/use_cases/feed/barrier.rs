@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use quash_core::model::{Seq, Timestamp};
+use quash_core::model::{Binding, InstanceId, Seq, Timestamp};
+use quash_store::{Standing, StoreError};
 
 use crate::context::Service;
-use crate::feed::{Binding, InstanceId};
 
 /// The result of a barrier.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -62,44 +62,48 @@ impl Service {
     /// lease back accepts nothing, and isn't listed.
     pub async fn effective(&self, seq: Seq) -> BarrierResult {
         let context = &*self.context;
-        let (leases, clock) = (&context.feed.leases, &*context.clock);
+        let (coordination, clock) = (&*context.feed.coordination, &*context.clock);
         let began = clock.uptime();
-        let mut confirmations = leases.confirmations();
+        let mut changes = coordination.changes();
         // A verifier that enters after the commit gets a head that includes the entry.
-        let mut waiting: Vec<_> = leases.seen(began).into_iter().collect();
+        let mut waiting = until_read(|| coordination.leases(began)).await;
         let mut verifiers = Vec::with_capacity(waiting.len());
-        context.feed.broadcast.want(seq);
+        if let Err(error) = coordination.want(seq).await {
+            tracing::warn!(%error, "failed to ask verifiers for an early confirmation");
+        }
         loop {
-            confirmations.mark_unchanged();
+            changes.mark_unchanged();
+            let standings = until_read(|| coordination.standings(&waiting)).await;
             let now = clock.uptime();
-            waiting.retain(|(id, holder)| {
-                if leases.has_left(id) {
-                    return false;
-                }
-                let state = match holder.binding {
-                    _ if leases.confirmed_by(id).is_some_and(|confirmed| confirmed >= seq) => {
+            let mut standings = standings.into_iter();
+            waiting.retain(|lease| {
+                let standing = standings.next().unwrap_or(Standing::Forgotten);
+                let state = match lease.binding {
+                    _ if standing == Standing::Left => return false,
+                    _ if matches!(standing, Standing::Confirmed(confirmed) if confirmed >= seq) => {
                         VerifierState::Confirmed
                     }
                     Binding::NotBound => VerifierState::NotBound,
-                    Binding::Bound if holder.until <= now => VerifierState::Stale,
+                    Binding::Bound if lease.until <= now => VerifierState::Stale,
                     Binding::Bound => return true,
                 };
                 if state == VerifierState::Confirmed {
                     context.metrics.confirmed(now.saturating_sub(began));
                 }
-                verifiers.push(VerifierResult { id: id.clone(), state, after: now.saturating_sub(began) });
+                let after = now.saturating_sub(began);
+                verifiers.push(VerifierResult { id: lease.id.clone(), state, after });
                 false
             });
             let next = waiting
                 .iter()
-                .map(|(_, holder)| holder.until)
-                .chain([leases.previous_expired_at()])
+                .map(|lease| lease.until)
+                .chain([coordination.unlisted_until()])
                 .filter(|until| *until > now)
                 .min();
             let Some(next) = next else { break };
             tokio::select! {
                 biased;
-                _ = confirmations.changed() => {}
+                _ = changes.changed() => {}
                 () = tokio::time::sleep(next - now) => {}
             }
         }
@@ -107,3 +111,20 @@ impl Service {
         BarrierResult { seq, effective_at: clock.now(), verifiers }
     }
 }
+
+/// Repeats a read until it succeeds: a barrier that can't read the leases must not end.
+async fn until_read<T, F>(mut read: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    loop {
+        match read().await {
+            Ok(found) => return found,
+            Err(error) => tracing::warn!(%error, "failed to read the leases of verifiers; retrying"),
+        }
+        tokio::time::sleep(READ_AGAIN).await;
+    }
+}
+
+/// The pause after a failed read of the leases.
+const READ_AGAIN: Duration = Duration::from_millis(100);

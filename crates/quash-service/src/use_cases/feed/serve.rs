@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use quash_core::model::{Head, Seq};
+use quash_core::model::{Binding, Head, InstanceId, ProcessLabel, Seq};
 use quash_core::watch::frame::{Cursor, FeedPolicy, LeaseGrant, LeaseNonce};
+use quash_store::NewLease;
 
 use crate::context::Service;
 use crate::credential::Credential;
 use crate::failure::Failure;
 use crate::feed::FeedReader;
-use crate::feed::{Binding, InstanceId, ProcessLabel};
 use crate::feed::{FeedRefused, SnapshotFeed};
 use crate::use_cases::feed::barrier::VerifierState;
 
@@ -81,7 +81,8 @@ impl Service {
         let (broadcast, store, clock) =
             (Arc::clone(&context.feed.broadcast), Arc::clone(&context.store), Arc::clone(&context.clock));
         let watched = broadcast.watch(Arc::clone(&store), credential);
-        Ok(FeedReader::new(broadcast, store, clock, context.feed.cursors.clone(), after.seq(), watched))
+        let (cursors, wanted) = (context.feed.cursors.clone(), context.feed.coordination.wanted());
+        Ok(FeedReader::new(broadcast, store, clock, cursors, after.seq(), wanted, watched))
     }
 
     /// Grants a lease. A verifier that has applied everything up to the lease's head knows everything
@@ -91,35 +92,42 @@ impl Service {
     /// The verifier's position isn't in this log, there are too many verifiers, or the store is unavailable.
     pub async fn lease(&self, asked: &LeaseRequest) -> Result<LeaseGrant, FeedRefused> {
         let context = &*self.context;
+        let coordination = &context.feed.coordination;
+        let LeaseRequest { id, binding, label, .. } = asked;
+        let lease = NewLease { id, binding: *binding, label, term: context.policy.feed.term };
         // Recorded before the head is read: a barrier that starts now also waits for this verifier, whichever
         // head it gets.
-        let now = context.clock.uptime();
-        let entered = context.feed.leases.enter(asked.id.clone(), asked.binding, &asked.label, now);
-        entered.map_err(FeedRefused::from)?;
+        coordination.record(lease, context.clock.uptime()).await?;
         let head = context.store.head().await.map_err(Failure::from)?;
         self.placed(&asked.cursor, &head).await?;
-        context.feed.leases.confirm(&asked.id, asked.cursor.seq());
+        coordination.confirm(id, asked.cursor.seq()).await.map_err(Failure::from)?;
         let cursor = context.feed.cursors.cursor(head.seq, &head.chain);
         Ok(LeaseGrant::new(asked.nonce, cursor, &head.chain, context.policy.feed.term, context.clock.now()))
     }
 
     /// Ends the lease of a verifier that accepts no more tokens.
-    pub fn give_lease_back(&self, id: InstanceId) {
-        self.context.feed.leases.leave(id, self.context.clock.uptime());
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn give_lease_back(&self, id: &InstanceId) -> Result<(), Failure> {
+        Ok(self.context.feed.coordination.leave(id, self.context.clock.uptime()).await?)
     }
 
     /// The verifiers that have recently asked for a lease.
-    pub fn verifiers(&self) -> Vec<VerifierInfo> {
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn verifiers(&self) -> Result<Vec<VerifierInfo>, Failure> {
         let now = self.context.clock.uptime();
-        let seen = self.context.feed.leases.seen(now).into_iter().map(|(id, holder)| {
-            let state = match holder.binding {
+        let leases = self.context.feed.coordination.leases(now).await?.into_iter().map(|lease| {
+            let state = match lease.binding {
                 Binding::NotBound => VerifierState::NotBound,
-                Binding::Bound if holder.until <= now => VerifierState::Stale,
+                Binding::Bound if lease.until <= now => VerifierState::Stale,
                 Binding::Bound => VerifierState::Confirmed,
             };
-            VerifierInfo { id, state, confirmed: holder.confirmed, label: holder.label }
+            VerifierInfo { id: lease.id, state, confirmed: lease.confirmed, label: lease.label }
         });
-        seen.collect()
+        Ok(leases.collect())
     }
 
     /// Ends all streams of the feed, because this process is about to exit.

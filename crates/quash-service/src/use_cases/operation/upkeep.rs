@@ -12,7 +12,6 @@ use quash_core::model::{Change, Timestamp};
 
 use crate::context::Service;
 use crate::failure::Failure;
-use crate::feed::remember_term;
 use crate::passwords::MAX_CLASSES;
 
 /// The result of one round of upkeep.
@@ -70,9 +69,7 @@ impl Service {
             rounds.drop_until(then);
         }
         self.context.blank_persons().await?;
-        if context.feed.leases.have_become_shorter(uptime) {
-            context.store.commit(remember_term(context.policy.feed.term)).await?;
-        }
+        context.feed.coordination.upkeep(uptime).await?;
         self.apply_due_key_changes().await?;
         self.refresh_password_classes().await?;
         Ok(upkept)

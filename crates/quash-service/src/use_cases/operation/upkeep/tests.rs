@@ -14,7 +14,7 @@ use quash_core::model::{
 };
 use quash_core::token::{Algorithm, Expected, Issued, SigningKey, TokenType};
 use quash_core::watch::frame::{Snapshot, SnapshotReader};
-use quash_store::{MemoryStore, SqliteOptions, SqliteStore, Store};
+use quash_store::{MemoryCoordination, MemoryStore, SqliteOptions, SqliteStore, Store};
 use quash_verify::VerifyError;
 use zeroize::Zeroizing;
 
@@ -116,8 +116,11 @@ impl World {
             iss: Expected::Anything,
             aud: Expected::Anything,
         };
+        let term = policy.feed.term;
+        let coordination = MemoryCoordination::beside(Arc::clone(store), term, clock.uptime());
         let setup = Setup {
             store: Arc::clone(store),
+            coordination: Arc::new(coordination.await.expect("a store")),
             audit_seal: None,
             policy,
             keys: KeySetup {

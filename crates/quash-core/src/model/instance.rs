@@ -1,7 +1,23 @@
-//! The label of a process that follows the feed: where it runs, for operators. The process states it itself,
-//! so it proves nothing.
+//! The processes that follow the feed: their names, and what they say about themselves.
 
-/// The host and the process id that a verifier states.
+/// A process that follows the feed, identified by its credential and a number that it chose.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct InstanceId {
+    /// The credential's name.
+    pub name: String,
+    pub number: [u8; 16],
+}
+
+/// A verifier's behaviour while it has no valid lease.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Binding {
+    /// It refuses tokens: a lease covers everything that it accepts.
+    Bound,
+    /// It accepts tokens without a lease, so its knowledge is unknown.
+    NotBound,
+}
+
+/// The host and the process id that a verifier states, for operators. They prove nothing.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct ProcessLabel {
     host: Option<Box<str>>,

@@ -1,0 +1,108 @@
+//! The state that the processes of an issuer and its verifiers share beside the data: leases, and the sequence
+//! numbers that requests wait for. It is soft: a process that has lost it waits for a lease's term.
+
+mod memory;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use quash_core::model::{Binding, InstanceId, ProcessLabel, Seq};
+use tokio::sync::watch;
+
+use crate::StoreError;
+
+pub use memory::MemoryCoordination;
+
+/// The leases of the processes that follow the log, and the sequence numbers that requests wait for.
+///
+/// Times are uptimes of the calling process. Clocks of two processes are never compared.
+#[async_trait]
+pub trait Coordination: Send + Sync {
+    /// Records a lease that was requested at `arrived`. A head may be granted only if it is read after this has
+    /// returned: whoever reads the leases after a commit then sees each lease whose head lacks that commit.
+    async fn record(&self, lease: NewLease<'_>, arrived: Duration) -> Result<(), NotRecorded>;
+
+    /// Records that a process has applied everything up to `seq`.
+    async fn confirm(&self, id: &InstanceId, seq: Seq) -> Result<(), StoreError>;
+
+    /// Ends the lease of a process that accepts no tokens any more. A request for a lease that it sent before may
+    /// arrive later, and is refused.
+    async fn leave(&self, id: &InstanceId, now: Duration) -> Result<(), StoreError>;
+
+    /// The leases that are valid at `now` or recently were, ordered by id.
+    async fn leases(&self, now: Duration) -> Result<Vec<Lease>, StoreError>;
+
+    /// The standing of the holder of each of these leases, in their order.
+    async fn standings(&self, of: &[Lease]) -> Result<Vec<Standing>, StoreError>;
+
+    /// Changes when a standing may have changed. Only a wake-up: [`Coordination::standings`] is authoritative.
+    fn changes(&self) -> watch::Receiver<()>;
+
+    /// Asks all processes to confirm `seq` soon. Only a hint.
+    async fn want(&self, seq: Seq) -> Result<(), StoreError>;
+
+    /// Follows the largest number that a request waits for.
+    fn wanted(&self) -> watch::Receiver<Seq>;
+
+    /// The uptime at which all leases have expired that this process can't list.
+    fn unlisted_until(&self) -> Duration;
+
+    /// Forgets what is no longer needed. Called every minute.
+    async fn upkeep(&self, now: Duration) -> Result<(), StoreError>;
+}
+
+/// A process's request for a lease.
+#[derive(Clone, Copy, Debug)]
+pub struct NewLease<'a> {
+    pub id: &'a InstanceId,
+    pub binding: Binding,
+    pub label: &'a ProcessLabel,
+    /// The time for which the process may use the lease.
+    pub term: Duration,
+}
+
+/// The lease of a process that follows the log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Lease {
+    pub id: InstanceId,
+    /// The uptime until which some clock within the tolerance may consider the lease valid.
+    pub until: Duration,
+    /// The sequence number that the process confirmed last.
+    pub confirmed: Seq,
+    pub binding: Binding,
+    pub label: ProcessLabel,
+}
+
+/// What is known of a lease's holder now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// It has confirmed everything up to this number.
+    Confirmed(Seq),
+    /// It has given its lease back, and accepts no tokens.
+    Left,
+    /// Its lease has expired, and its place was given to another process.
+    Forgotten,
+}
+
+/// The reason not to record a lease.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum NotRecorded {
+    #[error("there are too many processes with a lease")]
+    TooMany,
+    #[error("there are too many processes with a lease of this credential")]
+    TooManyWithCredential,
+    /// The process has given its lease back: this request was sent before that, and arrived later.
+    #[error("the process has given its lease back")]
+    Left,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The largest drift between two clocks, in parts per million. It is counted three times: for both clocks,
+/// and for rounding.
+const DRIFT_PPM: u32 = 200;
+
+/// The time for which a lease of this term counts, by a clock that may run faster than the holder's.
+fn counted(term: Duration) -> Duration {
+    term + term * (3 * DRIFT_PPM) / 1_000_000
+}
