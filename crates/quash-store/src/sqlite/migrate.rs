@@ -36,6 +36,10 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration { name: "removed_names", sql: include_str!("../../migrations/sqlite/0014_removed_names.sql") },
     Migration { name: "namespaces", sql: include_str!("../../migrations/sqlite/0015_namespaces.sql") },
+    Migration {
+        name: "unique_addresses",
+        sql: include_str!("../../migrations/sqlite/0016_unique_addresses.sql"),
+    },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (

@@ -115,21 +115,14 @@ fn by_name(conn: &Connection, folded: &str) -> Result<Option<Account>, SqliteErr
     rows::one(conn, statements::ACCOUNT_BY_NAME, values, rows::account)
 }
 
-/// Returns the account that has confirmed an address, if it is the only one; else the account of that name;
-/// else the account that has the address, if it is the only one.
+/// Returns the account that has confirmed an address; else the account of that name; else the account that has
+/// the address.
 fn by_email(conn: &Connection, folded: &str, named: Option<Account>) -> Result<Option<Account>, SqliteError> {
-    let only = |statement: &str| {
-        let values = named_params! { ":email_folded": folded };
-        let found = rows::all(conn, statement, values, rows::account)?;
-        Ok::<_, SqliteError>(match <[Account; 1]>::try_from(found) {
-            Ok([only]) => Some(only),
-            Err(_) => None,
-        })
-    };
-    match (only(statements::ACCOUNT_BY_CONFIRMED_EMAIL)?, named) {
-        (Some(account), _) | (None, Some(account)) => Ok(Some(account)),
-        (None, None) => only(statements::ACCOUNT_BY_EMAIL),
-    }
+    let values = named_params! { ":email_folded": folded };
+    let addressed = rows::one(conn, statements::ACCOUNT_BY_EMAIL, values, rows::account)?;
+    let is_confirmed =
+        |account: &Account| account.email.as_ref().is_some_and(|email| email.verified_at.is_some());
+    Ok(if addressed.as_ref().is_some_and(is_confirmed) { addressed } else { named.or(addressed) })
 }
 
 pub(super) fn is_gone(conn: &Connection, subject: &Subject) -> Result<bool, SqliteError> {

@@ -113,12 +113,7 @@ pub(super) const ACCOUNT_BY_NAME: &str =
 pub(super) const ACCOUNT_BY_SUBJECT: &str =
     concat!("SELECT ", account!(), " FROM account a WHERE a.subject = :subject");
 pub(super) const ACCOUNT_BY_EMAIL: &str =
-    concat!("SELECT ", account!(), " FROM account a WHERE a.email_folded = :email_folded LIMIT 2");
-pub(super) const ACCOUNT_BY_CONFIRMED_EMAIL: &str = concat!(
-    "SELECT ",
-    account!(),
-    " FROM account a WHERE a.email_folded = :email_folded AND a.email_verified_at IS NOT NULL LIMIT 2"
-);
+    concat!("SELECT ", account!(), " FROM account a WHERE a.email_folded = :email_folded");
 pub(super) const IS_GONE: &str = "SELECT 1 FROM gone WHERE subject = :subject";
 // The conditions match the partial indexes over numeric subjects.
 pub(super) const LARGEST_NUMBER: &str = "SELECT max(\
@@ -197,7 +192,7 @@ pub(super) const ADD_ACCOUNT: &str = "INSERT INTO account (subject, username, us
      password, state, state_at, sessions_before, version, created_at, foreign_after, last_login_at, \
      password_class, must_change, locks, claims, devices, locked_at, claims_adopted, mark) \
      SELECT :subject, :username, :username_folded, :email, :email_folded, :email_verified_at, :password, :state, :state_at, :sessions_before, :version, :created_at, :foreign_after, :last_login_at, :password_class, :must_change, :locks, :claims, :devices, :locked_at, :claims_adopted, :mark \
-     WHERE NOT EXISTS (SELECT 1 FROM account WHERE email_folded = :email_folded) AND NOT EXISTS (SELECT 1 FROM gone WHERE subject = :subject) \
+     WHERE NOT EXISTS (SELECT 1 FROM gone WHERE subject = :subject) \
      AND NOT EXISTS (SELECT 1 FROM account WHERE username_folded = :subject_folded) \
      AND NOT EXISTS (SELECT 1 FROM account WHERE subject IN (:username, :username_folded)) \
      ON CONFLICT DO NOTHING";
@@ -240,7 +235,7 @@ pub(super) const EDIT_ACCOUNT: &str = "UPDATE OR IGNORE account SET version = ve
      locks = coalesce(:locks, locks), claims = iif(:sets_claims, :claims, claims), claims_adopted = iif(:sets_claims, 0, claims_adopted), \
      devices = coalesce(:devices, devices), \
      sessions_before = coalesce(:sessions_before, sessions_before), foreign_after = max(foreign_after, coalesce(:foreign_after, 0)) \
-     WHERE subject = :subject AND version = :version AND NOT EXISTS (SELECT 1 FROM account o WHERE o.email_folded = :email_folded AND o.subject <> :subject) \
+     WHERE subject = :subject AND version = :version \
      AND NOT EXISTS (SELECT 1 FROM account o WHERE o.subject IN (:username, :username_folded) AND o.subject <> :subject)";
 pub(super) const KEEP_ADOPTIONS: &str = "INSERT INTO adopted (key, until) \
      SELECT foreign_key, foreign_until FROM session WHERE subject = :subject AND foreign_key IS NOT NULL";

@@ -85,6 +85,38 @@ pub(crate) async fn accounts_need_unused_subjects_names_and_addresses(store: &dy
     commit(store, add(account("third"))).await;
 }
 
+pub(crate) async fn concurrent_changes_never_share_an_address(store: &dyn Store) {
+    let address = |of: &str, email: &str| {
+        let fields = AccountFields { email: Some(Email::parse(email).ok()), ..AccountFields::default() };
+        edit(of, 1, fields, Ends::Nothing)
+    };
+    commit(store, add(account("first"))).await;
+    commit(store, add(account("second"))).await;
+    for (one, other) in [
+        (add(with_email("a", "a@example.org")), add(with_email("b", "A@Example.org"))),
+        (add(with_email("c", "c@example.org")), address("first", "C@example.org")),
+        (address("first", "d@example.org"), add(with_email("d", "D@example.org"))),
+        (address("second", "e@example.org"), edit_address_again("first", "E@example.org")),
+    ] {
+        let outcomes = commit_all(store, vec![one, other]).await;
+        assert!(outcomes[0].is_ok() && outcomes[1] == Err(StoreError::Conflict), "{outcomes:?}");
+    }
+    // In one transaction, too: nothing of it is written.
+    let both = vec![add(with_email("f", "f@example.org")), add(with_email("g", "F@example.org"))];
+    conflict(store, Change::Together(both)).await;
+    assert_eq!(store.account(&by_name("f"), NOW).await.expect("a look").account, None);
+    // An address that was given up is free.
+    let gives_up = AccountFields { email: Some(None), ..AccountFields::default() };
+    commit(store, edit("second", 2, gives_up, Ends::Nothing)).await;
+    commit(store, edit_address_again("first", "e@example.org")).await;
+}
+
+/// A change of an address that was changed once.
+fn edit_address_again(of: &str, email: &str) -> Change {
+    let fields = AccountFields { email: Some(Email::parse(email).ok()), ..AccountFields::default() };
+    edit(of, 2, fields, Ends::Nothing)
+}
+
 pub(crate) async fn a_name_is_never_the_subject_of_another_account(store: &dyn Store) {
     let named = |of: &str, name: &str| Account { subject: subject(of), ..account(name) };
     let rename = |of: &str, version, name: &str| {

@@ -43,6 +43,7 @@ for_each_store! {
         accounts_are_found_by_a_unique_address
         confirmed_addresses_win_over_names_and_other_addresses
         accounts_need_unused_subjects_names_and_addresses
+        concurrent_changes_never_share_an_address
         a_name_is_never_the_subject_of_another_account
         concurrent_changes_never_make_a_name_a_subject
         accounts_are_ordered_by_name

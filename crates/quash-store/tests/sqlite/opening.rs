@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use quash_core::model::{Change, KeySource, KeyState, Seq, Timestamp};
+use quash_core::model::{AccountBy, AccountFields, Change, Email, Ends, KeySource, KeyState, Seq, Timestamp};
 use quash_store::{OpenError, SqliteOptions, SqliteStore, Store};
 use rusqlite::Connection;
 
@@ -169,6 +169,73 @@ async fn audits_from_before_endings_give_reasons() {
     let reasons: Vec<_> =
         endings.into_iter().map(|ending| ending.map(|ending| ending.reason.as_str())).collect();
     assert_eq!(reasons, [Some("log_out_everywhere"), Some("revoked"), None]);
+}
+
+#[tokio::test]
+async fn addresses_of_two_accounts_are_kept_and_found_once() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("quash.db");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/sqlite");
+    let mut files: Vec<_> =
+        fs::read_dir(folder).expect("migrations").map(|file| file.expect("a migration").path()).collect();
+    files.sort();
+    let older: Vec<(String, String)> = files[..15]
+        .iter()
+        .map(|file| (file.display().to_string(), fs::read_to_string(file).expect("a migration")))
+        .collect();
+    migrate(&path, &older.iter().map(|(name, sql)| (name.as_str(), sql.as_str())).collect::<Vec<_>>());
+    for (subject, email, verified, since) in [
+        ("early", "both@example.org", "NULL", 1),
+        ("late", "BOTH@example.org", "NULL", 2),
+        ("unconfirmed", "one@example.org", "NULL", 1),
+        ("confirmed", "One@example.org", "5", 2),
+        ("without", "", "NULL", 1),
+        ("too", "", "NULL", 1),
+    ] {
+        let folded = email.to_lowercase();
+        change(
+            &path,
+            &format!(
+                "INSERT INTO account (subject, username, username_folded, email, email_folded, email_verified_at, state, \
+                 sessions_before, version, created_at) \
+                 VALUES ('{subject}', '{subject}', '{subject}', nullif('{email}', ''), nullif('{folded}', ''), {verified}, 'active', 0, 1, {since})"
+            ),
+        );
+        change(
+            &path,
+            &format!(
+                "INSERT INTO session (sid, subject, generation, rotated_at, seed, opened_seq, opened_at, idle_until) \
+                 VALUES (randomblob(16), '{subject}', 0, 1, zeroblob(16), 17179869184, 1, 1900000000000)"
+            ),
+        );
+    }
+    let store = sqlite(directory.path());
+    let found = async |address: &str| {
+        let found = store.account(&AccountBy::Email(address.into()), NOW).await.expect("a look").account;
+        found.map(|account| account.subject.to_string())
+    };
+    assert_eq!(found("both@example.org").await.as_deref(), Some("early"));
+    assert_eq!(found("one@example.org").await.as_deref(), Some("confirmed"), "although it is younger");
+    let late = read(&store, "late").await;
+    assert_eq!(late.email.map(|email| email.shown).as_deref(), Some("BOTH@example.org"), "it is kept");
+    let sessions = store.sessions_of(&subject("late"), None, 9).await.expect("sessions");
+    assert_eq!(sessions.len(), 1);
+    // It can't be confirmed as long as another account has it, and may be given up.
+    let email = |email: Option<&str>| AccountFields {
+        email: Some(email.and_then(|email| Email::parse(email).ok())),
+        ..AccountFields::default()
+    };
+    conflict(&store, edit("late", 1, email(Some("both@example.org")), Ends::Nothing)).await;
+    commit(&store, edit("early", 1, email(None), Ends::Nothing)).await;
+    commit(&store, edit("late", 1, email(Some("both@example.org")), Ends::Nothing)).await;
+    assert_eq!(found("both@example.org").await.as_deref(), Some("late"));
+    // Sessions refer to the new table.
+    drop(store);
+    let conn = Connection::open(&path).expect("a database");
+    let broken: u32 = conn
+        .query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))
+        .expect("a count");
+    assert_eq!(broken, 0);
 }
 
 #[test]

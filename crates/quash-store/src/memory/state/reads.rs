@@ -28,33 +28,24 @@ impl State {
                 self.accounts.values().find(|account| account.username.folded() == folded)
             }
             AccountBy::Subject(subject) => self.accounts.get(subject),
-            AccountBy::Email(folded) => self.confirmed(folded).or_else(|| self.addressed(folded)),
+            AccountBy::Email(folded) => self.addressed(folded),
             AccountBy::NameOrEmail(folded) => {
                 let named = || self.accounts.values().find(|account| account.username.folded() == folded);
-                self.confirmed(folded).or_else(named).or_else(|| self.addressed(folded))
+                let addressed = self.addressed(folded);
+                let is_confirmed = |account: &&Account| {
+                    account.email.as_ref().is_some_and(|email| email.verified_at.is_some())
+                };
+                addressed.filter(is_confirmed).or_else(named).or(addressed)
             }
         };
         self.loaded(account, now)
     }
 
-    /// Returns the account that has confirmed an address, if it is the only one.
-    fn confirmed(&self, folded: &str) -> Option<&Account> {
-        let confirmed = |account: &&Account| {
-            account
-                .email
-                .as_ref()
-                .is_some_and(|email| email.verified_at.is_some() && email.folded() == folded)
-        };
-        only(self.accounts.values().filter(confirmed))
-    }
-
-    /// Returns the account that has an address, if it is the only one.
+    /// Returns the account that has an address.
     fn addressed(&self, folded: &str) -> Option<&Account> {
-        only(
-            self.accounts
-                .values()
-                .filter(|account| account.email.as_ref().is_some_and(|email| email.folded() == folded)),
-        )
+        self.accounts
+            .values()
+            .find(|account| account.email.as_ref().is_some_and(|email| email.folded() == folded))
     }
 
     pub(in crate::memory) fn foreign(
@@ -241,13 +232,5 @@ impl State {
                 .min_by_key(|session| (session.rotated_at, session.id))
                 .map(|session| (*session).clone()),
         }
-    }
-}
-
-/// Returns the first item if there is no second.
-fn only<T>(mut found: impl Iterator<Item = T>) -> Option<T> {
-    match (found.next(), found.next()) {
-        (Some(only), None) => Some(only),
-        _ => None,
     }
 }
