@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quash_core::decide::{Cause, renew_everything};
+use quash_core::decide::{Cause, apply_settings};
 use quash_core::model::{
     Actor, AuditSeal, Change, Clock, Entropy, ForeignTokens, Policy, Reason, ScopeHasher, UserIdField, draw,
 };
@@ -80,11 +80,11 @@ impl Service {
         store
             .commit(Change::RaiseLongestLifetime(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX)))
             .await?;
-        policy.tokens.longest_lifetime_ever = Duration::from_millis(store.longest_lifetime().await?);
+        policy.tokens.longest_lifetime_ever = store.head().await?.longest_lifetime;
         let opened = keys::open(&key_setup, &*store, &master, &*clock, &*entropy).await?;
         let scope_key = master.derive("scopes");
         let scopes = ScopeHasher::ours(scope_key).of_user_ids(policy.tokens.names.user_id_field);
-        end_tokens_of_old_field(&*store, &policy, &scopes, &*clock).await?;
+        apply_fenced_settings(&*store, &policy, &scopes, &*clock).await?;
         let (turn, rings) = mpsc::channel(1);
         let (foreign, first_ring) = Foreign::new(
             &key_setup.foreign,
@@ -169,23 +169,25 @@ fn longest_lifetime(policy: &Policy, keys: &KeySetup) -> Duration {
     foreign.chain(namespaces).chain([policy.tokens.longest_lifetime()]).max().unwrap_or_default()
 }
 
-/// Ends all access tokens if tokens now identify accounts by another field: later revocations wouldn't cover
-/// the old ones. Sessions stay, and their next refresh returns tokens with the new field.
-async fn end_tokens_of_old_field(
+/// Stores the settings that define tokens, if they differ from the stored ones. Ends all access tokens if tokens
+/// now identify accounts by another field: later revocations wouldn't cover the old ones. Sessions stay, and
+/// their next refresh returns tokens with the new field.
+async fn apply_fenced_settings(
     store: &dyn Store,
     policy: &Policy,
     scopes: &ScopeHasher,
     clock: &dyn Clock,
 ) -> Result<(), StoreError> {
     const NAME: &str = "user_id_field";
+    let head = store.head().await?;
     let field = policy.tokens.names.user_id_field.as_str();
     let before = store.remembered(NAME).await?;
-    if before.as_deref().unwrap_or(UserIdField::Subject.as_str()) != field {
-        let cause = Cause { reason: Reason::Revoked, actor: Actor::Rule };
-        store.commit(renew_everything(&cause, scopes, clock.now())).await?;
+    if before.as_deref() == Some(field) {
+        return Ok(());
     }
-    if before.as_deref() != Some(field) {
-        store.commit(Change::Remember { name: NAME, value: field.into() }).await?;
-    }
+    let is_other = before.as_deref().unwrap_or(UserIdField::Subject.as_str()) != field;
+    let cause = Cause { reason: Reason::Revoked, actor: Actor::Rule };
+    let values = vec![(NAME, field.to_owned())];
+    store.commit(apply_settings(&head, values, is_other.then_some(&cause), scopes, clock.now())).await?;
     Ok(())
 }

@@ -14,8 +14,9 @@ use std::path::Path;
 use async_trait::async_trait;
 use quash_core::model::{
     Account, AccountBy, AccountLoaded, Audit, AuditHead, Change, Client, ClientName, Digest, EarlierRequests,
-    Ending, Entry, Flow, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, Receipt, RegistrationBy,
-    ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
+    Ending, Entry, Flow, FlowId, FlowLoaded, Followed, ForeignLoaded, Head, KeyRecord, Mail, Receipt,
+    RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject,
+    Timestamp,
 };
 use tokio::sync::watch;
 
@@ -73,6 +74,9 @@ pub trait Store: Send + Sync {
 
     /// Up to `limit` entries of the log after the number `after`, ordered by number, including marked ones.
     async fn entries_after(&self, after: Seq, limit: u32) -> Result<Vec<Entry>, StoreError>;
+
+    /// The head, and up to `limit` entries of the log after the number `after`.
+    async fn follow(&self, after: Seq, limit: u32) -> Result<Followed, StoreError>;
 
     /// Up to `limit` entries of the log after the number `after` and up to `until`, ordered by number, each
     /// with whether the newest one of its scope in that range doesn't supersede it. An entry with `until`
@@ -136,9 +140,6 @@ pub trait Store: Send + Sync {
 
     /// The setting that was stored under this name.
     async fn remembered(&self, name: &str) -> Result<Option<String>, StoreError>;
-
-    /// The longest lifetime ever configured, in milliseconds.
-    async fn longest_lifetime(&self) -> Result<u64, StoreError>;
 
     /// Writes a change if its guard holds. Once this returns `Ok`, the change is durable. After an error it isn't
     /// written and never will be, except after [`StoreError::Unknown`].

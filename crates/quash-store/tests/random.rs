@@ -47,6 +47,7 @@ enum Wish {
     AddClient { who: usize, n: u8, secret: u8 },
     RemoveClient { who: usize, stale: bool },
     Remember { name: usize, byte: u8 },
+    ApplySettings { stale: bool, byte: u8, ends: bool },
     Raise { secs: u64 },
     Seal { stale: bool, forget: u64 },
     Blank { who: usize, limit: u32 },
@@ -108,6 +109,8 @@ fn single() -> impl Strategy<Value = Wish> {
         1 => n.clone().prop_map(|n| Wish::DropKey { n }),
         1 => (0..SECRETS.len(), any::<u8>()).prop_map(|(name, byte)| Wish::Remember { name, byte }),
         1 => (0..SECRETS.len(), any::<u8>()).prop_map(|(name, byte)| Wish::AddSecret { name, byte }),
+        1 => (stale, any::<u8>(), any::<bool>())
+            .prop_map(|(stale, byte, ends)| Wish::ApplySettings { stale, byte, ends }),
         1 => (0..200_000_u64).prop_map(|secs| Wish::Raise { secs }),
         3 => mail_change(n),
         2 => (moment.clone(), 0..6_u32).prop_map(|(now, limit)| Wish::Mark { now, limit }),
@@ -276,6 +279,11 @@ async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
             remove_client(kept.unwrap_or_else(|| client(NAMES[who], 10)))
         }
         Wish::Remember { name, byte } => Change::Remember { name: SECRETS[name], value: byte.to_string() },
+        Wish::ApplySettings { stale, byte, ends } => Change::ApplySettings {
+            from: model.head().await.expect("a head").settings + u64::from(stale),
+            values: vec![(SECRETS[0], byte.to_string())],
+            entry: ends.then(|| entry(ScopeKind::Everything, 103)),
+        },
         Wish::Raise { secs } => Change::RaiseLongestLifetime(secs * 1000),
         Wish::StartFlow { n, subject_hash, who, stale } => {
             let asked = model

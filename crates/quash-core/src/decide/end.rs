@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use crate::model::{
-    Account, AccountEdit, Actor, Change, EndCause, ForeignLoaded, Invalid, NewEntry, Policy, Reason, Refusal,
-    ScopeHasher, Session, SessionEnd, SessionLoaded, Timestamp,
+    Account, AccountEdit, Actor, Change, EndCause, ForeignLoaded, Head, Invalid, NewEntry, Policy, Reason,
+    Refusal, ScopeHasher, Session, SessionEnd, SessionLoaded, Timestamp,
 };
 use crate::token::{Authentic, RefreshKey, TokenType};
 
@@ -143,10 +143,17 @@ pub fn end_everything(cause: &Cause, scopes: &ScopeHasher, now: Timestamp) -> Ch
     Change::EndEverything { entry: everything_entry(cause, scopes, now) }
 }
 
-/// Ends the access tokens issued before now, but not their sessions: clients get new ones with their next
-/// refresh.
-pub fn renew_everything(cause: &Cause, scopes: &ScopeHasher, now: Timestamp) -> Change {
-    Change::Revoke { entry: everything_entry(cause, scopes, now) }
+/// Applies settings that define tokens. With `renews`, ends the access tokens issued before now, but not their
+/// sessions: clients get new ones with their next refresh.
+pub fn apply_settings(
+    head: &Head,
+    values: Vec<(&'static str, String)>,
+    renews: Option<&Cause>,
+    scopes: &ScopeHasher,
+    now: Timestamp,
+) -> Change {
+    let entry = renews.map(|cause| everything_entry(cause, scopes, now));
+    Change::ApplySettings { from: head.settings, values, entry }
 }
 
 /// Returns the entry that revokes an access or sliding token of another issuer, when its bearer logs out.

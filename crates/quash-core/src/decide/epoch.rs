@@ -53,6 +53,8 @@ pub fn begin_epoch(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::model::Forgotten;
 
@@ -64,6 +66,9 @@ mod tests {
             sessions_before: Seq::ZERO,
             foreign_after: Timestamp::default(),
             forgotten: Forgotten::NOTHING,
+            ring: 0,
+            settings: 0,
+            longest_lifetime: Duration::ZERO,
         };
         let known = known.map(|number| Epoch::new(number).expect("an epoch"));
         match begin_epoch(&head, known, OldSessions::End, Actor::Rule, &ScopeHasher::ours([7; 16]), now)? {

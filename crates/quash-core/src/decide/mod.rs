@@ -39,8 +39,8 @@ pub use account::{
 };
 pub use cause::Cause;
 pub use end::{
-    AccountEnd, ForeignEnd, end_account, end_everything, end_foreign, end_presented, end_session,
-    end_token_session, log_out_entry, renew_everything,
+    AccountEnd, ForeignEnd, apply_settings, end_account, end_everything, end_foreign, end_presented,
+    end_session, end_token_session, log_out_entry,
 };
 pub use epoch::{NoEpochLeft, begin_epoch, went_back};
 pub use flow::{

@@ -211,7 +211,17 @@ mod tests {
         let (seq, chain, foreign_after, forgotten) =
             (Seq::ZERO, [0; 32], Timestamp::from_secs(0), Forgotten::NOTHING);
         let counted = |live_sessions| {
-            let head = Head { seq, chain, sessions_before: seq, foreign_after, forgotten };
+            let (ring, settings, longest_lifetime) = (0, 0, Duration::ZERO);
+            let head = Head {
+                seq,
+                chain,
+                sessions_before: seq,
+                foreign_after,
+                forgotten,
+                ring,
+                settings,
+                longest_lifetime,
+            };
             AccountLoaded { head, account: None, live_sessions, longest_idle: None }
         };
         let policy = Policy::default();

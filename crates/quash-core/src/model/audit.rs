@@ -191,6 +191,9 @@ impl NewAudit {
             Change::Revoke { entry } | Change::BeginEpoch { entry, sessions: OldSessions::Keep, .. } => {
                 vec![Self::ending(Event::Revoked, entry)]
             }
+            Change::ApplySettings { entry, .. } => {
+                entry.iter().map(|entry| Self::ending(Event::Revoked, entry)).collect()
+            }
             Change::RevokeNames(revoked) => {
                 let NamesRevocation { namespace, reason, actor, at, .. } = &**revoked;
                 let person = PersonalData { name: Some(namespace.clone()), ..PersonalData::default() };

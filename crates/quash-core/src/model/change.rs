@@ -159,6 +159,16 @@ pub enum Change {
     AddSecret { name: &'static str, secret: super::Sealed },
     /// Stores a named setting that must be known at the next start. Replaces the previous value.
     Remember { name: &'static str, value: String },
+    /// Applies settings that define tokens, and ends the tokens that depended on the previous ones. Only while the
+    /// head's `settings` are `from`.
+    ApplySettings {
+        /// The number of the settings as loaded; the next one is written.
+        from: u64,
+        /// The names and values of the settings.
+        values: Vec<(&'static str, String)>,
+        /// The entry that ends tokens.
+        entry: Option<NewEntry>,
+    },
     /// Raises the longest lifetime ever configured, in milliseconds. It never decreases.
     RaiseLongestLifetime(u64),
     /// Starts a flow. Only while the flow with the same subject hash is `replaces`, which it replaces, or
@@ -214,6 +224,22 @@ pub enum Change {
         /// The maximum number of entries.
         limit: u32,
     },
+}
+
+impl Change {
+    /// Returns whether the change itself, apart from the parts of [`Change::Together`], adds, removes or changes a
+    /// signing key: [`Head::ring`](super::Head::ring) then grows.
+    pub const fn turns_ring(&self) -> bool {
+        matches!(
+            self,
+            Self::AddKey { .. }
+                | Self::PromoteKey { .. }
+                | Self::ResumeKey { .. }
+                | Self::DropKey { .. }
+                | Self::RevokeKey { .. }
+                | Self::AddRevokedKey { .. }
+        )
+    }
 }
 
 /// A request of a client that revokes in a namespace.

@@ -3,9 +3,12 @@
 //! Each type is one consistent view of the store, in which the head was read first. The head becomes the
 //! `rsq` of the tokens minted from it.
 
-use super::{Account, Chain, Seq, Session, Timestamp, limits};
+use std::time::Duration;
 
-/// The head of the log (its newest entry), and the watermark over everything.
+use super::{Account, Chain, Entry, Seq, Session, Timestamp, limits};
+
+/// The head of the log (its newest entry), the watermark over everything, and the numbers by which a process
+/// notices that others have changed what it holds in memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Head {
     /// The number of the newest entry.
@@ -18,6 +21,20 @@ pub struct Head {
     pub foreign_after: Timestamp,
     /// The entries deleted from the log.
     pub forgotten: Forgotten,
+    /// The number of changes of the signing keys.
+    pub ring: u64,
+    /// The number of changes of the settings that define tokens.
+    pub settings: u64,
+    /// The longest lifetime of tokens ever configured.
+    pub longest_lifetime: Duration,
+}
+
+/// The entries of the log after some number, and the head, in one view of the store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Followed {
+    pub head: Head,
+    /// Ordered by number, without those that were deleted. If there are more than were asked for, the first ones.
+    pub entries: Vec<Entry>,
 }
 
 /// A summary of the entries deleted from a log.

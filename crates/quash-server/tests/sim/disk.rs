@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use async_trait::async_trait;
 use quash_core::model::{
     Account, AccountBy, AccountLoaded, Audit, AuditHead, Change, Client, ClientName, Digest, EarlierRequests,
-    Ending, Entry, Flow, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, Receipt, RegistrationBy,
-    ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
+    Ending, Entry, Flow, FlowId, FlowLoaded, Followed, ForeignLoaded, Head, KeyRecord, Mail, Receipt,
+    RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject,
+    Timestamp,
 };
 use quash_store::{BackupError, MemoryStore, Store, StoreError};
 use tokio::sync::watch;
@@ -144,6 +145,12 @@ impl Store for Disk {
         found
     }
 
+    async fn follow(&self, after: Seq, limit: u32) -> Result<Followed, StoreError> {
+        let found = self.store.follow(after, limit).await;
+        self.turn(Act::Entries).await;
+        found
+    }
+
     async fn entries_between(
         &self,
         after: Seq,
@@ -228,10 +235,6 @@ impl Store for Disk {
 
     async fn remembered(&self, name: &str) -> Result<Option<String>, StoreError> {
         self.store.remembered(name).await
-    }
-
-    async fn longest_lifetime(&self) -> Result<u64, StoreError> {
-        self.store.longest_lifetime().await
     }
 
     async fn commit(&self, change: Change) -> Result<Receipt, StoreError> {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use quash_core::model::{
     Account, AccountBy, AccountLoaded, Audit, AuditHead, Change, Client, ClientName, Digest, EarlierRequests,
-    Ending, Ends, Entry, Flow, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, NewEntry, Receipt,
-    RegistrationBy, ScopeKey, ScopeKind, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId,
+    Ending, Ends, Entry, Flow, FlowId, FlowLoaded, Followed, ForeignLoaded, Head, KeyRecord, Mail, NewEntry,
+    Receipt, RegistrationBy, ScopeKey, ScopeKind, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId,
     SessionLoaded, Subject, Timestamp,
 };
 use quash_store::{BackupError, MemoryStore, Store, StoreError};
@@ -152,6 +152,10 @@ impl Store for FaultyStore {
         self.whole(Part::Log)?.entries_after(after, limit).await
     }
 
+    async fn follow(&self, after: Seq, limit: u32) -> Result<Followed, StoreError> {
+        self.whole(Part::Log)?.follow(after, limit).await
+    }
+
     async fn entries_between(
         &self,
         after: Seq,
@@ -234,10 +238,6 @@ impl Store for FaultyStore {
         self.whole(Part::Rows)?.remembered(name).await
     }
 
-    async fn longest_lifetime(&self) -> Result<u64, StoreError> {
-        self.whole(Part::Rows)?.longest_lifetime().await
-    }
-
     async fn commit(&self, mut change: Change) -> Result<Receipt, StoreError> {
         if let Some(emptied) = &mut *self.emptied.lock().expect("a switch") {
             for entry in entries_of(&mut change) {
@@ -293,6 +293,7 @@ fn entries_of(change: &mut Change) -> Vec<&mut NewEntry> {
         | Change::Revoke { entry }
         | Change::RevokeKey { entry, .. }
         | Change::AddRevokedKey { entry, .. } => vec![entry],
+        Change::ApplySettings { entry, .. } => entry.iter_mut().collect(),
         Change::Together(changes) => changes.iter_mut().flat_map(entries_of).collect(),
         _ => Vec::new(),
     }

@@ -7,7 +7,7 @@ mod snapshot;
 
 use std::sync::Arc;
 
-use quash_core::model::{Entry, Head, Seq};
+use quash_core::model::{Entry, Followed, Head, Seq};
 use quash_core::watch::Revoked;
 use quash_core::watch::frame::CursorKey;
 use quash_store::{Coordination, Store, StoreError};
@@ -102,8 +102,8 @@ async fn catch_up(
     broadcast: &FeedBroadcast,
 ) -> Result<(), String> {
     loop {
-        let entries =
-            store.entries_after(publisher.cursor(), PAGE).await.map_err(|error| error.to_string())?;
+        let Followed { head, entries } =
+            store.follow(publisher.cursor(), PAGE).await.map_err(|error| error.to_string())?;
         if entries.is_empty() {
             return Ok(());
         }
@@ -114,5 +114,8 @@ async fn catch_up(
             return Ok(());
         }
         broadcast.push(&entries);
+        if publisher.cursor() >= head.seq {
+            return Ok(());
+        }
     }
 }

@@ -269,7 +269,7 @@ impl SessionOpening<'_> {
     /// The current key, if there is one, with its next state: it verifies until the last token that it could
     /// have signed has expired.
     async fn replaced(&self, records: &[KeyRecord]) -> Result<Option<(Kid, KeyState)>, StartError> {
-        let longest = Duration::from_millis(self.store.longest_lifetime().await?);
+        let longest = self.store.head().await?.longest_lifetime;
         Ok(current(records)
             .map(|old| (old.kid.clone(), KeyState::Retiring { until: self.clock.now() + longest })))
     }

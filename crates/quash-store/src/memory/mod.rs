@@ -13,8 +13,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use quash_core::model::{
     Account, AccountBy, AccountLoaded, Audit, AuditHead, Change, Client, ClientName, Digest, EarlierRequests,
-    Ending, Entry, Flow, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, Receipt, RegistrationBy,
-    ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
+    Ending, Entry, Flow, FlowId, FlowLoaded, Followed, ForeignLoaded, Head, KeyRecord, Mail, Receipt,
+    RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject,
+    Timestamp,
 };
 use tokio::sync::watch;
 
@@ -109,6 +110,11 @@ impl Store for MemoryStore {
         Ok(self.state().entries_after(after, limit))
     }
 
+    async fn follow(&self, after: Seq, limit: u32) -> Result<Followed, StoreError> {
+        let state = self.state();
+        Ok(Followed { head: state.head(), entries: state.entries_after(after, limit) })
+    }
+
     async fn entries_between(
         &self,
         after: Seq,
@@ -189,10 +195,6 @@ impl Store for MemoryStore {
 
     async fn remembered(&self, name: &str) -> Result<Option<String>, StoreError> {
         Ok(self.state().remembered(name))
-    }
-
-    async fn longest_lifetime(&self) -> Result<u64, StoreError> {
-        Ok(self.state().longest_lifetime())
     }
 
     async fn commit(&self, change: Change) -> Result<Receipt, StoreError> {

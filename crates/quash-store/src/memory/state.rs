@@ -29,6 +29,8 @@ pub(super) struct State {
     foreign_after: Timestamp,
     forgotten: Forgotten,
     longest_lifetime_ms: u64,
+    ring: u64,
+    settings: u64,
     accounts: BTreeMap<Subject, Account>,
     sessions: BTreeMap<SessionId, Session>,
     log: BTreeMap<Seq, Logged>,
@@ -62,6 +64,8 @@ impl Default for State {
             foreign_after: Timestamp::default(),
             forgotten: Forgotten::NOTHING,
             longest_lifetime_ms: 0,
+            ring: 0,
+            settings: 0,
             accounts: BTreeMap::new(),
             sessions: BTreeMap::new(),
             log: BTreeMap::new(),
@@ -81,6 +85,7 @@ impl State {
     /// Writes a change if its guard holds. Otherwise writes nothing.
     pub(super) fn apply(&mut self, change: &Change) -> Result<Receipt, StoreError> {
         let receipt = self.write(change)?;
+        self.ring += u64::from(change.turns_ring());
         for new in NewAudit::of(change) {
             self.audit.record(new, receipt.seq);
         }
@@ -127,6 +132,9 @@ impl State {
             Change::Remember { name, value } => {
                 self.remembered.insert((*name).to_owned(), value.clone());
                 Ok(WRITTEN)
+            }
+            Change::ApplySettings { from, values, entry } => {
+                self.apply_settings(*from, values, entry.as_ref())
             }
             Change::RaiseLongestLifetime(millis) => Ok(self.raise_longest_lifetime(*millis)),
             Change::SealAudit { from, entries, seal } => self.audit.seal(from, entries, seal),
@@ -366,6 +374,18 @@ impl State {
         guard(!self.secrets.contains_key(name))?;
         self.secrets.insert(name.to_owned(), secret.clone());
         Ok(WRITTEN)
+    }
+
+    fn apply_settings(
+        &mut self,
+        from: u64,
+        values: &[(&'static str, String)],
+        entry: Option<&NewEntry>,
+    ) -> Result<Receipt, StoreError> {
+        guard(self.settings == from)?;
+        self.settings += 1;
+        self.remembered.extend(values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        Ok(entry.map_or(WRITTEN, |entry| appended(self.append(entry))))
     }
 
     fn raise_longest_lifetime(&mut self, millis: u64) -> Receipt {

@@ -10,12 +10,15 @@ use quash_core::model::{Change, NewAudit, Receipt};
 use rusqlite::Connection;
 
 use super::fault::SqliteError;
-use super::write::appended;
-use super::{audit, mail};
+use super::write::{appended, write_one};
+use super::{audit, mail, statements};
 
 /// Writes a change and its audit entry in the open transaction.
 pub(super) fn apply(conn: &Connection, change: &Change) -> Result<Receipt, SqliteError> {
     let receipt = write_change(conn, change)?;
+    if change.turns_ring() {
+        write_one(conn, statements::TURN_RING, &[])?;
+    }
     for new in &NewAudit::of(change) {
         audit::record(conn, new, receipt.seq)?;
     }
@@ -54,6 +57,9 @@ fn write_change(conn: &Connection, change: &Change) -> Result<Receipt, SqliteErr
         Change::RemoveClient { client, .. } => keys::remove_client(conn, client),
         Change::AddSecret { name, secret } => keys::add_secret(conn, name, secret),
         Change::Remember { name, value } => keys::remember(conn, name, value),
+        Change::ApplySettings { from, values, entry } => {
+            keys::apply_settings(conn, *from, values, entry.as_ref())
+        }
         Change::RaiseLongestLifetime(millis) => log::raise_longest_lifetime(conn, *millis),
         Change::SealAudit { from, entries, seal } => audit::seal(conn, from, entries, seal),
         Change::AcceptAudit { from, seal, .. } => audit::accept(conn, from, seal),

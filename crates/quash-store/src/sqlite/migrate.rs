@@ -40,6 +40,7 @@ const MIGRATIONS: &[Migration] = &[
         name: "unique_addresses",
         sql: include_str!("../../migrations/sqlite/0016_unique_addresses.sql"),
     },
+    Migration { name: "ring", sql: include_str!("../../migrations/sqlite/0017_ring.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (

@@ -30,8 +30,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use quash_core::model::{
     Account, AccountBy, AccountLoaded, Audit, AuditHead, Change, Client, ClientName, Digest, EarlierRequests,
-    Ending, Entry, Flow, FlowId, FlowLoaded, ForeignLoaded, Head, KeyRecord, Mail, Receipt, RegistrationBy,
-    ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
+    Ending, Entry, Flow, FlowId, FlowLoaded, Followed, ForeignLoaded, Head, KeyRecord, Mail, Receipt,
+    RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject,
+    Timestamp,
 };
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -217,6 +218,13 @@ impl Store for SqliteStore {
         self.handles()?.reads.run(move |conn, _| reader::entries_after(conn, after, limit)).await
     }
 
+    async fn follow(&self, after: Seq, limit: u32) -> Result<Followed, StoreError> {
+        let look = move |conn: &Connection, head| {
+            Ok(Followed { head, entries: reader::entries_after(conn, after, limit)? })
+        };
+        self.handles()?.reads.run(look).await
+    }
+
     async fn entries_between(
         &self,
         after: Seq,
@@ -309,10 +317,6 @@ impl Store for SqliteStore {
     async fn remembered(&self, name: &str) -> Result<Option<String>, StoreError> {
         let name = name.to_owned();
         self.handles()?.reads.run(move |conn, _| reader::remembered(conn, &name)).await
-    }
-
-    async fn longest_lifetime(&self) -> Result<u64, StoreError> {
-        self.handles()?.reads.run(|conn, _| reader::longest_lifetime(conn)).await
     }
 
     async fn commit(&self, change: Change) -> Result<Receipt, StoreError> {

@@ -284,11 +284,6 @@ pub(super) fn remembered(conn: &Connection, name: &str) -> Result<Option<String>
     rows::one(conn, statements::REMEMBERED, named_params! { ":name": name }, |columns| columns.take())
 }
 
-pub(super) fn longest_lifetime(conn: &Connection) -> Result<u64, SqliteError> {
-    rows::one(conn, statements::LONGEST_LIFETIME, &[], |columns| columns.count())?
-        .ok_or(SqliteError::Value("no longest lifetime"))
-}
-
 fn loaded(
     conn: &Connection,
     head: Head,

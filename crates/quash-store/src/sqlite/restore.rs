@@ -175,7 +175,8 @@ fn read_replaced(database: &Path) -> Result<Replaced, OpenError> {
     if sound != "ok" {
         return Err(unusable(database, &format!("its keys are damaged: {sound}")));
     }
-    let read = || Ok(Replaced { end: rows::head(&conn)?.seq, keys: reader::keys(&conn)? });
+    // Not the head: a database of an earlier version lacks some of its columns.
+    let read = || Ok(Replaced { end: rows::log_end(&conn)?.seq, keys: reader::keys(&conn)? });
     read().map_err(|fault: SqliteError| unusable(database, &format!("{fault:?}")))
 }
 

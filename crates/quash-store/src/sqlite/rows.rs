@@ -1,6 +1,8 @@
 //! Converts between rows and the core's types. An undecodable row is a [`SqliteError`], never a panic.
 //! `statements.rs` and `reader.rs` select the rows.
 
+use std::time::Duration;
+
 use quash_core::model::{
     Account, AccountClaims, AccountState, Actor, Adopted, Client, ClientName, CustomClaims, DeviceId,
     Devices, Email, Ending, Entry, Forgotten, Generation, Head, KeyRecord, KeySource, KeyState, Kid, Name,
@@ -64,6 +66,9 @@ pub(super) fn head(conn: &Connection) -> Result<Head, SqliteError> {
             sessions_before: columns.seq()?,
             foreign_after: columns.moment()?,
             forgotten: Forgotten { seq: columns.seq()?, at: columns.moment()?, until: columns.moment()? },
+            ring: columns.count()?,
+            settings: columns.count()?,
+            longest_lifetime: Duration::from_millis(columns.count()?),
         })
     };
     one(conn, statements::HEAD, &[], read)?.ok_or(SqliteError::Value("no head of the log"))

@@ -106,8 +106,7 @@ pub(super) const WAL_PASSIVE: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 pub(super) const WAL_RESTART: &str = "PRAGMA wal_checkpoint(RESTART)";
 
 // Reads.
-pub(super) const HEAD: &str = "SELECT seq, chain, sessions_before, foreign_after, min_seq, forgotten_at, forgotten_until FROM feed_head WHERE id = 1";
-pub(super) const LONGEST_LIFETIME: &str = "SELECT longest_lifetime_ms FROM feed_head WHERE id = 1";
+pub(super) const HEAD: &str = "SELECT seq, chain, sessions_before, foreign_after, min_seq, forgotten_at, forgotten_until, ring, settings, longest_lifetime_ms FROM feed_head WHERE id = 1";
 pub(super) const ACCOUNT_BY_NAME: &str =
     concat!("SELECT ", account!(), " FROM account a WHERE a.username_folded = :username_folded");
 pub(super) const ACCOUNT_BY_SUBJECT: &str =
@@ -260,6 +259,9 @@ pub(super) const REMOVE_CLIENT: &str = "DELETE FROM client WHERE name = :name AN
 pub(super) const ADD_SECRET: &str =
     "INSERT INTO secret (name, secret) VALUES (:name, :secret) ON CONFLICT DO NOTHING";
 pub(super) const REMEMBER: &str = "INSERT INTO remembered (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+pub(super) const TURN_RING: &str = "UPDATE feed_head SET ring = ring + 1 WHERE id = 1";
+pub(super) const APPLY_SETTINGS: &str =
+    "UPDATE feed_head SET settings = settings + 1 WHERE id = 1 AND settings = :settings";
 pub(super) const RAISE_LONGEST_LIFETIME: &str =
     "UPDATE feed_head SET longest_lifetime_ms = max(longest_lifetime_ms, :longest_lifetime_ms) WHERE id = 1";
 

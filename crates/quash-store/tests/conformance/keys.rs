@@ -47,6 +47,33 @@ pub(crate) async fn a_key_replaces_the_current_one(store: &dyn Store) {
     assert_eq!(store.keys().await, Ok(vec![third, first, second]));
 }
 
+pub(crate) async fn each_change_of_the_keys_turns_the_ring(store: &dyn Store) {
+    let retiring = KeyState::Retiring { until: at(100) };
+    let entry = NewEntry { reason: Reason::KeyRemoved, at: NOW, ..entry(ScopeKind::Key, 8) };
+    let revoked = key("fourth", KeyState::Revoked { at: NOW }, at(4));
+    let changes = [
+        add_key(key("first", KeyState::Current, at(1)), None),
+        add_key(key("second", KeyState::Next { since: at(2) }, at(2)), None),
+        promote_key("second", Some((kid("first"), retiring))),
+        Change::ResumeKey { kid: kid("first"), at: NOW, replaces: Some((kid("second"), retiring)) },
+        drop_key("second"),
+        strike_key("first"),
+        Change::AddRevokedKey { key: revoked, entry },
+    ];
+    let ring = async || store.head().await.expect("a head").ring;
+    for (change, turned) in changes.into_iter().zip(1..) {
+        commit(store, change.clone()).await;
+        assert_eq!(ring().await, turned, "{change:?}");
+        conflict(store, change).await;
+    }
+    let third = add_key(key("third", KeyState::Current, at(3)), None);
+    let next = add_key(key("fifth", KeyState::Next { since: at(5) }, at(5)), None);
+    commit(store, Change::Together(vec![third, next])).await;
+    assert_eq!(ring().await, 9, "two of the parts");
+    commit(store, Change::Remember { name: "first", value: String::new() }).await;
+    assert_eq!(ring().await, 9);
+}
+
 pub(crate) async fn retiring_keys_can_become_current_again(store: &dyn Store) {
     let until = KeyState::Retiring { until: at(100) };
     commit(store, add_key(key("first", KeyState::Current, at(1)), None)).await;

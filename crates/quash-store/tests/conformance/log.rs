@@ -100,8 +100,45 @@ pub(crate) async fn entries_are_kept_for_their_retention(store: &dyn Store) {
 pub(crate) async fn the_longest_lifetime_only_grows(store: &dyn Store) {
     for (raised, longest) in [(300_000, 300_000), (200_000, 300_000), (86_400_000, 86_400_000)] {
         assert_eq!(commit(store, Change::RaiseLongestLifetime(raised)).await, Receipt::default());
-        assert_eq!(store.longest_lifetime().await, Ok(longest));
+        let head = store.head().await.expect("a head");
+        assert_eq!(head.longest_lifetime, Duration::from_millis(longest));
     }
+}
+
+pub(crate) async fn the_head_is_read_with_the_entries_after_a_number(store: &dyn Store) {
+    for n in [1, 2, 3] {
+        commit(store, Change::Revoke { entry: entry(ScopeKind::Token, n) }).await;
+    }
+    let head = store.head().await.expect("a head");
+    for (after, limit) in [(Seq::ZERO, 9), (Seq::start_of(1), 2), (Seq::start_of(1).next(), 2), (head.seq, 9)]
+    {
+        let followed = store.follow(after, limit).await.expect("a look");
+        assert_eq!(followed.head, head);
+        assert_eq!(Ok(followed.entries), store.entries_after(after, limit).await);
+    }
+}
+
+pub(crate) async fn settings_are_applied_with_their_entry(store: &dyn Store) {
+    let apply = |from, value: &str, entry| Change::ApplySettings {
+        from,
+        values: vec![("first", value.to_owned()), ("second", value.to_owned())],
+        entry,
+    };
+    assert_eq!(commit(store, apply(0, "a", None)).await, Receipt::default());
+    let ends = entry(ScopeKind::Everything, 1);
+    conflict(store, apply(0, "b", Some(ends.clone()))).await;
+    conflict(store, apply(2, "b", Some(ends.clone()))).await;
+    let receipt = commit(store, apply(1, "b", Some(ends))).await;
+    let head = store.head().await.expect("a head");
+    assert_eq!((head.settings, Some(head.seq), head.sessions_before), (2, receipt.seq, Seq::ZERO));
+    for name in ["first", "second"] {
+        assert_eq!(store.remembered(name).await, Ok(Some("b".into())));
+    }
+    let audit = store.audit(0, None, 9).await.expect("the audit");
+    assert_eq!(
+        audit.iter().map(|row| (row.new.event, row.seq)).collect::<Vec<_>>(),
+        [(Event::Revoked, receipt.seq)]
+    );
 }
 
 pub(crate) async fn entries_are_found_by_key(store: &dyn Store) {

@@ -119,6 +119,8 @@ for_each_store! {
         entries_of_a_later_time_are_not_superseded
         entries_are_kept_for_their_retention
         the_longest_lifetime_only_grows
+        the_head_is_read_with_the_entries_after_a_number
+        settings_are_applied_with_their_entry
         entries_are_found_by_key
         log_entries_are_paginated
         entries_report_if_they_are_newest
@@ -161,6 +163,7 @@ for_each_store! {
     }
     keys {
         a_key_replaces_the_current_one
+        each_change_of_the_keys_turns_the_ring
         retiring_keys_can_become_current_again
         a_key_is_dropped_only_while_retiring
         only_one_next_key_is_stored

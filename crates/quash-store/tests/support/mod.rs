@@ -297,7 +297,7 @@ pub(crate) async fn head(store: &dyn Store) -> Seq {
 
 /// Everything that can be read, to compare a store with itself or with another.
 pub(crate) async fn everything(store: &dyn Store) -> String {
-    let mut told = format!("{:#?}\n{:?}\n", store.head().await, store.longest_lifetime().await);
+    let mut told = format!("{:#?}\n", store.head().await);
     told += &format!("{:#?}\n{:#?}\n", store.keys().await, store.entries_after(Seq::ZERO, u32::MAX).await);
     for name in ["first", "second", "third"] {
         told += &format!("{name} {:?}\n", store.secret(name).await.map(|found| found.map(|sealed| sealed.0)));

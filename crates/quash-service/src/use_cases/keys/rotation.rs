@@ -312,7 +312,7 @@ impl Context {
     }
 
     async fn longest_lifetime(&self) -> Result<Duration, Failure> {
-        Ok(Duration::from_millis(self.store.longest_lifetime().await?))
+        Ok(self.store.head().await?.longest_lifetime)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use std::time::Duration;
+
 use quash_core::model::{
     Account, AccountBy, AccountLoaded, Audit, Client, ClientName, Ending, Entry, FlowId, FlowLoaded,
     ForeignLoaded, Head, KeyRecord, Name, Reason, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId,
@@ -13,8 +15,9 @@ use crate::memory::mail::FlowsAndMails;
 
 impl State {
     pub(in crate::memory) fn head(&self) -> Head {
-        let Self { seq, chain, sessions_before, foreign_after, forgotten, .. } = *self;
-        Head { seq, chain, sessions_before, foreign_after, forgotten }
+        let Self { seq, chain, sessions_before, foreign_after, forgotten, ring, settings, .. } = *self;
+        let longest_lifetime = Duration::from_millis(self.longest_lifetime_ms);
+        Head { seq, chain, sessions_before, foreign_after, forgotten, ring, settings, longest_lifetime }
     }
 
     /// Returns whether a name is the subject of an account other than `own`.
@@ -211,10 +214,6 @@ impl State {
 
     pub(in crate::memory) fn remembered(&self, name: &str) -> Option<String> {
         self.remembered.get(name).cloned()
-    }
-
-    pub(in crate::memory) fn longest_lifetime(&self) -> u64 {
-        self.longest_lifetime_ms
     }
 
     fn loaded(&self, account: Option<&Account>, now: Timestamp) -> AccountLoaded {

@@ -1,4 +1,5 @@
-//! Adds, replaces and revokes signing keys. Adds and removes the credentials of clients, and the secrets.
+//! Adds, replaces and revokes signing keys. Adds and removes the credentials of clients, and the
+//! secrets. Stores settings.
 
 use quash_core::model::{Client, KeyRecord, KeyState, Kid, NewEntry, Receipt, Sealed, SecretDigest};
 use rusqlite::{Connection, named_params};
@@ -128,4 +129,17 @@ pub(super) fn add_secret(conn: &Connection, name: &str, secret: &Sealed) -> Resu
 
 pub(super) fn remember(conn: &Connection, name: &str, value: &str) -> Result<Receipt, SqliteError> {
     write_one(conn, statements::REMEMBER, named_params! { ":name": name, ":value": value })
+}
+
+pub(super) fn apply_settings(
+    conn: &Connection,
+    from: u64,
+    values: &[(&'static str, String)],
+    entry: Option<&NewEntry>,
+) -> Result<Receipt, SqliteError> {
+    write_one(conn, statements::APPLY_SETTINGS, named_params! { ":settings": rows::stored(from)? })?;
+    for (name, value) in values {
+        remember(conn, name, value)?;
+    }
+    entry.map_or(Ok(Receipt::default()), |entry| append(conn, entry).map(appended))
 }
