@@ -91,6 +91,7 @@ impl World {
         );
         let setup = Setup {
             store: Arc::clone(&store) as Arc<dyn Store>,
+            file: None,
             coordination: Arc::new(coordination.await.expect("a store")),
             audit_seal: None,
             policy,

@@ -77,6 +77,7 @@ impl Bench {
             MemoryCoordination::beside(Arc::clone(&store) as Arc<dyn Store>, term, Duration::ZERO);
         let service = Service::start(Setup {
             store,
+            file: None,
             coordination: Arc::new(coordination.await.expect("a store")),
             audit_seal: None,
             policy: Policy::default(),

@@ -11,7 +11,7 @@ use quash_core::model::{
     SessionState, Timestamp, fold,
 };
 use quash_core::token::{FlowKey, Grant, Issued, JwkSet, Minting, mint};
-use quash_store::{Store, StoreError};
+use quash_store::{Store, StoreError, StoreFile};
 use quash_verify::issuer::Guard;
 use tokio::sync::{Mutex, Notify, watch};
 
@@ -36,6 +36,8 @@ pub struct Service {
 
 pub(crate) struct Context {
     pub(crate) store: Arc<dyn Store>,
+    /// `None`: the store isn't a file.
+    pub(crate) file: Option<Arc<dyn StoreFile>>,
     pub(crate) policy: Policy,
     pub(crate) keys: Keys,
     pub(crate) issuers: Arc<Foreign>,
@@ -88,9 +90,10 @@ impl Service {
         self.context.metrics.register(registry);
     }
 
-    /// Becomes `true` when the process must exit, because a write to disk failed.
-    pub fn broken(&self) -> watch::Receiver<bool> {
-        self.context.store.broken()
+    /// Becomes `true` when the process must exit, because a write to disk failed. `None` if the store isn't a
+    /// file.
+    pub fn broken(&self) -> Option<watch::Receiver<bool>> {
+        self.context.file.as_ref().map(|file| file.broken())
     }
 }
 

@@ -9,7 +9,7 @@ use quash_core::model::{
 };
 use quash_core::token::FlowKey;
 use quash_core::watch::frame::CursorKey;
-use quash_store::{Coordination, Store, StoreError};
+use quash_store::{Coordination, Store, StoreError, StoreFile};
 use quash_verify::issuer::{GuardSetup, KeyFetcher, guard};
 use tokio::sync::{Mutex, Notify, mpsc};
 
@@ -34,6 +34,8 @@ use crate::{HashSettings, PasswordHasher, Rehash};
 pub struct Setup {
     /// Persistent storage.
     pub store: Arc<dyn Store>,
+    /// The same store, if it is a file.
+    pub file: Option<Arc<dyn StoreFile>>,
     /// The leases of verifiers.
     pub coordination: Arc<dyn Coordination>,
     /// The newest seal of the audit that is remembered outside of the store.
@@ -63,6 +65,7 @@ impl Service {
     pub async fn start(setup: Setup) -> Result<Self, StartError> {
         let Setup {
             store,
+            file,
             coordination,
             audit_seal,
             mut policy,
@@ -133,6 +136,7 @@ impl Service {
         let keys = Keys::new(&key_setup, opened, Arc::clone(issuers.rings()), master);
         let context = Arc::new(Context {
             store,
+            file,
             policy,
             keys,
             issuers,

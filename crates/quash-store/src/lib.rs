@@ -145,22 +145,24 @@ pub trait Store: Send + Sync {
     /// written and never will be, except after [`StoreError::Unknown`].
     async fn commit(&self, change: Change) -> Result<Receipt, StoreError>;
 
-    /// Copies a consistent snapshot of all data to a new file, and returns the number up to which the copy
-    /// contains the log. The copy is durable once this returns. Writes continue meanwhile.
-    async fn back_up(&self, to: &Path) -> Result<Seq, BackupError>;
-
     /// Follows the number of the newest durable entry. Only a wake-up: [`Store::entries_after`] is
     /// authoritative.
     fn newest(&self) -> watch::Receiver<Seq>;
+}
+
+/// A store that is a file of this process.
+#[async_trait]
+pub trait StoreFile: Send + Sync {
+    /// Copies a consistent snapshot of all data to a new file, and returns the number up to which the copy
+    /// contains the log. The copy is durable once this returns. Writes continue meanwhile.
+    async fn back_up(&self, to: &Path) -> Result<Seq, BackupError>;
 
     /// Becomes `true` when the store can't guarantee durability any more, because the disk failed to persist
     /// a write. The process must exit; acknowledged changes are safe.
     fn broken(&self) -> watch::Receiver<bool>;
 
     /// The first damage that was found in the data since the store was opened. It is permanent.
-    fn damage(&self) -> Option<String> {
-        None
-    }
+    fn damage(&self) -> Option<String>;
 }
 
 /// The reason why a store operation failed.
@@ -194,41 +196,38 @@ pub enum BackupError {
         /// The message of the operating system or SQLite.
         detail: String,
     },
-    /// An in-memory store has no backups.
-    #[error("an in-memory store can't be backed up")]
-    InMemory,
 }
 
-/// The reason why a store could not be opened.
+/// The reason why a store could not be opened. `store` is its name for operators, such as the path of its file.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("another process is using {path}")]
-    InUse { path: String },
-    #[error("cannot open {path}: {detail}")]
+    #[error("another process is using {store}")]
+    InUse { store: String },
+    #[error("cannot open {store}: {detail}")]
     Unusable {
-        path: String,
+        store: String,
         /// The message of the operating system or SQLite.
         detail: String,
     },
-    #[error("the database {path} is damaged: {detail}")]
+    #[error("the database {store} is damaged: {detail}")]
     Damaged {
-        path: String,
+        store: String,
         /// SQLite's message.
         detail: String,
     },
     /// A newer version of quash wrote the file.
-    #[error("{path} was written by a newer quash (migration {found}, this one knows {known})")]
+    #[error("{store} was written by a newer quash (migration {found}, this one knows {known})")]
     Newer {
-        path: String,
+        store: String,
         /// The newest migration in the file.
         found: u32,
         /// The newest migration that this program knows.
         known: u32,
     },
     /// An applied migration differs from the one that this program knows by that number.
-    #[error("{path} was written by another build of quash: migration {number} differs")]
+    #[error("{store} was written by another build of quash: migration {number} differs")]
     Altered {
-        path: String,
+        store: String,
         /// The migration's number.
         number: u32,
     },

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use quash_core::model::{AuditSeal, Clock};
 use quash_service::{HashSettings, MasterKey, Service, Setup, StartError, begin_if_gone_back};
 use quash_store::{
-    MemoryCoordination, MemoryStore, OpenError, SqliteOptions, SqliteStore, Store, StoreError,
+    MemoryCoordination, MemoryStore, OpenError, SqliteOptions, SqliteStore, Store, StoreError, StoreFile,
 };
 
 use crate::audit_file::{AuditFile, SealRecorder};
@@ -50,6 +50,7 @@ impl StateFiles {
 /// The store and keys of a service.
 struct OpenedStore {
     store: Arc<dyn Store>,
+    file: Option<Arc<dyn StoreFile>>,
     master: MasterKey,
     audit_seal: Option<AuditSeal>,
     state_files: Option<(EpochRecorder, AuditFile)>,
@@ -61,11 +62,11 @@ struct OpenedStore {
 /// # Errors
 /// The store or a key can't be used.
 pub(crate) async fn open(settings: &Settings, data_dir: &DataDir) -> Result<Opened, CommandError> {
-    let OpenedStore { store, master, audit_seal, state_files, made } = match settings.engine {
+    let OpenedStore { store, file, master, audit_seal, state_files, made } = match settings.engine {
         Engine::Sqlite => open_sqlite(settings, data_dir).await?,
         Engine::Memory => {
             let (store, master) = (Arc::new(MemoryStore::new()), MasterKey::new(&SystemEntropy));
-            OpenedStore { store, master, audit_seal: None, state_files: None, made: Vec::new() }
+            OpenedStore { store, file: None, master, audit_seal: None, state_files: None, made: Vec::new() }
         }
     };
     let hasher = settings
@@ -77,6 +78,7 @@ pub(crate) async fn open(settings: &Settings, data_dir: &DataDir) -> Result<Open
     let coordination = coordination.await.map_err(|error| start_error(error.into(), data_dir))?;
     let service = Service::start(Setup {
         store,
+        file,
         coordination: Arc::new(coordination),
         audit_seal: audit_seal.clone(),
         policy: settings.policy.clone(),
@@ -108,7 +110,7 @@ async fn open_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<OpenedSt
         made.push(format!("the database {}", database.display()));
     }
     // The store is opened first: its lock keeps two concurrent first starts from creating two master keys.
-    let store = SqliteStore::open(&database, SqliteOptions::default()).map_err(open_error)?;
+    let store = Arc::new(SqliteStore::open(&database, SqliteOptions::default()).map_err(open_error)?);
     let master = match data_dir.master_key()? {
         Some(master) => master,
         None => {
@@ -133,7 +135,15 @@ async fn open_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<OpenedSt
     let epoch = detect_rollback(&store, &master, data_dir).await?;
     let file = AuditFile::in_directory(data_dir.path());
     let audit_seal = file.read()?;
-    Ok(OpenedStore { store: Arc::new(store), master, audit_seal, state_files: Some((epoch, file)), made })
+    let state_files = Some((epoch, file));
+    Ok(OpenedStore {
+        store: Arc::clone(&store) as _,
+        file: Some(store),
+        master,
+        audit_seal,
+        state_files,
+        made,
+    })
 }
 
 /// Begins a new epoch if the database is older than the `epoch` file says: revocations may be missing from

@@ -1,7 +1,6 @@
 //! The disk of one process of the issuer: the store outlives the process, and is slower than memory. A killed
 //! process does nothing more: its pending writes don't happen.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -12,7 +11,7 @@ use quash_core::model::{
     RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject,
     Timestamp,
 };
-use quash_store::{BackupError, MemoryStore, Store, StoreError};
+use quash_store::{MemoryStore, Store, StoreError};
 use tokio::sync::watch;
 
 use crate::chance::Chance;
@@ -248,15 +247,7 @@ impl Store for Disk {
         receipt
     }
 
-    async fn back_up(&self, to: &Path) -> Result<Seq, BackupError> {
-        self.store.back_up(to).await
-    }
-
     fn newest(&self) -> watch::Receiver<Seq> {
         self.store.newest()
-    }
-
-    fn broken(&self) -> watch::Receiver<bool> {
-        self.store.broken()
     }
 }

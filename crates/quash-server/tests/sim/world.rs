@@ -176,6 +176,7 @@ impl World {
         let coordination = MemoryCoordination::beside(Arc::clone(&disk), TERM, clock.uptime());
         let setup = Setup {
             store: disk,
+            file: None,
             coordination: Arc::new(coordination.await.expect("a store")),
             audit_seal: None,
             policy,

@@ -1,6 +1,5 @@
 //! A store that tests can break in part, and repair. While intact it is the in-memory store.
 
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use quash_core::model::{
     Receipt, RegistrationBy, ScopeKey, ScopeKind, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId,
     SessionLoaded, Subject, Timestamp,
 };
-use quash_store::{BackupError, MemoryStore, Store, StoreError};
+use quash_store::{MemoryStore, Store, StoreError};
 use quash_verify::issuer::Guard;
 use tokio::sync::watch;
 
@@ -260,16 +259,8 @@ impl Store for FaultyStore {
         Ok(receipt)
     }
 
-    async fn back_up(&self, to: &Path) -> Result<Seq, BackupError> {
-        self.inner.back_up(to).await
-    }
-
     fn newest(&self) -> watch::Receiver<Seq> {
         self.inner.newest()
-    }
-
-    fn broken(&self) -> watch::Receiver<bool> {
-        self.inner.broken()
     }
 }
 

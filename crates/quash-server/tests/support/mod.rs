@@ -179,6 +179,7 @@ impl World {
         );
         let service = Service::start(Setup {
             store: Arc::clone(&store) as Arc<dyn Store>,
+            file: None,
             coordination: Arc::new(coordination.await?),
             audit_seal: None,
             policy: plan.policy,

@@ -7,7 +7,6 @@ mod mail;
 mod outcome;
 mod state;
 
-use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -20,7 +19,7 @@ use quash_core::model::{
 use tokio::sync::watch;
 
 use self::state::State;
-use crate::{BackupError, Store, StoreError};
+use crate::{Store, StoreError};
 
 /// A [`Store`] whose data lasts as long as the process.
 ///
@@ -33,14 +32,13 @@ use crate::{BackupError, Store, StoreError};
 pub struct MemoryStore {
     state: Mutex<State>,
     newest: watch::Sender<Seq>,
-    broken: watch::Sender<bool>,
 }
 
 impl MemoryStore {
     pub fn new() -> Self {
         let state = State::default();
         let newest = watch::Sender::new(state.head().seq);
-        Self { state: Mutex::new(state), newest, broken: watch::Sender::new(false) }
+        Self { state: Mutex::new(state), newest }
     }
 
     /// Returns an independent store with a copy of this store's data, like one that was restored from a
@@ -48,7 +46,7 @@ impl MemoryStore {
     pub fn copy(&self) -> Self {
         let state = self.state().clone();
         let newest = watch::Sender::new(state.head().seq);
-        Self { state: Mutex::new(state), newest, broken: watch::Sender::new(false) }
+        Self { state: Mutex::new(state), newest }
     }
 
     /// Locks the state, ignoring poison: a change is applied only after everything that may fail, so a panic
@@ -207,15 +205,7 @@ impl Store for MemoryStore {
         Ok(receipt)
     }
 
-    async fn back_up(&self, _: &Path) -> Result<Seq, BackupError> {
-        Err(BackupError::InMemory)
-    }
-
     fn newest(&self) -> watch::Receiver<Seq> {
         self.newest.subscribe()
-    }
-
-    fn broken(&self) -> watch::Receiver<bool> {
-        self.broken.subscribe()
     }
 }

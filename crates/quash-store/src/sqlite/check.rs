@@ -44,7 +44,7 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
 }
 
 fn damaged(path: &Path, detail: String) -> OpenError {
-    OpenError::Damaged { path: path.display().to_string(), detail }
+    OpenError::Damaged { store: path.display().to_string(), detail }
 }
 
 fn bytes(conn: &Connection) -> Result<i64, rusqlite::Error> {

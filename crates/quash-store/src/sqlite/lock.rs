@@ -23,7 +23,7 @@ pub(super) fn take(path: &Path) -> Result<File, OpenError> {
             Err(TryLockError::Error(error)) => return Err(super::unusable(&beside, &error)),
         }
     }
-    Err(OpenError::InUse { path: path.display().to_string() })
+    Err(OpenError::InUse { store: path.display().to_string() })
 }
 
 /// Opens a file for writing. Only the owner may read a new file. SQLite gives its own files for the database

@@ -56,11 +56,11 @@ pub(super) fn applied(conn: &Connection, path: &Path) -> Result<usize, OpenError
     if let Some((newest, _)) = found.last()
         && *newest > known
     {
-        return Err(OpenError::Newer { path: path.display().to_string(), found: *newest, known });
+        return Err(OpenError::Newer { store: path.display().to_string(), found: *newest, known });
     }
     for ((number, checksum), (expected, migration)) in found.iter().zip((1..).zip(MIGRATIONS)) {
         if (*number, checksum.as_slice()) != (expected, digest(&SHA256, migration.sql.as_bytes()).as_ref()) {
-            return Err(OpenError::Altered { path: path.display().to_string(), number: expected });
+            return Err(OpenError::Altered { store: path.display().to_string(), number: expected });
         }
     }
     Ok(found.len())

@@ -42,7 +42,7 @@ use self::checkpoint::Checkpoints;
 use self::fault::{StoreSignals, unavailable};
 use self::reader::Reads;
 use self::writer::{Write, Writer};
-use crate::{BackupError, OpenError, Store, StoreError};
+use crate::{BackupError, OpenError, Store, StoreError, StoreFile};
 
 pub use self::restore::{Replaced, StagedRestore};
 
@@ -329,6 +329,13 @@ impl Store for SqliteStore {
         written.await.map_err(|_| StoreError::Unknown("the writer thread has ended".into()))?
     }
 
+    fn newest(&self) -> watch::Receiver<Seq> {
+        self.signals.newest.subscribe()
+    }
+}
+
+#[async_trait]
+impl StoreFile for SqliteStore {
     async fn back_up(&self, to: &Path) -> Result<Seq, BackupError> {
         let (database, to, ended) = (self.path.clone(), to.to_owned(), self.handles().is_err());
         let away = || BackupError::Unusable {
@@ -348,10 +355,6 @@ impl Store for SqliteStore {
             detail: error.to_string(),
         })?;
         copied.await.map_err(|_| away())?
-    }
-
-    fn newest(&self) -> watch::Receiver<Seq> {
-        self.signals.newest.subscribe()
     }
 
     fn broken(&self) -> watch::Receiver<bool> {
@@ -414,5 +417,5 @@ fn spawn<T: Send + 'static>(
 }
 
 fn unusable(path: &Path, detail: &dyn fmt::Display) -> OpenError {
-    OpenError::Unusable { path: path.display().to_string(), detail: detail.to_string() }
+    OpenError::Unusable { store: path.display().to_string(), detail: detail.to_string() }
 }

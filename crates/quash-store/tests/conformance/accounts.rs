@@ -22,7 +22,6 @@ pub(crate) async fn a_new_store_is_empty(store: &dyn Store) {
     assert_eq!(store.session(sid(1)).await.expect("a look").found, None);
     let loaded = store.account(&by_name("dana"), NOW).await.expect("a look");
     assert_eq!((loaded.account, loaded.live_sessions, loaded.longest_idle), (None, 0, None));
-    assert!(!*store.broken().borrow());
 }
 
 pub(crate) async fn an_account_is_read_back(store: &dyn Store) {

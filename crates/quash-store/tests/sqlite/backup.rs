@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use quash_core::model::{Change, KeyState, ScopeKind};
-use quash_store::{BackupError, OpenError, Replaced, SqliteOptions, SqliteStore, StagedRestore, Store};
+use quash_store::{
+    BackupError, OpenError, Replaced, SqliteOptions, SqliteStore, StagedRestore, Store, StoreFile,
+};
 use rusqlite::Connection;
 
 use crate::support::*;
@@ -249,7 +251,7 @@ async fn incomplete_backups_are_refused() {
         let bad = room.path().join("bad");
         fs::write(&bad, &bytes).expect("it is ours");
         let refused = StagedRestore::new(&bad, &database).expect_err("it is no backup");
-        assert!(matches!(&refused, OpenError::Unusable { path, .. } if path.ends_with("bad")), "{refused}");
+        assert!(matches!(&refused, OpenError::Unusable { store, .. } if store.ends_with("bad")), "{refused}");
     }
     assert!(matches!(
         StagedRestore::new(&room.path().join("missing"), &database),

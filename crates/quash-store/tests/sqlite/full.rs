@@ -3,7 +3,7 @@
 use std::task::Poll;
 
 use quash_core::model::{Account, AccountBy, Change, PasswordHash, Sealed};
-use quash_store::{SqliteOptions, SqliteStore, Store, StoreError};
+use quash_store::{SqliteOptions, SqliteStore, Store, StoreError, StoreFile};
 use rusqlite::Connection;
 
 use crate::support::*;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use quash_core::model::{AccountBy, AccountFields, Change, Email, Ends, KeySource, KeyState, Seq, Timestamp};
-use quash_store::{OpenError, SqliteOptions, SqliteStore, Store};
+use quash_store::{OpenError, SqliteOptions, SqliteStore, Store, StoreFile};
 use rusqlite::Connection;
 
 use crate::support::*;

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use quash_core::model::{Account, Change, PasswordHash, Seq};
-use quash_store::{SqliteStore, Store};
+use quash_store::{SqliteStore, Store, StoreFile};
 use rusqlite::Connection;
 
 use crate::support::*;

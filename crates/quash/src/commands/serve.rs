@@ -170,7 +170,7 @@ pub(super) async fn serve(
 
 /// Ends the process after a failed write to disk: from then on, no request may be acknowledged.
 async fn end_when_broken(service: &Service, stderr: &Stderr) {
-    let mut broken = service.broken();
+    let Some(mut broken) = service.broken() else { return };
     if broken.wait_for(|broken| *broken).await.is_ok() {
         tracing::error!(
             "a write to disk failed; stopping, so that no change is acknowledged that isn't durable"

@@ -1,7 +1,9 @@
 //! Messages for operators: refusals and failures of the service.
 
 use quash_core::model::{NameFault, Refusal, ScopeKind};
-use quash_service::{AddFault, BackupFault, ChangeFault, ClaimsFault, Failure, Unavailable, ValueFault};
+use quash_service::{
+    AddFault, BackupError, BackupFault, ChangeFault, ClaimsFault, Failure, Unavailable, ValueFault,
+};
 
 use crate::error::{CommandError, Exit};
 
@@ -101,9 +103,11 @@ fn wrong_value(fault: &ValueFault) -> CommandError {
 /// Describes why a backup failed.
 pub(super) fn not_backed_up(fault: &BackupFault) -> CommandError {
     match fault {
-        BackupFault::Exists { .. } => CommandError::new(Exit::Conflict, fault.to_string())
-            .hint("nothing is overwritten: name another file"),
-        BackupFault::Unusable { .. } => CommandError::failure(fault.to_string())
+        BackupFault::Failed(BackupError::Exists { .. }) => {
+            CommandError::new(Exit::Conflict, fault.to_string())
+                .hint("nothing is overwritten: name another file")
+        }
+        BackupFault::Failed(BackupError::Unusable { .. }) => CommandError::failure(fault.to_string())
             .hint("the server writes the file: its user needs permission, and the disk needs space"),
         BackupFault::InMemory => CommandError::new(Exit::Usage, fault.to_string()),
     }

@@ -64,6 +64,7 @@ fn router_paths() -> Vec<String> {
         let coordination = MemoryCoordination::beside(Arc::clone(&store), term, SystemClock.uptime());
         let service = Service::start(Setup {
             store,
+            file: None,
             coordination: Arc::new(coordination.await.expect("a store")),
             policy: Policy::default(),
             keys: KeySetup::of(Algorithm::EdDsa),

@@ -3,10 +3,18 @@
 use std::path::Path;
 
 use quash_core::model::Seq;
+use quash_store::BackupError;
 
 use crate::context::Service;
 
-pub use quash_store::BackupError as BackupFault;
+/// The reason why there is no backup.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum BackupFault {
+    #[error(transparent)]
+    Failed(#[from] BackupError),
+    #[error("an in-memory store can't be backed up")]
+    InMemory,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BackedUp {
@@ -18,8 +26,9 @@ impl Service {
     /// Copies a consistent snapshot of the store to a new file. The copy is useless without the master key.
     ///
     /// # Errors
-    /// The file exists already or can't be written, or the store is in memory only.
+    /// The file exists already or can't be written, or the store isn't a file.
     pub async fn back_up(&self, to: &Path) -> Result<BackedUp, BackupFault> {
-        self.context.store.back_up(to).await.map(|seq| BackedUp { seq })
+        let file = self.context.file.as_ref().ok_or(BackupFault::InMemory)?;
+        Ok(BackedUp { seq: file.back_up(to).await? })
     }
 }

@@ -39,7 +39,7 @@ impl Service {
 impl Context {
     async fn check_store(&self) -> Result<(), Failure> {
         let away = |cause: String| Failure::Unavailable(Unavailable::StoreAway(cause));
-        if *self.store.broken().borrow() {
+        if self.file.as_ref().is_some_and(|file| *file.broken().borrow()) {
             return Err(away("a write to the disk failed".into()));
         }
         // Reads a page of each table that sign-ins and refreshes need.
@@ -50,7 +50,7 @@ impl Context {
         self.store
             .commit(Change::Together(vec![remember("-".repeat(GROWTH_BYTES)), remember(String::new())]))
             .await?;
-        match self.store.damage() {
+        match self.file.as_ref().and_then(|file| file.damage()) {
             Some(damage) => Err(away(format!("the database is damaged: {damage}"))),
             None => Ok(()),
         }

@@ -120,6 +120,7 @@ impl World {
         let coordination = MemoryCoordination::beside(Arc::clone(store), term, clock.uptime());
         let setup = Setup {
             store: Arc::clone(store),
+            file: None,
             coordination: Arc::new(coordination.await.expect("a store")),
             audit_seal: None,
             policy,
