@@ -20,7 +20,7 @@ use quash_service::{
     Argon2Hasher, DeviceTokenInput, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup,
     MasterKey, NewAccount, NewState, Rehash, Service, Setup,
 };
-use quash_store::{MemoryCoordination, SqliteOptions, SqliteStore, Store};
+use quash_store::{MemoryCoordination, MemoryCounters, SqliteOptions, SqliteStore, Store};
 use quash_verify::{SystemClock, Verifier, WhenStale};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -93,6 +93,7 @@ impl World {
             store: Arc::clone(&store) as Arc<dyn Store>,
             file: None,
             coordination: Arc::new(coordination.await.expect("a store")),
+            counters: Arc::new(MemoryCounters::new(policy.lockout)),
             audit_seal: None,
             policy,
             keys: KeySetup { foreign: vec![foreign], ..KeySetup::of(Algorithm::EdDsa) },

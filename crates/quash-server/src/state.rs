@@ -48,10 +48,9 @@ impl AppState {
     }
 
     /// Adds the network's remaining allowance of failed attempts to a response, if there is a limit.
-    pub(crate) fn with_allowance(&self, answer: Response, network: Option<IpAddr>) -> Response {
-        let Some(Allowance { most, window, left, more_after }) =
-            network.and_then(|network| self.service.allowance(network))
-        else {
+    pub(crate) async fn with_allowance(&self, answer: Response, network: Option<IpAddr>) -> Response {
+        let Some(network) = network else { return answer };
+        let Some(Allowance { most, window, left, more_after }) = self.service.allowance(network).await else {
             return answer;
         };
         let policy = format!("\"network\";q={most};w={}", window.as_secs());

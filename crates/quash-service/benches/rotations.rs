@@ -16,7 +16,7 @@ use quash_service::{
     Arena, Argon2Hasher, Attempt, CostClass, DeviceTokenInput, FetchNothing, FormatFault, HashSettings,
     KeySetup, MasterKey, NewAccount, NewPassword, NewState, PasswordHasher, Rehash, Service, Setup,
 };
-use quash_store::{MemoryCoordination, SqliteOptions, SqliteStore, Store};
+use quash_store::{MemoryCoordination, MemoryCounters, SqliteOptions, SqliteStore, Store};
 use rusqlite::{Connection, params};
 use tokio::sync::{mpsc, oneshot};
 use zeroize::Zeroizing;
@@ -79,6 +79,7 @@ impl Bench {
             store,
             file: None,
             coordination: Arc::new(coordination.await.expect("a store")),
+            counters: Arc::new(MemoryCounters::new(Policy::default().lockout)),
             audit_seal: None,
             policy: Policy::default(),
             keys: KeySetup::of(algorithm),

@@ -11,7 +11,7 @@ use quash_core::model::{
     SessionState, Timestamp, fold,
 };
 use quash_core::token::{FlowKey, Grant, Issued, JwkSet, Minting, mint};
-use quash_store::{Store, StoreError, StoreFile};
+use quash_store::{Allowance, Store, StoreError, StoreFile};
 use quash_verify::issuer::Guard;
 use tokio::sync::{Mutex, Notify, watch};
 
@@ -19,7 +19,7 @@ use crate::failure::{Failure, Unavailable};
 use crate::feed::Feed;
 use crate::keys::{Foreign, Keys};
 use crate::known_device::DeviceKey;
-use crate::lockout::{Allowance, Lockout};
+use crate::lockout::Lockout;
 use crate::mail::Outbox;
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
@@ -81,8 +81,8 @@ impl Service {
     }
 
     /// The failed attempts that the address's networks have left. Reveals nothing about any account.
-    pub fn allowance(&self, address: IpAddr) -> Option<Allowance> {
-        self.context.lockout.allowance(address)
+    pub async fn allowance(&self, address: IpAddr) -> Option<Allowance> {
+        self.context.lockout.allowance(address).await
     }
 
     /// Registers the metrics of the use cases.

@@ -119,6 +119,12 @@ impl From<Refusal> for Failure {
     }
 }
 
+impl From<Unavailable> for Failure {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::Unavailable(unavailable)
+    }
+}
+
 impl From<quash_core::model::Invalid> for Failure {
     fn from(invalid: quash_core::model::Invalid) -> Self {
         Self::Refused(invalid.into())

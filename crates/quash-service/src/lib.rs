@@ -4,7 +4,6 @@
 //! The rules are in `quash-core`, the queries in `quash-store`, HTTP in `quash-server`. This crate orders the
 //! steps and handles their failures.
 
-mod bounded_map;
 mod context;
 mod credential;
 mod embedded;
@@ -35,13 +34,12 @@ pub use keys::{
     IssuerKeySource, KeyInfo, KeyList, KeySetup, KeysRevokedAgain, RefreshSigning, revoke_after_restore,
 };
 pub use known_device::{DeviceToken, DeviceTokenInput};
-pub use lockout::Allowance;
 pub use mail::{EmailProof, Mailer, MailerError, OutgoingEmail, mailbox};
 pub use passwords::{
     Arena, Argon2Hasher, Cap, CostClass, FormatFault, FormatName, HashSettings, PasswordHasher, Rehash,
 };
 pub use quash_core::model::NewState;
-pub use quash_store::BackupError;
+pub use quash_store::{Allowance, BackupError};
 pub use repeated::NamesRevoked;
 pub use sealer::audit_seal_of;
 pub use start::Setup;

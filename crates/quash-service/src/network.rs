@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use quash_store::WindowKind;
+
 use crate::embedded::subscriber;
 
 /// An IPv4 address, or a prefix of an IPv6 address.
@@ -33,6 +35,15 @@ impl Width {
             Self::Subnet => 1,
             Self::Home => 2,
             Self::Site => 4,
+        }
+    }
+
+    /// The kind of the windows that count this width's failures.
+    pub(crate) const fn window_kind(self) -> WindowKind {
+        match self {
+            Self::Subnet => WindowKind::Subnet,
+            Self::Home => WindowKind::Home,
+            Self::Site => WindowKind::Site,
         }
     }
 

@@ -9,7 +9,7 @@ use quash_core::model::{
 };
 use quash_core::token::FlowKey;
 use quash_core::watch::frame::CursorKey;
-use quash_store::{Coordination, Store, StoreError, StoreFile};
+use quash_store::{Coordination, Counters, Store, StoreError, StoreFile};
 use quash_verify::issuer::{GuardSetup, KeyFetcher, guard};
 use tokio::sync::{Mutex, Notify, mpsc};
 
@@ -38,6 +38,8 @@ pub struct Setup {
     pub file: Option<Arc<dyn StoreFile>>,
     /// The leases of verifiers.
     pub coordination: Arc<dyn Coordination>,
+    /// The counters of attempts and requests.
+    pub counters: Arc<dyn Counters>,
     /// The newest seal of the audit that is remembered outside of the store.
     pub audit_seal: Option<AuditSeal>,
     /// The operator's choices.
@@ -67,6 +69,7 @@ impl Service {
             store,
             file,
             coordination,
+            counters,
             audit_seal,
             mut policy,
             keys: key_setup,
@@ -130,7 +133,8 @@ impl Service {
             .collect();
         let passwords =
             Passwords::start(hasher, rehash, hashing, &classes, &master.derive("decoys"), Arc::clone(&clock));
-        let (lockout, orders) = Lockout::new(policy.lockout, &master.derive("lockout"), Arc::clone(&clock));
+        let (lockout, orders) =
+            Lockout::new(policy.lockout, counters, &master.derive("lockout"), Arc::clone(&clock));
         let (flow_key, outbox) = (FlowKey::new(&master.derive("flows")), Outbox::default());
         let device_key = DeviceKey::new(&master.derive("devices"));
         let keys = Keys::new(&key_setup, opened, Arc::clone(issuers.rings()), master);

@@ -2,9 +2,11 @@
 //!
 //! The trait [`Store`] has two implementations: an in-memory model, which tests compare the others with, and
 //! SQLite. A store makes no decisions: it writes a [`Change`] if its guard still holds, and otherwise returns
-//! [`StoreError::Conflict`]. The trait [`Coordination`] is for soft state beside the data. This crate contains no rules; no other crate contains SQL.
+//! [`StoreError::Conflict`]. The traits [`Coordination`] and [`Counters`] are for
+//! soft state beside the data. This crate contains no rules; no other crate contains SQL.
 
 mod coordination;
+mod counters;
 mod log;
 mod memory;
 mod sqlite;
@@ -21,6 +23,10 @@ use quash_core::model::{
 use tokio::sync::watch;
 
 pub use coordination::{Coordination, Lease, MemoryCoordination, NewLease, NotRecorded, Standing};
+pub use counters::{
+    AGAIN_AFTER, Allowance, Bucket, Counted, CounterKey, Counters, MemoryCounters, RequestKind, RequestLimit,
+    Window, WindowKind,
+};
 pub use memory::MemoryStore;
 pub use sqlite::{Replaced, SqliteOptions, SqliteStore, StagedRestore};
 

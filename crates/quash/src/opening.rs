@@ -6,7 +6,8 @@ use std::sync::Arc;
 use quash_core::model::{AuditSeal, Clock};
 use quash_service::{HashSettings, MasterKey, Service, Setup, StartError, begin_if_gone_back};
 use quash_store::{
-    MemoryCoordination, MemoryStore, OpenError, SqliteOptions, SqliteStore, Store, StoreError, StoreFile,
+    MemoryCoordination, MemoryCounters, MemoryStore, OpenError, SqliteOptions, SqliteStore, Store,
+    StoreError, StoreFile,
 };
 
 use crate::audit_file::{AuditFile, SealRecorder};
@@ -80,6 +81,7 @@ pub(crate) async fn open(settings: &Settings, data_dir: &DataDir) -> Result<Open
         store,
         file,
         coordination: Arc::new(coordination),
+        counters: Arc::new(MemoryCounters::new(settings.policy.lockout)),
         audit_seal: audit_seal.clone(),
         policy: settings.policy.clone(),
         keys: settings.keys.clone(),

@@ -51,7 +51,7 @@ async fn sign_in(
         Err(failure) => HttpError::from(failure).into_response(),
     };
     // Refusals say too how many attempts are left.
-    Ok(state.with_allowance(answer, network))
+    Ok(state.with_allowance(answer, network).await)
 }
 
 async fn credentials(state: &AppState, request: Request) -> Result<(String, Zeroizing<String>), BodyError> {

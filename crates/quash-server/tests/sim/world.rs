@@ -18,7 +18,7 @@ use quash_service::{
     NewAccount, NewState, Rehash, Service, Setup, begin_after_restore, begin_if_gone_back,
     revoke_after_restore,
 };
-use quash_store::{MemoryCoordination, MemoryStore, Store};
+use quash_store::{MemoryCoordination, MemoryCounters, MemoryStore, Store};
 use quash_verify::WhenStale;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -178,6 +178,7 @@ impl World {
             store: disk,
             file: None,
             coordination: Arc::new(coordination.await.expect("a store")),
+            counters: Arc::new(MemoryCounters::new(policy.lockout)),
             audit_seal: None,
             policy,
             keys: KeySetup { foreign: vec![foreign], ..KeySetup::of(Algorithm::EdDsa) },

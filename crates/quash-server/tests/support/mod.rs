@@ -32,7 +32,7 @@ use quash_service::{
     NewAccount, NewPassword, NewState, OutgoingEmail, PasswordHasher, RefreshSigning, Rehash, Service, Setup,
     StartError,
 };
-use quash_store::{MemoryCoordination, Store};
+use quash_store::{MemoryCoordination, MemoryCounters, Store};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use zeroize::Zeroizing;
@@ -181,6 +181,7 @@ impl World {
             store: Arc::clone(&store) as Arc<dyn Store>,
             file: None,
             coordination: Arc::new(coordination.await?),
+            counters: Arc::new(MemoryCounters::new(plan.policy.lockout)),
             audit_seal: None,
             policy: plan.policy,
             keys: KeySetup {

@@ -1,11 +1,9 @@
-//! Lockout: limits password guesses. The counters here decide which attempts are evaluated; `decide/lock.rs`
-//! in quash-core decides the consequences of too many failures.
+//! Lockout: limits password guesses. The counters (`quash-store/src/counters/`) decide which attempts are
+//! evaluated; `decide/lock.rs` in quash-core decides the consequences of too many failures.
 //!
-//! Counters are in memory. A lock is in the store, and is effective here from the moment of the last failure.
+//! A lock is in the store, and is effective here from the moment of the last failure.
 
 mod slots;
-mod tallies;
-mod windows;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,15 +11,15 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use quash_core::model::{Account, AccountStatus, Clock, DeviceId, LockoutPolicy, Subject, Timestamp, limits};
+use quash_store::{
+    AGAIN_AFTER, Allowance, Bucket, Counted, CounterKey, Counters, RequestKind, RequestLimit, StoreError,
+    Window, WindowKind,
+};
 use tokio::sync::mpsc;
 
-use crate::failure::Unavailable;
-use crate::network::{Network, Width};
-use slots::{AGAIN_AFTER, SlotAnswer, SlotQueues};
-pub(crate) use tallies::Counted;
-use tallies::{Bucket, Key, Tallies};
-pub use windows::Allowance;
-use windows::Windows;
+use crate::failure::{Failure, Unavailable};
+use crate::network::Network;
+use slots::SlotQueues;
 
 /// The counters of attempts, and the orders to lock accounts.
 pub(crate) struct Lockout {
@@ -39,18 +37,12 @@ pub(crate) struct Order {
 const ORDERS: usize = 1024;
 
 struct LockoutState {
+    policy: LockoutPolicy,
     secret: hmac::Key,
     clock: Arc<dyn Clock>,
-    counts: Mutex<Counts>,
+    counters: Arc<dyn Counters>,
+    queues: Mutex<SlotQueues>,
     orders: mpsc::Sender<Order>,
-}
-
-struct Counts {
-    tallies: Tallies,
-    queues: SlotQueues,
-    /// For IPv4 addresses and /64s, for /56s and for /48s.
-    networks: [Windows; Width::ALL.len()],
-    devices: Windows,
 }
 
 /// An attempt's slot for evaluation. It is freed on drop, and by the methods that report the attempt's
@@ -65,14 +57,7 @@ pub(crate) struct Slot {
 /// is returned on drop, and by [`Permit::failed`].
 pub(crate) struct Permit {
     shared: Arc<LockoutState>,
-    counted_in: Vec<(LimitKind, Key)>,
-}
-
-/// The kind of limit that counts a permit.
-#[derive(Clone, Copy)]
-enum LimitKind {
-    Networks(Width),
-    Devices,
+    counted_in: Vec<Window>,
 }
 
 /// The way a slot was obtained.
@@ -91,51 +76,57 @@ enum State {
 }
 
 impl Lockout {
-    /// Creates empty counters. The channel receives the accounts to be locked.
+    /// Limits attempts by these counters. The channel receives the accounts to be locked.
     pub(crate) fn new(
         policy: LockoutPolicy,
+        counters: Arc<dyn Counters>,
         secret: &[u8; 32],
         clock: Arc<dyn Clock>,
     ) -> (Self, mpsc::Receiver<Order>) {
         let (orders, ordered) = mpsc::channel(ORDERS);
-        let networks = Width::ALL
-            .map(|width| Windows::new(policy.network_failures * width.times(), policy.network_window));
-        let devices = Windows::new(limits::DEVICE_FAILURES, limits::DEVICE_WINDOW);
-        let counts = Mutex::new(Counts {
-            tallies: Tallies::new(policy),
-            queues: SlotQueues::default(),
-            networks,
-            devices,
-        });
-        let secret = hmac::Key::new(HMAC_SHA256, secret);
-        (Self { shared: Arc::new(LockoutState { secret, clock, counts, orders }) }, ordered)
+        let (secret, queues) = (hmac::Key::new(HMAC_SHA256, secret), Mutex::default());
+        (Self { shared: Arc::new(LockoutState { policy, secret, clock, counters, queues, orders }) }, ordered)
     }
 
     /// Permits an attempt from an address. Returns `None` if the address is unknown.
     ///
     /// # Errors
-    /// One of the address's networks has failed too often.
-    pub(crate) fn pass(&self, address: Option<IpAddr>) -> Result<Option<Permit>, Unavailable> {
+    /// One of the address's networks has failed too often, or the counters are unavailable.
+    pub(crate) async fn pass(&self, address: Option<IpAddr>) -> Result<Option<Permit>, Failure> {
         let Some(address) = address else { return Ok(None) };
-        let networks = Network::all_of(address)
-            .map(|network| (LimitKind::Networks(network.width()), Key(network.bytes())));
-        self.begin(networks).map(Some).map_err(|retry_after| Unavailable::NetworkThrottled { retry_after })
+        let windows = Network::all_of(address).map(|network| self.shared.window(network));
+        let begun = self.begin(windows).await?;
+        begun.map(Some).map_err(|retry_after| Unavailable::NetworkThrottled { retry_after }.into())
     }
 
     /// Permits an attempt from one of an account's known devices. `None` if these devices have together used
     /// up their failures, or could use them up with the attempts in progress.
-    pub(crate) fn pass_device(&self, subject: &Subject) -> Option<Permit> {
-        self.begin([(LimitKind::Devices, self.shared.key("devices", subject.as_str()))]).ok()
+    ///
+    /// # Errors
+    /// The counters are unavailable.
+    pub(crate) async fn pass_device(&self, subject: &Subject) -> Result<Option<Permit>, Failure> {
+        let window = Window {
+            kind: WindowKind::Devices,
+            key: self.shared.key("devices", subject.as_str()),
+            most: limits::DEVICE_FAILURES,
+            span: limits::DEVICE_WINDOW,
+        };
+        Ok(self.begin([window]).await?.ok())
     }
 
-    fn begin(&self, counted_in: impl IntoIterator<Item = (LimitKind, Key)>) -> Result<Permit, Duration> {
+    async fn begin(
+        &self,
+        windows: impl IntoIterator<Item = Window>,
+    ) -> Result<Result<Permit, Duration>, StoreError> {
         let uptime = self.shared.clock.uptime();
         let mut permit = Permit { shared: Arc::clone(&self.shared), counted_in: Vec::new() };
-        for (kind, key) in counted_in {
-            kind.of(&mut self.shared.counts()).begin(key, uptime)?;
-            permit.counted_in.push((kind, key));
+        for window in windows {
+            if let Err(retry_after) = self.shared.counters.begin(window, uptime).await? {
+                return Ok(Err(retry_after));
+            }
+            permit.counted_in.push(window);
         }
-        Ok(permit)
+        Ok(Ok(permit))
     }
 
     /// The counter of an attempt: the account's, whichever name and endpoint are used, or else that of the
@@ -159,55 +150,109 @@ impl Lockout {
     /// Waits until an attempt may be evaluated.
     ///
     /// # Errors
-    /// Too many attempts are waiting already.
-    pub(crate) async fn turn(&self, counted: Counted) -> Result<(Slot, Acquired), Unavailable> {
+    /// Too many attempts are waiting already, or the counters are unavailable.
+    pub(crate) async fn turn(&self, counted: Counted) -> Result<(Slot, Acquired), Failure> {
         let shared = Arc::clone(&self.shared);
-        let answer = shared.ask(|queues, slots| queues.ask(counted, slots), counted);
-        let mut turn = match answer {
-            SlotAnswer::Granted => {
-                return Ok((Slot { shared, counted, state: State::Running }, Acquired::AtOnce));
+        let is_waited_for = shared.queues().is_waited_for(counted);
+        if !is_waited_for && shared.reserve(counted).await? {
+            return Ok((Slot { shared, counted, state: State::Running }, Acquired::AtOnce));
+        }
+        let has_room = shared.queues().enter(counted);
+        if !has_room {
+            return Err(Unavailable::Crowded { retry_after: AGAIN_AFTER }.into());
+        }
+        let mut turn = Slot { shared, counted, state: State::Waiting };
+        loop {
+            let freed = turn.shared.queues().freed(counted);
+            if turn.shared.reserve(counted).await? {
+                break;
             }
-            SlotAnswer::Crowded => return Err(Unavailable::Crowded { retry_after: AGAIN_AFTER }),
-            SlotAnswer::Wait(freed) => {
-                let turn = Slot { shared, counted, state: State::Waiting };
-                freed.await;
-                turn
-            }
-        };
-        while let SlotAnswer::Wait(freed) =
-            turn.shared.ask(|queues, slots| queues.ask_again(counted, slots), counted)
-        {
             freed.await;
         }
+        turn.shared.queues().leave(counted);
         turn.state = State::Running;
         Ok((turn, Acquired::AfterWaiting))
     }
 
     /// Returns whether attempts are refused even with the right password. The account's lock doesn't apply to
     /// known devices.
-    pub(crate) fn is_locked(&self, counted: Counted, account: Option<&Account>, now: Timestamp) -> bool {
+    ///
+    /// # Errors
+    /// The counters are unavailable.
+    pub(crate) async fn is_locked(
+        &self,
+        counted: Counted,
+        account: Option<&Account>,
+        now: Timestamp,
+    ) -> Result<bool, Failure> {
         let stored = account.is_some_and(|account| account.status(now) == AccountStatus::Locked);
-        (stored && counted.bucket == Bucket::Account)
-            || self.shared.counts().tallies.is_locked(counted, self.shared.clock.uptime())
+        let is_locked = stored && counted.bucket == Bucket::Account;
+        Ok(is_locked || self.shared.counters.is_locked(counted, self.shared.clock.uptime()).await?)
     }
 
     /// Resets an account's failures.
-    pub(crate) fn clear(&self, subject: &Subject) {
-        self.shared.counts().tallies.clear(self.of_account(subject));
+    pub(crate) async fn clear(&self, subject: &Subject) {
+        self.shared.clear(self.of_account(subject)).await;
     }
 
-    /// The failures that an address has left: those of its network with the fewest left.
-    pub(crate) fn allowance(&self, address: IpAddr) -> Option<Allowance> {
-        let (mut counts, uptime) = (self.shared.counts(), self.shared.clock.uptime());
-        let mut of = |network: Network| {
-            LimitKind::Networks(network.width()).of(&mut counts).allowance(Key(network.bytes()), uptime)
+    /// The failures that an address has left: those of its network with the fewest left. `None` if the counters
+    /// are unavailable.
+    pub(crate) async fn allowance(&self, address: IpAddr) -> Option<Allowance> {
+        let uptime = self.shared.clock.uptime();
+        let mut fewest: Option<Allowance> = None;
+        for network in Network::all_of(address) {
+            let allowance = self.shared.counters.allowance(self.shared.window(network), uptime).await.ok()?;
+            if fewest.is_none_or(|fewest| allowance.left < fewest.left) {
+                fewest = Some(allowance);
+            }
+        }
+        fewest
+    }
+
+    /// Counts a request for a mail, before anything is looked up or written for it, and returns whether the
+    /// client may make it. Clients with unknown networks share one count. A request whose mail is never sent also
+    /// counts.
+    ///
+    /// # Errors
+    /// The counters are unavailable.
+    pub(crate) async fn may_ask_for_mail(&self, address: Option<IpAddr>) -> Result<bool, Failure> {
+        let limits = mail_limits(address);
+        Ok(self.shared.counters.take(&limits, self.shared.clock.uptime()).await?)
+    }
+
+    /// Returns whether an owner may be notified of a lock, and counts the notice.
+    ///
+    /// # Errors
+    /// The counters are unavailable.
+    pub(crate) async fn may_notify(&self, subject: &Subject) -> Result<bool, Failure> {
+        let limit = RequestLimit {
+            kind: RequestKind::LockNotice,
+            key: self.shared.key("notice", subject.as_str()),
+            most: 1,
+            span: limits::LOCK_NOTICE_INTERVAL,
         };
-        Network::all_of(address).map(&mut of).min_by_key(|allowance| allowance.left)
+        Ok(self.shared.counters.take(&[limit], self.shared.clock.uptime()).await?)
     }
 
     fn of_account(&self, subject: &Subject) -> Counted {
         Counted { bucket: Bucket::Account, key: self.shared.key("account", subject.as_str()) }
     }
+}
+
+/// The limits on requests for mails from an address.
+fn mail_limits(address: Option<IpAddr>) -> Vec<RequestLimit> {
+    let span = limits::MAIL_COUNTED;
+    let Some(address) = address else {
+        let (kind, key) = (RequestKind::MailFromUnknown, CounterKey([0; 16]));
+        return vec![RequestLimit { kind, key, most: limits::MAILS_WITHOUT_NETWORK, span }];
+    };
+    let limit = |network: Network| RequestLimit {
+        kind: RequestKind::MailFrom(network.width().window_kind()),
+        key: CounterKey(network.bytes()),
+        most: limits::MAILS_PER_NETWORK * network.width().times(),
+        span,
+    };
+    Network::all_of(address).map(limit).collect()
 }
 
 impl Slot {
@@ -217,82 +262,159 @@ impl Slot {
     }
 
     /// Reports a right password: the failures are reset.
-    pub(crate) fn succeeded(self) {
-        self.shared.counts().tallies.clear(self.counted);
+    pub(crate) async fn succeeded(self) {
+        self.shared.clear(self.counted).await;
     }
 
     /// Reports a wrong password, or the right one of an account that may not be used. The last permitted
     /// failure locks at once and orders the lock in the store. A known device's failures lock only the
-    /// device, and only in this process.
-    pub(crate) fn failed(self, account: Option<&Account>, now: Timestamp) {
+    /// device, and only its counter.
+    ///
+    /// # Errors
+    /// The counters are unavailable: the attempt mustn't be answered.
+    pub(crate) async fn failed(self, account: Option<&Account>, now: Timestamp) -> Result<(), Failure> {
         let account = if self.counted.bucket == Bucket::Account { account } else { None };
         let locks = account.map_or(0, |account| account.locks);
-        let is_locked = self.shared.counts().tallies.failed(self.counted, locks, self.shared.clock.uptime());
+        let uptime = self.shared.clock.uptime();
+        let is_locked = self.shared.counters.failed(self.counted, locks, uptime).await?;
         if is_locked
             && let Some(account) = account
             && self.shared.orders.try_send(Order { subject: account.subject.clone(), at: now }).is_err()
         {
-            tracing::error!(subject = %account.subject, "too many accounts are waiting to be locked; this one is locked in this process only");
+            tracing::error!(subject = %account.subject, "too many accounts are waiting to be locked; this one is locked by its counter only");
         }
+        Ok(())
     }
 }
 
 impl Permit {
     /// Reports an attempt that was refused as one with a wrong password.
-    pub(crate) fn failed(self) {
+    ///
+    /// # Errors
+    /// The counters are unavailable: the attempt mustn't be answered.
+    pub(crate) async fn failed(self) -> Result<(), Failure> {
         let uptime = self.shared.clock.uptime();
-        for (kind, key) in &self.counted_in {
-            kind.of(&mut self.shared.counts()).failed(*key, uptime);
+        for window in &self.counted_in {
+            self.shared.counters.failed_in(*window, uptime).await?;
         }
-    }
-}
-
-impl LimitKind {
-    fn of(self, counts: &mut Counts) -> &mut Windows {
-        match self {
-            Self::Networks(width) => &mut counts.networks[width as usize],
-            Self::Devices => &mut counts.devices,
-        }
+        Ok(())
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        for (kind, key) in &self.counted_in {
-            kind.of(&mut self.shared.counts()).end(*key);
+        for window in &self.counted_in {
+            self.shared.counters.end(*window);
         }
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let queues = &mut self.shared.counts().queues;
         match self.state {
-            State::Waiting => queues.give_up(self.counted),
-            State::Running => queues.end(self.counted),
+            State::Waiting => self.shared.queues().leave(self.counted),
+            State::Running => {
+                self.shared.counters.release(self.counted);
+                self.shared.queues().wake(self.counted);
+            }
         }
     }
 }
 
 impl LockoutState {
-    /// A poisoned lock is safe to use: a panic in other code can't have left a count half written.
-    fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A poisoned lock is safe to use: a panic in other code can't have left a queue half written.
+    fn queues(&self) -> MutexGuard<'_, SlotQueues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ask(&self, ask: impl FnOnce(&mut SlotQueues, u32) -> SlotAnswer, counted: Counted) -> SlotAnswer {
-        let mut counts = self.counts();
-        let slots = counts.tallies.slots(counted, self.clock.uptime());
-        ask(&mut counts.queues, slots)
+    async fn reserve(&self, counted: Counted) -> Result<bool, StoreError> {
+        self.counters.reserve(counted, self.clock.uptime()).await
     }
 
-    fn key(&self, kind: &str, text: &str) -> Key {
+    /// Resets failures. A failure to do so is only logged, because it is stricter, never more lenient.
+    async fn clear(&self, counted: Counted) {
+        if let Err(error) = self.counters.clear(counted).await {
+            tracing::warn!(%error, "failed to reset a counter of failed attempts");
+        }
+    }
+
+    fn window(&self, network: Network) -> Window {
+        let width = network.width();
+        Window {
+            kind: width.window_kind(),
+            key: CounterKey(network.bytes()),
+            most: self.policy.network_failures * width.times(),
+            span: self.policy.network_window,
+        }
+    }
+
+    fn key(&self, kind: &str, text: &str) -> CounterKey {
         let mut context = hmac::Context::with_key(&self.secret);
         context.update(kind.as_bytes());
         context.update(b":");
         context.update(text.as_bytes());
         let mut key = [0; 16];
         key.copy_from_slice(&context.sign().as_ref()[..16]);
-        Key(key)
+        CounterKey(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use quash_store::MemoryCounters;
+
+    use super::*;
+
+    const HOUR: Duration = limits::MAIL_COUNTED;
+
+    fn network(n: u32) -> Option<IpAddr> {
+        Some(IpAddr::V4(Ipv4Addr::from(0x0800_0000 + n)))
+    }
+
+    async fn counted(counters: &MemoryCounters, network: Option<IpAddr>, at: Duration) -> usize {
+        let mut counted = 0;
+        for _ in 0..2000 {
+            let taken = counters.take(&mail_limits(network), at).await.expect("an answer");
+            counted += usize::from(taken);
+        }
+        counted
+    }
+
+    #[tokio::test]
+    async fn a71_each_network_has_its_own_hourly_allowance() {
+        let counters = MemoryCounters::new(LockoutPolicy::default());
+        let most = limits::MAILS_PER_NETWORK as usize;
+        assert_eq!(counted(&counters, network(1), HOUR).await, most);
+        assert_eq!(counted(&counters, network(2), HOUR).await, most);
+        assert_eq!(counted(&counters, network(1), HOUR * 2 - Duration::from_millis(1)).await, 0);
+        assert_eq!(counted(&counters, network(1), HOUR * 2).await, most);
+    }
+
+    #[tokio::test]
+    async fn wider_networks_have_limits_of_their_own() {
+        let counters = MemoryCounters::new(LockoutPolicy::default());
+        let most = limits::MAILS_PER_NETWORK as usize;
+        for (subnets, expected, what) in [
+            (0..1_u32, most, "a /64"),
+            (1..9, most, "its /56 has as many again"),
+            (0x100..0x110, 2 * most, "another /56"),
+            (0x200..0x210, 0, "their /48 has no more"),
+        ] {
+            let mut all = 0;
+            for n in subnets {
+                all += counted(&counters, format!("2001:db8:1:{n:x}::1").parse().ok(), HOUR).await;
+            }
+            assert_eq!(all, expected, "{what}");
+        }
+    }
+
+    #[tokio::test]
+    async fn peers_without_a_network_share_an_allowance() {
+        let counters = MemoryCounters::new(LockoutPolicy::default());
+        assert_eq!(counted(&counters, None, HOUR).await, limits::MAILS_WITHOUT_NETWORK as usize);
+        assert_eq!(counted(&counters, network(1), HOUR).await, limits::MAILS_PER_NETWORK as usize);
+        assert!(counters.take(&mail_limits(None), HOUR * 2).await.expect("an answer"));
     }
 }

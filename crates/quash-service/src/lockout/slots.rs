@@ -1,83 +1,61 @@
-//! Slots: limits the attempts evaluated at once and those waiting. An attempt holds its slot until its
-//! outcome is known.
+//! The attempts of this process that wait for a free place of their counter.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
+use quash_store::Counted;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 
-use super::tallies::Counted;
-
-/// The most attempts waiting for a slot of one counter.
+/// The most attempts waiting for a place of one counter.
 pub(super) const WAITING: u32 = 16;
-/// The time after which a client that found no place may retry.
-pub(super) const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// The running and waiting attempts. An entry exists only while it has any.
+/// The waiting attempts. An entry exists only while there are any.
 #[derive(Default)]
 pub(super) struct SlotQueues(HashMap<Counted, SlotQueue>);
 
 #[derive(Default)]
 struct SlotQueue {
-    running: u32,
     waiting: u32,
     freed: Arc<Notify>,
 }
 
-/// The answer to a request for a slot.
-pub(super) enum SlotAnswer {
-    Granted,
-    /// Wait until a slot is freed, then ask again.
-    Wait(OwnedNotified),
-    /// Too many attempts are waiting.
-    Crowded,
-}
-
 impl SlotQueues {
-    /// Requests a slot for the first time.
-    pub(super) fn ask(&mut self, counted: Counted, slots: u32) -> SlotAnswer {
-        let line = self.0.entry(counted).or_default();
-        if line.running < slots && line.waiting == 0 {
-            line.running += 1;
-            return SlotAnswer::Granted;
-        }
-        if line.waiting >= WAITING {
-            return SlotAnswer::Crowded;
-        }
-        line.waiting += 1;
-        SlotAnswer::Wait(Arc::clone(&line.freed).notified_owned())
+    /// Returns whether attempts are waiting, which go first.
+    pub(super) fn is_waited_for(&self, counted: Counted) -> bool {
+        self.0.contains_key(&counted)
     }
 
-    /// Requests a slot again after waiting.
-    pub(super) fn ask_again(&mut self, counted: Counted, slots: u32) -> SlotAnswer {
+    /// Begins to wait. Returns whether there was room.
+    pub(super) fn enter(&mut self, counted: Counted) -> bool {
         let line = self.0.entry(counted).or_default();
-        if line.running < slots {
-            line.waiting = line.waiting.saturating_sub(1);
-            line.running += 1;
-            return SlotAnswer::Granted;
+        if line.waiting >= WAITING {
+            return false;
         }
-        SlotAnswer::Wait(Arc::clone(&line.freed).notified_owned())
+        line.waiting += 1;
+        true
+    }
+
+    /// The next time that a place is freed, from now on. Subscribe before asking for a place: one that is freed
+    /// in between isn't missed.
+    pub(super) fn freed(&mut self, counted: Counted) -> OwnedNotified {
+        Arc::clone(&self.0.entry(counted).or_default().freed).notified_owned()
     }
 
     /// Stops waiting.
-    pub(super) fn give_up(&mut self, counted: Counted) {
-        self.leave(counted, |line| line.waiting = line.waiting.saturating_sub(1));
-    }
-
-    /// Frees a slot.
-    pub(super) fn end(&mut self, counted: Counted) {
-        self.leave(counted, |line| line.running = line.running.saturating_sub(1));
-    }
-
-    fn leave(&mut self, counted: Counted, leave: impl FnOnce(&mut SlotQueue)) {
+    pub(super) fn leave(&mut self, counted: Counted) {
         if let Some(line) = self.0.get_mut(&counted) {
-            leave(line);
-            line.freed.notify_waiters();
-            if line.running == 0 && line.waiting == 0 {
+            line.waiting = line.waiting.saturating_sub(1);
+            if line.waiting == 0 {
                 self.0.remove(&counted);
             }
+        }
+    }
+
+    /// Wakes the waiting attempts, because a place was freed.
+    pub(super) fn wake(&self, counted: Counted) {
+        if let Some(line) = self.0.get(&counted) {
+            line.freed.notify_waiters();
         }
     }
 }

@@ -3,10 +3,6 @@
 
 mod address;
 
-mod lock_notices;
-
-mod networks;
-
 mod outbox;
 
 pub use address::mailbox;

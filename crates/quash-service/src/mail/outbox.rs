@@ -8,9 +8,6 @@ use quash_core::model::{Digest, MailKind, Timestamp};
 use tokio::sync::{Mutex, MutexGuard, Notify};
 use zeroize::Zeroizing;
 
-use super::lock_notices::LockNotices;
-use super::networks::Networks;
-
 /// A mail to be sent.
 #[derive(Clone)]
 pub struct OutgoingEmail {
@@ -64,8 +61,6 @@ pub(crate) struct Outbox {
     pub(crate) woken: Notify,
     /// Each is shared by a group of recipients: see [`Outbox::lock`].
     locks: Vec<Mutex<()>>,
-    pub(crate) networks: Networks,
-    pub(crate) lock_notices: LockNotices,
 }
 
 /// The number of locks, which all recipients share.
@@ -73,12 +68,7 @@ const LOCKS: usize = 64;
 
 impl Default for Outbox {
     fn default() -> Self {
-        Self {
-            woken: Notify::new(),
-            locks: (0..LOCKS).map(|_| Mutex::default()).collect(),
-            networks: Networks::default(),
-            lock_notices: LockNotices::default(),
-        }
+        Self { woken: Notify::new(), locks: (0..LOCKS).map(|_| Mutex::default()).collect() }
     }
 }
 

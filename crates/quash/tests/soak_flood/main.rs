@@ -16,7 +16,7 @@ use quash_core::model::{Clock, Policy, Seeded};
 use quash_core::token::Algorithm;
 use quash_server::{HttpSettings, Registration, SystemClock, paths};
 use quash_service::{Argon2Hasher, FetchNothing, HashSettings, KeySetup, MasterKey, Rehash, Service, Setup};
-use quash_store::{MemoryCoordination, MemoryStore, Store};
+use quash_store::{MemoryCoordination, MemoryCounters, MemoryStore, Store};
 use serde_json::json;
 
 use endpoints::{Attacker, Flood};
@@ -66,6 +66,7 @@ fn router_paths() -> Vec<String> {
             store,
             file: None,
             coordination: Arc::new(coordination.await.expect("a store")),
+            counters: Arc::new(MemoryCounters::new(Policy::default().lockout)),
             policy: Policy::default(),
             keys: KeySetup::of(Algorithm::EdDsa),
             fetch: Arc::new(FetchNothing),

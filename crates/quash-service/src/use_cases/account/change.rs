@@ -156,7 +156,7 @@ impl Service {
             }
         });
         let changed = change.await?;
-        self.context.lockout.clear(subject);
+        self.context.lockout.clear(subject).await;
         Ok(changed)
     }
 

@@ -140,7 +140,7 @@ impl Context {
         finds: Finds,
         wanted: fn(&Account) -> bool,
     ) -> Result<FlowId, Failure> {
-        if !self.outbox.networks.may_ask(network, self.clock.uptime()) {
+        if !self.lockout.may_ask_for_mail(network).await? {
             return Ok(FlowId::random(&*self.entropy));
         }
         let purpose = kind.purpose().unwrap_or(Purpose::Reset);
@@ -197,7 +197,7 @@ impl Context {
             MailProof::Link(link) => Ok(self.flow_key.flow_of(link, purpose).ok_or(Refusal::LinkInvalid)?),
             MailProof::Code { flow, code, network } => {
                 let id: FlowId = flow.parse().map_err(|_| Refusal::LinkInvalid)?;
-                let permit = self.lockout.pass(*network).map_err(Failure::Unavailable)?;
+                let permit = self.lockout.pass(*network).await?;
                 let had_tries = match self.store.commit(Change::SpendTry(id)).await {
                     Ok(_) => true,
                     Err(StoreError::Conflict) => {
@@ -214,7 +214,7 @@ impl Context {
                     return Ok(id);
                 }
                 if let Some(permit) = permit {
-                    permit.failed();
+                    permit.failed().await?;
                 }
                 Err(Refusal::LinkInvalid.into())
             }
@@ -263,7 +263,8 @@ impl Context {
     /// often it is locked. A failure here doesn't affect the lock.
     pub(crate) async fn notify_of_lock(&self, account: &Account) {
         let Some(email) = account.email.as_ref().filter(|email| email.verified_at.is_some()) else { return };
-        if !self.outbox.lock_notices.may_notify(&account.subject, self.clock.uptime()) {
+        // Without its counter, a notice could be sent with every lock.
+        if !self.lockout.may_notify(&account.subject).await.unwrap_or(false) {
             return;
         }
         let request = MailRequest {

@@ -67,7 +67,7 @@ impl Service {
             (name, email) => return Err(RegisterFault::Fields { name: name.err(), email: email.err() }),
         };
         check_length(&new.password).map_err(RegisterFault::Password)?;
-        if !context.outbox.networks.may_ask(new.network, context.clock.uptime()) {
+        if !context.lockout.may_ask_for_mail(new.network).await.map_err(RegisterFault::Failed)? {
             return Ok(FlowId::random(&*context.entropy));
         }
         let failed = RegisterFault::Failed;

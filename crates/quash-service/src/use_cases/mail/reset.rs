@@ -61,7 +61,7 @@ impl Service {
             ))
         });
         used.await?;
-        context.lockout.clear(&account.subject);
+        context.lockout.clear(&account.subject).await;
         Ok(())
     }
 }

@@ -7,12 +7,13 @@ use quash_core::decide::PasswordCheck;
 use quash_core::model::{
     Account, AccountBy, AccountLoaded, DeviceId, PasswordHash, Refusal, Subject, Timestamp, limits,
 };
+use quash_store::Counted;
 use zeroize::Zeroizing;
 
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::known_device::DeviceTokenInput;
-use crate::lockout::{Acquired, Counted, Permit, Slot};
+use crate::lockout::{Acquired, Permit, Slot};
 use crate::passwords::Requester;
 
 /// A password check in progress.
@@ -102,7 +103,7 @@ impl Context {
     ) -> Result<Authenticated, Failure> {
         loop {
             if proof.judged.is_none() {
-                self.admit(proof)?;
+                self.admit(proof).await?;
             }
             let started = self.clock.now();
             let loaded = self.store.account(&proof.by, started).await?;
@@ -117,7 +118,7 @@ impl Context {
             let account = match judge(&loaded, tried, self.clock.now()) {
                 Ok(account) => account.clone(),
                 Err(refusal) => {
-                    self.count(proof, verdict, refusal, loaded.account.as_ref());
+                    self.count(proof, verdict, refusal, loaded.account.as_ref()).await?;
                     return Err(refusal.into());
                 }
             };
@@ -133,7 +134,7 @@ impl Context {
             }
             (proof.permit, proof.by_device) = (None, None);
             if let Some(turn) = proof.turn.take() {
-                turn.succeeded();
+                turn.succeeded().await;
             }
             // If there was no capacity for a better hash, the current one is kept until the next time.
             let rehash = proof.better.clone().flatten().filter(|_| outdated);
@@ -143,9 +144,9 @@ impl Context {
     }
 
     /// Reserves one of the failures that the attempt's network has left, unless it already has.
-    fn admit(&self, proof: &mut Proof) -> Result<(), Failure> {
+    async fn admit(&self, proof: &mut Proof) -> Result<(), Failure> {
         if proof.permit.is_none() {
-            proof.permit = self.lockout.pass(proof.network).map_err(Failure::Unavailable)?;
+            proof.permit = self.lockout.pass(proof.network).await?;
         }
         Ok(())
     }
@@ -156,35 +157,35 @@ impl Context {
         proof: &mut Proof,
         account: Option<&Account>,
     ) -> Result<(Counted, Acquired), Failure> {
-        self.admit(proof)?;
-        let counted = self.counted(proof, account);
+        self.admit(proof).await?;
+        let counted = self.counted(proof, account).await?;
         if proof.turn.as_ref().is_some_and(|turn| turn.counted() == counted) {
             return Ok((counted, Acquired::AtOnce));
         }
         // Frees a slot of another counter first: an attempt that holds one must not wait for another.
         proof.turn = None;
-        let (turn, got) = self.lockout.turn(counted).await.map_err(Failure::Unavailable)?;
+        let (turn, got) = self.lockout.turn(counted).await?;
         proof.turn = Some(turn);
         Ok((counted, got))
     }
 
     /// The counter of the attempt: that of its known device, while the account's devices have failures left,
     /// or else the account's or name's.
-    fn counted(&self, proof: &mut Proof, account: Option<&Account>) -> Counted {
+    async fn counted(&self, proof: &mut Proof, account: Option<&Account>) -> Result<Counted, Failure> {
         let known = self.known_device(proof, account);
         if proof.by_device.as_ref().map(|(device, _)| *device) != known {
             proof.by_device = match (known, account) {
                 (Some(device), Some(account)) => {
-                    let permit = self.lockout.pass_device(&account.subject);
+                    let permit = self.lockout.pass_device(&account.subject).await?;
                     permit.map(|permit| (device, permit))
                 }
                 _ => None,
             };
         }
-        match (&proof.by_device, account) {
+        Ok(match (&proof.by_device, account) {
             (Some((device, _)), Some(account)) => self.lockout.counted_by_device(&account.subject, *device),
             _ => self.lockout.counted(account, &proof.folded),
-        }
+        })
     }
 
     /// The device of the attempt, if the account knows it. A device that the account has forgotten isn't
@@ -200,7 +201,8 @@ impl Context {
         counted: Counted,
     ) -> Result<Judged, Failure> {
         let (row, hash) = (row(loaded), hash(loaded));
-        let verdict = if self.lockout.is_locked(counted, loaded.account.as_ref(), self.clock.now()) {
+        let is_locked = self.lockout.is_locked(counted, loaded.account.as_ref(), self.clock.now()).await?;
+        let verdict = if is_locked {
             self.passwords
                 .spend(hash.as_ref(), &proof.folded, proof.password.clone(), proof.requester())
                 .await?;
@@ -219,22 +221,32 @@ impl Context {
 
     /// Counts a failure. A right password refused for another reason isn't one. Under a lock, only the
     /// network's failure counts.
-    fn count(&self, proof: &mut Proof, verdict: Verdict, refusal: Refusal, account: Option<&Account>) {
+    ///
+    /// # Errors
+    /// The counters are unavailable: the attempt mustn't be answered.
+    async fn count(
+        &self,
+        proof: &mut Proof,
+        verdict: Verdict,
+        refusal: Refusal,
+        account: Option<&Account>,
+    ) -> Result<(), Failure> {
         let (permit, device, turn) = (proof.permit.take(), proof.by_device.take(), proof.turn.take());
         if verdict == Verdict::Right && refusal != Refusal::BadCredentials {
-            return;
+            return Ok(());
         }
         if let Some(permit) = permit {
-            permit.failed();
+            permit.failed().await?;
         }
         if verdict == Verdict::Unasked {
-            return;
+            return Ok(());
         }
         if let Some((_, permit)) = device {
-            permit.failed();
+            permit.failed().await?;
         }
-        if let Some(turn) = turn {
-            turn.failed(account, self.clock.now());
+        match turn {
+            Some(turn) => turn.failed(account, self.clock.now()).await,
+            None => Ok(()),
         }
     }
 }

@@ -14,7 +14,7 @@ use quash_core::model::{
 };
 use quash_core::token::{Algorithm, Expected, Issued, SigningKey, TokenType};
 use quash_core::watch::frame::{Snapshot, SnapshotReader};
-use quash_store::{MemoryCoordination, MemoryStore, SqliteOptions, SqliteStore, Store};
+use quash_store::{MemoryCoordination, MemoryCounters, MemoryStore, SqliteOptions, SqliteStore, Store};
 use quash_verify::VerifyError;
 use zeroize::Zeroizing;
 
@@ -122,6 +122,7 @@ impl World {
             store: Arc::clone(store),
             file: None,
             coordination: Arc::new(coordination.await.expect("a store")),
+            counters: Arc::new(MemoryCounters::new(policy.lockout)),
             audit_seal: None,
             policy,
             keys: KeySetup {

@@ -7,34 +7,13 @@ use std::time::Duration;
 use quash_core::decide::lock_span;
 use quash_core::model::LockoutPolicy;
 
-use crate::bounded_map::BoundedMap;
-
-/// A keyed hash of a subject or a name. Without the key, an attacker can't choose one.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Key(pub(super) [u8; 16]);
-
-/// Identifies the attempts that are counted together.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Counted {
-    pub(super) bucket: Bucket,
-    pub(super) key: Key,
-}
-
-/// The owner of the guessed password.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Bucket {
-    /// An account.
-    Account,
-    /// A known device of an account.
-    Device,
-    /// No account: the name is unknown.
-    UnknownName,
-}
+use super::bounded_map::BoundedMap;
+use super::{Bucket, Counted, CounterKey};
 
 /// The failures and locks of one counter. Times are this process's uptime in milliseconds, so a jump of the
 /// wall clock ends no lock here.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(super) struct Tally {
+struct Tally {
     failed_at: u64,
     locked_until: u64,
     failures: u32,
@@ -45,7 +24,7 @@ pub(super) struct Tally {
 pub(super) struct Tallies {
     policy: LockoutPolicy,
     accounts: ExactTallies,
-    unknown_names: BoundedMap<Key, Tally>,
+    unknown_names: BoundedMap<CounterKey, Tally>,
 }
 
 /// Tallies that are forgotten only when they no longer matter.
@@ -54,16 +33,16 @@ struct ExactTallies {
     /// The number of tallies at which those that no longer matter are removed.
     sweep_at: usize,
     swept_at: u64,
-    tallies: HashMap<Key, Tally>,
+    tallies: HashMap<CounterKey, Tally>,
 }
 
 /// The most accounts and known devices with a tally of their own. If more have failed within the longest
 /// lock, further ones share tallies by the first bytes of their keyed hashes. That is stricter, never more
 /// lenient.
-pub(super) const ACCOUNTS: usize = 1 << 19;
+const ACCOUNTS: usize = 1 << 19;
 /// The most unknown names remembered. Beyond it, those that failed longest ago are forgotten, as they protect
 /// nothing.
-pub(super) const UNKNOWN_NAMES: usize = 1 << 17;
+const UNKNOWN_NAMES: usize = 1 << 17;
 
 /// The number of bytes of a keyed hash that select a shared tally.
 const SHARED_BYTES: usize = 2;
@@ -149,11 +128,11 @@ impl Tally {
 }
 
 impl ExactTallies {
-    fn of(&self, key: Key) -> Option<Tally> {
-        self.tallies.get(&key).or_else(|| self.tallies.get(&key.shared())).copied()
+    fn of(&self, key: CounterKey) -> Option<Tally> {
+        self.tallies.get(&key).or_else(|| self.tallies.get(&shared(key))).copied()
     }
 
-    fn put(&mut self, key: Key, tally: Tally, policy: LockoutPolicy, uptime: u64) {
+    fn put(&mut self, key: CounterKey, tally: Tally, policy: LockoutPolicy, uptime: u64) {
         let is_new = !self.tallies.contains_key(&key);
         // A sweep is paid for by the insertions since the last one, or comes long after it.
         let is_due = self.tallies.len() >= self.sweep_at;
@@ -163,7 +142,7 @@ impl ExactTallies {
             self.sweep_at = (self.tallies.len() * 2).max(SWEEP_FROM);
             self.swept_at = uptime;
         }
-        let key = if is_new && self.is_full() { key.shared() } else { key };
+        let key = if is_new && self.is_full() { shared(key) } else { key };
         self.tallies.insert(key, tally);
     }
 
@@ -172,12 +151,11 @@ impl ExactTallies {
     }
 }
 
-impl Key {
-    fn shared(self) -> Self {
-        let mut shared = [0; 16];
-        shared[..SHARED_BYTES].copy_from_slice(&self.0[..SHARED_BYTES]);
-        Self(shared)
-    }
+/// The key of the tally that all keys with the same first bytes share.
+fn shared(key: CounterKey) -> CounterKey {
+    let mut shared = [0; 16];
+    shared[..SHARED_BYTES].copy_from_slice(&key.0[..SHARED_BYTES]);
+    CounterKey(shared)
 }
 
 fn millis(span: Duration) -> u64 {
@@ -196,7 +174,7 @@ mod tests {
     fn counted(bucket: Bucket, n: u64) -> Counted {
         let mut key = [0; 16];
         key.copy_from_slice(&digest(&SHA256, &n.to_le_bytes()).as_ref()[..16]);
-        Counted { bucket, key: Key(key) }
+        Counted { bucket, key: CounterKey(key) }
     }
 
     fn tallies(accounts: usize, unknown_names: usize) -> Tallies {

@@ -5,89 +5,72 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use super::slots::AGAIN_AFTER;
-use super::tallies::Key;
-use crate::bounded_map::BoundedMap;
-
-/// The failures that are left in a window.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Allowance {
-    /// The most failures in a window.
-    pub most: u32,
-    /// The window's length.
-    pub window: Duration,
-    /// The failures left.
-    pub left: u32,
-    /// The time until more are left.
-    pub more_after: Duration,
-}
+use super::bounded_map::BoundedMap;
+use super::{AGAIN_AFTER, Allowance, CounterKey, Window};
 
 /// The failures of all networks of one width, or of all accounts' known devices.
 pub(super) struct Windows {
-    most: u32,
-    window: Duration,
     /// The failures of each, oldest first, as this process's uptime.
-    failed: BoundedMap<Key, VecDeque<Duration>>,
-    running: HashMap<Key, u32>,
+    failed: BoundedMap<CounterKey, VecDeque<Duration>>,
+    running: HashMap<CounterKey, u32>,
 }
 
 /// The most networks or accounts remembered. Beyond it, those that failed longest ago are forgotten.
 const REMEMBERED: usize = 1 << 16;
 
 impl Windows {
-    /// Permits at most this many failures of each in a window.
-    pub(super) fn new(most: u32, window: Duration) -> Self {
-        Self { most, window, failed: BoundedMap::new(REMEMBERED), running: HashMap::new() }
+    pub(super) fn new() -> Self {
+        Self { failed: BoundedMap::new(REMEMBERED), running: HashMap::new() }
     }
 
     /// Begins an attempt.
     ///
     /// # Errors
     /// None are left. The error is the time until some are.
-    pub(super) fn begin(&mut self, bucket: Key, uptime: Duration) -> Result<(), Duration> {
-        let running = self.running.get(&bucket).copied().unwrap_or(0);
-        let Allowance { left, more_after, .. } = self.allowance(bucket, uptime);
+    pub(super) fn begin(&mut self, window: Window, uptime: Duration) -> Result<(), Duration> {
+        let running = self.running.get(&window.key).copied().unwrap_or(0);
+        let Allowance { left, more_after, .. } = self.allowance(window, uptime);
         match left {
             0 => Err(more_after),
             _ if left <= running => Err(AGAIN_AFTER),
             _ => {
-                *self.running.entry(bucket).or_default() += 1;
+                *self.running.entry(window.key).or_default() += 1;
                 Ok(())
             }
         }
     }
 
     /// Ends an attempt.
-    pub(super) fn end(&mut self, bucket: Key) {
-        if let Some(running) = self.running.get_mut(&bucket) {
+    pub(super) fn end(&mut self, window: Window) {
+        if let Some(running) = self.running.get_mut(&window.key) {
             *running -= 1;
             if *running == 0 {
-                self.running.remove(&bucket);
+                self.running.remove(&window.key);
             }
         }
     }
 
-    pub(super) fn failed(&mut self, bucket: Key, uptime: Duration) {
-        let mut failed = self.recent(bucket, uptime);
+    pub(super) fn failed(&mut self, window: Window, uptime: Duration) {
+        let mut failed = self.recent(window, uptime);
         failed.push_back(uptime);
-        while failed.len() > self.most as usize {
+        while failed.len() > window.most as usize {
             failed.pop_front();
         }
-        self.failed.put(bucket, failed);
+        self.failed.put(window.key, failed);
     }
 
     /// The failures that are left.
-    pub(super) fn allowance(&self, bucket: Key, uptime: Duration) -> Allowance {
-        let failed = self.recent(bucket, uptime);
-        let left = self.most.saturating_sub(u32::try_from(failed.len()).unwrap_or(u32::MAX));
-        let more_after =
-            failed.front().map_or(self.window, |oldest| (*oldest + self.window).saturating_sub(uptime));
-        Allowance { most: self.most, window: self.window, left, more_after }
+    pub(super) fn allowance(&self, window: Window, uptime: Duration) -> Allowance {
+        let failed = self.recent(window, uptime);
+        let Window { most, span, .. } = window;
+        let left = most.saturating_sub(u32::try_from(failed.len()).unwrap_or(u32::MAX));
+        let more_after = failed.front().map_or(span, |oldest| (*oldest + span).saturating_sub(uptime));
+        Allowance { most, window: span, left, more_after }
     }
 
-    fn recent(&self, bucket: Key, uptime: Duration) -> VecDeque<Duration> {
-        let mut failed = self.failed.of(&bucket).unwrap_or_default();
-        failed.retain(|moment| *moment + self.window > uptime);
+    fn recent(&self, window: Window, uptime: Duration) -> VecDeque<Duration> {
+        let mut failed = self.failed.of(&window.key).unwrap_or_default();
+        failed.retain(|moment| *moment + window.span > uptime);
         failed
     }
 }
@@ -95,14 +78,16 @@ impl Windows {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counters::WindowKind;
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    fn network(n: u32) -> Key {
-        Key(u128::from(n).to_be_bytes())
+    fn network(n: u32) -> Window {
+        let key = CounterKey(u128::from(n).to_be_bytes());
+        Window { kind: WindowKind::Subnet, key, most: 50, span: MINUTE * 10 }
     }
 
-    fn fail(windows: &mut Windows, network: Key, uptime: Duration) -> Result<(), Duration> {
+    fn fail(windows: &mut Windows, network: Window, uptime: Duration) -> Result<(), Duration> {
         windows.begin(network, uptime)?;
         windows.end(network);
         windows.failed(network, uptime);
@@ -111,7 +96,7 @@ mod tests {
 
     #[test]
     fn fifty_failures_exhaust_a_sliding_window() {
-        let mut windows = Windows::new(50, MINUTE * 10);
+        let mut windows = Windows::new();
         for n in 0..50 {
             assert_eq!(fail(&mut windows, network(1), Duration::from_secs(n * 10)), Ok(()));
         }
@@ -133,7 +118,7 @@ mod tests {
 
     #[test]
     fn parallel_attempts_reserve_failures_before_judgment() {
-        let mut windows = Windows::new(50, MINUTE * 10);
+        let mut windows = Windows::new();
         for _ in 0..48 {
             assert_eq!(fail(&mut windows, network(1), MINUTE), Ok(()));
         }
@@ -144,7 +129,7 @@ mod tests {
 
     #[test]
     fn a26_least_recent_networks_are_evicted() {
-        let mut windows = Windows::new(50, MINUTE * 10);
+        let mut windows = Windows::new();
         let late = network(u32::MAX);
         assert_eq!(fail(&mut windows, network(0), MINUTE), Ok(()));
         for n in 1..=(REMEMBERED as u32 * 2) {
