@@ -201,7 +201,9 @@ impl VerifierShared {
         match state.freshness {
             Freshness::Always => Ok(()),
             bounded if bounded.holds(self.clock.uptime()) => Ok(()),
-            Freshness::Until(_) | Freshness::Never => Err(NotYet::Of(Uncertain::Stale)),
+            Freshness::Until(_) | Freshness::Proven { .. } | Freshness::Never => {
+                Err(NotYet::Of(Uncertain::Stale))
+            }
         }
     }
 

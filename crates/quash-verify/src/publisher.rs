@@ -62,10 +62,33 @@ impl Publisher {
 
     fn publish(&self) {
         let revoked = self.follower.revoked().clone();
-        let cursor = revoked.cursor();
-        let state = State { revoked, freshness: self.follower.freshness(), trust: Some(self.trust.clone()) };
+        let (cursor, freshness) = (revoked.cursor(), self.follower.freshness());
+        let state = State { revoked, freshness, trust: Some(self.trust.clone()) };
         self.shared.state.store(Arc::new(state));
         self.shared.reach(cursor);
+        // After the state: a request that is woken finds it.
+        #[cfg(feature = "issuer")]
+        if let (Some(proofs), quash_core::watch::Freshness::Proven { at, .. }) =
+            (&self.shared.proofs, freshness)
+        {
+            proofs.publish(at);
+        }
+    }
+}
+
+/// Operations for the publisher of a node, which shares the log with other processes.
+#[cfg(feature = "issuer")]
+impl Publisher {
+    /// Publishes that everything is applied up to a head whose read began at the uptime `at`, and that the node may
+    /// decide until the uptime `until`.
+    pub fn prove(&mut self, at: std::time::Duration, until: std::time::Duration) {
+        self.follower.prove(at, until);
+        self.publish();
+    }
+
+    /// Follows the arrival of the newest request that waits for a proof. `None` if this isn't a node's publisher.
+    pub fn proof_wanted(&self) -> Option<tokio::sync::watch::Receiver<std::time::Duration>> {
+        self.shared.proofs.as_ref().map(crate::issuer::Proofs::wanted)
     }
 }
 

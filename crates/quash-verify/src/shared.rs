@@ -36,6 +36,9 @@ pub(crate) struct VerifierShared {
     pub(crate) missing_entry: Notify,
     /// Changes with the key ring.
     pub(crate) ring: watch::Sender<()>,
+    /// Where several processes share the log, the proofs that this one's state is complete.
+    #[cfg(feature = "issuer")]
+    pub(crate) proofs: Option<crate::issuer::Proofs>,
     token_cache: TokenCache,
     key_fetcher: Option<Arc<dyn KeyFetcher>>,
 }
@@ -75,6 +78,8 @@ impl VerifierShared {
             known_to_exist,
             missing_entry: Notify::new(),
             ring,
+            #[cfg(feature = "issuer")]
+            proofs: None,
             token_cache,
             key_fetcher,
         }
@@ -119,7 +124,7 @@ impl VerifierShared {
             bounded if bounded.holds(self.clock.uptime()) => {
                 Ok(Accepted::new(live, Arc::clone(&trust.terms)))
             }
-            Freshness::Until(_) | Freshness::Never => Err(Uncertain::Stale),
+            Freshness::Until(_) | Freshness::Proven { .. } | Freshness::Never => Err(Uncertain::Stale),
         }
     }
 

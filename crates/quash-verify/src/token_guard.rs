@@ -94,7 +94,9 @@ impl TokenGuard {
                 let expires_in =
                     self.accepted.live().claims().exp.map(|exp| Timestamp::from_secs(exp).since(now));
                 let fresh_for = match shared.state.load().freshness {
-                    Freshness::Until(until) => until.saturating_sub(shared.clock.uptime()),
+                    Freshness::Until(until) | Freshness::Proven { until, .. } => {
+                        until.saturating_sub(shared.clock.uptime())
+                    }
                     Freshness::Always | Freshness::Never => AT_LEAST_EVERY,
                 };
                 // One millisecond more: waking at the very edge would check again and again.

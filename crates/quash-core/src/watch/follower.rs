@@ -19,6 +19,13 @@ pub struct Follower {
 enum FreshnessProof {
     /// Every revocation passes through this process before any client learns of it.
     Authority,
+    /// The process shares the log with others, and has read the log's head.
+    Node {
+        /// The time at which the newest applied read of the head began.
+        at: Duration,
+        /// The end of the process's own lease.
+        until: Duration,
+    },
     /// The verifier holds a lease of the process that every revocation passes through.
     LeaseHolder {
         /// The lifetime of a lease.
@@ -52,6 +59,9 @@ pub struct Lease {
 pub enum Freshness {
     /// As long as the process runs.
     Always,
+    /// For a request that arrived up to `at`, because a read of the log's head that began then has been applied, and
+    /// until the time `until` of the process's own clock.
+    Proven { at: Duration, until: Duration },
     /// Until this time of the verifier's own clock.
     Until(Duration),
     /// Not yet.
@@ -90,6 +100,11 @@ impl Follower {
         Self { revoked, proof: FreshnessProof::Authority }
     }
 
+    /// A verifier in a process that shares the log with others. Nothing is proven before [`Follower::prove`].
+    pub fn node(revoked: Revoked) -> Self {
+        Self { revoked, proof: FreshnessProof::Node { at: Duration::ZERO, until: Duration::ZERO } }
+    }
+
     /// A verifier in any other process, whose leases hold for `term`.
     pub fn lease_holder(revoked: Revoked, term: Duration) -> Self {
         Self {
@@ -110,6 +125,7 @@ impl Follower {
     pub fn freshness(&self) -> Freshness {
         match &self.proof {
             FreshnessProof::Authority => Freshness::Always,
+            FreshnessProof::Node { at, until } => Freshness::Proven { at: *at, until: *until },
             FreshnessProof::LeaseHolder { fresh_until, .. } => {
                 fresh_until.map_or(Freshness::Never, Freshness::Until)
             }
@@ -169,6 +185,14 @@ impl Follower {
         self.settle()
     }
 
+    /// Records that all entries up to a head are added whose read began at `at`, and that the process's lease holds
+    /// until `until`. A proof never weakens an earlier one.
+    pub fn prove(&mut self, at: Duration, until: Duration) {
+        if let FreshnessProof::Node { at: proven_at, until: proven_until } = &mut self.proof {
+            (*proven_at, *proven_until) = ((*proven_at).max(at), (*proven_until).max(until));
+        }
+    }
+
     /// Sets the lifetime of future leases, which the issuer sends with each of them. Leases that already
     /// count keep their end.
     pub fn set_term(&mut self, new: Duration) {
@@ -216,7 +240,7 @@ impl Freshness {
     pub fn holds(self, uptime: Duration) -> bool {
         match self {
             Self::Always => true,
-            Self::Until(until) => uptime < until,
+            Self::Until(until) | Self::Proven { until, .. } => uptime < until,
             Self::Never => false,
         }
     }
@@ -287,6 +311,22 @@ mod tests {
         let less = Revoked::from_snapshot(entries[0].seq, entries[0].chain, &entries[..1]);
         assert!(matches!(follower.replace(less), Err(FeedError::WentBack { .. })));
         assert_eq!(follower.revoked().cursor(), entries[2].seq);
+    }
+
+    #[test]
+    fn proofs_of_a_node_never_weaken() {
+        let mut follower = Follower::node(Revoked::empty(Seq::start_of(1), feed::EMPTY));
+        let proven = |at, until| Freshness::Proven { at: T * at, until: T * until };
+        assert_eq!(follower.freshness(), proven(0, 0));
+        assert!(!follower.freshness().holds(Duration::ZERO), "nothing is proven");
+        follower.prove(T * 2, T * 3);
+        follower.prove(T, T * 4);
+        assert_eq!(follower.freshness(), proven(2, 4));
+        assert!(
+            follower.freshness().holds(T * 4 - Duration::from_nanos(1)) && !follower.freshness().holds(T * 4)
+        );
+        follower.invalidate_leases(T * 5);
+        assert_eq!(follower.freshness(), proven(2, 4), "it holds no verifier's lease");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use quash_core::model::{Clock, Invalid, Refusal, ScopeHasher, ScopeKey, Seq, Tok
 use quash_core::token::{Authentic, KeyRing, Minted, Purposes, TokenType};
 use quash_core::watch::{Follower, Live, Revoked, Verdict};
 
+use super::proofs::Proofs;
 use crate::catch_up::CATCH_UP;
 use crate::key_fetcher::KeyFetcher;
 use crate::publisher::Publisher;
@@ -38,26 +39,43 @@ pub struct GuardSetup {
 /// Creates a guard and its publisher, for the issuer's own process: every revocation passes through that
 /// process before any other learns of it.
 pub fn guard(setup: GuardSetup, revoked: Revoked, ring: KeyRing) -> (Guard, Publisher) {
+    guard_with(setup, Follower::authority(revoked), ring, None)
+}
+
+/// Creates a guard and its publisher for a process that shares the log with others. The guard decides nothing
+/// before [`Publisher::prove`].
+pub fn guard_of_node(setup: GuardSetup, revoked: Revoked, ring: KeyRing) -> (Guard, Publisher) {
+    guard_with(setup, Follower::node(revoked), ring, Some(Proofs::new()))
+}
+
+fn guard_with(
+    setup: GuardSetup,
+    follower: Follower,
+    ring: KeyRing,
+    proofs: Option<Proofs>,
+) -> (Guard, Publisher) {
     let GuardSetup { policy, scopes, clock, cache_key, key_fetcher } = setup;
     let trust = Trust { ring: Arc::new(ring), terms: Arc::new(Terms { policy, scopes }), version: 0 };
-    let follower = Follower::authority(revoked);
     let state = State {
         revoked: follower.revoked().clone(),
         freshness: follower.freshness(),
         trust: Some(trust.clone()),
     };
-    let shared = Arc::new(VerifierShared::new(clock, cache_key, key_fetcher, state));
+    let mut shared = VerifierShared::new(clock, cache_key, key_fetcher, state);
+    shared.proofs = proofs;
+    let shared = Arc::new(shared);
     let guard = Guard { shared: Arc::clone(&shared), terms: Arc::clone(&trust.terms) };
     (guard, Publisher::new(follower, trust, shared))
 }
 
 impl Guard {
     /// Checks a token for one of these purposes. If the token's `rsq` names an entry that the guard doesn't
-    /// know yet, waits a moment for that entry.
+    /// know yet, waits a moment for that entry. In a node, first waits for a read of the log that begins now.
     ///
     /// # Errors
     /// Returns an error if the token is refused, or if the guard can't decide.
     pub async fn check(&self, text: &str, purposes: &[TokenType]) -> Result<Live, VerifyError> {
+        self.proven().await?;
         let purposes = Purposes::from(purposes);
         match self.shared.check_state(text, purposes) {
             Ok(accepted) => return Ok(accepted.into_live()),
@@ -85,11 +103,12 @@ impl Guard {
     }
 
     /// Verifies a token's signature and nothing else. The result isn't cached: this is for tokens that are
-    /// used once.
+    /// used once. In a node, first waits for a read of the log that begins now.
     ///
     /// # Errors
     /// Returns an error if neither a key of the ring nor a key that could be fetched signed the token.
     pub async fn authenticate(&self, text: &str) -> Result<Authentic, VerifyError> {
+        self.proven().await?;
         match self.authenticate_now(text) {
             Err(Invalid::Key) => self.shared.look_for_key_of(text).await?,
             decided => return decided.map_err(|invalid| VerifyError::Refused(invalid.into())),
@@ -138,6 +157,14 @@ impl Guard {
     /// Returns the hasher of scopes, which the log and the feed contain as hashes.
     pub fn scopes(&self) -> &ScopeHasher {
         &self.terms.scopes
+    }
+
+    /// Waits until the state is proven for a request that arrives now. At once, if it needs no proof.
+    async fn proven(&self) -> Result<(), VerifyError> {
+        match &self.shared.proofs {
+            Some(proofs) => proofs.since(self.shared.clock.uptime()).await,
+            None => Ok(()),
+        }
     }
 
     /// Waits until the guard knows the entry `seq`.

@@ -4,6 +4,9 @@
 //! one and needs no lease. [`guard`] makes it together with its [`Publisher`], the only place that builds the
 //! state that the guard reads. [`GuardLayer`] guards routes.
 //!
+//! Where several processes share the log, each is a *node*: [`guard_of_node`] makes a guard that decides only with
+//! a state that [`Publisher::prove`] has proven after the request arrived.
+//!
 //! This module is for quash's own server. Its API has types of quash-core and may change in any version.
 //!
 //! ```
@@ -42,8 +45,10 @@
 
 mod guard;
 mod guard_layer;
+mod proofs;
 
-pub use self::guard::{Guard, GuardSetup, guard};
+pub use self::guard::{Guard, GuardSetup, guard, guard_of_node};
 pub use self::guard_layer::{GuardLayer, Guarded};
+pub(crate) use self::proofs::Proofs;
 pub use crate::key_fetcher::{KeyFetch, KeyFetcher};
 pub use crate::publisher::Publisher;

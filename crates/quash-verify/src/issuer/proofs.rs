@@ -1,0 +1,157 @@
+//! Proofs that a node's state is complete. A node shares the log with other processes. So it decides only with a
+//! state that contains everything up to a head whose read began after the request had arrived.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::verify_error::VerifyError;
+
+/// The proof of the published state, and the requests that wait for a newer one.
+pub(crate) struct Proofs {
+    /// The time at which the read began that proves the published state.
+    at: watch::Sender<Duration>,
+    /// The arrival of the newest request that waits.
+    wanted: watch::Sender<Duration>,
+}
+
+/// The longest wait for a proof.
+const WITHIN: Duration = Duration::from_secs(5);
+
+impl Proofs {
+    pub(crate) fn new() -> Self {
+        Self { at: watch::Sender::new(Duration::ZERO), wanted: watch::Sender::new(Duration::ZERO) }
+    }
+
+    /// Waits until the published state is proven by a read that began at `arrived` or later.
+    pub(crate) async fn since(&self, arrived: Duration) -> Result<(), VerifyError> {
+        let mut proven = self.at.subscribe();
+        self.wanted.send_if_modified(|wanted| std::mem::replace(wanted, arrived.max(*wanted)) < arrived);
+        match tokio::time::timeout(WITHIN, proven.wait_for(|at| *at >= arrived)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(VerifyError::Stale),
+        }
+    }
+
+    /// Wakes the requests that a published state's proof is new enough for.
+    pub(crate) fn publish(&self, at: Duration) {
+        self.at.send_if_modified(|proven| std::mem::replace(proven, at) != at);
+    }
+
+    /// Follows the arrival of the newest request that waits.
+    pub(crate) fn wanted(&self) -> watch::Receiver<Duration> {
+        self.wanted.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::task::{Context, Poll, Waker};
+
+    use quash_core::model::{Clock, Seq, Timestamp};
+    use quash_core::token::{KeyRing, TokenType};
+    use quash_core::watch::{Revoked, feed};
+
+    use super::*;
+    use crate::issuer::{Guard, GuardSetup, Publisher, guard, guard_of_node};
+    use crate::test::TestIssuer;
+    use crate::trust::{Terms, Trust};
+
+    /// A clock that is set by hand, in seconds.
+    struct Hand(AtomicU64);
+
+    impl Clock for Hand {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_secs(1_800_000_000)
+        }
+
+        fn uptime(&self) -> Duration {
+            Duration::from_secs(self.0.load(Ordering::SeqCst))
+        }
+    }
+
+    type Made = fn(GuardSetup, Revoked, KeyRing) -> (Guard, Publisher);
+
+    fn made(make: Made) -> (Arc<Hand>, Guard, Publisher, String) {
+        let issuer = TestIssuer::new();
+        let token = issuer.token("dana").mint().as_str().to_owned();
+        let verifier = issuer.verifier();
+        let state = verifier.inner.shared.state.load();
+        let Trust { ring, terms, .. } = state.trust.as_ref().expect("the issuer's keys");
+        let Terms { policy, scopes } = Terms::clone(terms);
+        let clock = Arc::new(Hand(AtomicU64::new(100)));
+        let setup = GuardSetup {
+            policy,
+            scopes,
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            cache_key: [2; 16],
+            key_fetcher: None,
+        };
+        let empty = Revoked::empty(Seq::start_of(1), feed::EMPTY);
+        let (guard, publisher) = make(setup, empty, KeyRing::clone(ring));
+        (clock, guard, publisher, token)
+    }
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nodes_decide_after_a_read_that_began_later_than_the_request() {
+        let (_, guard, mut publisher, token) = made(guard_of_node);
+        let wanted = publisher.proof_wanted().expect("a node");
+        // A read that was under way when the request arrived.
+        publisher.prove(secs(99), secs(110));
+        let mut check = pin!(guard.check(&token, &[TokenType::Access]));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(check.as_mut().poll(&mut context).is_pending());
+        assert_eq!(*wanted.borrow(), secs(100), "it asks for a read");
+        publisher.prove(secs(99), secs(111));
+        assert!(check.as_mut().poll(&mut context).is_pending());
+        publisher.prove(secs(100), secs(111));
+        assert!(matches!(check.as_mut().poll(&mut context), Poll::Ready(Ok(_))));
+        let mut signature = pin!(guard.authenticate(&token));
+        assert!(matches!(signature.as_mut().poll(&mut context), Poll::Ready(Ok(_))), "of the same second");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nodes_authenticate_after_a_read_that_began_later_than_the_request() {
+        let (_, guard, mut publisher, token) = made(guard_of_node);
+        let mut check = pin!(guard.authenticate(&token));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(check.as_mut().poll(&mut context).is_pending());
+        publisher.prove(secs(100), secs(110));
+        assert!(matches!(check.as_mut().poll(&mut context), Poll::Ready(Ok(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nodes_decide_nothing_after_their_lease() {
+        let (clock, guard, mut publisher, token) = made(guard_of_node);
+        let mut check = pin!(guard.check(&token, &[TokenType::Access]));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(check.as_mut().poll(&mut context).is_pending());
+        publisher.prove(secs(100), secs(110));
+        // A pause between the proof and the decision.
+        clock.0.store(110, Ordering::SeqCst);
+        assert!(matches!(check.as_mut().poll(&mut context), Poll::Ready(Err(VerifyError::Stale))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nodes_wait_five_seconds_for_a_proof() {
+        let (_, guard, _publisher, token) = made(guard_of_node);
+        let began = tokio::time::Instant::now();
+        assert!(matches!(guard.check(&token, &[TokenType::Access]).await, Err(VerifyError::Stale)));
+        assert_eq!(began.elapsed().as_secs(), WITHIN.as_secs());
+    }
+
+    #[tokio::test]
+    async fn the_only_process_needs_no_proof() {
+        let (_, guard, publisher, token) = made(guard);
+        assert!(publisher.proof_wanted().is_none());
+        assert!(guard.check(&token, &[TokenType::Access]).await.is_ok());
+        assert!(guard.authenticate(&token).await.is_ok());
+    }
+}
