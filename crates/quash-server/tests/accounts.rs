@@ -143,6 +143,28 @@ async fn a_lock_is_no_state_of_the_site() {
 }
 
 /// Accounts that are refused, each with the code and the field.
+#[tokio::test]
+async fn another_password_ends_a_lock() {
+    let (world, secret) = world(Plan::default()).await;
+    outcomes(&world, &secret, &json!([kim()])).await;
+    world.guess("kim", 5).await;
+    world.locked("17").await;
+    patch(&world, &secret, "17", &json!({ "password_hash": PBKDF2 })).await;
+    assert_eq!(world.attempt("kim", PASSWORD).await.status, 401);
+    let answer = patch(&world, &secret, "17", &json!({ "password_hash": BCRYPT })).await;
+    assert_eq!(answer.json()["state"], "active");
+    assert_eq!(world.attempt("kim", PASSWORD).await.status, 200);
+    // So does a batch; an account without a password stays locked.
+    world.guess("kim", 5).await;
+    world.locked("17").await;
+    outcomes(&world, &secret, &json!([kim()])).await;
+    assert_eq!(world.attempt("kim", PASSWORD).await.status, 200);
+    world.guess("kim", 5).await;
+    world.locked("17").await;
+    let answer = patch(&world, &secret, "17", &json!({ "password_hash": null })).await;
+    assert_eq!(answer.json()["state"], "locked");
+}
+
 fn refused() -> Vec<(Value, &'static str)> {
     let of = |more: Value| {
         let mut account = json!({ "subject": "17", "username": "kim" });

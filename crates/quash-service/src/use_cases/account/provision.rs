@@ -186,6 +186,7 @@ impl Context {
             }
             let values = self.values(wanted, found.as_ref(), now).map_err(Uncommitted::Failed)?;
             let version = found.as_ref().map(|account| account.version);
+            let mut ends_lock = false;
             // The store refuses a value of another account. If the row hasn't changed since, that is the reason.
             if run == Run::Dry || tried == Some(version) {
                 self.check_unique(&wanted.subject, found.as_ref(), &values, now)
@@ -199,6 +200,7 @@ impl Context {
                     if edits.is_empty() {
                         return Ok((Outcome::Unchanged, None));
                     }
+                    ends_lock = edits.iter().any(|edit| matches!(edit.fields.password, Some(Some(_))));
                     let edits = edits.into_iter().map(|edit| Change::EditAccount(Box::new(edit)));
                     (Outcome::Changed, Change::Together(edits.collect()))
                 }
@@ -213,6 +215,9 @@ impl Context {
             }
             let ended = self.end(change).await?;
             self.passwords.add_class_of(values.password.as_ref().and_then(Option::as_ref));
+            if ends_lock {
+                self.lockout.clear(&wanted.subject).await;
+            }
             Ok((outcome, ended.seq))
         })
     }
