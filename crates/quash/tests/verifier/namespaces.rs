@@ -108,7 +108,9 @@ async fn every_end_cause_of_namespaces_reaches_a_remote_verifier() {
     let rows = shown["roads"].as_array().expect("roads").iter();
     let rows: Vec<_> = rows.filter_map(|row| row["road"].as_str()).collect();
     let of_namespaces = rows.iter().filter(|row| row.starts_with("namespace_") || EVERYWHERE.contains(row));
-    for (index, row) in of_namespaces.enumerate() {
+    let of_namespaces: Vec<_> = of_namespaces.collect();
+    assert_eq!(of_namespaces.len(), 4 + EVERYWHERE.len(), "{rows:?}");
+    for (index, row) in of_namespaces.into_iter().enumerate() {
         for is_a_client in [true, false] {
             // Shown if the test fails.
             println!("{row}, {}", if is_a_client { "by a client" } else { "by a command" });
