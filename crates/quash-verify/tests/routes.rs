@@ -1,6 +1,7 @@
 //! Guarded routes of an axum application: which requests pass, how others are answered, and what extractors
 //! return.
 
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -303,4 +304,21 @@ async fn a_plain_tower_service_can_be_guarded() {
     assert_eq!(body(service.clone().oneshot(request()).await.expect("an answer")).await, "dana");
     issuer.revoke_session(token.session());
     assert_eq!(service.oneshot(request()).await.expect("an answer").status(), 401);
+}
+
+#[tokio::test]
+async fn watched_tokens_follow_their_own_stale_policy() {
+    let issuer = TestIssuer::new();
+    let (verifier, token) = (issuer.verifier_when_stale(WhenStale::Deny), issuer.token("dana").mint());
+    let allowed = verifier.watch_when_stale(token.as_str(), WhenStale::Allow).await.expect("a live token");
+    let denied = verifier.watch(token.as_str()).await.expect("a live token");
+    issuer.stop_leases();
+    assert_eq!(denied.revoked().await, VerifyError::Stale);
+    assert!(verifier.watch_when_stale(token.as_str(), WhenStale::Allow).await.is_ok());
+    assert_eq!(verifier.watch(token.as_str()).await.err(), Some(VerifyError::Stale));
+    let mut allowed = std::pin::pin!(allowed.revoked());
+    let is_pending = std::future::poll_fn(|context| Poll::Ready(allowed.as_mut().poll(context).is_pending()));
+    assert!(is_pending.await);
+    issuer.revoke_session(token.session());
+    assert!(matches!(allowed.await, VerifyError::Refused(_)));
 }
