@@ -63,8 +63,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "an expired lease counts",
         file: FOLLOWER,
-        text: "Self::Until(until) => uptime < until,",
-        replacement: "Self::Until(until) => uptime < until || true,",
+        text: "Self::Until(until) | Self::Proven { until, .. } => uptime < until,",
+        replacement: "Self::Until(until) | Self::Proven { until, .. } => uptime < until || true,",
     },
     Mutant {
         name: "a lease is noted after its head was read",
