@@ -1,5 +1,6 @@
 //! The HTTP requests to an issuer. The tasks in `stream.rs`, `lease.rs` and `keys.rs` send them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -312,7 +313,8 @@ pub(crate) fn address(text: &str, may_be_insecure: bool) -> Result<String, Start
         && url.username().is_empty()
         && url.password().is_none();
     let host = url.host_str().filter(|_| is_plain).ok_or(StartError::Address)?;
-    let is_here = host == "localhost" || host.starts_with("127.") || host == "[::1]";
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    let is_here = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
     match url.scheme() {
         "https" => {}
         "http" if is_here || may_be_insecure => {}
@@ -372,7 +374,9 @@ mod tests {
         for here in ["http://127.0.0.1:8000", "http://localhost:8000", "http://[::1]:8000"] {
             assert_eq!(address(here, false), Ok(here.to_owned()));
         }
-        assert_eq!(address("http://id.example.org", false), Err(StartError::InsecureAddress));
+        for away in ["http://id.example.org", "http://127.evil.example", "http://127.0.0.1.example.org"] {
+            assert_eq!(address(away, false), Err(StartError::InsecureAddress));
+        }
         assert_eq!(address("http://id.example.org", true), Ok("http://id.example.org".into()));
         for odd in [
             "",
