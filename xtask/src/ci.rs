@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::failure::{Failure, Result};
 use crate::services::{self, Services};
-use crate::{fuzz, program, python, test, tidy, wheels, workspace};
+use crate::{fuzz, program, python, pythons, test, tidy, wheels, workspace};
 
 /// One check.
 struct Step {
@@ -118,7 +118,7 @@ fn steps() -> Result<Vec<Step>> {
         Step {
             name: "python",
             what: "the packages in python/: the types, and pytest against the built server".to_owned(),
-            action: Action::Python(python::test_packages),
+            action: Action::Python(pythons::test_packages),
         },
     ])
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::failure::{Context, Result};
-use crate::{program, pythons, workspace};
+use crate::{program, workspace};
 
 /// The packages, each with its version.
 const REQUIREMENTS: &str =
@@ -101,11 +101,11 @@ pub(crate) fn install_wheel(python: &Path) -> Result<()> {
     program::run(pip.arg(workspace::target_directory()?.join("python/wheels")))
 }
 
-/// Runs the tests of the Python packages, and checks their types.
+/// Runs the tests of the Python packages with the environment's version, and checks their types.
 ///
 /// # Errors
 /// Returns an error if a test fails or a type doesn't fit.
-pub(crate) fn test_packages(python: &Path) -> Result<()> {
+pub(crate) fn test_own(python: &Path) -> Result<()> {
     install_package(python, "dev")?;
     let run = |module: &[&str]| {
         let mut command = Command::new(python);
@@ -116,9 +116,7 @@ pub(crate) fn test_packages(python: &Path) -> Result<()> {
     run(&["mypy.stubtest", "quash_verify._native"])?;
     run(&PYTEST)?;
     test_django(python, &cache)?;
-    follow_guides(python, &cache)?;
-    let pytest = packages().into_iter().find(|package| package.starts_with("pytest=="));
-    pythons::test_others(python, pytest.unwrap_or("pytest"))
+    follow_guides(python, &cache)
 }
 
 /// Runs the long forms of the tests of processes, optimized, and prints their figures.

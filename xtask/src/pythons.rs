@@ -5,18 +5,22 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::failure::Result;
-use crate::{program, workspace};
+use crate::{program, python, workspace};
 
 /// The supported minor versions of Python 3.
 const MINORS: std::ops::RangeInclusive<u32> = 10..=14;
 /// The tests that need only pytest.
 const TESTS: [&str; 3] = ["tests/test_check.py", "tests/test_process.py", "tests/test_web.py"];
 
-/// Runs the tests with each version that is installed, except that of the environment, and names the others.
+/// Runs all tests of the Python packages with the environment's version, then those that need no further package
+/// with each other version that is installed, and names the missing ones.
 ///
 /// # Errors
 /// Returns an error if a test fails, or if the packages can't be installed.
-pub(crate) fn test_others(environment: &Path, pytest: &str) -> Result<()> {
+pub(crate) fn test_packages(environment: &Path) -> Result<()> {
+    python::test_own(environment)?;
+    let packages = python::packages();
+    let pytest = packages.iter().find(|package| package.starts_with("pytest==")).unwrap_or(&"pytest");
     let own = minor_of(environment);
     let (mut tested, mut missing) = (Vec::new(), Vec::new());
     for minor in MINORS.filter(|minor| Some(*minor) != own) {
@@ -51,11 +55,11 @@ fn test(minor: u32, python: &Path, pytest: &str) -> Result<()> {
             pytest,
         ]))?;
     }
-    crate::python::install_wheel(&own)?;
+    python::install_wheel(&own)?;
     println!("testing the Python packages with Python 3.{minor}");
     let mut tests = Command::new(&own);
     tests.args(["-B", "-m", "pytest", "--quiet"]).args(TESTS);
-    program::run(crate::python::in_package(&mut tests)?)
+    program::run(python::in_package(&mut tests)?)
 }
 
 /// Finds a version in PATH, or under pyenv.

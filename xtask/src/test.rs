@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::failure::Result;
-use crate::{program, python, services, workspace};
+use crate::{program, pythons, services, workspace};
 
 /// Runs the tests of the workspace; `args` are passed to the runner. Without them, also runs the tests of the
 /// Python packages; with `--python`, only those.
@@ -13,11 +13,11 @@ use crate::{program, python, services, workspace};
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let services = services::ready()?;
     if args == ["--python"] {
-        return services.with_python(python::test_packages);
+        return services.with_python(pythons::test_packages);
     }
     program::run(runner()?.args(args).envs(services.variables.iter().cloned()))?;
     if args.is_empty() {
-        services.with_python(python::test_packages)
+        services.with_python(pythons::test_packages)
     } else {
         println!("The tests of the packages in python/ are left out: the arguments are for Rust's runner.");
         Ok(())

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use quash_core::model::Clock;
+use quash_core::watch::Named;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 /// The issuer's answer about a token (RFC 7662 2.2).
@@ -32,6 +33,16 @@ pub(crate) enum Question<'a> {
     Token(&'a str),
     /// Whether a name is revoked: the body of the request.
     Name(&'a str),
+}
+
+/// The body of a question about names.
+pub(crate) fn question(named: &Named<'_>) -> String {
+    let Named { namespace, session, token, subject, position, issued_at, expires_at } = *named;
+    serde_json::json!({
+        "namespace": namespace, "session": session, "token": token, "subject": subject,
+        "position": position, "issued_at": issued_at, "expires_at": expires_at,
+    })
+    .to_string()
 }
 
 /// Sends introspection requests to the issuer.

@@ -8,7 +8,7 @@ pub use quash_core::watch::Named;
 use quash_core::watch::{Freshness, NamedVerdict, admit_named, admit_named_without_lease};
 
 #[cfg(feature = "follow")]
-use crate::introspection::{Answer, Question};
+use crate::introspection::{Answer, Question, question};
 use crate::shared::{Uncertain, VerifierShared};
 use crate::stale::WhenStale;
 use crate::verifier::Verifier;
@@ -220,17 +220,6 @@ impl VerifierShared {
             },
         )
     }
-}
-
-/// The body of a question to the issuer.
-#[cfg(feature = "follow")]
-pub(crate) fn question(named: &Named<'_>) -> String {
-    let Named { namespace, session, token, subject, position, issued_at, expires_at } = *named;
-    serde_json::json!({
-        "namespace": namespace, "session": session, "token": token, "subject": subject,
-        "position": position, "issued_at": issued_at, "expires_at": expires_at,
-    })
-    .to_string()
 }
 
 fn stale() -> AskError {

@@ -15,9 +15,7 @@ use crate::follow::fault::StartError;
 #[cfg(feature = "follow")]
 use crate::follow::following::Following;
 #[cfg(feature = "follow")]
-use crate::introspection::{Answer, Introspection, Question};
-#[cfg(feature = "follow")]
-use crate::named::question;
+use crate::introspection::{Answer, Introspection, Question, question};
 use crate::shared::{Uncertain, VerifierShared};
 use crate::stale::WhenStale;
 use crate::state::{Counts, VerifierMetrics, VerifierState};

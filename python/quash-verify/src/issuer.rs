@@ -13,7 +13,7 @@ use crate::config::seconds;
 use crate::live::{CLAIM_DEPTH, json};
 use crate::local_issuer::Issuer;
 use crate::revocations;
-use crate::verifier::TextOrBytes;
+use crate::secret::TextOrBytes;
 
 /// The native part of `quash_verify.testing.TestIssuer`.
 #[pyclass(frozen, subclass, module = "quash_verify._native")]

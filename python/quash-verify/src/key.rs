@@ -6,7 +6,7 @@ use quash_core::model::Kid;
 use quash_core::token::{Algorithm, Family, VerifyingKey};
 use quash_verify::Accepted;
 
-use crate::verifier::TextOrBytes;
+use crate::secret::TextOrBytes;
 
 /// A public key or a secret, with its algorithm.
 #[pyclass(frozen, module = "quash_verify._native")]

@@ -16,6 +16,7 @@ mod named;
 mod outbox;
 mod records;
 mod revocations;
+mod secret;
 mod slot;
 mod verifier;
 mod watch;

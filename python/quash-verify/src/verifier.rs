@@ -21,6 +21,7 @@ use crate::live::Live;
 use crate::named::{Names, NamesTuple, OwnedNamed};
 use crate::records;
 use crate::revocations::Batch;
+use crate::secret::TextOrBytes;
 use crate::slot::Place;
 use crate::watch;
 
@@ -29,13 +30,6 @@ use crate::watch;
 pub(crate) struct Verifier {
     config: Config,
     place: Place,
-}
-
-/// A secret or a key.
-#[derive(FromPyObject)]
-pub(crate) enum TextOrBytes {
-    Text(String),
-    Bytes(Vec<u8>),
 }
 
 type Metrics = (&'static str, u64, u64, usize, u64, u64, u64, u64, Option<String>);
@@ -354,15 +348,6 @@ impl Verifier {
         Err(PyTypeError::new_err(
             "a Verifier can't be pickled: its connection belongs to one process; create one in each process",
         ))
-    }
-}
-
-impl TextOrBytes {
-    pub(crate) fn into_bytes(self) -> Zeroizing<Vec<u8>> {
-        Zeroizing::new(match self {
-            Self::Text(text) => text.into_bytes(),
-            Self::Bytes(bytes) => bytes,
-        })
     }
 }
 
