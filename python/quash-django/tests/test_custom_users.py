@@ -7,12 +7,15 @@ import pytest
 from cheap_hashers import CHEAP
 from django.conf import settings as django_settings
 from django.contrib.auth import get_user_model
+from django.core import serializers
 from django.core.management import call_command
+from django.db import DatabaseError
 from model import Model
 from quash_verify.testing import TestIssuer
 from rest_framework.test import APIClient
 from rest_framework_simplejwt.settings import api_settings
 from servers import BINARY, PASSWORD, Quash
+from test_lost import no_room
 
 from quash_django import _verifier
 
@@ -107,3 +110,23 @@ def test_reconcile_knows_such_users(shop: Model) -> None:
     assert shop.sent == [{"subject": str(user.pk), "reason": "password_changed"}]
     get_user_model().objects.all()._raw_delete(using="default")
     assert reconcile() == (0, 0, 0, 0, 1)
+
+
+@pytest.mark.parametrize("kind", ["Person", "Proxy", "Staff"])
+@pytest.mark.django_db(transaction=True)
+def test_their_changes_exist_only_with_the_row(shop_on_commit: Model, kind: str) -> None:
+    from custom_users import models
+
+    user: Any = getattr(models, kind).objects.create_user("dana", password="x")
+    key = str(user.pk)
+    user.set_password("y")
+    fixture = next(serializers.deserialize("python", serializers.serialize("python", [user])))
+    with no_room(), pytest.raises(DatabaseError, match="no room"):
+        user.save()
+    assert models.Person.objects.get().check_password("x")
+    fixture.save()
+    if kind == "Staff":
+        # Its fixture has the columns of its own table alone.
+        assert shop_on_commit.sent == []
+        user.save()
+    assert shop_on_commit.sent == [{"subject": key, "reason": "password_changed"}]

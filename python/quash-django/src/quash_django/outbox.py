@@ -39,6 +39,7 @@ GRACE = 5
 """The age, in seconds, from which a row that has never failed counts as lost by its process."""
 
 _NAMES = uuid.UUID("6f3c1f0e-52a4-4be0-9d0f-0a7f7a5b6f10")
+_HELD = "quash_held"
 _quiet_until = 0.0
 _is_immediate = False
 
@@ -68,9 +69,9 @@ def _add(messages: Sequence[dict[str, Any]]) -> None:
     if not connection.in_atomic_block:
         # A transaction that was rolled back has left its rows here.
         waiting.clear()
-        if not connection.get_autocommit():
-            logger.warning("%d messages wait for quash_drain: the site manages its transactions itself", len(rows))
-            return
+    if not connection.get_autocommit() and not (connection.in_atomic_block and connection.commit_on_exit):
+        logger.warning("%d messages wait for quash_drain: the site manages its transactions itself", len(rows))
+        return
     waiting.update({row.id: row for row in rows})
     transaction.on_commit(partial(_send_waiting, using, connection.in_atomic_block), using=using)
 
@@ -184,7 +185,24 @@ def sent_immediately() -> Iterator[None]:
         _is_immediate = former
 
 
+@contextmanager
+def sent_afterwards() -> Iterator[None]:
+    """Sends what is committed meanwhile at the end of the block, also if the block raises."""
+    using = database()
+    connection = connections[using]
+    depth = connection.__dict__.get(_HELD, 0)
+    connection.__dict__[_HELD] = depth + 1
+    try:
+        yield
+    finally:
+        connection.__dict__[_HELD] = depth
+        if not connection.in_atomic_block:
+            _send_waiting(using, True)
+
+
 def _send_waiting(using: str, was_atomic: bool) -> None:
+    if connections[using].__dict__.get(_HELD):
+        return
     waiting = _waiting(using)
     rows = list(waiting.values())
     waiting.clear()

@@ -14,7 +14,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db.models import signals
 from quash_verify import Unavailable
 
-from . import _api, accounts, outbox
+from . import _api, _saves, accounts, outbox
 from .conf import quash_settings
 from .receivers import id_field, is_better_hash, new_values, old_values, user_models
 
@@ -32,9 +32,10 @@ def connect() -> None:
     """Connects to the signals of the user model."""
     for model in user_models():
         signals.pre_save.connect(_before_save, sender=model, dispatch_uid="quash_django.pushes")
-        signals.post_save.connect(_after_save, sender=model, dispatch_uid="quash_django.pushes")
+        signals.post_save.connect(_after_receivers, sender=model, dispatch_uid="quash_django.pushes")
         signals.pre_delete.connect(_before_delete, sender=model, dispatch_uid="quash_django.pushes")
         signals.post_delete.connect(_after_delete, sender=model, dispatch_uid="quash_django.pushes")
+    _saves.connect(get_user_model(), _after_save)
     for through in _relations():
         signals.m2m_changed.connect(_relation_changed, sender=through, dispatch_uid="quash_django.pushes")
 
@@ -120,9 +121,10 @@ def _before_save(*, sender: Any, instance: Any, using: str, update_fields: Any, 
         instance.__dict__[_CONFIRMED] = _confirmed_before(sender, instance, using, update_fields)
 
 
-def _after_save(*, sender: Any, instance: Any, created: bool, using: str, update_fields: Any, **_: Any) -> None:
+def _after_save(
+    *, sender: Any, instance: Any, created: bool, raw: bool, using: str, update_fields: Any, **_: Any
+) -> None:
     old = instance.__dict__.pop(_OLD, None)
-    confirmed = instance.__dict__.pop(_CONFIRMED, None)
     if not _is_on():
         return
     if created:
@@ -132,10 +134,8 @@ def _after_save(*, sender: Any, instance: Any, created: bool, using: str, update
     if quash_settings().claims and _may_matter(update_fields):
         # They may follow from any field; equal ones change nothing.
         fields.add("claims")
-    if confirmed is not None and confirmed != _confirmed(instance):
-        fields.add("email")
     if old is not None:
-        new = new_values(sender, instance, using, update_fields, old)
+        new = new_values(sender, instance, raw, using, update_fields, old)
         fields |= {field for field, name in _watched(sender) if old[name] != new[name]}
         if "password_hash" in fields and is_better_hash(instance, old, new, update_fields):
             fields.discard("password_hash")
@@ -144,6 +144,13 @@ def _after_save(*, sender: Any, instance: Any, created: bool, using: str, update
             _push_new(instance)
             return
     _push(instance, fields)
+
+
+def _after_receivers(*, instance: Any, **_: Any) -> None:
+    """Sends the address if it counts as confirmed now. Another receiver may have written what tells so."""
+    confirmed = instance.__dict__.pop(_CONFIRMED, None)
+    if _is_on() and confirmed is not None and confirmed != _confirmed(instance):
+        _push(instance, {"email"})
 
 
 def _renames_account(sender: Any, old: dict[str, Any], new: dict[str, Any]) -> bool:
