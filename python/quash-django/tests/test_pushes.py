@@ -249,7 +249,8 @@ def test_a_missing_function_holds_up_no_other(quash: Quash, dana: User, settings
         dana.save()
         kim = User.objects.create_user("kim", password=PASSWORD, pk=next(SERIALS))
         kim.delete()
-    assert account(quash, dana)["email"] == "dana@example.org" and QuashOutbox.objects.count() == 1
+    address = "new@example.org" if setting == "CLAIMS" else "dana@example.org"
+    assert account(quash, dana)["email"] == address and QuashOutbox.objects.count() == 1
     settings.QUASH = {name: value for name, value in settings.QUASH.items() if name != setting}
     outbox._quiet_until = 0.0
     call_command("quash_drain")
@@ -339,6 +340,67 @@ def test_a_refused_change_waits_and_is_logged(quash: Quash, dana: User, caplog: 
     kim.save()
     call_command("quash_drain")
     assert account(quash, kim)["email"] == "kim@example.org" and not QuashOutbox.objects.exists()
+
+
+def test_a_refused_value_holds_up_no_other_of_the_user(quash: Quash, dana: User, settings: Any) -> None:
+    User.objects.create(pk=next(SERIALS), username="kim", password="!", email="kim@example.org")
+    pair = quash.sign_in()
+    dana.email = "KIM@example.org"
+    dana.first_name = "Dana"
+    dana.is_active = False
+    dana.save()
+    assert not quash.is_live(pair) and account(quash, dana)["state"] == "deactivated"
+    (row,) = QuashOutbox.objects.all()
+    assert row.message["fields"] == ["email"], "the address is taken"
+    dana.is_active = True
+    dana.save()
+    pair = quash.sign_in()
+    dana.set_password(OTHER)
+    dana.save()
+    assert not quash.is_live(pair) and quash.sign_in("dana", OTHER)
+    assert list(QuashOutbox.objects.all()) == [row]
+    settings.QUASH = {**settings.QUASH, "CLAIMS": "user_functions.failing"}
+    dana.username = "dana lee"
+    dana.is_active = False
+    dana.save()
+    found = account(quash, dana)
+    assert (found["state"], found["name"]) == ("deactivated", "dana lee")
+    settings.QUASH = {**settings.QUASH, "CLAIMS": "user_functions.claims"}
+    dana.email = "dana@example.org"
+    dana.is_active = True
+    dana.save()
+    call_command("quash_drain")
+    assert not QuashOutbox.objects.exists() and quash.sign_in("dana lee", OTHER)
+
+
+def test_a_new_user_is_added_as_a_whole(quash: Quash, settings: Any) -> None:
+    settings.QUASH = {**settings.QUASH, "CLAIMS": "user_functions.failing"}
+    User.objects.create_user("kim", "kim@example.org", PASSWORD, pk=next(SERIALS))
+    assert quash.accounts() == {} and QuashOutbox.objects.count() == 1
+    settings.QUASH = {**settings.QUASH, "CLAIMS": "user_functions.claims"}
+    call_command("quash_drain")
+    assert quash.sign_in("kim") and not QuashOutbox.objects.exists()
+
+
+def test_a_password_that_quash_refuses_ends_the_old_one(
+    quash: Quash, dana: User, settings: Any, caplog: Any, capsys: Any
+) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *CHEAP]
+    for _ in range(2):
+        pair = quash.sign_in()
+        dana.set_password(OTHER)
+        dana.username = "dana"
+        dana.save()
+        assert not quash.is_live(pair) and not QuashOutbox.objects.exists()
+        for password in (PASSWORD, OTHER):
+            with pytest.raises(urllib.error.HTTPError, match="401"):
+                quash.sign_in("dana", password)
+        assert f"the subject {dana.pk} can't sign in" in caplog.text and dana.password not in caplog.text
+        # The user resets it at quash, and then in Django again.
+        quash.run("account", "set", "dana", "--password-stdin", stdin=PASSWORD)
+    with pytest.raises(CommandError, match="1 failed"):
+        call_command("quash_check")
+    assert "FAIL quash refuses the first of PASSWORD_HASHERS" in capsys.readouterr().out
 
 
 def test_users_that_were_not_imported_are_left_alone(quash: Quash, dana: User) -> None:

@@ -139,12 +139,18 @@ def _deliver_changes(rows: Sequence[QuashOutbox], using: str, *, is_drain: bool)
         fields = {field for row in own for field in row.message["fields"]}
         try:
             _raise_if_quiet()
-            seq = pushes.send(subject, fields, is_new=any(row.message["new"] for row in own), using=using)
-        except (QuashError, ValueError) as error:
+            is_new = any(row.message["new"] for row in own)
+            seq, refused = pushes.send(subject, fields, is_new=is_new, using=using)
+        except QuashError as error:
             _keep(own, using, error, is_drain)
             continue
-        delivered += len(own)
-        _confirmed(own, using, seq)
+        confirmed = [row for row in own if not refused.keys() & set(row.message["fields"])]
+        for row in own:
+            if row not in confirmed:
+                row.message["fields"] = [field for field in row.message["fields"] if field in refused]
+                _keep([row], using, refused[row.message["fields"][0]], is_drain)
+        delivered += len(confirmed)
+        _confirmed(confirmed, using, seq)
     return delivered
 
 
@@ -236,7 +242,7 @@ def _keep(batch: Sequence[QuashOutbox], using: str, error: Exception, is_drain: 
         for row in fresh:
             # A process has lost the older ones at its exit.
             row.before_ms = now if now - row.at_ms < LATE * 1000 else row.at_ms
-        QuashOutbox.objects.using(using).bulk_update(fresh, ["before_ms"], batch_size=MOST // 4)
+        QuashOutbox.objects.using(using).bulk_update(batch, ["before_ms", "message"], batch_size=MOST // 4)
         if is_drain or "account" in batch[0].message:
             return
         revocations = [_revocation(row) for row in batch]

@@ -4,7 +4,9 @@ A change is a row of the outbox that names the account and what has changed, nev
 row is sent, so a row that waits sends the newest ones, and no table has a second copy of a hash.
 """
 
-from collections.abc import Iterator, Set
+import secrets
+from base64 import b64encode
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,11 +42,64 @@ def connect() -> None:
         signals.m2m_changed.connect(_relation_changed, sender=through, dispatch_uid="quash_django.pushes")
 
 
-def send(subject: str, fields: set[str], *, is_new: bool, using: str) -> int | None:
-    """Sends a user's values. Returns the number of the entry, if the change ended anything.
+def send(subject: str, fields: Set[str], *, is_new: bool, using: str) -> tuple[int | None, dict[str, ValueError]]:
+    """Sends a user's values. Returns the number of the entry, if the change ended anything, and the refused fields.
 
-    Raises ``ValueError`` or ``QuashError`` if quash doesn't confirm it.
+    A refused value, or a function of the site that fails, holds up no other value. Raises ``QuashError`` if quash
+    doesn't answer, or doesn't accept the credential.
     """
+    try:
+        return _send(subject, fields, is_new=is_new, using=using), {}
+    except KeyError:
+        # A user that wasn't imported.
+        return None, {}
+    except ValueError as error:
+        refusal = error
+    seq, refused = None, {}
+    for field in sorted(fields, key=_order(subject, using).index):
+        try:
+            seq = _send_alone(subject, field, using) or seq
+        except KeyError:
+            # A new user is added with all values or not at all.
+            return None, dict.fromkeys(fields, refusal) if is_new else {}
+        except ValueError as error:
+            refused[field] = error
+    return seq, refused
+
+
+def _order(subject: str, using: str) -> Sequence[str]:
+    """Returns the fields in the order in which they are sent one by one: first what takes access away."""
+    others = ["password_hash", "claims", "email", "username"]
+    user = accounts.find(subject, using)
+    is_active = user is not None and accounts.values(user, {"state"})["state"] == "active"
+    return [*others, "state"] if is_active else ["state", *others]
+
+
+def _send_alone(subject: str, field: str, using: str) -> int | None:
+    try:
+        return _send(subject, {field}, is_new=False, using=using)
+    except ValueError as error:
+        if field != "password_hash":
+            raise
+        return _end_password(subject, error)
+
+
+def _end_password(subject: str, error: ValueError) -> int | None:
+    """Ends the old password and its sessions where quash refuses the new one's hash."""
+    # Not `None`, which ends nothing if this site has sent it before, or if the account had no password.
+    digest = b64encode(secrets.token_bytes(32)).decode()
+    seq = _request(subject, {"password_hash": f"pbkdf2_sha256$1${secrets.token_hex(8)}${digest}"}, is_new=False)
+    outbox.logger.error(
+        "the user with the subject %s can't sign in at quash until the password is set again: quash refuses its hash "
+        "(%s). The old password and its sessions have ended. Put a hasher first in PASSWORD_HASHERS that quash supports",
+        subject,
+        error,
+    )
+    return seq
+
+
+def _send(subject: str, fields: Set[str], *, is_new: bool, using: str) -> int | None:
+    """Sends values until they are the newest. Raises ``KeyError`` if quash has no such account, and adds none."""
     seq = sent = None
     for _ in range(ATTEMPTS):
         changes = _changes(subject, fields, using)
@@ -78,7 +133,7 @@ def discarded() -> Iterator[None]:
         _is_discarding = former
 
 
-def _changes(subject: str, fields: set[str], using: str) -> dict[str, Any]:
+def _changes(subject: str, fields: Set[str], using: str) -> dict[str, Any]:
     user = accounts.find(subject, using)
     return {"state": "deactivated"} if user is None else accounts.values(user, fields)
 
@@ -90,9 +145,8 @@ def _request(subject: str, changes: dict[str, Any], *, is_new: bool) -> int | No
         try:
             return _api.change(subject, changes, wait=quash_settings().wait_for_verifiers)
         except KeyError:
-            # Without `adds`, a user that wasn't imported.
             if not adds:
-                return None
+                raise
     outcome = _api.batch([{"subject": subject, **changes}], within=_api.PATIENCE)[0]
     if outcome["outcome"] == "refused":
         raise ValueError(f"quash refused the account {subject}: {outcome['field']}: {outcome['detail']}")

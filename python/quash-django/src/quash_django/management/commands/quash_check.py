@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.hashers import make_password
 from django.core import checks
 from django.core.management.base import BaseCommand, CommandError
 from quash_verify import QuashError, StartFailed
@@ -111,13 +112,17 @@ class Command(BaseCommand):
 
     @staticmethod
     def _changes_accounts() -> tuple[bool, str, str | None]:
-        """Asks what would become of an account that doesn't exist."""
+        """Asks what would become of an account that doesn't exist, with a hash as Django makes them."""
+        account = {"subject": "quash_check", "username": "quash_check"}
         try:
-            _api.batch([{"subject": "quash_check", "username": "quash_check"}], dry_run=True)
+            outcome = _api.batch([{**account, "password_hash": make_password(secrets.token_hex(16))}], dry_run=True)[0]
         except StartFailed as error:
             return False, error.args[0], f"{error.remedy}, or set QUASH['PUSH_USERS'] to False"
         except (QuashError, ValueError, KeyError) as error:
             return False, f"changes of users don't reach quash: {error}", "check quash's address and version"
+        if outcome.get("field") == "password_hash":
+            remedy = "put a hasher first that quash supports: until then a changed password is refused at quash"
+            return False, f"quash refuses the first of PASSWORD_HASHERS: {outcome['detail']}", remedy
         return True, "the credential may change accounts", None
 
     def _say(self, mark: str, what: str, remedy: str | None) -> None:
