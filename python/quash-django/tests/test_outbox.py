@@ -174,6 +174,27 @@ def test_a_refused_row_holds_up_no_other(
     assert outbox.drain() == (1, 1)
 
 
+def test_many_refused_rows_hold_up_no_later_ones(
+    shop_on_commit: Model, dana: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, requests = shop_on_commit.revoke, []
+
+    def refusing(namespace: str, revocations: Any, **options: Any) -> Any:
+        requests.append(len(revocations))
+        if any(revocation["session"].startswith("bad") for revocation in revocations):
+            raise ValueError("it can't be used")
+        return real(namespace, revocations, **options)
+
+    monkeypatch.setattr(shop_on_commit, "revoke", refusing)
+    bad = [QuashOutbox(message={"session": f"bad {n}"}, at_ms=n // 10) for n in range(1100)]
+    QuashOutbox.objects.bulk_create([*bad, QuashOutbox(message={"session": "good"}, at_ms=1000)])
+    assert outbox.drain() == (1, 1100) and [sent["session"] for sent in shop_on_commit.sent] == ["good"]
+    QuashOutbox.objects.exclude(pk=bad[0].pk).delete()
+    QuashOutbox.objects.bulk_create(QuashOutbox(message={"session": f"{n}"}, at_ms=0) for n in range(999))
+    requests.clear()
+    assert outbox.drain() == (999, 1) and len(requests) < 25
+
+
 def test_an_unexpected_fault_changes_no_answer(
     shop_on_commit: Model, dana: User, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:

@@ -403,6 +403,23 @@ def test_a_password_that_quash_refuses_ends_the_old_one(
     assert "FAIL quash refuses the first of PASSWORD_HASHERS" in capsys.readouterr().out
 
 
+def test_refused_rows_hold_up_no_later_ones(
+    quash: Quash, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(outbox, "MOST", 3)
+    monkeypatch.setattr(outbox, "GRACE", -1)
+    # quash knows the format of the last one's hash alone.
+    users = [User(pk=next(SERIALS), username=f"kim {n}", password="md5$x$y") for n in range(10)]
+    users.append(User(pk=next(SERIALS), username="dana", password=make_password(PASSWORD)))
+    User.objects.bulk_create(users)
+    for number, user in enumerate(users):
+        message = {"account": str(user.pk), "fields": ["password_hash", "username"], "new": True}
+        QuashOutbox.objects.create(message=message, at_ms=number // 4)
+    with pytest.raises(CommandError):
+        call_command("quash_drain")
+    assert "1 sent, 10 waiting" in capsys.readouterr().out and quash.sign_in()
+
+
 def test_users_that_were_not_imported_are_left_alone(quash: Quash, dana: User) -> None:
     User.objects.bulk_create([User(pk=next(SERIALS), username="kim", password="!")])
     kim = User.objects.get(username="kim")

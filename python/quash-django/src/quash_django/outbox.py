@@ -115,7 +115,8 @@ def deliver(rows: Sequence[QuashOutbox], using: str, *, is_drain: bool = False) 
         except (QuashError, ValueError) as error:
             if len(batch) > 1:
                 # One row that quash refuses must not hold up the others.
-                delivered += sum(deliver([row], using, is_drain=is_drain) for row in batch)
+                halves = (batch[: len(batch) // 2], batch[len(batch) // 2 :])
+                delivered += sum(deliver(half, using, is_drain=is_drain) for half in halves)
             else:
                 _keep(batch, using, error, is_drain)
             continue
@@ -171,12 +172,14 @@ def drain(using: str | None = None) -> tuple[int, int]:
     waiting = QuashOutbox.objects.using(using)
     # Younger ones are being sent by their own process: sent twice, they would end sign-ins between the two.
     left = Q(before_ms__isnull=False) | Q(at_ms__lt=_now_ms() - GRACE * 1000)
-    delivered = 0
-    while rows := list(waiting.filter(left).order_by("at_ms", "pk")[:MOST]):
-        done = deliver(rows, using, is_drain=True)
-        delivered += done
-        if not done:
+    delivered, following = 0, left
+    while rows := list(waiting.filter(following).order_by("at_ms", "pk")[:MOST]):
+        delivered += deliver(rows, using, is_drain=True)
+        if time.monotonic() < _quiet_until:
             break
+        # Those that quash refuses stay, and must not hold up later ones.
+        last = rows[-1]
+        following = left & (Q(at_ms__gt=last.at_ms) | Q(at_ms=last.at_ms, pk__gt=last.pk))
     return delivered, waiting.count()
 
 
