@@ -164,6 +164,45 @@ def test_deactivation_and_deletion_end_sessions(quash: Quash, dana: User) -> Non
     assert not quash.is_live(pair) and quash.accounts()[key]["state"] == "deactivated"
 
 
+@pytest.mark.parametrize("is_up", [True, False], ids=["at once", "later"])
+def test_a_deleted_user_can_register_again(quash: Quash, dana: User, is_up: bool, settings: Any) -> None:
+    settings.QUASH = {**settings.QUASH, "CLAIMS": "user_functions.claims"}
+    pair, key = quash.sign_in(), str(dana.pk)
+    if not is_up:
+        quash.stop()
+    dana.delete()
+    again = User.objects.create_user("Dana", "Dana@example.org", PASSWORD, pk=next(SERIALS))
+    gone = User.objects.create_user("gone", "gone@example.org", PASSWORD, pk=next(SERIALS))
+    gone.delete()
+    if not is_up:
+        quash.start()
+        outbox._quiet_until = 0.0
+        call_command("quash_drain")
+    assert not QuashOutbox.objects.exists() and not quash.is_live(pair)
+    assert claims(quash.sign_in("Dana"))["user_id"] == str(again.pk)
+    found = quash.accounts()
+    assert (found[key]["name"], found[key]["email"]) == (f"deleted: {key}", None)
+    assert found[key]["state"] == "deactivated" and len(found) == (3 if is_up else 2)
+    # A site that restores the user gets its account back.
+    again.delete()
+    User.objects.create_user("dana", "dana@example.org", PASSWORD, pk=int(key))
+    assert claims(quash.sign_in())["user_id"] == key
+
+
+def test_another_subject_frees_the_name(quash: Quash, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rest_framework_simplejwt.settings import api_settings
+
+    monkeypatch.setattr(api_settings, "USER_ID_FIELD", "email", raising=False)
+    kim = User.objects.create_user("kim", "kim@example.org", PASSWORD)
+    pair = quash.sign_in("kim")
+    kim.email = "k" * 140 + "@example.org"
+    kim.save()
+    assert not quash.is_live(pair) and claims(quash.sign_in("kim"))["user_id"] == kim.email
+    kim.delete()
+    assert {found["state"] for found in quash.accounts().values()} == {"deactivated"}
+    assert not QuashOutbox.objects.exists()
+
+
 def test_a_better_hash_is_no_other_password(quash: Quash, dana: User, settings: Any) -> None:
     pair = quash.sign_in()
     settings.PASSWORD_HASHERS = CHEAP[::-1]

@@ -1,6 +1,7 @@
 """Users of the site as accounts at quash."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import sha256
 from operator import attrgetter
 from typing import Any
 
@@ -13,6 +14,9 @@ from .endings import user_id_field
 
 FIELDS = frozenset({"username", "email", "password_hash", "state", "claims"})
 """What quash keeps of a user."""
+
+NAME_CHARS = 150
+"""The most characters of a name at quash."""
 
 
 def values(
@@ -36,6 +40,17 @@ def values(
         if claims is not None:
             account["claims"] = claims
     return account
+
+
+def values_of_deleted(subject: str) -> dict[str, Any]:
+    """Returns the values of an account whose user doesn't exist any more: another user may have its name and address.
+
+    quash deletes no account at a request: a subject is never used again, but a site may undo a deletion.
+    """
+    name = f"deleted: {subject}"
+    if len(name) > NAME_CHARS:
+        name = f"deleted: {sha256(subject.encode()).hexdigest()}"
+    return {"state": "deactivated", "email": None, "username": name}
 
 
 def has_password(user: Any) -> bool:

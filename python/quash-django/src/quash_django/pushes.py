@@ -23,6 +23,7 @@ from .receivers import id_field, is_better_hash, new_values, old_values, user_mo
 ATTEMPTS = 3
 """How often a user's values are sent while they change."""
 
+_FREED = frozenset({"state", "email", "username"})
 _OLD = "_quash_pushed"
 _CONFIRMED = "_quash_confirmed"
 _SUBJECT = "_quash_subject"
@@ -102,12 +103,13 @@ def _send(subject: str, fields: Set[str], *, is_new: bool, using: str) -> int | 
     """Sends values until they are the newest. Raises ``KeyError`` if quash has no such account, and adds none."""
     seq = sent = None
     for _ in range(ATTEMPTS):
-        changes = _changes(subject, fields, using)
+        user = accounts.find(subject, using)
+        changes = accounts.values(user, fields) if user is not None else _changes_of_deleted(subject, fields)
         if changes == sent:
             return seq
         # Another process may commit a newer value now, and its request may arrive before this one: so they are read
         # again afterwards.
-        seq = _request(subject, changes, is_new=is_new) or seq
+        seq = _request(subject, changes, is_new=is_new and user is not None) or seq
         sent = changes
     raise Unavailable("unavailable", f"the user with the subject {subject} changes too fast", 1)
 
@@ -133,9 +135,10 @@ def discarded() -> Iterator[None]:
         _is_discarding = former
 
 
-def _changes(subject: str, fields: Set[str], using: str) -> dict[str, Any]:
-    user = accounts.find(subject, using)
-    return {"state": "deactivated"} if user is None else accounts.values(user, fields)
+def _changes_of_deleted(subject: str, fields: Set[str]) -> dict[str, Any]:
+    # Also where the rows name other fields.
+    wanted = fields | {"state"}
+    return {name: value for name, value in accounts.values_of_deleted(subject).items() if name in wanted}
 
 
 def _request(subject: str, changes: dict[str, Any], *, is_new: bool) -> int | None:
@@ -194,7 +197,7 @@ def _after_save(
         if "password_hash" in fields and is_better_hash(instance, old, new, update_fields):
             fields.discard("password_hash")
         if _renames_account(sender, old, new):
-            outbox.add_change(str(old[id_field(sender)]), {"state"}, is_new=False)
+            outbox.add_change(str(old[id_field(sender)]), _FREED, is_new=False)
             _push_new(instance)
             return
     _push(instance, fields)
@@ -222,7 +225,7 @@ def _before_delete(*, instance: Any, **_: Any) -> None:
 def _after_delete(*, instance: Any, **_: Any) -> None:
     subject = instance.__dict__.pop(_SUBJECT, None)
     if subject is not None:
-        outbox.add_change(subject, {"state"}, is_new=False)
+        outbox.add_change(subject, _FREED, is_new=False)
 
 
 def _relation_changed(
