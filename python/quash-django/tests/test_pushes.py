@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import urllib.error
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -457,6 +458,45 @@ def test_refused_rows_hold_up_no_later_ones(
     with pytest.raises(CommandError):
         call_command("quash_drain")
     assert "1 sent, 10 waiting" in capsys.readouterr().out and quash.sign_in()
+
+
+def test_refused_messages_are_named_and_can_be_removed(
+    quash: Quash, dana: User, settings: Any, capsys: Any
+) -> None:
+    kim = User.objects.create(pk=next(SERIALS), username="kim", password="!", email="kim@example.org")
+    for user in (dana, kim):
+        user.email = "dana@example.org" if user == kim else "kim@example.org"
+        user.save()
+    row = QuashOutbox.objects.get(message__account=str(kim.pk))
+    said = f"account {kim.pk}: email"
+    # Without waiting for a minute, and with the reason.
+    with pytest.raises(CommandError, match="2 failed"):
+        call_command("quash_check")
+    out = capsys.readouterr().out
+    assert said in out and "Another account has this e-mail address" in out and f"--discard {row.pk}" in out
+    assert "FAIL 0 messages" not in out
+    with pytest.raises(CommandError, match="2 were refused.*--discard ID"):
+        call_command("quash_drain")
+    assert f"{row.pk}  {said}" in capsys.readouterr().out
+    with pytest.raises(CommandError, match="nothing was removed"):
+        call_command("quash_drain", "--discard", str(row.pk), str(uuid.uuid4()))
+    call_command("quash_drain", "--discard", str(row.pk))
+    assert f"removed {said}" in capsys.readouterr().out
+    (other,) = QuashOutbox.objects.all()
+    # quash being away doesn't make it less refused.
+    quash.stop()
+    try:
+        with pytest.raises(CommandError, match="1 were refused"):
+            call_command("quash_drain")
+    finally:
+        quash.start()
+    outbox._quiet_until = 0.0
+    settings.QUASH = {**settings.QUASH, "PUSH_USERS": False}
+    with pytest.raises(CommandError, match="1 were refused"):
+        call_command("quash_drain")
+    assert "aren't sent with the present MODE" in capsys.readouterr().out
+    call_command("quash_drain", "--discard", str(other.pk))
+    call_command("quash_drain")
 
 
 def test_users_that_were_not_imported_are_left_alone(quash: Quash, dana: User) -> None:

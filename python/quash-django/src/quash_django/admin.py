@@ -74,7 +74,7 @@ class EndSessionsMixin(_Admin):
 class QuashOutboxAdmin(_Outbox):
     """Shows the revocations and changes that wait. They can't be changed here."""
 
-    list_display = ["id", "message", "at_ms"]
+    list_display = ["id", "message", "at_ms", "refusal"]
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -40,6 +40,8 @@ class QuashOutbox(models.Model):
     at_ms = models.BigIntegerField(db_index=True)
     # The time of the first attempt to send it: tokens from later sign-ins stay valid.
     before_ms = models.BigIntegerField(null=True)
+    # The reason for which quash refused it at the last attempt. Workers of an older version write rows without it.
+    refusal = models.TextField(blank=True, default="", db_default="")
 
     class Meta:
         db_table = "quash_outbox"
@@ -48,6 +50,12 @@ class QuashOutbox(models.Model):
 
     def __str__(self) -> str:
         return str(self.id)
+
+    def summary(self) -> str:
+        """Returns what the message says, for operators."""
+        if "account" in self.message:
+            return f"account {self.message['account']}: {', '.join(self.message['fields'])}"
+        return ", ".join(f"{name} {value}" for name, value in self.message.items() if name != "exp")
 
 
 class QuashMark(models.Model):

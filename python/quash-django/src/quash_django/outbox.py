@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from django.contrib.auth import get_user_model
 from django.db import DatabaseError, connections, router, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from quash_verify import QuashError, Revocation, StartFailed, Unavailable
 
 from . import _request, _verifier
@@ -129,6 +129,10 @@ def _deliver_changes(rows: Sequence[QuashOutbox], using: str, *, is_drain: bool)
     """Sends the values of users that have changed, one user at a time."""
     from . import pushes
 
+    if not quash_settings().pushes_users:
+        unsent = "changes of users aren't sent with the present MODE, USER_BY and PUSH_USERS in QUASH"
+        _keep(rows, using, ValueError(unsent), is_drain)
+        return 0
     by_account: dict[str, list[QuashOutbox]] = {}
     for row in rows:
         by_account.setdefault(row.message["account"], []).append(row)
@@ -181,6 +185,12 @@ def drain(using: str | None = None) -> tuple[int, int]:
         last = rows[-1]
         following = left & (Q(at_ms__gt=last.at_ms) | Q(at_ms=last.at_ms, pk__gt=last.pk))
     return delivered, waiting.count()
+
+
+def refused() -> "QuerySet[QuashOutbox]":
+    """Returns the rows that quash refused at the last attempt, the oldest first."""
+    rows: QuerySet[QuashOutbox] = QuashOutbox.objects.using(database()).exclude(refusal="").order_by("at_ms", "pk")
+    return rows
 
 
 @contextmanager
@@ -245,7 +255,11 @@ def _keep(batch: Sequence[QuashOutbox], using: str, error: Exception, is_drain: 
         for row in fresh:
             # A process has lost the older ones at its exit.
             row.before_ms = now if now - row.at_ms < LATE * 1000 else row.at_ms
-        QuashOutbox.objects.using(using).bulk_update(batch, ["before_ms", "message"], batch_size=MOST // 4)
+        if not isinstance(error, Unavailable):
+            for row in batch:
+                row.refusal = str(error)[:1000]
+        changed = ["before_ms", "message", "refusal"]
+        QuashOutbox.objects.using(using).bulk_update(batch, changed, batch_size=MOST // 4)
         if is_drain or "account" in batch[0].message:
             return
         revocations = [_revocation(row) for row in batch]

@@ -92,7 +92,8 @@ def _end_password(subject: str, error: ValueError) -> int | None:
     seq = _request(subject, {"password_hash": f"pbkdf2_sha256$1${secrets.token_hex(8)}${digest}"}, is_new=False)
     outbox.logger.error(
         "the user with the subject %s can't sign in at quash until the password is set again: quash refuses its hash "
-        "(%s). The old password and its sessions have ended. Put a hasher first in PASSWORD_HASHERS that quash supports",
+        "(%s). The old password and its sessions have ended: put a hasher that quash supports first in "
+        "PASSWORD_HASHERS",
         subject,
         error,
     )

@@ -19,6 +19,9 @@ from quash_django.models import QuashOutbox
 PAST_DUE = 60
 """The age, in seconds, from which a waiting revocation is a failure."""
 
+SHOWN = 20
+"""The most refused messages that are listed."""
+
 
 class Command(BaseCommand):
     help = "Checks the settings, the connection to quash, the credential's rights, the namespace and the clocks."
@@ -60,8 +63,11 @@ class Command(BaseCommand):
         if found.pushes_users:
             yield self._changes_accounts()
         rows = QuashOutbox.objects.using(outbox.database())
-        late = rows.filter(at_ms__lt=(time.time() - PAST_DUE) * 1000).count()
-        yield not late, f"{late} messages wait for more than {PAST_DUE} s", "run `manage.py quash_drain`"
+        for row in outbox.refused()[:SHOWN]:
+            remedy = f"correct the cause and run `manage.py quash_drain`, or remove it with `--discard {row.pk}`"
+            yield False, f"quash refuses a message: {row.summary()}: {row.refusal}", remedy
+        late = rows.filter(refusal="", at_ms__lt=(time.time() - PAST_DUE) * 1000).count()
+        yield not late, f"{late} messages wait for more than {PAST_DUE} s", "run `manage.py quash_drain` every minute"
 
     @staticmethod
     def _asks(found: QuashSettings) -> tuple[bool, str, str | None]:
