@@ -74,12 +74,12 @@ class Shell:
         )
         self.manage("migrate", "-v", "0")
 
-    def manage(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    def manage(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         command = [sys.executable, "-m", "django", *arguments]
-        return subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=PATIENCE)
+        return subprocess.run(command, env=self._environment | environment, capture_output=True, text=True, timeout=PATIENCE)
 
-    def python(self, code: str) -> "subprocess.CompletedProcess[str]":
-        return self.manage("shell", "-v", "0", "-c", HASHERS + code)
+    def python(self, code: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        return self.manage("shell", "-v", "0", "-c", HASHERS + code, **environment)
 
 
 @pytest.fixture
@@ -120,6 +120,28 @@ def test_a_process_killed_after_the_change_loses_nothing(shell: Shell, change: s
         f"try:\n    AccessToken('{token}')\nexcept TokenError as error:\n    print(error)\n"
     )
     assert "blacklisted" in refused.stdout, refused.stdout + refused.stderr
+
+
+@needs_binary
+@pytest.mark.parametrize("shell", ["quash_issues"], indirect=True)
+def test_users_in_another_database_need_the_tables_there(shell: Shell) -> None:
+    apart = {"DJANGO_SETTINGS_MODULE": "two_databases_settings", "SITE_ROUTER": "Users"}
+    shell.manage("migrate", "-v", "0", "--database", "users", "--skip-checks", **apart)
+    for command in ("check", "quash_check"):
+        ended = shell.manage(command, **apart)
+        assert ended.returncode == 1 and "Traceback" not in ended.stderr
+        assert "migrate quash_django --database users" in ended.stdout + ended.stderr
+    apart["SITE_ROUTER"] = "UsersAndOutbox"
+    ended = shell.manage("quash_check", **apart)
+    assert "no such table" in ended.stdout and "migrate quash_django --database users" in ended.stdout
+    assert "Traceback" not in ended.stderr
+    shell.manage("migrate", "-v", "0", "quash_django", "--database", "users", **apart)
+    assert "FAIL" not in shell.manage("quash_check", **apart).stdout
+    made = f"User.objects.create_user('dana', 'dana@example.org', '{PASSWORD}')"
+    shell.python(made, **apart)
+    pair = shell.quash.sign_in()
+    ended = shell.python(f"user = User.objects.get(); user.set_password('{OTHER}'); user.save()", **apart)
+    assert ended.returncode == 0 and not shell.quash.is_live(pair)
 
 
 @contextmanager

@@ -10,10 +10,12 @@ from django.apps import apps
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Warning
+from django.db import router
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from . import __version__, accounts
+from . import __version__, accounts, outbox
 from .conf import QuashSettings, imported, read
+from .models import QuashOutbox
 
 SIMPLE_JWT = "5.5"
 """The version of Simple JWT whose methods the hooks wrap."""
@@ -23,6 +25,7 @@ def install() -> None:
     """Registers the checks."""
     checks.register(check_settings, "quash")
     checks.register(check_installation, "quash")
+    checks.register(check_database, "quash")
     checks.register(check_views, "quash")
 
 
@@ -81,6 +84,22 @@ def check_installation(**_: object) -> list[CheckMessage]:
     messages += _check_simple_jwt(found)
     messages += _check_backend(found)
     return messages
+
+
+def check_database(**_: object) -> list[CheckMessage]:
+    """Checks that the tables are where messages are written: in the transaction of a user's change."""
+    using = outbox.database()
+    if router.allow_migrate_model(using, QuashOutbox):
+        return []
+    return [
+        Error(
+            f"users are in the database {using!r}, where DATABASE_ROUTERS permit no tables of quash_django: "
+            "no user can be changed",
+            hint=f"let `allow_migrate` permit 'quash_django' in {using!r}, and run "
+            f"`manage.py migrate quash_django --database {using}`",
+            id="quash.E015",
+        )
+    ]
 
 
 def _check_backend(found: QuashSettings) -> Iterator[CheckMessage]:

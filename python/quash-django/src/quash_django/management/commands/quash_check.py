@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.core import checks
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 from quash_verify import QuashError, StartFailed
 
 from quash_django import _api, _verifier, outbox
@@ -62,11 +63,20 @@ class Command(BaseCommand):
             yield self._ends()
         if found.pushes_users:
             yield self._changes_accounts()
-        rows = QuashOutbox.objects.using(outbox.database())
+        using = outbox.database()
+        try:
+            yield from self._waiting(using)
+        except DatabaseError as error:
+            remedy = f"run `manage.py migrate quash_django --database {using}`"
+            yield False, f"the table quash_outbox of the database {using!r} can't be read: {error}", remedy
+
+    @staticmethod
+    def _waiting(using: str) -> Iterator[tuple[bool, str, str | None]]:
         for row in outbox.refused()[:SHOWN]:
             remedy = f"correct the cause and run `manage.py quash_drain`, or remove it with `--discard {row.pk}`"
             yield False, f"quash refuses a message: {row.summary()}: {row.refusal}", remedy
-        late = rows.filter(refusal="", at_ms__lt=(time.time() - PAST_DUE) * 1000).count()
+        rows = QuashOutbox.objects.using(using).filter(refusal="")
+        late = rows.filter(at_ms__lt=(time.time() - PAST_DUE) * 1000).count()
         yield not late, f"{late} messages wait for more than {PAST_DUE} s", "run `manage.py quash_drain` every minute"
 
     @staticmethod
