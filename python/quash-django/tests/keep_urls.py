@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework_simplejwt.authentication import JWTAuthentication, JWTStatelessUserAuthentication
+from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import RefreshToken
 from rest_framework_simplejwt.views import (
     TokenBlacklistView,
@@ -55,6 +56,21 @@ class OwnLogOut(Me):
         data: Any = request.data
         RefreshToken(data["refresh"]).blacklist()
         return Response({})
+
+
+class GuideLogOut(APIView):
+    """The same without an access token, as in the guide's project but for its permissions."""
+
+    authentication_classes = ()
+    permission_classes = ()
+
+    def post(self, request: Request) -> Response:
+        data: Any = request.data
+        try:
+            RefreshToken(data["refresh"]).blacklist()
+        except TokenError:
+            return Response(status=400)
+        return Response(status=205)
 
 
 class EndSession(Me):
@@ -116,6 +132,7 @@ urlpatterns = [
     path("sliding/refresh/", TokenRefreshSlidingView.as_view()),
     path("django-log-out/", DjangoLogOut.as_view()),
     path("own-log-out/", OwnLogOut.as_view()),
+    path("guide-log-out/", GuideLogOut.as_view()),
     path("end-session/", EndSession.as_view()),
     path("password/", Password.as_view()),
     path("auth/", include("dj_rest_auth.urls")),

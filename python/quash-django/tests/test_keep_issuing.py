@@ -1,6 +1,7 @@
 """Simple JWT's own classes with the hooks: what ends a session, and what doesn't."""
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -182,6 +183,81 @@ def test_a_rotation_ends_nothing(shop: Model, dana: User, rotation: None) -> Non
         assert refresh(pair["refresh"]).status_code == 401
     assert log_out_at_the_view(successor) == 200
     assert me(pair["access"]) == me(successor["access"]) == 401
+
+
+def blacklist_unverified(pair: dict[str, str]) -> int:
+    tokens.RefreshToken(pair["refresh"], verify=False).blacklist()  # type: ignore[arg-type]
+    return 401
+
+
+def log_out_of_the_guide(pair: dict[str, str]) -> int:
+    return int(APIClient().post("/guide-log-out/", {"refresh": pair["refresh"]}).status_code)
+
+
+def log_out_of_dj_rest_auth_alone(pair: dict[str, str]) -> int:
+    return int(APIClient().post("/auth/logout/", {"refresh": pair["refresh"]}).status_code)
+
+
+SPENT: list[Any] = [log_out_at_the_view, log_out_of_the_guide, log_out_of_dj_rest_auth_alone, blacklist_unverified]
+
+
+@needs_blacklist
+@pytest.mark.parametrize("log_out", SPENT)
+def test_a_log_out_with_a_rotated_token_ends_the_session(shop: Model, dana: User, rotation: None, log_out: Any) -> None:
+    pair, other = sign_in(), sign_in()
+    successor = refresh(pair["refresh"]).json()
+    forged = pair["refresh"][:-4] + "AAAA"
+    assert log_out_at_the_view({"refresh": forged}) == 401 and shop.sent == []
+    assert log_out(pair) in (400, 401), "Simple JWT's own answer"
+    assert [me(token) for token in (pair["access"], successor["access"], other["access"])] == [401, 401, 200]
+    assert refresh(successor["refresh"]).status_code == 401
+    ended = {"session": claims(pair["access"])["qsid"], "reason": "log_out"}
+    assert shop.sent == [ended]
+    # It has ended, and isn't ended again.
+    assert log_out_at_the_view(pair) == 401 and shop.sent == [ended]
+
+
+@needs_blacklist
+def test_a_rotated_token_ends_nothing_elsewhere(
+    shop: Model, dana: User, rotation: None, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = sign_in()
+    successor = refresh(pair["refresh"]).json()
+    assert refresh(pair["refresh"]).status_code == 401
+    monkeypatch.setattr(api_settings, "BLACKLIST_AFTER_ROTATION", False)
+    assert APIClient().post("/token/verify/", {"token": pair["refresh"]}).status_code == 200
+    assert me(pair["refresh"]) == 401 and me(successor["access"]) == 200
+    # A token that only the parameter of a view calls genuine.
+    forged = tokens.RefreshToken(pair["refresh"][:-4] + "AAAA", verify=False)  # type: ignore[arg-type]
+    with pytest.raises(TokenError):
+        forged.check_blacklist()
+    settings.QUASH = {**settings.QUASH, "END_ON": ["password"]}
+    from quash_django import _verifier
+
+    _verifier.install(shop)  # type: ignore[arg-type]
+    assert log_out_at_the_view(pair) == 401 and shop.sent == [] and me(successor["access"]) == 200
+
+
+@needs_blacklist
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_atomic", [False, True])
+@pytest.mark.parametrize("is_up", [True, False])
+def test_a_refused_log_out_is_not_rolled_back(
+    shop_on_commit: Model, dana: User, rotation: None, monkeypatch: pytest.MonkeyPatch, is_atomic: bool, is_up: bool
+) -> None:
+    """REST framework rolls the transaction of a refused request back, with all that it has written."""
+    from django.db import connection
+
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", is_atomic)
+    pair = sign_in()
+    successor = refresh(pair["refresh"]).json()
+    shop_on_commit.is_up = is_up
+    assert log_out_at_the_view(pair) == 401
+    ended = {"session": claims(pair["access"])["qsid"], "reason": "log_out"}
+    if is_up:
+        assert shop_on_commit.sent == [ended] and me(successor["access"]) == 401
+    else:
+        assert shop_on_commit.later[0][0] == [ended]
 
 
 def test_sliding_tokens_are_guarded(shop: Model, dana: User, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -418,6 +494,15 @@ def test_the_classes_of_the_module_need_no_hooks(shop: Model, dana: User) -> Non
     with pytest.raises(TokenError, match="blacklisted"):
         simplejwt.RefreshToken(str(refresh_token))
     tokens.AccessToken(str(access))  # type: ignore[arg-type]
+    if HAS_BLACKLIST:
+        for is_verified in (True, False):
+            spent = simplejwt.RefreshToken.for_user(dana)
+            with simplejwt._rotating():
+                spent.blacklist()
+            shop.sent.clear()
+            with suppress(TokenError):
+                simplejwt.RefreshToken(str(spent), verify=is_verified).blacklist()
+            assert [sent["session"] for sent in shop.sent] == [spent["qsid"]]
 
 
 def test_asking_adds_no_query(shop: Model, dana: User, django_assert_num_queries: Any) -> None:

@@ -1,14 +1,16 @@
 """Ends sessions, tokens and all sessions of a user."""
 
-from typing import Any
+import uuid
+from typing import Any, cast
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
 from django.http import HttpRequest
-from quash_verify import Revocation
+from quash_verify import QuashError, Revocation
 
-from . import outbox
-from ._request import has_ended, note_ended
+from . import _verifier, outbox
+from ._request import has_ended, note_ended, note_sent
 from .conf import quash_settings
 
 SESSION_KEY = "_quash"
@@ -82,6 +84,36 @@ def end_claims(claims: dict[str, Any], reason: str) -> bool:
     if isinstance(jti, str):
         _end("token", jti, _token(jti, claims, reason))
         return True
+    return False
+
+
+def end_session_at_once(session: str, reason: str) -> None:
+    """Ends a session whether or not the caller's transaction commits: a request that is refused is often rolled back."""
+    if has_ended("session", session):
+        return
+    revocation: Revocation = {"session": session, "reason": reason}
+    if connections[outbox.database()].in_atomic_block and _sends(revocation):
+        note_ended("session", session)
+    else:
+        _end("session", session, revocation)
+
+
+def _sends(revocation: Revocation) -> bool:
+    """Returns whether quash has confirmed a revocation. If not, the follower's thread has it."""
+    found, verifier, key = quash_settings(), _verifier.verifier(), str(uuid.uuid4())
+    try:
+        # Without a head, quash hasn't answered for seconds.
+        if verifier.head() is not None:
+            receipt = verifier.revoke(found.namespace, [revocation], key=key, wait=found.wait_for_verifiers)
+            note_sent(receipt.seq)
+            verifier.caught_up(receipt.seq)
+            return True
+    except (QuashError, ValueError) as error:
+        outbox.logger.error("a session's end waits, because quash hasn't confirmed it: %s", error)
+    try:
+        verifier.revoke_later(cast(str, found.namespace), [revocation], key)
+    except (QuashError, ValueError) as error:
+        outbox.logger.error("failed to leave a session's end to the follower: %s", error)
     return False
 
 

@@ -89,19 +89,24 @@ def _logged_out(*, request: Any, **_: Any) -> None:
 
 
 def _blacklisted(*, instance: Any, created: bool, **_: Any) -> None:
+    if created:
+        end_blacklisted(instance)
+
+
+def end_blacklisted(blacklisted: Any) -> None:
     """Ends the session of a token that the admin or a view blacklists. A rotation blacklists the old token, too."""
     from rest_framework_simplejwt.exceptions import TokenBackendError
     from rest_framework_simplejwt.state import token_backend
 
     from .simplejwt import is_rotating
 
-    if not created or is_rotating() or not _ends_on("log_out"):
+    if is_rotating() or not _ends_on("log_out"):
         return
     try:
         # The database's own copy: it may have expired, or the key may have changed.
-        claims = token_backend.decode(instance.token.token, verify=False)
+        claims = token_backend.decode(blacklisted.token.token, verify=False)
     except TokenBackendError:
-        claims = {"jti": instance.token.jti, "exp": int(instance.token.expires_at.timestamp())}
+        claims = {"jti": blacklisted.token.jti, "exp": int(blacklisted.token.expires_at.timestamp())}
     end_claims(claims, "log_out")
 
 

@@ -7,21 +7,22 @@ subclass and view is guarded. Without it, a site uses the classes and mixins of 
 import functools
 import logging
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, cast
 
 from django.utils.translation import gettext as _
-from quash_verify import Refused, Unavailable
+from quash_verify import QuashError, Refused, Unavailable
 from rest_framework_simplejwt import backends, serializers, tokens
-from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.exceptions import TokenBackendError, TokenError
 from rest_framework_simplejwt.settings import api_settings
 
 from . import _verifier, native, outbox
 from ._request import has_ended
 from .conf import quash_settings
-from .endings import end_claims
+from .endings import end_claims, end_session_at_once
 from .exceptions import VerifierUnavailable
 
 __all__ = [
@@ -110,6 +111,7 @@ def verify(token: tokens.Token) -> None:
     try:
         _verifier.verifier().ask(**question(claims))
     except Refused as refused:
+        end_spent(token)
         raise TokenError(_(refused.detail)) from refused
     except Unavailable as unavailable:
         if _passes_unjudged.get():
@@ -137,6 +139,38 @@ def question(claims: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def end_spent(token: tokens.Token) -> None:
+    """Ends the session of a refresh token that is refused as blacklisted, unless a refresh presents it.
+
+    A log-out may present a token that was rotated since: its session, with younger tokens, must end nevertheless.
+    """
+    if is_rotating() or "log_out" not in quash_settings().end_on or not _is_refresh_token(token):
+        return
+    try:
+        # A view may have skipped this check. Anybody can name a session, and only its tokens may end it.
+        claims = token.get_token_backend().decode(cast(Any, token.token), verify=True)
+    except TokenBackendError:
+        return
+    session = claims.get(quash_settings().session_claim)
+    if claims.get(api_settings.TOKEN_TYPE_CLAIM) != token.token_type or not isinstance(session, str):
+        return
+    now = int(time.time())
+    try:
+        _verifier.verifier().ask(quash_settings().namespace, session=session, issued_at=now, expires_at=now + 1)
+    except Refused:
+        # It has ended already, as after most log-outs.
+        return
+    except QuashError:
+        # Whether it has can't be told now.
+        pass
+    end_session_at_once(session, "log_out")
+
+
+def _is_refresh_token(token: tokens.Token) -> bool:
+    # Each request presents a sliding token, too.
+    return isinstance(token, tokens.BlacklistMixin) and not isinstance(token, tokens.SlidingToken)
+
+
 def log_out(serializer: Any, attrs: dict[str, Any]) -> None:
     """Ends the session of a refresh token that ``TokenBlacklistSerializer`` has accepted."""
     if "log_out" in quash_settings().end_on:
@@ -158,6 +192,28 @@ def _is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+@contextmanager
+def _ending_spent(token: tokens.Token) -> Iterator[None]:
+    try:
+        yield
+    except TokenError:
+        end_spent(token)
+        raise
+
+
+def _end_again(found: Any) -> None:
+    """Ends the session of a token that was on the blacklist already, where no signal tells that a view blacklists it."""
+    from .receivers import end_blacklisted
+
+    blacklisted, is_new = found
+    if not is_new:
+        end_blacklisted(blacklisted)
+
+
+_HAS_BLACKLIST = hasattr(tokens.BlacklistMixin, "blacklist")
+"""Whether the application `token_blacklist` was installed when Simple JWT was imported."""
+
+
 class GuardedTokenMixin(tokens.Token):
     """Guards a class of tokens: put it before the class of Simple JWT."""
 
@@ -176,6 +232,21 @@ class GuardedTokenMixin(tokens.Token):
         super().verify()
         if not is_installed():
             verify(self)
+
+    if _HAS_BLACKLIST:
+
+        def check_blacklist(self) -> None:
+            if is_installed():
+                super().check_blacklist()  # type: ignore[misc]
+                return
+            with _ending_spent(self):
+                super().check_blacklist()  # type: ignore[misc]
+
+        def blacklist(self) -> Any:
+            found = super().blacklist()  # type: ignore[misc]
+            if not is_installed():
+                _end_again(found)
+            return found
 
     def get_token_backend(self) -> Any:
         backend = super().get_token_backend()
@@ -239,6 +310,9 @@ def install() -> None:
     _wrap(tokens.Token, "set_iat", _set_iat)
     _wrap(tokens.Token, "verify", _verify)
     _wrap(backends.TokenBackend, "decode", _decode)
+    if _HAS_BLACKLIST:
+        _wrap(tokens.BlacklistMixin, "check_blacklist", _check_blacklist)
+        _wrap(tokens.BlacklistMixin, "blacklist", _blacklist_token)
     for name in ("TokenObtainSerializer", "TokenObtainPairSerializer", "TokenObtainSlidingSerializer"):
         _wrap(getattr(serializers, name), "validate", _within(issuing))
     for name in ("TokenRefreshSerializer", "TokenRefreshSlidingSerializer"):
@@ -286,6 +360,23 @@ def _verify(original: Any) -> Any:
         verify(self)
 
     return verify_with_quash
+
+
+def _check_blacklist(original: Any) -> Any:
+    def check_blacklist(self: Any) -> None:
+        with _ending_spent(self):
+            original(self)
+
+    return check_blacklist
+
+
+def _blacklist_token(original: Any) -> Any:
+    def blacklist(self: Any) -> Any:
+        found = original(self)
+        _end_again(found)
+        return found
+
+    return blacklist
 
 
 def _decode(original: Any) -> Any:
