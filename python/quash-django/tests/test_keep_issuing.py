@@ -294,6 +294,28 @@ def test_a_token_without_its_time_is_refused(shop: Model, dana: User) -> None:
         assert me(str(other)) == 401, broken
 
 
+HOSTILE: list[Any] = [
+    None, True, -1, 1.5, 2**63, 2**70, -(2**70), 1e308, "", "\0", "\ud800", "x" * 5000, [], ["x"], {}, {"a": [1]},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("claim", ["qsid", "qsq", "jti", "iat", "token_type", "sid", "rsq"])
+def test_no_claim_causes_an_error(shop: Model, dana: User, claim: str) -> None:
+    """The site's key may sign more than Simple JWT's tokens."""
+    client = APIClient(raise_request_exception=False)
+    for value in HOSTILE:
+        access, spare = tokens.AccessToken.for_user(dana), tokens.RefreshToken.for_user(dana)
+        access.payload[claim] = spare.payload[claim] = value
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {access}")
+        answers = [client.get("/me/"), client.get("/stateless/"), client.post("/end-session/")]
+        client.credentials()
+        answers.append(client.post("/token/verify/", {"token": str(access)}))
+        # Simple JWT's own queries fail for some of these ids.
+        paths = ("refresh", "blacklist") if claim != "jti" else ()
+        answers += [client.post(f"/token/{path}/", {"refresh": str(spare)}) for path in paths]
+        assert {answer.status_code for answer in answers} <= {200, 400, 401}, (value, [a.status_code for a in answers])
+
+
 def test_one_token_can_be_ended_alone(shop: Model, dana: User) -> None:
     pair = sign_in()
     assert end_token(pair["access"])

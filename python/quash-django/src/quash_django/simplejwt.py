@@ -105,11 +105,11 @@ def verify(token: tokens.Token) -> None:
     claims = token.payload
     if native.has_accepted(claims):
         return
-    _namespace, session, jti, _subject, _position = native.names(claims)
-    if has_ended("session", session) or has_ended("token", jti):
+    asked = question(claims)
+    if has_ended("session", asked["session"]) or has_ended("token", asked["token"]):
         return
     try:
-        _verifier.verifier().ask(**question(claims))
+        _verifier.verifier().ask(**asked)
     except Refused as refused:
         end_spent(token)
         raise TokenError(_(refused.detail)) from refused
