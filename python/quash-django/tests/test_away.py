@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 from servers import BINARY, WORKERS, Presenting, Quash, Site, post, until
@@ -138,6 +139,27 @@ def test_a_log_out_made_meanwhile_is_sent_when_quash_is_back(quash: Quash, start
     assert site.get(other["access"]).status == 200
     # The thread that has sent it can't delete its row.
     until(lambda: "0 waiting" in site.manage("quash_drain").stdout, "nothing waits any more")
+
+
+def test_a_log_out_is_accepted_only_without_a_check(quash: Quash, start: Callable[..., Site]) -> None:
+    """As the guide says: a view that verifies a token answers 503, and has ended nothing."""
+    site = start("--workers", "1")
+    pair, other = sign_in(site), sign_in(site)
+    assert site.get(pair["access"]).status == 200
+    quash.stop()
+    until(lambda: site.get(pair["access"]).status == 503, "the site is stale")
+    for access in (pair["access"], None):
+        with pytest.raises(HTTPError) as refused:
+            post(site.url + "/api/logout/", {"refresh": pair["refresh"]}, access)
+        assert (refused.value.code, refused.value.headers["Retry-After"]) == (503, "1")
+    assert waiting(site) == 0
+    log_out(site, other)
+    assert waiting(site) == 1 and sign_in(site)
+    quash.start()
+    until(lambda: site.get(other["access"]).status == 401, "the log-out is sent")
+    assert site.get(pair["access"]).status == 200
+    post(site.url + "/api/logout/", {"refresh": pair["refresh"]}, pair["access"])
+    until(lambda: site.get(pair["access"]).status == 401, "the repeated log-out ends the session")
 
 
 @pytest.mark.parametrize("how", ["down", "unresponsive"])

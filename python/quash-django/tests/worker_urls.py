@@ -1,5 +1,7 @@
 """The views of the site that gunicorn serves."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.http import HttpRequest, HttpResponse
@@ -8,6 +10,7 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
+from rest_framework_simplejwt.tokens import RefreshToken
 from rest_framework_simplejwt.views import TokenBlacklistView, TokenObtainPairView, TokenRefreshView
 
 
@@ -16,6 +19,17 @@ class Me(APIView):
 
     def get(self, request: Request) -> Response:
         return Response({"user": request.user.get_username()})
+
+
+class LogOut(APIView):
+    """The log-out of the guide's project, for requests without an access token, too."""
+
+    permission_classes = []
+
+    def post(self, request: Request) -> Response:
+        data: Any = request.data
+        RefreshToken(data["refresh"]).blacklist()
+        return Response({})
 
 
 def alive(request: HttpRequest) -> HttpResponse:
@@ -35,5 +49,6 @@ urlpatterns = [
     path("me/", Me.as_view()),
     path("api/token/", TokenObtainPairView.as_view()),
     path("api/token/refresh/", TokenRefreshView.as_view()),
+    path("api/logout/", LogOut.as_view()),
     path("api/token/blacklist/", TokenBlacklistView.as_view()),
 ]
