@@ -61,6 +61,9 @@ def findings(settings: Any, **changes: Any) -> dict[str, CheckMessage]:
         ({"MODE": "keep_issuing"}, "quash.E006", ["NAMESPACE", "[foreign.<name>]"]),
         ({"NAMESPACE": "shop"}, "quash.E006", ["NAMESPACE", "remove it"]),
         ({"ISSUER": "http://id.example"}, "quash.E007", ["http://id.example", "INSECURE_HTTP"]),
+        ({"ISSUER": "http://127.evil.example"}, "quash.E007", ["http://127.evil.example", "INSECURE_HTTP"]),
+        ({"ALSO_AT": ["http://127.0.0.1.evil.example:80/"]}, "quash.E007", ["evil.example", "INSECURE_HTTP"]),
+        ({"ISSUER": "http://[::ffff:10.0.0.1]"}, "quash.E007", ["::ffff", "INSECURE_HTTP"]),
         ({"TOKEN_PATH": "api/token/"}, "quash.E003", ["TOKEN_PATH", "/api/token/"]),
         ({"ISUER": "https://id.example"}, "quash.E009", ["ISUER", "did you mean ISSUER?"]),
         ({"CREDENTIAL_FILE": "absent", "CREDENTIAL": "qn_x"}, "quash.W001", ["CREDENTIAL", "CREDENTIAL_FILE"]),
@@ -80,7 +83,15 @@ def test_quash_must_be_a_dict(settings: Any, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "good", [{}, {"ISSUER": "http://127.0.0.1:8000"}, {"ISSUER": "http://x", "INSECURE_HTTP": True}]
+    "good",
+    [
+        {},
+        {"ISSUER": "http://127.0.0.1:8000"},
+        {"ISSUER": "http://127.3.2.1"},
+        {"ISSUER": "http://LOCALHOST:8000"},
+        {"ISSUER": "http://[::1]:8000", "ALSO_AT": ["http://localhost"]},
+        {"ISSUER": "http://x", "INSECURE_HTTP": True},
+    ],
 )
 def test_good_settings_have_no_errors(settings: Any, good: Any) -> None:
     assert [id for id in findings(settings, **good) if ".E" in id] == []

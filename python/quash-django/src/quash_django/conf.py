@@ -1,6 +1,7 @@
 """The setting ``QUASH``: reads it and reports each mistake with its remedy."""
 
 import difflib
+import ipaddress
 import math
 import os
 import re
@@ -180,7 +181,11 @@ def _conflicts(found: QuashSettings) -> list[Problem]:
 
 def _is_local(url: str) -> bool:
     host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        # A name, which may begin with the digits of an address.
+        return False
 
 
 def _unknown(name: object) -> Problem:
