@@ -9,6 +9,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework_simplejwt.authentication import JWTAuthentication as UnguardedJWTAuthentication
+from rest_framework_simplejwt.authentication import (
+    JWTStatelessUserAuthentication as UnguardedStatelessUserAuthentication,
+)
 
 from quash_django.rest_framework import HasClaim, JWTAuthentication, JWTStatelessUserAuthentication
 
@@ -56,6 +59,14 @@ class Unguarded(Me):
     authentication_classes = [UnguardedJWTAuthentication]
 
 
+class UnguardedStateless(Me):
+    authentication_classes = [UnguardedStatelessUserAuthentication]
+
+
+class OwnStateless(UnguardedStatelessUserAuthentication):
+    """That of a site."""
+
+
 urlpatterns = [
     path("me/", Me.as_view()),
     path("young/", Young.as_view()),
@@ -63,6 +74,8 @@ urlpatterns = [
     path("clerks/", Clerks.as_view()),
     path("clerks-or-bosses/", ClerksOrBosses.as_view()),
     path("unguarded/", Unguarded.as_view()),
+    path("unguarded-stateless/", UnguardedStateless.as_view()),
+    path("own-stateless/", Me.as_view(authentication_classes=[OwnStateless])),
     path("now-unguarded/", Me.as_view(authentication_classes=[UnguardedJWTAuthentication])),
     path("now-guarded/", Unguarded.as_view(authentication_classes=[JWTAuthentication])),
 ]

@@ -64,6 +64,19 @@ def findings(settings: Any, **changes: Any) -> dict[str, CheckMessage]:
         ({"ISSUER": "http://127.evil.example"}, "quash.E007", ["http://127.evil.example", "INSECURE_HTTP"]),
         ({"ALSO_AT": ["http://127.0.0.1.evil.example:80/"]}, "quash.E007", ["evil.example", "INSECURE_HTTP"]),
         ({"ISSUER": "http://[::ffff:10.0.0.1]"}, "quash.E007", ["::ffff", "INSECURE_HTTP"]),
+        ({"ISSUER": "https://dana:secret@id.example"}, "quash.E003", ["ISSUER", "https://host"]),
+        ({"ISSUER": "https://id.example/?a=b"}, "quash.E003", ["ISSUER", "https://host"]),
+        ({"WHEN_STALE": ("allow_young", 1e308)}, "quash.E003", ["WHEN_STALE", "1000000000 seconds"]),
+        ({"USER_BY": "."}, "quash.E003", ["USER_BY", "dotted path"]),
+        ({"CLAIMS": ".find"}, "quash.E003", ["CLAIMS", "dotted path"]),
+        ({"EMAIL_VERIFIED": "."}, "quash.E003", ["EMAIL_VERIFIED", "dotted path"]),
+        ({"CLAIMS": "user_functions"}, "quash.E003", ["CLAIMS", "dotted path"]),
+        ({"CLAIMS": "django.contrib.auth"}, "quash.E010", ["CLAIMS", "module", "not a function"]),
+        ({"USER_BY": "collections.Counter"}, "quash.E010", ["USER_BY", "a class, not a function"]),
+        ({"EMAIL_VERIFIED": "broken_functions.verified"}, "quash.E010", ["EMAIL_VERIFIED", "ZeroDivisionError"]),
+        ({"CREDENTIAL_FILE": "/nowhere/credential"}, "quash.W008", ["CREDENTIAL_FILE", "/nowhere", "client add NAME"]),
+        ({"CREDENTIAL_FILE": "/dev/null"}, "quash.W008", ["CREDENTIAL_FILE", "empty", "client add NAME"]),
+        ({"CREDENTIAL_FILE": "/"}, "quash.W008", ["CREDENTIAL_FILE", "directory", "client add NAME"]),
         ({"TOKEN_PATH": "api/token/"}, "quash.E003", ["TOKEN_PATH", "/api/token/"]),
         ({"ISUER": "https://id.example"}, "quash.E009", ["ISUER", "did you mean ISSUER?"]),
         ({"CREDENTIAL_FILE": "absent", "CREDENTIAL": "qn_x"}, "quash.W001", ["CREDENTIAL", "CREDENTIAL_FILE"]),
@@ -182,8 +195,19 @@ def test_wrong_settings_dont_leave_a_site_unguarded(quash: str) -> None:
     assert ended.returncode == 0 and "QUASH" in ended.stdout, ended.stderr
 
 
+def test_a_missing_credential_file_of_the_environment_is_named(settings: Any, monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.setenv("QUASH_CREDENTIAL_FILE", str(tmp_path / "absent"))
+    assert "$QUASH_CREDENTIAL_FILE" in findings(settings, CREDENTIAL_FILE="absent")["quash.W008"].msg
+    (tmp_path / "absent").write_text("qn_test")
+    assert "quash.W008" not in findings(settings, CREDENTIAL_FILE="absent")
+
+
 def test_unguarded_views_are_listed(settings: Any) -> None:
     message = findings(settings)["quash.W004"]
+    assert "quash_django.rest_framework.JWTAuthentication instead of " in str(message.hint)
+    stateless = "quash_django.rest_framework.JWTStatelessUserAuthentication"
+    assert f"{stateless} instead of rest_framework_simplejwt" in str(message.hint)
+    assert f"{stateless} as the base of site_urls.OwnStateless" in str(message.hint)
     assert "/unguarded/" in message.msg and "/now-unguarded/" in message.msg
     assert "/me/" not in message.msg and "/now-guarded/" not in message.msg
 

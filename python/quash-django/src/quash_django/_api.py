@@ -65,9 +65,17 @@ def _send(method: str, path: str, body: Any, within: float, wait: bool) -> Any:
 def _refusal(answer: Answer) -> Exception | None:
     """Returns the exception for an answer that another attempt won't change."""
     if answer.status in (401, 403):
+        found = quash_settings()
+        remedy = f"create one with `{command(found, imports=True)}`"
+        if found.keeps_issuing:
+            # One credential can't have both kinds of rights.
+            remedy = (
+                "import with settings of their own, in which QUASH['MODE'] is 'quash_issues' and CREDENTIAL_FILE has "
+                f"the line that `{command(found, imports=True)}` prints"
+            )
         return StartFailed(
             "the credential may not change accounts" if answer.status == 403 else "quash doesn't know the credential",
-            f"create one with `{command(quash_settings(), imports=True)}`",
+            remedy,
         )
     if not 400 <= answer.status < 500 or answer.status in (408, 429):
         return None

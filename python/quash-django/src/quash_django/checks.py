@@ -12,9 +12,10 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error, Warning
 from django.db import router
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils.module_loading import import_string
 
 from . import __version__, accounts, outbox
-from .conf import QuashSettings, imported, read
+from .conf import QuashSettings, command, credential_fault, imported, read
 from .models import QuashOutbox
 
 SIMPLE_JWT = "5.5"
@@ -58,8 +59,13 @@ def check_settings(**_: object) -> list[CheckMessage]:
         try:
             imported(value)
         except ImportError as error:
-            text = f"QUASH[{name!r}] can't be imported ({error})"
+            text = f"QUASH[{name!r}] can't be used ({error})"
             messages.append(Error(text, hint="give the dotted path of a function", id="quash.E010"))
+    fault = credential_fault(found)
+    if fault is not None:
+        # No error: `migrate` and `collectstatic` run where the secret isn't, too.
+        remedy = f"write the line that `{command(found)}` prints into it, and let this process read it"
+        messages.append(Warning(fault, hint=remedy, id="quash.W008"))
     field = found.email_verified
     if field is not None and "." not in field and not accounts.has_field(field):
         text = f"QUASH['EMAIL_VERIFIED'] is {field!r}, but the user model has no such field"
@@ -126,7 +132,7 @@ def _is_session_middleware(path: str) -> bool:
     from .middleware import SessionMiddleware
 
     try:
-        found = imported(path)
+        found = import_string(path)
     except ImportError:
         return False
     return isinstance(found, type) and issubclass(found, SessionMiddleware)
@@ -161,20 +167,34 @@ def check_views(**_: object) -> list[CheckMessage]:
     if found.keeps_issuing and found.hook_simple_jwt:
         # Simple JWT's classes are guarded themselves.
         return []
-    unguarded = sorted(set(_unguarded(get_resolver().url_patterns, "", found)))
+    found_views = dict(_unguarded(get_resolver().url_patterns, "", found))
+    unguarded = sorted(found_views)
     if not unguarded:
         return []
+    replacements = sorted({_replacement(scheme) for scheme in found_views.values()})
     shown = ", ".join(unguarded[:10]) + (f" and {len(unguarded) - 10} more" if len(unguarded) > 10 else "")
     remedy = (
         "use the mixins of quash_django.simplejwt in AUTH_TOKEN_CLASSES, or set QUASH['HOOK_SIMPLE_JWT'] to True"
         if found.keeps_issuing
-        else "use quash_django.rest_framework.JWTAuthentication in authentication_classes or "
-        "DEFAULT_AUTHENTICATION_CLASSES"
+        else "in authentication_classes or DEFAULT_AUTHENTICATION_CLASSES use " + "; ".join(replacements)
     )
     return [Warning(f"these views accept tokens without asking quash: {shown}", hint=remedy, id="quash.W004")]
 
 
-def _unguarded(patterns: Sequence[URLPattern | URLResolver], prefix: str, found: QuashSettings) -> Iterator[str]:
+def _replacement(scheme: type) -> str:
+    """Returns the class that guards what this one of Simple JWT, or one of the site, authenticates."""
+    from rest_framework_simplejwt import authentication
+
+    of_simple_jwt = authentication.JWTAuthentication
+    if issubclass(scheme, authentication.JWTStatelessUserAuthentication):
+        of_simple_jwt = authentication.JWTStatelessUserAuthentication
+    verb = "instead of" if scheme.__module__ == of_simple_jwt.__module__ else "as the base of"
+    return f"quash_django.rest_framework.{of_simple_jwt.__name__} {verb} {scheme.__module__}.{scheme.__qualname__}"
+
+
+def _unguarded(
+    patterns: Sequence[URLPattern | URLResolver], prefix: str, found: QuashSettings
+) -> Iterator[tuple[str, type]]:
     from rest_framework_simplejwt.authentication import JWTAuthentication
 
     for pattern in patterns:
@@ -187,7 +207,7 @@ def _unguarded(patterns: Sequence[URLPattern | URLResolver], prefix: str, found:
         given = getattr(pattern.callback, "initkwargs", {})
         for scheme in given.get("authentication_classes", getattr(view, "authentication_classes", ())):
             if isinstance(scheme, type) and issubclass(scheme, JWTAuthentication) and not _is_guarded(scheme, found):
-                yield f"/{route} ({scheme.__module__}.{scheme.__qualname__})"
+                yield f"/{route} ({scheme.__module__}.{scheme.__qualname__})", scheme
 
 
 def _is_guarded(scheme: type, found: QuashSettings) -> bool:

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 from urllib.parse import urlsplit
 
 from django.apps import apps
@@ -21,6 +21,9 @@ Mode = Literal["keep_issuing", "quash_issues"]
 
 EVENTS = ("log_out", "password", "deactivation", "deletion", "lock_out")
 """The events that can end sessions."""
+
+LONGEST = 1_000_000_000
+"""The longest time, in seconds, that the native verifier accepts."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,20 @@ def read(given: object) -> tuple[QuashSettings | None, list[Problem]]:
     return (None if problems else found), problems
 
 
+def credential_fault(found: QuashSettings) -> str | None:
+    """Returns why the credential's file can't be used, if it can't."""
+    variable = None if found.credential or found.credential_file else os.environ.get("QUASH_CREDENTIAL_FILE")
+    path = found.credential_file or (None if os.environ.get("QUASH_CREDENTIAL") else variable)
+    if path is None:
+        return None
+    name = "QUASH['CREDENTIAL_FILE']" if found.credential_file else "$QUASH_CREDENTIAL_FILE"
+    try:
+        with open(path, encoding="utf-8") as file:
+            return None if file.read().strip() else f"{name} is empty: {path}"
+    except (OSError, UnicodeDecodeError) as error:
+        return f"{name} can't be read: {error}"
+
+
 def credential(found: QuashSettings) -> str | None:
     """Returns the credential that the settings name; None where the environment has it."""
     if found.credential_file is None:
@@ -128,9 +145,9 @@ def credential(found: QuashSettings) -> str | None:
 
 def command(found: QuashSettings, *, imports: bool = False) -> str:
     """Returns quash's command that creates a credential with all rights that the settings, or an import, need."""
-    if found.keeps_issuing:
+    if found.keeps_issuing and not imports:
         return f"quash client add NAME --namespace {found.namespace or 'NAMESPACE'}"
-    rights = ["revoke"] if ends_sessions(found) else []
+    rights = ["revoke"] if found.keeps_issuing or ends_sessions(found) else []
     rights += ["accounts"] if found.pushes_users or imports else []
     if not rights:
         return "quash verifier add NAME"
@@ -217,7 +234,9 @@ def _address(value: object) -> str:
         parts = urlsplit(value) if isinstance(value, str) else None
         if parts and parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1):
             assert isinstance(value, str)
-            return value
+            # The native verifier accepts no others.
+            if "@" not in parts.netloc and not parts.query and not parts.fragment:
+                return value
     except ValueError:
         pass
     raise ValueError("use an address of the form https://host[:port][/path]")
@@ -269,8 +288,9 @@ def when_stale(value: object) -> WhenStale:
     if value == "introspect" or value == "deny" or value == "allow":
         return value
     if isinstance(value, tuple | list) and len(value) == 2 and value[0] == "allow_young":
-        if _is_number(value[1]) and value[1] >= 0:
-            return ("allow_young", float(value[1]))
+        if not _is_number(value[1]) or not 0 <= value[1] <= LONGEST:
+            raise ValueError(f"use ('allow_young', seconds) with 0 to {LONGEST} seconds")
+        return ("allow_young", float(value[1]))
     raise ValueError("use 'introspect', 'deny', 'allow' or ('allow_young', seconds)")
 
 
@@ -301,8 +321,12 @@ def _dotted(value: object) -> str | None:
     return _optional_text(value)
 
 
+def _field_or_dotted(value: object) -> str | None:
+    return _dotted(value) if isinstance(value, str) and "." in value else _optional_text(value)
+
+
 def _import(name: str) -> None:
-    if "." not in name:
+    if "." not in name or not all(part.isidentifier() for part in name.split(".")):
         raise ValueError("use the dotted path of a function, such as 'shop.users.find'")
 
 
@@ -326,7 +350,7 @@ _READERS: dict[str, Callable[[object], Any]] = {
     "USER_BY": _user_by,
     "CLAIMS": _dotted,
     "TOKEN_PATH": _url_path,
-    "EMAIL_VERIFIED": _optional_text,
+    "EMAIL_VERIFIED": _field_or_dotted,
     "PUSH_USERS": _yes_or_no,
 }
 assert [name.lower() for name in _READERS] == [item.name for item in fields(QuashSettings)]
@@ -335,9 +359,18 @@ _read: dict[str, QuashSettings] = {}
 
 
 def imported(name: str) -> Callable[..., Any]:
-    """Returns the function that a setting names."""
-    found: Callable[..., Any] = import_string(name)
-    return found
+    """Returns the function that a setting names. Raises ``ImportError`` if it names none."""
+    try:
+        found: Any = import_string(name)
+    except ImportError:
+        raise
+    except Exception as error:
+        # The site's own module, which may fail in any way.
+        raise ImportError(f"{error!r} in {name!r}") from error
+    if isinstance(found, type) or not callable(found):
+        kind = "a class" if isinstance(found, type) else f"of type {type(found).__name__}"
+        raise ImportError(f"{name!r} is {kind}, not a function")
+    return cast("Callable[..., Any]", found)
 
 
 def _forget(*, setting: str, **_: object) -> None:
