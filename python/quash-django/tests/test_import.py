@@ -224,7 +224,7 @@ def test_conditions_choose_users(quash: Quash, conditions: list[str], names: set
         (["--where", "is_active"], "write NAME=VALUE"),
         (["--where", "colour=red"], "Cannot resolve keyword 'colour'"),
         (["--where", "pk=x"], "can't be used"),
-        (["--email-verified", "nowhere.find"], "can't be imported"),
+        (["--email-verified", "nowhere.find"], "can't be used"),
         (["--email-verified", "is_verified"], "no field 'is_verified'"),
         (["--batch", "0"], "use 1 to 1000"),
         (["--batch", "1001"], "use 1 to 1000"),

@@ -9,7 +9,7 @@ import logging
 
 import quash_verify
 from django.core.signals import setting_changed
-from quash_verify import QuashError, Verifier
+from quash_verify import QuashError, Unavailable, Verifier
 
 from .conf import QuashSettings, credential, quash_settings
 
@@ -43,7 +43,8 @@ def head() -> int | None:
         try:
             own.warm()
         except QuashError as error:
-            logger.error("new tokens have no position, because the verifier can't start: %s", error)
+            why = f"{quash_settings().issuer} doesn't answer" if isinstance(error, Unavailable) else error
+            logger.error("new tokens have no position, because the verifier can't start: %s", why)
             return None
     return own.head()
 

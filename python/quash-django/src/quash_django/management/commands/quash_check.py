@@ -14,7 +14,8 @@ from django.db import DatabaseError
 from quash_verify import QuashError, StartFailed
 
 from quash_django import _api, _verifier, outbox
-from quash_django.conf import QuashSettings, command, ends_sessions, quash_settings
+from quash_django._reasons import explained
+from quash_django.conf import QuashSettings, command, credential_fault, ends_sessions, quash_settings
 from quash_django.models import QuashOutbox
 
 PAST_DUE = 60
@@ -35,7 +36,8 @@ class Command(BaseCommand):
         failures = 0
         messages = checks.run_checks(tags=["quash"])
         for message in messages:
-            if message.is_silenced() and not message.is_serious():
+            # W008 is among the probes, as a failure.
+            if message.is_silenced() and not message.is_serious() or message.id == "quash.W008":
                 continue
             is_failure = message.is_serious() or options["deploy"]
             failures += is_failure
@@ -48,11 +50,16 @@ class Command(BaseCommand):
             raise CommandError(f"{failures} failed")
 
     def _probe(self, found: QuashSettings) -> Iterator[tuple[bool, str, str | None]]:
+        fault = credential_fault(found)
+        if fault is not None:
+            yield False, fault, f"write the line that `{command(found)}` prints into it, and let this process read it"
+            return
         verifier = _verifier.verifier()
         try:
             verifier.warm()
         except QuashError as error:
-            yield False, f"the verifier can't start: {error}", None
+            what, remedy = explained(error)
+            yield False, f"the verifier can't start: {what}", remedy
             return
         yield verifier.state == "fresh", f"the verifier is {verifier.state}", "check that quash can be reached"
         if found.keeps_issuing:

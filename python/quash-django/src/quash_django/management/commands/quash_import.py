@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import FieldError, ValidationError
+from django.core.exceptions import FieldError, ImproperlyConfigured, ValidationError
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 from django.db.models import Count, QuerySet
 from django.db.models.functions import Lower, Trim
 from quash_verify import QuashError
@@ -65,12 +66,12 @@ class Command(BaseCommand):
         progress = {"issuer": quash_settings().issuer, "where": options["where"]}
         last = None if self.is_dry else self._resume(progress)
         try:
-            while page := list((users if last is None else users.filter(pk__gt=last))[: options["batch"]]):
+            while page := _page(users if last is None else users.filter(pk__gt=last), options):
                 self._send(page)
                 last = page[-1].pk
                 if not self.is_dry:
                     _write({**progress, "last": str(last), "totals": self.totals})
-        except (QuashError, ValueError, KeyError) as error:
+        except (QuashError, ValueError, KeyError, ImproperlyConfigured) as error:
             raise CommandError(f"stopped: {error}; run the command again to continue") from error
         if not self.is_dry:
             STATE.unlink(missing_ok=True)
@@ -155,7 +156,17 @@ def _function(path: str | None) -> Any:
     try:
         return accounts.verification(path)
     except ImportError as error:
-        raise CommandError(f"--email-verified can't be imported ({error}): use a function's dotted path") from error
+        raise CommandError(f"--email-verified can't be used ({error}): use a function's dotted path") from error
+
+
+def _page(users: Any, options: dict[str, Any]) -> list[Any]:
+    """Returns the next users. Whether the database can compare with a value shows only here."""
+    try:
+        return list(users[: options["batch"]])
+    except (DatabaseError, OverflowError, ValueError) as error:
+        if not options["where"]:
+            raise
+        raise CommandError(f"--where {' '.join(map(repr, options['where']))} can't be used: {error}") from error
 
 
 def _chosen(users: Any, conditions: list[str]) -> QuerySet[Any]:

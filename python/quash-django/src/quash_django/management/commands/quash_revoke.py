@@ -5,11 +5,12 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.management.base import BaseCommand, CommandError
-from quash_verify import QuashError, Revocation
+from quash_verify import QuashError, Revocation, StartFailed
 
 from quash_django import _verifier
+from quash_django._reasons import explained
 from quash_django.conf import quash_settings
 from quash_django.endings import subject_of
 
@@ -29,12 +30,21 @@ class Command(BaseCommand):
         user, session = options["user"], options["session"]
         if (user is None) == (session is None):
             raise CommandError("name either a user or --session SID")
-        revocation: Revocation = {"session": session} if session else {"subject": subject_of(self._user(user))}
+        if session == "":
+            raise CommandError("--session is empty: give the id of a session, the claim `sid` or that of SESSION_CLAIM")
+        try:
+            revocation: Revocation = (
+                {"subject": subject_of(self._user(user))} if session is None else {"session": session}
+            )
+            verifier = _verifier.verifier()
+        except ImproperlyConfigured as error:
+            raise CommandError(f"nothing was revoked: {error}") from error
         revocation["reason"] = "revoked"
         try:
-            receipt = _verifier.verifier().revoke(
-                found.namespace, [revocation], key=str(uuid.uuid4()), wait=options["wait"]
-            )
+            receipt = verifier.revoke(found.namespace, [revocation], key=str(uuid.uuid4()), wait=options["wait"])
+        except StartFailed as error:
+            what, remedy = explained(error)
+            raise CommandError(f"nothing was revoked: {what}: {remedy}") from error
         except (QuashError, ValueError) as error:
             raise CommandError(f"nothing was revoked: {error}") from error
         words = f"revoked, as entry {receipt.seq}"
@@ -42,7 +52,10 @@ class Command(BaseCommand):
             words += f": {receipt.confirmed} verifiers confirmed in {receipt.ms} ms"
         self.stdout.write(words)
         if options["wait"] and (receipt.stale or receipt.not_bound):
-            raise CommandError(f"{receipt.stale} verifiers are stale, {receipt.not_bound} not bound")
+            raise CommandError(
+                f"{receipt.stale} verifiers are stale, {receipt.not_bound} not bound: `quash verifier list` on quash's "
+                "machine names their hosts. quash forgets a process that was killed an hour after its last word"
+            )
 
     @staticmethod
     def _user(name: str) -> Any:

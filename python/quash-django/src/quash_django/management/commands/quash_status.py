@@ -4,11 +4,12 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from quash_verify import QuashError
 
 from quash_django import _verifier, outbox
-from quash_django.conf import quash_settings
+from quash_django._reasons import explained
+from quash_django.conf import credential_fault, quash_settings
 from quash_django.models import QuashMark, QuashOutbox
 
 
@@ -20,11 +21,14 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         found = quash_settings()
+        fault = credential_fault(found)
+        if fault is not None:
+            raise CommandError(f"{fault}; `manage.py quash_check` names the remedy")
         status: dict[str, Any] = {"mode": found.mode, "issuer": found.issuer}
         try:
             _verifier.verifier().warm()
         except QuashError as error:
-            status["error"] = str(error)
+            status["error"] = ": ".join(explained(error))
         metrics = _verifier.verifier().metrics()
         status |= {"state": metrics.state, "newest entry": metrics.cursor, "revoked scopes": metrics.entries}
         using = outbox.database()
