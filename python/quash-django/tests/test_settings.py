@@ -212,6 +212,15 @@ def test_unguarded_views_are_listed(settings: Any) -> None:
     assert "/me/" not in message.msg and "/now-guarded/" not in message.msg
 
 
+def test_views_that_quash_replaces_are_listed(settings: Any) -> None:
+    assert "quash.W009" not in findings(settings)
+    settings.ROOT_URLCONF = "keep_urls"
+    message = findings(settings)["quash.W009"]
+    assert "/token/, /token/blacklist/, /token/refresh/, /token/verify/" in message.msg and "/me/" not in message.msg
+    assert "delete their paths" in str(message.hint) and "https://id.example, such as /api/token/" in str(message.hint)
+    assert "quash.W009" not in findings(settings, MODE="keep_issuing", NAMESPACE="shop")
+
+
 @pytest.mark.django_db
 def test_migrations_match_the_models() -> None:
     from django.core.management import call_command

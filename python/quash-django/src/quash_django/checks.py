@@ -28,6 +28,7 @@ def install() -> None:
     checks.register(check_installation, "quash")
     checks.register(check_database, "quash")
     checks.register(check_views, "quash")
+    checks.register(check_replaced_views, "quash")
 
 
 def check_settings(**_: object) -> list[CheckMessage]:
@@ -181,6 +182,44 @@ def check_views(**_: object) -> list[CheckMessage]:
     return [Warning(f"these views accept tokens without asking quash: {shown}", hint=remedy, id="quash.W004")]
 
 
+def check_replaced_views(**_: object) -> list[CheckMessage]:
+    """Lists Simple JWT's views where quash issues the tokens: theirs are refused everywhere else."""
+    found, _problems = read(getattr(settings, "QUASH", None))
+    if found is None or found.keeps_issuing or importlib.util.find_spec("rest_framework_simplejwt") is None:
+        return []
+    if not getattr(settings, "ROOT_URLCONF", None) or not apps.is_installed("rest_framework"):
+        return []
+    from rest_framework_simplejwt.views import TokenViewBase
+
+    views = _views(get_resolver().url_patterns, "")
+    left = sorted(f"/{route}" for route, view, _given in views if _is_class(view, TokenViewBase))
+    if not left:
+        return []
+    shown = ", ".join(left[:10]) + (f" and {len(left) - 10} more" if len(left) > 10 else "")
+    return [
+        Warning(
+            f"these views issue or take tokens of Simple JWT, which the site doesn't accept: {shown}",
+            hint=f"delete their paths, and let clients use those of {found.issuer}, such as {found.token_path}",
+            id="quash.W009",
+        )
+    ]
+
+
+def _is_class(view: Any, base: type) -> bool:
+    return isinstance(view, type) and issubclass(view, base)
+
+
+def _views(patterns: Sequence[URLPattern | URLResolver], prefix: str) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    """Returns each path with the class of its view and the arguments of `as_view`."""
+    for pattern in patterns:
+        route = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from _views(pattern.url_patterns, route)
+            continue
+        view: Any = getattr(pattern.callback, "cls", None) or getattr(pattern.callback, "view_class", None)
+        yield route, view, getattr(pattern.callback, "initkwargs", {})
+
+
 def _replacement(scheme: type) -> str:
     """Returns the class that guards what this one of Simple JWT, or one of the site, authenticates."""
     from rest_framework_simplejwt import authentication
@@ -197,14 +236,8 @@ def _unguarded(
 ) -> Iterator[tuple[str, type]]:
     from rest_framework_simplejwt.authentication import JWTAuthentication
 
-    for pattern in patterns:
-        route = prefix + str(pattern.pattern)
-        if isinstance(pattern, URLResolver):
-            yield from _unguarded(pattern.url_patterns, route, found)
-            continue
-        view: Any = getattr(pattern.callback, "cls", None) or getattr(pattern.callback, "view_class", None)
+    for route, view, given in _views(patterns, prefix):
         # `as_view(authentication_classes=[…])` replaces those of the class.
-        given = getattr(pattern.callback, "initkwargs", {})
         for scheme in given.get("authentication_classes", getattr(view, "authentication_classes", ())):
             if isinstance(scheme, type) and issubclass(scheme, JWTAuthentication) and not _is_guarded(scheme, found):
                 yield f"/{route} ({scheme.__module__}.{scheme.__qualname__})", scheme
