@@ -237,6 +237,20 @@ def test_an_unverified_user_cannot_sign_in(after: Project) -> None:
 
 
 @needs_server
+@pytest.mark.skipif(not shutil.which("node"), reason="needs node")
+def test_the_page_says_what_went_wrong(before: Project) -> None:
+    actions = ["sign-out", "sign-in", "call", "stop", "call", "sign-out"]
+    command = ["node", str(Path(__file__).parent / "page.mjs"), before.url + "/", *actions]
+    environment = {**before.environment, "PASSWORD": PASSWORD}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    assert ended.returncode == 0, ended.stderr
+    first, signed_in, called, unanswered, lost = ended.stdout.splitlines()
+    assert first == "Sign in first." and (signed_in, called) == ("/api/token/: 200 ", "/api/me/: 200 ")
+    for path, line in (("/api/me/", unanswered), ("/api/logout/", lost)):
+        assert line.startswith(f"{path}: no answer (") and line.endswith("The server doesn't run.")
+
+
+@needs_server
 def test_a_new_user_signs_in_once_verified(before: Project) -> None:
     register(before)
 
