@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import urllib.error
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +291,27 @@ def test_without_the_right_the_remedy_is_named(quash: Quash, settings: Any) -> N
     quash.stop()
     with pytest.raises(CommandError, match="quash didn't confirm"):
         call_command("quash_import")
+
+
+@pytest.mark.parametrize("status", [200, 307, 401, 404, 413, 502])
+def test_another_servers_answer_is_named(settings: Any, status: int) -> None:
+    class Proxy(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(b"<html></html>")
+
+        def log_message(self, *_args: Any) -> None:
+            """Says nothing."""
+
+    User.objects.create(username="dana", password="!")
+    with HTTPServer(("127.0.0.1", 0), Proxy) as proxy:
+        threading.Thread(target=proxy.serve_forever).start()
+        settings.QUASH = {**settings.QUASH, "ISSUER": f"http://127.0.0.1:{proxy.server_port}"}
+        with pytest.raises(CommandError, match=f"a proxy or another server answered {status}"):
+            call_command("quash_import")
+        proxy.shutdown()
 
 
 def test_another_imports_state_is_refused(quash: Quash) -> None:

@@ -53,17 +53,24 @@ def _send(method: str, path: str, body: Any, within: float, wait: bool) -> Any:
         except FAILURES as error:
             cause = str(error) or type(error).__name__
             continue
-        if 200 <= answer.status < 300 and answer.body is not None:
+        if 200 <= answer.status < 300 and isinstance(answer.body, dict):
             return answer.body
         refusal = _refusal(answer)
         if refusal is not None:
             raise refusal
-        cause = f"it answered {answer.status}"
+        cause = f"it answered {answer.status}" if answer.code else f"a proxy or another server answered {answer.status}"
     raise Unavailable("unavailable", f"quash didn't confirm the change of accounts: {cause}", 1)
 
 
 def _refusal(answer: Answer) -> Exception | None:
     """Returns the exception for an answer that another attempt won't change."""
+    if not 400 <= answer.status < 500 or answer.status in (408, 429):
+        return None
+    if not answer.code:
+        return ValueError(
+            f"a proxy or another server answered {answer.status} in place of quash: check QUASH['ISSUER'], and that "
+            f"proxies pass on /admin/v1/ and bodies of 512 KiB"
+        )
     if answer.status in (401, 403):
         found = quash_settings()
         remedy = f"create one with `{command(found, imports=True)}`"
@@ -77,14 +84,12 @@ def _refusal(answer: Answer) -> Exception | None:
             "the credential may not change accounts" if answer.status == 403 else "quash doesn't know the credential",
             remedy,
         )
-    if not 400 <= answer.status < 500 or answer.status in (408, 429):
-        return None
-    detail = answer.detail or "its answer is malformed"
+    detail = answer.detail
     if answer.status == 404:
         # Its text distinguishes an unknown account from an unknown path.
         no_api = StartFailed("quash has no API for accounts at this address", "check QUASH['ISSUER'], and update quash")
         return KeyError(detail) if "account" in detail else no_api
-    errors = answer.body.get("errors") if answer.detail else None
+    errors = answer.body.get("errors")
     shown = f" {json.dumps(errors)[:500]}" if errors else ""
     return ValueError(f"quash refused the accounts: {detail}{shown}")
 

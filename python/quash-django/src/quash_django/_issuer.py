@@ -67,7 +67,7 @@ def sessions(subject: str, current: str | None = None) -> list[Session]:
         answer = request("GET", path, headers=as_site())
         if answer.status == 404 and answer.code == "not_found":
             return found
-        if answer.status != 200:
+        if answer.status != 200 or not isinstance(answer.body, dict):
             logger.error("quash doesn't list sessions: it answers %d: %s", answer.status, answer.detail)
             raise Unavailable("unavailable", "The sessions can't be listed at the moment.", answer.retry_after)
         found += [_session(listed, current) for listed in answer.body["sessions"]]
