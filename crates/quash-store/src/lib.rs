@@ -28,7 +28,7 @@ pub use counters::{
     Window, WindowKind,
 };
 pub use memory::MemoryStore;
-pub use sqlite::{Replaced, SqliteOptions, SqliteStore, StagedRestore};
+pub use sqlite::{Replaced, SqliteOptions, SqliteStore, StagedRestore, open_or_create, share_with_group};
 
 /// The storage of quash's data.
 ///

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use quash_core::model::Entropy;
 use quash_service::MasterKey;
+use quash_store::{open_or_create, share_with_group};
 use rustix::process::geteuid;
 use zeroize::Zeroizing;
 
@@ -132,13 +133,7 @@ impl DataDir {
         let path = self.path.join("control.lock");
         let unusable =
             |error: io::Error| CommandError::failure(format!("{} cannot be used: {error}", path.display()));
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(unusable)?;
+        let file = open_or_create(&path).map_err(unusable)?;
         match file.try_lock() {
             Ok(()) => Ok(ServerLock { _file: file }),
             Err(TryLockError::WouldBlock) => Err(CommandError::new(
@@ -204,6 +199,7 @@ impl DataDir {
         let new = self.path.join("master.key.new");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        share_with_group(&file, &self.path)?;
         file.write_all(key.to_text().as_bytes())?;
         file.write_all(b"\n")?;
         file.sync_all()?;
@@ -273,6 +269,12 @@ mod tests {
         assert!(refused.hint.is_some_and(|hint| hint.contains("storage.group_access")));
         let allowed = open(GroupAccess::Allowed).expect("as Kubernetes leaves it");
         assert!(allowed.master_key().expect("no fault").is_some());
+        fs::remove_file(data_dir.master_key_path()).expect("it is ours");
+        allowed.make_master_key(&Seeded::new(2)).expect("it can be written");
+        let mode = |path: &Path| fs::metadata(path).expect("it is there").permissions().mode() & 0o7777;
+        assert_eq!(mode(&allowed.master_key_path()), 0o660, "another member of the group can read it");
+        drop(allowed.lock_for_server().expect("no other process holds the lock"));
+        assert_eq!(mode(&allowed.path().join("control.lock")), 0o660);
         set(&data_dir.master_key_path(), 0o664);
         assert!(allowed.master_key().is_err(), "other users never get access");
     }

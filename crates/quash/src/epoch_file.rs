@@ -64,6 +64,10 @@ mod tests {
         let path = dir.path().join("epoch");
         assert_eq!(fs::metadata(path).expect("it is there").permissions().mode() & 0o7777, 0o600);
         assert_eq!(fs::read_dir(dir.path()).expect("a directory").count(), 1);
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o2770)).expect("it is ours");
+        file.write(&seq(8)).expect("it is ours");
+        let mode = fs::metadata(dir.path().join("epoch")).expect("it is there").permissions().mode() & 0o7777;
+        assert_eq!(mode, 0o660, "another member of the group can read it");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use quash_store::share_with_group;
 use tokio::sync::watch;
 
 use crate::error::CommandError;
@@ -89,10 +90,12 @@ impl<V: Noted> NotedFile<V> {
         let new = self.path.with_file_name(format!("{}.new", V::NAME));
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        let directory = self.path.parent().unwrap_or(Path::new("."));
+        share_with_group(&file, directory)?;
         writeln!(file, "{}", value.to_text())?;
         file.sync_all()?;
         fs::rename(&new, &self.path)?;
-        File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        File::open(directory)?.sync_all()
     }
 }
 

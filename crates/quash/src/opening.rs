@@ -125,7 +125,7 @@ async fn open_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<OpenedSt
                 .hint("restore the file from a backup; a new key can't decrypt them"));
             }
             made.push(format!(
-                "the master key {} (mode 0600; keep a copy of it apart from the database)",
+                "the master key {} (keep a copy of it apart from the database)",
                 data_dir.master_key_path().display()
             ));
             if settings.keys.signing.is_none() {

@@ -115,6 +115,44 @@ fn group_volumes_require_the_setting() {
 }
 
 #[test]
+fn members_of_a_group_share_the_files_of_commands() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can run processes of two users");
+        return;
+    }
+    let (dir, data_dir) = of_service();
+    let backup = dir.path().join("backup.db");
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).expect("it is ours");
+    fs::set_permissions(&data_dir, fs::Permissions::from_mode(0o2770)).expect("it is ours");
+    let run_as = |user: u32, args: &[&str]| {
+        let mut command = for_everybody(&dir);
+        command
+            .uid(user)
+            .env("QUASH_STORAGE_GROUP_ACCESS", "true")
+            .arg("--data-dir")
+            .arg(&data_dir)
+            .args(args);
+        let finished = run(command, "");
+        assert_eq!(finished.code(), 0, "{user} {args:?}: {}", finished.stderr);
+    };
+    run_as(SERVICE, &["account", "add", "dana"]);
+    let path = backup.to_str().expect("UTF-8");
+    for args in [&["revoke", "everything", "--yes"][..], &["backup", path], &["restore", path]] {
+        run_as(SERVICE + 1, args);
+        for entry in fs::read_dir(&data_dir).expect("a directory") {
+            let entry = entry.expect("an entry");
+            let (name, found) = (entry.file_name(), entry.metadata().expect("it is there"));
+            assert_eq!((found.mode() & 0o777, found.gid()), (0o660, SERVICE), "{name:?} after {args:?}");
+        }
+        run_as(SERVICE, &["audit", "verify"]);
+        let mut command = for_everybody(&dir);
+        command.env("QUASH_STORAGE_GROUP_ACCESS", "true");
+        assert_eq!(Server::start_with(command, &data_dir, &[]).terminate().code(), 0);
+    }
+    assert_eq!(fs::metadata(&backup).expect("it is there").mode() & 0o777, 0o600);
+}
+
+#[test]
 fn kubernetes_service_links_are_ignored_with_one_warning() {
     let mut command = quash();
     command.envs([

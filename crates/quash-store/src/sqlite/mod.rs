@@ -44,6 +44,7 @@ use self::reader::Reads;
 use self::writer::{Write, Writer};
 use crate::{BackupError, OpenError, Store, StoreError, StoreFile};
 
+pub use self::lock::{open_or_create, share_with_group};
 pub use self::restore::{Replaced, StagedRestore};
 
 /// The longest time that a transaction waits for another process, such as an operator's SQLite shell.
@@ -105,7 +106,7 @@ impl SqliteStore {
     pub fn open(path: &Path, options: SqliteOptions) -> Result<Self, OpenError> {
         let lock = lock::take(path)?;
         restore::finish(path).map_err(|error| unusable(path, &error))?;
-        lock::create_private(path).map_err(|error| unusable(path, &error))?;
+        lock::open_or_create(path).map_err(|error| unusable(path, &error))?;
         let conn = open_writer(path, &options)?;
         let newest = rows::head(&conn).map_err(|fault| unusable(path, &format!("{fault:?}")))?.seq;
         let signals = Arc::new(StoreSignals::new(newest));

@@ -200,13 +200,14 @@ fn decided(database: &Path) -> io::Result<Option<(PathBuf, String)>> {
     Ok(None)
 }
 
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
+fn copy(from: &Path, to_path: &Path) -> io::Result<()> {
     let mut from = File::open(from)?;
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut to = options.open(to)?;
+    let mut to = options.open(to_path)?;
+    lock::share_with_group(&to, lock::directory_of(to_path))?;
     io::copy(&mut from, &mut to)?;
     to.sync_all()
 }

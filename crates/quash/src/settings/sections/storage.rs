@@ -26,8 +26,9 @@ const GROUP_ACCESS: Key<Switch> = Key {
     kind: Switch,
     unset: DefaultsTo("false"),
     doc: "Allows the group of the data directory to read and write it and its files, including the master \
-          key. For volumes on which Kubernetes gives a group access (`fsGroup`). Other users never get \
-          access.",
+          key. For volumes on which Kubernetes gives a group access (`fsGroup`). If the group may write to \
+          the directory, new files have mode 0660; the directory needs mode 2770, so that they belong to its \
+          group. Other users never get access.",
 };
 
 /// The storage engine.
