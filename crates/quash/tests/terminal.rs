@@ -4,12 +4,14 @@ mod support;
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use support::{Server, on, quash};
 
 const PASSWORD: &str = "correct horse battery staple";
@@ -21,26 +23,34 @@ struct Shown {
     screen: String,
 }
 
-/// Runs a command at a terminal of its own. Each line is typed once the command prompts for it.
-fn at_a_terminal(mut command: Command, lines: &[&str]) -> Shown {
+/// Opens a terminal, and returns its ends: the user's, and the command's.
+fn new_terminal() -> (File, File) {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
     grantpt(&terminal).and_then(|()| unlockpt(&terminal)).expect("it is ours");
     let size = Winsize { ws_row: 24, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
     tcsetwinsize(&terminal, size).expect("it has a size");
     let name = ptsname(&terminal, Vec::new()).expect("a name");
-    let end =
-        File::from(rustix::fs::open(&*name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).expect("it opens"));
+    let end = rustix::fs::open(&*name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).expect("it opens");
+    (File::from(terminal), File::from(end))
+}
+
+/// Starts a command at a terminal.
+fn start(mut command: Command, end: &File) -> Child {
     let stdio = || Stdio::from(end.try_clone().expect("a handle"));
-    let mut child =
-        command.stdin(stdio()).stdout(stdio()).stderr(stdio()).spawn().expect("the binary starts");
+    command.stdin(stdio()).stdout(stdio()).stderr(stdio()).spawn().expect("the binary starts")
+}
+
+/// Runs a command at a terminal of its own. Each line is typed once the command prompts for it.
+fn at_a_terminal(command: Command, lines: &[&str]) -> Shown {
+    let (mut terminal, end) = new_terminal();
+    let mut child = start(command, &end);
     // Open handles would keep the terminal open.
-    drop((command, end));
-    let mut terminal = File::from(terminal);
+    drop(end);
     let (mut screen, mut chunk, mut lines) = (Vec::new(), [0; 4096], lines.iter());
     // The read fails once the other side is closed.
     while let Ok(length @ 1..) = terminal.read(&mut chunk) {
         screen.extend_from_slice(&chunk[..length]);
-        if screen.ends_with(b": ")
+        if (screen.ends_with(b": ") || screen.ends_with(b"on a new line\r\n"))
             && let Some(line) = lines.next()
         {
             terminal.write_all(format!("{line}\n").as_bytes()).expect("it is typed");
@@ -80,6 +90,69 @@ fn passwords_are_prompted_twice_without_echo() {
     );
     assert_eq!((set.code, set.screen.contains("another horse")), (Some(0), false), "{}", set.screen);
     server.sign_in("dana", "another horse");
+}
+
+#[test]
+fn signals_at_a_prompt_restore_the_echo() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let args: [&[&str]; 2] = [&["account", "add", "dana", "--password-stdin"], &["token", "inspect", "-"]];
+    for (args, signal) in
+        args.into_iter().flat_map(|args| [Signal::INT, Signal::TERM].map(|signal| (args, signal)))
+    {
+        let (mut terminal, end) = new_terminal();
+        let mut child = start(command(dir.path(), args), &end);
+        let (mut screen, mut chunk) = (Vec::new(), [0; 4096]);
+        while !screen.ends_with(b": ") {
+            let length = terminal.read(&mut chunk).expect("the command waits");
+            screen.extend_from_slice(&chunk[..length]);
+        }
+        let echoes = || tcgetattr(&end).expect("a terminal").local_modes.contains(LocalModes::ECHO);
+        assert!(!echoes(), "{args:?}");
+        kill_process(Pid::from_child(&child), signal).expect("it is ours");
+        let code = child.wait().expect("it ends").code();
+        assert_eq!((code, echoes()), (Some(128 + signal.as_raw()), true), "{args:?}");
+    }
+}
+
+#[test]
+fn tokens_are_prompted_for_without_echo() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, "a secret of an issuer with more than 32 bytes").expect("it is ours");
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).expect("it is ours");
+    let path = secret.to_str().expect("UTF-8");
+    let verify: &[&str] = &["token", "verify", "-", "--secret-file", path, "--algorithm", "HS256"];
+    assert_eq!(on(dir.path(), &["account", "add", "dana"], "").code(), 0);
+    for (args, expected) in [(verify, 6), (&["token", "inspect", "-"], 0)] {
+        let shown = at_a_terminal(command(dir.path(), args), &["a-token-that-is-none"]);
+        assert_eq!(shown.code, Some(expected), "{}", shown.screen);
+        assert!(
+            shown.screen.starts_with("token: \n") && !shown.screen.contains("that-is-none"),
+            "{}",
+            shown.screen
+        );
+        let long = "x".repeat(5000);
+        let cut = at_a_terminal(command(dir.path(), args), &[&long]);
+        assert_eq!(
+            (cut.code, cut.screen.contains("only the first 4,095")),
+            (Some(2), true),
+            "{}",
+            cut.screen
+        );
+    }
+}
+
+#[test]
+fn awaited_input_is_announced() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let added = at_a_terminal(
+        command(dir.path(), &["account", "add", "--batch-stdin"]),
+        &["{\"name\":\"dana\"}\n\u{4}"],
+    );
+    assert_eq!((added.code, added.screen.contains("reading accounts")), (Some(0), true), "{}", added.screen);
+    let set = command(dir.path(), &["account", "set", "dana", "--claims-stdin"]);
+    let set = at_a_terminal(set, &["{\"role\":\"editor\"}\n\u{4}"]);
+    assert_eq!((set.code, set.screen.contains("reading a JSON object")), (Some(0), true), "{}", set.screen);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::account_selector::AccountArgs;
 use super::context::{CommandContext, unexpected};
-use super::prompt;
+use super::prompt::{self, Quiet};
 use crate::control::{
     AccountChange, AccountPage, AccountShown, AddAccount, GivenPassword, Reply, Request, Secret,
 };
@@ -205,11 +205,9 @@ fn from_stdin(secret: StdinSecret) -> Result<Secret, CommandError> {
 
 fn prompt_for(secret: StdinSecret) -> Result<Secret, CommandError> {
     let what = secret.name();
-    let ask = |text: &str| {
-        let line = prompt::line(text, BYTES)
-            .map_err(|error| CommandError::failure(format!("the {what} can't be read: {error}")))?;
-        parse_first_line(&line, secret)
-    };
+    let unread = |error| CommandError::failure(format!("the {what} can't be read: {error}"));
+    let quiet = Quiet::new().map_err(unread)?;
+    let ask = |text: &str| parse_first_line(&quiet.line(text, BYTES).map_err(unread)?, secret);
     let first = ask(what)?;
     if matches!(secret, StdinSecret::Password | StdinSecret::NewPassword)
         && ask(&format!("the same {what} again"))? != first

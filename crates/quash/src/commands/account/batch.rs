@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::super::context::{CommandContext, Executor, unexpected};
+use super::super::prompt;
 use crate::control::{AddAccount, AddedShown, GivenPassword, Reply, Request, Secret};
 use crate::data_dir::IfMissing;
 use crate::error::{CommandError, Exit};
@@ -76,6 +77,7 @@ struct Skipped {
 pub(super) async fn add(context: &CommandContext) -> Result<(), CommandError> {
     let executor = context.executor(IfMissing::Create)?;
     let (mut outcome, mut group) = (Outcome::default(), Group::default());
+    prompt::note_awaited("accounts, one JSON object on each line,");
     let mut input = std::io::stdin().lock();
     for line in 1_u64.. {
         let mut bytes = Zeroizing::new(Vec::new());

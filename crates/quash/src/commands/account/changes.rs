@@ -8,6 +8,7 @@ use quash_core::model::Clock;
 
 use super::super::account_selector::{AccountArgs, AccountIdArgs};
 use super::super::context::{CommandContext, unexpected};
+use super::super::prompt;
 use super::super::revoke::{in_sessions, print_end};
 use super::{StdinSecret, from_stdin, pairs_of};
 use crate::control::{
@@ -153,6 +154,7 @@ fn claims_from_stdin() -> Result<String, CommandError> {
         CommandError::new(Exit::Usage, message)
             .hint("for example: printf '{\"role\":\"editor\"}' | quash account set dana --claims-stdin")
     };
+    prompt::note_awaited("a JSON object");
     let mut text = String::new();
     let read = std::io::stdin().lock().take(CLAIMS_BYTES + 1).read_to_string(&mut text);
     read.map_err(|error| fault(format!("the claims can't be read from standard input: {error}")))?;

@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::context::CommandContext;
+use super::prompt::{self, Quiet};
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 use crate::output;
@@ -53,7 +54,8 @@ fn check_source(source: &str, example: &str) -> Result<(), CommandError> {
     .hint(format!("give it on standard input: {example}")))
 }
 
-/// Reads a token from standard input, without a byte order mark. Invalid UTF-8 is replaced: such a text is no
+/// Reads a token from standard input, without a byte order mark. At a terminal, prompts for it without an echo:
+/// a token may be as good as a password. Invalid UTF-8 is replaced: such a text is no
 /// token anyway.
 fn read_stdin(example: &str) -> Result<Zeroizing<String>, CommandError> {
     /// Leaves space for white space; a longer token is still recognised as too long.
@@ -62,7 +64,11 @@ fn read_stdin(example: &str) -> Result<Zeroizing<String>, CommandError> {
     let fault = |message: String| {
         CommandError::new(Exit::Usage, message).hint(format!("give the token on standard input: {example}"))
     };
-    let read = std::io::stdin().lock().take(BYTES).read_to_end(&mut bytes);
+    let read = if prompt::is_typed() {
+        Quiet::new().and_then(|quiet| quiet.line("token", BYTES)).map(|line| bytes = line)
+    } else {
+        std::io::stdin().lock().take(BYTES).read_to_end(&mut bytes).map(drop)
+    };
     read.map_err(|error| fault(format!("the token can't be read from standard input: {error}")))?;
     let text = Zeroizing::new(String::from_utf8_lossy(without_mark(&bytes)).into_owned());
     if text.trim().is_empty() { Err(fault("there is no token on standard input".into())) } else { Ok(text) }
