@@ -265,13 +265,16 @@ fn unusable_key_files_are_reported_with_a_remedy() {
         (&keys[1].to_string(), "is not a key for EdDSA"),
     ] {
         let path = file(&dir, "key.pem", content);
-        let finished = verify(&["--public-key-file", &path, "--algorithm", "EdDSA"], "x");
-        wrong(&finished, &[&path, fault, "hint: "]);
-        assert!(
-            !finished.stderr.contains("garbage") && !finished.stderr.contains("MC4C"),
-            "{}",
-            finished.stderr
-        );
+        // Both names mean the same.
+        for algorithm in ["EdDSA", "Ed25519"] {
+            let finished = verify(&["--public-key-file", &path, "--algorithm", algorithm], "x");
+            wrong(&finished, &[&path, fault, "hint: "]);
+            assert!(
+                !finished.stderr.contains("garbage") && !finished.stderr.contains("MC4C"),
+                "{}",
+                finished.stderr
+            );
+        }
     }
     let missing = dir.path().join("none").display().to_string();
     for args in [&["--jwks", &missing][..], &["--secret-file", &missing, "--algorithm", "HS256"]] {

@@ -207,7 +207,9 @@ impl Verdict {
 }
 
 fn algorithm_parser() -> impl TypedValueParser<Value = Algorithm> {
-    let names = PossibleValuesParser::new(Algorithm::ALL.map(Algorithm::as_str));
+    // Ed25519 is the name of RFC 9864 for EdDSA.
+    let names =
+        PossibleValuesParser::new(Algorithm::ALL.map(Algorithm::as_str).into_iter().chain(["Ed25519"]));
     names.try_map(|name| Algorithm::parse(&name).ok_or("isn't a known algorithm"))
 }
 
