@@ -112,11 +112,34 @@ fn check_refuses_what_serve_refuses() {
         let refused = on(dir.path(), command, "");
         assert_eq!(
             (refused.code(), refused.stderr.contains("none.pem")),
-            (1, true),
+            (2, true),
             "{command:?}: {}",
             refused.stderr
         );
     }
+    let both = on(dir.path(), &["config", "check", "--set", "log.level=loud"], "");
+    assert!(
+        both.stderr.contains("2 faults") && both.stderr.contains("quash.toml:3: http.tls_key"),
+        "{}",
+        both.stderr
+    );
+    fs::write(&settings, "").expect("it is ours");
+    let file = dir.path().join("file");
+    fs::write(&file, "").expect("it is ours");
+    let long = dir.path().join("x".repeat(120));
+    for (path, reason) in [
+        (&dir.path().join("none/quash.sock"), "is in a directory that can't be used"),
+        (&file, "isn't a socket"),
+        (&file.join("quash.sock"), "is below something that isn't a directory"),
+        (&long, "is too long for a socket"),
+    ] {
+        let listen = format!("http.listen=unix:{}", path.display());
+        let refused = on(dir.path(), &["config", "check", "--set", &listen], "");
+        assert_eq!((refused.code(), refused.stderr.contains(reason)), (2, true), "{}", refused.stderr);
+        assert_ne!(on(dir.path(), &["serve", "--set", &listen], "").code(), 0);
+    }
+    let listen = format!("http.listen=unix:{}", dir.path().join("quash.sock").display());
+    assert_eq!(on(dir.path(), &["config", "check", "--set", &listen], "").code(), 0);
     // An unreadable file is an error, not a missing file. Even root can't read a link to itself.
     fs::remove_file(&settings).expect("it is ours");
     std::os::unix::fs::symlink("quash.toml", &settings).expect("it is ours");

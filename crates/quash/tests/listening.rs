@@ -127,7 +127,7 @@ fn unusable_tls_files_stop_the_start() {
             .chain(settings.iter().map(String::as_str))
             .collect();
         let finished = on(&data_dir, &args, "");
-        assert_eq!(finished.code(), 1, "{}", finished.stderr);
+        assert_eq!(finished.code(), 2, "{}", finished.stderr);
         assert!(!data_dir.exists() && finished.stderr.contains("\n hint: "), "{}", finished.stderr);
         finished.stderr
     };

@@ -48,9 +48,8 @@ pub(super) fn run(command: &ConfigCommand, context: &CommandContext) -> Result<(
 }
 
 fn check(context: &CommandContext) -> Result<(), CommandError> {
-    let Loaded { settings, file, .. } = context.loaded()?;
-    // `serve` refuses a wrong certificate or key when it starts.
-    settings.tls.as_ref().map(listen::load).transpose()?;
+    // `serve` refuses a wrong certificate, key or socket when it starts.
+    let Loaded { file, .. } = context.loaded_and_examined(listen::examine)?;
     let file = file.map(|path| path.display().to_string());
     context.print(&json!({ "ok": true, "file": file }), || match &file {
         Some(path) => format!("ok: the settings file is {path}"),

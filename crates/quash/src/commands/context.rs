@@ -12,7 +12,9 @@ use crate::control::{self, Local, Reply, Request};
 use crate::data_dir::{DataDir, IfMissing};
 use crate::error::CommandError;
 use crate::output::{self, OutputFormat};
-use crate::settings::{self, Environment, Flags, Loaded, LogFormat, LogSettings, Settings};
+use crate::settings::{
+    self, Environment, Flags, Loaded, LogFormat, LogSettings, Named, NamedKey, Settings, ValueFault,
+};
 use crate::stderr::Stderr;
 
 /// The context of a command.
@@ -38,6 +40,14 @@ impl CommandContext {
     /// Reads the settings with their origins.
     pub(super) fn loaded(&self) -> Result<Loaded, CommandError> {
         Ok(settings::load(&self.flags, &self.environment, &self.data_dir_path())?)
+    }
+
+    /// Reads the settings, and examines the files and sockets that they name.
+    pub(super) fn loaded_and_examined(
+        &self,
+        look: impl Fn(&Named) -> Vec<(NamedKey, ValueFault)>,
+    ) -> Result<Loaded, CommandError> {
+        Ok(settings::load_examined(&self.flags, &self.environment, &self.data_dir_path(), look)?)
     }
 
     /// Opens the data directory.

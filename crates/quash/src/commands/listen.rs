@@ -2,25 +2,27 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use quash_core::model::Clock;
 use quash_server::{Listener, SocketFault, Tls, TlsFault, TlsFaultKind, TlsFiles};
+use rustix::fs::{Access, access};
 use tokio::net::TcpListener;
 
 use crate::error::{CommandError, Exit};
 use crate::file_descriptors;
 use crate::machine;
 use crate::moment::Moment;
-use crate::settings::{Listen, Settings};
+use crate::settings::{Listen, Named, NamedKey, Settings, ValueFault};
 use quash_server::SystemClock;
 
 /// The address of a running server.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum ServerAddress {
     /// A TCP address, for HTTP or HTTPS.
-    At { scheme: &'static str, address: SocketAddr },
+    At { scheme: &'static str, address: std::net::SocketAddr },
     /// The path of a unix socket.
     Through(PathBuf),
 }
@@ -57,6 +59,21 @@ pub(super) fn load(files: &TlsFiles) -> Result<Tls, CommandError> {
     Ok(tls)
 }
 
+/// Examines the certificate, its key and the socket, for `quash config check`. Whether a TCP address is free, or
+/// is one of this machine, only shows when the server starts.
+pub(super) fn examine(named: &Named) -> Vec<(NamedKey, ValueFault)> {
+    let tls = named.tls.as_ref().and_then(|files| {
+        let fault = Tls::load(files.clone(), SystemClock.now()).err()?;
+        let key = if fault.file == files.key { NamedKey::Key } else { NamedKey::Certificates };
+        Some((key, ValueFault::new(fault.kind.to_string(), tls_remedy(&fault))))
+    });
+    let socket = match &named.listen {
+        Some(Listen::Unix(path)) => socket_fault(path).map(|wrong| (NamedKey::Listen, wrong)),
+        Some(Listen::Tcp(_)) | None => None,
+    };
+    tls.into_iter().chain(socket).collect()
+}
+
 /// Reads the certificate and its key again. If there are none or the files are wrong, the server keeps
 /// running unchanged.
 pub(super) fn reload(tls: Option<&Tls>) {
@@ -81,7 +98,7 @@ impl fmt::Display for ServerAddress {
     }
 }
 
-fn cannot_listen(address: SocketAddr, error: &io::Error) -> CommandError {
+fn cannot_listen(address: std::net::SocketAddr, error: &io::Error) -> CommandError {
     let message = format!("cannot listen on {address}: {error}");
     match error.kind() {
         io::ErrorKind::AddrInUse => CommandError::new(Exit::InUse, message)
@@ -105,27 +122,57 @@ fn cannot_listen_at(path: &Path, fault: &SocketFault) -> CommandError {
 }
 
 fn cannot_speak_tls(fault: &TlsFault) -> CommandError {
-    let error = CommandError::failure(fault.to_string());
-    let file = fault.file.display();
+    CommandError::new(Exit::Usage, fault.to_string()).hint(tls_remedy(fault))
+}
+
+fn tls_remedy(fault: &TlsFault) -> String {
     match fault.kind {
         TlsFaultKind::OpenToOthers { .. } => {
-            error.hint(format!("chmod 600 {file}, or 640 and a group of quash's own"))
+            format!("chmod 600 {}, or 640 and a group of quash's own", fault.file.display())
         }
         TlsFaultKind::Expired | TlsFaultKind::NotYetValid => {
-            error.hint("get a new certificate, or check this machine's clock")
+            "get a new certificate, or check this machine's clock".into()
         }
         TlsFaultKind::AnothersKey => {
-            error.hint("set http.tls_key to the key of the first certificate in http.tls_cert")
+            "set http.tls_key to the key of the first certificate in http.tls_cert".into()
         }
         TlsFaultKind::NoKey | TlsFaultKind::BadKey => {
-            error.hint("put an unencrypted private key there: RSA, ECDSA or Ed25519, as PEM")
+            "put an unencrypted private key there: RSA, ECDSA or Ed25519, as PEM".into()
         }
         TlsFaultKind::Unreadable(_)
         | TlsFaultKind::TooLong
         | TlsFaultKind::NotPem
         | TlsFaultKind::NoCertificate
         | TlsFaultKind::BadCertificate => {
-            error.hint("set http.tls_cert and http.tls_key to PEM files that quash can read")
+            "set http.tls_cert and http.tls_key to PEM files that quash can read".into()
         }
+    }
+}
+
+/// Returns the fault of a unix socket's path, if `serve` can't create the socket there.
+fn socket_fault(path: &Path) -> Option<ValueFault> {
+    const IN_ANOTHER: &str = "choose a path in a directory that quash may write";
+    if SocketAddr::from_pathname(path).is_err() {
+        return Some(ValueFault::new("is too long for a socket", "choose a path of at most 107 bytes"));
+    }
+    // A socket that a running server uses, or has left behind, is no fault.
+    if path.symlink_metadata().is_ok_and(|found| !found.file_type().is_socket()) {
+        return Some(ValueFault::new(
+            "is a file that isn't a socket",
+            "choose another path, or move that file away",
+        ));
+    }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match directory.metadata() {
+        Err(error) => {
+            Some(ValueFault::new(format!("is in a directory that can't be used: {error}"), IN_ANOTHER))
+        }
+        Ok(found) if !found.is_dir() => {
+            Some(ValueFault::new("is below something that isn't a directory", IN_ANOTHER))
+        }
+        Ok(_) if access(directory, Access::WRITE_OK | Access::EXEC_OK).is_err() => {
+            Some(ValueFault::new("is in a directory that this user may not write", IN_ANOTHER))
+        }
+        Ok(_) => None,
     }
 }

@@ -19,7 +19,7 @@ use engine::fault::{Faults, Origin, Reported};
 use engine::layers::Layers;
 use engine::table::Table;
 use engine::value::{Raw, SetValue, Values};
-use sections::{SECTIONS, http, read};
+use sections::{SECTIONS, examine, http, read};
 
 pub(crate) use engine::draft::{Extent, draft};
 pub(crate) use engine::environment::{Environment, arguments};
@@ -30,6 +30,7 @@ pub(crate) use engine::secret::{SecretText, read_text, without_mark};
 pub(crate) use engine::show::Origins;
 pub(crate) use engine::span::{Span, Zero};
 pub(crate) use engine::strength::{Checked, ShortSecrets, check as check_secret, remedy as key_remedy};
+pub(crate) use sections::http::{Named, NamedKey};
 pub(crate) use sections::log::{LogFormat, LogSettings};
 pub(crate) use sections::mail::{Encryption, SmtpSettings};
 pub(crate) use sections::passwords::{Argon2, LEAST_COSTS, MOST_PASSES};
@@ -100,11 +101,26 @@ fn is_there(path: &Path) -> bool {
 /// # Errors
 /// All faults that were found.
 pub(crate) fn load(flags: &Flags, environment: &Environment, data_dir: &Path) -> Result<Loaded, Faults> {
+    load_examined(flags, environment, data_dir, |_| Vec::new())
+}
+
+/// Reads all layers, and reports faults of the files and sockets that the settings name together with those of
+/// the settings.
+///
+/// # Errors
+/// All faults that were found.
+pub(crate) fn load_examined(
+    flags: &Flags,
+    environment: &Environment,
+    data_dir: &Path,
+    look: impl Fn(&Named) -> Vec<(NamedKey, ValueFault)>,
+) -> Result<Loaded, Faults> {
     let file = file(flags, environment, data_dir);
     let (layers, known) = collect_layers(SECTIONS, file.as_deref(), environment, flags);
     let Layers { values, mut faults, .. } = layers;
     // Without the file, missing keys and conflicts between keys can't be determined.
     let settings = known.and_then(|()| read(&values, &mut faults));
+    examine(&values, &mut faults, look);
     match settings {
         Ok(mut settings) if faults.is_empty() => {
             settings.warnings.extend(environment.ignored());

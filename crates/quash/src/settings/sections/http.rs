@@ -8,7 +8,7 @@ use quash_server::{
     is_reserved,
 };
 
-use crate::settings::engine::fault::Reported;
+use crate::settings::engine::fault::{Reported, ValueFault};
 use crate::settings::engine::key::{DefaultsTo, Description, Entry, Key, Optional};
 use crate::settings::engine::kind::{Address, File, List, Listen, Pairs, Switch, Text, Whole, Words};
 use crate::settings::engine::section::Section;
@@ -187,6 +187,20 @@ pub(super) struct Http {
 
 /// The idle timeout behind a proxy: longer than the 60 seconds of nginx and of AWS's load balancers.
 const IDLE_BEHIND_PROXY: Duration = Duration::from_secs(75);
+/// The files and sockets that the settings name, as far as these keys are valid.
+pub(crate) struct Named {
+    pub(crate) tls: Option<TlsFiles>,
+    pub(crate) listen: Option<Listen>,
+}
+
+/// A key that names a file or a socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum NamedKey {
+    Certificates,
+    Key,
+    Listen,
+}
+
 /// The most headers in one list.
 const HEADERS: usize = 50;
 
@@ -229,6 +243,22 @@ pub(super) fn read(mut section: Section<'_>) -> Result<Http, Reported> {
         idle_timeout: idle_timeout?.unwrap_or(idle_by_default),
         memory: memory_mib?.map(|mebibytes| mebibytes as usize * 1024 * 1024),
     })
+}
+
+/// Reads the keys that name files and sockets.
+pub(super) fn named(mut section: Section<'_>) -> Named {
+    let tls = tls(&mut section).ok().flatten();
+    Named { tls, listen: section.read(&LISTEN).ok() }
+}
+
+/// Reports the fault of a file or socket.
+pub(super) fn report(mut section: Section<'_>, key: NamedKey, wrong: ValueFault) {
+    let ValueFault { fault, remedy } = wrong;
+    match key {
+        NamedKey::Certificates => section.fault(&TLS_CERT, fault, remedy),
+        NamedKey::Key => section.fault(&TLS_KEY, fault, remedy),
+        NamedKey::Listen => section.fault(&LISTEN, fault, remedy),
+    };
 }
 
 /// Reads the address. `clear`: connections to it aren't encrypted.

@@ -24,11 +24,12 @@ use quash_server::{Compat, HttpSettings, MailWay};
 use quash_service::{ForeignSetup, KeySetup, RefreshSigning};
 
 use crate::settings::Settings;
-use crate::settings::engine::fault::{Faults, Reported};
+use crate::settings::engine::fault::{Faults, Reported, ValueFault};
 use crate::settings::engine::section::Reader;
 use crate::settings::engine::table::Table;
 use crate::settings::engine::value::Values;
 use accounts::Accounts;
+use http::{Named, NamedKey};
 use storage::Storage;
 
 /// All sections, in the order in which they are shown.
@@ -151,6 +152,21 @@ pub(super) fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Rep
         log: log?,
         warnings,
     })
+}
+
+/// Examines the files and sockets that the settings name, also if other settings have faults.
+pub(super) fn examine(
+    values: &Values,
+    faults: &mut Faults,
+    look: impl Fn(&Named) -> Vec<(NamedKey, ValueFault)>,
+) {
+    // Faults of these keys themselves were reported before.
+    let mut known = Faults::default();
+    let named = http::named(Reader { values, faults: &mut known }.section(&http::TABLE));
+    let mut reader = Reader { values, faults };
+    for (key, wrong) in look(&named) {
+        http::report(reader.section(&http::TABLE), key, wrong);
+    }
 }
 
 /// Returns a warning if one of two settings has no effect without the other.
