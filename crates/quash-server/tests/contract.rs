@@ -192,6 +192,13 @@ async fn home_page_states_purpose_readiness_and_next_steps() {
         assert!(page.text().contains(text), "{text}: {page}");
     }
     assert_eq!(world.send(Call::post("/")).await.status, 405);
+    let paths = Paths::parse(&[("token".into(), "/auth/jwt/create/".into())], "/api").expect("paths");
+    let settings = HttpSettings { username_field: "email".into(), paths, ..HttpSettings::default() };
+    let world = World::planned(Plan { settings, ..Plan::default() }).await;
+    let page = world.send(Call::get("/")).await;
+    for text in ["POST /auth/jwt/create/", "send <code>email</code>"] {
+        assert!(page.text().contains(text), "{text}: {page}");
+    }
 }
 
 #[tokio::test]

@@ -8,16 +8,24 @@ use axum::response::Response;
 use http::StatusCode;
 
 use super::page;
+use crate::settings::paths::Endpoint;
 use crate::state::AppState;
 
 #[derive(Template)]
 #[template(path = "home.html")]
 struct Home<'a> {
     ready: bool,
-    prefix: &'a str,
+    /// The path of the endpoint for signing in.
+    token: &'a str,
+    /// The field that identifies an account there.
+    username: &'a str,
 }
 
 pub(crate) async fn show(State(state): State<Arc<AppState>>) -> Response {
     let ready = state.service.ready().await.is_ok();
-    page(StatusCode::OK, &Home { ready, prefix: &state.settings.prefix })
+    let settings = &state.settings;
+    let paths = settings.paths_of(Endpoint::Token);
+    // The last one ends in a slash, as in Simple JWT.
+    let token = paths.last().map_or("", String::as_str);
+    page(StatusCode::OK, &Home { ready, token, username: &settings.username_field })
 }
