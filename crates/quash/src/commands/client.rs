@@ -54,8 +54,8 @@ pub(super) struct AddArgs {
     /// Give it a right; repeat this for each
     #[arg(long, group = "rights", value_name = "RIGHT", value_parser = rights())]
     right: Vec<String>,
-    /// Allow it to follow the feed, and to introspect and revoke in this namespace only: for another issuer's
-    /// site, such as Django with Simple JWT
+    /// Allow it to follow the feed, and to revoke and query revocations in this namespace only: for another
+    /// issuer's site, such as Django with Simple JWT. It can't introspect tokens
     #[arg(long, group = "rights", conflicts_with_all = ["right", "public"])]
     namespace: Option<String>,
     /// Add it without a secret, allowed to revoke tokens: for an app on users' devices, which can't keep a
@@ -118,7 +118,7 @@ async fn add(
     } else {
         "it has no secret: its client_id is its name"
     };
-    output::note(&format!("added {} ({}); {about_secret}", client.name, client.rights.join(", ")));
+    output::note(&format!("added {} ({}); {about_secret}", client.name, may(client)));
     let printed = context.print(&added, || secret.as_ref().map_or(&*client.name, Secret::expose).to_owned());
     printed.map_err(|error| match secret {
         Some(_) => error.hint(format!(
@@ -180,15 +180,17 @@ fn processes(instances: &[&InstanceShown]) -> String {
     told.join(", ")
 }
 
+/// Says what a client may do. The rights `introspect` and `revoke` of a namespace's client concern
+/// `/v1/revocations` and `/v1/revocations/query` in it, and not `/oauth2/`.
+fn may(client: &ClientShown) -> String {
+    match &client.namespace {
+        Some(namespace) => format!("feed; revoke and query revocations in {namespace}"),
+        None => client.rights.join(", "),
+    }
+}
+
 fn listed(page: &ClientPage, kind: Kind) -> String {
-    let row = |client: &ClientShown| {
-        let rights = client.rights.join(", ");
-        let may = match &client.namespace {
-            Some(namespace) => format!("{rights} (in {namespace})"),
-            None => rights,
-        };
-        [client.name.clone(), may, client.created_at.to_the_second()]
-    };
+    let row = |client: &ClientShown| [client.name.clone(), may(client), client.created_at.to_the_second()];
     let table = match (page.clients.is_empty(), kind) {
         (true, Kind::Client) => "no clients".into(),
         (true, Kind::Verifier) => "no verifiers".into(),

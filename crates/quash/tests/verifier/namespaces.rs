@@ -27,6 +27,7 @@ fn server(room: &Path) -> (Server, String) {
     let server = start(room, "127.0.0.1:0");
     let added = server.run(&["client", "add", "site", "--namespace", "shop"], "");
     assert_eq!(added.code(), 0, "{}", added.stderr);
+    assert!(added.stderr.contains("(feed; revoke and query revocations in shop)"), "{}", added.stderr);
     let wrong = server.run(&["client", "add", "wiki", "--namespace", "wiki"], "");
     assert_eq!(wrong.code(), 2, "{}", wrong.stderr);
     for kind in ["client", "verifier"] {
