@@ -303,6 +303,8 @@ async fn log_entries_per_account_are_limited() {
     }
     let refused = world.attempt("dana", PASSWORD).await;
     assert_eq!((refused.status, refused.header("retry-after")), (429, Some("2")), "{refused}");
+    let body = json!({ "email": "new@example.org", "password": PASSWORD });
+    assert_eq!(world.own("POST", "/v1/me/email", &kept.access, &body).await.status, 429);
     world.sign_in("noor").await;
     world.end_all("noor").await;
     assert_eq!(world.log_out(&kept.access, &kept.refresh).await.status, 200, "never refused");

@@ -76,6 +76,8 @@ pub mod limits {
     pub const MAILS_PER_NETWORK: u32 = 50;
     /// The maximum number of such requests from all clients whose network is unknown.
     pub const MAILS_WITHOUT_NETWORK: u32 = 1000;
+    /// The maximum number of requests to change the address of one account within [`MAIL_COUNTED`].
+    pub const ADDRESS_CHANGES: u32 = 5;
     /// The time for which a mail counts towards these limits.
     pub const MAIL_COUNTED: Duration = Duration::from_secs(3600);
     /// The minimum time between two notices to an account's owner that the account is locked.

@@ -1,6 +1,6 @@
 //! Changing an account's address.
 
-use quash_core::model::MailKind;
+use quash_core::model::{MailKind, limits};
 use serde_json::{Value, json};
 
 use crate::flow;
@@ -209,4 +209,48 @@ async fn addresses_taken_meanwhile_are_refused() {
     world.add("max", Some("New@example.org"), true).await;
     assert_eq!(confirm(&world, &dana, &json!({ "token": link(&email) })).await.status, 400);
     world.assert_live(&dana).await;
+}
+
+/// Requests a change from a network of its own.
+async fn change_from(world: &World, n: u8, pair: &Pair, email: &str) -> Answer {
+    let body = json!({ "email": email, "password": PASSWORD });
+    let call = Call::post("/v1/me/email").bearer(&pair.access).json(&body);
+    world.send(Call { peer: Some(([198, 51, 100, n], 1).into()), ..call }).await
+}
+
+#[tokio::test]
+async fn a71_address_changes_count_for_their_network() {
+    let world = World::open().await;
+    let pair = world.sign_in("dana").await;
+    let sent = change(&world, &pair, "one@example.org", PASSWORD).await;
+    assert_eq!((flow(&sent).len(), world.mails().await.len()), (32, 2));
+    // The change was one of the network's fifty requests.
+    for n in 1..limits::MAILS_PER_NETWORK {
+        let body = json!({ "email": format!("nobody{n}@example.org") });
+        flow(&world.post("/v1/password-reset", &body).await);
+    }
+    assert!(world.mails().await.is_empty(), "no account has these addresses");
+    let beyond = change(&world, &pair, "two@example.org", PASSWORD).await;
+    assert_eq!(beyond.to_string(), sent.to_string());
+    assert!(world.mails().await.is_empty(), "neither the stranger nor the owner gets a mail");
+    assert_eq!(change(&world, &pair, "two@example.org", "wrong").await.status, 403);
+    flow(&change_from(&world, 1, &pair, "two@example.org").await);
+    assert_eq!(world.mails().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a71_address_changes_are_limited_for_each_account() {
+    let world = World::open().await;
+    world.add("max", Some("max@example.org"), true).await;
+    let (dana, max) = (world.sign_in("dana").await, world.sign_in("max").await);
+    let mut mails = Vec::new();
+    for n in 0..10_u8 {
+        flow(&change_from(&world, n, &dana, &format!("stranger{n}@example.org")).await);
+        mails.extend(world.mails().await);
+    }
+    let count = |wanted| mails.iter().filter(|email| email.kind == wanted).count();
+    let expected = limits::ADDRESS_CHANGES as usize;
+    assert_eq!([MailKind::EmailChange, MailKind::EmailChangeAsked].map(count), [expected; 2]);
+    flow(&change_from(&world, 0, &max, "stranger0@example.org").await);
+    assert_eq!(world.mails().await.len(), 2, "another account");
 }

@@ -220,6 +220,26 @@ impl Lockout {
         Ok(self.shared.counters.take(&limits, self.shared.clock.uptime()).await?)
     }
 
+    /// Like [`Lockout::may_ask_for_mail`], for the mails of a change of address. They go to an address that
+    /// the user types and to the account's own, so they also count against the account, from every network.
+    ///
+    /// # Errors
+    /// The counters are unavailable.
+    pub(crate) async fn may_change_address(
+        &self,
+        address: Option<IpAddr>,
+        subject: &Subject,
+    ) -> Result<bool, Failure> {
+        let mut limits = mail_limits(address);
+        limits.push(RequestLimit {
+            kind: RequestKind::AddressChange,
+            key: self.shared.key("address change", subject.as_str()),
+            most: limits::ADDRESS_CHANGES,
+            span: limits::MAIL_COUNTED,
+        });
+        Ok(self.shared.counters.take(&limits, self.shared.clock.uptime()).await?)
+    }
+
     /// Returns whether an owner may be notified of a lock, and counts the notice.
     ///
     /// # Errors

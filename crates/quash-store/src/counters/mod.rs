@@ -129,6 +129,8 @@ pub enum RequestKind {
     MailFrom(WindowKind),
     /// For mails, of all clients whose network is unknown.
     MailFromUnknown,
+    /// To change an account's address.
+    AddressChange,
     /// A notice of a lock to an account's owner.
     LockNotice,
 }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use super::bounded_map::BoundedMap;
 use super::{CounterKey, RequestKind, RequestLimit};
 
-/// The requests for mails, and the notices of locks.
+/// The requests for mails of networks, and what is counted for each account.
 pub(super) struct Requests {
     mails: BoundedMap<(RequestKind, CounterKey), Count>,
+    changes: BoundedMap<(RequestKind, CounterKey), Count>,
     notices: BoundedMap<(RequestKind, CounterKey), Count>,
 }
 
@@ -17,7 +18,7 @@ struct Count {
     count: u32,
 }
 
-/// The most networks, and the most owners, that are counted. Beyond it, those whose last counted request is oldest
+/// The most networks, accounts with a change, and owners that are counted, each. Beyond it, those whose last counted request is oldest
 /// are forgotten; the last half never is.
 const REMEMBERED: usize = 20_000;
 
@@ -43,6 +44,7 @@ impl Requests {
     fn of(&mut self, kind: RequestKind) -> &mut BoundedMap<(RequestKind, CounterKey), Count> {
         match kind {
             RequestKind::MailFrom(_) | RequestKind::MailFromUnknown => &mut self.mails,
+            RequestKind::AddressChange => &mut self.changes,
             RequestKind::LockNotice => &mut self.notices,
         }
     }
@@ -50,7 +52,8 @@ impl Requests {
 
 impl Default for Requests {
     fn default() -> Self {
-        Self { mails: BoundedMap::new(REMEMBERED), notices: BoundedMap::new(REMEMBERED) }
+        let [mails, changes, notices] = [(); 3].map(|()| BoundedMap::new(REMEMBERED));
+        Self { mails, changes, notices }
     }
 }
 
@@ -80,7 +83,12 @@ mod tests {
     fn kinds_with_the_same_key_are_counted_apart() {
         let mut requests = Requests::default();
         let mail = mail(1, 1);
-        for kind in [mail.kind, RequestKind::MailFrom(WindowKind::Home), RequestKind::LockNotice] {
+        for kind in [
+            mail.kind,
+            RequestKind::MailFrom(WindowKind::Home),
+            RequestKind::AddressChange,
+            RequestKind::LockNotice,
+        ] {
             let limit = RequestLimit { kind, ..mail };
             assert_eq!([0; 2].map(|_| requests.take(&[limit], HOUR)), [true, false], "{kind:?}");
         }

@@ -18,10 +18,12 @@ use crate::use_cases::session::prove::Authenticated;
 impl Service {
     /// Requests the mail that confirms a new address. The current address is notified; nothing changes until
     /// the new one is confirmed. If another account has the new address, the mail says so, and the answer is
-    /// the same.
+    /// the same. It is also the same past the allowance of the client's network or of the account, when
+    /// nothing is written or sent.
     ///
     /// # Errors
-    /// The password is wrong, the token's account can't be used, or the request can't be handled now.
+    /// The password is wrong, the token's account can't be used or has caused too many entries, or the
+    /// request can't be handled now.
     pub async fn request_email_change(
         &self,
         live: &Live,
@@ -33,9 +35,17 @@ impl Service {
             Ok(email) => email,
             Err(fault) => return Ok(Err(fault)),
         };
-        let mut proof = reauthentication_proof(&self.me(live).await?.account, reauthentication);
+        let me = self.me(live).await?;
+        context.quotas.check(&me.account.subject, context.clock.uptime())?;
+        let network = reauthentication.network;
+        let mut proof = reauthentication_proof(&me.account, reauthentication);
+        let mut is_counted = false;
         retry!({
             let Authenticated { account, .. } = context.prove(&mut proof, judge_reauthentication).await?;
+            if !is_counted && !context.lockout.may_change_address(network, &account.subject).await? {
+                return Ok(Ok(FlowId::random(&*context.entropy)));
+            }
+            is_counted = true;
             let owner =
                 context.store.account(&AccountBy::Email(email.folded()), context.clock.now()).await?.account;
             let is_taken = owner.as_ref().is_some_and(|owner| owner.subject != account.subject);
