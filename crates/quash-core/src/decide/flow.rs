@@ -62,9 +62,9 @@ impl<'a> MailRequest<'a> {
         }
     }
 
-    /// Returns the hash of the recipient.
+    /// Returns the hash of the recipient and the kind.
     pub fn recipient_hash(&self, key: &FlowKey) -> Digest {
-        key.recipient_hash(self.to.unwrap_or(self.typed))
+        key.recipient_hash(self.kind, self.to.unwrap_or(self.typed))
     }
 
     fn account(&self) -> Option<&'a Account> {
@@ -89,7 +89,7 @@ impl<'a> FlowOwner<'a> {
 }
 
 /// Starts a flow and adds its mail. A request that matches no account gets the id of a decoy. So does one
-/// whose recipient has had too many mails; the previous flow then stays good. A decoy's rows are deleted in
+/// whose recipient has had too many mails of its kind; the previous flow then stays good. A decoy's rows are deleted in
 /// the transaction that writes them, so that the request costs as much as any other and leaves no row.
 pub fn start_flow(
     request: &MailRequest<'_>,
@@ -309,7 +309,7 @@ fn new_mail(
     Mail {
         id: MailId::random(entropy),
         kind,
-        recipient_hash: key.recipient_hash(to.as_deref().unwrap_or_default()),
+        recipient_hash: key.recipient_hash(kind, to.as_deref().unwrap_or_default()),
         to,
         subject: None,
         priority: kind.priority(),

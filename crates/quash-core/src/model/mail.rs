@@ -13,7 +13,7 @@ pub struct Mail {
     pub subject: Option<Subject>,
     /// The mail's rank among the mails that are due.
     pub priority: MailPriority,
-    /// A hash of the recipient, for counting mails to them.
+    /// A hash of the recipient and the kind, for counting mails of this kind to them.
     pub recipient_hash: Digest,
     /// The flow that the mail's link belongs to.
     pub flow: Option<FlowId>,

@@ -69,7 +69,7 @@ pub mod limits {
     pub const CODE_LIFETIME: Duration = Duration::from_secs(600);
     /// The number of codes that may be tried for one flow.
     pub const CODE_TRIES: u32 = 5;
-    /// The maximum number of mails that requests can send to one recipient within [`MAIL_COUNTED`].
+    /// The maximum number of mails of a kind that requests can send to one recipient within [`MAIL_COUNTED`].
     pub const MAILS: u32 = 5;
     /// The maximum number of requests for a mail from one network within [`MAIL_COUNTED`], whether a mail is
     /// sent or not.

@@ -6,8 +6,8 @@ use quash_core::model::{AccountState, MailKind};
 use quash_server::{HttpSettings, Registration};
 use serde_json::{Value, json};
 
-use crate::flow;
 use crate::support::{Answer, Call, PASSWORD, Plan, World, code, kinds_and_places, link, millis, secs};
+use crate::{danas_link, flow, reset};
 
 async fn open() -> World {
     let settings = HttpSettings { registration: Registration::Open, ..HttpSettings::default() };
@@ -279,6 +279,39 @@ async fn a71_registration_mails_share_the_address_limit() {
         );
     }
     assert_eq!(world.mails().await.len(), 5);
+}
+
+/// Requests from strangers can't suppress the mails that the owner of an address needs.
+#[tokio::test]
+async fn a71_strangers_requests_do_not_use_up_resets() {
+    let world = open().await;
+    world.add("max", Some("max@example.org"), true).await;
+    let max = world.sign_in("max").await;
+    for n in 0..6 {
+        flow(&world.post("/v1/registration", &body(&format!("new{n}"), "dana@example.org")).await);
+    }
+    for _ in 0..6 {
+        let body = json!({ "email": "dana@example.org", "password": PASSWORD });
+        flow(&world.send(Call::post("/v1/me/email").bearer(&max.access).json(&body)).await);
+    }
+    let mails = world.mails().await;
+    let to_dana = kinds_and_places(&mails).into_iter().filter(|(_, to)| *to == "dana@example.org");
+    assert_eq!(to_dana.collect::<Vec<_>>(), [(MailKind::AddressTaken, "dana@example.org"); 5]);
+    assert_eq!(reset(&world, &danas_link(&world).await).await.status, 200);
+}
+
+/// The same before the address is confirmed: the confirmation comes, too.
+#[tokio::test]
+async fn a71_strangers_requests_do_not_use_up_confirmations() {
+    let world = open().await;
+    world.add("max", Some("max@example.org"), false).await;
+    for n in 0..6 {
+        flow(&world.post("/v1/registration", &body(&format!("new{n}"), "max@example.org")).await);
+        flow(&world.post("/v1/password-reset", &json!({ "username": "max" })).await);
+    }
+    assert_eq!(world.mails().await.len(), 10);
+    flow(&world.post("/v1/email-verification", &json!({ "username": "max" })).await);
+    assert_eq!(kinds_and_places(&world.mails().await), [(MailKind::Verification, "max@example.org")]);
 }
 
 #[tokio::test]

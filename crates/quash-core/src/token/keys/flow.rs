@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
-use crate::model::{Account, Digest, Email, FlowId, PasswordHash, Purpose, Subject, fold};
+use crate::model::{Account, Digest, Email, FlowId, MailKind, PasswordHash, Purpose, Subject, fold};
 
 /// The key that links, codes and hashes are derived with.
 #[derive(Clone)]
@@ -73,9 +73,10 @@ impl FlowKey {
         self.digest("decoy", &[flow.as_bytes()])
     }
 
-    /// The recipient hash of a mail.
-    pub fn recipient_hash(&self, address: &str) -> Digest {
-        self.digest("whom", &[fold(address).as_bytes()])
+    /// The recipient hash of a mail: over the kind, too. So mails are counted for each recipient and kind, and
+    /// those that strangers cause never use up the ones that the recipient needs.
+    pub fn recipient_hash(&self, kind: MailKind, address: &str) -> Digest {
+        self.digest("whom", &[kind.as_str().as_bytes(), fold(address).as_bytes()])
     }
 
     /// A hash over an account's password and address. A flow is only valid while both are unchanged.
@@ -195,11 +196,13 @@ mod tests {
             key.subject_hash(Purpose::Verification, &subject),
             key.subject_hash_of_unknown(Purpose::Reset, "dana"),
             key.subject_hash_of_decoy(FLOW),
-            key.recipient_hash("dana"),
+            key.recipient_hash(MailKind::Reset, "dana"),
+            key.recipient_hash(MailKind::AddressTaken, "dana"),
         ];
         for (at, subject_hash) in subject_hashes.iter().enumerate() {
             assert!(!subject_hashes[..at].contains(subject_hash), "{at}");
         }
-        assert_eq!(key.recipient_hash("Dana@Example.org"), key.recipient_hash(" dana@example.ORG"));
+        let hash = |address| key.recipient_hash(MailKind::Reset, address);
+        assert_eq!(hash("Dana@Example.org"), hash(" dana@example.ORG"));
     }
 }
