@@ -1,8 +1,9 @@
 //! Changes to accounts. The table of `model/end_cause.rs` says which sessions and tokens end with each.
 
 use crate::model::{
-    Account, AccountEdit, AccountFields, Actor, Change, Devices, Email, EndCause, EndScope, Ends, Event,
-    NewEntry, Note, PasswordHash, Policy, ScopeHasher, Timestamp,
+    Account, AccountClaims, AccountEdit, AccountFields, Actor, Change, CustomClaims, Devices, Email,
+    EndCause, EndScope, Ends, Event, NewEntry, Note, PasswordHash, Policy, ScopeHasher, Timestamp,
+    UserIdField,
 };
 
 use super::cause::{Cause, account_entry};
@@ -85,8 +86,8 @@ pub fn edit_if_different(
     fields.differ_from(account).then(|| edit_account(account, cause, fields, by, policy, scopes, now))
 }
 
-/// Sets an account's address, or removes it: its sessions end. Setting the current address again changes
-/// nothing, except that it can become confirmed.
+/// Sets an account's address, or removes it: its sessions end. The current address with other capitals stays
+/// confirmed and ends nothing, unless tokens identify accounts by their addresses. It can also become confirmed.
 pub fn set_email(
     account: &Account,
     email: Option<Email>,
@@ -97,14 +98,37 @@ pub fn set_email(
 ) -> Option<AccountEdit> {
     let of = |email| AccountFields { email: Some(email), ..AccountFields::default() };
     match (&account.email, &email) {
-        (Some(before), Some(same)) if before.shown == same.shown => {
+        (Some(before), Some(same)) if before.folded() == same.folded() => {
             let verified_at = before.verified_at.or(same.verified_at);
-            let fields = of(Some(Email { verified_at, ..before.clone() }));
-            let is_another = fields.differ_from(account);
-            is_another.then(|| change_account(account, Event::EmailVerified, fields, by, now))
+            let fields = of(Some(Email { verified_at, ..same.clone() }));
+            let is_in_tokens = policy.tokens.names.user_id_field == UserIdField::Email;
+            if is_in_tokens && before.shown != same.shown {
+                return Some(edit_account(account, EndCause::EmailChanged, fields, by, policy, scopes, now));
+            }
+            let is_confirmed = verified_at != before.verified_at;
+            let event = if is_confirmed { Event::EmailVerified } else { Event::EmailChanged };
+            fields.differ_from(account).then(|| change_account(account, event, fields, by, now))
         }
         _ => edit_if_different(account, EndCause::EmailChanged, of(email), by, policy, scopes, now),
     }
+}
+
+/// Replaces an account's custom claims, which ends what the policy says. An account that never had any can get
+/// none explicitly, which ends nothing: its tokens stay the same.
+pub fn set_claims(
+    account: &Account,
+    claims: CustomClaims,
+    by: ChangeAuthor,
+    policy: &Policy,
+    scopes: &ScopeHasher,
+    now: Timestamp,
+) -> Option<AccountEdit> {
+    let is_same = account.claims == AccountClaims::Unset && claims.as_slice().is_empty();
+    let fields = AccountFields { claims: Some(claims), ..AccountFields::default() };
+    if is_same {
+        return Some(change_account(account, Event::ClaimsChanged, fields, by, now));
+    }
+    edit_if_different(account, EndCause::ClaimsChanged, fields, by, policy, scopes, now)
 }
 
 /// Sets the hash that the Django site has for an account, or removes its password: its sessions end. Setting
@@ -164,4 +188,38 @@ fn edit(
         fields.temporary_until = account.temporary_until.map(|_| None);
     }
     AccountEdit { fields, ends, note: by.note, ..AccountEdit::of(account, event, by.actor, now) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Name, Subject};
+
+    /// Returns the event and whether sessions end, for an account that has confirmed `dana@example.org`.
+    fn readdressed(field: UserIdField, to: &str) -> (Event, bool) {
+        let now = Timestamp::from_secs(100);
+        let confirmed = |text| Email { verified_at: Some(now), ..Email::parse(text).expect("an address") };
+        let name = Name::parse("dana").expect("a name");
+        let account = Account {
+            email: Some(confirmed("dana@example.org")),
+            ..Account::new(Subject::parse("17").expect("a subject"), name, now)
+        };
+        let mut policy = Policy::default();
+        policy.tokens.names.user_id_field = field;
+        let email = Some(Email::parse(to).expect("an address"));
+        let (by, scopes) = (Actor::Operator.into(), ScopeHasher::ours([1; 16]));
+        let edit = set_email(&account, email, by, &policy, &scopes, now).expect("a change");
+        let email = edit.fields.email.clone().flatten().expect("an address");
+        assert_eq!((email.shown.as_str(), email.verified_at.is_some()), (to, to != "new@example.org"));
+        (edit.event, edit.ends != Ends::Nothing)
+    }
+
+    #[test]
+    fn other_capitals_end_sessions_only_if_tokens_have_the_address() {
+        for field in [UserIdField::Subject, UserIdField::Username, UserIdField::Email] {
+            assert_eq!(readdressed(field, "new@example.org"), (Event::EmailChanged, true));
+            let ends = field == UserIdField::Email;
+            assert_eq!(readdressed(field, "Dana@Example.org"), (Event::EmailChanged, ends), "{field:?}");
+        }
+    }
 }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use crate::model::{
     Account, AccountFields, AccountState, Actor, Change, Digest, EarlierRequests, Email, EndCause, Entropy,
     Event, Flow, FlowId, FlowLoaded, Mail, MailId, MailKind, MailPriority, PasswordHash, PendingRegistration,
-    Policy, Purpose, Refusal, ScopeHasher, Subject, Timestamp, limits,
+    Policy, Purpose, Refusal, ScopeHasher, Subject, Timestamp, fold, limits,
 };
 use crate::token::FlowKey;
 
-use super::account::{change_account, edit_account};
+use super::account::{change_account, edit_account, set_email};
 
 #[derive(Clone, Debug)]
 pub struct MailRequest<'a> {
@@ -262,8 +262,8 @@ pub fn register_by_mail(
 }
 
 /// Sets the account's address to the one that the mail went to. All sessions end, and a mail informs the
-/// previous address. If the account already has the address, nothing ends; the address is confirmed if it
-/// wasn't.
+/// previous address. If the account already has the address, perhaps with other capitals, nothing ends; the
+/// address is confirmed if it wasn't.
 ///
 /// # Errors
 /// The flow has no address.
@@ -278,17 +278,12 @@ pub fn change_email_by_mail(
 ) -> Result<Change, Refusal> {
     let email =
         flow.address.as_deref().and_then(|address| Email::parse(address).ok()).ok_or(Refusal::LinkInvalid)?;
-    if account.email.as_ref().is_some_and(|before| before.shown == email.shown) {
-        return Ok(verify_by_mail(flow, account, now).unwrap_or(Change::UseFlow(flow.id)));
-    }
-    let fields = AccountFields {
-        email: Some(Some(Email { verified_at: Some(now), ..email })),
-        ..AccountFields::default()
-    };
-    let edit =
-        edit_account(account, EndCause::EmailChanged, fields, Actor::Owner.into(), policy, scopes, now);
-    let mut changes = vec![Change::UseFlow(flow.id), Change::EditAccount(Box::new(edit))];
-    let before = account.email.as_ref().map(|email| email.shown.as_str());
+    let before = account.email.as_ref().filter(|before| before.folded() != email.folded());
+    let confirmed = Email { verified_at: Some(now), ..email };
+    let edit = set_email(account, Some(confirmed), Actor::Owner.into(), policy, scopes, now);
+    let mut changes = vec![Change::UseFlow(flow.id)];
+    changes.extend(edit.map(|edit| Change::EditAccount(Box::new(edit))));
+    let before = before.map(|email| email.shown.as_str());
     changes.extend(before.map(|to| notice(MailKind::EmailWasChanged, to, account, key, now, entropy)));
     Ok(Change::Together(changes))
 }
@@ -296,7 +291,8 @@ pub fn change_email_by_mail(
 /// Returns the account's address, now confirmed, if the mail went there and it wasn't confirmed before.
 fn confirmed(flow: &Flow, account: &Account, now: Timestamp) -> Option<Email> {
     let email = account.email.as_ref().filter(|email| email.verified_at.is_none())?;
-    (flow.address.as_ref() == Some(&email.shown)).then(|| Email { verified_at: Some(now), ..email.clone() })
+    let is_same = flow.address.as_deref().map(fold) == Some(email.folded());
+    is_same.then(|| Email { verified_at: Some(now), ..email.clone() })
 }
 
 fn new_mail(

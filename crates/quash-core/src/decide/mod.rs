@@ -34,7 +34,7 @@ mod seal;
 mod flow;
 
 pub use account::{
-    ChangeAuthor, change_account, delete_account, edit_account, edit_if_different, set_email,
+    ChangeAuthor, change_account, delete_account, edit_account, edit_if_different, set_claims, set_email,
     set_password_hash,
 };
 pub use cause::Cause;

@@ -5,7 +5,9 @@ use crate::model::{
     Name, NewState, PasswordHash, Policy, ScopeHasher, Subject, Timestamp,
 };
 
-use super::account::{ChangeAuthor, change_account, edit_if_different, set_email, set_password_hash};
+use super::account::{
+    ChangeAuthor, change_account, edit_if_different, set_claims, set_email, set_password_hash,
+};
 use super::lock::unlocked;
 
 /// The values that an account should have; `None`: unchanged.
@@ -44,9 +46,7 @@ pub fn provision(
         // The other system has reset the password, which ends a lock here as it does there.
         Some(if is_password { AccountEdit { fields: unlocked(account, edit.fields), ..edit } } else { edit })
     });
-    let claimed = claims.and_then(|claims| {
-        edit(EndCause::ClaimsChanged, AccountFields { claims: Some(claims), ..AccountFields::default() })
-    });
+    let claimed = claims.and_then(|claims| set_claims(account, claims, by.clone(), policy, scopes, now));
     let is_deactivated = matches!(account.state, AccountState::Deactivated { .. });
     let switched =
         state.filter(|state| (*state == NewState::Deactivated) != is_deactivated).and_then(|state| {

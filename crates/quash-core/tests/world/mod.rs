@@ -445,6 +445,7 @@ impl World {
                 }
                 ("hash", "none") => wanted.password = Some(None),
                 ("hash", hash) => wanted.password = Some(Some(PasswordHash::new(hash.into()))),
+                ("claims", "none") => wanted.claims = Some(CustomClaims::default()),
                 ("role", role) => {
                     wanted.claims = CustomClaims::new(&[("role".into(), role.into())]).ok();
                 }

@@ -61,6 +61,25 @@ async fn setting_the_same_address_ends_nothing() {
 }
 
 #[tokio::test]
+async fn other_capitals_end_nothing() {
+    let world = World::open().await;
+    let pair = world.sign_in("dana").await;
+    let answer = change(&world, &pair, "Dana@Example.ORG", PASSWORD).await;
+    let email =
+        world.mails().await.into_iter().find(|email| email.kind == MailKind::EmailChange).expect("a mail");
+    let body = json!({ "flow": flow(&answer), "code": code(&email) });
+    assert_eq!(confirm(&world, &pair, &body).await.status, 200);
+    world.assert_live(&pair).await;
+    let me = world.me(&pair.access).await.json();
+    assert_eq!(
+        (me["email"].as_str(), me["email_verified"].as_bool()),
+        (Some("Dana@Example.ORG"), Some(true))
+    );
+    assert!(world.mails().await.is_empty(), "no owner is told of a change");
+    assert_eq!(confirm(&world, &pair, &body).await.status, 400, "it is used up");
+}
+
+#[tokio::test]
 async fn a69_address_changes_require_the_password() {
     let world = World::open().await;
     let pair = world.sign_in("dana").await;

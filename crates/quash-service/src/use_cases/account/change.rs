@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use quash_core::decide::{
-    ChangeAuthor, change_account, delete_account, edit_if_different, set_email, set_password_hash, unlocked,
+    ChangeAuthor, change_account, delete_account, edit_if_different, set_claims, set_email,
+    set_password_hash, unlocked,
 };
 use quash_core::model::{
     Account, AccountBy, AccountEdit, AccountFields, AccountState, Change, Devices, Email, EndCause, Entropy,
@@ -187,8 +188,8 @@ impl Service {
             .await
     }
 
-    /// Sets an account's e-mail address: its sessions end. Setting the current address again changes nothing,
-    /// except that it can become confirmed.
+    /// Sets an account's e-mail address: its sessions end. Setting the current address again ends nothing. It
+    /// can become confirmed, and get other capitals.
     ///
     /// # Errors
     /// The address is invalid or taken; or as for the other changes.
@@ -307,10 +308,10 @@ impl Service {
         by: ChangeAuthor,
     ) -> Result<Changed, ChangeFault> {
         let claims = self.context.custom_claims(json).map_err(ValueFault::Claims)?;
-        let fields = AccountFields { claims: Some(claims), ..AccountFields::default() };
+        let (policy, scopes) = (&self.context.policy, self.context.guard.scopes());
         self.context
             .change(subject, |account, now| {
-                Ok(self.context.edit(account, EndCause::ClaimsChanged, fields.clone(), &by, now))
+                Ok(set_claims(account, claims.clone(), by.clone(), policy, scopes, now))
             })
             .await
     }
