@@ -67,9 +67,9 @@ def _refusal(answer: Answer) -> Exception | None:
     if not 400 <= answer.status < 500 or answer.status in (408, 429):
         return None
     if not answer.code:
-        return ValueError(
-            f"a proxy or another server answered {answer.status} in place of quash: check QUASH['ISSUER'], and that "
-            f"proxies pass on /admin/v1/ and bodies of 512 KiB"
+        return StartFailed(
+            f"a proxy or another server answered {answer.status} in place of quash",
+            "check QUASH['ISSUER'], and that proxies pass on /admin/v1/ and bodies of 512 KiB",
         )
     if answer.status in (401, 403):
         found = quash_settings()
