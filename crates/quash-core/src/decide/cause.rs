@@ -42,6 +42,16 @@ pub(super) fn token_entry(key: ScopeKey, until: Timestamp, cause: &Cause, now: T
     entry(ScopeKind::Token, key, Keep::Until(until), cause, now)
 }
 
+/// Returns an entry for a session of a namespace, which is kept until the last of its tokens has expired.
+pub(super) fn named_session_entry(
+    key: ScopeKey,
+    until: Timestamp,
+    cause: &Cause,
+    now: Timestamp,
+) -> NewEntry {
+    entry(ScopeKind::Session, key, Keep::Until(until), cause, now)
+}
+
 pub(super) fn everything_entry(cause: &Cause, scopes: &ScopeHasher, now: Timestamp) -> NewEntry {
     entry(ScopeKind::Everything, scopes.key(&Scope::Everything), Keep::Longest, cause, now)
 }

@@ -10,7 +10,7 @@ use crate::model::{
 use crate::token::{Authentic, RefreshKey, TokenType};
 
 use super::account::edit_account;
-use super::cause::{Cause, everything_entry, session_end, token_entry};
+use super::cause::{Cause, everything_entry, named_session_entry, session_end, token_entry};
 use super::foreign::{adopted, check_current, refusal_of_revoked};
 use super::presented::{PresentedForeign, PresentedRefresh, check_live, check_sliding_id};
 
@@ -19,7 +19,7 @@ use super::presented::{PresentedForeign, PresentedRefresh, check_live, check_sli
 pub enum ForeignEnd {
     /// Ends the session that the token has opened.
     Session(SessionEnd),
-    /// Revokes the token itself: it can't open a session any more.
+    /// Revokes the token itself, or its session in a namespace: it can't open a session any more.
     Token(NewEntry),
 }
 
@@ -66,9 +66,7 @@ pub fn end_foreign(
     match adopted(presented, loaded, policy)? {
         Some((session, _)) => Ok(ForeignEnd::Session(session_end(session, &log_out(), scopes, now))),
         None => match check_current(presented, loaded) {
-            Ok(()) => {
-                Ok(ForeignEnd::Token(token_entry(presented.key, presented.expires_at, &log_out(), now)))
-            }
+            Ok(()) => Ok(ForeignEnd::Token(log_out_entry(presented, now))),
             Err(_) => Err(refusal_of_revoked(presented, loaded, policy)),
         },
     }
@@ -156,9 +154,13 @@ pub fn apply_settings(
     Change::ApplySettings { from: head.settings, values, entry }
 }
 
-/// Returns the entry that revokes an access or sliding token of another issuer, when its bearer logs out.
+/// Returns the entry that revokes a token of another issuer, when its bearer logs out. If the token names its
+/// session in a namespace, the entry covers all tokens of the session.
 pub fn log_out_entry(token: &PresentedForeign, now: Timestamp) -> NewEntry {
-    token_entry(token.key, token.expires_at, &log_out(), now)
+    match token.session {
+        Some((session, longest)) => named_session_entry(session, now + longest, &log_out(), now),
+        None => token_entry(token.key, token.expires_at, &log_out(), now),
+    }
 }
 
 fn log_out() -> Cause {

@@ -1,6 +1,8 @@
 //! Tokens presented for an exchange or to end a session: the data trusted before the store is read, and the
 //! check against the store that they are genuine.
 
+use std::time::Duration;
+
 use crate::model::{
     Account, AccountBy, AccountState, CustomClaims, Generation, InactiveAccounts, Invalid, Policy, Refusal,
     ScopeKey, ScopeKind, Seq, Session, SessionId, SessionLoaded, SessionState, Timestamp, TokenPolicy,
@@ -41,8 +43,11 @@ pub struct PresentedSliding {
 pub struct PresentedForeign {
     /// The token's own scope, under which it is stored and revoked.
     pub key: ScopeKey,
-    /// The scopes under which the log could have an entry for the token: its own and its key's.
-    pub scopes: [ScopeKey; 2],
+    /// The scopes under which the log could have an entry for the token: its own, its key's, and in a namespace
+    /// its session's.
+    pub scopes: Vec<ScopeKey>,
+    /// The token's session in its namespace, and the longest lifetime of such a session's tokens.
+    pub(super) session: Option<(ScopeKey, Duration)>,
     /// The account that it names; `None` if that can't be one of our accounts.
     pub account: Option<AccountBy>,
     /// The scope of the account, by the token's name for it.
@@ -122,9 +127,14 @@ impl PresentedForeign {
         let of_its_key = token.scopes().first().copied().ok_or(Invalid::Claim)?;
         let account =
             AccountBy::user_id(policy.names.user_id_field, user_id).filter(|_| issuer.scopes.is_ours());
+        let session = claims.session.as_deref().zip(issuer.namespace.as_ref()).map(|(session, namespace)| {
+            (issuer.scopes.key_of(ScopeKind::Session, session), namespace.max_lifetime)
+        });
+        let of_its_session = session.map(|(session, _)| session);
         Ok(Self {
             key,
-            scopes: [key, of_its_key],
+            scopes: [key, of_its_key].into_iter().chain(of_its_session).collect(),
+            session,
             account,
             user: issuer.scopes.user_id(user_id),
             is_ours: issuer.scopes.is_ours(),

@@ -5,7 +5,7 @@
 
 use super::{
     AccountEdit, Actor, Chain, Change, Client, Ending, Ends, KeyRecord, Kid, NamesRevocation, NewEntry, Note,
-    OldSessions, Reason, SessionEnd, SessionId, SessionOpening, Subject, Timestamp,
+    OldSessions, Reason, ScopeKind, SessionEnd, SessionId, SessionOpening, Subject, Timestamp,
 };
 
 /// The kind of an audit entry.
@@ -177,7 +177,10 @@ impl NewAudit {
             }
             Change::OpenSession(opening) => opened(opening),
             Change::EndSessions { sessions, tokens } => {
-                let tokens = tokens.iter().map(|entry| Self::ending(Event::TokenEnded, entry));
+                let tokens = tokens.iter().map(|entry| match entry.kind {
+                    ScopeKind::Session => Self::ending(Event::Revoked, entry),
+                    _ => Self::ending(Event::TokenEnded, entry),
+                });
                 sessions.iter().map(ended).chain(tokens).collect()
             }
             Change::EditAccount(edit) => vec![edited(edit)],

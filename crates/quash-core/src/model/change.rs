@@ -37,7 +37,7 @@ pub enum Change {
     EndSessions {
         /// The sessions, each with its entry in the log.
         sessions: Vec<SessionEnd>,
-        /// The tokens' entries.
+        /// The entries of tokens of other issuers, or of their sessions in a namespace.
         tokens: Vec<NewEntry>,
     },
     /// Updates an account's row, and ends what depended on the previous one. Only while the row is at

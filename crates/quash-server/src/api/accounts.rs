@@ -175,6 +175,7 @@ impl Item<'_> {
         self.record()
     }
 
+    /// An empty address or hash is none, as in a line of `quash account add --batch-stdin`.
     fn record(self) -> Result<AccountRecord, ItemError> {
         const STATE: &str = "`active` or `deactivated`";
         let state = self.state.read::<&str>("state", STATE)?.map(|word| match word {
@@ -185,9 +186,13 @@ impl Item<'_> {
         let hash = text("password_hash", self.password_hash)?.map(Zeroizing::new);
         Ok(AccountRecord {
             username: text("username", self.username)?,
-            email: text("email", self.email)?.map(Some).or(self.email.is_null().then_some(None)),
+            email: text("email", self.email)?
+                .map(|text| (!text.is_empty()).then_some(text))
+                .or(self.email.is_null().then_some(None)),
             email_verified: self.email_verified.read("email_verified", "`true` or `false`")?,
-            password_hash: hash.map(Some).or(self.password_hash.is_null().then_some(None)),
+            password_hash: hash
+                .map(|hash| (!hash.is_empty()).then_some(hash))
+                .or(self.password_hash.is_null().then_some(None)),
             state: state.transpose()?,
             claims: self.claims.given().map(str::to_owned),
         })

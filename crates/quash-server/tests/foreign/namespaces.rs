@@ -6,7 +6,7 @@ use quash_core::model::Right;
 use quash_service::{FetchKeys, ForeignKeys, ForeignSetup};
 use serde_json::json;
 
-use super::support::{Call, Plan, World, claims, secs};
+use super::support::{Call, Plan, START, World, claims, secs};
 use super::{Address, ask, django, key, minted, namespace, plan, published, said, shared};
 
 fn planned(keys: ForeignKeys) -> Plan {
@@ -48,6 +48,45 @@ async fn named_revocations_cover_every_type_of_token() {
         said[name] = json!(1);
         assert_eq!(world.verify(&minted(&said)).await.status, 401, "{name}");
     }
+}
+
+/// Blacklisting a refresh token, and a client's revocation of any token, end the session that the token names.
+#[tokio::test]
+async fn ended_tokens_end_their_session_in_the_namespace() {
+    let world = World::planned(planned(shared())).await;
+    let rights = [Right::Introspect, Right::Revoke].into_iter().collect();
+    let (_, secret) = world.service.add_client("partner", rights, None).await.expect("a client");
+    let secret = secret.into_text();
+    let of = |token_type: &str, jti: &str, session: Option<&str>| {
+        let mut said = said(token_type, "dana", jti);
+        if let Some(session) = session {
+            said["qsid"] = json!(session);
+        }
+        minted(&said)
+    };
+    let refresh = of("refresh", "a", Some("one"));
+    let (access, second) = (of("access", "b", Some("one")), of("refresh", "c", Some("one")));
+    assert_eq!(world.verify(&access).await.status, 200);
+    assert_eq!(world.post("/api/token/blacklist/", &json!({ "refresh": refresh })).await.status, 200);
+    for token in [&refresh, &access, &second] {
+        assert_eq!(world.verify(token).await.status, 401);
+    }
+    for token in [&refresh, &second] {
+        let repeated = world.post("/api/token/blacklist/", &json!({ "refresh": token })).await;
+        assert_eq!(repeated.status, 401, "its session has ended");
+    }
+    let names =
+        json!({ "namespace": "partner", "session": "one", "issued_at": START, "expires_at": START + 300 });
+    let known = world.send(Call::post("/v1/revocations/query").json(&names).bearer(&secret)).await;
+    assert_eq!(known.json()["revoked"], json!(true), "{known}");
+    let (access, refresh) = (of("access", "d", Some("two")), of("refresh", "e", Some("two")));
+    assert_eq!(ask(&world, &secret, "revoke", &access).await, "200 {}");
+    assert_eq!(ask(&world, &secret, "revoke", &access).await, "200 {}", "again");
+    assert_eq!(world.verify(&refresh).await.status, 401);
+    // Without the claim, only the token ends.
+    let (access, refresh) = (of("access", "f", None), of("refresh", "g", None));
+    assert_eq!(world.post("/api/token/blacklist/", &json!({ "refresh": refresh })).await.status, 200);
+    assert_eq!((world.verify(&refresh).await.status, world.verify(&access).await.status), (401, 200));
 }
 
 #[tokio::test]
