@@ -183,6 +183,7 @@ fn refused() -> Vec<(Value, &'static str)> {
         (of(json!({ "username": "DANA" })), "taken username"),
         (of(json!({ "username": "Noor" })), "taken username"),
         (of(json!({ "email": "kim" })), "invalid email"),
+        (of(json!({ "email": "k..m@example.org" })), "invalid email"),
         (of(json!({ "email": "Dana@Example.org" })), "taken email"),
         (of(json!({ "password_hash": "md5$salt$hash" })), "hash_not_supported password_hash"),
         (

@@ -143,6 +143,8 @@ fn names_and_addresses_are_set() {
         (&["set", "noor", "--username", "Kim"], 5, "another account has"),
         (&["set", "noor", "--username", "a\u{200b}b"], 2, "invisible"),
         (&["set", "noor", "--email", "nobody"], 2, "is not an e-mail address"),
+        (&["set", "noor", "--email", "no..or@example.org"], 2, "is not an e-mail address"),
+        (&["add", "odd", "--email", "odd@[127.0.0.1]"], 2, "is not an e-mail address"),
         (&["set", "noor", "--email", "a@b.example", "--username", "b"], 2, "cannot be used with"),
         (&["set", "noor"], 2, "required"),
         (&["set", "nobody", "--username", "b"], 4, "there is no account"),

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::context::{Context, Service};
 use crate::failure::Failure;
-use crate::mail::operators_address;
+use crate::mail::account_address;
 use crate::passwords::{FormatFault, Requester};
 use crate::retry::{Uncommitted, retry};
 use crate::use_cases::account::subjects::NewSubject;
@@ -106,7 +106,7 @@ impl Service {
         let context = &*self.context;
         let now = context.clock.now();
         let username = context.new_name(&new.name, None).map_err(ValueFault::Name)?;
-        let address = |text| operators_address(text, context.policy.accounts.local_parts);
+        let address = |text| account_address(text, context.policy.accounts.local_parts);
         let mut email = new.email.as_deref().map(address).transpose().map_err(ValueFault::Email)?;
         if let Some(email) = email.as_mut().filter(|_| new.verified) {
             email.verified_at = Some(now);

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::context::{Context, Service};
 use crate::failure::Failure;
-use crate::mail::operators_address;
+use crate::mail::account_address;
 use crate::passwords::Requester;
 use crate::retry::{Uncommitted, retry};
 use crate::use_cases::account::add::{NewPassword, ValueFault};
@@ -201,7 +201,7 @@ impl Service {
         by: ChangeAuthor,
     ) -> Result<Changed, ChangeFault> {
         let email =
-            operators_address(email, self.context.policy.accounts.local_parts).map_err(ValueFault::Email)?;
+            account_address(email, self.context.policy.accounts.local_parts).map_err(ValueFault::Email)?;
         self.context
             .change(subject, |account, now| {
                 let verified_at = (address == Address::Confirmed).then_some(now);

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::context::{Context, Service};
 use crate::failure::Failure;
-use crate::mail::operators_address;
+use crate::mail::account_address;
 use crate::retry::{Uncommitted, retry};
 use crate::use_cases::account::add::ValueFault;
 use crate::use_cases::account::change::Changed;
@@ -150,7 +150,7 @@ impl Service {
 impl Context {
     fn wanted(&self, subject: &str, record: AccountRecord) -> Result<Wanted, ValueFault> {
         let AccountRecord { username, email, email_verified, password_hash, state, claims } = record;
-        let address = |text: String| operators_address(&text, self.policy.accounts.local_parts);
+        let address = |text: String| account_address(&text, self.policy.accounts.local_parts);
         let email = email.map(|email| email.map(address).transpose()).transpose();
         let password = password_hash.map(|hash| hash.map_or(Ok(None), |hash| self.encoded(hash))).transpose();
         let claims = claims.map(|json| self.custom_claims(&json)).transpose();

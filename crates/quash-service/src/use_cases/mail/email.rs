@@ -9,7 +9,7 @@ use quash_core::watch::Live;
 
 use crate::context::{Context, Service};
 use crate::failure::{Failure, Unavailable};
-use crate::mail::own_address;
+use crate::mail::account_address;
 use crate::retry::{Uncommitted, retry};
 use crate::use_cases::account::own::{Reauthentication, reauthentication_proof};
 use crate::use_cases::mail::flows::{MailProof, Pace};
@@ -31,7 +31,7 @@ impl Service {
         reauthentication: Reauthentication,
     ) -> Result<Result<FlowId, NameFault>, Failure> {
         let context = &*self.context;
-        let email = match own_address(email, context.policy.accounts.local_parts) {
+        let email = match account_address(email, context.policy.accounts.local_parts) {
             Ok(email) => email,
             Err(fault) => return Ok(Err(fault)),
         };

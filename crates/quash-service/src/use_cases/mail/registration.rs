@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::context::{Context, Service};
 use crate::failure::Failure;
-use crate::mail::own_address;
+use crate::mail::account_address;
 use crate::passwords::{Requester, check_length};
 use crate::retry::{Uncommitted, retry};
 use crate::use_cases::mail::flows::Pace;
@@ -61,7 +61,7 @@ impl Service {
         let context = &*self.context;
         let (name, email) = match (
             context.new_name(&new.name, None),
-            own_address(&new.email, context.policy.accounts.local_parts),
+            account_address(&new.email, context.policy.accounts.local_parts),
         ) {
             (Ok(name), Ok(email)) => (name, email),
             (name, email) => return Err(RegisterFault::Fields { name: name.err(), email: email.err() }),
