@@ -1,5 +1,6 @@
 //! The bounded pool of hashing threads: one thread for each slot, and a queue of at most two seconds of work.
-//! Each network may have a few places in the queue, and a part of it is reserved for known requesters.
+//! Each network may have a few places in the queue. Strangers may fill three quarters of it; known requesters
+//! have a queue of their own, which alternates with that of the strangers.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -18,7 +19,7 @@ use crate::network::Network;
 pub struct HashSettings {
     /// The number of concurrent hashes, by default one for each core.
     pub slots: usize,
-    /// The longest expected wait of a job that joins the queue.
+    /// The longest expected wait of a job that joins its queue.
     pub longest_wait: Duration,
     /// The most places in the queue for one network: an IPv4 address or an IPv6 /64. A /56 has twice as many,
     /// a /48 four times.
@@ -39,8 +40,8 @@ pub(crate) enum Reserve {
     /// The queue without the reserve.
     #[default]
     Without,
-    /// The whole queue, and every second slot that is freed: for known devices, proofs from mails, and
-    /// operators.
+    /// A queue of its own, which gets every second slot that is freed: for known devices, proofs from mails,
+    /// and operators.
     With,
 }
 
@@ -101,7 +102,7 @@ impl Default for HashSettings {
 }
 
 impl Requester {
-    /// An operator: no network is counted, and the whole queue may be used.
+    /// An operator: no network is counted, and the reserve may be used.
     pub(crate) const OPERATOR: Self = Self { address: None, queue: Reserve::With };
 
     /// A requester at this address, on a known or an unknown device of the account.
@@ -176,9 +177,14 @@ impl Queue {
         }
     }
 
-    /// The expected wait of a job that joins now.
-    fn wait(&self, slots: usize) -> Duration {
-        let ahead = u32::try_from(self.common.len() + self.preferred.len() + self.busy).unwrap_or(u32::MAX);
+    /// The expected wait of a job that joins now. A preferred job waits only for the preferred ones and for as
+    /// many common ones, because the kinds alternate: common jobs that have become slower take no place from it.
+    fn wait(&self, slots: usize, reserve: Reserve) -> Duration {
+        let common = match reserve {
+            Reserve::Without => self.common.len(),
+            Reserve::With => self.common.len().min(self.preferred.len() + 1),
+        };
+        let ahead = u32::try_from(common + self.preferred.len() + self.busy).unwrap_or(u32::MAX);
         self.typical.max(LEAST).saturating_mul(ahead) / u32::try_from(slots.max(1)).unwrap_or(1)
     }
 
@@ -207,7 +213,7 @@ impl PoolState {
     fn join(&self, job: Job) -> Result<(), QueueFull> {
         let HashSettings { slots, longest_wait, places_per_network } = self.settings;
         let mut queue = self.queue();
-        let wait = queue.wait(slots);
+        let wait = queue.wait(slots, job.queue);
         let longest = match job.queue {
             Reserve::Without => longest_wait - longest_wait / RESERVED,
             Reserve::With => longest_wait,
@@ -406,11 +412,26 @@ mod tests {
         let mut blocked = Blocked::new(pool(Duration::from_millis(120))).await;
         let preferred = Requester { queue: Reserve::With, ..Requester::default() };
         let mut queued = Vec::new();
-        for requester in [Requester::default(); 4].into_iter().chain([preferred; 2]) {
+        for requester in [Requester::default(); 4].into_iter().chain([preferred; 3]) {
             queued.push(blocked.queue(requester).await);
         }
-        assert_eq!(queued, [true, true, true, false, true, false]);
-        assert_eq!(blocked.open().await, [5, 1, 2, 3], "the favoured one goes first");
+        assert_eq!(queued, [true, true, true, false, true, true, false]);
+        assert_eq!(blocked.open().await, [5, 1, 6, 2, 3], "the favoured ones go first");
+    }
+
+    #[tokio::test]
+    async fn hashes_that_become_slower_leave_the_reserve() {
+        let mut blocked = Blocked::new(pool(Duration::from_millis(120))).await;
+        for _ in 0..3 {
+            assert!(blocked.queue(Requester::default()).await);
+        }
+        // The queue of strangers has become longer than two thirds more than the longest wait.
+        blocked.pool.shared.queue().typical = Duration::from_millis(50);
+        let preferred = Requester { queue: Reserve::With, ..Requester::default() };
+        assert!(!blocked.queue(Requester::default()).await);
+        assert!(blocked.queue(preferred).await, "a known device");
+        assert!(!blocked.queue(preferred).await, "it would wait for the first one, and for two strangers");
+        blocked.open().await;
     }
 
     #[tokio::test]
@@ -442,7 +463,9 @@ mod tests {
     fn queue_length_is_bounded_for_very_fast_hashes() {
         let mut queue = Queue { typical: Duration::ZERO, ..Queue::new() };
         queue.busy = 400;
-        assert_eq!(queue.wait(1), Duration::from_secs(2));
+        for reserve in [Reserve::Without, Reserve::With] {
+            assert_eq!(queue.wait(1, reserve), Duration::from_secs(2));
+        }
     }
 
     #[tokio::test]
