@@ -209,6 +209,11 @@ impl Authentic {
         self.check_type(purposes.into(), policy)
     }
 
+    /// Returns whether protected paths accept tokens of this type.
+    pub fn is_of_accepted_type(&self, policy: &TokenPolicy) -> bool {
+        self.check_type(Purposes::Accepted, policy).is_ok()
+    }
+
     /// The session and the head of a token issued by quash. A checked token of quash has both.
     ///
     /// # Errors

@@ -1,9 +1,10 @@
 //! Introspection (RFC 7662): the response reflects the store, and reveals nothing about invalid tokens.
 
 use quash_core::model::{Actor, Right};
+use quash_core::token::TokenType;
 use serde_json::json;
 
-use crate::support::{self, FaultyStore, Part, World, kinds, secs};
+use crate::support::{self, FaultyStore, PASSWORD, Part, Plan, World, kinds, secs};
 use crate::{Service, form, opened_by};
 
 #[tokio::test]
@@ -171,4 +172,24 @@ async fn custom_claims_never_replace_standard_members() {
         (&json!("dana"), None, &json!("access"))
     );
     assert_eq!(shop.introspect(&pair.access).await.text().matches("\"active\"").count(), 1);
+}
+
+#[tokio::test]
+async fn a56_types_that_paths_refuse_are_inactive() {
+    for (accepted, is_active) in [(vec![TokenType::Access], false), (vec![TokenType::Sliding], true)] {
+        let mut plan = Plan::default();
+        plan.policy.tokens.accepted = accepted;
+        let world = World::planned(plan).await;
+        let api = Service::with(&world, "api", &[Right::Introspect]).await;
+        let ender = Service::full(&world, "ender").await;
+        let body = json!({ "username": "dana", "password": PASSWORD });
+        let answer = world.post("/api/token/sliding/", &body).await.json();
+        let sliding = answer["token"].as_str().expect("a token");
+        assert_eq!(world.me(sliding).await.status, if is_active { 200 } else { 401 });
+        let access = world.sign_in("dana").await.access;
+        for (token, is_active) in [(sliding, is_active), (&access, !is_active)] {
+            assert_eq!(api.introspect(token).await.json()["active"], json!(is_active));
+            ender.assert_active(token).await;
+        }
+    }
 }

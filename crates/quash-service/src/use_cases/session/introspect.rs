@@ -26,8 +26,9 @@ pub struct Introspected {
 
 impl Service {
     /// Returns the claims of a valid token, or `None` (RFC 7662 2.2) if it is invalid, if another client
-    /// opened its session, or if it is a refresh token and the client may not revoke. Resource servers accept
-    /// each token that is reported as active.
+    /// opened its session, or if protected paths wouldn't accept its type and the client may not revoke: a
+    /// refresh token, or a sliding token where only access tokens are accepted. Resource servers accept each
+    /// token that is reported as active.
     ///
     /// # Errors
     /// The token can't be judged now.
@@ -39,7 +40,8 @@ impl Service {
             Err(denied) => return Err(denied.into()),
         };
         let is_refresh = token.claims().token_type == Some(TokenType::Refresh);
-        if is_refresh && !client.may(Right::Revoke) {
+        let gives_access = !is_refresh && token.is_of_accepted_type(&context.policy.tokens);
+        if !gives_access && !client.may(Right::Revoke) {
             return Ok(None);
         }
         let held = match context.judge_by_store(&token).await {
