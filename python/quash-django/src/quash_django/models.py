@@ -38,7 +38,8 @@ class QuashOutbox(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     message = models.JSONField()
     at_ms = models.BigIntegerField(db_index=True)
-    # The time of the first attempt to send it: tokens from later sign-ins stay valid.
+    # The time of the first attempt to send it: tokens from later sign-ins stay valid, except those with an old position
+    # from the five seconds after it. quash was away then, so no newer one was known.
     before_ms = models.BigIntegerField(null=True)
     # The reason for which quash refused it at the last attempt. Workers of an older version write rows without it.
     refusal = models.TextField(blank=True, default="", db_default="")
