@@ -1,9 +1,9 @@
 """For a site's own tests: an issuer without a server, and a client that signs users in.
 
-def test_orders(quash_issuer):                     # the fixture of pytest
-    client = QuashAPIClient(quash_issuer)
+def test_orders(quash_site_issuer):                # the fixture of pytest
+    client = QuashAPIClient(quash_site_issuer)
     token = client.login_as(user, role="clerk")
-    quash_issuer.revoke_session(token)
+    quash_site_issuer.revoke_session(token)
     assert client.get("/orders/").status_code == 401
 """
 
