@@ -9,7 +9,7 @@ let base = url;
 const fetchHere = (path, options) => fetch(new URL(path, base), options);
 class FormData extends Map {
   constructor() {
-    super(Object.entries({ email: "lock_out@example.org", password: process.env.PASSWORD }));
+    super(Object.entries({ email: "page@example.org", password: process.env.PASSWORD }));
   }
 }
 new Function("document", "location", "fetch", "FormData", script)(

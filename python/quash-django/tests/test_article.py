@@ -25,6 +25,7 @@ USERS = f"""
 from accounts.models import User
 for name in {EVENTS}:
     User.objects.create_user(name + "@example.org", {PASSWORD!r}, is_verified=True)
+User.objects.create_user("page@example.org", {PASSWORD!r}, is_verified=True)
 User.objects.create_user("unverified@example.org", {PASSWORD!r})
 User.objects.create_superuser("admin@example.org", {PASSWORD!r})
 """
@@ -151,7 +152,7 @@ class QuashIssues(KeepIssuing):
     credential = ["client", "add", "site", *RIGHTS]
 
     def move_users(self, folder: Path) -> None:
-        assert f"{len(EVENTS) + 2} created" in manage(folder, self.settings, "quash_import")
+        assert f"{len(EVENTS) + 3} created" in manage(folder, self.settings, "quash_import")
 
     def sign_in(self, email: str, password: str = PASSWORD) -> Any:
         return post(self.quash.url + "/api/token/", {"email": email, "password": password})
