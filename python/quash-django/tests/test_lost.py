@@ -126,6 +126,7 @@ def test_a_process_killed_after_the_change_loses_nothing(shell: Shell, change: s
 @pytest.mark.parametrize("shell", ["quash_issues"], indirect=True)
 def test_users_in_another_database_need_the_tables_there(shell: Shell) -> None:
     apart = {"DJANGO_SETTINGS_MODULE": "two_databases_settings", "SITE_ROUTER": "Users"}
+    # Django counts the migrations as applied, although the router permits no table.
     shell.manage("migrate", "-v", "0", "--database", "users", "--skip-checks", **apart)
     for command in ("check", "quash_check"):
         ended = shell.manage(command, **apart)
@@ -135,6 +136,7 @@ def test_users_in_another_database_need_the_tables_there(shell: Shell) -> None:
     ended = shell.manage("quash_check", **apart)
     assert "no such table" in ended.stdout and "migrate quash_django --database users" in ended.stdout
     assert "Traceback" not in ended.stderr
+    shell.manage("migrate", "-v", "0", "--fake", "quash_django", "zero", "--database", "users", **apart)
     shell.manage("migrate", "-v", "0", "quash_django", "--database", "users", **apart)
     assert "FAIL" not in shell.manage("quash_check", **apart).stdout
     made = f"User.objects.create_user('dana', 'dana@example.org', '{PASSWORD}')"

@@ -74,7 +74,10 @@ class Command(BaseCommand):
         try:
             yield from self._waiting(using)
         except DatabaseError as error:
-            remedy = f"run `manage.py migrate quash_django --database {using}`"
+            remedy = (
+                f"run `manage.py migrate quash_django --database {using}`, and before that, if DATABASE_ROUTERS didn't "
+                f"permit the tables, `manage.py migrate --fake quash_django zero --database {using}`"
+            )
             yield False, f"the table quash_outbox of the database {using!r} can't be read: {error}", remedy
 
     @staticmethod
