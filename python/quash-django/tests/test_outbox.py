@@ -206,6 +206,13 @@ def test_an_unexpected_fault_changes_no_answer(
     assert QuashOutbox.objects.count() == 1 and "quash_drain" in caplog.text
 
 
+def test_names_that_a_namespace_refuses_leave_no_message(shop_on_commit: Model) -> None:
+    for name in ("", "x" * 256, "\u00e9" * 128, "a\0b", "\ud800"):
+        assert end_session(name) is False
+    assert end_session("\u00e9" * 127) and end_session("x" * 255)
+    assert len(shop_on_commit.sent) == 2 and not QuashOutbox.objects.exists()
+
+
 def test_async_functions_end_as_well(shop_on_commit: Model, dana: User) -> None:
     from asgiref.sync import async_to_sync
 

@@ -15,11 +15,12 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.db.models import F, Value
 from django.db.models.functions import Concat
+from django.test import RequestFactory
 from quash_verify import StartFailed, Unavailable
 from servers import BINARY, PASSWORD, Quash
 from user_functions import is_staff
 
-from quash_django import _api, _verifier, apush_user, checks, outbox, push_user
+from quash_django import _api, _verifier, apush_user, checks, end_session, outbox, push_user
 from quash_django.models import QuashAccount, QuashOutbox
 from quash_django.testing import quash_issuer
 
@@ -497,6 +498,22 @@ def test_refused_messages_are_named_and_can_be_removed(
     assert "aren't sent with the present MODE" in capsys.readouterr().out
     call_command("quash_drain", "--discard", str(other.pk))
     call_command("quash_drain")
+
+
+def test_a_session_that_cant_exist_leaves_no_message(quash: Quash, settings: Any, caplog: Any) -> None:
+    settings.QUASH = {**settings.QUASH, "CREDENTIAL": quash.credential(f"site-{uuid.uuid4().hex}")}
+    request: Any = RequestFactory().get("/")
+    for name in ("", "abc", "x" * 300, "a\0b", "\ud800"):
+        assert end_session(name) is False
+        request.session = {"_quash": {"sid": name}}
+        assert end_session(request) is False
+    assert not QuashOutbox.objects.exists() and "quash_django" not in caplog.text
+    assert end_session("0" * 32) is True and not QuashOutbox.objects.exists()
+    # Something else that quash refuses stays, and nothing tries to send it later.
+    outbox.add([{"session": "x" * 256, "reason": "log_out"}])
+    assert QuashOutbox.objects.get().refusal
+    (record,) = [record for record in caplog.records if record.name == "quash_django"]
+    assert record.exc_info is None and "quash hasn't confirmed" in record.message
 
 
 def test_users_that_were_not_imported_are_left_alone(quash: Quash, dana: User) -> None:

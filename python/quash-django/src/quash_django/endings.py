@@ -1,7 +1,8 @@
 """Ends sessions, tokens and all sessions of a user."""
 
+import re
 import uuid
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import ImproperlyConfigured
@@ -16,10 +17,15 @@ from .conf import quash_settings
 SESSION_KEY = "_quash"
 """The key of Django's session under which ``quash_django.middleware`` keeps the session's id at quash."""
 
+NAME_BYTES = 255
+"""The most bytes of a name of a session or a token in a namespace."""
+
 
 def end_session(request_or_sid: "HttpRequest | str", *, reason: str = "log_out") -> bool:
     """Ends a session, named by its id or by a request in it. Returns whether there was one to end."""
     if isinstance(request_or_sid, str):
+        if not _can_exist(request_or_sid):
+            return False
         _end("session", request_or_sid, {"session": request_or_sid, "reason": reason})
         return True
     ended = False
@@ -27,7 +33,7 @@ def end_session(request_or_sid: "HttpRequest | str", *, reason: str = "log_out")
     if claims is not None:
         ended = end_claims(claims, reason)
     own = (getattr(request_or_sid, "session", None) or {}).get(SESSION_KEY)
-    if isinstance(own, dict) and isinstance(own.get("sid"), str):
+    if isinstance(own, dict) and _can_exist(own.get("sid")):
         _end("session", own["sid"], {"session": own["sid"], "reason": reason})
         ended = True
     return ended
@@ -63,7 +69,7 @@ def end_token(raw: Any, *, reason: str = "log_out") -> bool:
         except TokenBackendError as error:
             raise TokenError("Token is invalid") from error
     jti = claims.get(api_settings.JTI_CLAIM)
-    if not isinstance(jti, str):
+    if not _can_exist(jti):
         raise TokenError("Token has no id")
     _end("token", jti, _token(jti, claims, reason))
     return True
@@ -73,7 +79,7 @@ def end_claims(claims: dict[str, Any], reason: str) -> bool:
     """Ends the session that a token's claims name, or the token if it was issued without one."""
     found = quash_settings()
     session = claims.get(found.session_claim if found.keeps_issuing else "sid")
-    if isinstance(session, str):
+    if _can_exist(session):
         _end("session", session, {"session": session, "reason": reason})
         return True
     if not found.keeps_issuing:
@@ -81,7 +87,7 @@ def end_claims(claims: dict[str, Any], reason: str) -> bool:
     from rest_framework_simplejwt.settings import api_settings
 
     jti = claims.get(api_settings.JTI_CLAIM)
-    if isinstance(jti, str):
+    if _can_exist(jti):
         _end("token", jti, _token(jti, claims, reason))
         return True
     return False
@@ -155,6 +161,18 @@ def claims_of(token: Any) -> dict[str, Any] | None:
     """Returns the claims of one of Simple JWT's tokens."""
     payload = getattr(token, "payload", None)
     return payload if isinstance(payload, dict) else None
+
+
+def _can_exist(name: Any) -> TypeGuard[str]:
+    """Returns whether a session or a token can have this name at quash. Sites may pass what a client has sent."""
+    if not isinstance(name, str) or "\0" in name:
+        return False
+    if not quash_settings().keeps_issuing:
+        return re.fullmatch("[0-9a-f]{32}", name) is not None
+    try:
+        return 1 <= len(name.encode()) <= NAME_BYTES
+    except UnicodeEncodeError:
+        return False
 
 
 def _token(jti: str, claims: dict[str, Any], reason: str) -> Revocation:
