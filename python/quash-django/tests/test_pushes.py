@@ -13,7 +13,7 @@ from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, Permission, User
 from django.core.management import CommandError, call_command
 from django.db import transaction
-from django.db.models import F, Value
+from django.db.models import F, Value, signals
 from django.db.models.functions import Concat
 from django.test import RequestFactory
 from quash_verify import StartFailed, Unavailable
@@ -271,6 +271,28 @@ def test_users_sign_in_once_their_address_is_confirmed(
     kim.save()
     found = account(quash, kim)
     assert found["email"] == "new@example.org" and found["email_verified_at"]
+
+
+def test_a_receiver_that_changes_more_holds_up_no_message(quash: Quash, dana: User, settings: Any) -> None:
+    settings.QUASH = {**settings.QUASH, "EMAIL_VERIFIED": "user_functions.is_staff"}
+    kim = User.objects.create_user("kim", "kim@example.org", PASSWORD, pk=next(SERIALS))
+    pair = quash.sign_in()
+
+    def deactivate(instance: User, **_: Any) -> None:
+        if instance.pk == kim.pk:
+            User.objects.get(pk=dana.pk).save()
+            dana.is_active = False
+            dana.save()
+
+    signals.post_save.connect(deactivate, sender=User)
+    try:
+        # The address counts as confirmed from now on, which another receiver of the package sees.
+        kim.is_staff = True
+        kim.set_password(OTHER)
+        kim.save()
+    finally:
+        signals.post_save.disconnect(deactivate, sender=User)
+    assert quash.sign_in("kim", OTHER) and not quash.is_live(pair) and not QuashOutbox.objects.exists()
 
 
 def test_a_failing_function_stops_no_save(quash: Quash, dana: User, settings: Any, caplog: Any) -> None:

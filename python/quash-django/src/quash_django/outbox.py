@@ -66,7 +66,7 @@ def _add(messages: Sequence[dict[str, Any]]) -> None:
         return
     connection = connections[using]
     waiting = _waiting(using)
-    if not connection.in_atomic_block:
+    if not connection.in_atomic_block and not connection.__dict__.get(_HELD):
         # A transaction that was rolled back has left its rows here.
         waiting.clear()
     if not connection.get_autocommit() and not (connection.in_atomic_block and connection.commit_on_exit):
