@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cheap_hashers import CHEAP
 from django.apps import apps
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
@@ -117,6 +118,7 @@ def test_check_names_a_command_with_all_rights(tmp_path: Path, settings: Any, ca
     quash = Quash(tmp_path)
     _verifier.install(None)
     try:
+        settings.PASSWORD_HASHERS = CHEAP
         settings.QUASH = {"ISSUER": quash.url, "CREDENTIAL": quash.keeper(), "MODE": "quash_issues"}
         with pytest.raises(CommandError, match="1 failed"):
             call_command("quash_check")
