@@ -89,8 +89,7 @@ pub enum Keep {
 }
 
 /// An entry of the log. By its kind, it is a watermark or a presence. A watermark revokes the tokens in its
-/// scope that were issued before it: [`Entry::before`] is its own number. A presence revokes all tokens in
-/// its scope, whenever they are issued: [`Entry::before`] is [`Seq::MAX`].
+/// scope that were issued before it. A presence revokes all tokens in its scope, whenever they are issued.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {
     pub seq: Seq,
