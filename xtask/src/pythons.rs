@@ -1,6 +1,7 @@
 //! The versions of Python that the Python packages support, as far as they are installed: one native module
 //! is for all of them, and each runs the tests that need no further package.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -23,15 +24,21 @@ pub(crate) fn test_packages(environment: &Path) -> Result<()> {
     let pytest = packages.iter().find(|package| package.starts_with("pytest==")).unwrap_or(&"pytest");
     let own = minor_of(environment);
     let (mut tested, mut missing) = (Vec::new(), Vec::new());
-    for minor in MINORS.filter(|minor| Some(*minor) != own) {
-        match find(minor) {
-            Some(python) => {
-                test(minor, &python, pytest)?;
-                tested.push(format!("3.{minor}"));
+    // The tests mostly wait, so all versions run at once.
+    std::thread::scope(|scope| {
+        let mut running = Vec::new();
+        for minor in MINORS.filter(|minor| Some(*minor) != own) {
+            match find(minor) {
+                Some(python) => {
+                    running.push(scope.spawn(move || test(minor, &python, pytest)));
+                    tested.push(format!("3.{minor}"));
+                }
+                None => missing.push(format!("3.{minor}")),
             }
-            None => missing.push(format!("3.{minor}")),
         }
-    }
+        let ended = running.into_iter().map(|test| test.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        ended.collect::<Result<()>>()
+    })?;
     println!(
         "the Python packages were also tested with {}; not installed: {}",
         listed(&tested),
