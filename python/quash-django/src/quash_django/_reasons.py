@@ -21,7 +21,8 @@ def _of_start(error: StartFailed) -> tuple[str, str]:
     if "credential" not in what or " may not " in what:
         return what, error.remedy
     if "missing or malformed" in what:
-        what = credential_fault(found) or "the credential is malformed"
+        fault = credential_fault(found)
+        what = "the credential is malformed" if fault is None else fault[0]
         remedy = f"set QUASH['CREDENTIAL_FILE'] to a file with the line that `{command(found)}` prints"
     else:
         what = f"quash at {found.issuer} doesn't know the credential: it was removed, or is another quash's"

@@ -15,7 +15,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.module_loading import import_string
 
 from . import __version__, accounts, outbox
-from .conf import QuashSettings, command, credential_fault, imported, read
+from .conf import QuashSettings, credential_fault, imported, read
 from .models import QuashOutbox
 
 SIMPLE_JWT = "5.5"
@@ -65,8 +65,8 @@ def check_settings(**_: object) -> list[CheckMessage]:
     fault = credential_fault(found)
     if fault is not None:
         # No error: `migrate` and `collectstatic` run where the secret isn't, too.
-        remedy = f"write the line that `{command(found)}` prints into it, and let this process read it"
-        messages.append(Warning(fault, hint=remedy, id="quash.W008"))
+        what, remedy = fault
+        messages.append(Warning(what, hint=remedy, id="quash.W008"))
     field = found.email_verified
     if field is not None and "." not in field and not accounts.has_field(field):
         text = f"QUASH['EMAIL_VERIFIED'] is {field!r}, but the user model has no such field"

@@ -116,18 +116,18 @@ def read(given: object) -> tuple[QuashSettings | None, list[Problem]]:
     return (None if problems else found), problems
 
 
-def credential_fault(found: QuashSettings) -> str | None:
-    """Returns why the credential's file can't be used, if it can't."""
+def credential_fault(found: QuashSettings) -> tuple[str, str] | None:
+    """Returns why the credential's file can't be used, if it can't, and the remedy."""
     variable = None if found.credential or found.credential_file else os.environ.get("QUASH_CREDENTIAL_FILE")
     path = found.credential_file or (None if os.environ.get("QUASH_CREDENTIAL") else variable)
     if path is None:
         return None
     name = "QUASH['CREDENTIAL_FILE']" if found.credential_file else "$QUASH_CREDENTIAL_FILE"
+    remedy = f"write the line that `{command(found)}` prints into it, and let this process read it"
     try:
-        with open(path, encoding="utf-8") as file:
-            return None if file.read().strip() else f"{name} is empty: {path}"
+        return None if _line(path) else (f"{name} is empty: {path}", remedy)
     except (OSError, UnicodeDecodeError) as error:
-        return f"{name} can't be read: {error}"
+        return f"{name} can't be read: {error}", remedy
 
 
 def credential(found: QuashSettings) -> str | None:
@@ -135,12 +135,16 @@ def credential(found: QuashSettings) -> str | None:
     if found.credential_file is None:
         return found.credential
     try:
-        with open(found.credential_file, encoding="utf-8") as file:
-            return file.read().strip()
+        return _line(found.credential_file)
     except (OSError, UnicodeDecodeError) as error:
         raise ImproperlyConfigured(
             f"QUASH['CREDENTIAL_FILE'] can't be read ({error}): name a text file that this process may read"
         ) from error
+
+
+def _line(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read().strip()
 
 
 def command(found: QuashSettings, *, imports: bool = False) -> str:

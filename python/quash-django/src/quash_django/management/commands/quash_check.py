@@ -52,7 +52,7 @@ class Command(BaseCommand):
     def _probe(self, found: QuashSettings) -> Iterator[tuple[bool, str, str | None]]:
         fault = credential_fault(found)
         if fault is not None:
-            yield False, fault, f"write the line that `{command(found)}` prints into it, and let this process read it"
+            yield False, *fault
             return
         verifier = _verifier.verifier()
         try:

@@ -23,7 +23,7 @@ class Command(BaseCommand):
         found = quash_settings()
         fault = credential_fault(found)
         if fault is not None:
-            raise CommandError(f"{fault}; `manage.py quash_check` names the remedy")
+            raise CommandError(f"{fault[0]}; `manage.py quash_check` names the remedy")
         status: dict[str, Any] = {"mode": found.mode, "issuer": found.issuer}
         try:
             _verifier.verifier().warm()
