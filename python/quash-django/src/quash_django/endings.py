@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from quash_verify import QuashError, Revocation
 
 from . import _verifier, outbox
-from ._request import has_ended, note_ended, note_sent
+from ._request import has_ended, note_ended
 from .conf import quash_settings
 
 SESSION_KEY = "_quash"
@@ -111,8 +111,7 @@ def _sends(revocation: Revocation) -> bool:
         # Without a head, quash hasn't answered for seconds.
         if verifier.head() is not None:
             receipt = verifier.revoke(found.namespace, [revocation], key=key, wait=found.wait_for_verifiers)
-            note_sent(receipt.seq)
-            verifier.caught_up(receipt.seq)
+            outbox.catch_up(receipt.seq)
             return True
     except (QuashError, ValueError) as error:
         outbox.logger.error("a session's end waits, because quash hasn't confirmed it: %s", error)

@@ -166,8 +166,7 @@ def _confirmed(rows: Sequence[QuashOutbox], using: str, seq: int | None) -> None
         # They are sent again, which changes nothing.
         logger.exception("failed to delete messages that quash has confirmed")
     if seq is not None:
-        _request.note_sent(seq)
-        _catch_up(seq)
+        catch_up(seq)
 
 
 def drain(using: str | None = None) -> tuple[int, int]:
@@ -287,9 +286,10 @@ def _key(batch: Sequence[QuashOutbox]) -> str:
     return str(uuid.uuid5(_NAMES, ",".join(sorted(str(row.pk) for row in batch))))
 
 
-def _catch_up(seq: int) -> None:
+def catch_up(seq: int) -> None:
+    """Waits a moment for an entry that this request has caused: its next one, and new tokens, come after it."""
+    _request.note_sent(seq)
     try:
-        # So that this process's next request is refused, and its new tokens have a later position.
         _verifier.verifier().caught_up(seq)
     except QuashError as error:
         logger.warning("this process hasn't received its own revocation yet: %s", error)
