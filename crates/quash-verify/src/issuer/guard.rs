@@ -36,6 +36,19 @@ pub struct GuardSetup {
     pub key_fetcher: Option<Arc<dyn KeyFetcher>>,
 }
 
+#[cfg(test)]
+impl GuardSetup {
+    /// Returns the setup and the keys of a guard for an issuer's tokens.
+    pub(crate) fn of(issuer: &crate::test::TestIssuer, clock: Arc<dyn Clock>) -> (Self, KeyRing) {
+        let verifier = issuer.verifier();
+        let state = verifier.inner.shared.state.load();
+        let trust = state.trust.as_ref().expect("the issuer's keys");
+        let Terms { policy, scopes } = Terms::clone(&trust.terms);
+        let setup = Self { policy, scopes, clock, cache_key: [2; 16], key_fetcher: None };
+        (setup, KeyRing::clone(&trust.ring))
+    }
+}
+
 /// Creates a guard and its publisher, for the issuer's own process: every revocation passes through that
 /// process before any other learns of it.
 pub fn guard(setup: GuardSetup, revoked: Revoked, ring: KeyRing) -> (Guard, Publisher) {

@@ -58,7 +58,6 @@ mod tests {
     use super::*;
     use crate::issuer::{Guard, GuardSetup, Publisher, guard, guard_of_node};
     use crate::test::TestIssuer;
-    use crate::trust::{Terms, Trust};
 
     /// A clock that is set by hand, in seconds.
     struct Hand(AtomicU64);
@@ -78,20 +77,10 @@ mod tests {
     fn made(make: Made) -> (Arc<Hand>, Guard, Publisher, String) {
         let issuer = TestIssuer::new();
         let token = issuer.token("dana").mint().as_str().to_owned();
-        let verifier = issuer.verifier();
-        let state = verifier.inner.shared.state.load();
-        let Trust { ring, terms, .. } = state.trust.as_ref().expect("the issuer's keys");
-        let Terms { policy, scopes } = Terms::clone(terms);
         let clock = Arc::new(Hand(AtomicU64::new(100)));
-        let setup = GuardSetup {
-            policy,
-            scopes,
-            clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            cache_key: [2; 16],
-            key_fetcher: None,
-        };
+        let (setup, ring) = GuardSetup::of(&issuer, Arc::clone(&clock) as Arc<dyn Clock>);
         let empty = Revoked::empty(Seq::start_of(1), feed::EMPTY);
-        let (guard, publisher) = make(setup, empty, KeyRing::clone(ring));
+        let (guard, publisher) = make(setup, empty, ring);
         (clock, guard, publisher, token)
     }
 

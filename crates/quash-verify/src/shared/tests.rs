@@ -8,13 +8,11 @@ use std::thread;
 use std::time::Duration;
 
 use quash_core::model::Timestamp;
-use quash_core::token::KeyRing;
 use quash_core::watch::feed;
 
 use super::*;
 use crate::issuer::{GuardSetup, guard};
 use crate::test::TestIssuer;
-use crate::trust::Terms;
 
 /// The limit for work that nothing blocks.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -97,21 +95,8 @@ impl Clock for Halting {
 fn a_halted_check_blocks_no_one_else() {
     let issuer = TestIssuer::new();
     let [known, new] = ["dana", "lee"].map(|user| issuer.token(user).mint());
-    let (ring, terms) = {
-        let verifier = issuer.verifier();
-        let state = verifier.inner.shared.state.load();
-        let Trust { ring, terms, .. } = state.trust.as_ref().expect("the issuer's keys");
-        (KeyRing::clone(ring), Terms::clone(terms))
-    };
     let clock = Arc::new(Halting(Mutex::new(None)));
-    let Terms { policy, scopes } = terms;
-    let setup = GuardSetup {
-        policy,
-        scopes,
-        clock: Arc::clone(&clock) as Arc<dyn Clock>,
-        cache_key: [2; 16],
-        key_fetcher: None,
-    };
+    let (setup, ring) = GuardSetup::of(&issuer, Arc::clone(&clock) as Arc<dyn Clock>);
     let (guard, mut publisher) = guard(setup, Revoked::empty(Seq::start_of(1), feed::EMPTY), ring);
     let check = |text: &str| guard.check_now(text, &[TokenType::Access]).is_ok();
     assert!(check(known.as_str()));
