@@ -1,6 +1,6 @@
 //! Accounts that another system keeps: added and changed in batches, and one at a time.
 
-mod support;
+use crate::support;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! An account's custom claims: the claims in tokens, and the fate of older tokens after a change.
 
-mod support;
+use crate::support;
 
 use quash_core::decide::{ChangeAuthor, edit_account};
 use quash_core::model::{

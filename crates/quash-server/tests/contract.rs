@@ -1,7 +1,7 @@
 //! The HTTP contract as a whole: the main flow, the formats of bodies, the headers of every response, and the
 //! effects of settings.
 
-mod support;
+use crate::support;
 
 use http::header::{ACCEPT, HOST};
 use http::{HeaderName, Method};

@@ -1,6 +1,6 @@
 //! Refresh tokens in a cookie: its attributes, the endpoints that read it, and the requests that are refused.
 
-mod support;
+use crate::support;
 
 use http::header::{COOKIE, HeaderName, ORIGIN, SET_COOKIE};
 use http::{Method, header};

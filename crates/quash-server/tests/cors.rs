@@ -1,6 +1,6 @@
 //! Cross-origin requests: only pages of named origins may read responses.
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Known devices: issuing device tokens, the limits that they bypass, and their removal.
 
-mod support;
+use crate::support;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;

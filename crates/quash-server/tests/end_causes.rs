@@ -1,6 +1,6 @@
 //! Each end cause of quash's own tokens, triggered in each possible way, from the request to a refused access token.
 
-mod support;
+use crate::support;
 
 #[path = "support/end_cause_triggers.rs"]
 mod end_cause_triggers;

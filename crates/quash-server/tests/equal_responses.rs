@@ -1,7 +1,7 @@
 //! This server and an application with `quash-verify` answer a rejected request identically: each token and
 //! each header is sent to both.
 
-mod support;
+use crate::support;
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Server errors: while the store is unavailable or full, no client receives a token or a confirmed end, and
 //! no response reveals the cause. Also: the contents of a stolen store.
 
-mod support;
+use crate::support;
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};

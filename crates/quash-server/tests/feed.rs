@@ -1,6 +1,6 @@
 //! The feed over HTTP: access, contents, leases and the barrier.
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 //! A80 to A82 need a connection: they are in `sockets/` and in the tests of the binary. A85 needs a paginated
 //! list, which this server doesn't have.
 
-mod support;
+use crate::support;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

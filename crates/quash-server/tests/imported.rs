@@ -1,7 +1,7 @@
 //! Sign-in with imported hashes: the cost of an attempt, the information that it reveals, and the upgrade of
 //! the hash.
 
-mod support;
+use crate::support;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

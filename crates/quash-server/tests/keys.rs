@@ -1,7 +1,7 @@
 //! Key rotation in a running server: scheduled, by an operator, and in an emergency. Valid tokens stay valid;
 //! tokens signed with a revoked key are refused.
 
-mod support;
+use crate::support;
 
 use quash_core::decide::{KeyRefusal, RevokedKeySessions};
 use quash_core::model::{Actor, ForeignTokens, Invalid, KeyState, Kid};

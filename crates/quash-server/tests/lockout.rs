@@ -1,7 +1,7 @@
 //! Lockout: the number of password guesses at all endpoints together, the sessions that a lock ends, and
 //! unlocking.
 
-mod support;
+use crate::support;
 
 use std::sync::Arc;
 

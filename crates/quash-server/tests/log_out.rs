@@ -1,6 +1,6 @@
 //! Log-out and blacklisting: the tokens that end, those that don't, and that none comes back.
 
-mod support;
+use crate::support;
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,6 @@
 //! The name that users sign in with: the user name, the address, or both.
 
-mod support;
+use crate::support;
 
 use quash_core::model::{AccountBy, AccountFields, Actor, Change, Clock, Email, Event, LoginFields, Name};
 use quash_server::HttpSettings;

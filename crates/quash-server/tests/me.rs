@@ -1,6 +1,6 @@
 //! The guarded path: accepted tokens and headers, and the responses.
 
-mod support;
+use crate::support;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,7 +1,7 @@
 //! Content negotiation on the paths that follow Simple JWT: the formats, the order of the checks, and the
 //! response to OPTIONS. The bodies are those recorded from Simple JWT.
 
-mod support;
+use crate::support;
 
 use http::Method;
 use http::header::{ACCEPT, AUTHORIZATION};

@@ -1,6 +1,6 @@
 //! Limits per network: distinguishing clients behind proxies, and the limits in responses.
 
-mod support;
+use crate::support;
 
 use std::net::SocketAddr;
 

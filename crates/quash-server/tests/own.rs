@@ -1,6 +1,6 @@
 //! The changes that users make to their accounts, each with the password; and the tokens that end with them.
 
-mod support;
+use crate::support;
 
 use http::header::AUTHORIZATION;
 use quash_core::decide::{ChangeAuthor, edit_account};

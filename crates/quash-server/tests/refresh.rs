@@ -1,6 +1,6 @@
 //! Refresh: one winner, the same successor for a timely retry, and the end of the session for a replay.
 
-mod support;
+use crate::support;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Revocations over HTTP, in a namespace and of quash's own sessions: rights, limits, errors by index, repetition
 //! and questions.
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! A user's sessions: listed, and ended one by one, all but one, or all.
 
-mod support;
+use crate::support;
 
 use http::header::{AUTHORIZATION, USER_AGENT};
 use quash_core::model::{AccountState, EndCause, Reason, Right, SessionPolicy, limits};

@@ -2,7 +2,7 @@
 //!
 //! Of the attacks on sign-in, A06 and A12 are in `imported.rs`; A18 to A20 need the count of failures.
 
-mod support;
+use crate::support;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

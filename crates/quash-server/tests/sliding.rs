@@ -1,7 +1,7 @@
 //! Sliding tokens: one token that gives access and renews itself, as in Simple JWT, within a session that
 //! ends.
 
-mod support;
+use crate::support;
 
 use http::Method;
 use quash_core::model::limits;

@@ -1,6 +1,6 @@
 //! `quash account` and `quash policy`: the effect of each command on tokens, its output, and its exit code.
 
-mod support;
+use crate::support;
 
 use quash_core::model::Event;
 use quash_store::{SqliteOptions, SqliteStore, Store};

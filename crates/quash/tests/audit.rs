@@ -1,6 +1,6 @@
 //! `quash audit`: events are listed, and tampering with the audit is detected.
 
-mod support;
+use crate::support;
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! A standard error without a reader: a full pipe, as behind a pager, a terminal stopped with Ctrl-S, or a
 //! log collector that hangs. The server still starts, serves and stops.
 
-mod support;
+use crate::support;
 
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Write, pipe};
 use std::process::Stdio;

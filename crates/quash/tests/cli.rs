@@ -1,6 +1,6 @@
 //! The command line: exit codes, output and files of the built binary.
 
-mod support;
+use crate::support;
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -1,7 +1,7 @@
 //! `quash client` and `quash verifier`, with and without a server: exit codes, and secrets that are shown
 //! only once.
 
-mod support;
+use crate::support;
 
 use serde_json::{Value, json};
 use support::{Server, on, request};

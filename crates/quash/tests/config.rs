@@ -1,6 +1,6 @@
 //! `quash config`: its output and exit codes, and that it creates no files.
 
-mod support;
+use crate::support;
 
 use std::fs;
 use std::process::Command;

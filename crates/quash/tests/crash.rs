@@ -1,7 +1,7 @@
 //! The server is killed or stopped at random moments: no acknowledged change is lost. A few rounds here; many
 //! with `cargo xtask soak`.
 
-mod support;
+use crate::support;
 
 use std::path::Path;
 use std::sync::atomic::Ordering;

@@ -1,7 +1,7 @@
 //! Disk faults under a running server: a full disk, failing writes, failing syncs. A test without the root,
 //! `strace` or `unshare` that it needs prints that it was skipped.
 
-mod support;
+use crate::support;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! The feed and the barrier of a running server: commands that wait, and streams that end with the server.
 
-mod support;
+use crate::support;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;

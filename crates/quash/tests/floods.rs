@@ -1,7 +1,7 @@
 //! Floods of connections and of HTTP/2 frames at the running binary: each is closed, and other clients are
 //! unaffected.
 
-mod support;
+use crate::support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};

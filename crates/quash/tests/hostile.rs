@@ -1,6 +1,6 @@
 //! Hostile texts at the running binary: in tokens, in the log, on the terminal, in limits of lists.
 
-mod support;
+use crate::support;
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! The server is killed at random moments during key rotations: valid tokens are accepted, and a revoked key
 //! signs nothing. A few rounds here; many with `cargo xtask soak`.
 
-mod support;
+use crate::support;
 
 use std::collections::BTreeSet;
 use std::io;

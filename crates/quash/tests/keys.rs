@@ -1,7 +1,7 @@
 //! `quash key` and `quash revoke key`, with and without a server and with keys of other issuers. No output
 //! contains a secret.
 
-mod support;
+use crate::support;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

@@ -1,6 +1,6 @@
 //! The sockets of a server: TLS with files that are read again on SIGHUP, and unix sockets.
 
-mod support;
+use crate::support;
 
 use std::fs;
 use std::io::{Read, Write};

@@ -1,7 +1,7 @@
 //! `quash completions`, `quash man` and `quash password-cost`: their output, and that a real shell accepts
 //! the script.
 
-mod support;
+use crate::support;
 
 use std::fs;
 use std::io::ErrorKind;

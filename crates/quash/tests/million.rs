@@ -2,7 +2,7 @@
 //! small. A hundred thousand of each here, a million with `cargo xtask soak`.
 //! `quash-store/src/sqlite/plans.rs` checks that every list uses an index.
 
-mod support;
+use crate::support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

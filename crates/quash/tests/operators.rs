@@ -1,7 +1,7 @@
 //! Guarantees for operators: the owner of new files, the account that a name selects, and that lost output
 //! fails a command.
 
-mod support;
+use crate::support;
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};

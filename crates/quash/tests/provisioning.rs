@@ -2,7 +2,7 @@
 //! requests meet and when the server is killed, and no hash is logged. A few rounds here; many with `cargo
 //! xtask soak`.
 
-mod support;
+use crate::support;
 
 use std::collections::BTreeMap;
 use std::sync::Barrier;

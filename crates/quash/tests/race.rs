@@ -1,7 +1,7 @@
 //! Concurrent requests to a running server, on both stores: fifty with one refresh token, and one during the
 //! deactivation of its account. A few rounds here; many with `cargo xtask soak`.
 
-mod support;
+use crate::support;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Random requests to the running binary over persistent connections: none may cause a 5xx or an unexpected
 //! close. They follow from a seed, so that a failure can be reproduced.
 
-mod support;
+use crate::support;
 
 use std::collections::BTreeMap;
 use std::fs;

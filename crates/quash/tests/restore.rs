@@ -1,7 +1,7 @@
 //! `quash backup` and `quash restore`, and a database that is replaced by an older copy: which sessions end,
 //! which stay ended, and the state after a kill.
 
-mod support;
+use crate::support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,6 +1,6 @@
 //! The server as a process: one at a time, stopped, killed, and malformed requests on its control socket.
 
-mod support;
+use crate::support;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};

@@ -1,6 +1,6 @@
 //! No secret is in a log (A88) or in clear in the database, and no default credentials exist (A98).
 
-mod support;
+use crate::support;
 
 use std::fs;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Invalid settings stop the start (A97): exit code 2, with the key, its location, the fault and the remedy.
 //! No file is created before all settings are valid.
 
-mod support;
+use crate::support;
 
 use std::fs;
 

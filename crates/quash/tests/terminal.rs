@@ -1,6 +1,6 @@
 //! quash at a terminal: hidden input, the width of tables, and colours.
 
-mod support;
+use crate::support;
 
 use std::fs::File;
 use std::io::{Read, Write};

@@ -1,6 +1,6 @@
 //! `quash token verify`: verdicts, exit codes, accepted and refused keys, and that it works offline.
 
-mod support;
+use crate::support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

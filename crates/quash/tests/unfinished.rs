@@ -4,7 +4,7 @@
 //! The long form opens 10,000 of each kind. The settings are the defaults of a container with 128 MiB; its
 //! limit is measured as resident memory, since a test can seldom create a cgroup.
 
-mod support;
+use crate::support;
 
 use std::fs;
 use std::io::Write;

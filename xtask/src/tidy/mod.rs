@@ -9,6 +9,7 @@ mod links;
 mod migrations;
 mod named;
 mod paths;
+mod programs;
 mod report;
 mod shape;
 mod walls;
@@ -31,6 +32,7 @@ pub(crate) fn run() -> Result<()> {
     let mut findings = graph.findings();
     findings.extend(guard::findings(&guard, &text_of(&root, guard::BUDGET)?.unwrap_or_default()));
     findings.extend(migrations::findings(&files));
+    findings.extend(programs::findings(&files, &|path| text_of(&root, path).ok().flatten()));
     findings.extend(shape::stale_exceptions(&files));
     let exists = |target: &str| root.join(target).exists();
     let (mut read, mut tests, mut pages) = (0, named::Tests::default(), Vec::new());

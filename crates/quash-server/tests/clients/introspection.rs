@@ -4,8 +4,8 @@ use quash_core::model::{Actor, Right};
 use quash_core::token::TokenType;
 use serde_json::json;
 
+use super::{Service, form, opened_by};
 use crate::support::{self, FaultyStore, PASSWORD, Part, Plan, World, kinds, secs};
-use crate::{Service, form, opened_by};
 
 #[tokio::test]
 async fn a56_invalid_tokens_are_inactive_without_details() {

@@ -5,8 +5,8 @@ use quash_core::token::TokenType;
 use quash_store::StoreError;
 use serde_json::{Value, json};
 
+use super::{Service, basic, form, opened_by};
 use crate::support::{Call, FaultyStore, PASSWORD, Part, Plan, World, kinds, secs};
-use crate::{Service, basic, form, opened_by};
 
 #[tokio::test]
 async fn a51_revoked_access_tokens_yield_no_new_credentials() {

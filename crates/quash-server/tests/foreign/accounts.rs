@@ -5,8 +5,8 @@ use quash_core::model::{Actor, UserIdField};
 use quash_service::{NewAccount, NewState};
 use serde_json::json;
 
+use super::{django, minted, plan, refresh_of, said, shared, world};
 use crate::support::{self, Call, Plan, START, World, claims, secs};
-use crate::{django, minted, plan, refresh_of, said, shared, world};
 
 fn of_users(field: UserIdField) -> Plan {
     let mut plan = plan(django(shared()));

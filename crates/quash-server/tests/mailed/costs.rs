@@ -5,7 +5,7 @@ use std::sync::Arc;
 use quash_core::model::limits;
 use serde_json::json;
 
-use crate::danas_link;
+use super::danas_link;
 use crate::support::{Call, Plan, World};
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use quash_core::model::{MailKind, limits};
 use serde_json::{Value, json};
 
-use crate::flow;
+use super::flow;
 use crate::support::{Answer, Call, PASSWORD, Pair, World, code, kinds_and_places, link};
 
 async fn change(world: &World, pair: &Pair, email: &str, password: &str) -> Answer {
@@ -183,11 +183,11 @@ async fn a68_address_changes_invalidate_verifications() {
     world.post("/v1/email-verification", &json!({ "username": "max" })).await;
     let verification = link(&world.mails().await[0]);
     // A password reset confirms the address, too.
-    crate::ask(&world, json!({ "username": "max" })).await;
-    crate::reset(&world, &link(&world.mails().await[0])).await;
+    super::ask(&world, json!({ "username": "max" })).await;
+    super::reset(&world, &link(&world.mails().await[0])).await;
     world.mails().await;
-    let max = world.attempt("max", crate::NEW_PASSWORD).await.pair();
-    assert_eq!(change(&world, &max, "new@example.org", crate::NEW_PASSWORD).await.status, 202);
+    let max = world.attempt("max", super::NEW_PASSWORD).await.pair();
+    assert_eq!(change(&world, &max, "new@example.org", super::NEW_PASSWORD).await.status, 202);
     let email =
         world.mails().await.into_iter().find(|email| email.kind == MailKind::EmailChange).expect("a mail");
     assert_eq!(confirm(&world, &max, &json!({ "token": link(&email) })).await.status, 200);
@@ -196,7 +196,7 @@ async fn a68_address_changes_invalidate_verifications() {
         400
     );
     assert_eq!(
-        world.me(&world.attempt("max", crate::NEW_PASSWORD).await.pair().access).await.json()["email"],
+        world.me(&world.attempt("max", super::NEW_PASSWORD).await.pair().access).await.json()["email"],
         "new@example.org"
     );
 }

@@ -3,7 +3,7 @@
 use quash_service::MailerError;
 use serde_json::json;
 
-use crate::ask;
+use super::ask;
 use crate::support::{World, link, secs};
 
 fn not_now() -> MailerError {
@@ -25,7 +25,7 @@ async fn mails_are_retried_until_sent() {
     world.wait(secs(64));
     let mails = world.mails().await;
     assert_eq!(mails.len(), 1);
-    assert_eq!(crate::reset(&world, &link(&mails[0])).await.status, 200);
+    assert_eq!(super::reset(&world, &link(&mails[0])).await.status, 200);
 }
 
 #[tokio::test]

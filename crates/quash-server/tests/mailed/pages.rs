@@ -3,8 +3,8 @@
 use quash_core::model::MailKind;
 use serde_json::json;
 
+use super::{NEW_PASSWORD, danas_link, reset};
 use crate::support::{Answer, Call, PASSWORD, World, link};
-use crate::{NEW_PASSWORD, danas_link, reset};
 
 async fn send(world: &World, path: &str, fields: &[(&str, &str)]) -> Answer {
     let body: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();

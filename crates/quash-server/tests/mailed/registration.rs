@@ -6,8 +6,8 @@ use quash_core::model::{AccountState, MailKind};
 use quash_server::{HttpSettings, Registration};
 use serde_json::{Value, json};
 
+use super::{danas_link, flow, reset};
 use crate::support::{Answer, Call, PASSWORD, Plan, World, code, kinds_and_places, link, millis, secs};
-use crate::{danas_link, flow, reset};
 
 async fn open() -> World {
     let settings = HttpSettings { registration: Registration::Open, ..HttpSettings::default() };

@@ -5,8 +5,8 @@ use quash_service::OutgoingEmail;
 use quash_store::Store;
 use serde_json::json;
 
+use super::{NEW_PASSWORD, ask, danas_link, flow, reset};
 use crate::support::{Call, Part, World, claims, code, kinds_and_places, link, millis, secs};
-use crate::{NEW_PASSWORD, ask, danas_link, flow, reset};
 
 #[tokio::test]
 async fn a67_resets_end_sessions_and_notify_the_owner() {

@@ -3,8 +3,8 @@
 use quash_core::model::{AccountState, MailKind};
 use serde_json::json;
 
+use super::{NEW_PASSWORD, flow};
 use crate::support::{Call, PASSWORD, World, code, kinds_and_places, link, millis, secs};
-use crate::{NEW_PASSWORD, flow};
 
 #[tokio::test]
 async fn a05_unverified_sign_ins_resend_mails_once_a_minute() {

@@ -13,10 +13,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use crate::recording::{Case, Token, offset};
-use crate::site::Site;
+use super::recording::{Case, Token, offset};
+use super::site::Site;
+use super::wallet::Wallet;
 use crate::support::{Answer, claims, header};
-use crate::wallet::Wallet;
 
 /// The allowed difference between times: the longest that a case may take on a busy machine.
 const SLACK_SECS: i64 = 30;

@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::compare::{Wanted, recorded};
-use crate::recording::Case;
-use crate::site::{Run, Site};
-use crate::table::{DEVIATIONS, REASONS};
+use super::compare::{Wanted, recorded};
+use super::recording::Case;
+use super::site::{Run, Site};
+use super::table::{DEVIATIONS, REASONS};
 
 /// An intended difference, as a row of the guide: the behaviour of Simple JWT, that of quash, and the reason.
 pub(crate) struct Deviation {

@@ -1,13 +1,13 @@
 //! The replay: each site of the recording on a server of its own, its cases in their order. Counts the kinds
 //! of cases.
 
-use crate::compare::{Given, Wanted, compare, recorded, recorded_at_log_out};
-use crate::deviations::{instead, listed, with_reason};
-use crate::recording::{Case, cases};
-use crate::site::{Run, Site};
+use super::compare::{Given, Wanted, compare, recorded, recorded_at_log_out};
+use super::deviations::{instead, listed, with_reason};
+use super::recording::{Case, cases};
+use super::site::{Run, Site};
+use super::wallet::Wallet;
 use crate::support::Answer;
 use crate::support::http::request_in_bytes;
-use crate::wallet::Wallet;
 
 /// The result of a replay.
 #[derive(Default)]

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::recording::Settings;
+use super::recording::Settings;
 use crate::support::{Server, request};
 
 /// The secret of the recorded Django site, to sign its tokens again.

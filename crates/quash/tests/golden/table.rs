@@ -1,7 +1,7 @@
 //! The intended differences between quash and the recorded sites: each as a row of the guide, with its
 //! recorded cases and their expected answers.
 
-use crate::deviations::{Deviation, Listed};
+use super::deviations::{Deviation, Listed};
 
 const PAIR: &str = r#"{"refresh":"{{T0}}","access":"{{T1}}"}"#;
 const BAD_CREDENTIALS: &str = r#"{"detail":"No active account found with the given credentials"}"#;

@@ -9,8 +9,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
-use crate::recording::{Case, Token, offset};
-use crate::site::{DJANGO_SECRET, PASSWORD, Site, known};
+use super::recording::{Case, Token, offset};
+use super::site::{DJANGO_SECRET, PASSWORD, Site, known};
 use crate::support::claims;
 
 /// Tokens of sign-ins between the recorded cases, by the first eight characters of their ids. The pairs

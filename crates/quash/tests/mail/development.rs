@@ -6,17 +6,17 @@ use std::sync::mpsc::channel;
 
 use serde_json::json;
 
+use super::{NEW_PASSWORD, SOON, add_dana, ask, readiness, reset};
 use crate::support::{Server, quash};
-use crate::{NEW_PASSWORD, SOON, add_dana, ask, readiness, reset};
 
 #[test]
 fn development_mails_go_to_stderr_outside_the_log() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let data_dir = dir.path().join("data");
-    let added = crate::on(
+    let added = super::on(
         &data_dir,
         &["account", "add", "dana", "--email", "dana@example.org", "--verified", "--password-stdin"],
-        crate::PASSWORD,
+        super::PASSWORD,
     );
     assert!(added.status.success(), "{}", added.stderr);
     let mut command = quash();
@@ -33,7 +33,7 @@ fn development_mails_go_to_stderr_outside_the_log() {
     let address = url.strip_prefix("http://").expect("http").parse().expect("an address");
     let post = |path: &str, body: serde_json::Value| {
         let headers = [("Content-Type", "application/json")];
-        crate::request(address, "POST", path, &headers, body.to_string().as_bytes()).expect("an answer")
+        super::request(address, "POST", path, &headers, body.to_string().as_bytes()).expect("an answer")
     };
     assert_eq!(post("/v1/password-reset", json!({ "username": "dana" })).status, 202);
     let mut seen = Vec::new();
@@ -88,8 +88,8 @@ fn queued_mails_are_sent_after_configuration() {
     add_dana(&server);
     ask(&server);
     assert!(server.terminate().status.success());
-    let smtp = crate::Smtp::start(crate::Behaviour::Kind);
-    let flags = crate::flags(smtp.address);
+    let smtp = super::Smtp::start(super::Behaviour::Kind);
+    let flags = super::flags(smtp.address);
     let server = Server::start_in(&data_dir, &flags.iter().map(String::as_str).collect::<Vec<_>>());
     assert_eq!(readiness(&server), "ok");
     assert_eq!(reset(&server, &smtp.next().token()), 200);

@@ -8,9 +8,9 @@ mod outbox;
 mod pages;
 mod registration;
 mod reset;
-#[path = "../support/mod.rs"]
-mod support;
 mod verification;
+
+use crate::support;
 
 use serde_json::{Value, json};
 

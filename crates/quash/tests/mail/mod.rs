@@ -2,8 +2,8 @@
 //! is down, slow or refusing.
 
 mod development;
-#[path = "../support/mod.rs"]
-mod support;
+
+use crate::support;
 
 use std::fs;
 use std::net::SocketAddr;

@@ -2,8 +2,8 @@
 
 mod introspection;
 mod revocation;
-#[path = "../support/mod.rs"]
-mod support;
+
+use crate::support;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -12,8 +12,6 @@ mod deviations;
 mod recording;
 mod replay;
 mod site;
-#[path = "../support/mod.rs"]
-mod support;
 mod table;
 mod wallet;
 

@@ -3,8 +3,8 @@
 
 mod accounts;
 mod namespaces;
-#[path = "../support/mod.rs"]
-mod support;
+
+use crate::support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

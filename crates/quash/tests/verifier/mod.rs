@@ -10,6 +10,6 @@ mod presented;
 mod proxy;
 mod restarts;
 mod site;
-#[path = "../support/mod.rs"]
-mod support;
 mod wait;
+
+use crate::support;

@@ -1,0 +1,33 @@
+//! The tests of the built binary from outside, as one program. `cargo xtask tidy` checks that no file is missing.
+
+mod account;
+mod audit;
+mod blocked_log;
+mod cli;
+mod clients;
+mod config;
+mod crash;
+mod faults;
+mod feed;
+mod floods;
+mod golden;
+mod hostile;
+mod key_kills;
+mod keys;
+mod listening;
+mod mail;
+mod manual;
+mod million;
+mod operators;
+mod provisioning;
+mod race;
+mod random;
+mod restore;
+mod running;
+mod secrets;
+mod settings;
+mod support;
+mod terminal;
+mod token_verify;
+mod unfinished;
+mod verifier;
