@@ -42,6 +42,8 @@ impl Mint {
             session: SessionId::from_bytes([0xab; 16]),
             bearer: Bearer { user_id: "1".into(), password_mark: None, claims: CustomClaims::default() },
             rsq: Seq::from_u64(17),
+            ring: 0,
+            settings: 0,
             ends_at: None,
             tokens: Tokens::Both(stamp),
         }

@@ -100,6 +100,8 @@ fn tokens(key: &SigningKey) -> Vec<String> {
             claims: CustomClaims::default(),
         },
         rsq: Seq::start_of(1),
+        ring: 0,
+        settings: 0,
         ends_at: None,
         tokens: Tokens::Access,
     };

@@ -78,6 +78,7 @@ impl Bench {
         let service = Service::start(Setup {
             store,
             file: None,
+            node: None,
             coordination: Arc::new(coordination.await.expect("a store")),
             counters: Arc::new(MemoryCounters::new(Policy::default().lockout)),
             audit_seal: None,

@@ -10,7 +10,7 @@ use quash_core::model::{
     Account, AccountBy, Change, Clock, Entropy, ForeignLoaded, Head, Policy, Receipt, Refusal, Seq, Session,
     SessionState, Timestamp, fold,
 };
-use quash_core::token::{FlowKey, Grant, Issued, JwkSet, Minting, mint};
+use quash_core::token::{FlowKey, Grant, Issued, JwkSet, Minting, SigningKey, mint};
 use quash_store::{Allowance, Store, StoreError, StoreFile};
 use quash_verify::issuer::Guard;
 use tokio::sync::{Mutex, Notify, watch};
@@ -22,6 +22,7 @@ use crate::known_device::DeviceKey;
 use crate::lockout::Lockout;
 use crate::mail::Outbox;
 use crate::metrics::Metrics;
+use crate::node::Node;
 use crate::passwords::Passwords;
 use crate::quota::{Quotas, caused_by_users};
 use crate::repeated::{NamesRevoked, Repeated};
@@ -34,10 +35,19 @@ pub struct Service {
     pub(crate) context: Arc<Context>,
 }
 
+/// The public keys that verify tokens.
+pub struct PublishedKeys {
+    pub set: JwkSet,
+    /// Whether no other process can have changed the keys before they were asked for.
+    pub is_current: bool,
+}
+
 pub(crate) struct Context {
     pub(crate) store: Arc<dyn Store>,
     /// `None`: the store isn't a file.
     pub(crate) file: Option<Arc<dyn StoreFile>>,
+    /// `None`: this is the only process over the store.
+    pub(crate) node: Option<Arc<Node>>,
     pub(crate) policy: Policy,
     pub(crate) keys: Keys,
     pub(crate) issuers: Arc<Foreign>,
@@ -63,6 +73,8 @@ pub(crate) struct Context {
 
 /// How long an answer waits for this process's own guard to learn of a commit.
 const ANNOUNCE_WITHIN: Duration = Duration::from_secs(5);
+/// How often a node signs a grant whose signature came too late.
+const SIGNATURES: u32 = 3;
 
 impl Service {
     /// The guard of this process, for callers that only need to know whether a token is live.
@@ -75,9 +87,11 @@ impl Service {
         &self.context.policy
     }
 
-    /// The public keys that verify tokens.
-    pub fn jwks(&self) -> JwkSet {
-        self.context.guard.ring().jwks()
+    /// The public keys that verify tokens. Where several processes share the store, the keys as of now, if the
+    /// store answers.
+    pub async fn jwks(&self) -> PublishedKeys {
+        let is_current = self.context.guard.proven().await.is_ok();
+        PublishedKeys { set: self.context.guard.ring().jwks(), is_current }
     }
 
     /// The failed attempts that the address's networks have left. Reveals nothing about any account.
@@ -136,11 +150,31 @@ impl Context {
             let renewed = renew_grant(&grant, &loaded, &self.policy);
             grant = self.explained(renewed, loaded.found.as_ref(), &loaded.head).await?;
         }
-        let signing = self.keys.signing().await?;
-        let refresh_key = self.keys.refresh_signing.as_ref().unwrap_or(&signing);
+        let Some(node) = &self.node else { return self.sign(&grant, &*self.keys.signing().await?, now) };
+        if !node.has_settings(grant.settings) {
+            return Err(Failure::Unavailable(Unavailable::Stale));
+        }
+        for _ in 0..SIGNATURES {
+            node.ring_reached(grant.ring).await?;
+            let signing = self.keys.signing().await?;
+            if node.ring() >= grant.ring {
+                let issued = self.sign(&grant, &signing, now)?;
+                // Read after signing: this process may have been paused, and the key be revoked meanwhile.
+                if self.guard.is_fresh() {
+                    return Ok(issued);
+                }
+            }
+            drop(signing);
+            self.guard.proven().await?;
+        }
+        Err(Failure::Unavailable(Unavailable::Stale))
+    }
+
+    fn sign(&self, grant: &Grant, signing: &SigningKey, now: Timestamp) -> Result<Issued, Failure> {
+        let refresh_key = self.keys.refresh_signing.as_ref().unwrap_or(signing);
         let minting =
-            Minting { policy: &self.policy.tokens, key: &signing, refresh_key, secret: &self.keys.refresh };
-        mint(&grant, minting, now, &*self.entropy).map_err(|_| Failure::Unavailable(Unavailable::Unsigned))
+            Minting { policy: &self.policy.tokens, key: signing, refresh_key, secret: &self.keys.refresh };
+        mint(grant, minting, now, &*self.entropy).map_err(|_| Failure::Unavailable(Unavailable::Unsigned))
     }
 
     /// Checks that a key to sign with exists. Called before a token is consumed in an exchange.

@@ -12,6 +12,14 @@ pub enum StartError {
     /// The store can't be used.
     #[error("the store cannot be used: {0}")]
     Store(#[source] StoreError),
+    /// Another node applied other settings.
+    #[error("{name} is {own} here and {stored} at the other nodes")]
+    OtherSettings {
+        /// The setting.
+        name: &'static str,
+        stored: String,
+        own: String,
+    },
     #[error("the secrets in the store were sealed with another master key")]
     WrongMasterKey,
     /// The epochs are used up: the log can't begin another one.

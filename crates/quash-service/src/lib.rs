@@ -15,6 +15,7 @@ mod lockout;
 mod mail;
 mod metrics;
 mod network;
+mod node;
 mod passwords;
 mod quota;
 mod repeated;
@@ -24,7 +25,7 @@ mod start;
 mod use_cases;
 mod vault;
 
-pub use context::Service;
+pub use context::{PublishedKeys, Service};
 pub use credential::Credential;
 pub use embedded::subscriber;
 pub use failure::{Failure, StartError, Unavailable};
@@ -35,6 +36,7 @@ pub use keys::{
 };
 pub use known_device::{DeviceToken, DeviceTokenInput};
 pub use mail::{EmailProof, Mailer, MailerError, OutgoingEmail, mailbox};
+pub use node::NodeSetup;
 pub use passwords::{
     Arena, Argon2Hasher, Cap, CostClass, FormatFault, FormatName, HashSettings, PasswordHasher, Rehash,
 };

@@ -6,11 +6,12 @@ use std::time::Duration;
 use quash_core::decide::{Cause, apply_settings};
 use quash_core::model::{
     Actor, AuditSeal, Change, Clock, Entropy, ForeignTokens, Policy, Reason, ScopeHasher, UserIdField, draw,
+    limits,
 };
 use quash_core::token::FlowKey;
 use quash_core::watch::frame::CursorKey;
 use quash_store::{Coordination, Counters, Store, StoreError, StoreFile};
-use quash_verify::issuer::{GuardSetup, KeyFetcher, guard};
+use quash_verify::issuer::{GuardSetup, KeyFetcher, guard, guard_of_node};
 use tokio::sync::{Mutex, Notify, mpsc};
 
 use crate::context::{Context, Service};
@@ -21,10 +22,13 @@ use crate::known_device::DeviceKey;
 use crate::lockout::Lockout;
 use crate::mail::Outbox;
 use crate::metrics::Metrics;
+use crate::node::follower::NodeFollower;
+use crate::node::{Node, NodeSetup, lease};
 use crate::passwords::{MAX_CLASSES, Passwords};
 use crate::quota::Quotas;
 use crate::repeated::Repeated;
 use crate::sealer::Sealer;
+use crate::use_cases::keys::rotation;
 use crate::use_cases::operation::epoch::store_id;
 use crate::use_cases::session::lock;
 use crate::vault::MasterKey;
@@ -36,7 +40,9 @@ pub struct Setup {
     pub store: Arc<dyn Store>,
     /// The same store, if it is a file.
     pub file: Option<Arc<dyn StoreFile>>,
-    /// The leases of verifiers.
+    /// What a process needs that shares the store with others. `None`: it is the only one.
+    pub node: Option<NodeSetup>,
+    /// The leases of verifiers, and of nodes.
     pub coordination: Arc<dyn Coordination>,
     /// The counters of attempts and requests.
     pub counters: Arc<dyn Counters>,
@@ -68,6 +74,7 @@ impl Service {
         let Setup {
             store,
             file,
+            node,
             coordination,
             counters,
             audit_seal,
@@ -81,16 +88,19 @@ impl Service {
             clock,
             entropy,
         } = setup;
-        let sealer = Sealer::open(&master, audit_seal, &*store, &*clock, &*entropy).await?;
+        let open_sealer = || Sealer::open(&master, audit_seal.clone(), &*store, &*clock, &*entropy);
+        let sealer = repeated(open_sealer).await?;
         let longest = longest_lifetime(&policy, &key_setup);
         store
             .commit(Change::RaiseLongestLifetime(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX)))
             .await?;
-        policy.tokens.longest_lifetime_ever = store.head().await?.longest_lifetime;
-        let opened = keys::open(&key_setup, &*store, &master, &*clock, &*entropy).await?;
+        let head = store.head().await?;
+        policy.tokens.longest_lifetime_ever = head.longest_lifetime;
+        let opened = repeated(|| keys::open(&key_setup, &*store, &master, &*clock, &*entropy)).await?;
         let scope_key = master.derive("scopes");
         let scopes = ScopeHasher::ours(scope_key).of_user_ids(policy.tokens.names.user_id_field);
-        apply_fenced_settings(&*store, &policy, &scopes, &*clock).await?;
+        let settings =
+            repeated(|| apply_fenced_settings(&*store, &policy, &scopes, &*clock, node.as_ref())).await?;
         let (turn, rings) = mpsc::channel(1);
         let (foreign, first_ring) = Foreign::new(
             &key_setup.foreign,
@@ -110,18 +120,41 @@ impl Service {
             cache_key: draw(&*entropy),
             key_fetcher: asked.clone().map(|asked| Arc::new(FetchOnDemand(asked)) as Arc<dyn KeyFetcher>),
         };
-        let (guard, keeper) = guard(guard_setup, feed::snapshot(&*store).await?, first_ring);
+        // The keys were read after `head`, and are at least as new.
+        let node = node.map(|setup| Arc::new(Node::new(setup, settings, head.ring)));
+        let (revoked, forgotten) = feed::snapshot(&*store).await?;
+        let make = if node.is_some() { guard_of_node } else { guard };
+        let (guard, keeper) = make(guard_setup, revoked, first_ring);
         let renew = Arc::new(Notify::new());
         let broadcast = Arc::new(FeedBroadcast::new(keeper.cursor()));
         let cursors = CursorKey::new(&master.derive("cursors"), &store_id(&*store).await?);
         let feed = Feed {
             broadcast: Arc::clone(&broadcast),
-            coordination,
+            coordination: Arc::clone(&coordination),
             cursors,
             scope_key,
             snapshots: Snapshots::new(),
         };
-        tokio::spawn(feed::follow(Arc::clone(&store), keeper, broadcast, Arc::clone(&renew), rings));
+        match &node {
+            None => {
+                tokio::spawn(feed::follow(Arc::clone(&store), keeper, broadcast, Arc::clone(&renew), rings));
+            }
+            Some(node) => {
+                let (node, clock) = (Arc::clone(node), Arc::clone(&clock));
+                tokio::spawn(lease::hold(Arc::clone(&node), Arc::clone(&coordination), Arc::clone(&clock)));
+                tokio::spawn(lease::sight(Arc::clone(&coordination), Arc::clone(&clock)));
+                let follower = NodeFollower::new(
+                    node,
+                    Arc::clone(&store),
+                    coordination,
+                    clock,
+                    keeper,
+                    broadcast,
+                    forgotten,
+                );
+                tokio::spawn(follower.follow(Arc::clone(&renew), rings));
+            }
+        }
         if let Some(asked) = asked {
             tokio::spawn(async move { asked.follow().await });
         }
@@ -141,6 +174,7 @@ impl Service {
         let context = Arc::new(Context {
             store,
             file,
+            node,
             policy,
             keys,
             issuers,
@@ -162,7 +196,27 @@ impl Service {
             checked: Mutex::default(),
         });
         tokio::spawn(lock::follow(Arc::downgrade(&context), orders));
+        if context.node.is_some() {
+            tokio::spawn(rotation::follow_keys(Arc::downgrade(&context)));
+            context.guard.proven().await.map_err(|_| {
+                StoreError::Unavailable("this node's lease could not be registered in time".into())
+            })?;
+        }
         Ok(Self { context })
+    }
+}
+
+/// Repeats a step of a start if another process has done it first.
+async fn repeated<T, F>(mut step: impl FnMut() -> F) -> Result<T, StartError>
+where
+    F: Future<Output = Result<T, StartError>>,
+{
+    let mut conflicts = 0;
+    loop {
+        match step().await {
+            Err(StartError::Store(StoreError::Conflict)) if conflicts < limits::CONFLICTS => conflicts += 1,
+            done => return done,
+        }
     }
 }
 
@@ -179,23 +233,29 @@ fn longest_lifetime(policy: &Policy, keys: &KeySetup) -> Duration {
 
 /// Stores the settings that define tokens, if they differ from the stored ones. Ends all access tokens if tokens
 /// now identify accounts by another field: later revocations wouldn't cover the old ones. Sessions stay, and
-/// their next refresh returns tokens with the new field.
+/// their next refresh returns tokens with the new field. A node only compares them, unless it is told to apply them.
+/// Returns the number of changes of the settings that have these values.
 async fn apply_fenced_settings(
     store: &dyn Store,
     policy: &Policy,
     scopes: &ScopeHasher,
     clock: &dyn Clock,
-) -> Result<(), StoreError> {
+    node: Option<&NodeSetup>,
+) -> Result<u64, StartError> {
     const NAME: &str = "user_id_field";
     let head = store.head().await?;
     let field = policy.tokens.names.user_id_field.as_str();
     let before = store.remembered(NAME).await?;
     if before.as_deref() == Some(field) {
-        return Ok(());
+        return Ok(head.settings);
+    }
+    if let (Some(NodeSetup { applies_settings: false, .. }), Some(stored)) = (node, &before) {
+        let (stored, own) = (stored.clone(), field.to_owned());
+        return Err(StartError::OtherSettings { name: "tokens.user_id_field", stored, own });
     }
     let is_other = before.as_deref().unwrap_or(UserIdField::Subject.as_str()) != field;
     let cause = Cause { reason: Reason::Revoked, actor: Actor::Rule };
     let values = vec![(NAME, field.to_owned())];
     store.commit(apply_settings(&head, values, is_other.then_some(&cause), scopes, clock.now())).await?;
-    Ok(())
+    Ok(head.settings + 1)
 }

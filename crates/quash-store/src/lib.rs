@@ -22,7 +22,10 @@ use quash_core::model::{
 };
 use tokio::sync::watch;
 
-pub use coordination::{Coordination, Lease, MemoryCoordination, NewLease, NotRecorded, Standing};
+pub use coordination::{
+    Coordination, Known, Lease, LeaseRows, MemoryCoordination, NewLease, NodeCoordination, NotRecorded,
+    Standing,
+};
 pub use counters::{
     AGAIN_AFTER, Allowance, Bucket, Counted, CounterKey, Counters, MemoryCounters, RequestKind, RequestLimit,
     Window, WindowKind,

@@ -86,6 +86,31 @@ impl Publisher {
         self.publish();
     }
 
+    /// Ends all proofs for good: the guard decides nothing more.
+    pub fn fence(&mut self) {
+        if let Some(proofs) = &self.shared.proofs {
+            proofs.fence();
+        }
+    }
+
+    /// Returns the hash over the log up to the newest known entry.
+    pub fn chain(&self) -> quash_core::model::Chain {
+        self.follower.revoked().chain()
+    }
+
+    /// Returns the longest lifetime of tokens ever configured, as far as it is known.
+    pub fn longest_lifetime(&self) -> std::time::Duration {
+        self.trust.terms.policy.longest_lifetime_ever
+    }
+
+    /// Replaces the longest lifetime of tokens ever configured, which another process has raised.
+    pub fn set_longest_lifetime(&mut self, longest: std::time::Duration) {
+        let mut terms = crate::trust::Terms::clone(&self.trust.terms);
+        terms.policy.longest_lifetime_ever = longest;
+        self.trust = Trust { terms: Arc::new(terms), version: self.trust.version + 1, ..self.trust.clone() };
+        self.publish();
+    }
+
     /// Follows the arrival of the newest request that waits for a proof. `None` if this isn't a node's publisher.
     pub fn proof_wanted(&self) -> Option<tokio::sync::watch::Receiver<std::time::Duration>> {
         self.shared.proofs.as_ref().map(crate::issuer::Proofs::wanted)

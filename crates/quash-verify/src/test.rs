@@ -355,7 +355,15 @@ impl TokenDraft<'_> {
         let Self { issuer, subject, session, claims, lifetime } = self;
         let claims = CustomClaims::new(&claims).expect("claims that fit into a token");
         let bearer = Bearer { user_id: subject, password_mark: None, claims };
-        let grant = Grant { session, bearer, rsq: issuer.log().seq, ends_at: None, tokens: Tokens::Access };
+        let grant = Grant {
+            session,
+            bearer,
+            rsq: issuer.log().seq,
+            ring: 0,
+            settings: 0,
+            ends_at: None,
+            tokens: Tokens::Access,
+        };
         let policy = TokenPolicy { access_lifetime: lifetime, ..issuer.policy.clone() };
         let minting = Minting {
             policy: &policy,

@@ -80,6 +80,7 @@ pub(crate) async fn open(settings: &Settings, data_dir: &DataDir) -> Result<Open
     let service = Service::start(Setup {
         store,
         file,
+        node: None,
         coordination: Arc::new(coordination),
         counters: Arc::new(MemoryCounters::new(settings.policy.lockout)),
         audit_seal: audit_seal.clone(),
@@ -194,6 +195,7 @@ pub(crate) fn start_error(error: StartError, data_dir: &DataDir) -> CommandError
         StartError::RevokedKey => CommandError::failure(message)
             .hint("set another in tokens.signing_key or tokens.signing_key_file, or none, and quash creates one"),
         StartError::Store(_)
+        | StartError::OtherSettings { .. }
         | StartError::Unsigned
         | StartError::NoEpochLeft
         | StartError::RevokedHalf(_)

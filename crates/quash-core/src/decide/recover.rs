@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use crate::model::{
-    AccountFields, AccountLoaded, Actor, Change, EndCause, Ends, Invalid, PasswordHash, Policy, Refusal,
-    ScopeHasher, Seq, Session, SessionLoaded, Survivor, Timestamp, limits,
+    AccountFields, AccountLoaded, Actor, Change, EndCause, Ends, Invalid, Look, PasswordHash, Policy,
+    Refusal, ScopeHasher, Seq, Session, SessionLoaded, Survivor, Timestamp, limits,
 };
 use crate::token::{Authentic, Bearer, Grant, RefreshKey, TokenType};
 
@@ -33,8 +33,8 @@ pub struct SessionSurvival {
     survivor_tokens: SurvivorTokens,
     after: Session,
     bearer: Bearer,
-    /// The newest number known at the time of the decision.
-    known: Seq,
+    /// The head at the time of the decision.
+    look: Look,
 }
 
 impl SessionSurvival {
@@ -47,13 +47,13 @@ impl SessionSurvival {
     /// has one.
     pub fn grant(self, seq: Option<Seq>) -> Grant {
         let session = Session { opened_seq: seq.unwrap_or(self.after.opened_seq), ..self.after };
-        let seq = seq.unwrap_or(self.known);
+        let look = Look { seq: seq.unwrap_or(self.look.seq), ..self.look };
         match self.survivor_tokens {
-            SurvivorTokens::Pair => Grant::of_both(&session, self.bearer, seq),
+            SurvivorTokens::Pair => Grant::of_both(&session, self.bearer, look),
             // Its new token expires no later than the last exchange of the previous one could have allowed.
             SurvivorTokens::Sliding { refresh_until } => {
                 let session = Session { ends_at: Some(session.idle_until), ..session };
-                Grant::of_sliding(&session, self.bearer, bounded(refresh_until, session.ends_at), seq)
+                Grant::of_sliding(&session, self.bearer, bounded(refresh_until, session.ends_at), look)
             }
         }
     }
@@ -197,7 +197,7 @@ fn survive(
     let change = Change::EditAccount(Box::new(edit));
     let after =
         Session { generation: session.generation.next(), rotated_at: now, idle_until, ..session.clone() };
-    Ok(SessionSurvival { change, survivor_tokens, after, bearer, known: loaded.head.seq })
+    Ok(SessionSurvival { change, survivor_tokens, after, bearer, look: loaded.head.look() })
 }
 
 #[cfg(test)]

@@ -1,11 +1,23 @@
-//! The processes that follow the feed: their names, and what they say about themselves.
+//! The processes that follow the log: their names, and what they say about themselves.
 
-/// A process that follows the feed, identified by its credential and a number that it chose.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+/// A process that follows the log, identified by its credential and a number that it chose.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct InstanceId {
-    /// The credential's name.
+    /// The credential's name. Empty for a node, which needs no credential.
     pub name: String,
     pub number: [u8; 16],
+}
+
+impl InstanceId {
+    /// A process of the issuer itself.
+    pub const fn of_node(number: [u8; 16]) -> Self {
+        Self { name: String::new(), number }
+    }
+
+    /// Returns whether this is a process of the issuer. No credential has an empty name.
+    pub fn is_node(&self) -> bool {
+        self.name.is_empty()
+    }
 }
 
 /// A verifier's behaviour while it has no valid lease.

@@ -29,6 +29,17 @@ pub struct Head {
     pub longest_lifetime: Duration,
 }
 
+/// The part of a head that limits the tokens that are granted from it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Look {
+    /// The number of the newest entry, which becomes the token's `rsq`.
+    pub seq: Seq,
+    /// The number of changes of the signing keys.
+    pub ring: u64,
+    /// The number of changes of the settings that define tokens.
+    pub settings: u64,
+}
+
 /// The entries of the log after some number, and the head, in one view of the store.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Followed {
@@ -50,6 +61,12 @@ pub struct Forgotten {
     pub at: Timestamp,
     /// The latest time until which any deleted entry had to be kept.
     pub until: Timestamp,
+}
+
+impl Head {
+    pub fn look(&self) -> Look {
+        Look { seq: self.seq, ring: self.ring, settings: self.settings }
+    }
 }
 
 impl Forgotten {

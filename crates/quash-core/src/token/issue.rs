@@ -3,8 +3,8 @@
 use super::claims::{Audience, Claims, TokenType};
 use super::keys::{RefreshKey, SigningKey, Unsigned};
 use crate::model::{
-    Account, ClaimNames, CustomClaims, Entropy, Generation, Jti, Refusal, Seq, Session, SessionId, Timestamp,
-    TokenPolicy,
+    Account, ClaimNames, CustomClaims, Entropy, Generation, Jti, Look, Refusal, Seq, Session, SessionId,
+    Timestamp, TokenPolicy,
 };
 
 /// The tokens that a decision grants.
@@ -14,6 +14,10 @@ pub struct Grant {
     pub bearer: Bearer,
     /// The log's head, read before all else.
     pub rsq: Seq,
+    /// The number of changes of the signing keys, read with it: an older key mustn't sign.
+    pub ring: u64,
+    /// The number of changes of the settings that define tokens, read with it.
+    pub settings: u64,
     /// The latest `exp` of an access token.
     pub ends_at: Option<Timestamp>,
     pub tokens: Tokens,
@@ -93,24 +97,26 @@ impl Bearer {
 
 impl Grant {
     /// An access token and the session's current refresh token.
-    pub fn of_both(session: &Session, bearer: Bearer, rsq: Seq) -> Self {
+    pub fn of_both(session: &Session, bearer: Bearer, look: Look) -> Self {
         let refresh = RefreshStamp {
             generation: session.generation,
             seed: session.seed,
             minted_at: session.rotated_at,
             expires_at: session.idle_until,
         };
-        Self { tokens: Tokens::Both(refresh), ..Self::of_access(session, bearer, rsq) }
+        Self { tokens: Tokens::Both(refresh), ..Self::of_access(session, bearer, look) }
     }
 
     /// An access token alone.
-    pub fn of_access(session: &Session, bearer: Bearer, rsq: Seq) -> Self {
-        Self { session: session.id, bearer, rsq, ends_at: session.ends_at, tokens: Tokens::Access }
+    pub fn of_access(session: &Session, bearer: Bearer, look: Look) -> Self {
+        let Look { seq: rsq, ring, settings } = look;
+        let (session, ends_at) = (session.id, session.ends_at);
+        Self { session, bearer, rsq, ring, settings, ends_at, tokens: Tokens::Access }
     }
 
-    pub fn of_sliding(session: &Session, bearer: Bearer, refresh_until: Timestamp, rsq: Seq) -> Self {
+    pub fn of_sliding(session: &Session, bearer: Bearer, refresh_until: Timestamp, look: Look) -> Self {
         let sliding = SlidingStamp { generation: session.generation, seed: session.seed, refresh_until };
-        Self { tokens: Tokens::Sliding(sliding), ..Self::of_access(session, bearer, rsq) }
+        Self { tokens: Tokens::Sliding(sliding), ..Self::of_access(session, bearer, look) }
     }
 }
 

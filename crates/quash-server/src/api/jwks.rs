@@ -11,10 +11,11 @@ use crate::response::{json, with_header};
 use crate::state::AppState;
 
 pub(crate) async fn jwks(State(state): State<Arc<AppState>>) -> Response {
+    let keys = state.service.jwks().await;
     // Simple JWT's own client keeps a key set for this long, and fetches it again when it meets an unknown
-    // kid.
-    let mut answer =
-        with_header(json(StatusCode::OK, &state.service.jwks()), CACHE_CONTROL, "public, max-age=300");
+    // kid. Nobody keeps one that may lack a key.
+    let kept = if keys.is_current { "public, max-age=300" } else { "no-store" };
+    let mut answer = with_header(json(StatusCode::OK, &keys.set), CACHE_CONTROL, kept);
     answer.headers_mut().remove(http::header::PRAGMA);
     answer
 }

@@ -32,8 +32,7 @@ pub(crate) async fn effective(State(state): State<Arc<AppState>>, request: Reque
     if !waits || !answer.status().is_success() {
         return answer;
     }
-    // This process's guard already knows of the change: each request waits for that before its response.
-    let shown = shown(&state.service.effective(state.service.guard().cursor()).await);
+    let shown = shown(&state.service.effective_now().await);
     with_member(answer, shown).await.unwrap_or_else(|| {
         HttpError::internal("failed to read a response to add the member effective").into_response()
     })

@@ -177,6 +177,7 @@ impl World {
         let setup = Setup {
             store: disk,
             file: None,
+            node: None,
             coordination: Arc::new(coordination.await.expect("a store")),
             counters: Arc::new(MemoryCounters::new(policy.lockout)),
             audit_seal: None,

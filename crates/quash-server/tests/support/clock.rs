@@ -1,5 +1,6 @@
 //! A clock that tests move by hand.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -35,5 +36,27 @@ impl Clock for HandClock {
 
     fn uptime(&self) -> Duration {
         Duration::from_millis(self.gone.load(Ordering::SeqCst))
+    }
+}
+
+/// A clock that is moved by hand, and shows no uptime twice, as a real one.
+pub(crate) struct Ticking {
+    hand: Arc<HandClock>,
+    ticks: AtomicU64,
+}
+
+impl Ticking {
+    pub(crate) fn new(hand: Arc<HandClock>) -> Self {
+        Self { hand, ticks: AtomicU64::default() }
+    }
+}
+
+impl Clock for Ticking {
+    fn now(&self) -> Timestamp {
+        self.hand.now()
+    }
+
+    fn uptime(&self) -> Duration {
+        self.hand.uptime() + Duration::from_nanos(self.ticks.fetch_add(1, Ordering::SeqCst))
     }
 }

@@ -23,23 +23,24 @@ use std::time::Duration;
 use axum::Router;
 use quash_core::model::{
     Account, AccountBy, AccountFields, AccountState, AccountStatus, Actor, Change, Clock, EndCause, Entropy,
-    Policy, Reason, RotationPolicy, ScopeKind, Seeded, Seq, Session, Subject, Subjects, Timestamp,
+    Policy, ProcessLabel, Reason, RotationPolicy, ScopeKind, Seeded, Seq, Session, Subject, Subjects,
+    Timestamp,
 };
 use quash_core::token::{Algorithm, SigningKey, Unverified};
 use quash_server::{HttpSettings, router};
 use quash_service::{
     Argon2Hasher, FetchKeys, FetchNothing, ForeignSetup, HashSettings, KeySetup, Mailer, MasterKey,
-    NewAccount, NewPassword, NewState, OutgoingEmail, PasswordHasher, RefreshSigning, Rehash, Service, Setup,
-    StartError,
+    NewAccount, NewPassword, NewState, NodeSetup, OutgoingEmail, PasswordHasher, RefreshSigning, Rehash,
+    Service, Setup, StartError,
 };
-use quash_store::{MemoryCoordination, MemoryCounters, Store};
+use quash_store::{Coordination, LeaseRows, MemoryCoordination, MemoryCounters, NodeCoordination, Store};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 use zeroize::Zeroizing;
 
 pub(crate) use answer::{Answer, Pair};
 pub(crate) use call::Call;
-pub(crate) use clock::HandClock;
+pub(crate) use clock::{HandClock, Ticking};
 pub(crate) use faulty_store::{FaultyStore, Part};
 pub(crate) use hasher::{Cheap, Counted, Gated, Spent, Unmade, Valved};
 pub(crate) use mailbox::{Mailbox, code, kinds_and_places, link};
@@ -71,6 +72,8 @@ pub(crate) struct Plan {
     pub(crate) rehash: Rehash,
     /// The seed of the master key.
     pub(crate) secret: u64,
+    /// The leases that the process shares with others over the same store. `None`: it is the only one.
+    pub(crate) node: Option<Arc<LeaseRows>>,
 }
 
 /// A router, and everything behind it.
@@ -105,6 +108,7 @@ impl Default for Plan {
             },
             rehash: Rehash::OnSuccess,
             secret: SEED + 1,
+            node: None,
         }
     }
 }
@@ -148,6 +152,16 @@ impl World {
         Self::over(Arc::default(), Arc::new(HandClock::at(plan.now)), SEED, plan).await
     }
 
+    /// Two nodes over one store, with the accounts dana and noor. `plan` makes the configuration of each.
+    pub(crate) async fn two_nodes(plan: impl Fn() -> Plan) -> [Self; 2] {
+        let rows = Arc::<LeaseRows>::default();
+        let node = || Plan { node: Some(Arc::clone(&rows)), ..plan() };
+        let one = Self::planned(node()).await;
+        let (store, clock) = (Arc::clone(&one.store), Arc::clone(&one.clock));
+        let other = Self::over(store, clock, SEED + 100, node()).await;
+        [one, other]
+    }
+
     /// Another process over the same store, later.
     pub(crate) async fn reopened(self, plan: Plan) -> Self {
         let Self { store, clock, .. } = self;
@@ -172,15 +186,25 @@ impl World {
     ) -> Result<Self, StartError> {
         let entropy = Arc::new(Seeded::new(seed));
         let hasher = Arc::new(Counted::new(plan.hasher));
-        let coordination = MemoryCoordination::beside(
-            Arc::clone(&store) as Arc<dyn Store>,
-            plan.policy.feed.term,
-            clock.uptime(),
-        );
+        let term = plan.policy.feed.term;
+        let node =
+            plan.node.is_some().then(|| NodeSetup::new(ProcessLabel::default(), term, &Seeded::new(seed)));
+        let coordination: Arc<dyn Coordination> = match plan.node {
+            Some(rows) => Arc::new(NodeCoordination::over(rows)),
+            None => {
+                let store = Arc::clone(&store) as Arc<dyn Store>;
+                Arc::new(MemoryCoordination::beside(store, term, clock.uptime()).await?)
+            }
+        };
+        let shown: Arc<dyn Clock> = match &node {
+            Some(_) => Arc::new(Ticking::new(Arc::clone(&clock))),
+            None => Arc::<HandClock>::clone(&clock),
+        };
         let service = Service::start(Setup {
             store: Arc::clone(&store) as Arc<dyn Store>,
             file: None,
-            coordination: Arc::new(coordination.await?),
+            node,
+            coordination,
             counters: Arc::new(MemoryCounters::new(plan.policy.lockout)),
             audit_seal: None,
             policy: plan.policy,
@@ -196,7 +220,7 @@ impl World {
             hasher: Arc::clone(&hasher) as Arc<dyn PasswordHasher>,
             hashing: plan.hashing,
             rehash: plan.rehash,
-            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            clock: shown,
             entropy,
         })
         .await?;

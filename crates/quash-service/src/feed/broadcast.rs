@@ -23,6 +23,8 @@ pub(crate) struct FeedBroadcast {
     policy: watch::Sender<Seq>,
     /// Changes when a credential is removed.
     credentials: watch::Sender<()>,
+    /// Changes when the readers of now must find another node.
+    interruptions: watch::Sender<()>,
 }
 
 /// Tracks whether the credential of a stream or snapshot is still valid.
@@ -46,6 +48,7 @@ pub struct FeedReader {
     wanted: watch::Receiver<Seq>,
     closed: watch::Receiver<bool>,
     policy: watch::Receiver<Seq>,
+    interruptions: watch::Receiver<()>,
     watched: WatchedCredential,
 }
 
@@ -76,8 +79,9 @@ const QUIET: Duration = Duration::from_secs(15);
 impl FeedBroadcast {
     pub(crate) fn new(cursor: Seq) -> Self {
         let (newest, closed) = (watch::Sender::new(cursor), watch::Sender::new(false));
-        let (policy, credentials) = (watch::Sender::new(cursor), watch::Sender::new(()));
-        Self { recent: Mutex::default(), newest, closed, policy, credentials }
+        let [credentials, interruptions] = [(); 2].map(watch::Sender::new);
+        let (recent, policy) = (Mutex::default(), watch::Sender::new(cursor));
+        Self { recent, newest, closed, policy, credentials, interruptions }
     }
 
     /// Appends the next entries of the log.
@@ -115,6 +119,16 @@ impl FeedBroadcast {
         WatchedCredential { store, credential, removals }
     }
 
+    /// Returns whether anyone reads the feed.
+    pub(crate) fn has_readers(&self) -> bool {
+        self.newest.receiver_count() > 0
+    }
+
+    /// Ends the readers of now: this process can't read the log, and they may find another node that can.
+    pub(crate) fn interrupt(&self) {
+        self.interruptions.send_replace(());
+    }
+
     /// Ends all readers.
     pub(crate) fn close(&self) {
         self.closed.send_replace(true);
@@ -144,7 +158,7 @@ impl FeedReader {
         watched: WatchedCredential,
     ) -> Self {
         let (newest, closed) = (broadcast.newest.subscribe(), broadcast.closed.subscribe());
-        let policy = broadcast.policy.subscribe();
+        let (policy, interruptions) = (broadcast.policy.subscribe(), broadcast.interruptions.subscribe());
         Self {
             broadcast,
             store,
@@ -157,16 +171,19 @@ impl FeedReader {
             wanted,
             closed,
             policy,
+            interruptions,
             watched,
         }
     }
 
-    /// The next message. `None` if the feed has ended (the reader may reconnect) or the credential was
-    /// removed. After a quiet period, the first entry is sent at once; entries that follow within moments
+    /// The next message. `None` if the feed has ended (the reader may reconnect, also to another node) or the
+    /// credential was removed. After a quiet period, the first entry is sent at once; entries that follow within moments
     /// share a frame.
     pub async fn next(&mut self) -> Option<FeedEvent> {
         loop {
-            if *self.closed.borrow_and_update() || !self.watched.is_open().await {
+            let has_ended =
+                *self.closed.borrow_and_update() || self.interruptions.has_changed().unwrap_or(true);
+            if has_ended || !self.watched.is_open().await {
                 return None;
             }
             // After the entries before it: a verifier that reads the published keys without a revoked one must
@@ -191,6 +208,7 @@ impl FeedReader {
                 changed = self.newest.changed() => changed.ok()?,
                 changed = self.wanted.changed() => changed.ok()?,
                 changed = self.closed.changed() => changed.ok()?,
+                _ = self.interruptions.changed() => return None,
                 changed = self.policy.changed() => {
                     changed.ok()?;
                     return Some(FeedEvent::Policy);

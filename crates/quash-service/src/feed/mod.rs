@@ -7,7 +7,7 @@ mod snapshot;
 
 use std::sync::Arc;
 
-use quash_core::model::{Entry, Followed, Head, Seq};
+use quash_core::model::{Entry, Followed, Forgotten, Head, Seq};
 use quash_core::watch::Revoked;
 use quash_core::watch::frame::CursorKey;
 use quash_store::{Coordination, Store, StoreError};
@@ -31,12 +31,12 @@ pub(crate) struct Feed {
 }
 
 /// The number of entries read at once.
-const PAGE: u32 = 1024;
+pub(crate) const PAGE: u32 = 1024;
 
-/// The set of all revocations in the log.
-pub(crate) async fn snapshot(store: &dyn Store) -> Result<Revoked, StoreError> {
+/// The set of all revocations in the log, and the summary of those that were deleted.
+pub(crate) async fn snapshot(store: &dyn Store) -> Result<(Revoked, Forgotten), StoreError> {
     let (head, entries) = everything(store).await?;
-    Ok(Revoked::from_snapshot(head.seq, head.chain, &entries).forgetting(head.forgotten))
+    Ok((Revoked::from_snapshot(head.seq, head.chain, &entries).forgetting(head.forgotten), head.forgotten))
 }
 
 /// The log's head, all entries up to it, and the summary of deleted entries.
@@ -57,7 +57,7 @@ async fn everything(store: &dyn Store) -> Result<(Head, Vec<Entry>), StoreError>
     Ok((Head { forgotten, ..head }, entries))
 }
 
-/// Keeps the guard up to date with the log for as long as the process runs. `renew` requests a new snapshot
+/// Keeps the guard of the only process up to date with the log for as long as it runs. `renew` requests a new snapshot
 /// after entries have been pruned; `rings` delivers the key rings that replace the current one.
 pub(crate) async fn follow(
     store: Arc<dyn Store>,
@@ -84,7 +84,7 @@ pub(crate) async fn follow(
             }
             () = renew.notified() => match snapshot(&*store).await {
                 // Entries in the snapshot that the guard lacked reach readers from the store.
-                Ok(revoked) => {
+                Ok((revoked, _)) => {
                     publisher.replace(revoked);
                     broadcast.begin_anew(publisher.cursor());
                 }
@@ -109,7 +109,7 @@ async fn catch_up(
         }
         if let Err(gap) = publisher.follow(&entries) {
             tracing::warn!(%gap, "reloading the set of revocations after a gap in the log");
-            publisher.replace(snapshot(store).await.map_err(|error| error.to_string())?);
+            publisher.replace(snapshot(store).await.map_err(|error| error.to_string())?.0);
             broadcast.begin_anew(publisher.cursor());
             return Ok(());
         }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use quash_core::model::{Binding, Change, InstanceId, ProcessLabel, Seq, limits};
 use tokio::sync::watch;
 
-use super::{Coordination, Lease, NewLease, NotRecorded, Standing, counted};
+use super::{Coordination, Known, LEFT, LISTED, Lease, NewLease, NotRecorded, Standing, counted};
 use crate::{Store, StoreError};
 
 /// [`Coordination`] for a store that only one process uses.
@@ -29,7 +29,7 @@ pub struct MemoryCoordination {
 
 struct Holder {
     until: Duration,
-    confirmed: Seq,
+    confirmed: Known,
     binding: Binding,
     label: ProcessLabel,
     /// Whether the process has given its lease back. It never gets another one.
@@ -38,11 +38,6 @@ struct Holder {
 
 /// The name of the setting for the longest term of leases that may still be valid.
 const LONGEST_TERM: &str = "feed_term";
-/// The time for which a lease is still listed after it has expired.
-const LISTED: Duration = Duration::from_secs(3600);
-/// The time for which a process that has given its lease back is remembered: longer than a request of it can
-/// be under way.
-const LEFT: Duration = Duration::from_secs(60);
 
 impl MemoryCoordination {
     /// Begins without leases, in a process whose leases have the term `term` and whose uptime is `now`.
@@ -98,9 +93,9 @@ impl Coordination for MemoryCoordination {
         Ok(())
     }
 
-    async fn confirm(&self, id: &InstanceId, seq: Seq) -> Result<(), StoreError> {
+    async fn confirm(&self, id: &InstanceId, known: Known) -> Result<(), StoreError> {
         if let Some(holder) = self.holders().get_mut(id) {
-            holder.confirmed = holder.confirmed.max(seq);
+            holder.confirmed = holder.confirmed.and(known);
         }
         self.changes.send_replace(());
         Ok(())
@@ -174,13 +169,17 @@ impl Holder {
 
 impl Default for Holder {
     fn default() -> Self {
-        let (confirmed, binding, label) = (Seq::ZERO, Binding::Bound, ProcessLabel::default());
+        let (confirmed, binding, label) = (Known::default(), Binding::Bound, ProcessLabel::default());
         Self { until: Duration::ZERO, confirmed, binding, label, has_left: false }
     }
 }
 
-/// The limit, if reached, that prevents a lease for another process with this credential.
+/// The limit, if reached, that prevents a lease for another process with this credential. Processes of the issuer
+/// have no limit: verifiers mustn't keep them out.
 fn full(holders: &BTreeMap<InstanceId, Holder>, id: &InstanceId) -> Option<NotRecorded> {
+    if id.is_node() {
+        return None;
+    }
     let of_credential = |number| InstanceId { name: id.name.clone(), number };
     if holders.range(of_credential([0; 16])..=of_credential([0xFF; 16])).count()
         >= limits::VERIFIERS_PER_CREDENTIAL
@@ -325,7 +324,7 @@ mod tests {
         assert_eq!(standing(&leases, id(1)).await, Standing::Left);
         let late = record(&leases, id(1), Duration::from_secs(2)).await;
         assert_eq!(late, Err(NotRecorded::Left), "a request that was under way");
-        leases.confirm(&id(1), Seq::start_of(1)).await.expect("it is written");
+        leases.confirm(&id(1), Known::up_to(Seq::start_of(1))).await.expect("it is written");
         assert_eq!(listed(&leases, Duration::from_secs(2)).await, []);
         // The request may also arrive before the process has had any lease.
         leave(2, 2).await;
@@ -356,9 +355,10 @@ mod tests {
         let leases = coordination().await;
         assert_eq!(record(&leases, id(1), Duration::ZERO).await, Ok(()));
         for seq in [Seq::start_of(1).next(), Seq::start_of(1)] {
-            leases.confirm(&id(1), seq).await.expect("it is written");
+            leases.confirm(&id(1), Known::up_to(seq)).await.expect("it is written");
         }
-        assert_eq!(standing(&leases, id(1)).await, Standing::Confirmed(Seq::start_of(1).next()));
+        let confirmed = Standing::Confirmed(Known::up_to(Seq::start_of(1).next()));
+        assert_eq!(standing(&leases, id(1)).await, confirmed);
     }
 
     #[tokio::test]

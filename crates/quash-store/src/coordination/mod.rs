@@ -2,6 +2,8 @@
 //! numbers that requests wait for. It is soft: a process that has lost it waits for a lease's term.
 
 mod memory;
+mod rows;
+mod sightings;
 
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use tokio::sync::watch;
 use crate::StoreError;
 
 pub use memory::MemoryCoordination;
+pub use rows::{LeaseRows, NodeCoordination};
 
 /// The leases of the processes that follow the log, and the sequence numbers that requests wait for.
 ///
@@ -22,8 +25,8 @@ pub trait Coordination: Send + Sync {
     /// returned: whoever reads the leases after a commit then sees each lease whose head lacks that commit.
     async fn record(&self, lease: NewLease<'_>, arrived: Duration) -> Result<(), NotRecorded>;
 
-    /// Records that a process has applied everything up to `seq`.
-    async fn confirm(&self, id: &InstanceId, seq: Seq) -> Result<(), StoreError>;
+    /// Records what a process has applied.
+    async fn confirm(&self, id: &InstanceId, known: Known) -> Result<(), StoreError>;
 
     /// Ends the lease of a process that accepts no tokens any more. A request for a lease that it sent before may
     /// arrive later, and is refused.
@@ -61,14 +64,35 @@ pub struct NewLease<'a> {
     pub term: Duration,
 }
 
-/// The lease of a process that follows the log.
+/// What a process has confirmed.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Known {
+    /// It has applied every entry of the log up to this number.
+    pub seq: Seq,
+    /// It has read the keys after this many changes of them. Zero for a verifier, which signs nothing.
+    pub ring: u64,
+}
+
+impl Known {
+    /// A verifier's knowledge.
+    pub const fn up_to(seq: Seq) -> Self {
+        Self { seq, ring: 0 }
+    }
+
+    /// The greater number of each.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self { seq: self.seq.max(other.seq), ring: self.ring.max(other.ring) }
+    }
+}
+
+/// The lease of a process that follows the log: of a verifier, or of a process of the issuer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Lease {
     pub id: InstanceId,
     /// The uptime until which some clock within the tolerance may consider the lease valid.
     pub until: Duration,
-    /// The sequence number that the process confirmed last.
-    pub confirmed: Seq,
+    pub confirmed: Known,
     pub binding: Binding,
     pub label: ProcessLabel,
 }
@@ -76,8 +100,8 @@ pub struct Lease {
 /// What is known of a lease's holder now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Standing {
-    /// It has confirmed everything up to this number.
-    Confirmed(Seq),
+    /// It has confirmed this much.
+    Confirmed(Known),
     /// It has given its lease back, and accepts no tokens.
     Left,
     /// Its lease has expired, and its place was given to another process.
@@ -98,11 +122,18 @@ pub enum NotRecorded {
     Store(#[from] StoreError),
 }
 
+/// The time for which a lease is still listed after it has expired.
+pub(crate) const LISTED: Duration = Duration::from_secs(3600);
+
+/// The time for which a process that has given its lease back is remembered: longer than a request of it can
+/// be under way.
+pub(crate) const LEFT: Duration = Duration::from_secs(60);
+
 /// The largest drift between two clocks, in parts per million. It is counted three times: for both clocks,
 /// and for rounding.
 const DRIFT_PPM: u32 = 200;
 
 /// The time for which a lease of this term counts, by a clock that may run faster than the holder's.
-fn counted(term: Duration) -> Duration {
+pub(crate) fn counted(term: Duration) -> Duration {
     term + term * (3 * DRIFT_PPM) / 1_000_000
 }

@@ -97,6 +97,8 @@ impl Guard {
             }
             Err(Uncertain::Refused(refusal)) => return Err(VerifyError::Refused(refusal)),
             Err(Uncertain::Behind { rsq, .. }) => self.caught_up(rsq, CATCH_UP).await?,
+            // A node that was paused reads again.
+            Err(Uncertain::Stale) if self.shared.proofs.is_some() => self.proven().await?,
             Err(Uncertain::Stale | Uncertain::Boot) => return Err(VerifyError::Stale),
         }
         match self.shared.check_state(text, purposes) {
@@ -172,10 +174,26 @@ impl Guard {
         &self.terms.scopes
     }
 
-    /// Waits until the state is proven for a request that arrives now. At once, if it needs no proof.
-    async fn proven(&self) -> Result<(), VerifyError> {
+    /// Returns whether this process may decide and sign now: a node may until the end of its own lease.
+    pub fn is_fresh(&self) -> bool {
+        self.shared.state.load().freshness.holds(self.shared.clock.uptime())
+    }
+
+    /// Returns the longest lifetime of tokens ever configured, as far as it is known.
+    pub fn longest_lifetime(&self) -> Duration {
+        let state = self.shared.state.load();
+        let terms = state.trust.as_ref().map_or(&self.terms, |trust| &trust.terms);
+        terms.policy.longest_lifetime_ever
+    }
+
+    /// Waits until the state is proven for a request that arrives now, and this process may decide. At once, if
+    /// it needs no proof.
+    ///
+    /// # Errors
+    /// There is no proof in time.
+    pub async fn proven(&self) -> Result<(), VerifyError> {
         match &self.shared.proofs {
-            Some(proofs) => proofs.since(self.shared.clock.uptime()).await,
+            Some(proofs) => proofs.since(self.shared.clock.uptime(), || self.is_fresh()).await,
             None => Ok(()),
         }
     }

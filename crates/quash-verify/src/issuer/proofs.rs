@@ -13,6 +13,8 @@ pub(crate) struct Proofs {
     at: watch::Sender<Duration>,
     /// The arrival of the newest request that waits.
     wanted: watch::Sender<Duration>,
+    /// Set once nothing more can be proven.
+    fenced: watch::Sender<bool>,
 }
 
 /// The longest wait for a proof.
@@ -20,20 +22,39 @@ const WITHIN: Duration = Duration::from_secs(5);
 
 impl Proofs {
     pub(crate) fn new() -> Self {
-        Self { at: watch::Sender::new(Duration::ZERO), wanted: watch::Sender::new(Duration::ZERO) }
+        let [at, wanted] = [(); 2].map(|()| watch::Sender::new(Duration::ZERO));
+        Self { at, wanted, fenced: watch::Sender::new(false) }
     }
 
-    /// Waits until the published state is proven by a read that began at `arrived` or later.
-    pub(crate) async fn since(&self, arrived: Duration) -> Result<(), VerifyError> {
+    /// Waits until the published state is proven by a read that began at `arrived` or later, and the process's
+    /// lease is current.
+    pub(crate) async fn since(
+        &self,
+        arrived: Duration,
+        is_fresh: impl Fn() -> bool,
+    ) -> Result<(), VerifyError> {
         let mut proven = self.at.subscribe();
         self.wanted.send_if_modified(|wanted| std::mem::replace(wanted, arrived.max(*wanted)) < arrived);
-        match tokio::time::timeout(WITHIN, proven.wait_for(|at| *at >= arrived)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(VerifyError::Stale),
+        let mut fenced = self.fenced.subscribe();
+        let waiting = async {
+            tokio::select! {
+                biased;
+                _ = fenced.wait_for(|fenced| *fenced) => false,
+                proven = proven.wait_for(|at| *at >= arrived && is_fresh()) => proven.is_ok(),
+            }
+        };
+        match tokio::time::timeout(WITHIN, waiting).await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(VerifyError::Stale),
         }
     }
 
-    /// Wakes the requests that a published state's proof is new enough for.
+    /// Ends all proofs: requests that wait, and later ones, are answered at once.
+    pub(crate) fn fence(&self) {
+        self.fenced.send_replace(true);
+    }
+
+    /// Wakes the requests that wait for the proof of a published state.
     pub(crate) fn publish(&self, at: Duration) {
         self.at.send_if_modified(|proven| std::mem::replace(proven, at) != at);
     }
@@ -125,7 +146,11 @@ mod tests {
         publisher.prove(secs(100), secs(110));
         // A pause between the proof and the decision.
         clock.0.store(110, Ordering::SeqCst);
-        assert!(matches!(check.as_mut().poll(&mut context), Poll::Ready(Err(VerifyError::Stale))));
+        assert!(check.as_mut().poll(&mut context).is_pending());
+        publisher.prove(secs(110), secs(110));
+        assert!(check.as_mut().poll(&mut context).is_pending(), "a read without a lease");
+        publisher.prove(secs(111), secs(120));
+        assert!(matches!(check.as_mut().poll(&mut context), Poll::Ready(Ok(_))));
     }
 
     #[tokio::test(start_paused = true)]

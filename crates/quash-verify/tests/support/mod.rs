@@ -163,7 +163,15 @@ impl Issuer {
         let state = self.state();
         let session = SessionId::new(self.clock.now(), &state.entropy);
         let bearer = Bearer { user_id: "dana".into(), password_mark: None, claims: CustomClaims::default() };
-        let grant = Grant { session, bearer, rsq: state.seq, ends_at: None, tokens: Tokens::Access };
+        let grant = Grant {
+            session,
+            bearer,
+            rsq: state.seq,
+            ring: 0,
+            settings: 0,
+            ends_at: None,
+            tokens: Tokens::Access,
+        };
         let key = state.keys.last().expect("a key");
         let minting = Minting {
             policy: &TokenPolicy::default(),

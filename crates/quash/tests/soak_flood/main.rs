@@ -65,6 +65,7 @@ fn router_paths() -> Vec<String> {
         let service = Service::start(Setup {
             store,
             file: None,
+            node: None,
             coordination: Arc::new(coordination.await.expect("a store")),
             counters: Arc::new(MemoryCounters::new(Policy::default().lockout)),
             policy: Policy::default(),

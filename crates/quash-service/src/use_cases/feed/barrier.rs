@@ -1,12 +1,12 @@
-//! The barrier: waits until every verifier knows an entry. A verifier with a lease has confirmed it, or its
-//! lease has expired, and then it refuses tokens by itself.
+//! The barrier: waits until every verifier and every node knows an entry. A process with a lease has confirmed it,
+//! or its lease has expired, and then it refuses tokens by itself.
 
 use std::time::Duration;
 
 use quash_core::model::{Binding, InstanceId, Seq, Timestamp};
-use quash_store::{Standing, StoreError};
+use quash_store::{Known, Lease, Standing, StoreError};
 
-use crate::context::Service;
+use crate::context::{Context, Service};
 
 /// The result of a barrier.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,16 +57,43 @@ impl BarrierResult {
 }
 
 impl Service {
-    /// Waits until every bound verifier knows the committed entry `seq`, has lost its lease, or has given it
-    /// back: at most a lease's term, and a little more for clocks that differ. A verifier that has given its
-    /// lease back accepts nothing, and isn't listed.
-    pub async fn effective(&self, seq: Seq) -> BarrierResult {
+    /// Like [`Service::effective`], for everything that was committed before this call.
+    pub async fn effective_now(&self) -> BarrierResult {
         let context = &*self.context;
-        let (coordination, clock) = (&*context.feed.coordination, &*context.clock);
+        let seq = match &context.node {
+            // The guard of the only process knows of each change before its request is answered.
+            None => context.guard.cursor(),
+            Some(_) => until_read(|| context.store.head()).await.seq,
+        };
+        self.effective(seq).await
+    }
+
+    /// Waits until every bound verifier and every node knows the committed entry `seq`, has lost its lease, or has
+    /// given it back: at most a lease's term, and a little more for clocks that differ. A verifier that has given
+    /// its lease back accepts nothing, and isn't listed.
+    pub async fn effective(&self, seq: Seq) -> BarrierResult {
+        self.context.barrier(Known::up_to(seq), |_| true).await
+    }
+}
+
+impl Context {
+    /// Waits until every node has the keys that this one has, or has lost its lease and signs nothing.
+    pub(crate) async fn keys_at_all_nodes(&self, seq: Option<Seq>) {
+        if let Some(node) = &self.node {
+            let known = Known { seq: seq.unwrap_or(Seq::ZERO), ring: node.ring() };
+            self.barrier(known, |lease| lease.id.is_node()).await;
+        }
+    }
+
+    /// Waits until the processes that `waits_for` chooses have confirmed so much, or have no lease.
+    async fn barrier(&self, asked: Known, waits_for: impl Fn(&Lease) -> bool) -> BarrierResult {
+        let Known { seq, .. } = asked;
+        let (coordination, clock) = (&*self.feed.coordination, &*self.clock);
         let began = clock.uptime();
         let mut changes = coordination.changes();
-        // A verifier that enters after the commit gets a head that includes the entry.
-        let mut waiting = until_read(|| coordination.leases(began)).await;
+        // A process that enters after the commit gets a head that includes the entry.
+        let mut waiting = until_read(|| coordination.leases(clock.uptime())).await;
+        waiting.retain(waits_for);
         let mut verifiers = Vec::with_capacity(waiting.len());
         if let Err(error) = coordination.want(seq).await {
             tracing::warn!(%error, "failed to ask verifiers for an early confirmation");
@@ -80,15 +107,18 @@ impl Service {
                 let standing = standings.next().unwrap_or(Standing::Forgotten);
                 let state = match lease.binding {
                     _ if standing == Standing::Left => return false,
-                    _ if matches!(standing, Standing::Confirmed(confirmed) if confirmed >= seq) => {
+                    _ if matches!(standing, Standing::Confirmed(has) if has_confirmed(lease, has, asked)) => {
                         VerifierState::Confirmed
                     }
                     Binding::NotBound => VerifierState::NotBound,
                     Binding::Bound if lease.until <= now => VerifierState::Stale,
                     Binding::Bound => return true,
                 };
+                if lease.id.is_node() {
+                    return false;
+                }
                 if state == VerifierState::Confirmed {
-                    context.metrics.confirmed(now.saturating_sub(began));
+                    self.metrics.confirmed(now.saturating_sub(began));
                 }
                 let after = now.saturating_sub(began);
                 verifiers.push(VerifierResult { id: lease.id.clone(), state, after });
@@ -110,6 +140,11 @@ impl Service {
         verifiers.sort_by(|one, other| one.id.cmp(&other.id));
         BarrierResult { seq, effective_at: clock.now(), verifiers }
     }
+}
+
+/// Returns whether a process has confirmed what is asked for. A verifier confirms no keys: it fetches them.
+fn has_confirmed(lease: &Lease, has: Known, asked: Known) -> bool {
+    has.seq >= asked.seq && (has.ring >= asked.ring || !lease.id.is_node())
 }
 
 /// Repeats a read until it succeeds: a barrier that can't read the leases must not end.

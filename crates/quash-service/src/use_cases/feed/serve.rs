@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use quash_core::model::{Binding, Head, InstanceId, ProcessLabel, Seq};
+use quash_core::model::{Binding, Head, InstanceId, ProcessLabel, Seq, TokenPolicy};
 use quash_core::watch::frame::{Cursor, FeedPolicy, LeaseGrant, LeaseNonce};
-use quash_store::NewLease;
+use quash_store::{Known, NewLease};
 
 use crate::context::Service;
 use crate::credential::Credential;
@@ -44,7 +44,14 @@ impl Service {
     pub fn feed_policy(&self) -> FeedPolicy {
         let context = &*self.context;
         let term = context.policy.feed.term;
-        FeedPolicy::of(&context.policy.tokens, context.feed.scope_key, term, &context.guard.ring())
+        let ring = context.guard.ring();
+        let longest_lifetime_ever = context.guard.longest_lifetime();
+        if longest_lifetime_ever == context.policy.tokens.longest_lifetime_ever {
+            return FeedPolicy::of(&context.policy.tokens, context.feed.scope_key, term, &ring);
+        }
+        // Another node has raised it.
+        let tokens = TokenPolicy { longest_lifetime_ever, ..context.policy.tokens.clone() };
+        FeedPolicy::of(&tokens, context.feed.scope_key, term, &ring)
     }
 
     /// Begins a snapshot of all entries in the log, for the verifier with this credential.
@@ -100,7 +107,7 @@ impl Service {
         coordination.record(lease, context.clock.uptime()).await?;
         let head = context.store.head().await.map_err(Failure::from)?;
         self.placed(&asked.cursor, &head).await?;
-        coordination.confirm(id, asked.cursor.seq()).await.map_err(Failure::from)?;
+        coordination.confirm(id, Known::up_to(asked.cursor.seq())).await.map_err(Failure::from)?;
         let cursor = context.feed.cursors.cursor(head.seq, &head.chain);
         Ok(LeaseGrant::new(asked.nonce, cursor, &head.chain, context.policy.feed.term, context.clock.now()))
     }
@@ -119,13 +126,14 @@ impl Service {
     /// The store is unavailable.
     pub async fn verifiers(&self) -> Result<Vec<VerifierInfo>, Failure> {
         let now = self.context.clock.uptime();
-        let leases = self.context.feed.coordination.leases(now).await?.into_iter().map(|lease| {
+        let leases = self.context.feed.coordination.leases(now).await?;
+        let leases = leases.into_iter().filter(|lease| !lease.id.is_node()).map(|lease| {
             let state = match lease.binding {
                 Binding::NotBound => VerifierState::NotBound,
                 Binding::Bound if lease.until <= now => VerifierState::Stale,
                 Binding::Bound => VerifierState::Confirmed,
             };
-            VerifierInfo { id: lease.id, state, confirmed: lease.confirmed, label: lease.label }
+            VerifierInfo { id: lease.id, state, confirmed: lease.confirmed.seq, label: lease.label }
         });
         Ok(leases.collect())
     }

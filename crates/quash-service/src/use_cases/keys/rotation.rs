@@ -5,7 +5,7 @@
 //! signed again. The store is valid after each step, so a process that is killed in between continues from
 //! there.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use quash_core::decide::{
@@ -77,7 +77,8 @@ impl Service {
     }
 
     /// Revokes a key, and all others of the same material: tokens that it has signed are refused at once,
-    /// except refresh tokens with genuine ids. If it was the signing key, another one signs from now on.
+    /// except refresh tokens with genuine ids. If it was the signing key, another one signs from now on, also at
+    /// other nodes.
     ///
     /// # Errors
     /// The key doesn't exist or is revoked already, or the store is unavailable.
@@ -88,7 +89,12 @@ impl Service {
         actor: Actor,
     ) -> Result<KeyRevoked, KeyChangeFault> {
         let kid = kid.clone();
-        self.run_to_end(|context| async move { context.revoke_key(&kid, sessions, actor).await }).await
+        self.run_to_end(|context| async move {
+            let revoked = context.revoke_key(&kid, sessions, actor).await?;
+            context.keys_at_all_nodes(revoked.seq).await;
+            Ok(revoked)
+        })
+        .await
     }
 
     /// Makes due key changes. Upkeep calls it each minute.
@@ -203,7 +209,7 @@ impl Context {
         let records = self.store.keys().await?;
         if !loaded_keys.knows(&records) {
             let mut signing = self.keys.signing.write().await;
-            self.load_keys(&mut signing, loaded_keys, &records).await?;
+            self.load_keys(&mut signing, loaded_keys, &records, NO_RING).await?;
         }
         let published_for = loaded_keys
             .next
@@ -239,14 +245,17 @@ impl Context {
         let mut signing = self.keys.signing.write().await;
         let committed = self.store.commit(change(self.clock.now())).await;
         // Also after an error, because it isn't known whether the change was written.
-        let loaded = match self.store.keys().await {
-            Ok(records) => self.load_keys(&mut signing, loaded_keys, &records).await,
+        let loaded = match self.stored_keys().await {
+            Ok((records, ring)) => self.load_keys(&mut signing, loaded_keys, &records, ring).await,
             Err(error) => Err(error.into()),
         };
         if loaded.is_err() {
-            // The old signing key may be revoked. Upkeep tries again.
+            // The old signing key may be revoked. Upkeep tries again, and a node at once.
             *signing = None;
             loaded_keys.known = None;
+            if let Some(node) = &self.node {
+                node.reload.notify_one();
+            }
         }
         drop(signing);
         let receipt = committed?;
@@ -263,16 +272,33 @@ impl Context {
         signing: &mut Option<SigningKey>,
         loaded_keys: &mut LoadedKeys,
         records: &[KeyRecord],
+        ring: u64,
     ) -> Result<(), Failure> {
-        if loaded_keys.knows(records) {
-            return Ok(());
+        if !loaded_keys.knows(records) {
+            let OpenedKeys { signing: signs, own } =
+                opened(records, &self.keys.master).map_err(|error| unusable(&error))?;
+            self.keys.rings.update_own(own).await.map_err(|_| Failure::Unavailable(Unavailable::Stale))?;
+            *signing = signs;
+            loaded_keys.set(records, self.clock.uptime());
         }
-        let OpenedKeys { signing: signs, own } =
-            opened(records, &self.keys.master).map_err(|error| unusable(&error))?;
-        self.keys.rings.update_own(own).await.map_err(|_| Failure::Unavailable(Unavailable::Stale))?;
-        *signing = signs;
-        loaded_keys.set(records, self.clock.uptime());
+        if let Some(node) = &self.node {
+            node.has_ring(ring);
+        }
         Ok(())
+    }
+
+    /// The store's keys, and the number of changes of them that they contain at least.
+    async fn stored_keys(&self) -> Result<(Vec<KeyRecord>, u64), StoreError> {
+        let ring = if self.node.is_some() { self.store.head().await?.ring } else { NO_RING };
+        Ok((self.store.keys().await?, ring))
+    }
+
+    /// Loads the keys that another node has changed.
+    async fn reload_keys(&self) -> Result<(), Failure> {
+        let mut loaded_keys = self.keys.loaded_keys.lock().await;
+        let (records, ring) = self.stored_keys().await?;
+        let mut signing = self.keys.signing.write().await;
+        self.load_keys(&mut signing, &mut loaded_keys, &records, ring).await
     }
 
     /// The key with this id first, then all unrevoked keys of the same material.
@@ -315,6 +341,28 @@ impl Context {
         Ok(self.store.head().await?.longest_lifetime)
     }
 }
+
+/// Loads the keys whenever another node has changed them, for as long as the process runs.
+pub(crate) async fn follow_keys(context: Weak<Context>) {
+    loop {
+        let Some(node) = context.upgrade().and_then(|context| context.node.clone()) else { return };
+        node.ring_needed().await;
+        let Some(context) = context.upgrade() else { return };
+        let reloaded = tokio::time::timeout(RELOADED_WITHIN, context.reload_keys()).await;
+        if !matches!(reloaded, Ok(Ok(()))) {
+            tracing::warn!(?reloaded, "failed to load changed keys; retrying");
+            node.reload.notify_one();
+            tokio::time::sleep(RELOAD_AGAIN).await;
+        }
+    }
+}
+
+/// The time in which changed keys must be loaded.
+const RELOADED_WITHIN: Duration = Duration::from_secs(10);
+/// The pause after they couldn't be loaded.
+const RELOAD_AGAIN: Duration = Duration::from_millis(100);
+/// The number of changes of the keys that every process has, and that the only process need not count.
+const NO_RING: u64 = 0;
 
 impl From<KeyRefusal> for KeyChangeFault {
     fn from(refusal: KeyRefusal) -> Self {

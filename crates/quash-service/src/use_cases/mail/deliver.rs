@@ -82,7 +82,11 @@ impl Context {
             return self.settle(Change::DropMail(mail.id)).await;
         };
         let due_at = now + pause(mail.attempts);
-        self.store.commit(Change::TryMail { mail: mail.id, attempts: mail.attempts, due_at }).await?;
+        match self.store.commit(Change::TryMail { mail: mail.id, attempts: mail.attempts, due_at }).await {
+            // Another node is sending it.
+            Err(quash_store::StoreError::Conflict) if self.node.is_some() => return Ok(()),
+            tried => drop(tried?),
+        }
         let attempts = mail.attempts + 1;
         let settled = |outcome| Change::SettleMail { mail: mail.id, attempts, outcome };
         match post.send(&outgoing).await {

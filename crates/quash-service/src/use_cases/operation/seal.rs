@@ -40,14 +40,22 @@ impl Context {
             return Ok(0);
         }
         let entries = self.store.audit(seal.last.id, None, BATCH).await?;
-        // No other process seals.
+        // Without other nodes, no other process seals.
+        if self.node.is_some() && self.store.audit_head().await?.seal != head.seal {
+            return Ok(0);
+        }
         if let Some(entry) = entries.iter().find(|entry| entry.sealing.is_some()) {
             return Err(Unsealable::Fault(AuditFault::Changed(entry.id)));
         }
         let change = seal_audit(&head, &entries, None, &self.sealer.key, self.clock.now(), &*self.entropy)
             .map_err(|_| unsigned())?;
-        self.write_seal(change).await?;
-        Ok(entries.len())
+        match self.write_seal(change).await {
+            // Another node has sealed them, and its seal is read in the next round.
+            Err(Unsealable::Failed(Failure::Unavailable(Unavailable::Contended))) if self.node.is_some() => {
+                Ok(0)
+            }
+            sealed => sealed.map(|_| entries.len()),
+        }
     }
 
     /// Prunes sealed entries from before `made_before`, oldest first. Returns their number.
@@ -80,7 +88,13 @@ impl Context {
             .last();
         let Some(first) = first else { return Ok(0) };
         let change = seal_audit(&head, &[], Some(first), &self.sealer.key, self.clock.now(), &*self.entropy);
-        self.write_seal(change.map_err(|_| unsigned())?).await
+        match self.write_seal(change.map_err(|_| unsigned())?).await {
+            // Another node has done it.
+            Err(Unsealable::Failed(Failure::Unavailable(Unavailable::Contended))) if self.node.is_some() => {
+                Ok(0)
+            }
+            pruned => pruned,
+        }
     }
 
     /// Begins the audit anew after a fault, with the operator's note.

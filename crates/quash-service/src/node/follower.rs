@@ -1,0 +1,256 @@
+//! Follows the log of a store that several nodes share, in rounds: reads the head, applies the entries
+//! before it, waits for its keys, and then publishes that the guard is complete as of the time at which the
+//! round began.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quash_core::model::{Clock, Followed, Forgotten, Seq};
+use quash_store::{Coordination, Known, Store, StoreError};
+use quash_verify::issuer::Publisher;
+use tokio::sync::{Notify, mpsc};
+
+use super::Node;
+use crate::feed::{FeedBroadcast, PAGE, snapshot};
+use crate::keys::RingUpdate;
+
+pub(crate) struct NodeFollower {
+    node: Arc<Node>,
+    store: Arc<dyn Store>,
+    coordination: Arc<dyn Coordination>,
+    clock: Arc<dyn Clock>,
+    publisher: Publisher,
+    broadcast: Arc<FeedBroadcast>,
+    /// The rounds whose proof isn't published yet, at most one for each number of changes of the keys.
+    unproven: VecDeque<Round>,
+    /// The uptime at which the last round began.
+    began: Duration,
+    /// The uptime until which rounds are frequent, because something has happened.
+    busy_until: Duration,
+    /// The uptime at which rounds began to fail, if they do.
+    failing_since: Option<Duration>,
+    /// The end of this node's lease, as far as it counts.
+    until: Duration,
+    /// The deleted entries that the guard knows of.
+    forgotten: Forgotten,
+}
+
+/// A read of the log's head.
+#[derive(Clone, Copy)]
+struct Round {
+    /// The uptime at which the read began.
+    began: Duration,
+    seq: Seq,
+    ring: u64,
+}
+
+/// The time in which a read must end.
+const READ_WITHIN: Duration = Duration::from_secs(1);
+/// The time in which the whole log must be read.
+const RENEWED_WITHIN: Duration = Duration::from_secs(60);
+/// The shortest time between the beginnings of two rounds.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// The same after a round that failed.
+const AFTER_FAILURE: Duration = Duration::from_millis(50);
+/// The time for which rounds must fail before the streams of the feed end.
+const STREAMS_END_AFTER: Duration = Duration::from_secs(1);
+/// The time between two rounds while someone reads the feed, or something was committed.
+const BUSY: Duration = Duration::from_millis(10);
+/// The time between two rounds otherwise.
+const IDLE: Duration = Duration::from_millis(100);
+/// The time for which rounds are frequent after an entry.
+const BUSY_FOR: Duration = Duration::from_secs(1);
+
+impl NodeFollower {
+    pub(crate) fn new(
+        node: Arc<Node>,
+        store: Arc<dyn Store>,
+        coordination: Arc<dyn Coordination>,
+        clock: Arc<dyn Clock>,
+        publisher: Publisher,
+        broadcast: Arc<FeedBroadcast>,
+        forgotten: Forgotten,
+    ) -> Self {
+        Self {
+            node,
+            store,
+            coordination,
+            clock,
+            publisher,
+            broadcast,
+            unproven: VecDeque::new(),
+            began: Duration::ZERO,
+            busy_until: Duration::ZERO,
+            failing_since: None,
+            until: Duration::ZERO,
+            forgotten,
+        }
+    }
+
+    /// Follows the log for as long as the process runs. `renew` requests a new snapshot after entries have
+    /// been deleted; `rings` delivers the key rings that replace the current one.
+    pub(crate) async fn follow(mut self, renew: Arc<Notify>, mut rings: mpsc::Receiver<RingUpdate>) {
+        let Some(mut proof_wanted) = self.publisher.proof_wanted() else { return };
+        let mut newest = self.store.newest();
+        let mut wanted = self.coordination.wanted();
+        let (mut ring, mut recorded) = (self.node.ring.subscribe(), self.node.recorded.subscribe());
+        let mut hinted = true;
+        loop {
+            let asked = *proof_wanted.borrow_and_update();
+            let recorded_at = recorded.borrow_and_update().map_or(Duration::ZERO, |recorded| recorded.at);
+            let is_asked = hinted || asked > self.began || recorded_at > self.began;
+            let due = self.due_in(is_asked);
+            tokio::select! {
+                biased;
+                Some(RingUpdate { ring, seen }) = rings.recv() => {
+                    self.publisher.set_ring(ring);
+                    self.broadcast.renew_policy();
+                    // The waiting task may have ended.
+                    let _ = seen.send(());
+                }
+                _ = ring.changed() => self.settle(),
+                () = renew.notified() => {
+                    if let Err(error) = self.renew().await {
+                        tracing::warn!(%error, "failed to reload the set of revocations");
+                    }
+                }
+                () = tokio::time::sleep(due) => {
+                    hinted = false;
+                    let read = self.round().await;
+                    self.note(read);
+                }
+                changed = newest.changed() => hinted = hinted || changed.is_ok(),
+                changed = wanted.changed() => hinted = hinted || changed.is_ok(),
+                _ = proof_wanted.changed() => {}
+                _ = recorded.changed() => {}
+            }
+        }
+    }
+
+    /// Logs that rounds begin or cease to fail. After a while of failing, ends the streams of the feed:
+    /// verifiers may find another node.
+    fn note(&mut self, read: Result<(), String>) {
+        let now = self.clock.uptime();
+        match (read, self.failing_since) {
+            (Ok(()), None) => {}
+            (Ok(()), Some(_)) => {
+                tracing::info!("reading the log's head again");
+                self.failing_since = None;
+            }
+            (Err(fault), None) => {
+                tracing::warn!(fault, "failed to read the log's head; retrying");
+                self.failing_since = Some(now);
+            }
+            (Err(_), Some(since)) if since + STREAMS_END_AFTER <= now => self.broadcast.interrupt(),
+            (Err(_), Some(_)) => {}
+        }
+    }
+
+    /// The time until the next round begins.
+    fn due_in(&self, is_asked: bool) -> Duration {
+        let now = self.clock.uptime();
+        let pause = match (is_asked, self.failing_since.is_some()) {
+            (_, true) => AFTER_FAILURE,
+            (true, false) => SHORTEST,
+            (false, false) if now < self.busy_until || self.broadcast.has_readers() => BUSY,
+            (false, false) => IDLE,
+        };
+        (self.began + pause).saturating_sub(now)
+    }
+
+    async fn round(&mut self) -> Result<(), String> {
+        // Read before the question is sent: what was committed before now is in the answer.
+        let began = self.clock.uptime();
+        self.began = began;
+        let followed = within(self.store.follow(self.publisher.cursor(), PAGE)).await?;
+        let round = Round { began, seq: followed.head.seq, ring: followed.head.ring };
+        self.apply(followed).await?;
+        match self.unproven.back_mut() {
+            // It proves more, and needs no other keys.
+            Some(last) if last.ring == round.ring => *last = round,
+            Some(_) | None => self.unproven.push_back(round),
+        }
+        self.settle();
+        Ok(())
+    }
+
+    /// Applies everything up to a head.
+    async fn apply(&mut self, followed: Followed) -> Result<(), String> {
+        let Followed { head, mut entries } = followed;
+        let cursor = self.publisher.cursor();
+        if head.seq < cursor || (head.seq == cursor && head.chain != self.publisher.chain()) {
+            return Err(format!("the log ends at {}, which isn't the known log up to {cursor}", head.seq));
+        }
+        if head.settings != self.node.settings {
+            self.publisher.fence();
+            return Err("another node has changed the settings that define tokens".into());
+        }
+        if head.longest_lifetime > self.publisher.longest_lifetime() {
+            self.publisher.set_longest_lifetime(head.longest_lifetime);
+            self.broadcast.renew_policy();
+        }
+        self.node
+            .ring_in_store
+            .send_if_modified(|ring| std::mem::replace(ring, head.ring.max(*ring)) < head.ring);
+        if head.forgotten.seq != self.forgotten.seq {
+            return self.renew().await.map_err(|error| error.to_string());
+        }
+        while self.publisher.cursor() < head.seq {
+            if let Err(gap) = self.publisher.follow(&entries) {
+                tracing::warn!(%gap, "reloading the set of revocations after a gap in the log");
+                entries.clear();
+            }
+            if entries.is_empty() {
+                return self.renew().await.map_err(|error| error.to_string());
+            }
+            self.broadcast.push(&entries);
+            self.busy_until = self.clock.uptime() + BUSY_FOR;
+            if self.publisher.cursor() < head.seq {
+                entries = within(self.store.entries_after(self.publisher.cursor(), PAGE)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces the whole set.
+    async fn renew(&mut self) -> Result<(), StoreError> {
+        let away = || StoreError::Unavailable("the store doesn't answer".into());
+        let read = tokio::time::timeout(RENEWED_WITHIN, snapshot(&*self.store)).await;
+        let (revoked, forgotten) = read.unwrap_or_else(|_| Err(away()))?;
+        // Entries in the snapshot that the guard lacked reach readers from the store.
+        self.publisher.replace(revoked);
+        self.broadcast.begin_anew(self.publisher.cursor());
+        self.forgotten = forgotten;
+        Ok(())
+    }
+
+    /// Publishes the proof of the newest round whose entries and keys the guard has.
+    fn settle(&mut self) {
+        let published = Known { seq: self.publisher.cursor(), ring: self.node.ring() };
+        let mut proven = None;
+        while let Some(round) = self.unproven.front()
+            && published.seq >= round.seq
+            && published.ring >= round.ring
+        {
+            proven = Some(round.began);
+            self.unproven.pop_front();
+        }
+        if let Some(at) = proven {
+            // A lease counts once it was recorded before the head was read.
+            if let Some(recorded) = self.node.recorded.borrow().filter(|recorded| recorded.at <= at) {
+                self.until = self.until.max(recorded.until);
+            }
+            self.publisher.prove(at, self.until);
+        }
+        self.node.published.send_if_modified(|before| std::mem::replace(before, published) != published);
+    }
+}
+
+/// Reads from the store, with a limit of time.
+async fn within<T>(read: impl Future<Output = Result<T, StoreError>>) -> Result<T, String> {
+    match tokio::time::timeout(READ_WITHIN, read).await {
+        Ok(found) => found.map_err(|error| error.to_string()),
+        Err(_) => Err("the store doesn't answer".into()),
+    }
+}

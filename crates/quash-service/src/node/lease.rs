@@ -1,0 +1,90 @@
+//! A node's own lease: it limits what the node decides and signs while it is paused or cut off. Other
+//! processes wait for its row as they wait for a verifier's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quash_core::model::{Binding, Clock};
+use quash_store::{Coordination, Known, NewLease, NotRecorded};
+
+use super::{Node, Recorded};
+
+/// The time in which a row must be written.
+const WITHIN: Duration = Duration::from_secs(1);
+/// The pause after a failure.
+const AGAIN: Duration = Duration::from_millis(100);
+/// The interval at which all rows are read: those of processes that ended are then known to be expired before
+/// anyone waits for them.
+const SIGHTED_EVERY: Duration = Duration::from_secs(1);
+
+/// Holds the lease for as long as the process runs.
+pub(crate) async fn hold(node: Arc<Node>, coordination: Arc<dyn Coordination>, clock: Arc<dyn Clock>) {
+    let mut is_failing = false;
+    loop {
+        let confirmed = *node.published.borrow();
+        // Read before the row is written, which is before the head is read that makes the lease count.
+        let began = clock.uptime();
+        let renewed =
+            tokio::time::timeout(WITHIN, node.renew(&*coordination, &*clock, began, confirmed)).await;
+        let fault = match renewed {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some("the store doesn't answer".to_owned()),
+        };
+        match (&fault, is_failing) {
+            (Some(fault), false) => tracing::warn!(fault, "failed to renew this node's lease; retrying"),
+            (None, true) => tracing::info!("renewing this node's lease again"),
+            (Some(_), true) | (None, false) => {}
+        }
+        is_failing = fault.is_some();
+        if is_failing {
+            tokio::time::sleep(AGAIN).await;
+        } else {
+            let _ = tokio::time::timeout(node.term / 4, has_more(&node, &*coordination, confirmed)).await;
+        }
+    }
+}
+
+impl Node {
+    /// Writes the row, and what is confirmed in it.
+    async fn renew(
+        &self,
+        coordination: &dyn Coordination,
+        clock: &dyn Clock,
+        began: Duration,
+        confirmed: Known,
+    ) -> Result<(), NotRecorded> {
+        let (id, label, term) = (&self.id, &self.label, self.term);
+        coordination.record(NewLease { id, binding: Binding::Bound, label, term }, began).await?;
+        let recorded = Recorded { at: clock.uptime(), until: began + self.term };
+        self.recorded.send_replace(Some(recorded));
+        coordination.confirm(&self.id, confirmed).await?;
+        Ok(())
+    }
+}
+
+/// Reads all leases again and again.
+pub(crate) async fn sight(coordination: Arc<dyn Coordination>, clock: Arc<dyn Clock>) {
+    loop {
+        if let Ok(Err(error)) = tokio::time::timeout(WITHIN, coordination.leases(clock.uptime())).await {
+            tracing::debug!(%error, "failed to read the leases");
+        }
+        tokio::time::sleep(SIGHTED_EVERY).await;
+    }
+}
+
+/// Waits until the guard has more than was confirmed, and a request waits for that: an entry, or other keys.
+async fn has_more(node: &Node, coordination: &dyn Coordination, confirmed: Known) {
+    let (mut published, mut wanted) = (node.published.subscribe(), coordination.wanted());
+    loop {
+        let (has, asked) = (*published.borrow_and_update(), *wanted.borrow_and_update());
+        if has.ring > confirmed.ring || (asked > confirmed.seq && has.seq > confirmed.seq) {
+            return;
+        }
+        tokio::select! {
+            biased;
+            changed = published.changed() => if changed.is_err() { std::future::pending().await },
+            changed = wanted.changed() => if changed.is_err() { std::future::pending().await },
+        }
+    }
+}

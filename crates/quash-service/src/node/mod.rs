@@ -1,0 +1,131 @@
+//! A node: one of several processes that share a store. It reads the log's head after each request has
+//! arrived, holds a lease of its own, and confirms in that lease what its guard has.
+//!
+//! `follower.rs` reads the log in rounds, `lease.rs` holds the lease, and `use_cases/keys/rotation.rs` loads keys
+//! that another node has changed. A service without a node is the only process over its store, and needs
+//! none of this.
+
+pub(crate) mod follower;
+pub(crate) mod lease;
+
+use std::time::Duration;
+
+use quash_core::model::{Entropy, InstanceId, ProcessLabel, draw};
+use quash_store::Known;
+use quash_verify::VerifyError;
+use tokio::sync::{Notify, watch};
+
+/// The configuration of a process that shares its store with others.
+#[derive(Clone, Debug)]
+pub struct NodeSetup {
+    pub id: InstanceId,
+    /// The host and the process id.
+    pub label: ProcessLabel,
+    /// The term of the process's own lease.
+    pub term: Duration,
+    /// Whether a start may change the settings that define tokens. Other nodes then stop answering, and
+    /// must be restarted.
+    pub applies_settings: bool,
+}
+
+/// The state that the tasks of a node share.
+pub(crate) struct Node {
+    pub(crate) id: InstanceId,
+    label: ProcessLabel,
+    term: Duration,
+    /// The number of changes of the settings that define tokens, when this process started.
+    settings: u64,
+    /// The number of changes of the signing keys, as the newest read of the log's head says.
+    ring_in_store: watch::Sender<u64>,
+    /// The same number for the keys that the guard verifies with and this process signs with. Changes only
+    /// while the signing key is locked.
+    ring: watch::Sender<u64>,
+    /// Requests that the keys are loaded again.
+    pub(crate) reload: Notify,
+    /// The entries and keys that the guard has.
+    published: watch::Sender<Known>,
+    /// The newest lease that was recorded.
+    recorded: watch::Sender<Option<Recorded>>,
+}
+
+/// A lease of this process that was recorded. It counts once a read of the log's head that began later is
+/// applied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Recorded {
+    at: Duration,
+    /// The time at which the request for it began, and its term.
+    until: Duration,
+}
+
+/// The shortest term of a node's own lease: a database may be away for some seconds.
+const SHORTEST_TERM: Duration = Duration::from_secs(10);
+/// The longest wait of a request for keys that another node has changed.
+const RING_WITHIN: Duration = Duration::from_secs(5);
+
+impl NodeSetup {
+    /// A new instance, with the term of verifiers' leases.
+    pub fn new(label: ProcessLabel, term: Duration, entropy: &dyn Entropy) -> Self {
+        Self {
+            id: InstanceId::of_node(draw(entropy)),
+            label,
+            term: term.max(SHORTEST_TERM),
+            applies_settings: false,
+        }
+    }
+}
+
+impl Node {
+    /// A node whose guard has nothing that is proven. Its keys are as new as `ring` changes of them.
+    pub(crate) fn new(setup: NodeSetup, settings: u64, ring: u64) -> Self {
+        let NodeSetup { id, label, term, .. } = setup;
+        Self {
+            id,
+            label,
+            term,
+            settings,
+            ring_in_store: watch::Sender::new(ring),
+            ring: watch::Sender::new(ring),
+            reload: Notify::new(),
+            published: watch::Sender::default(),
+            recorded: watch::Sender::new(None),
+        }
+    }
+
+    /// The number of changes of the keys up to which this process has them.
+    pub(crate) fn ring(&self) -> u64 {
+        *self.ring.borrow()
+    }
+
+    /// Notes that this process has the keys of this number of changes. Called with the signing key locked.
+    pub(crate) fn has_ring(&self, ring: u64) {
+        self.ring.send_if_modified(|known| std::mem::replace(known, ring.max(*known)) < ring);
+    }
+
+    /// Waits until the store has keys that this process lacks, or must load again.
+    pub(crate) async fn ring_needed(&self) {
+        let mut in_store = self.ring_in_store.subscribe();
+        tokio::select! {
+            biased;
+            _ = in_store.wait_for(|in_store| *in_store > self.ring()) => {}
+            () = self.reload.notified() => {}
+        }
+    }
+
+    /// Waits until this process has the keys of this number of changes.
+    ///
+    /// # Errors
+    /// It doesn't get them in time.
+    pub(crate) async fn ring_reached(&self, ring: u64) -> Result<(), VerifyError> {
+        self.ring_in_store.send_if_modified(|known| std::mem::replace(known, ring.max(*known)) < ring);
+        let mut known = self.ring.subscribe();
+        match tokio::time::timeout(RING_WITHIN, known.wait_for(|known| *known >= ring)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(VerifyError::Stale),
+        }
+    }
+
+    /// Returns whether these are the settings that this process started with.
+    pub(crate) fn has_settings(&self, settings: u64) -> bool {
+        self.settings == settings
+    }
+}
