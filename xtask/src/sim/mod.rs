@@ -1,7 +1,8 @@
-//! `cargo xtask sim`: runs the simulation of the guard with any number of seeds, and checks that it finds the
-//! fault of each mutant.
+//! `cargo xtask sim`: runs the simulations of the guard and of several nodes with any number of seeds, and checks
+//! that they find the fault of each mutant.
 
 mod mutants;
+mod node_mutants;
 mod workspace_copy;
 
 use std::process::Command;
@@ -10,8 +11,22 @@ use std::time::Instant;
 use crate::failure::{Context, Failure, Result};
 use crate::{program, workspace};
 
-use self::mutants::MUTANTS;
+use self::mutants::{MUTANTS, Mutant};
+use self::node_mutants::NODE_MUTANTS;
 use self::workspace_copy::WorkspaceCopy;
+
+/// A simulation: a test of quash-server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Simulation {
+    /// The file of the test.
+    pub(crate) file: &'static str,
+    pub(crate) test: &'static str,
+}
+
+/// One process of the issuer, and verifiers.
+const GUARD: Simulation = Simulation { file: "sim", test: "simulated_verifiers_never_accept_ended_tokens" };
+/// Several nodes over one store, and verifiers.
+const NODES: Simulation = Simulation { file: "sim_nodes", test: "simulated_nodes_never_accept_ended_tokens" };
 
 /// The default number of seeds.
 const RUNS: u64 = 1000;
@@ -71,24 +86,29 @@ fn parse(args: &[String]) -> Result<SimArgs> {
     Ok(SimArgs::Seeds { first: seed.unwrap_or(1), runs })
 }
 
-/// Returns the command that builds the optimized simulation and runs it.
-fn simulation() -> Result<Command> {
+/// Returns the command that builds an optimized simulation and runs it.
+fn simulation(of: Simulation) -> Result<Command> {
     let mut command =
-        program::cargo(&["test", "--release", "--package", "quash-server", "--test", "sim", "--quiet"]);
+        program::cargo(&["test", "--release", "--package", "quash-server", "--test", of.file, "--quiet"]);
     command.current_dir(workspace::root()?);
     Ok(command)
 }
 
-/// Runs the simulation, optimized, on all cores.
+/// Runs both simulations.
 fn seeds(first: u64, runs: u64) -> Result<()> {
-    program::run(simulation()?.arg("--no-run"))?;
+    [GUARD, NODES].into_iter().try_for_each(|simulation| seeds_of(simulation, first, runs))
+}
+
+/// Runs a simulation, optimized, on all cores.
+fn seeds_of(of: Simulation, first: u64, runs: u64) -> Result<()> {
+    program::run(simulation(of)?.arg("--no-run"))?;
     let began = Instant::now();
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64).min(runs);
     let mut running = Vec::new();
     for core in 0..cores {
         let (from, to) = (first + runs * core / cores, first + runs * (core + 1) / cores);
-        let mut run = simulation()?;
-        run.args(["--", "--exact", workspace_copy::TEST, "--nocapture"]);
+        let mut run = simulation(of)?;
+        run.args(["--", "--exact", of.test, "--nocapture"]);
         run.env("QUASH_SIM_SEED", from.to_string()).env("QUASH_SIM_RUNS", (to - from).to_string());
         running.push(run.spawn().context("starting the simulation")?);
     }
@@ -97,19 +117,23 @@ fn seeds(first: u64, runs: u64) -> Result<()> {
         ended.push(run.wait().context("waiting for the simulation")?);
     }
     if !ended.iter().all(std::process::ExitStatus::success) {
-        return Err(Failure::new("sim: a seed has found a fault"));
+        return Err(Failure::new(format!("{}: a seed has found a fault", of.file)));
     }
-    println!("sim: {runs} seeds from {first} in {:.1} s", began.elapsed().as_secs_f64());
+    println!("{}: {runs} seeds from {first} in {:.1} s", of.file, began.elapsed().as_secs_f64());
     Ok(())
 }
 
-/// Checks that the simulation finds each mutant whose name contains the filter.
+/// Checks that the simulations find each mutant whose name contains the filter.
 fn find(filter: &str) -> Result<()> {
     let began = Instant::now();
-    let workspace_copy = WorkspaceCopy::set_up()?;
+    let named = |mutant: &&Mutant| mutant.name.contains(filter);
+    let guards = MUTANTS.iter().filter(named).map(|mutant| (GUARD, mutant));
+    let mutants: Vec<_> =
+        guards.chain(NODE_MUTANTS.iter().filter(named).map(|mutant| (NODES, mutant))).collect();
+    let workspace_copy = WorkspaceCopy::set_up(&mutants)?;
     let (mut found, mut missed) = (0, Vec::new());
-    for mutant in MUTANTS.iter().filter(|mutant| mutant.name.contains(filter)) {
-        match workspace_copy.find(mutant, MUTANT_RUNS)? {
+    for (simulation, mutant) in mutants {
+        match workspace_copy.find(simulation, mutant, MUTANT_RUNS)? {
             Some(finding) => {
                 found += 1;
                 println!("sim: {}: {finding}", mutant.name);

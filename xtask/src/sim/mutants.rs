@@ -8,8 +8,8 @@ pub(crate) struct Mutant {
     /// The fault's description.
     pub(crate) name: &'static str,
     pub(crate) file: &'static str,
-    text: &'static str,
-    replacement: &'static str,
+    pub(crate) text: &'static str,
+    pub(crate) replacement: &'static str,
 }
 
 const FOLLOWER: &str = "crates/quash-core/src/watch/follower.rs";
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn every_mutant_applies_to_its_file() {
         let root = crate::workspace::root().expect("a workspace");
-        for mutant in MUTANTS {
+        for mutant in MUTANTS.iter().chain(super::super::node_mutants::NODE_MUTANTS) {
             let text = std::fs::read_to_string(root.join(mutant.file)).expect(mutant.file);
             let mutated = mutant.applied_to(&text).unwrap_or_else(|failure| panic!("{failure}"));
             assert_ne!(mutated, text, "{}", mutant.name);

@@ -6,12 +6,10 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::Simulation;
 use super::mutants::Mutant;
 use crate::failure::{Context, Failure, Result};
 use crate::{program, workspace};
-
-/// The name of the simulation's test.
-pub(crate) const TEST: &str = "simulated_verifiers_never_accept_ended_tokens";
 
 pub(crate) struct WorkspaceCopy {
     /// The copy's folder.
@@ -22,11 +20,11 @@ pub(crate) struct WorkspaceCopy {
 }
 
 impl WorkspaceCopy {
-    /// Creates the copy, and checks that the simulation passes there without a mutant.
+    /// Creates the copy, and checks that the simulations of these mutants pass there without a mutant.
     ///
     /// # Errors
-    /// Returns an error if the copy can't be made or built, or if the simulation finds a fault in it.
-    pub(crate) fn set_up() -> Result<Self> {
+    /// Returns an error if the copy can't be made or built, or if a simulation finds a fault in it.
+    pub(crate) fn set_up(mutants: &[(Simulation, &Mutant)]) -> Result<Self> {
         let home = workspace::target_directory()?.join("mutants");
         let root = workspace::root()?;
         let read =
@@ -35,37 +33,41 @@ impl WorkspaceCopy {
         let workspace_copy = Self { copy: home.join("workspace"), build: home.join("target"), files };
         workspace_copy.restore()?;
         workspace_copy.remove_stale_files(&workspace_copy.copy)?;
-        workspace_copy.build()?;
-        match workspace_copy.run(FEW)? {
-            None => Ok(workspace_copy),
-            Some(finding) => Err(Failure::new(format!("sim: without a mutant, {finding}"))),
+        let mut simulations: Vec<_> = mutants.iter().map(|(simulation, _)| *simulation).collect();
+        simulations.dedup();
+        for simulation in simulations {
+            workspace_copy.build(simulation)?;
+            if let Some(finding) = workspace_copy.run(simulation, FEW)? {
+                return Err(Failure::new(format!("{}: without a mutant, {finding}", simulation.file)));
+            }
         }
+        Ok(workspace_copy)
     }
 
-    /// Runs the simulation with a mutant, and returns the first finding.
+    /// Runs a simulation with a mutant, and returns the first finding.
     ///
     /// # Errors
     /// Returns an error if the mutant's text doesn't occur exactly once, or if the mutant can't be built.
-    pub(crate) fn find(&self, mutant: &Mutant, runs: u64) -> Result<Option<String>> {
+    pub(crate) fn find(&self, simulation: Simulation, mutant: &Mutant, runs: u64) -> Result<Option<String>> {
         self.restore()?;
         let path = self.copy.join(mutant.file);
         let text = fs::read_to_string(&path).context(format!("reading {}", mutant.file))?;
         let mutated = mutant.applied_to(&text)?;
         fs::write(&path, mutated).context(format!("writing {}", path.display()))?;
-        self.build()?;
-        self.run(runs)
+        self.build(simulation)?;
+        self.run(simulation, runs)
     }
 
-    fn build(&self) -> Result<()> {
-        let mut cargo = self.cargo();
+    fn build(&self, simulation: Simulation) -> Result<()> {
+        let mut cargo = self.cargo(simulation);
         program::run(cargo.args(["--no-run", "--quiet"]))
     }
 
     /// Returns the finding of the first seed that has one.
-    fn run(&self, runs: u64) -> Result<Option<String>> {
-        let mut cargo = self.cargo();
+    fn run(&self, simulation: Simulation, runs: u64) -> Result<Option<String>> {
+        let mut cargo = self.cargo(simulation);
         cargo
-            .args(["--quiet", "--", "--exact", TEST])
+            .args(["--quiet", "--", "--exact", simulation.test])
             .env("QUASH_SIM_SEED", "1")
             .env("QUASH_SIM_RUNS", runs.to_string());
         let output = cargo.output().context("couldn't start the simulation")?;
@@ -79,8 +81,8 @@ impl WorkspaceCopy {
             .ok_or_else(|| Failure::new(format!("the simulation ended without a finding\n{said}")))
     }
 
-    fn cargo(&self) -> std::process::Command {
-        let mut cargo = program::cargo(&["test", "--package", "quash-server", "--test", "sim"]);
+    fn cargo(&self, simulation: Simulation) -> std::process::Command {
+        let mut cargo = program::cargo(&["test", "--package", "quash-server", "--test", simulation.file]);
         cargo.arg("--target-dir").arg(&self.build).current_dir(&self.copy);
         // Optimized for short builds. A mutant may leave code unused, so warnings are off.
         cargo

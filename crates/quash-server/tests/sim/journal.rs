@@ -1,5 +1,5 @@
-//! The history as clients saw it: tokens that were issued, ends that were begun and confirmed, and the outcomes
-//! that they allow.
+//! The history as clients saw it: tokens that were issued, ends that were begun and confirmed, and the
+//! outcomes that they allow.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -232,6 +232,33 @@ impl Journal {
         }
     }
 
+    /// A node has accepted a token at the time `now`. The request had arrived at the time `arrived`, which
+    /// is `None` if the node was left alone with an old primary meanwhile. Panics if that is wrong.
+    pub(crate) fn node_accepts(
+        &self,
+        node: u64,
+        given: &Given,
+        arrived: Option<Duration>,
+        now: Duration,
+        committed_at: impl Fn(Seq) -> Option<Duration>,
+    ) {
+        for end in self.ends.iter().filter(|end| self.must_cover(end, given)) {
+            let knew_it =
+                arrived.is_some_and(|arrived| end.answered.is_some_and(|answered| answered < arrived));
+            assert!(
+                !knew_it,
+                "exact: node {node} accepted {given:?}, asked at {arrived:?}, ended by {end:?}"
+            );
+            let latest = committed_at(end.seq).map(|committed| committed + TERM + SLACK);
+            assert!(
+                latest.is_none_or(|latest| now <= latest),
+                "term: node {node} accepted {given:?} at {now:?}, ended by {end:?}"
+            );
+            let in_force = end.in_force.is_some_and(|in_force| in_force < now);
+            assert!(!in_force, "barrier: node {node} accepted {given:?} at {now:?}, ended by {end:?}");
+        }
+    }
+
     /// Returns whether a confirmed end covers a token.
     fn must_cover(&self, end: &End, given: &Given) -> bool {
         end.answered.is_some()
@@ -239,8 +266,8 @@ impl Journal {
             && (given.named().is_none() || self.is_known(end, given))
     }
 
-    /// Returns whether the issuer knows of an end over a token of the shop. When the store goes back, everything
-    /// ends. What is deleted is replaced by the record of it.
+    /// Returns whether the issuer knows of an end over a token of the shop. When the store goes back,
+    /// everything ends. What is deleted is replaced by the record of it.
     fn is_known(&self, end: &End, given: &Given) -> bool {
         self.began.is_none_or(|began| end.seq >= began)
             && self.forgotten.is_none_or(|forgotten| end.seq > forgotten.seq || given.is_reached(forgotten))
@@ -259,7 +286,8 @@ impl Journal {
 }
 
 impl End {
-    /// Its call has returned or failed at this second of the issuer's clock, which may have been set meanwhile.
+    /// Its call has returned or failed at this second of the issuer's clock, which may have been set
+    /// meanwhile.
     fn close(&mut self, second: i64) {
         let began = self.made.0;
         self.made = (began.min(second), began.max(second));

@@ -4,6 +4,7 @@
 
 mod chance;
 mod disk;
+#[expect(dead_code, reason = "it also checks what nodes accept, for `sim_nodes`")]
 mod journal;
 mod network;
 mod parameters;

@@ -63,7 +63,9 @@ impl Transport for Network {
             let (head, mut body) = answer.expect("a router never fails").into_parts();
             let is_feed = path.starts_with("/v1/feed");
             if is_feed && path != "/v1/feed" {
-                let whole = body.collect().await.expect("a body").to_bytes();
+                // The issuer breaks an answer off that it can't complete.
+                let Ok(whole) = body.collect().await else { return Err(nobody(&chance).await) };
+                let whole = whole.to_bytes();
                 body = world.kept_on_the_way(path, whole, &chance).into();
             }
             let line = Line {
@@ -93,7 +95,8 @@ impl BodyStream for Line {
                     return Err(nobody(&self.chance).await);
                 };
                 let Some(frame) = frame else { return Ok(None) };
-                self.send(frame.expect("a body").into_data().expect("bytes"));
+                let Ok(frame) = frame else { return Err(nobody(&self.chance).await) };
+                self.send(frame.into_data().expect("bytes"));
             }
             pass(self.world.delay(&self.chance)).await;
             if self.world.is_cut(self.verifier) && !self.chance.once_in(3) {

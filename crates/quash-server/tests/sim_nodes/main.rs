@@ -1,0 +1,149 @@
+//! A simulation of several nodes over one store: the real service and HTTP server of each node, real
+//! verifiers that ask any of them, and links to the store that delay, lose and cut. Nodes are killed,
+//! paused between any two of their steps, and left alone with an old primary.
+//!
+//! The promises that it checks: a request that arrives at any node after the answer of an ending call isn't
+//! accepted (P1); a node accepts nothing later than its lease's term after the commit (P2); a verifier with
+//! a lease lacks no entry that is older than the term (P3); after a barrier, nobody accepts what it covers
+//! (P4). A refresh token is rotated once, and a revoked key signs nothing. `cargo xtask sim --seed N --runs
+//! K` runs more seeds.
+
+mod client;
+mod line;
+mod link;
+mod node;
+mod parameters;
+mod world;
+
+#[path = "../sim/chance.rs"]
+mod chance;
+#[expect(dead_code, reason = "it also records the tokens of another issuer")]
+#[path = "../sim/journal.rs"]
+mod journal;
+#[path = "../sim/network.rs"]
+mod network;
+#[expect(dead_code, reason = "it can also set clocks")]
+#[path = "../sim/time.rs"]
+mod time;
+#[expect(dead_code, reason = "it can also ask about tokens of another issuer")]
+#[path = "../sim/verifier.rs"]
+mod verifier;
+#[path = "../sim/wait.rs"]
+mod wait;
+
+use std::time::Duration;
+
+use chance::Chance;
+use world::World;
+
+/// What `journal.rs` knows of another issuer's tokens. There are none here.
+mod shop {
+    pub(crate) const NAME: &str = "shop";
+}
+
+/// The term of a lease.
+const TERM: Duration = Duration::from_secs(2);
+/// The duration of the faults.
+const FAULTS: Duration = Duration::from_secs(20);
+/// The maximum number of verifiers.
+const VERIFIERS: usize = 2;
+/// The maximum number of nodes.
+const NODES: usize = 3;
+
+/// The observations of one run, to prove that it exercised something.
+#[derive(Default, Debug, Clone, Copy)]
+struct Seen {
+    /// By nodes and by verifiers.
+    accepted: [usize; 2],
+    refused: [usize; 2],
+    unsure: [usize; 2],
+    ended: usize,
+    barriers: usize,
+    signed: usize,
+    rotated: usize,
+    /// Keys revoked.
+    struck: usize,
+    kills: usize,
+    pauses: usize,
+    cuts: usize,
+    /// Nodes left alone with an old primary.
+    isolated: usize,
+    /// Changes of the settings that define tokens.
+    settings: usize,
+    /// Changes whose outcome the node doesn't know.
+    lost_answers: usize,
+}
+
+/// Runs one seed. Panics with the violation.
+fn run(seed: u64) -> Seen {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let world = World::start(seed).await;
+        world.let_faults_happen(FAULTS).await;
+        world.heal().await;
+        world.seen()
+    })
+}
+
+#[test]
+fn simulated_nodes_never_accept_ended_tokens() {
+    let number = |name: &str, otherwise: u64| {
+        #[expect(clippy::disallowed_methods, reason = "the caller chooses the seeds")]
+        std::env::var(name).ok().map_or(otherwise, |text| text.parse().expect("a number"))
+    };
+    let (first, runs) = (number("QUASH_SIM_SEED", 1), number("QUASH_SIM_RUNS", 15));
+    let mut all = Seen::default();
+    let both = |one: [usize; 2], other: [usize; 2]| [one[0] + other[0], one[1] + other[1]];
+    for seed in first..first + runs {
+        let seen = std::panic::catch_unwind(|| run(seed))
+            .unwrap_or_else(|_| panic!("seed {seed} has found something"));
+        all = Seen {
+            accepted: both(all.accepted, seen.accepted),
+            refused: both(all.refused, seen.refused),
+            unsure: both(all.unsure, seen.unsure),
+            ended: all.ended + seen.ended,
+            barriers: all.barriers + seen.barriers,
+            signed: all.signed + seen.signed,
+            rotated: all.rotated + seen.rotated,
+            struck: all.struck + seen.struck,
+            kills: all.kills + seen.kills,
+            pauses: all.pauses + seen.pauses,
+            cuts: all.cuts + seen.cuts,
+            isolated: all.isolated + seen.isolated,
+            settings: all.settings + seen.settings,
+            lost_answers: all.lost_answers + seen.lost_answers,
+        };
+    }
+    println!("{runs} seeds from {first}: {all:?}");
+    let counts = [
+        all.accepted[0],
+        all.accepted[1],
+        all.refused[0],
+        all.refused[1],
+        all.unsure[0],
+        all.unsure[1],
+        all.ended,
+        all.barriers,
+        all.signed,
+        all.rotated,
+        all.struck,
+        all.kills,
+        all.pauses,
+        all.cuts,
+        all.isolated,
+        all.lost_answers,
+    ];
+    assert!(runs < 15 || all.settings > 0, "no settings were changed: {all:?}");
+    assert!(runs < 15 || counts.iter().all(|&count| count > 10), "too little has happened: {all:?}");
+}
+
+#[test]
+fn simulation_seeds_are_deterministic() {
+    let (one, other) = (format!("{:?}", run(7)), format!("{:?}", run(7)));
+    assert_eq!(one, other);
+    assert_ne!(Chance::new(1).below(1 << 40), Chance::new(2).below(1 << 40));
+}
