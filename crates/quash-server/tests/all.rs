@@ -23,6 +23,7 @@ mod mailed;
 mod me;
 mod negotiation;
 mod networks;
+mod nodes;
 mod own;
 mod refresh;
 mod revocations;

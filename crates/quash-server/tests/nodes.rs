@@ -1,7 +1,7 @@
 //! Two nodes over one store: what one of them has answered holds at the other, and at verifiers that follow
 //! the other.
 
-mod support;
+use crate::support;
 
 #[path = "support/end_cause_triggers.rs"]
 mod end_cause_triggers;
