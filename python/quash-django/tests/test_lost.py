@@ -146,6 +146,79 @@ def test_users_in_another_database_need_the_tables_there(shell: Shell) -> None:
     assert ended.returncode == 0 and not shell.quash.is_live(pair)
 
 
+# A change in the second database, and what is known at quash before and after it is committed.
+ELSEWHERE = """
+from django.db import transaction
+from quash_django.models import QuashOutbox
+
+def told(when):
+    print(when, QuashOutbox.objects.count(), known())
+
+user = User.objects.db_manager("users").create_user("dana", password="{password}")
+began()
+with transaction.atomic(using="users"):
+    user.set_password("{other}")
+    user.save(using="users")
+    told("within")
+told("after")
+try:
+    with transaction.atomic(using="users"):
+        user.is_active = False
+        user.save(using="users")
+        raise ZeroDivisionError
+except ZeroDivisionError:
+    told("rolled back")
+"""
+KNOWN = {
+    "keep_issuing": """
+from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.tokens import AccessToken
+
+def began():
+    global token
+    token = str(AccessToken.for_user(user))
+
+def known():
+    try:
+        AccessToken(token)
+        return True
+    except TokenError:
+        return False
+""",
+    "quash_issues": """
+import json, os, urllib.error, urllib.request
+
+def began():
+    pass
+
+def known():
+    body = json.dumps({"username": "dana", "password": PASSWORD}).encode()
+    request = urllib.request.Request(os.environ["QUASH_URL"] + "/api/token/", body, {"Content-Type": "application/json"})
+    try:
+        return urllib.request.urlopen(request).status == 200
+    except urllib.error.HTTPError as error:
+        assert error.code == 401, error.read()
+        return False
+""",
+}
+
+
+@needs_binary
+@pytest.mark.parametrize("shell", ["keep_issuing", "quash_issues"], indirect=True)
+def test_a_change_in_another_database_is_sent_once_it_is_committed(shell: Shell) -> None:
+    both = {"DJANGO_SETTINGS_MODULE": "two_databases_settings", "SITE_ROUTER": "AsWritten"}
+    assert shell.manage("migrate", "-v", "0", "--database", "users", **both).returncode == 0
+    code = f"PASSWORD = {PASSWORD!r}\n" + KNOWN[shell.mode] + ELSEWHERE.format(password=PASSWORD, other=OTHER)
+    ended = shell.python(code, **both)
+    assert ended.returncode == 0, ended.stderr
+    lines = [line for line in ended.stdout.splitlines() if line.startswith(("within", "after", "rolled"))]
+    # What was rolled back is sent later: a revocation too many, or values that the account has.
+    assert lines == ["within 1 True", "after 0 False", "rolled back 1 False"], ended.stdout + ended.stderr
+    if shell.mode == "quash_issues":
+        until(lambda: "0 waiting" in shell.manage("quash_drain", **both).stdout, "the drain has sent it", PATIENCE)
+        assert shell.quash.sign_in(password=OTHER), "the account is still active"
+
+
 @contextmanager
 def no_room() -> Iterator[None]:
     """Makes each INSERT into the outbox fail."""

@@ -33,3 +33,15 @@ class UsersAndOutbox(Users):
     """The same, with the tables of quash_django."""
 
     there = {*Users.there, "quash_django"}
+
+
+class AsWritten(Users):
+    """All tables are in both databases, and the site names one with each save."""
+
+    def db_for_read(self, model: Any, **_: Any) -> str:
+        return "default"
+
+    db_for_write = db_for_read
+
+    def allow_migrate(self, db: str, app_label: str, **_: Any) -> bool:
+        return True

@@ -6,7 +6,7 @@ any more is ended.
 
 from typing import Any
 
-from django.contrib.auth import BACKEND_SESSION_KEY, load_backend
+from django.contrib.auth import BACKEND_SESSION_KEY
 from django.contrib.auth import SESSION_KEY as USER_KEY
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.core.exceptions import ImproperlyConfigured
@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from quash_verify import Live, QuashError
 
 from . import _issuer, _verifier
+from ._backends import signs_in_at_quash
 from ._http import as_site
 from .conf import quash_settings
 from .endings import SESSION_KEY, end_session
@@ -104,7 +105,7 @@ def _logged_in(*, request: Any, user: Any, **_: Any) -> None:
         _opened_in(request).append(pending)
     if names is not None:
         request.session[SESSION_KEY] = names
-    elif SESSION_KEY not in request.session and _is_ours(request.session.get(BACKEND_SESSION_KEY)):
+    elif SESSION_KEY not in request.session and signs_in_at_quash(request.session.get(BACKEND_SESSION_KEY)):
         raise ImproperlyConfigured(
             "QuashBackend can't log a user in without a password, because there is no session at quash: pass the user "
             "that authenticate() returns to login(), or name another of AUTHENTICATION_BACKENDS with backend="
@@ -126,9 +127,3 @@ def _opened_in(request: Any) -> list[dict[str, Any]]:
 def _plain(request: Any) -> Any:
     # Django REST framework wraps the request.
     return getattr(request, "_request", request)
-
-
-def _is_ours(backend: Any) -> bool:
-    from .backends import QuashBackend
-
-    return isinstance(backend, str) and isinstance(load_backend(backend), QuashBackend)

@@ -1,13 +1,18 @@
-"""Remembers which sessions and tokens the current request has ended.
+"""Remembers what the current request is doing: which sessions and tokens it has ended, and whether it is a refresh.
 
 A log-out may verify a token after it has ended its session: dj-rest-auth calls Django's ``logout`` and then blacklists
 the refresh token. Such a token passes until the request ends, otherwise a valid log-out would answer 401. It gains
 nothing: whatever the request issues in that session is refused at the next one.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 from django.core.signals import request_finished, request_started
+
+
+_is_rotating: ContextVar[bool] = ContextVar("quash_rotating", default=False)
 
 
 class _State:
@@ -46,6 +51,21 @@ def sent() -> int | None:
     """Returns the number of the newest entry that this request has sent."""
     state = _state.get()
     return None if state is None else state.sent
+
+
+def is_rotating() -> bool:
+    """Returns whether a refresh is under way, whose blacklisting of the old token ends no session."""
+    return _is_rotating.get()
+
+
+@contextmanager
+def rotating() -> Iterator[None]:
+    """Marks a refresh."""
+    former = _is_rotating.set(True)
+    try:
+        yield
+    finally:
+        _is_rotating.reset(former)
 
 
 def _begin(**_: object) -> None:

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from functools import wraps
 from typing import Any
 
-from django.db import transaction
+from django.db import router, transaction
 
 from . import outbox
 
@@ -66,7 +66,8 @@ def _sending_afterwards(save: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(save)
     def saved(self: Any, *args: Any, **options: Any) -> None:
-        with outbox.sent_afterwards():
+        using = options.get("using") or router.db_for_write(type(self), instance=self)
+        with outbox.sent_afterwards(using):
             save(self, *args, **options)
 
     return saved

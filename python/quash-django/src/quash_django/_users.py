@@ -5,8 +5,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 
-from .conf import imported, quash_settings
-from .endings import user_id_field
+from .conf import imported, quash_settings, user_id_field
 
 
 def find(subject: str) -> Any:

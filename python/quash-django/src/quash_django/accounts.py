@@ -9,8 +9,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import is_password_usable
 from django.core.exceptions import ImproperlyConfigured
 
-from .conf import imported, quash_settings
-from .endings import user_id_field
+from .conf import imported, quash_settings, user_id_field
 
 FIELDS = frozenset({"username", "email", "password_hash", "state", "claims"})
 """What quash keeps of a user."""

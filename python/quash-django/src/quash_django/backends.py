@@ -14,8 +14,7 @@ import re
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
-from django.contrib.auth import get_user_model, load_backend
+from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
@@ -23,6 +22,7 @@ from django.views.decorators.debug import sensitive_variables
 from quash_verify import QuashError, Unavailable
 
 from . import _issuer, _opened, _users, _verifier
+from ._backends import SignsInAtQuash
 from ._http import Answer
 from .conf import quash_settings
 
@@ -44,7 +44,7 @@ class SignInRefused(ValidationError):
         self.retry_after = answer.retry_after
 
 
-class QuashBackend(ModelBackend):
+class QuashBackend(ModelBackend, SignsInAtQuash):
     """Checks passwords at quash, where it opens a session. Permissions are those of this site's database."""
 
     @sensitive_variables()
@@ -73,18 +73,6 @@ class QuashBackend(ModelBackend):
     async def aauthenticate(self, request: Any, username: Any = None, password: Any = None, **credentials: Any) -> Any:
         # That of ModelBackend would compare the password with the database's.
         return await sync_to_async(self.authenticate)(request, username, password, **credentials)
-
-
-def configured() -> str | None:
-    """Returns the first of ``AUTHENTICATION_BACKENDS`` that signs users in at quash."""
-    for path in settings.AUTHENTICATION_BACKENDS:
-        try:
-            if isinstance(load_backend(path), QuashBackend):
-                return path
-        except ImportError:
-            # Django reports it at the first log-in.
-            continue
-    return None
 
 
 @sensitive_variables()

@@ -15,6 +15,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.module_loading import import_string
 
 from . import __version__, accounts, outbox
+from ._backends import configured
 from .conf import QuashSettings, credential_fault, imported, read
 from .models import QuashOutbox
 
@@ -110,8 +111,6 @@ def check_database(**_: object) -> list[CheckMessage]:
 
 
 def _check_backend(found: QuashSettings) -> Iterator[CheckMessage]:
-    from .backends import configured
-
     backend = configured()
     if backend is None:
         return

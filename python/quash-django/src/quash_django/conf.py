@@ -17,6 +17,8 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 from quash_verify import WhenStale
 
+from ._backends import configured
+
 Mode = Literal["keep_issuing", "quash_issues"]
 
 EVENTS = ("log_out", "password", "deactivation", "deletion", "lock_out")
@@ -162,10 +164,17 @@ def ends_sessions(found: QuashSettings) -> bool:
     """Returns whether a site of the mode ``quash_issues`` ends sessions itself: at a log-out or a lock-out here."""
     if not apps.ready:
         return False
-    from .backends import configured
-
     locks = apps.is_installed("axes") or apps.is_installed("defender")
     return locks and "lock_out" in found.end_on or configured() is not None
+
+
+def user_id_field() -> str:
+    """Returns the field of the user model that tokens name."""
+    try:
+        from rest_framework_simplejwt.settings import api_settings
+    except ImportError:
+        return "pk"
+    return str(api_settings.USER_ID_FIELD)
 
 
 def _conflicts(found: QuashSettings) -> list[Problem]:

@@ -11,8 +11,8 @@ from django.http import HttpRequest
 from quash_verify import QuashError, Revocation
 
 from . import _verifier, outbox
-from ._request import has_ended, note_ended
-from .conf import quash_settings
+from ._request import has_ended, is_rotating, note_ended
+from .conf import quash_settings, user_id_field
 
 SESSION_KEY = "_quash"
 """The key of Django's session under which ``quash_django.middleware`` keeps the session's id at quash."""
@@ -75,12 +75,12 @@ def end_token(raw: Any, *, reason: str = "log_out") -> bool:
     return True
 
 
-def end_claims(claims: dict[str, Any], reason: str) -> bool:
+def end_claims(claims: dict[str, Any], reason: str, *, using: str | None = None) -> bool:
     """Ends the session that a token's claims name, or the token if it was issued without one."""
     found = quash_settings()
     session = claims.get(found.session_claim if found.keeps_issuing else "sid")
     if _can_exist(session):
-        _end("session", session, {"session": session, "reason": reason})
+        _end("session", session, {"session": session, "reason": reason}, using)
         return True
     if not found.keeps_issuing:
         return False
@@ -88,9 +88,24 @@ def end_claims(claims: dict[str, Any], reason: str) -> bool:
 
     jti = claims.get(api_settings.JTI_CLAIM)
     if _can_exist(jti):
-        _end("token", jti, _token(jti, claims, reason))
+        _end("token", jti, _token(jti, claims, reason), using)
         return True
     return False
+
+
+def end_blacklisted(blacklisted: Any, *, using: str | None = None) -> None:
+    """Ends the session of a token that the admin or a view blacklists. A rotation blacklists the old token, too."""
+    from rest_framework_simplejwt.exceptions import TokenBackendError
+    from rest_framework_simplejwt.state import token_backend
+
+    if is_rotating() or "log_out" not in quash_settings().end_on:
+        return
+    try:
+        # The database's own copy: it may have expired, or the key may have changed.
+        claims = token_backend.decode(blacklisted.token.token, verify=False)
+    except TokenBackendError:
+        claims = {"jti": blacklisted.token.jti, "exp": int(blacklisted.token.expires_at.timestamp())}
+    end_claims(claims, "log_out", using=using)
 
 
 def end_session_at_once(session: str, reason: str) -> None:
@@ -122,9 +137,9 @@ def _sends(revocation: Revocation) -> bool:
     return False
 
 
-def end_subjects(subjects: list[str], reason: str) -> None:
+def end_subjects(subjects: list[str], reason: str, *, using: str | None = None) -> None:
     """Ends all sessions of users, named as in their tokens."""
-    outbox.add([{"subject": subject, "reason": reason} for subject in subjects])
+    outbox.add([{"subject": subject, "reason": reason} for subject in subjects], using=using)
 
 
 def subject_of(user: Any) -> str:
@@ -145,15 +160,6 @@ def subject_of(user: Any) -> str:
     raise ImproperlyConfigured(
         "QUASH['USER_BY'] finds the user of a subject, but not the subject of a user: use 'pk' or 'subject'"
     )
-
-
-def user_id_field() -> str:
-    """Returns the field of the user model that tokens name."""
-    try:
-        from rest_framework_simplejwt.settings import api_settings
-    except ImportError:
-        return "pk"
-    return str(api_settings.USER_ID_FIELD)
 
 
 def claims_of(token: Any) -> dict[str, Any] | None:
@@ -183,10 +189,10 @@ def _token(jti: str, claims: dict[str, Any], reason: str) -> Revocation:
     return revocation
 
 
-def _end(kind: str, name: str, revocation: Revocation) -> None:
+def _end(kind: str, name: str, revocation: Revocation, using: str | None = None) -> None:
     if has_ended(kind, name):
         return
-    outbox.add([revocation])
+    outbox.add([revocation], using=using)
     note_ended(kind, name)
 
 

@@ -9,7 +9,8 @@ from django.db import connections, transaction
 from django.utils.crypto import salted_hmac
 
 from . import outbox
-from .endings import end_subjects, user_id_field
+from .conf import user_id_field
+from .endings import end_subjects
 from .models import QuashMark
 
 CHUNK = 500

@@ -17,7 +17,7 @@ from django.db import DatabaseError, connections, router, transaction
 from django.db.models import Q, QuerySet
 from quash_verify import QuashError, Revocation, StartFailed, Unavailable
 
-from . import _request, _verifier
+from . import _changes, _request, _verifier
 from .conf import quash_settings
 from .models import QuashOutbox
 
@@ -44,25 +44,32 @@ _quiet_until = 0.0
 _is_immediate = False
 
 
-def add(revocations: Iterable[Revocation]) -> None:
-    """Writes revocations in the caller's transaction, and sends them once it commits."""
-    _add([dict(revocation) for revocation in revocations])
+def add(revocations: Iterable[Revocation], *, using: str | None = None) -> None:
+    """Writes revocations in the caller's transaction, and sends them once it commits.
+
+    ``using`` is the database of the change that causes them. If that isn't the one with the outbox, the row is written
+    before the change commits, and sent afterwards: it may exist without its change, but not the reverse.
+    """
+    _add([dict(revocation) for revocation in revocations], using)
 
 
-def add_change(subject: str, fields: Iterable[str], *, is_new: bool) -> None:
-    """Writes in the caller's transaction that values of a user have changed, and sends them once it commits."""
-    _add([{"account": subject, "fields": sorted(fields), "new": is_new}])
+def add_change(subject: str, fields: Iterable[str], *, is_new: bool, using: str | None = None) -> None:
+    """Writes that values of a user have changed, as ``add`` does. They are read from the database of the change."""
+    message = {"account": subject, "fields": sorted(fields), "new": is_new}
+    elsewhere = using is not None and using != database()
+    _add([message | ({"using": using} if elsewhere else {})], using)
 
 
-def _add(messages: Sequence[dict[str, Any]]) -> None:
-    using = database()
+def _add(messages: Sequence[dict[str, Any]], using: str | None) -> None:
+    own = database()
+    using = using or own
     now = _now_ms()
     rows = [QuashOutbox(message=message, at_ms=now) for message in messages]
     if not rows:
         return
-    QuashOutbox.objects.using(using).bulk_create(rows)
+    QuashOutbox.objects.using(own).bulk_create(rows)
     if _is_immediate:
-        deliver(rows, using)
+        deliver(rows, own)
         return
     connection = connections[using]
     waiting = _waiting(using)
@@ -78,10 +85,8 @@ def _add(messages: Sequence[dict[str, Any]]) -> None:
 
 def is_waiting(subject: str) -> bool:
     """Returns whether the caller's transaction ends all sessions of a user once it commits."""
-    using = database()
-    if not connections[using].in_atomic_block:
-        return False
-    return any(row.message.get("subject") == subject for row in _waiting(using).values())
+    open_ones = (one.alias for one in connections.all(initialized_only=True) if one.in_atomic_block)
+    return any(row.message.get("subject") == subject for using in open_ones for row in _waiting(using).values())
 
 
 def database() -> str:
@@ -127,25 +132,26 @@ def deliver(rows: Sequence[QuashOutbox], using: str, *, is_drain: bool = False) 
 
 def _deliver_changes(rows: Sequence[QuashOutbox], using: str, *, is_drain: bool) -> int:
     """Sends the values of users that have changed, one user at a time."""
-    from . import pushes
-
     if not quash_settings().pushes_users:
         unsent = "changes of users aren't sent with the present MODE, USER_BY and PUSH_USERS in QUASH"
         _keep(rows, using, ValueError(unsent), is_drain)
         return 0
-    by_account: dict[str, list[QuashOutbox]] = {}
+    by_account: dict[tuple[str, str], list[QuashOutbox]] = {}
     for row in rows:
-        by_account.setdefault(row.message["account"], []).append(row)
+        by_account.setdefault((row.message["account"], row.message.get("using", using)), []).append(row)
     delivered = 0
-    for number, (subject, own) in enumerate(by_account.items()):
+    for number, ((subject, source), own) in enumerate(by_account.items()):
         if number >= MOST_CHANGES and not is_drain:
             logger.info("%d changed users wait for quash_drain", len(by_account) - number)
             break
+        if source not in connections:
+            _keep(own, using, ValueError(f"the database {source!r} of the change isn't in DATABASES"), is_drain)
+            continue
         fields = {field for row in own for field in row.message["fields"]}
         try:
             _raise_if_quiet()
             is_new = any(row.message["new"] for row in own)
-            seq, refused = pushes.send(subject, fields, is_new=is_new, using=using)
+            seq, refused = _changes.send(subject, fields, is_new=is_new, using=source)
         except QuashError as error:
             _keep(own, using, error, is_drain)
             continue
@@ -204,9 +210,8 @@ def sent_immediately() -> Iterator[None]:
 
 
 @contextmanager
-def sent_afterwards() -> Iterator[None]:
-    """Sends what is committed meanwhile at the end of the block, also if the block raises."""
-    using = database()
+def sent_afterwards(using: str) -> Iterator[None]:
+    """Sends what is committed in a database meanwhile at the end of the block, also if the block raises."""
     connection = connections[using]
     depth = connection.__dict__.get(_HELD, 0)
     connection.__dict__[_HELD] = depth + 1
@@ -221,7 +226,7 @@ def sent_afterwards() -> Iterator[None]:
 def _send_waiting(using: str, was_atomic: bool) -> None:
     if connections[using].__dict__.get(_HELD):
         return
-    waiting = _waiting(using)
+    waiting, own = _waiting(using), database()
     rows = list(waiting.values())
     waiting.clear()
     if not rows:
@@ -233,10 +238,10 @@ def _send_waiting(using: str, was_atomic: bool) -> None:
             keys = [row.pk for row in rows]
             kept: set[uuid.UUID] = set()
             for start in range(0, len(keys), MOST // 2):
-                part = QuashOutbox.objects.using(using).filter(pk__in=keys[start : start + MOST // 2])
+                part = QuashOutbox.objects.using(own).filter(pk__in=keys[start : start + MOST // 2])
                 kept.update(part.values_list("pk", flat=True))
             rows = [row for row in rows if row.pk in kept]
-        deliver(rows, using)
+        deliver(rows, own)
     except Exception:
         # The change has been committed: its answer must not become an error.
         logger.exception("failed to send messages; quash_drain sends them")

@@ -4,24 +4,19 @@ A change is a row of the outbox that names the account and what has changed, nev
 row is sent, so a row that waits sends the newest ones, and no table has a second copy of a hash.
 """
 
-import secrets
-from base64 import b64encode
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist
+from django.db import router
 from django.db.models import signals
-from quash_verify import Unavailable
 
-from . import _api, _saves, accounts, outbox
+from . import _saves, accounts, outbox
 from .conf import quash_settings
 from .receivers import id_field, is_better_hash, new_values, old_values, user_models
-
-ATTEMPTS = 3
-"""How often a user's values are sent while they change."""
 
 _FREED = frozenset({"state", "email", "username"})
 _OLD = "_quash_pushed"
@@ -43,78 +38,6 @@ def connect() -> None:
         signals.m2m_changed.connect(_relation_changed, sender=through, dispatch_uid="quash_django.pushes")
 
 
-def send(subject: str, fields: Set[str], *, is_new: bool, using: str) -> tuple[int | None, dict[str, ValueError]]:
-    """Sends a user's values. Returns the number of the entry, if the change ended anything, and the refused fields.
-
-    A refused value, or a function of the site that fails, holds up no other value. Raises ``QuashError`` if quash
-    doesn't answer, or doesn't accept the credential.
-    """
-    try:
-        return _send(subject, fields, is_new=is_new, using=using), {}
-    except KeyError:
-        # A user that wasn't imported.
-        return None, {}
-    except ValueError as error:
-        refusal = error
-    seq, refused = None, {}
-    for field in sorted(fields, key=_order(subject, using).index):
-        try:
-            seq = _send_alone(subject, field, using) or seq
-        except KeyError:
-            # A new user is added with all values or not at all.
-            return None, dict.fromkeys(fields, refusal) if is_new else {}
-        except ValueError as error:
-            refused[field] = error
-    return seq, refused
-
-
-def _order(subject: str, using: str) -> Sequence[str]:
-    """Returns the fields in the order in which they are sent one by one: first what takes access away."""
-    others = ["password_hash", "claims", "email", "username"]
-    user = accounts.find(subject, using)
-    is_active = user is not None and accounts.values(user, {"state"})["state"] == "active"
-    return [*others, "state"] if is_active else ["state", *others]
-
-
-def _send_alone(subject: str, field: str, using: str) -> int | None:
-    try:
-        return _send(subject, {field}, is_new=False, using=using)
-    except ValueError as error:
-        if field != "password_hash":
-            raise
-        return _end_password(subject, error)
-
-
-def _end_password(subject: str, error: ValueError) -> int | None:
-    """Ends the old password and its sessions where quash refuses the new one's hash."""
-    # Not `None`, which ends nothing if this site has sent it before, or if the account had no password.
-    digest = b64encode(secrets.token_bytes(32)).decode()
-    seq = _request(subject, {"password_hash": f"pbkdf2_sha256$1${secrets.token_hex(8)}${digest}"}, is_new=False)
-    outbox.logger.error(
-        "the user with the subject %s can't sign in at quash until the password is set again: quash refuses its hash "
-        "(%s). The old password and its sessions have ended: put a hasher that quash supports first in "
-        "PASSWORD_HASHERS",
-        subject,
-        error,
-    )
-    return seq
-
-
-def _send(subject: str, fields: Set[str], *, is_new: bool, using: str) -> int | None:
-    """Sends values until they are the newest. Raises ``KeyError`` if quash has no such account, and adds none."""
-    seq = sent = None
-    for _ in range(ATTEMPTS):
-        user = accounts.find(subject, using)
-        changes = accounts.values(user, fields) if user is not None else _changes_of_deleted(subject, fields)
-        if changes == sent:
-            return seq
-        # Another process may commit a newer value now, and its request may arrive before this one: so they are read
-        # again afterwards.
-        seq = _request(subject, changes, is_new=is_new and user is not None) or seq
-        sent = changes
-    raise Unavailable("unavailable", f"the user with the subject {subject} changes too fast", 1)
-
-
 def push_user(user: Any) -> None:
     """Sends a user's values to quash once the transaction commits, as ``quash_import`` does.
 
@@ -122,7 +45,7 @@ def push_user(user: Any) -> None:
     reads in other tables. Does nothing where changes of users aren't sent.
     """
     if _is_on():
-        _push(user, set(accounts.FIELDS), is_new=True)
+        _push(user, set(accounts.FIELDS), router.db_for_write(type(user), instance=user), is_new=True)
 
 
 @contextmanager
@@ -136,40 +59,19 @@ def discarded() -> Iterator[None]:
         _is_discarding = former
 
 
-def _changes_of_deleted(subject: str, fields: Set[str]) -> dict[str, Any]:
-    # Also where the rows name other fields.
-    wanted = fields | {"state"}
-    return {name: value for name, value in accounts.values_of_deleted(subject).items() if name in wanted}
-
-
-def _request(subject: str, changes: dict[str, Any], *, is_new: bool) -> int | None:
-    adds = is_new and "username" in changes
-    # An account in a batch has no password if none is sent, so a change comes first.
-    if not adds or "password_hash" not in changes:
-        try:
-            return _api.change(subject, changes, wait=quash_settings().wait_for_verifiers)
-        except KeyError:
-            if not adds:
-                raise
-    outcome = _api.batch([{"subject": subject, **changes}], within=_api.PATIENCE)[0]
-    if outcome["outcome"] == "refused":
-        raise ValueError(f"quash refused the account {subject}: {outcome['field']}: {outcome['detail']}")
-    return None
-
-
 def _is_on() -> bool:
     return not _is_discarding and quash_settings().pushes_users
 
 
-def _push(user: Any, fields: Set[str], *, is_new: bool = False) -> None:
-    subject = accounts.subjects([user], outbox.database(), adds=is_new).get(user.pk)
+def _push(user: Any, fields: Set[str], using: str, *, is_new: bool = False) -> None:
+    subject = accounts.subjects([user], using, adds=is_new).get(user.pk)
     if fields and subject is not None:
-        outbox.add_change(subject, fields, is_new=is_new)
+        outbox.add_change(subject, fields, is_new=is_new, using=using)
 
 
-def _push_new(user: Any) -> None:
+def _push_new(user: Any, using: str) -> None:
     """Sends a new user. If quash has the account already, and nobody has set a password here, its own stays."""
-    _push(user, accounts.FIELDS - (set() if accounts.has_password(user) else {"password_hash"}), is_new=True)
+    _push(user, accounts.FIELDS - (set() if accounts.has_password(user) else {"password_hash"}), using, is_new=True)
 
 
 def _before_save(*, sender: Any, instance: Any, using: str, update_fields: Any, **_: Any) -> None:
@@ -186,7 +88,7 @@ def _after_save(
     if not _is_on():
         return
     if created:
-        _push_new(instance)
+        _push_new(instance, using)
         return
     fields = set()
     if quash_settings().claims and _may_matter(update_fields):
@@ -198,17 +100,17 @@ def _after_save(
         if "password_hash" in fields and is_better_hash(instance, old, new, update_fields):
             fields.discard("password_hash")
         if _renames_account(sender, old, new):
-            outbox.add_change(str(old[id_field(sender)]), _FREED, is_new=False)
-            _push_new(instance)
+            outbox.add_change(str(old[id_field(sender)]), _FREED, is_new=False, using=using)
+            _push_new(instance, using)
             return
-    _push(instance, fields)
+    _push(instance, fields, using)
 
 
-def _after_receivers(*, instance: Any, **_: Any) -> None:
+def _after_receivers(*, instance: Any, using: str, **_: Any) -> None:
     """Sends the address if it counts as confirmed now. Another receiver may have written what tells so."""
     confirmed = instance.__dict__.pop(_CONFIRMED, None)
     if _is_on() and confirmed is not None and confirmed != _confirmed(instance):
-        _push(instance, {"email"})
+        _push(instance, {"email"}, using)
 
 
 def _renames_account(sender: Any, old: dict[str, Any], new: dict[str, Any]) -> bool:
@@ -216,17 +118,17 @@ def _renames_account(sender: Any, old: dict[str, Any], new: dict[str, Any]) -> b
     return quash_settings().user_by == "pk" and str(old[id_field(sender)]) != str(new[id_field(sender)])
 
 
-def _before_delete(*, instance: Any, **_: Any) -> None:
+def _before_delete(*, instance: Any, using: str, **_: Any) -> None:
     if _is_on():
         # Its row in quash_account is deleted before the user is.
-        subjects = accounts.subjects([instance], outbox.database(), adds=False)
+        subjects = accounts.subjects([instance], using, adds=False)
         instance.__dict__[_SUBJECT] = subjects.get(instance.pk)
 
 
-def _after_delete(*, instance: Any, **_: Any) -> None:
+def _after_delete(*, instance: Any, using: str, **_: Any) -> None:
     subject = instance.__dict__.pop(_SUBJECT, None)
     if subject is not None:
-        outbox.add_change(subject, _FREED, is_new=False)
+        outbox.add_change(subject, _FREED, is_new=False, using=using)
 
 
 def _relation_changed(
@@ -237,7 +139,7 @@ def _relation_changed(
         return
     if not reverse:
         if action != "pre_clear":
-            _push(instance, {"claims"})
+            _push(instance, {"claims"}, using)
         return
     users = model._default_manager.using(using)
     if action == "pre_clear":
@@ -247,7 +149,7 @@ def _relation_changed(
         return
     changed = instance.__dict__.pop(_USERS, []) if action == "post_clear" else users.filter(pk__in=pk_set)
     for user in changed:
-        _push(user, {"claims"})
+        _push(user, {"claims"}, using)
 
 
 def _confirmed_before(sender: Any, instance: Any, using: str, update_fields: Any) -> bool | None:

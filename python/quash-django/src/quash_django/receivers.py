@@ -11,9 +11,9 @@ from django.contrib.auth.signals import user_logged_out
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import signals
 
-from . import _saves, marks
-from .conf import quash_settings
-from .endings import end_claims, end_session, end_subjects, subject_of, user_id_field
+from . import _saves, marks, outbox
+from .conf import quash_settings, user_id_field
+from .endings import end_blacklisted, end_session, end_subjects, subject_of
 
 logger = logging.getLogger("quash_django")
 
@@ -88,26 +88,9 @@ def _logged_out(*, request: Any, **_: Any) -> None:
         end_session(request)
 
 
-def _blacklisted(*, instance: Any, created: bool, **_: Any) -> None:
+def _blacklisted(*, instance: Any, created: bool, using: str, **_: Any) -> None:
     if created:
-        end_blacklisted(instance)
-
-
-def end_blacklisted(blacklisted: Any) -> None:
-    """Ends the session of a token that the admin or a view blacklists. A rotation blacklists the old token, too."""
-    from rest_framework_simplejwt.exceptions import TokenBackendError
-    from rest_framework_simplejwt.state import token_backend
-
-    from .simplejwt import is_rotating
-
-    if is_rotating() or not _ends_on("log_out"):
-        return
-    try:
-        # The database's own copy: it may have expired, or the key may have changed.
-        claims = token_backend.decode(blacklisted.token.token, verify=False)
-    except TokenBackendError:
-        claims = {"jti": blacklisted.token.jti, "exp": int(blacklisted.token.expires_at.timestamp())}
-    end_claims(claims, "log_out")
+        end_blacklisted(instance, using=using)
 
 
 def _before_save(*, sender: Any, instance: Any, using: str, update_fields: Any, **_: Any) -> None:
@@ -124,7 +107,10 @@ def _after_save(*, sender: Any, instance: Any, raw: bool, using: str, update_fie
     id_name = id_field(sender)
     subjects = {str(old[id_name]), str(new[id_name])}
     if reason is not None:
-        end_subjects(sorted(subjects), reason)
+        end_subjects(sorted(subjects), reason, using=using)
+    if using != outbox.database():
+        # `quash_reconcile` doesn't read this database.
+        return
     if old.get("password") != new.get("password") or old.get("is_active") != new.get("is_active") or reason:
         marks.update(subjects, str(new[id_name]), new.get("password"), bool(new.get("is_active", True)))
 
@@ -178,11 +164,12 @@ def is_better_hash(instance: Any, old: dict[str, Any], new: dict[str, Any], upda
     return former.algorithm != preferred.algorithm or preferred.must_update(old["password"])
 
 
-def _after_delete(*, instance: Any, **_: Any) -> None:
+def _after_delete(*, instance: Any, using: str, **_: Any) -> None:
     if _ends_on("deletion"):
         subject = subject_of(instance)
-        end_subjects([subject], "deleted")
-        marks.forget([subject])
+        end_subjects([subject], "deleted", using=using)
+        if using == outbox.database():
+            marks.forget([subject])
 
 
 def _axes_locked(*, request: Any = None, username: str | None = None, **_: Any) -> None:

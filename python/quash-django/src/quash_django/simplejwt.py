@@ -20,9 +20,9 @@ from rest_framework_simplejwt.exceptions import TokenBackendError, TokenError
 from rest_framework_simplejwt.settings import api_settings
 
 from . import _verifier, native, outbox
-from ._request import has_ended
+from ._request import has_ended, is_rotating, rotating
 from .conf import quash_settings
-from .endings import end_claims, end_session_at_once
+from .endings import end_blacklisted, end_claims, end_session_at_once
 from .exceptions import VerifierUnavailable
 
 __all__ = [
@@ -39,13 +39,7 @@ logger = logging.getLogger("quash_django")
 
 # The position for tokens that this call issues, read before it checked a password or a token. A tuple of one.
 _position: ContextVar[tuple[int | None] | None] = ContextVar("quash_position", default=None)
-_is_rotating: ContextVar[bool] = ContextVar("quash_rotating", default=False)
 _passes_unjudged: ContextVar[bool] = ContextVar("quash_passes_unjudged", default=False)
-
-
-def is_rotating() -> bool:
-    """Returns whether a refresh is under way, whose blacklisting of the old token ends no session."""
-    return _is_rotating.get()
 
 
 @contextmanager
@@ -63,12 +57,8 @@ def issuing() -> Iterator[None]:
 
 @contextmanager
 def _rotating() -> Iterator[None]:
-    former = _is_rotating.set(True)
-    try:
-        with issuing():
-            yield
-    finally:
-        _is_rotating.reset(former)
+    with rotating(), issuing():
+        yield
 
 
 @contextmanager
@@ -203,8 +193,6 @@ def _ending_spent(token: tokens.Token) -> Iterator[None]:
 
 def _end_again(found: Any) -> None:
     """Ends the session of a token that was on the blacklist already, where no signal tells that a view blacklists it."""
-    from .receivers import end_blacklisted
-
     blacklisted, is_new = found
     if not is_new:
         end_blacklisted(blacklisted)

@@ -18,7 +18,7 @@ from quash_verify.testing import TestIssuer
 from rest_framework.test import APIClient
 
 from . import _opened, _verifier, outbox, pushes
-from .backends import configured
+from ._backends import configured
 from .conf import quash_settings
 from .endings import subject_of
 

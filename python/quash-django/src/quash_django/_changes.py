@@ -1,0 +1,110 @@
+"""Sends the values of a changed user to quash."""
+
+import logging
+import secrets
+from base64 import b64encode
+from collections.abc import Sequence, Set
+from typing import Any
+
+from quash_verify import Unavailable
+
+from . import _api, accounts
+from .conf import quash_settings
+
+logger = logging.getLogger("quash_django")
+
+ATTEMPTS = 3
+"""How often a user's values are sent while they change."""
+
+
+def send(subject: str, fields: Set[str], *, is_new: bool, using: str) -> tuple[int | None, dict[str, ValueError]]:
+    """Sends a user's values. Returns the number of the entry, if the change ended anything, and the refused fields.
+
+    A refused value, or a function of the site that fails, holds up no other value. Raises ``QuashError`` if quash
+    doesn't answer, or doesn't accept the credential.
+    """
+    try:
+        return _send(subject, fields, is_new=is_new, using=using), {}
+    except KeyError:
+        # A user that wasn't imported.
+        return None, {}
+    except ValueError as error:
+        refusal = error
+    seq, refused = None, {}
+    for field in sorted(fields, key=_order(subject, using).index):
+        try:
+            seq = _send_alone(subject, field, using) or seq
+        except KeyError:
+            # A new user is added with all values or not at all.
+            return None, dict.fromkeys(fields, refusal) if is_new else {}
+        except ValueError as error:
+            refused[field] = error
+    return seq, refused
+
+
+def _order(subject: str, using: str) -> Sequence[str]:
+    """Returns the fields in the order in which they are sent one by one: first what takes access away."""
+    others = ["password_hash", "claims", "email", "username"]
+    user = accounts.find(subject, using)
+    is_active = user is not None and accounts.values(user, {"state"})["state"] == "active"
+    return [*others, "state"] if is_active else ["state", *others]
+
+
+def _send_alone(subject: str, field: str, using: str) -> int | None:
+    try:
+        return _send(subject, {field}, is_new=False, using=using)
+    except ValueError as error:
+        if field != "password_hash":
+            raise
+        return _end_password(subject, error)
+
+
+def _end_password(subject: str, error: ValueError) -> int | None:
+    """Ends the old password and its sessions where quash refuses the new one's hash."""
+    # Not `None`, which ends nothing if this site has sent it before, or if the account had no password.
+    digest = b64encode(secrets.token_bytes(32)).decode()
+    seq = _request(subject, {"password_hash": f"pbkdf2_sha256$1${secrets.token_hex(8)}${digest}"}, is_new=False)
+    logger.error(
+        "the user with the subject %s can't sign in at quash until the password is set again: quash refuses its hash "
+        "(%s). The old password and its sessions have ended: put a hasher that quash supports first in "
+        "PASSWORD_HASHERS",
+        subject,
+        error,
+    )
+    return seq
+
+
+def _send(subject: str, fields: Set[str], *, is_new: bool, using: str) -> int | None:
+    """Sends values until they are the newest. Raises ``KeyError`` if quash has no such account, and adds none."""
+    seq = sent = None
+    for _ in range(ATTEMPTS):
+        user = accounts.find(subject, using)
+        changes = accounts.values(user, fields) if user is not None else _changes_of_deleted(subject, fields)
+        if changes == sent:
+            return seq
+        # Another process may commit a newer value now, and its request may arrive before this one: so they are read
+        # again afterwards.
+        seq = _request(subject, changes, is_new=is_new and user is not None) or seq
+        sent = changes
+    raise Unavailable("unavailable", f"the user with the subject {subject} changes too fast", 1)
+
+
+def _changes_of_deleted(subject: str, fields: Set[str]) -> dict[str, Any]:
+    # Also where the rows name other fields.
+    wanted = fields | {"state"}
+    return {name: value for name, value in accounts.values_of_deleted(subject).items() if name in wanted}
+
+
+def _request(subject: str, changes: dict[str, Any], *, is_new: bool) -> int | None:
+    adds = is_new and "username" in changes
+    # An account in a batch has no password if none is sent, so a change comes first.
+    if not adds or "password_hash" not in changes:
+        try:
+            return _api.change(subject, changes, wait=quash_settings().wait_for_verifiers)
+        except KeyError:
+            if not adds:
+                raise
+    outcome = _api.batch([{"subject": subject, **changes}], within=_api.PATIENCE)[0]
+    if outcome["outcome"] == "refused":
+        raise ValueError(f"quash refused the account {subject}: {outcome['field']}: {outcome['detail']}")
+    return None
