@@ -47,6 +47,9 @@ class LoginView(TokenObtainPairView):
 
 
 class LogoutView(APIView):
+    # The refresh token is enough, also once the access token has expired.
+    authentication_classes = permission_classes = []
+
     def post(self, request):
         try:
             RefreshToken(request.data["refresh"]).blacklist()

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.contrib import admin
 from django.contrib.auth import login, logout
 from django.contrib.auth.admin import UserAdmin
@@ -15,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework_simplejwt.authentication import JWTAuthentication, JWTStatelessUserAuthentication
 from rest_framework_simplejwt.exceptions import TokenError
-from rest_framework_simplejwt.tokens import RefreshToken
+from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 from rest_framework_simplejwt.views import (
     TokenBlacklistView,
     TokenObtainPairView,
@@ -90,6 +91,15 @@ class Password(Me):
         return Response({"refresh": str(refresh), "access": str(refresh.access_token)})
 
 
+def plain(request: HttpRequest) -> HttpResponse:
+    """A view without Django REST framework."""
+    return HttpResponse(AccessToken(request.GET["token"])["user_id"])  # type: ignore[arg-type]
+
+
+async def plain_async(request: HttpRequest) -> HttpResponse:
+    return await sync_to_async(plain)(request)
+
+
 def who(request: HttpRequest) -> HttpResponse:
     return HttpResponse(request.user.get_username() or "nobody")
 
@@ -116,6 +126,8 @@ admin.site.register(User, SiteUserAdmin)
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("plain/", plain),
+    path("plain-async/", plain_async),
     path("who/", who),
     path("who-async/", who_async),
     path("reset/", reset),

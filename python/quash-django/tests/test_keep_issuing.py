@@ -5,10 +5,12 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.conf import settings as django_settings
 from django.contrib.auth import authenticate
 from django.contrib.auth.hashers import identify_hasher, make_password
 from django.contrib.auth.models import User
+from django.test import Client
 from model import Model
 from rest_framework.test import APIClient
 from rest_framework_simplejwt import serializers, tokens
@@ -525,6 +527,89 @@ def test_the_classes_of_the_module_need_no_hooks(shop: Model, dana: User) -> Non
             with suppress(TokenError):
                 simplejwt.RefreshToken(str(spent), verify=is_verified).blacklist()
             assert [sent["session"] for sent in shop.sent] == [spent["qsid"]]
+
+
+def expired(text: str) -> str:
+    token = tokens.RefreshToken(text, verify=False)  # type: ignore[arg-type]
+    token.payload["exp"] = int(time.time()) - 10
+    return str(token)
+
+
+@needs_blacklist
+@pytest.mark.parametrize("hook", [True, False])
+@pytest.mark.parametrize("log_out", [log_out_at_the_view, log_out_of_the_guide, log_out_of_dj_rest_auth_alone])
+def test_a_log_out_with_an_expired_token_ends_the_session(
+    shop: Model, dana: User, log_out: Any, hook: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last access token, or a younger refresh token, may be valid for longer."""
+    from quash_django import simplejwt
+
+    pair, other = sign_in(), sign_in()
+    text = expired(pair["refresh"])
+    assert refresh(text).status_code == 401 and shop.sent == []
+    assert log_out({"refresh": text[:-4] + "AAAA"}) in (400, 401) and shop.sent == []
+    ended = {"session": claims(pair["access"])["qsid"], "reason": "log_out"}
+    if hook:
+        assert log_out({"refresh": text}) in (400, 401), "Simple JWT's own answer"
+    else:
+        simplejwt.uninstall()
+        with pytest.raises(TokenError, match="expired"):
+            simplejwt.RefreshToken(text)
+    assert shop.sent == [ended]
+    if hook:
+        assert me(pair["access"]) == 401 and me(other["access"]) == 200
+
+
+@needs_blacklist
+@pytest.mark.parametrize("hook", [True, False])
+def test_an_unjudged_refresh_token_only_logs_out(shop: Model, dana: User, hook: bool) -> None:
+    from quash_django import simplejwt
+    from quash_django.exceptions import VerifierUnavailable
+
+    if not hook:
+        simplejwt.uninstall()
+    kind: Any = tokens.RefreshToken if hook else simplejwt.RefreshToken
+    token, other = kind.for_user(dana), kind.for_user(dana)
+    session, text = token["qsid"], str(token)
+    shop.vouches = False
+    unjudged = kind(text)
+    uses: list[Any] = [
+        lambda: unjudged["user_id"],
+        lambda: unjudged.get("user_id"),
+        lambda: "user_id" in unjudged,
+        lambda: dict(unjudged.payload),
+        lambda: unjudged.access_token,
+        lambda: str(unjudged),
+        unjudged.set_jti,
+        unjudged.set_iat,
+    ]
+    for number, use in enumerate(uses):
+        with pytest.raises(VerifierUnavailable):
+            pytest.fail(f"{number} isn't refused: {use()}")
+    unjudged.blacklist()
+    assert [sent["session"] for sent in shop.sent] == [session]
+    with pytest.raises(VerifierUnavailable):
+        unjudged["user_id"]
+    with pytest.raises(TokenError, match="blacklisted"):
+        kind(text)
+    if hook:
+        assert refresh(str(other)).status_code == 503
+        assert log_out_of_the_guide({"refresh": str(other)}) == 205
+
+
+@pytest.mark.parametrize("name", ["UnavailableMiddleware", "SessionMiddleware"])
+def test_plain_views_answer_503_where_a_token_cant_be_judged(
+    shop: Model, dana: User, settings: Any, name: str, async_client: Any
+) -> None:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"quash_django.middleware.{name}"]
+    token = sign_in()["access"]
+    assert Client().get("/plain/", {"token": token}).content == str(dana.pk).encode()
+    shop.vouches = False
+    for answer in (
+        Client().get("/plain/", {"token": token}),
+        async_to_sync(async_client.get)("/plain-async/", {"token": token}),
+    ):
+        assert (answer.status_code, answer["Retry-After"], answer["Cache-Control"]) == (503, "1", "no-store")
 
 
 def test_asking_adds_no_query(shop: Model, dana: User, django_assert_num_queries: Any) -> None:

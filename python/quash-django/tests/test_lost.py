@@ -11,6 +11,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.core import serializers
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.db.models import signals
@@ -284,6 +285,23 @@ class TestInOneProcess:
                 fixture.save()
         assert User.objects.get(pk=dana.pk).check_password("correct horse") and User.objects.count() == 1
         assert not BlacklistedToken.objects.exists() and shop_on_commit.sent == []
+
+    def test_a_token_that_ends_with_its_transaction_is_an_error_in_development(
+        self, shop_on_commit: Model, dana: User, settings: Any, caplog: Any
+    ) -> None:
+        from rest_framework_simplejwt.tokens import RefreshToken
+
+        def change() -> None:
+            with transaction.atomic():
+                dana.set_password(OTHER)
+                dana.save()
+                RefreshToken.for_user(dana)
+
+        change()
+        assert "`non_atomic_requests`" in caplog.text
+        settings.DEBUG = True
+        with pytest.raises(ImproperlyConfigured, match="`non_atomic_requests`"):
+            change()
 
     def test_fixtures_end_sessions(self, shop_on_commit: Model, dana: User, tmp_path: Path) -> None:
         dana.set_password(OTHER)

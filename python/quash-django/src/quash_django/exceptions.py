@@ -15,5 +15,6 @@ class VerifierUnavailable(APIException):
 
     def __init__(self, unavailable: Unavailable) -> None:
         super().__init__({"detail": unavailable.detail, "code": unavailable.code}, unavailable.code)
+        self.unavailable = unavailable
         # REST framework writes `Retry-After` from this.
         self.wait = unavailable.retry_after

@@ -38,8 +38,8 @@ DEVICE_AGE = 400 * 24 * 3600
 """How long browsers keep the device token, in seconds: no browser keeps a cookie for longer."""
 
 
-class SessionMiddleware:
-    """Asks quash about the session of each request. Belongs after Django's ``AuthenticationMiddleware``."""
+class UnavailableMiddleware:
+    """Answers 503 where a view can't tell whether a token has been revoked. Django REST framework's views need none."""
 
     sync_capable = True
     async_capable = True
@@ -49,6 +49,21 @@ class SessionMiddleware:
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        response: HttpResponseBase | Awaitable[HttpResponseBase] = self.get_response(request)
+        return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        # `VerifierUnavailable` has the verifier's exception. Its class needs Django REST framework.
+        unavailable = getattr(exception, "unavailable", exception)
+        if isinstance(unavailable, Unavailable):
+            return _answer(503, unavailable.detail, unavailable.retry_after)
+        return None
+
+
+class SessionMiddleware(UnavailableMiddleware):
+    """Asks quash about the session of each request. Belongs after Django's ``AuthenticationMiddleware``."""
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self._is_async:
@@ -71,11 +86,9 @@ class SessionMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answers where a view can't: signing in is impossible, or is refused outside of a form."""
-        if isinstance(exception, Unavailable):
-            return _answer(503, exception.detail, exception.retry_after)
         if isinstance(exception, SignInRefused):
             return _answer(exception.status, str(exception.message), exception.retry_after)
-        return None
+        return super().process_exception(request, exception)
 
     def _before(self, request: HttpRequest) -> HttpResponse | None:
         """Signs the user out if the session has ended. Returns an answer if that can't be told."""

@@ -13,13 +13,16 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, cast
 
+import jwt
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext as _
 from quash_verify import QuashError, Refused, Unavailable
 from rest_framework_simplejwt import backends, serializers, tokens
-from rest_framework_simplejwt.exceptions import TokenBackendError, TokenError
+from rest_framework_simplejwt.exceptions import TokenBackendError, TokenBackendExpiredToken, TokenError
 from rest_framework_simplejwt.settings import api_settings
 
-from . import _verifier, native, outbox
+from . import _unjudged, _verifier, native, outbox
 from ._request import has_ended, is_rotating, rotating
 from .conf import quash_settings
 from .endings import end_blacklisted, end_claims, end_session_at_once
@@ -78,10 +81,14 @@ def begin_session(token: tokens.Token) -> None:
         token.payload[found.session_claim] = secrets.token_hex(16)
         _write_position(token)
         if outbox.is_waiting(str(token.payload.get(api_settings.USER_ID_CLAIM))):
-            logger.warning(
+            dead = (
                 "a new token ends with its transaction, which ends all sessions of its user: issue it after the commit, "
                 "and mark the view `non_atomic_requests` if ATOMIC_REQUESTS is set"
             )
+            if settings.DEBUG:
+                # In production the user's change must not fail for it.
+                raise ImproperlyConfigured(dead)
+            logger.warning("%s", dead)
 
 
 def renew_position(token: tokens.Token) -> None:
@@ -105,6 +112,10 @@ def verify(token: tokens.Token) -> None:
         raise TokenError(_(refused.detail)) from refused
     except Unavailable as unavailable:
         if _passes_unjudged.get():
+            return
+        if _is_refresh_token(token) and hasattr(token, "blacklist") and not is_rotating():
+            # A log-out must succeed now, too.
+            _unjudged.withhold(token, unavailable)
             return
         raise VerifierUnavailable(unavailable) from unavailable
 
@@ -139,8 +150,40 @@ def end_spent(token: tokens.Token) -> None:
     try:
         # A view may have skipped this check. Anybody can name a session, and only its tokens may end it.
         claims = token.get_token_backend().decode(cast(Any, token.token), verify=True)
+    except TokenBackendExpiredToken:
+        end_expired(token)
+        return
     except TokenBackendError:
         return
+    _end_session_of(token, claims)
+
+
+def end_expired(token: tokens.Token) -> None:
+    """Ends the session of a genuine refresh token that has expired, unless a refresh presents it.
+
+    A younger refresh token of the session, or its last access token, may be valid for longer.
+    """
+    if is_rotating() or "log_out" not in quash_settings().end_on or not _is_refresh_token(token):
+        return
+    backend = token.get_token_backend()
+    text = cast(Any, token.token)
+    try:
+        # As the backend does, but for the expiry.
+        claims = jwt.decode(
+            text,
+            backend.get_verifying_key(text),
+            algorithms=[backend.algorithm],
+            audience=backend.audience,
+            issuer=backend.issuer,
+            leeway=backend.get_leeway(),
+            options={"verify_aud": backend.audience is not None, "verify_exp": False},
+        )
+    except (jwt.InvalidTokenError, TokenBackendError):
+        return
+    _end_session_of(token, claims)
+
+
+def _end_session_of(token: tokens.Token, claims: dict[str, Any]) -> None:
     session = claims.get(quash_settings().session_claim)
     if claims.get(api_settings.TOKEN_TYPE_CLAIM) != token.token_type or not isinstance(session, str):
         return
@@ -191,6 +234,16 @@ def _ending_spent(token: tokens.Token) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def _ending_expired(token: tokens.Token) -> Iterator[None]:
+    try:
+        yield
+    except TokenError as error:
+        if isinstance(error.__cause__, TokenBackendExpiredToken):
+            end_expired(token)
+        raise
+
+
 def _end_again(found: Any) -> None:
     """Ends the session of a token that was on the blacklist already, where no signal tells that a view blacklists it."""
     blacklisted, is_new = found
@@ -206,7 +259,11 @@ class GuardedTokenMixin(tokens.Token):
     """Guards a class of tokens: put it before the class of Simple JWT."""
 
     def __init__(self, token: Any = None, verify: bool = True) -> None:
-        super().__init__(token, verify)
+        if is_installed():
+            super().__init__(token, verify)
+        else:
+            with _ending_expired(self):
+                super().__init__(token, verify)
         if token is None and not is_installed():
             # Here rather than in `for_user`, where `BlacklistMixin` has already stored the token.
             begin_session(self)
@@ -231,9 +288,11 @@ class GuardedTokenMixin(tokens.Token):
                 super().check_blacklist()  # type: ignore[misc]
 
         def blacklist(self) -> Any:
-            found = super().blacklist()  # type: ignore[misc]
-            if not is_installed():
-                _end_again(found)
+            if is_installed():
+                return super().blacklist()  # type: ignore[misc]
+            with _unjudged.readable(self):
+                found = super().blacklist()  # type: ignore[misc]
+            _end_again(found)
             return found
 
     def get_token_backend(self) -> Any:
@@ -294,6 +353,7 @@ def install() -> None:
     """Wraps the methods of Simple JWT's classes."""
     if is_installed():
         return
+    _wrap(tokens.Token, "__init__", _init)
     _wrap(tokens.Token, "for_user", _for_user)
     _wrap(tokens.Token, "set_iat", _set_iat)
     _wrap(tokens.Token, "verify", _verify)
@@ -323,6 +383,14 @@ def _wrap(owner: type, name: str, wrapper: Callable[[Any], Any]) -> None:
         setattr(owner, name, classmethod(cast(Any, functools.wraps(function)(wrapper(function)))))
     else:
         setattr(owner, name, functools.wraps(original)(wrapper(original)))
+
+
+def _init(original: Any) -> Any:
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        with _ending_expired(self):
+            original(self, *args, **kwargs)
+
+    return init
 
 
 def _for_user(original: Any) -> Any:
@@ -360,7 +428,8 @@ def _check_blacklist(original: Any) -> Any:
 
 def _blacklist_token(original: Any) -> Any:
     def blacklist(self: Any) -> Any:
-        found = original(self)
+        with _unjudged.readable(self):
+            found = original(self)
         _end_again(found)
         return found
 
