@@ -15,7 +15,7 @@ from quash_verify import QuashError, StartFailed
 
 from quash_django import _api, _verifier, outbox
 from quash_django._reasons import explained
-from quash_django.conf import QuashSettings, command, credential_fault, ends_sessions, quash_settings
+from quash_django.conf import QuashSettings, command, ends_sessions, quash_settings
 from quash_django.models import QuashOutbox
 
 PAST_DUE = 60
@@ -35,14 +35,15 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         failures = 0
         messages = checks.run_checks(tags=["quash"])
+        # Nothing can be tried out without the credential, either.
+        stopping = [message for message in messages if message.is_serious() or message.id == "quash.W008"]
         for message in messages:
-            # W008 is among the probes, as a failure.
-            if message.is_silenced() and not message.is_serious() or message.id == "quash.W008":
+            if message.is_silenced() and message not in stopping:
                 continue
-            is_failure = message.is_serious() or options["deploy"]
+            is_failure = message in stopping or options["deploy"]
             failures += is_failure
             self._say("FAIL" if is_failure else "WARN", f"{message.id}: {message.msg}", message.hint)
-        if not any(message.is_serious() for message in messages):
+        if not stopping:
             for is_good, what, remedy in self._probe(quash_settings()):
                 failures += not is_good
                 self._say("ok  " if is_good else "FAIL", what, None if is_good else remedy)
@@ -50,10 +51,6 @@ class Command(BaseCommand):
             raise CommandError(f"{failures} failed")
 
     def _probe(self, found: QuashSettings) -> Iterator[tuple[bool, str, str | None]]:
-        fault = credential_fault(found)
-        if fault is not None:
-            yield False, *fault
-            return
         verifier = _verifier.verifier()
         try:
             verifier.warm()
