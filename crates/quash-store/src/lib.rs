@@ -5,10 +5,15 @@
 //! [`StoreError::Conflict`]. The traits [`Coordination`] and [`Counters`] are for
 //! soft state beside the data. This crate contains no rules; no other crate contains SQL.
 
+// For the files that unit tests share with the other tests.
+#[cfg(test)]
+extern crate self as quash_store;
+
 mod coordination;
 mod counters;
 mod log;
 mod memory;
+mod postgres;
 mod sqlite;
 
 use std::path::Path;
@@ -31,6 +36,7 @@ pub use counters::{
     Window, WindowKind,
 };
 pub use memory::MemoryStore;
+pub use postgres::{PostgresOptions, PostgresStore};
 pub use sqlite::{Replaced, SqliteOptions, SqliteStore, StagedRestore, open_or_create, share_with_group};
 
 /// The storage of quash's data.

@@ -344,43 +344,67 @@ async fn generation(model: &MemoryStore, n: u8) -> u32 {
     model.session(sid(n)).await.expect("a look").found.map_or(0, |(session, _)| session.generation.0)
 }
 
-async fn agree(groups: Vec<Vec<Wish>>) {
-    let directory = tempfile::tempdir().expect("a directory");
-    let (model, mut store) = (MemoryStore::new(), sqlite(directory.path()));
+/// Applies the changes to the model and to a store, which is closed and opened again between some of them.
+async fn agree(groups: Vec<Vec<Wish>>, open: impl AsyncFn() -> Box<dyn Store>) {
+    let (model, mut store) = (MemoryStore::new(), open().await);
     for (number, group) in groups.into_iter().enumerate() {
         let mut changes = vec![];
         for wish in &group {
             changes.push(looked_up(wish, &model).await);
         }
+        // Whoever seals entries of the audit has read them.
+        store.audit_head().await.expect("a head");
         let expected = commit_all(&model, changes.clone()).await;
-        assert_eq!(commit_all(&store, changes.clone()).await, expected, "{changes:#?}");
+        assert_eq!(commit_all(&*store, changes.clone()).await, expected, "{changes:#?}");
         assert_eq!(*store.newest().borrow(), *model.newest().borrow());
         if number % 7 == 6 {
             drop(store);
-            store = sqlite(directory.path());
+            store = open().await;
         }
     }
-    assert_eq!(everything(&store).await, everything(&model).await);
+    assert_eq!(everything(&*store).await, everything(&model).await);
     drop(store);
-    assert_eq!(everything(&sqlite(directory.path())).await, everything(&model).await);
+    assert_eq!(everything(&*open().await).await, everything(&model).await);
 }
 
-#[test]
-fn soak_random_changes_have_the_same_outcome_in_both_stores() {
+/// Runs a comparison with many random changes. The short run is deterministic; the long one explores further each
+/// time.
+fn compare(cases: u32, run: impl Fn(Vec<Vec<Wish>>)) {
     #[expect(clippy::disallowed_methods, reason = "the duration of a test is not a setting of quash")]
     let soak = std::env::var_os("QUASH_SOAK").is_some();
-    let config =
-        Config { cases: if soak { 200 * 25 } else { 200 }, failure_persistence: None, ..Config::default() };
-    // The short run is deterministic; the long one explores further each time.
+    let cases = if soak { cases * 25 } else { cases };
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
     let mut runner = if soak {
         TestRunner::new(config)
     } else {
         TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let compared = runner.run(&wishes(), |groups| {
-        runtime.block_on(agree(groups));
+        run(groups);
         Ok(())
     });
     compared.unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+#[test]
+fn soak_random_changes_have_the_same_outcome_in_both_stores() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    compare(200, |groups| {
+        let directory = tempfile::tempdir().expect("a directory");
+        runtime.block_on(agree(groups, async || Box::new(sqlite(directory.path())) as Box<dyn Store>));
+    });
+}
+
+#[test]
+fn soak_random_changes_have_the_same_outcome_in_postgresql() {
+    if support::postgres::server().is_none() {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    compare(30, |groups| {
+        runtime.block_on(async {
+            let database = support::postgres::database().await.expect("a server");
+            agree(groups, async || Box::new(InOrder::new(database.open().await)) as Box<dyn Store>).await;
+        });
+    });
 }

@@ -33,6 +33,26 @@ macro_rules! for_each_store {
                 })+
             })+
         }
+        mod postgres {
+            $(mod $room {
+                $(#[tokio::test]
+                async fn $promise() {
+                    let Some(database) = crate::support::postgres::database().await else { return };
+                    let store = crate::support::InOrder::new(database.open().await);
+                    crate::$room::$promise(&store).await;
+                })+
+            })+
+        }
+        mod pgbouncer {
+            $(mod $room {
+                $(#[tokio::test]
+                async fn $promise() {
+                    let Some(database) = crate::support::postgres::database().await else { return };
+                    let Some(store) = database.open_pooled().await else { return };
+                    crate::$room::$promise(&crate::support::InOrder::new(store)).await;
+                })+
+            })+
+        }
     };
 }
 

@@ -2,6 +2,9 @@
 //! themselves state the expectations.
 #![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses another part of it")]
 
+mod in_order;
+pub(crate) mod postgres;
+
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
@@ -16,6 +19,9 @@ use quash_core::model::{
 };
 use quash_core::token::Algorithm;
 use quash_store::{SqliteOptions, SqliteStore, Store, StoreError};
+
+#[allow(unused_imports, clippy::allow_attributes, reason = "each test binary uses another part of it")]
+pub(crate) use in_order::InOrder;
 
 /// A new SQLite store in a directory.
 pub(crate) fn sqlite(directory: &Path) -> SqliteStore {
@@ -409,4 +415,24 @@ pub(crate) async fn read(store: &dyn Store, name: &str) -> Account {
 
 pub(crate) async fn state(store: &dyn Store, n: u8) -> SessionState {
     store.session(sid(n)).await.expect("a look").found.expect("the session").0.state
+}
+
+/// Checks that the numbers of the log have no gap, and that each entry continues the chain.
+pub(crate) async fn whole_log(store: &dyn Store) {
+    let (mut seq, mut chain) = (Seq::start_of(1), quash_core::watch::feed::EMPTY);
+    for entry in store.entries_after(Seq::ZERO, u32::MAX).await.expect("entries") {
+        quash_core::watch::feed::follows(seq, &chain, &entry).expect("the next entry");
+        (seq, chain) = (entry.seq, entry.chain);
+    }
+    let head = store.head().await.expect("a head");
+    assert_eq!((seq, chain), (head.seq, head.chain));
+}
+
+/// Checks that the numbers of the audit have no gap.
+pub(crate) async fn whole_audit(store: &dyn Store) {
+    let entries = store.audit(0, None, u32::MAX).await.expect("a look");
+    for (entry, number) in entries.iter().zip(1..) {
+        assert_eq!(entry.id, number);
+    }
+    assert_eq!(store.audit_head().await.expect("a head").newest, u64::try_from(entries.len()).expect("few"));
 }

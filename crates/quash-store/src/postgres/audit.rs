@@ -1,0 +1,196 @@
+//! Writes, numbers, seals, blanks and reads the audit.
+//!
+//! An entry is written without a number: a counter would be a row that all transactions lock. The first
+//! reader after its commit gives it one, in the order in which entries were written, so that whoever knows a
+//! number knows that it stays.
+
+use quash_core::model::{
+    Audit, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, Note, PersonalData, Reason, Receipt,
+    SealedEntry, Sealing, SessionId, Subject,
+};
+
+use super::apply::pruned;
+use super::fault::PostgresError;
+use super::params::Params;
+use super::rows::{self, Columns};
+use super::statements;
+use super::transaction::{Database, Transaction};
+
+/// Writes an entry.
+pub(super) async fn record(
+    transaction: &Transaction<'_>,
+    new: &NewAudit,
+    seq: Option<quash_core::model::Seq>,
+) -> Result<(), PostgresError> {
+    let NewAudit { at, event, actor, reason, subject, session, kid, person } = new;
+    let seq = seq.map(|seq| rows::stored(seq.as_u64())).transpose()?;
+    let watermark = seq.filter(|_| new.raises_watermark());
+    let at = at.as_millis();
+    let (event, actor) = (event.as_str(), actor.as_str());
+    let reason = reason.map(Reason::as_str);
+    let subject = subject.as_ref().map(Subject::as_str);
+    let session = session.as_ref().map(|session: &SessionId| session.as_bytes().as_slice());
+    let Some(PersonalData { name, address, device, note }) = person else {
+        let values: Params<'_> = &[&at, &event, &actor, &reason, &subject, &session, kid, &seq, &watermark];
+        return transaction.write_one(statements::ADD_AUDIT, values).await;
+    };
+    let (author, text) =
+        note.as_ref().map_or((None, None), |note| (note.author.as_deref(), note.text.as_deref()));
+    let values: Params<'_> = &[
+        &at, &event, &actor, &reason, &subject, &session, kid, &seq, &watermark, name, address, device,
+        &author, &text,
+    ];
+    transaction.write_one(statements::ADD_AUDIT_WITH_PERSON, values).await
+}
+
+pub(super) async fn seal(
+    transaction: &Transaction<'_>,
+    from: &AuditPlace,
+    entries: &[SealedEntry],
+    seal: &AuditSeal,
+) -> Result<Receipt, PostgresError> {
+    check_sealed_up_to(transaction, from).await?;
+    // Whoever has read entries has numbered them; others have no entries to seal.
+    transaction.execute(statements::NUMBER_AUDIT, &[]).await?;
+    let numbers: Vec<i64> = entries.iter().map(|entry| rows::stored(entry.id)).collect::<Result<_, _>>()?;
+    let persons: Vec<Option<&[u8]>> =
+        entries.iter().map(|entry| entry.sealing.person.as_ref().map(<[u8; 32]>::as_slice)).collect();
+    let chains: Vec<&[u8]> = entries.iter().map(|entry| entry.sealing.chain.as_slice()).collect();
+    let sealed = transaction.execute(statements::SEAL_ENTRIES, &[&numbers, &persons, &chains]).await?;
+    if sealed != u64::try_from(entries.len()).unwrap_or(u64::MAX) {
+        return Err(PostgresError::Conflict);
+    }
+    let salted: Vec<i64> = entries
+        .iter()
+        .zip(&numbers)
+        .filter(|(entry, _)| entry.sealing.salt.is_some())
+        .map(|(_, number)| *number)
+        .collect();
+    let salts: Vec<&[u8]> =
+        entries.iter().filter_map(|entry| entry.sealing.salt.as_ref().map(<[u8; 16]>::as_slice)).collect();
+    transaction.execute(statements::SALT_PERSONS, &[&salted, &salts]).await?;
+    set_seal(transaction, seal).await?;
+    transaction.execute(statements::FORGET_AUDIT, &[&rows::stored(seal.first.id)?]).await.map(pruned)
+}
+
+pub(super) async fn accept(
+    transaction: &Transaction<'_>,
+    from: &AuditPlace,
+    seal: &AuditSeal,
+) -> Result<Receipt, PostgresError> {
+    check_sealed_up_to(transaction, from).await?;
+    transaction.execute(statements::NUMBER_AUDIT, &[]).await?;
+    transaction.write_one(statements::RAISE_AUDIT, &[&rows::stored(seal.last.id)?]).await?;
+    set_seal(transaction, seal).await?;
+    Ok(Receipt::default())
+}
+
+async fn check_sealed_up_to(transaction: &Transaction<'_>, place: &AuditPlace) -> Result<(), PostgresError> {
+    let found = transaction.query(statements::SEALED_UP_TO, &[]).await?;
+    let sealed =
+        rows::first(&found, |columns| Ok(AuditPlace { id: columns.count()?, chain: columns.bytes()? }))?;
+    if sealed.unwrap_or_default() == *place { Ok(()) } else { Err(PostgresError::Conflict) }
+}
+
+async fn set_seal(transaction: &Transaction<'_>, seal: &AuditSeal) -> Result<(), PostgresError> {
+    let AuditSeal { first, last, at, signed } = seal;
+    transaction
+        .write_one(
+            statements::SET_SEAL,
+            &[
+                &rows::stored(first.id)?,
+                &first.chain.as_slice(),
+                &rows::stored(last.id)?,
+                &last.chain.as_slice(),
+                &at.as_millis(),
+                signed,
+            ],
+        )
+        .await
+}
+
+pub(super) async fn blank(
+    transaction: &Transaction<'_>,
+    subject: &Subject,
+    limit: u32,
+) -> Result<Receipt, PostgresError> {
+    let (subject, most) = (subject.as_str(), i64::from(limit));
+    let blanked = transaction.execute(statements::BLANK_PERSONS, &[&subject, &most]).await?;
+    if blanked < u64::from(limit) {
+        transaction.execute(statements::ALL_BLANKED, &[&subject]).await?;
+    }
+    Ok(pruned(blanked))
+}
+
+/// Gives numbers to the entries that have none.
+async fn number(database: &Database) -> Result<(), PostgresError> {
+    if database.query(statements::IS_UNNUMBERED, &[]).await?.is_empty() {
+        return Ok(());
+    }
+    let transaction = database.begin(&[(statements::LOCK_AUDIT, Vec::new())]).await?;
+    transaction.execute(statements::NUMBER_AUDIT, &[]).await?;
+    Ok(transaction.commit().await?)
+}
+
+pub(super) async fn head(database: &Database) -> Result<AuditHead, PostgresError> {
+    number(database).await?;
+    let read = |columns: &mut Columns<'_>| {
+        let newest = columns.count()?;
+        let (lowest, highest): (Option<i64>, Option<i64>) = (columns.take()?, columns.take()?);
+        let number = |id: i64| u64::try_from(id).unwrap_or_default();
+        let present = lowest.zip(highest).map(|(lowest, highest)| (number(lowest), number(highest)));
+        if columns.skip_null(6)? {
+            return Ok(AuditHead { newest, present, seal: None });
+        }
+        let first = AuditPlace { id: columns.count()?, chain: columns.bytes()? };
+        let last = AuditPlace { id: columns.count()?, chain: columns.bytes()? };
+        let seal = AuditSeal { first, last, at: columns.moment()?, signed: columns.take()? };
+        Ok(AuditHead { newest, present, seal: Some(seal) })
+    };
+    rows::only(&database.query(statements::AUDIT_HEAD, &[]).await?, read)
+}
+
+pub(super) async fn entries(
+    database: &Database,
+    after: u64,
+    of: Option<&Subject>,
+    limit: u32,
+) -> Result<Vec<Audit>, PostgresError> {
+    number(database).await?;
+    let (after, limit) = (rows::bound(after), i64::from(limit));
+    let found = match of {
+        Some(subject) => database.query(statements::AUDIT_OF, &[&after, &limit, &subject.as_str()]).await?,
+        None => database.query(statements::AUDIT, &[&after, &limit]).await?,
+    };
+    rows::all(&found, |columns| columns.table("audit", read_entry))
+}
+
+fn read_entry(columns: &mut Columns<'_>) -> Result<Audit, PostgresError> {
+    let id = columns.count()?;
+    let mut new = NewAudit {
+        at: columns.moment()?,
+        event: Event::parse(columns.text()?).ok_or(PostgresError::Value("an event"))?,
+        actor: rows::actor(columns.text()?)?,
+        reason: columns.take::<Option<&str>>()?.map(rows::reason).transpose()?,
+        subject: columns
+            .take::<Option<&str>>()?
+            .map(Subject::parse)
+            .transpose()
+            .map_err(|_| PostgresError::Value("a subject"))?,
+        session: columns.perhaps_bytes()?.map(SessionId::from_bytes),
+        kid: columns.take()?,
+        person: None,
+    };
+    let seq = columns.take::<Option<i64>>()?.map(u64::try_from).transpose();
+    let seq = seq.map_err(|_| PostgresError::Value("a number below zero"))?;
+    let known = columns.take::<Option<i64>>()?.is_some();
+    let (name, address, device) = (columns.take()?, columns.take()?, columns.take()?);
+    let note = Note { author: columns.take()?, text: columns.take()? };
+    if known {
+        let note = Some(note).filter(|note| *note != Note::default());
+        new.person = Some(PersonalData { name, address, device, note });
+    }
+    let (salt, person) = (columns.perhaps_bytes()?, columns.perhaps_bytes()?);
+    let sealing = columns.perhaps_bytes()?.map(|chain| Sealing { salt, person, chain });
+    Ok(Audit { id, new, seq: seq.map(quash_core::model::Seq::from_u64), sealing })
+}

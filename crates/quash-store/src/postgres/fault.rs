@@ -1,0 +1,90 @@
+//! The errors inside the PostgreSQL store, and the conversion to [`StoreError`].
+
+use tokio_postgres::error::{DbError, SqlState};
+
+use crate::StoreError;
+
+/// The reason why an operation failed.
+#[derive(Debug)]
+pub(super) enum PostgresError {
+    /// The guard of a change doesn't hold.
+    Conflict,
+    /// A row can't be decoded, or a value can't be encoded.
+    Value(&'static str),
+    /// The server refused a statement, or the connection is lost.
+    Postgres(tokio_postgres::Error),
+    /// No connection, or the answer can't be trusted.
+    Store(StoreError),
+    /// An error, and where it occurred.
+    InRow {
+        table: &'static str,
+        /// The key of the row.
+        key: String,
+        error: Box<Self>,
+    },
+}
+
+impl PostgresError {
+    /// Adds the table and the row's key. A conflict has no row.
+    pub(super) fn in_row(self, table: &'static str, key: String) -> Self {
+        match self {
+            Self::Value(_) => Self::InRow { table, key, error: Box::new(self) },
+            other => other,
+        }
+    }
+
+    /// Returns whether PostgreSQL has undone the transaction in favour of another one: it may succeed if it
+    /// is run again.
+    pub(super) fn is_lost_race(&self) -> bool {
+        let Self::Postgres(error) = self else { return false };
+        matches!(error.code(), Some(&SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED))
+    }
+}
+
+impl From<tokio_postgres::Error> for PostgresError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Postgres(error)
+    }
+}
+
+impl From<StoreError> for PostgresError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// The error of an operation that wrote nothing. The outcome of a COMMIT is determined in `transaction.rs`.
+impl From<PostgresError> for StoreError {
+    fn from(error: PostgresError) -> Self {
+        match error {
+            PostgresError::Conflict => Self::Conflict,
+            PostgresError::Value(what) => {
+                Self::Unavailable(format!("the database contains unreadable data: {what}"))
+            }
+            PostgresError::Store(error) => error,
+            PostgresError::Postgres(error) => match error.as_db_error().map(DbError::code) {
+                Some(&SqlState::UNIQUE_VIOLATION | &SqlState::FOREIGN_KEY_VIOLATION) => Self::Conflict,
+                Some(&SqlState::DISK_FULL) => Self::Full,
+                _ => Self::Unavailable(message(&error)),
+            },
+            PostgresError::InRow { table, key, error } => match Self::from(*error) {
+                Self::Unavailable(detail) => Self::Unavailable(format!("table {table}, row {key}: {detail}")),
+                other => other,
+            },
+        }
+    }
+}
+
+/// The text of an error for logs: never the detail of the server's message, which may name data.
+pub(super) fn message(error: &tokio_postgres::Error) -> String {
+    if let Some(refused) = error.as_db_error() {
+        return format!("{} (SQLSTATE {})", refused.message(), refused.code().code());
+    }
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,198 @@
+//! The rows that a change locks, in the order in which every transaction takes them: another order could
+//! deadlock. What depends on the log or on a watermark over everything is checked by a statement that begins
+//! when they are held.
+
+use std::collections::BTreeSet;
+
+use quash_core::model::{Change, Ends, SessionOpening, fold};
+
+use super::params::Param;
+use super::statements;
+
+/// The locks of a change, or of all parts of a [`Change::Together`].
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Locks<'c> {
+    /// Names and subjects, folded: no index says that none of one account is one of another.
+    names: BTreeSet<String>,
+    accounts: BTreeSet<&'c str>,
+    deleted: BTreeSet<&'c str>,
+    sessions: BTreeSet<&'c [u8]>,
+    flows: BTreeSet<&'c [u8]>,
+    mails: BTreeSet<&'c [u8]>,
+    clients: BTreeSet<&'c str>,
+    audit: bool,
+    cluster: bool,
+    log: bool,
+}
+
+/// The parameters of the statements that lock.
+#[derive(Debug)]
+pub(super) struct LockParams<'c> {
+    names: Vec<&'c str>,
+    accounts: Vec<&'c str>,
+    deleted: Vec<&'c str>,
+    sessions: Vec<&'c [u8]>,
+    flows: Vec<&'c [u8]>,
+    mails: Vec<&'c [u8]>,
+    clients: Vec<&'c str>,
+    audit: bool,
+    cluster: bool,
+    log: bool,
+}
+
+impl<'c> Locks<'c> {
+    /// The locks that a change needs before its first statement. A change of one row alone takes its lock
+    /// with the statement that writes it.
+    pub(super) fn of(change: &'c Change) -> Self {
+        let mut locks = Self::default();
+        locks.add(change, false);
+        locks
+    }
+
+    fn add(&mut self, change: &'c Change, is_part: bool) {
+        self.cluster |= change.turns_ring();
+        match change {
+            Change::AddAccount(account, _) => {
+                self.names.insert(fold(account.subject.as_str()));
+                self.names.insert(account.username.folded().to_owned());
+            }
+            Change::OpenSession(opening) => self.add_opening(opening),
+            Change::Rotate { session, .. } | Change::BindSession { session, .. } => {
+                if is_part {
+                    self.sessions.insert(session.as_bytes());
+                }
+            }
+            Change::EndSessions { sessions, tokens } => {
+                self.sessions.extend(sessions.iter().map(|end| end.session.as_bytes().as_slice()));
+                self.log |= !sessions.is_empty() || !tokens.is_empty();
+            }
+            Change::EditAccount(edit) => {
+                self.names.extend(edit.fields.username.iter().map(|name| name.folded().to_owned()));
+                self.accounts.insert(edit.subject.as_str());
+                match &edit.ends {
+                    Ends::Nothing => {}
+                    Ends::Access(_) => self.log = true,
+                    Ends::Sessions { survivor, .. } => {
+                        self.sessions
+                            .extend(survivor.iter().map(|lives| lives.session.as_bytes().as_slice()));
+                        self.log = true;
+                    }
+                }
+            }
+            Change::DeleteAccount { subject, .. } => {
+                self.deleted.insert(subject.as_str());
+                self.log = true;
+            }
+            Change::Together(changes) => changes.iter().for_each(|change| self.add(change, true)),
+            Change::EndEverything { .. }
+            | Change::BeginEpoch { .. }
+            | Change::ApplySettings { .. }
+            | Change::RaiseLongestLifetime(_) => {
+                self.cluster = true;
+                self.log = true;
+            }
+            Change::Revoke { .. } | Change::RevokeKey { .. } | Change::AddRevokedKey { .. } => {
+                self.log = true
+            }
+            Change::RevokeNames(revoked) => self.log |= !revoked.entries.is_empty(),
+            Change::RemoveClient { client, .. } => {
+                if is_part {
+                    self.clients.insert(client.name.as_str());
+                }
+            }
+            Change::SealAudit { .. } | Change::AcceptAudit { .. } => self.audit = true,
+            Change::StartFlow { replaces, .. } => {
+                if is_part {
+                    self.flows.extend(replaces.iter().map(|flow| flow.as_bytes().as_slice()));
+                }
+            }
+            Change::SpendTry(flow) | Change::UseFlow(flow) => {
+                if is_part {
+                    self.flows.insert(flow.as_bytes());
+                }
+            }
+            Change::TryMail { mail, .. } | Change::SettleMail { mail, .. } | Change::DropMail(mail) => {
+                if is_part {
+                    self.mails.insert(mail.as_bytes());
+                }
+            }
+            // A page of them takes what no other process is working on, and `cluster` after it.
+            Change::DeleteMarked { .. } => self.cluster |= is_part,
+            Change::AddKey { .. }
+            | Change::PromoteKey { .. }
+            | Change::ResumeKey { .. }
+            | Change::DropKey { .. }
+            | Change::AddClient { .. }
+            | Change::AddSecret { .. }
+            | Change::Remember { .. }
+            | Change::AddMail(_)
+            | Change::BlankPersons { .. }
+            | Change::ForgetExpired { .. }
+            | Change::MarkExpired { .. } => {}
+        }
+    }
+
+    fn add_opening(&mut self, opening: &'c SessionOpening) {
+        self.accounts.insert(opening.session.subject.as_str());
+        self.sessions.extend(opening.evict.iter().map(|end| end.session.as_bytes().as_slice()));
+        self.log |= opening.evict.is_some() || opening.adopts.is_some();
+    }
+
+    pub(super) fn params(&'c self) -> LockParams<'c> {
+        // One statement locks all accounts, in the stronger way if one of them is deleted.
+        let is_strong = !self.deleted.is_empty();
+        let all = || self.accounts.union(&self.deleted).copied().collect::<Vec<_>>();
+        LockParams {
+            names: self.names.iter().map(String::as_str).collect(),
+            accounts: if is_strong { Vec::new() } else { all() },
+            deleted: if is_strong { all() } else { Vec::new() },
+            sessions: self.sessions.iter().copied().collect(),
+            flows: self.flows.iter().copied().collect(),
+            mails: self.mails.iter().copied().collect(),
+            clients: self.clients.iter().copied().collect(),
+            audit: self.audit,
+            cluster: self.cluster,
+            log: self.log,
+        }
+    }
+}
+
+impl LockParams<'_> {
+    /// The statements that take the locks, in their order.
+    pub(super) fn statements(&self) -> Vec<(&'static str, Vec<&dyn Param>)> {
+        let mut taken: Vec<(&'static str, Vec<&dyn Param>)> = Vec::new();
+        for name in &self.names {
+            taken.push((statements::LOCK_NAME, vec![name]));
+        }
+        if !self.accounts.is_empty() {
+            taken.push((statements::LOCK_ACCOUNTS, vec![&self.accounts]));
+        }
+        if self.deleted.is_empty() {
+            if !self.sessions.is_empty() {
+                taken.push((statements::LOCK_SESSIONS, vec![&self.sessions]));
+            }
+        } else {
+            taken.push((statements::LOCK_DELETED_ACCOUNTS, vec![&self.deleted]));
+            taken.push((statements::LOCK_SESSIONS_OF, vec![&self.sessions, &self.deleted]));
+        }
+        if !self.flows.is_empty() {
+            taken.push((statements::LOCK_FLOWS, vec![&self.flows]));
+        }
+        if !self.mails.is_empty() {
+            taken.push((statements::LOCK_MAILS, vec![&self.mails]));
+        }
+        if !self.clients.is_empty() {
+            taken.push((statements::LOCK_CLIENTS, vec![&self.clients]));
+        }
+        if self.audit {
+            taken.push((statements::LOCK_AUDIT, Vec::new()));
+        }
+        if self.cluster {
+            taken.push((statements::LOCK_CLUSTER, Vec::new()));
+        }
+        if self.log {
+            taken.push((statements::LOCK_LOG, Vec::new()));
+        }
+        taken
+    }
+}

@@ -1,0 +1,104 @@
+//! Migrates a database to the current schema. `migrations/postgres` contains the schema, one file per step,
+//! never changed once released. The numbers continue those of SQLite's steps at the time when PostgreSQL was
+//! added.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
+
+use super::fault::message;
+use crate::OpenError;
+
+struct Migration {
+    name: &'static str,
+    sql: &'static str,
+}
+
+/// The number of the first migration.
+const FIRST: i32 = 18;
+
+/// In order.
+const MIGRATIONS: &[Migration] =
+    &[Migration { name: "many_nodes", sql: include_str!("../../migrations/postgres/0018_many_nodes.sql") }];
+
+/// Two processes that start at once migrate one after the other. The number is quash's own.
+const LOCK: &str = "BEGIN; SET LOCAL lock_timeout = '60s'; SELECT pg_advisory_xact_lock(8245928655720965225)";
+
+const TABLE: &str =
+    "CREATE TABLE schema_migration (number int PRIMARY KEY, name text NOT NULL, checksum bytea NOT NULL)";
+
+const HAS_TABLE: &str = "SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+    WHERE c.relname = $1 AND n.nspname = current_schema()";
+
+const RECORDED: &str = "SELECT number, checksum FROM schema_migration ORDER BY number";
+
+const RECORD: &str = "INSERT INTO schema_migration (number, name, checksum) VALUES ($1, $2, $3)";
+
+/// Applies the missing migrations, each in one transaction with its record.
+pub(super) async fn run(client: &Client, store: &str) -> Result<(), OpenError> {
+    loop {
+        let failed = |error: tokio_postgres::Error| unusable(store, &error);
+        client.batch_execute(LOCK).await.map_err(failed)?;
+        let applied = applied(client, store).await?;
+        let Some((number, migration)) = (FIRST..).zip(MIGRATIONS).nth(applied) else {
+            return client.batch_execute("COMMIT").await.map_err(failed);
+        };
+        if applied == 0 {
+            client.batch_execute(TABLE).await.map_err(failed)?;
+        }
+        client.batch_execute(migration.sql).await.map_err(failed)?;
+        let checksum = digest(&SHA256, migration.sql.as_bytes());
+        let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
+            [(&number, Type::INT4), (&migration.name, Type::TEXT), (&checksum.as_ref(), Type::BYTEA)];
+        client.execute_typed(RECORD, &values).await.map_err(failed)?;
+        client.batch_execute("COMMIT").await.map_err(failed)?;
+    }
+}
+
+/// Returns the number of migrations that were applied, after comparing them with the known ones.
+async fn applied(client: &Client, store: &str) -> Result<usize, OpenError> {
+    let failed = |error: tokio_postgres::Error| unusable(store, &error);
+    let is_there = async |table: &str| -> Result<bool, OpenError> {
+        let found = client.query_typed(HAS_TABLE, &[(&table, Type::TEXT)]).await.map_err(failed)?;
+        Ok(!found.is_empty())
+    };
+    if !is_there("schema_migration").await? {
+        if is_there("account").await? || is_there("session").await? {
+            let detail = "it has tables of another program: give quash a database of its own";
+            return Err(OpenError::Unusable { store: store.to_owned(), detail: detail.into() });
+        }
+        return Ok(0);
+    }
+    let found = client.query_typed(RECORDED, &[]).await.map_err(failed)?;
+    let found: Vec<(i32, Vec<u8>)> = found
+        .iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .collect::<Result<_, _>>()
+        .map_err(failed)?;
+    if found.len() > MIGRATIONS.len() {
+        let number = |number: i32| u32::try_from(number).unwrap_or_default();
+        return Err(OpenError::Newer {
+            store: store.to_owned(),
+            found: number(found.last().map_or(0, |(number, _)| *number)),
+            known: number(FIRST) + u32::try_from(MIGRATIONS.len()).unwrap_or_default() - 1,
+        });
+    }
+    for ((number, checksum), (expected, migration)) in found.iter().zip((FIRST..).zip(MIGRATIONS)) {
+        if (*number, checksum.as_slice()) != (expected, digest(&SHA256, migration.sql.as_bytes()).as_ref()) {
+            let number = u32::try_from(expected).unwrap_or_default();
+            return Err(OpenError::Altered { store: store.to_owned(), number });
+        }
+    }
+    Ok(found.len())
+}
+
+fn unusable(store: &str, error: &tokio_postgres::Error) -> OpenError {
+    let detail = match error.code().map(tokio_postgres::error::SqlState::code) {
+        Some("42501") => format!(
+            "the user may not create tables ({}): make it the owner of the database, or grant CREATE on its schema",
+            message(error)
+        ),
+        _ => message(error),
+    };
+    OpenError::Unusable { store: store.to_owned(), detail }
+}

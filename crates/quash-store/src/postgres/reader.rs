@@ -1,0 +1,354 @@
+//! The reads. A read that returns a head is one statement, or one transaction with one snapshot.
+
+use quash_core::model::{
+    Account, AccountBy, AccountLoaded, Client, ClientName, Digest, EarlierRequests, Ending, Entry, Flow,
+    FlowId, FlowLoaded, Followed, ForeignLoaded, Head, KeyRecord, Mail, MailId, MailKind, MailPriority, Name,
+    PasswordHash, PendingRegistration, Purpose, RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session,
+    SessionId, SessionLoaded, Subject, Timestamp, limits,
+};
+use tokio_postgres::Row;
+
+use super::fault::PostgresError;
+use super::rows::{self, Columns};
+use super::statements;
+use super::transaction::Database;
+
+/// The number of columns of an account, and of a session.
+const ACCOUNT: usize = 19;
+const SESSION: usize = 19;
+
+async fn head(database: &Database) -> Result<Head, PostgresError> {
+    let head = rows::only(&database.query(statements::HEAD, &[]).await?, rows::head)?;
+    database.saw(head.seq);
+    Ok(head)
+}
+
+/// The statement for a look at an account, and its first parameter. `None` if PostgreSQL can store no such
+/// text.
+fn look_at(by: &AccountBy) -> Option<(&'static str, &str)> {
+    let (statement, text) = match by {
+        AccountBy::Name(folded) => (statements::ACCOUNT_BY_NAME, folded.as_str()),
+        AccountBy::Subject(subject) => (statements::ACCOUNT_BY_SUBJECT, subject.as_str()),
+        AccountBy::Email(folded) => (statements::ACCOUNT_BY_EMAIL, folded.as_str()),
+        AccountBy::NameOrEmail(folded) => (statements::ACCOUNT_BY_NAME_OR_EMAIL, folded.as_str()),
+    };
+    rows::is_storable(text).then_some((statement, text))
+}
+
+pub(super) async fn account(
+    database: &Database,
+    by: &AccountBy,
+    now: Timestamp,
+) -> Result<AccountLoaded, PostgresError> {
+    let Some((statement, text)) = look_at(by) else { return Ok(nobody(head(database).await?)) };
+    let loaded =
+        rows::only(&database.query(statement, &[&text, &now.as_millis()]).await?, read_account_look)?;
+    database.saw(loaded.head.seq);
+    Ok(loaded)
+}
+
+fn nobody(head: Head) -> AccountLoaded {
+    AccountLoaded { head, account: None, live_sessions: 0, longest_idle: None }
+}
+
+fn read_account_look(columns: &mut Columns<'_>) -> Result<AccountLoaded, PostgresError> {
+    let head = rows::head(columns)?;
+    if columns.skip_null(ACCOUNT)? {
+        return Ok(nobody(head));
+    }
+    let account = rows::account(columns)?;
+    let live_sessions = columns.small()?;
+    let longest_idle = if columns.skip_null(SESSION)? { None } else { Some(rows::session(columns)?) };
+    Ok(AccountLoaded { head, account: Some(account), live_sessions, longest_idle })
+}
+
+fn read_session_and_account(columns: &mut Columns<'_>) -> Result<(Session, Account), PostgresError> {
+    Ok((rows::session(columns)?, rows::account(columns)?))
+}
+
+/// Several statements, in one snapshot.
+pub(super) async fn foreign(
+    database: &Database,
+    key: ScopeKey,
+    scopes: &[ScopeKey],
+    user: ScopeKey,
+    by: Option<&AccountBy>,
+    now: Timestamp,
+) -> Result<ForeignLoaded, PostgresError> {
+    let look = by.and_then(look_at);
+    let now = now.as_millis();
+    let (key, user) = (key.0.as_slice(), user.0.as_slice());
+    let scopes: Vec<&[u8]> = scopes.iter().map(|scope| scope.0.as_slice()).collect();
+    let snapshot = database.begin_read().await?;
+    let account = match look {
+        Some((statement, text)) => {
+            rows::only(&snapshot.query(statement, &[&text, &now]).await?, read_account_look)?
+        }
+        None => nobody(rows::only(&snapshot.query(statements::HEAD, &[]).await?, rows::head)?),
+    };
+    let found = snapshot.query(statements::ADOPTED, &[&key]).await?;
+    let adopted = rows::first(&found, read_session_and_account)?;
+    let found = snapshot.query(statements::FOREIGN, &[&key, &scopes, &user]).await?;
+    let (revoked, freed_at) = rows::only(&found, |columns| Ok((columns.take()?, columns.perhaps_moment()?)))?;
+    snapshot.roll_back().await;
+    database.saw(account.head.seq);
+    Ok(ForeignLoaded { account, adopted, revoked, freed_at })
+}
+
+/// Up to the first U+0000, which no stored text contains: what follows a text up to there, follows it.
+fn after(text: Option<&str>) -> &str {
+    text.and_then(|text| text.split('\0').next()).unwrap_or_default()
+}
+
+pub(super) async fn accounts(
+    database: &Database,
+    folded: Option<&str>,
+    limit: u32,
+) -> Result<Vec<Account>, PostgresError> {
+    let found = database.query(statements::ACCOUNTS, &[&after(folded), &i64::from(limit)]).await?;
+    rows::all(&found, rows::account)
+}
+
+pub(super) async fn is_gone(database: &Database, subject: &Subject) -> Result<bool, PostgresError> {
+    Ok(!database.query(statements::IS_GONE, &[&subject.as_str()]).await?.is_empty())
+}
+
+pub(super) async fn largest_number(database: &Database) -> Result<u64, PostgresError> {
+    rows::only(&database.query(statements::LARGEST_NUMBER, &[]).await?, |columns| columns.count())
+}
+
+pub(super) async fn password_classes(database: &Database, limit: u32) -> Result<Vec<String>, PostgresError> {
+    let found = database.query(statements::PASSWORD_CLASSES, &[&i64::from(limit)]).await?;
+    rows::all(&found, |columns| columns.take())
+}
+
+pub(super) fn read_session_look(columns: &mut Columns<'_>) -> Result<SessionLoaded, PostgresError> {
+    let head = rows::head(columns)?;
+    let found = if columns.skip_null(SESSION)? { None } else { Some(read_session_and_account(columns)?) };
+    Ok(SessionLoaded { head, found })
+}
+
+pub(super) async fn sessions_of(
+    database: &Database,
+    subject: &Subject,
+    after: Option<SessionId>,
+    limit: u32,
+) -> Result<Vec<Session>, PostgresError> {
+    let after = after.as_ref().map_or(&[][..], |id| id.as_bytes());
+    let values = (subject.as_str(), after, i64::from(limit));
+    rows::all(
+        &database.query(statements::SESSIONS_OF, &[&values.0, &values.1, &values.2]).await?,
+        rows::session,
+    )
+}
+
+pub(super) async fn entries_after(
+    database: &Database,
+    after: Seq,
+    limit: u32,
+) -> Result<Vec<Entry>, PostgresError> {
+    let values = (rows::bound(after.as_u64()), i64::from(limit));
+    let found = database.query(statements::ENTRIES_AFTER, &[&values.0, &values.1]).await?;
+    rows::all(&found, rows::entry)
+}
+
+pub(super) async fn follow(database: &Database, after: Seq, limit: u32) -> Result<Followed, PostgresError> {
+    let values = (rows::bound(after.as_u64()), i64::from(limit));
+    let found = database.query(statements::FOLLOW, &[&values.0, &values.1]).await?;
+    let head = rows::only(&found, rows::head)?;
+    let entry = |row: &Row| {
+        let mut columns = Columns::of(row);
+        rows::head(&mut columns)?;
+        if columns.skip_null(0)? { Ok(None) } else { rows::entry(&mut columns).map(Some) }
+    };
+    let entries = found.iter().map(entry).collect::<Result<Vec<_>, PostgresError>>()?;
+    database.saw(head.seq);
+    Ok(Followed { head, entries: entries.into_iter().flatten().collect() })
+}
+
+pub(super) async fn entries_between(
+    database: &Database,
+    after: Seq,
+    until: Seq,
+    limit: u32,
+) -> Result<Vec<(Entry, bool)>, PostgresError> {
+    let values = (rows::bound(after.as_u64()), rows::bound(until.as_u64()), i64::from(limit));
+    let found = database.query(statements::ENTRIES_BETWEEN, &[&values.0, &values.1, &values.2]).await?;
+    rows::all(&found, |columns| Ok((rows::entry(columns)?, columns.take()?)))
+}
+
+pub(super) async fn entries_of(database: &Database, keys: &[ScopeKey]) -> Result<Vec<Entry>, PostgresError> {
+    let keys: Vec<&[u8]> = keys.iter().map(|key| key.0.as_slice()).collect();
+    rows::all(&database.query(statements::ENTRIES_OF, &[&keys]).await?, rows::entry)
+}
+
+pub(super) async fn unblanked(database: &Database) -> Result<Option<Subject>, PostgresError> {
+    rows::first(&database.query(statements::UNBLANKED, &[]).await?, |columns| columns.subject())
+}
+
+pub(super) async fn endings(
+    database: &Database,
+    of: &Subject,
+    after: &[Seq],
+) -> Result<Vec<Option<Ending>>, PostgresError> {
+    let after: Vec<i64> = after.iter().map(|seq| rows::bound(seq.as_u64())).collect();
+    let found = database.query(statements::ENDINGS, &[&of.as_str(), &after]).await?;
+    rows::all(&found, rows::perhaps_ending)
+}
+
+pub(super) async fn keys(database: &Database) -> Result<Vec<KeyRecord>, PostgresError> {
+    rows::all(&database.query(statements::KEYS, &[]).await?, rows::key)
+}
+
+pub(super) async fn client(
+    database: &Database,
+    digest: SecretDigest,
+) -> Result<Option<Client>, PostgresError> {
+    let found = database.query(statements::CLIENT_BY_SECRET, &[&digest.0.as_slice()]).await?;
+    rows::first(&found, rows::client)
+}
+
+pub(super) async fn clients(
+    database: &Database,
+    name: Option<&ClientName>,
+    limit: u32,
+) -> Result<Vec<Client>, PostgresError> {
+    let name = after(name.map(ClientName::as_str));
+    rows::all(&database.query(statements::CLIENTS, &[&name, &i64::from(limit)]).await?, rows::client)
+}
+
+pub(super) async fn secret(database: &Database, name: &str) -> Result<Option<Sealed>, PostgresError> {
+    if !rows::is_storable(name) {
+        return Ok(None);
+    }
+    let found = database.query(statements::SECRET, &[&name]).await?;
+    rows::first(&found, |columns| columns.take().map(Sealed))
+}
+
+pub(super) async fn remembered(database: &Database, name: &str) -> Result<Option<String>, PostgresError> {
+    if !rows::is_storable(name) {
+        return Ok(None);
+    }
+    rows::first(&database.query(statements::REMEMBERED, &[&name]).await?, |columns| columns.take())
+}
+
+pub(super) async fn flow(database: &Database, id: FlowId) -> Result<FlowLoaded, PostgresError> {
+    let found = database.query(statements::FLOW, &[&id.as_bytes().as_slice()]).await?;
+    let loaded = rows::only(&found, |columns| {
+        let head = rows::head(columns)?;
+        let flow = if columns.skip_null(12)? { None } else { Some(read_flow(columns)?) };
+        let account = if columns.skip_null(ACCOUNT)? { None } else { Some(rows::account(columns)?) };
+        Ok(FlowLoaded { head, flow, account })
+    })?;
+    database.saw(loaded.head.seq);
+    Ok(loaded)
+}
+
+pub(super) async fn earlier_requests(
+    database: &Database,
+    subject_hashes: &[Digest],
+    recipient_hash: Digest,
+    now: Timestamp,
+) -> Result<EarlierRequests, PostgresError> {
+    let matters: Vec<&[u8]> = subject_hashes.iter().map(|hash| hash.0.as_slice()).collect();
+    let recipient = recipient_hash.0.as_slice();
+    let (counted_after, until) = ((now - limits::MAIL_COUNTED).as_millis(), now.as_millis());
+    let found =
+        database.query(statements::EARLIER_REQUESTS, &[&matters, &recipient, &counted_after, &until]).await?;
+    let mails = rows::only(&found, |columns| columns.small())?;
+    let flows = rows::all(&found, |columns| {
+        columns.small()?;
+        if columns.skip_null(2)? {
+            return Ok(None);
+        }
+        Ok(Some((FlowId::from_bytes(columns.bytes()?), columns.moment()?)))
+    })?;
+    Ok(EarlierRequests { flows: flows.into_iter().take(subject_hashes.len()).collect(), mails })
+}
+
+pub(super) async fn registration(
+    database: &Database,
+    by: &RegistrationBy,
+    now: Timestamp,
+) -> Result<Option<Flow>, PostgresError> {
+    let (statement, folded) = match by {
+        RegistrationBy::Name(folded) => (statements::REGISTRATION_BY_NAME, folded),
+        RegistrationBy::Email(folded) => (statements::REGISTRATION_BY_EMAIL, folded),
+    };
+    if !rows::is_storable(folded) {
+        return Ok(None);
+    }
+    rows::first(&database.query(statement, &[folded, &now.as_millis()]).await?, read_flow)
+}
+
+pub(super) async fn mails_due(
+    database: &Database,
+    now: Timestamp,
+    limit: u32,
+) -> Result<Vec<Mail>, PostgresError> {
+    let values = (now.as_millis(), (now + limits::MAIL_LONGEST_PAUSE).as_millis(), i64::from(limit));
+    let found = database.query(statements::MAILS_DUE, &[&values.0, &values.1, &values.2]).await?;
+    rows::all(&found, read_mail)
+}
+
+pub(super) async fn next_mail(
+    database: &Database,
+    after: Timestamp,
+) -> Result<Option<Timestamp>, PostgresError> {
+    let found = database.query(statements::NEXT_MAIL, &[&after.as_millis()]).await?;
+    rows::first(&found, |columns| columns.moment())
+}
+
+fn read_flow(columns: &mut Columns<'_>) -> Result<Flow, PostgresError> {
+    columns.table("flow", |columns| {
+        Ok(Flow {
+            id: FlowId::from_bytes(columns.bytes()?),
+            purpose: Purpose::parse(columns.text()?).ok_or(PostgresError::Value("a purpose"))?,
+            subject_hash: Digest(columns.bytes()?),
+            subject: read_subject(columns)?,
+            address: columns.take()?,
+            binding: Digest(columns.bytes()?),
+            tries: columns.small()?,
+            created_at: columns.moment()?,
+            expires_at: columns.moment()?,
+            registration: read_registration(columns)?,
+        })
+    })
+}
+
+fn read_registration(columns: &mut Columns<'_>) -> Result<Option<PendingRegistration>, PostgresError> {
+    let (shown, hash, class): (Option<&str>, Option<String>, Option<String>) =
+        (columns.take()?, columns.take()?, columns.take()?);
+    let Some((shown, hash)) = shown.zip(hash) else { return Ok(None) };
+    let username = Name::parse(shown).map_err(|_| PostgresError::Value("a name"))?;
+    let hash = PasswordHash::new(hash);
+    Ok(Some(PendingRegistration { username, password: class.into_iter().fold(hash, PasswordHash::of_class) }))
+}
+
+fn read_subject(columns: &mut Columns<'_>) -> Result<Option<Subject>, PostgresError> {
+    let subject = columns.take::<Option<&str>>()?.map(Subject::parse).transpose();
+    subject.map_err(|_| PostgresError::Value("a subject"))
+}
+
+fn read_mail(columns: &mut Columns<'_>) -> Result<Mail, PostgresError> {
+    columns.table("mail", |columns| {
+        Ok(Mail {
+            id: MailId::from_bytes(columns.bytes()?),
+            kind: MailKind::parse(columns.text()?).ok_or(PostgresError::Value("a kind of mail"))?,
+            to: columns.take()?,
+            recipient_hash: Digest(columns.bytes()?),
+            flow: columns.perhaps_bytes()?.map(FlowId::from_bytes),
+            created_at: columns.moment()?,
+            due_at: columns.moment()?,
+            keep_until: columns.moment()?,
+            attempts: columns.small()?,
+            uncertain_attempts: columns.small()?,
+            sent_at: columns.perhaps_moment()?,
+            subject: read_subject(columns)?,
+            priority: u8::try_from(columns.take::<i16>()?)
+                .ok()
+                .and_then(MailPriority::from_u8)
+                .ok_or(PostgresError::Value("a mail's priority"))?,
+        })
+    })
+}

@@ -1,0 +1,416 @@
+//! Pairs of changes by two processes at once, each of which makes the other's guard fail: whichever comes
+//! first, the result is one that some order of the two would have.
+
+use quash_core::model::{
+    AccountFields, Change, DeviceId, Email, Ends, KeyState, Name, PasswordHash, ScopeKey, ScopeKind,
+    SessionState, Survivor,
+};
+use quash_store::{PostgresStore, Store, StoreError};
+
+use crate::support::postgres::database;
+use crate::support::*;
+
+/// The number of rounds of each pair.
+#[expect(clippy::disallowed_methods, reason = "the duration of a test is not a setting of quash")]
+fn rounds() -> u32 {
+    std::env::var("QUASH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(200)
+}
+
+/// Runs two changes at once on two stores, `rounds` times. `prepare` writes what they need, `check` looks at
+/// the outcomes: whether each was written.
+async fn race(
+    prepare: impl AsyncFn(PostgresStores, u32) -> (Change, Change),
+    check: impl AsyncFn(PostgresStores, u32, bool, bool),
+) {
+    let Some(database) = database().await else { return };
+    let stores = PostgresStores(
+        std::sync::Arc::new(database.open().await),
+        std::sync::Arc::new(database.open().await),
+    );
+    let mut won = [0; 4];
+    for round in 0..rounds() {
+        let (one, other) = prepare(stores.clone(), round).await;
+        let (a, b) = (stores.0.clone(), stores.1.clone());
+        // Either may begin.
+        let (first, second) = if round % 2 == 0 {
+            let one = tokio::spawn(async move { a.commit(one).await });
+            let other = tokio::spawn(async move { b.commit(other).await });
+            (one, other)
+        } else {
+            let other = tokio::spawn(async move { b.commit(other).await });
+            let one = tokio::spawn(async move { a.commit(one).await });
+            (one, other)
+        };
+        let outcomes = [first.await.expect("no panic"), second.await.expect("no panic")];
+        let written = outcomes.map(|outcome| match outcome {
+            Ok(_) => true,
+            Err(StoreError::Conflict) => false,
+            Err(other) => panic!("round {round}: {other}"),
+        });
+        won[usize::from(written[0]) * 2 + usize::from(written[1])] += 1;
+        check(stores.clone(), round, written[0], written[1]).await;
+    }
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    let found = database.client().await.query_one(deadlocks, &[]).await.expect("statistics");
+    assert_eq!(found.get::<_, i64>(0), 0, "deadlocks; neither, second, first, both: {won:?}");
+}
+
+/// Two processes over one database.
+#[derive(Clone)]
+struct PostgresStores(std::sync::Arc<PostgresStore>, std::sync::Arc<PostgresStore>);
+
+/// An id of a session that no other round uses.
+fn id(round: u32, n: u8) -> quash_core::model::SessionId {
+    let mut bytes = [n; 16];
+    bytes[..4].copy_from_slice(&round.to_be_bytes());
+    quash_core::model::SessionId::from_bytes(bytes)
+}
+
+fn token(round: u32) -> ScopeKey {
+    ScopeKey(*id(round, 99).as_bytes())
+}
+
+fn name(round: u32) -> String {
+    format!("dana{round}")
+}
+
+/// Adds an account of the round.
+async fn added(stores: &PostgresStores, round: u32) {
+    commit(&*stores.0, add(account(&name(round)))).await;
+}
+
+/// A session of the round's account, opened at the head.
+async fn a_session(stores: &PostgresStores, round: u32, n: u8) -> quash_core::model::Session {
+    let opened = head(&*stores.0).await;
+    quash_core::model::Session { id: id(round, n), ..session(n, &name(round), opened) }
+}
+
+/// The change that ends a session of the round.
+fn ended(round: u32, n: u8) -> Change {
+    let session = id(round, n);
+    let entry = quash_core::model::NewEntry { key: ScopeKey(*session.as_bytes()), ..end(1).entry };
+    let subject = subject(&name(round));
+    ends(vec![quash_core::model::SessionEnd { session, subject, entry, adopted: None }])
+}
+
+fn rotated(round: u32, n: u8) -> Change {
+    Change::Rotate {
+        session: id(round, n),
+        from: quash_core::model::Generation(0),
+        rotated_at: at(1000),
+        idle_until: at(90_000),
+    }
+}
+
+fn deleted(round: u32) -> Change {
+    Change::DeleteAccount {
+        subject: subject(&name(round)),
+        version: 1,
+        entry: entry(ScopeKind::Subject, 7),
+        note: None,
+    }
+}
+
+fn password_set(round: u32, survivor: Option<Survivor>) -> Change {
+    let password = Some(Some(PasswordHash::new("another".to_owned())));
+    let fields = AccountFields { password, ..AccountFields::default() };
+    edit(&name(round), 1, fields, Ends::Sessions { entry: entry(ScopeKind::Subject, 9), survivor })
+}
+
+async fn is_live(stores: &PostgresStores, round: u32, n: u8) -> bool {
+    let loaded = stores.0.session(id(round, n)).await.expect("a look");
+    loaded.found.is_some_and(|(session, account)| session.is_live(&account, &loaded.head))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_adopted_or_ended() {
+    race(
+        async |stores: PostgresStores, round| {
+            added(&stores, round).await;
+            let adopted = Some(quash_core::model::Adopted { key: token(round), until: at(9_000) });
+            let opened = quash_core::model::Session { adopted, ..a_session(&stores, round, 1).await };
+            let tokens =
+                vec![quash_core::model::NewEntry { key: token(round), ..entry(ScopeKind::Token, 5) }];
+            (adopt(opened, 1, 50), Change::EndSessions { sessions: Vec::new(), tokens })
+        },
+        async |stores, round, adopted, ended| {
+            assert!(adopted != ended, "round {round}: {adopted} {ended}");
+            assert_eq!(is_live(&stores, round, 1).await, adopted);
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subject_is_never_given_out_again() {
+    race(
+        async |stores: PostgresStores, round| {
+            added(&stores, round).await;
+            (deleted(round), add(account(&name(round))))
+        },
+        async |stores, round, deleted, added| {
+            assert!(deleted && !added, "round {round}");
+            assert_eq!(stores.1.is_gone(&subject(&name(round))).await, Ok(true));
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_password_ends_a_session_that_is_opened_meanwhile() {
+    race(
+        async |stores: PostgresStores, round| {
+            added(&stores, round).await;
+            (open(a_session(&stores, round, 1).await, 1), password_set(round, None))
+        },
+        async |stores, round, _, set| {
+            assert!(set, "round {round}");
+            assert!(!is_live(&stores, round, 1).await, "round {round}");
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_everything_ends_a_session_that_is_opened_meanwhile() {
+    race(
+        async |stores: PostgresStores, round| {
+            added(&stores, round).await;
+            let everything = Change::EndEverything { entry: entry(ScopeKind::Everything, 3) };
+            (open(a_session(&stores, round, 1).await, 1), everything)
+        },
+        async |stores, round, _, ended| {
+            assert!(ended, "round {round}");
+            assert!(!is_live(&stores, round, 1).await, "round {round}");
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_two_ends_of_all_others_wins() {
+    race(
+        async |stores: PostgresStores, round| {
+            added(&stores, round).await;
+            for n in [1, 2] {
+                commit(&*stores.0, open(a_session(&stores, round, n).await, 1)).await;
+            }
+            let [one, other] = [1, 2].map(|n| Survivor { session: id(round, n), ..survivor(n, 0) });
+            (password_set(round, Some(one)), password_set(round, Some(other)))
+        },
+        async |stores, round, one, other| {
+            assert!(one != other, "round {round}");
+            assert_eq!(
+                [is_live(&stores, round, 1).await, is_live(&stores, round, 2).await],
+                [one, other],
+                "round {round}"
+            );
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_survivor_outlives_the_end_of_everything() {
+    race(
+        async |stores: PostgresStores, round| {
+            added(&stores, round).await;
+            commit(&*stores.0, open(a_session(&stores, round, 1).await, 1)).await;
+            let lives = Survivor { session: id(round, 1), ..survivor(1, 0) };
+            let everything = Change::EndEverything { entry: entry(ScopeKind::Everything, 3) };
+            (password_set(round, Some(lives)), everything)
+        },
+        async |stores, round, _, ended| {
+            assert!(ended, "round {round}");
+            let loaded = stores.0.session(id(round, 1)).await.expect("a look");
+            assert!(!is_live(&stores, round, 1).await, "round {round}: {loaded:?}");
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_two_rotations_wins() {
+    race(
+        async |stores: PostgresStores, round| {
+            added(&stores, round).await;
+            commit(&*stores.0, open(a_session(&stores, round, 1).await, 1)).await;
+            (rotated(round, 1), rotated(round, 1))
+        },
+        async |_, round, one, other| assert!(one != other, "round {round}"),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ended_session_is_not_rotated() {
+    race(
+        async |stores: PostgresStores, round| {
+            added(&stores, round).await;
+            commit(&*stores.0, open(a_session(&stores, round, 1).await, 1)).await;
+            (rotated(round, 1), ended(round, 1))
+        },
+        async |stores, round, rotated, ended| {
+            assert!(ended, "round {round}");
+            let loaded = stores.0.session(id(round, 1)).await.expect("a look").found.expect("a session").0;
+            assert_eq!(loaded.generation.0, u32::from(rotated), "round {round}");
+            assert_ne!(loaded.state, SessionState::Live, "round {round}");
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_once() {
+    race(
+        async |stores: PostgresStores, round| {
+            added(&stores, round).await;
+            commit(&*stores.0, open(a_session(&stores, round, 1).await, 1)).await;
+            (ended(round, 1), ended(round, 1))
+        },
+        async |stores, round, one, other| {
+            assert!(one != other, "round {round}");
+            let key = ScopeKey(*id(round, 1).as_bytes());
+            assert_eq!(stores.0.entries_of(&[key]).await.expect("a look").len(), 1, "round {round}");
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_is_deleted_or_changed() {
+    race(
+        async |stores: PostgresStores, round| {
+            added(&stores, round).await;
+            commit(&*stores.0, open(a_session(&stores, round, 1).await, 1)).await;
+            let lives = Survivor { session: id(round, 1), ..survivor(1, 0) };
+            (deleted(round), password_set(round, Some(lives)))
+        },
+        async |_, round, deleted, set| assert!(deleted != set, "round {round}"),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_account_keeps_no_session() {
+    race(
+        async |stores: PostgresStores, round| {
+            added(&stores, round).await;
+            (deleted(round), open(a_session(&stores, round, 1).await, 1))
+        },
+        async |stores, round, deleted, _| {
+            assert!(deleted, "round {round}");
+            assert_eq!(stores.0.session(id(round, 1)).await.expect("a look").found, None, "round {round}");
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_is_never_the_subject_of_another_account() {
+    race(
+        async |_: PostgresStores, round| {
+            let number = format!("{}", 1000 + round);
+            let named =
+                quash_core::model::Account { subject: subject(&format!("other{round}")), ..account(&number) };
+            let numbered =
+                quash_core::model::Account { subject: subject(&number), ..account(&format!("kim{round}")) };
+            (add(named), add(numbered))
+        },
+        async |_, round, named, numbered| assert!(named != numbered, "round {round}"),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_accounts_never_get_one_address() {
+    race(
+        async |stores: PostgresStores, round| {
+            added(&stores, round).await;
+            let email = format!("{round}@example.org");
+            let fields = AccountFields { email: Some(Email::parse(&email).ok()), ..AccountFields::default() };
+            let changed = edit(&name(round), 1, fields, Ends::Nothing);
+            (changed, add(with_email(&format!("kim{round}"), &email)))
+        },
+        async |_, round, one, other| assert!(one != other, "round {round}"),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_of_two_keys_becomes_current() {
+    race(
+        async |stores: PostgresStores, round| {
+            let keys = stores.0.keys().await.expect("keys");
+            let current = keys.iter().find(|key| key.state == KeyState::Current);
+            let replaces =
+                current.map(|key| (key.kid.clone(), KeyState::Retiring { until: at(i64::from(round)) }));
+            let [one, other] = ["a", "b"].map(|which| Change::AddKey {
+                key: key(&format!("{which}{round}"), KeyState::Current, NOW),
+                replaces: replaces.clone(),
+                actor: quash_core::model::Actor::Rule,
+            });
+            (one, other)
+        },
+        async |stores, round, one, other| {
+            assert!(one != other, "round {round}");
+            let ring = stores.1.head().await.expect("a head").ring;
+            assert_eq!(ring, u64::from(round) + 1, "each change turns the ring once");
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_the_same_rows_in_another_order_do_not_deadlock() {
+    race(
+        async |stores: PostgresStores, round| {
+            for who in ["kim", "lee"] {
+                commit(&*stores.0, add(account(&format!("{who}{round}")))).await;
+            }
+            let changed = |who: &str, n: u8| {
+                let username = Name::parse(&format!("{who}{round}x{n}")).ok();
+                let fields = AccountFields { username, ..AccountFields::default() };
+                let ends = Ends::Access(entry(ScopeKind::Subject, n));
+                edit(&format!("{who}{round}"), 1, fields, ends)
+            };
+            let one = Change::Together(vec![changed("kim", 1), changed("lee", 1)]);
+            (one, Change::Together(vec![changed("lee", 2), changed("kim", 2)]))
+        },
+        async |_, round, one, other| assert!(one != other, "round {round}"),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_is_used_once() {
+    race(
+        async |stores: PostgresStores, round| {
+            let mut started = flow(1, 1, None, i64::from(round));
+            started.id = quash_core::model::FlowId::from_bytes(*id(round, 1).as_bytes());
+            started.subject_hash = quash_core::model::Digest(*id(round, 2).as_bytes());
+            commit(&*stores.0, start(started.clone(), None)).await;
+            (Change::UseFlow(started.id), Change::UseFlow(started.id))
+        },
+        async |_, round, one, other| assert!(one != other, "round {round}"),
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_is_bound_and_rotated() {
+    race(
+        async |stores: PostgresStores, round| {
+            added(&stores, round).await;
+            commit(&*stores.0, open(a_session(&stores, round, 1).await, 1)).await;
+            let device = DeviceId::from_bytes([3; 16]);
+            (rotated(round, 1), Change::BindSession { session: id(round, 1), device })
+        },
+        async |stores, round, one, other| {
+            assert!(one && other, "round {round}");
+            let loaded = stores.0.session(id(round, 1)).await.expect("a look").found.expect("a session").0;
+            assert_eq!((loaded.generation.0, loaded.known_device.is_some()), (1, true), "round {round}");
+        },
+    )
+    .await;
+}

@@ -1,0 +1,144 @@
+//! A database of its own for each test, on the server that `QUASH_TEST_POSTGRES` names: the URL of a
+//! superuser on a maintenance database. Without it, tests that need it are skipped, and say so.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use quash_core::hex;
+use quash_store::{PostgresOptions, PostgresStore};
+use tokio_postgres::{Client, NoTls};
+
+/// A database that is dropped at the end of the test.
+#[derive(Debug)]
+pub(crate) struct TestDatabase {
+    server: String,
+    name: String,
+}
+
+/// The server's URL. Prints that the test is skipped if there is none.
+#[expect(clippy::disallowed_methods, reason = "the database of a test is not a setting of quash")]
+#[allow(clippy::print_stderr, clippy::allow_attributes, reason = "a skipped test says so")]
+pub(crate) fn server() -> Option<String> {
+    let url = std::env::var("QUASH_TEST_POSTGRES").ok().filter(|url| !url.is_empty());
+    if url.is_none() {
+        eprintln!("skipped: QUASH_TEST_POSTGRES names no PostgreSQL server");
+    }
+    url
+}
+
+/// A new, migrated database. `None` if there is no server.
+pub(crate) async fn database() -> Option<TestDatabase> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let server = server()?;
+    let admin = connect(&server).await;
+    let template = template(&server, &admin).await;
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let name = format!("quash_test_{}_{number}", std::process::id());
+    let created = async {
+        admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await?;
+        admin.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template}")).await
+    };
+    created.await.expect("a database");
+    Some(TestDatabase { server, name })
+}
+
+/// The name of a migrated database, which is made once for each state of the migrations.
+async fn template(server: &str, admin: &Client) -> String {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/postgres");
+    let mut files: Vec<_> =
+        std::fs::read_dir(directory).expect("migrations").map(|file| file.expect("a file").path()).collect();
+    files.sort();
+    let texts: Vec<_> = files.iter().flat_map(|file| std::fs::read(file).expect("a migration")).collect();
+    let name = format!("quash_template_{}", &hex::encode(digest(&SHA256, &texts).as_ref())[..16]);
+    // Tests run at once in several processes.
+    admin.batch_execute("SELECT pg_advisory_lock(7122)").await.expect("a lock");
+    let exists = admin.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&name]).await;
+    if exists.expect("a look").is_none() {
+        let made = format!("{name}_new");
+        admin.batch_execute(&format!("DROP DATABASE IF EXISTS {made}")).await.expect("no database");
+        admin
+            .batch_execute(&format!("CREATE DATABASE {made} TEMPLATE template0 ENCODING 'UTF8'"))
+            .await
+            .expect("a database");
+        drop(
+            PostgresStore::open(PostgresOptions::new(with_database(server, &made)))
+                .await
+                .expect("a migrated database"),
+        );
+        let end =
+            format!("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{made}'");
+        admin.batch_execute(&end).await.expect("no connections");
+        admin.batch_execute(&format!("ALTER DATABASE {made} RENAME TO {name}")).await.expect("a template");
+    }
+    admin.batch_execute("SELECT pg_advisory_unlock(7122)").await.expect("no lock");
+    name
+}
+
+/// A client of a database.
+pub(crate) async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("a connection");
+    tokio::spawn(connection);
+    client
+}
+
+/// The URL with another database.
+fn with_database(url: &str, name: &str) -> String {
+    let (base, query) = url.split_once('?').map_or((url, None), |(base, query)| (base, Some(query)));
+    let (server, _) = base.rsplit_once('/').expect("a database in the URL");
+    match query {
+        Some(query) => format!("{server}/{name}?{query}"),
+        None => format!("{server}/{name}"),
+    }
+}
+
+impl TestDatabase {
+    pub(crate) fn url(&self) -> String {
+        with_database(&self.server, &self.name)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Opens the store as one process.
+    pub(crate) async fn open(&self) -> PostgresStore {
+        PostgresStore::open(PostgresOptions::new(self.url())).await.expect("a store")
+    }
+
+    /// Opens the store behind a pooler that gives each transaction another connection, which
+    /// `QUASH_TEST_PGBOUNCER` names. `None` if there is none.
+    #[expect(clippy::disallowed_methods, reason = "the database of a test is not a setting of quash")]
+    #[allow(clippy::print_stderr, clippy::allow_attributes, reason = "a skipped test says so")]
+    pub(crate) async fn open_pooled(&self) -> Option<PostgresStore> {
+        let Some(pooler) = std::env::var("QUASH_TEST_PGBOUNCER").ok().filter(|url| !url.is_empty()) else {
+            eprintln!("skipped: QUASH_TEST_PGBOUNCER names no pooler");
+            return None;
+        };
+        let options = PostgresOptions::new(with_database(&pooler, &self.name));
+        Some(PostgresStore::open(options).await.expect("a store"))
+    }
+
+    /// A client that isn't quash.
+    pub(crate) async fn client(&self) -> Client {
+        connect(&self.url()).await
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let (server, name) = (self.server.clone(), self.name.clone());
+        let dropped = std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                let admin = connect(&server).await;
+                admin
+                    .batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+                    .await
+                    .expect("no database");
+            });
+        });
+        let _ = dropped.join();
+    }
+}
