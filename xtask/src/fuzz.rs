@@ -2,6 +2,7 @@
 //! The corpus is kept under the target directory, and the next run starts with it.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -25,6 +26,8 @@ const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-saniti
                         -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
                         -Cllvm-args=-sanitizer-coverage-trace-compares";
 const BLIND: &str = "--cfg fuzzing";
+/// Names the flags for rustc. With it, xtask is Cargo's wrapper of rustc.
+pub(crate) const FLAGS: &str = "XTASK_FUZZ_FLAGS";
 
 /// The source of inputs.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,7 +84,9 @@ fn run(targets: &[&str], time: Duration) -> Result<()> {
 }
 
 /// Builds with libFuzzer if there is a C++ compiler, and without it otherwise. Both work with the stable
-/// toolchain.
+/// toolchain. Only the crates of the workspace are compiled for it: the others are those of every other build, so
+/// their code is instrumented where it is generic. The workspace has neither build scripts nor procedural macros,
+/// which would be instrumented, too.
 fn build(home: &Path) -> Result<(Engine, PathBuf)> {
     let compiler = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
     let engine = if program::works(Command::new(&compiler).arg("--version")) {
@@ -89,40 +94,54 @@ fn build(home: &Path) -> Result<(Engine, PathBuf)> {
     } else {
         Engine::Blind
     };
-    match engine {
-        Engine::LibFuzzer => println!("fuzz: libFuzzer, guided by coverage"),
-        Engine::Blind => {
-            println!("fuzz: no C++ compiler ({}): mutating the corpus without coverage", compiler.display())
-        }
-    }
-    // An explicit target keeps the flags away from build scripts and procedural macros.
-    let host = host()?;
-    let mut cargo = program::cargo(&[
-        "build",
-        "--package",
-        "quash-fuzz",
-        "--profile",
-        "fuzz",
-        "--target",
-        &host,
-        "--quiet",
-    ]);
+    // The same packages as in every other build, so that the crates have the same features.
+    let mut cargo =
+        program::cargo(&["build", "--workspace", "--example", "quash-fuzz", "--quiet", "--locked"]);
     let flags = match engine {
         Engine::LibFuzzer => {
-            cargo.args(["--features", "libfuzzer"]);
+            println!("fuzz: libFuzzer, guided by coverage");
+            cargo.args(["--features", "quash-fuzz/libfuzzer"]);
             COVERAGE
         }
-        Engine::Blind => BLIND,
+        Engine::Blind => {
+            println!("fuzz: no C++ compiler ({}): mutating the corpus without coverage", compiler.display());
+            BLIND
+        }
     };
-    cargo.arg("--target-dir").arg(home).env("RUSTFLAGS", flags).current_dir(workspace::root()?);
-    program::run(&mut cargo)?;
-    Ok((engine, home.join(host).join("fuzz/quash-fuzz")))
+    // Fast, but with the assertions and overflow checks of the profile.
+    cargo.args(["--config", "profile.dev.opt-level=1", "--config", "profile.dev.incremental=false"]);
+    cargo.env("RUSTC_WORKSPACE_WRAPPER", wrapper(home, flags)?).env(FLAGS, flags);
+    program::run(cargo.current_dir(workspace::root()?))?;
+    // Other builds replace the binary.
+    let (built, own) =
+        (workspace::target_directory()?.join("debug/examples/quash-fuzz"), home.join("quash-fuzz"));
+    fs::copy(&built, &own).context(format!("copying {}", built.display()))?;
+    Ok((engine, own))
 }
 
-fn host() -> Result<String> {
-    let version = program::output(Command::new("rustc").arg("-vV"))?;
-    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    host.map(str::to_owned).ok_or_else(|| Failure::new("rustc -vV names no host"))
+/// Returns the program that Cargo runs in place of rustc for the crates of the workspace: a copy of this one, which
+/// then runs [`compile`]. Cargo compiles again when its path changes, so the path depends on the flags.
+fn wrapper(home: &Path, flags: &str) -> Result<PathBuf> {
+    let mut hasher = DefaultHasher::new();
+    flags.hash(&mut hasher);
+    let wrapper = home.join(format!("rustc-{:016x}", hasher.finish()));
+    fs::create_dir_all(home).context(format!("making {}", home.display()))?;
+    if !wrapper.exists() {
+        fs::copy(program::own()?, &wrapper).context(format!("making {}", wrapper.display()))?;
+    }
+    Ok(wrapper)
+}
+
+/// Runs rustc, whose path is the first argument, with the other arguments and the flags.
+///
+/// # Errors
+/// Returns an error if rustc can't be started, or fails.
+pub(crate) fn compile(args: &[String], flags: &str) -> Result<()> {
+    let (rustc, args) = args.split_first().ok_or_else(|| Failure::usage("the path of rustc is missing"))?;
+    let status = Command::new(rustc).args(args).args(flags.split_whitespace()).status();
+    let status = status.context(format!("couldn't start {rustc}"))?;
+    // rustc has printed what is wrong.
+    if status.success() { Ok(()) } else { Err(Failure::with_code("", status.code())) }
 }
 
 /// A running target.

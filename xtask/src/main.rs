@@ -51,7 +51,11 @@ Usage: cargo xtask <command>
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    match dispatch(&args) {
+    let outcome = match std::env::var(fuzz::FLAGS) {
+        Ok(flags) => fuzz::compile(&args, &flags),
+        Err(_) => dispatch(&args),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !failure.is_printed() {

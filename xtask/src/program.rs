@@ -1,5 +1,6 @@
 //! Runs other programs: cargo, git, apt-get, pip.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::failure::{Context, Failure, Result};
@@ -9,6 +10,16 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(args);
     command
+}
+
+/// Returns the path of this program.
+///
+/// # Errors
+/// Returns an error if the operating system doesn't tell.
+pub(crate) fn own() -> Result<PathBuf> {
+    let path = std::env::current_exe().context("finding the path of xtask")?;
+    // Linux marks a program that Cargo has built again since.
+    Ok(path.to_str().and_then(|path| path.strip_suffix(" (deleted)")).map_or(path.clone(), PathBuf::from))
 }
 
 /// Runs a program to its end; it inherits stdout and stderr.
