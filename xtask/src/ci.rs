@@ -1,126 +1,254 @@
-//! `cargo xtask ci`: runs every check, from the quickest to the slowest, also after one that fails. The
-//! tests come last, so that the runner's summary is at the end of the output.
+//! `cargo xtask ci`: runs every check, also after one that fails. Steps that mostly wait run beside those that
+//! compile. The Rust tests come last, so that the runner's summary is at the end of the output.
 
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::beside::{Beside, LEFT_OUT};
 use crate::failure::{Failure, Result};
-use crate::services::{self, Services};
-use crate::{fuzz, program, python, pythons, test, tidy, wheels, workspace};
+use crate::python::{self, Ready};
+use crate::{fuzz, program, pythons, services, test, tidy, wheels, workspace};
 
 /// One check.
 struct Step {
     name: &'static str,
     what: String,
+    stage: Stage,
     action: Action,
+}
+
+/// When a step runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Beside `Check`, because it mostly waits for the network.
+    Fetch,
+    Check,
+    /// After the stages before.
+    Build,
+    /// Beside `Compute`, because it mostly waits for servers.
+    Wait,
+    /// Gives way to `Wait`.
+    Compute,
+    /// Alone.
+    Test,
 }
 
 enum Action {
     /// Calls a function; it returns what was left out, and why.
     Call(fn() -> Result<Vec<String>>),
     Run(Command),
-    /// Installs what the tests need.
-    Services,
     /// Runs the tests with the services.
     Tests(Command),
     /// Checks the Python packages.
     Python(fn(&Path) -> Result<()>),
 }
 
+/// What became of the steps so far.
+#[derive(Default)]
+struct Done {
+    times: Vec<(String, Duration)>,
+    left_out: Vec<String>,
+    failures: Vec<(String, Failure)>,
+}
+
 /// The feature sets of quash-verify that applications and the server choose, each built alone.
 const FEATURES: [&str; 7] = ["", "clock", "axum", "test", "follow", "follow,axum,test", "clock,issuer"];
 
-/// Runs all steps, also after one that fails, and reports how long each took.
+/// Runs all steps, or one after the other those with the names, also after one that fails, and reports how long
+/// each took.
 ///
 /// # Errors
 /// Returns an error if a step fails; the failure has the exit code of the first.
-pub(crate) fn run() -> Result<()> {
+pub(crate) fn run(names: &[String]) -> Result<()> {
     let began = Instant::now();
-    let steps = steps()?;
+    let mut steps = steps()?;
+    if let Some(unknown) = names.iter().find(|name| !steps.iter().any(|step| step.name == name.as_str())) {
+        let known: Vec<&str> = steps.iter().map(|step| step.name).collect();
+        return Err(Failure::usage(format!("ci has no step '{unknown}', but {}", known.join(", "))));
+    }
+    steps.retain(|step| names.is_empty() || names.iter().any(|name| name == step.name));
     let count = steps.len();
     println!("ci: {count} steps");
     for (index, step) in steps.iter().enumerate() {
         println!("  {}. {:<10} {}", index + 1, step.name, step.what);
     }
-    let mut times = Vec::with_capacity(count);
-    let (mut left_out, mut failures) = (Vec::new(), Vec::new());
-    let mut services = Services::default();
-    for (index, step) in steps.into_iter().enumerate() {
-        println!("\n== {}/{count} {}: {}", index + 1, step.name, step.what);
-        let step_began = Instant::now();
-        let outcome = match step.action {
-            Action::Call(call) => call().map(|reasons| left_out.extend(reasons)),
-            Action::Run(mut command) => program::run(&mut command),
-            Action::Services => services::start().map(|started| services = started),
-            Action::Python(check) => services.with_python(check),
-            Action::Tests(mut command) => program::run(command.envs(services.variables.iter().cloned())),
-        };
-        times.push((step.name, step_began.elapsed()));
-        if let Err(failure) = outcome {
-            println!("ci: {} FAILED: {failure}", step.name);
-            failures.push((step.name, failure));
-        }
+    let mut done = Done::default();
+    if names.is_empty() {
+        done.run_all(steps);
+    } else {
+        steps.into_iter().for_each(|step| done.run(step));
     }
-    report(&times);
-    for reason in left_out.iter().chain(&services.left_out) {
-        println!("ci: left out: {reason}");
-    }
-    let minutes = minutes(began.elapsed());
-    let names: Vec<&str> = failures.iter().map(|(name, _)| *name).collect();
-    match failures.into_iter().next() {
-        None => {
-            println!("ci: all {count} steps passed in {minutes}");
-            Ok(())
-        }
-        Some((_, first)) => Err(first.led_by(format!(
-            "ci FAILED after {minutes}: {} of {count} steps ({}). The first",
-            names.len(),
-            names.join(", ")
-        ))),
-    }
+    done.report(count, began.elapsed())
 }
 
 fn steps() -> Result<Vec<Step>> {
     let mut docs = cargo("doc --workspace --no-deps --quiet --locked")?;
     docs.env("RUSTDOCFLAGS", "-D warnings");
+    let mut compile = test::runner()?;
+    compile.arg("--no-run");
     let tests = test::runner()?;
     let needed = format!(
         "what the tests need beside Rust, installed where missing: strace, faketime, Chromium with axe, and for Python {}",
         python::packages().join(", ")
     );
-    let call = |name, what: &str, call| Step { name, what: what.to_owned(), action: Action::Call(call) };
-    let run = |name, command| Step { name, what: shown(&command), action: Action::Run(command) };
+    let call = |stage, name, what: &str, call| Step {
+        name,
+        what: what.to_owned(),
+        stage,
+        action: Action::Call(call),
+    };
+    let run =
+        |stage, name, command| Step { name, what: shown(&command), stage, action: Action::Run(command) };
+    let python = |stage, name, what: &str, check| Step {
+        name,
+        what: what.to_owned(),
+        stage,
+        action: Action::Python(check),
+    };
     Ok(vec![
-        call("tools", "the parts of the Rust toolchain that the steps need", tools),
-        Step { name: "services", what: needed, action: Action::Services },
-        call("tidy", "the project's rules, from cargo metadata and the sources", || {
+        call(Stage::Fetch, "services", &needed, || services::start().map(|services| services.left_out)),
+        python(
+            Stage::Fetch,
+            "wheels",
+            "the packages in python/: their metadata, and the sources that they are built from",
+            wheels::check,
+        ),
+        call(Stage::Check, "tools", "the parts of the Rust toolchain that the steps need", tools),
+        call(Stage::Check, "tidy", "the project's rules, from cargo metadata and the sources", || {
             tidy::run().map(|()| Vec::new())
         }),
-        call("deny", "licences, sources and bans of dependencies, where cargo-deny is installed", deny),
-        call("workflow", "the workflow file, where actionlint is installed", workflow),
-        run("fmt", cargo("fmt --all --check")?),
-        run("clippy", cargo("clippy --workspace --all-targets --quiet --locked -- -D warnings")?),
-        call("features", "quash-verify with each feature set", features),
-        call("msrv", "the minimum Rust version, where it is installed", minimum_rust),
-        run("docs", docs),
-        run("doctests", cargo("test --workspace --doc --quiet --locked")?),
-        Step {
-            name: "wheels",
-            what: "the packages in python/: their metadata, and the sources that they are built from"
-                .to_owned(),
-            action: Action::Python(wheels::check),
-        },
-        call("fuzz", "random and mutated inputs, half a minute for each target", || {
+        call(
+            Stage::Check,
+            "deny",
+            "licences, sources and bans of dependencies, where cargo-deny is installed",
+            deny,
+        ),
+        call(Stage::Check, "workflow", "the workflow file, where actionlint is installed", workflow),
+        run(Stage::Check, "fmt", cargo("fmt --all --check")?),
+        run(
+            Stage::Check,
+            "clippy",
+            cargo("clippy --workspace --all-targets --quiet --locked -- -D warnings")?,
+        ),
+        call(Stage::Check, "features", "quash-verify with each feature set", features),
+        call(Stage::Check, "msrv", "the minimum Rust version, where it is installed", minimum_rust),
+        run(Stage::Check, "docs", docs),
+        run(Stage::Build, "server", cargo("build --workspace --bins --examples --quiet --locked")?),
+        python(Stage::Build, "module", "the native module of quash-verify for Python", |python| {
+            python::install_package(python, "dev")
+        }),
+        python(
+            Stage::Wait,
+            "python",
+            "the packages in python/: the types, and pytest against the built server",
+            pythons::test_installed,
+        ),
+        run(Stage::Compute, "doctests", cargo("test --workspace --doc --quiet --locked")?),
+        call(Stage::Compute, "fuzz", "random and mutated inputs, half a minute for each target", || {
             fuzz::all(fuzz::HALF_MINUTE).map(|()| Vec::new())
         }),
-        Step { name: "tests", what: shown(&tests), action: Action::Tests(tests) },
-        Step {
-            name: "python",
-            what: "the packages in python/: the types, and pytest against the built server".to_owned(),
-            action: Action::Python(pythons::test_packages),
-        },
+        run(Stage::Compute, "compile", compile),
+        Step { name: "tests", what: shown(&tests), stage: Stage::Test, action: Action::Tests(tests) },
     ])
+}
+
+impl Done {
+    fn run_all(&mut self, steps: Vec<Step>) {
+        let mut beside: Option<Beside> = None;
+        let (waiting, here): (Vec<Step>, Vec<Step>) =
+            steps.into_iter().partition(|step| matches!(step.stage, Stage::Fetch | Stage::Wait));
+        let names = |stage| -> Vec<&str> {
+            waiting.iter().filter(|step| step.stage == stage).map(|step| step.name).collect()
+        };
+        let mut stage = None;
+        for step in here {
+            if stage != Some(step.stage) {
+                stage = Some(step.stage);
+                match step.stage {
+                    Stage::Check => beside = self.start(&names(Stage::Fetch)),
+                    Stage::Compute => {
+                        beside = self.start(&names(Stage::Wait));
+                        give_way();
+                    }
+                    _ => self.finish(beside.take()),
+                }
+            }
+            self.run(step);
+        }
+    }
+
+    fn start(&mut self, names: &[&str]) -> Option<Beside> {
+        Beside::start(names).map_err(|failure| self.fail(&names.join(", "), failure)).ok()
+    }
+
+    fn finish(&mut self, beside: Option<Beside>) {
+        let Some(beside) = beside else { return };
+        let names = beside.names().to_owned();
+        let ended = beside.finish();
+        self.left_out.extend(ended.left_out);
+        if let Err(failure) = ended.outcome {
+            self.fail(&names, failure);
+        }
+        self.times.push((names, ended.time));
+    }
+
+    fn run(&mut self, step: Step) {
+        println!("\n== {}: {}", step.name, step.what);
+        let began = Instant::now();
+        let outcome = match step.action {
+            Action::Call(call) => call().map(|reasons| self.left_out.extend(reasons)),
+            Action::Run(mut command) => program::run(&mut command),
+            Action::Python(check) => with_python(check),
+            Action::Tests(mut command) => services::ready()
+                .and_then(|services| program::run(command.envs(services.variables.iter().cloned()))),
+        };
+        self.times.push((step.name.to_owned(), began.elapsed()));
+        if let Err(failure) = outcome {
+            self.fail(step.name, failure);
+        }
+    }
+
+    fn fail(&mut self, name: &str, failure: Failure) {
+        println!("ci: {name} FAILED: {failure}");
+        self.failures.push((name.to_owned(), failure));
+    }
+
+    fn report(self, count: usize, span: Duration) -> Result<()> {
+        println!();
+        for (name, time) in &self.times {
+            println!("ci: {name:<16} {:>7.1} s", time.as_secs_f64());
+        }
+        for reason in &self.left_out {
+            println!("{LEFT_OUT}{reason}");
+        }
+        let minutes = format!("{:.1} minutes", span.as_secs_f64() / 60.0);
+        let names: Vec<&str> = self.failures.iter().map(|(name, _)| name.as_str()).collect();
+        let names = names.join(", ");
+        match self.failures.into_iter().next() {
+            None => {
+                println!("ci: all {count} steps passed in {minutes}");
+                Ok(())
+            }
+            Some((_, first)) => Err(first.led_by(format!("ci FAILED after {minutes} in {names}. The first"))),
+        }
+    }
+}
+
+/// Checks the Python packages, or says why it doesn't; `services` has listed it then as left out.
+fn with_python(check: fn(&Path) -> Result<()>) -> Result<()> {
+    match python::ready()? {
+        Ready::Found(python) => check(&python),
+        Ready::Missing(missing) => {
+            println!("The packages in python/ aren't checked: {missing}");
+            Ok(())
+        }
+    }
+}
+
+/// Lowers the priority of this process, so that waiting steps beside it get the processor when they need it.
+fn give_way() {
+    let _ = program::works(Command::new("renice").args(["-n", "10", "-p", &std::process::id().to_string()]));
 }
 
 fn features() -> Result<Vec<String>> {
@@ -200,15 +328,4 @@ fn tools() -> Result<Vec<String>> {
         if nextest { "cargo nextest" } else { "cargo test (cargo nextest is missing)" }
     );
     Ok(Vec::new())
-}
-
-fn report(times: &[(&str, Duration)]) {
-    println!();
-    for (name, time) in times {
-        println!("ci: {name:<10} {:>7.1} s", time.as_secs_f64());
-    }
-}
-
-fn minutes(span: Duration) -> String {
-    format!("{:.1} minutes", span.as_secs_f64() / 60.0)
 }

@@ -9,6 +9,7 @@
 )]
 
 mod bench;
+mod beside;
 mod browser;
 mod ci;
 mod failure;
@@ -33,7 +34,7 @@ The project's automation.
 
 Usage: cargo xtask <command>
 
-  ci                    what CI runs: formatting, tidy, clippy, documentation, tests
+  ci [step..]           what CI runs: formatting, tidy, clippy, documentation, tests; or only these steps of it
   test [args..]         the tests (cargo nextest where it is installed, else cargo test); args go to the runner
   tidy                  the project's rules: dependencies between crates, and what sources may contain
   soak [filter]         the long forms of the tests, optimized, with their figures
@@ -70,7 +71,7 @@ fn dispatch(args: &[String]) -> Result<()> {
     let (command, rest) =
         args.split_first().map_or(("help", args), |(command, rest)| (command.as_str(), rest));
     match command {
-        "ci" => no_arguments(rest).and_then(|()| ci::run()),
+        "ci" => ci::run(rest),
         "test" => test::run(rest),
         "tidy" => no_arguments(rest).and_then(|()| tidy::run()),
         "soak" => soak::run(rest),

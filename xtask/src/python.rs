@@ -106,7 +106,6 @@ pub(crate) fn install_wheel(python: &Path) -> Result<()> {
 /// # Errors
 /// Returns an error if a test fails or a type doesn't fit.
 pub(crate) fn test_own(python: &Path) -> Result<()> {
-    install_package(python, "dev")?;
     let run = |module: &[&str]| {
         let mut command = Command::new(python);
         program::run(in_package(command.args(["-B", "-m"]).args(module))?)
@@ -150,7 +149,9 @@ fn test_django(python: &Path, cache: &str) -> Result<()> {
 
 /// Follows the guides of the Python packages, and checks the types of what follows them.
 fn follow_guides(python: &Path, cache: &str) -> Result<()> {
-    for arguments in [&["mypy", "--cache-dir", cache, "."][..], &PYTEST] {
+    // The guides are one file.
+    let tests = [&PYTEST[..], &["--dist=worksteal"]].concat();
+    for arguments in [&["mypy", "--cache-dir", cache, "."][..], &tests] {
         let mut command = Command::new(python);
         program::run(in_folder(command.args(["-B", "-m"]).args(arguments), "python/guides")?)?;
     }

@@ -13,12 +13,21 @@ const MINORS: std::ops::RangeInclusive<u32> = 10..=14;
 /// The tests that need only pytest.
 const TESTS: [&str; 3] = ["tests/test_check.py", "tests/test_process.py", "tests/test_web.py"];
 
+/// Builds and installs the native module, and runs [`test_installed`].
+///
+/// # Errors
+/// Returns an error if a test fails, or if the packages can't be built or installed.
+pub(crate) fn test_packages(environment: &Path) -> Result<()> {
+    python::install_package(environment, "dev")?;
+    test_installed(environment)
+}
+
 /// Runs all tests of the Python packages with the environment's version, then those that need no further package
 /// with each other version that is installed, and names the missing ones.
 ///
 /// # Errors
 /// Returns an error if a test fails, or if the packages can't be installed.
-pub(crate) fn test_packages(environment: &Path) -> Result<()> {
+pub(crate) fn test_installed(environment: &Path) -> Result<()> {
     python::test_own(environment)?;
     let packages = python::packages();
     let pytest = packages.iter().find(|package| package.starts_with("pytest==")).unwrap_or(&"pytest");
