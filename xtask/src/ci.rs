@@ -99,7 +99,7 @@ fn steps() -> Result<Vec<Step>> {
         action: Action::Call(call),
     };
     let run =
-        |stage, name, command| Step { name, what: shown(&command), stage, action: Action::Run(command) };
+        |stage, name, command| Step { name, what: with_environment(&command), stage, action: Action::Run(command) };
     let python = |stage, name, what: &str, check| Step {
         name,
         what: what.to_owned(),
@@ -304,11 +304,11 @@ fn cargo(line: &str) -> Result<Command> {
 }
 
 /// Returns the command as one would type it, with its environment.
-fn shown(command: &Command) -> String {
+fn with_environment(command: &Command) -> String {
     let given = command.get_envs().filter_map(|(name, value)| {
         Some(format!("{}='{}' ", name.to_string_lossy(), value?.to_string_lossy()))
     });
-    given.chain([program::shown(command)]).collect()
+    given.chain([program::command_line(command)]).collect()
 }
 
 /// Installs rustfmt and clippy, which rustup's minimal profile lacks.

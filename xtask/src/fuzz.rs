@@ -180,7 +180,8 @@ impl Running {
             }
         }
         println!("fuzz: {target} for {} s", time.as_secs());
-        let child = command.spawn().context(format!("couldn't start `{}`", program::shown(&command)))?;
+        let child =
+            command.spawn().context(format!("couldn't start `{}`", program::command_line(&command)))?;
         Ok(Self { target: target.to_owned(), child, log, artifacts })
     }
 

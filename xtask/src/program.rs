@@ -27,7 +27,7 @@ pub(crate) fn own() -> Result<PathBuf> {
 /// # Errors
 /// Returns an error if the program doesn't start or fails; the failure has its exit code.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let shown = shown(command);
+    let shown = command_line(command);
     let status = command.status().context(format!("couldn't start `{shown}`"))?;
     if status.success() {
         Ok(())
@@ -41,7 +41,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 /// # Errors
 /// Returns an error if the program doesn't start, fails, or prints something that isn't UTF-8.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let shown = shown(command);
+    let shown = command_line(command);
     let output = command.stdin(Stdio::null()).output().context(format!("couldn't start `{shown}`"))?;
     if !output.status.success() {
         let complaint = String::from_utf8_lossy(&output.stderr);
@@ -64,7 +64,7 @@ pub(crate) fn works(command: &mut Command) -> bool {
 }
 
 /// Returns the command as one would type it, without the program's folder.
-pub(crate) fn shown(command: &Command) -> String {
+pub(crate) fn command_line(command: &Command) -> String {
     let program = std::path::Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
     let words = std::iter::once(program).chain(command.get_args());
     words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")

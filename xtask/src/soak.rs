@@ -66,7 +66,7 @@ fn soak(filter: &str) -> Result<Command> {
 
 /// Runs the tests, passes their output on, and returns their number.
 fn run_counted(command: &mut Command) -> Result<usize> {
-    let shown = program::shown(command);
+    let shown = program::command_line(command);
     let mut child = command.stdout(Stdio::piped()).spawn().context(format!("couldn't start `{shown}`"))?;
     let mut count = 0;
     if let Some(stdout) = child.stdout.take() {

@@ -63,7 +63,7 @@ impl Prepared {
 }
 
 fn run_with_input(command: &mut Command, input: &str) -> Result<()> {
-    let shown = program::shown(command);
+    let shown = program::command_line(command);
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::null())

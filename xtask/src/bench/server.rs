@@ -25,7 +25,7 @@ impl Server {
     /// Returns an error if the program doesn't start, ends, or prints no such line in time. The failure has
     /// its output.
     pub(super) fn start(command: &mut Command) -> Result<Self> {
-        let shown = program::shown(command);
+        let shown = program::command_line(command);
         let (reader, writer) = std::io::pipe().context("making a pipe")?;
         let errors = writer.try_clone().context("making a pipe")?;
         let mut child = command

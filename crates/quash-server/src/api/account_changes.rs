@@ -31,7 +31,7 @@ pub(crate) async fn rename(
     let password = secret(&mut fields, "password");
     fields.done_with_all()?;
     let renamed = state.service.rename_own(&live, &name, client.reproof(password)).await?;
-    let answer = me::shown(&renamed);
+    let answer = me::me_response(&renamed);
     Ok(match state.service.policy().tokens.names.user_id_field {
         // Tokens identify accounts by name, so all sessions have ended.
         UserIdField::Username => state.without_cookie(answer),

@@ -27,11 +27,11 @@ pub(crate) async fn me(
     State(state): State<Arc<AppState>>,
     Extension(live): Extension<Live>,
 ) -> Result<Response, HttpError> {
-    Ok(shown(&state.service.me(&live).await?))
+    Ok(me_response(&state.service.me(&live).await?))
 }
 
 /// An account as its owner sees it.
-pub(crate) fn shown(me: &Me) -> Response {
+pub(crate) fn me_response(me: &Me) -> Response {
     let email = me.account.email.as_ref();
     let seen = MeSeen {
         subject: me.account.subject.as_str(),

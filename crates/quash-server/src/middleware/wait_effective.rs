@@ -32,8 +32,8 @@ pub(crate) async fn effective(State(state): State<Arc<AppState>>, request: Reque
     if !waits || !answer.status().is_success() {
         return answer;
     }
-    let shown = shown(&state.service.effective_now().await);
-    with_member(answer, shown).await.unwrap_or_else(|| {
+    let effective = summary(&state.service.effective_now().await);
+    with_member(answer, effective).await.unwrap_or_else(|| {
         HttpError::internal("failed to read a response to add the member effective").into_response()
     })
 }
@@ -46,7 +46,7 @@ fn prefers(headers: &HeaderMap) -> bool {
 }
 
 /// The number of verifiers in each state. Their names are for operators only.
-fn shown(effective: &BarrierResult) -> Value {
+fn summary(effective: &BarrierResult) -> Value {
     let count = |state| effective.verifiers.iter().filter(|verifier| verifier.state == state).count();
     let slowest = effective.verifiers.iter().map(|verifier| verifier.after).max().unwrap_or_default();
     json!({

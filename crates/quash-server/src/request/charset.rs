@@ -82,7 +82,7 @@ impl Charset {
         match known {
             Some(encoding) => Self::Other(encoding),
             None if UNSUPPORTED.iter().any(|family| name.starts_with(family)) => {
-                Self::Unsupported(shown(&name))
+                Self::Unsupported(display_name(&name))
             }
             None => Self::Utf8,
         }
@@ -159,13 +159,13 @@ impl Charset {
             Self::Utf16 => "utf-16".into(),
             Self::Latin1 => "iso-8859-1".into(),
             Self::Ascii => "us-ascii".into(),
-            Self::Other(encoding) => shown(&encoding.name().to_ascii_lowercase().replace('_', "-")),
+            Self::Other(encoding) => display_name(&encoding.name().to_ascii_lowercase().replace('_', "-")),
             Self::Unsupported(name) => name.clone(),
         }
     }
 }
 
-fn shown(name: &str) -> String {
+fn display_name(name: &str) -> String {
     name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(LABEL_CHARS).collect()
 }
 

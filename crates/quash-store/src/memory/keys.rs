@@ -57,14 +57,14 @@ impl Keys {
         Ok(WRITTEN)
     }
 
-    pub(super) fn strike(&mut self, kid: &Kid, secret: &Sealed, at: Timestamp) -> Result<(), StoreError> {
+    pub(super) fn revoke(&mut self, kid: &Kid, secret: &Sealed, at: Timestamp) -> Result<(), StoreError> {
         let key = self.0.get_mut(kid).filter(|key| !key.state.is_revoked()).ok_or(StoreError::Conflict)?;
         key.state = KeyState::Revoked { at };
         key.secret = secret.clone();
         Ok(())
     }
 
-    pub(super) fn add_struck(&mut self, key: &KeyRecord) -> Result<(), StoreError> {
+    pub(super) fn add_revoked(&mut self, key: &KeyRecord) -> Result<(), StoreError> {
         guard(key.state.is_revoked() && !self.0.contains_key(&key.kid))?;
         self.0.insert(key.kid.clone(), key.clone());
         Ok(())

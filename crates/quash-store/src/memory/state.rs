@@ -119,11 +119,11 @@ impl State {
             Change::ResumeKey { kid, replaces, .. } => self.keys.resume(kid, replaces.as_ref()),
             Change::DropKey { kid, .. } => self.keys.drop(kid),
             Change::RevokeKey { kid, secret, entry } => {
-                self.keys.strike(kid, secret, entry.at)?;
+                self.keys.revoke(kid, secret, entry.at)?;
                 Ok(appended(self.append(entry)))
             }
             Change::AddRevokedKey { key, entry } => {
-                self.keys.add_struck(key)?;
+                self.keys.add_revoked(key)?;
                 Ok(appended(self.append(entry)))
             }
             Change::AddClient { client, digest, .. } => self.add_client(client, *digest),

@@ -42,13 +42,13 @@ pub(super) fn prepare<'c>(
 
 /// Adds to an error the table of the statement, and the key of the row if the statement has it as a
 /// parameter.
-pub(super) fn placed(fault: SqliteError, statement: &str, values: Values<'_>) -> SqliteError {
+pub(super) fn name_row(fault: SqliteError, statement: &str, values: Values<'_>) -> SqliteError {
     let Some(table) = table_of(statement) else { return fault };
     let column = KEY_COLUMNS.iter().find(|(of, _)| *of == table).map(|(_, column)| *column);
     let bound = values.iter().find(|(name, _)| name.strip_prefix(':') == column).map(|(_, value)| value);
     let key = bound.and_then(|value| match value.to_sql().ok()? {
-        ToSqlOutput::Borrowed(value) => shown(value),
-        ToSqlOutput::Owned(value) => shown(ValueRef::from(&value)),
+        ToSqlOutput::Borrowed(value) => key_text(value),
+        ToSqlOutput::Owned(value) => key_text(ValueRef::from(&value)),
         _ => None,
     });
     fault.in_row(table, key)
@@ -75,7 +75,7 @@ pub(super) fn table_of(statement: &str) -> Option<&str> {
 }
 
 /// Returns a key in the form in which logs and commands show it.
-pub(super) fn shown(key: ValueRef<'_>) -> Option<String> {
+pub(super) fn key_text(key: ValueRef<'_>) -> Option<String> {
     match key {
         ValueRef::Text(text) => Some(String::from_utf8_lossy(text).into_owned()),
         ValueRef::Integer(number) => Some(number.to_string()),

@@ -30,7 +30,7 @@ pub(super) fn one<T>(
         let mut rows = prepared.query(values)?;
         rows.next()?.map(|row| read(&mut Columns { row, next: 0 })).transpose()
     };
-    found().map_err(|fault| named::placed(fault, statement, values))
+    found().map_err(|fault| named::name_row(fault, statement, values))
 }
 
 /// Returns whether a statement finds a row.
@@ -54,7 +54,7 @@ pub(super) fn all<T>(
         }
         Ok(found)
     };
-    found().map_err(|fault| named::placed(fault, statement, values))
+    found().map_err(|fault| named::name_row(fault, statement, values))
 }
 
 /// Reads the head of the log and the watermark over everything.
@@ -306,7 +306,7 @@ impl<'r> Columns<'r, '_> {
         read: impl FnOnce(&mut Self) -> Result<T, SqliteError>,
     ) -> Result<T, SqliteError> {
         let key = self.next;
-        read(self).map_err(|fault| fault.in_row(table, self.row.get_ref(key).ok().and_then(named::shown)))
+        read(self).map_err(|fault| fault.in_row(table, self.row.get_ref(key).ok().and_then(named::key_text)))
     }
 
     pub(super) fn count(&mut self) -> Result<u64, SqliteError> {

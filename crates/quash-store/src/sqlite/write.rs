@@ -19,7 +19,7 @@ pub(super) fn write_one(
 pub(super) fn write(conn: &Connection, statement: &str, values: Values<'_>) -> Result<usize, SqliteError> {
     named::prepare(conn, statement, values)
         .and_then(|mut prepared| Ok(prepared.execute(values)?))
-        .map_err(|fault| named::placed(fault, statement, values))
+        .map_err(|fault| named::name_row(fault, statement, values))
 }
 
 /// The receipt of a change that appended an entry.

@@ -158,7 +158,7 @@ async fn add(args: AddArgs, context: &CommandContext) -> Result<(), CommandError
 
 fn print_one(reply: Reply, context: &CommandContext) -> Result<(), CommandError> {
     let Reply::Account(account) = reply else { return Err(unexpected()) };
-    context.print(&account, || shown(&account, SystemClock.now()))
+    context.print(&account, || account_text(&account, SystemClock.now()))
 }
 
 impl StdinSecret {
@@ -260,7 +260,7 @@ fn listed(page: &AccountPage) -> String {
     }
 }
 
-fn shown(account: &AccountShown, now: Timestamp) -> String {
+fn account_text(account: &AccountShown, now: Timestamp) -> String {
     output::pairs(&pairs_of(account, now))
 }
 

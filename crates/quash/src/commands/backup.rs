@@ -87,8 +87,8 @@ pub(super) async fn restore(args: RestoreArgs, context: &CommandContext) -> Resu
     let sessions = if args.keep_sessions { OldSessions::Keep } else { OldSessions::End };
     let restored = put_back(&args, sessions, &data_dir).await?;
     context.print(&restored, || {
-        let kids = restored.struck.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ");
-        let struck = if kids.is_empty() {
+        let kids = restored.revoked_again.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let revoked = if kids.is_empty() {
             kids
         } else {
             format!("; revoked again, as in the previous database: {kids}")
@@ -107,7 +107,7 @@ pub(super) async fn restore(args: RestoreArgs, context: &CommandContext) -> Resu
         } else {
             String::new()
         };
-        output::clean(&format!("restored: {seq}{then}{struck}{kept}"))
+        output::clean(&format!("restored: {seq}{then}{revoked}{kept}"))
     })
 }
 
@@ -148,11 +148,11 @@ async fn put_back(
             "failed to write the newest sequence number ({error}): the next start writes it"
         ));
     }
-    let struck = again.map(|again| texts(&again.kids));
+    let revoked_again = again.map(|again| texts(&again.kids));
     Ok(RestoredShown {
         seq: seq.as_u64(),
         epoch: seq.epoch(),
-        struck,
+        revoked_again,
         kept: kept.map(|kept| kept.display().to_string()),
     })
 }

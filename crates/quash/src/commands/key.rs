@@ -61,7 +61,7 @@ fn key_in_words(key: &ChangedKeyShown) -> String {
 
 fn listed(keys: &KeysShown, now: Timestamp) -> String {
     let own = keys.keys.iter().map(|key: &KeyShown| {
-        let state = match (key.next_since, key.retiring_until, key.struck_at) {
+        let state = match (key.next_since, key.retiring_until, key.revoked_at) {
             (Some(since), ..) => format!("{} since {}", key.state, since.seen_from(now)),
             (_, Some(until), _) => format!("{} until {}", key.state, until.seen_from(now)),
             (.., Some(at)) => format!("{} at {}", key.state, at.seen_from(now)),

@@ -29,16 +29,16 @@ pub(super) async fn run(command: PolicyCommand, context: &CommandContext) -> Res
         None => PolicyShown::new(&settings.policy),
     };
     context.print(&policy, || {
-        let row = |road: &EndCauseShown| {
+        let row = |cause: &EndCauseShown| {
             let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
             [
-                road.when.clone(),
-                road.ends.clone(),
-                or_dash(&road.entry),
-                road.reason.clone(),
-                or_dash(&road.setting),
+                cause.when.clone(),
+                cause.ends.clone(),
+                or_dash(&cause.entry),
+                cause.reason.clone(),
+                or_dash(&cause.setting),
             ]
         };
-        output::table(["when", "ends", "entry", "reason", "setting"], policy.roads.iter().map(row))
+        output::table(["when", "ends", "entry", "reason", "setting"], policy.causes.iter().map(row))
     })
 }

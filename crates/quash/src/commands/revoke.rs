@@ -108,7 +108,7 @@ pub(super) async fn run(command: RevokeCommand, context: &CommandContext) -> Res
     let reply = executor.ask(request).await?;
     let (words, seq) = match &reply {
         Reply::Ended(ended) => (ended_in_words(ended, context), ended.seq),
-        Reply::StruckKey(struck) => (revoked_key_in_words(struck, context), struck.ended.seq),
+        Reply::RevokedKey(revoked) => (revoked_key_in_words(revoked, context), revoked.ended.seq),
         _ => return Err(unexpected()),
     };
     if let (true, Some(seq)) = (wait, seq) {
@@ -117,7 +117,7 @@ pub(super) async fn run(command: RevokeCommand, context: &CommandContext) -> Res
         return wait_for(seq, &executor, context).await;
     }
     match reply {
-        Reply::StruckKey(struck) => context.print(&struck, || words),
+        Reply::RevokedKey(revoked) => context.print(&revoked, || words),
         reply => print_end(reply, context),
     }
 }
@@ -188,13 +188,13 @@ pub(super) fn in_sessions(count: u64) -> String {
     }
 }
 
-fn revoked_key_in_words(struck: &RevokedKeyShown, context: &CommandContext) -> String {
-    let sessions = if struck.sessions_ended { "existing sessions have ended" } else { "sessions continue" };
-    let signs = struck
+fn revoked_key_in_words(revoked: &RevokedKeyShown, context: &CommandContext) -> String {
+    let sessions = if revoked.sessions_ended { "existing sessions have ended" } else { "sessions continue" };
+    let signs = revoked
         .signs
         .as_deref()
         .map_or("no key signs until tokens.signing_key names another".into(), |kid| format!("{kid} signs"));
-    output::clean(&format!("{}; {sessions}; {signs}", ended_in_words(&struck.ended, context)))
+    output::clean(&format!("{}; {sessions}; {signs}", ended_in_words(&revoked.ended, context)))
 }
 
 /// Prints what was revoked, and since when.

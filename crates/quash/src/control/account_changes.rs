@@ -46,7 +46,7 @@ pub(super) async fn change(
                 given.map_err(|fault| messages::not_changed(&fault))?;
             let (password, until) = (Secret::new(password), Moment(until));
             return Ok(Reply::OneTimePassword(OneTimeShown {
-                changed: shown(service, &changed, before).await?,
+                changed: changed_account(service, &changed, before).await?,
                 password,
                 until,
             }));
@@ -57,11 +57,16 @@ pub(super) async fn change(
         }
     };
     let changed = changed.map_err(|fault| messages::not_changed(&fault))?;
-    shown(service, &changed, before).await.map(|shown| Reply::Changed(Box::new(shown)))
+    let changed = changed_account(service, &changed, before).await?;
+    Ok(Reply::Changed(Box::new(changed)))
 }
 
 /// Describes a changed account. `before` is the number of its live sessions before the change.
-async fn shown(service: &Service, changed: &Changed, before: u64) -> Result<ChangedShown, CommandError> {
+async fn changed_account(
+    service: &Service,
+    changed: &Changed,
+    before: u64,
+) -> Result<ChangedShown, CommandError> {
     let now = service.now();
     let left = lookup::live_sessions(service, &changed.account.subject).await?;
     Ok(ChangedShown {

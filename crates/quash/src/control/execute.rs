@@ -82,7 +82,7 @@ pub(crate) async fn execute(
         Request::RetireKey { kid } => keys::retire(service, &kid).await.map(Reply::TurnedKey),
         Request::RevokeKey { kid, end_sessions } => {
             let sessions = if end_sessions { RevokedKeySessions::End } else { RevokedKeySessions::Continue };
-            keys::revoke(service, &kid, sessions).await.map(Reply::StruckKey)
+            keys::revoke(service, &kid, sessions).await.map(Reply::RevokedKey)
         }
         Request::Audit(request) => audit::execute(service, request, author).await.map(Reply::Audit),
         Request::InspectToken { token } => {

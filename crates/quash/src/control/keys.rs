@@ -37,7 +37,7 @@ pub(crate) struct RevokedKeyShown {
 /// # Errors
 /// The rotation is refused, or the store fails.
 pub(super) async fn rotate(service: &Service, takeover: Takeover) -> Result<ChangedKeyShown, CommandError> {
-    service.rotate_key(takeover, Actor::Operator).await.map(shown).map_err(|fault| not_changed(&fault))
+    service.rotate_key(takeover, Actor::Operator).await.map(changed_key).map_err(|fault| not_changed(&fault))
 }
 
 /// Removes a key that is no longer needed.
@@ -45,7 +45,11 @@ pub(super) async fn rotate(service: &Service, takeover: Takeover) -> Result<Chan
 /// # Errors
 /// The key doesn't exist or is still needed, or the store fails.
 pub(super) async fn retire(service: &Service, kid: &str) -> Result<ChangedKeyShown, CommandError> {
-    service.retire_key(&parsed(kid)?, Actor::Operator).await.map(shown).map_err(|fault| not_changed(&fault))
+    service
+        .retire_key(&parsed(kid)?, Actor::Operator)
+        .await
+        .map(changed_key)
+        .map_err(|fault| not_changed(&fault))
 }
 
 /// Revokes a key.
@@ -57,8 +61,8 @@ pub(super) async fn revoke(
     kid: &str,
     sessions: RevokedKeySessions,
 ) -> Result<RevokedKeyShown, CommandError> {
-    let struck = service.revoke_key(&parsed(kid)?, sessions, Actor::Operator).await;
-    let KeyRevoked { seq, signs } = struck.map_err(|fault| not_changed(&fault))?;
+    let revoked = service.revoke_key(&parsed(kid)?, sessions, Actor::Operator).await;
+    let KeyRevoked { seq, signs } = revoked.map_err(|fault| not_changed(&fault))?;
     let ended = shown_end(service, "key", Some(kid.to_owned()), Ended { seq });
     Ok(RevokedKeyShown {
         ended,
@@ -67,14 +71,14 @@ pub(super) async fn revoke(
     })
 }
 
-fn shown(turned: ChangedKey) -> ChangedKeyShown {
-    let next_since = match turned.state {
+fn changed_key(changed: ChangedKey) -> ChangedKeyShown {
+    let next_since = match changed.state {
         Some(KeyState::Next { since }) => Some(Moment(since)),
         _ => None,
     };
     ChangedKeyShown {
-        kid: turned.kid.to_string(),
-        state: turned.state.map(|state| key_state(state).to_owned()),
+        kid: changed.kid.to_string(),
+        state: changed.state.map(|state| key_state(state).to_owned()),
         next_since,
     }
 }

@@ -226,7 +226,8 @@ pub(crate) enum Reply {
     Clients(ClientReply),
     BackedUp(BackedUpShown),
     TurnedKey(ChangedKeyShown),
-    StruckKey(RevokedKeyShown),
+    #[serde(rename = "struck_key")]
+    RevokedKey(RevokedKeyShown),
     Audit(AuditReply),
     Inspection(Box<InspectionShown>),
 }

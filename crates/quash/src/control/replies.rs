@@ -71,14 +71,16 @@ pub(crate) struct OneTimeShown {
 /// The table of which events end which sessions and tokens.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct PolicyShown {
-    pub(crate) roads: Vec<EndCauseShown>,
+    #[serde(rename = "roads")]
+    pub(crate) causes: Vec<EndCauseShown>,
 }
 
 /// A row of the table: an event that ends tokens.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct EndCauseShown {
     /// The name of the event.
-    pub(crate) road: String,
+    #[serde(rename = "road")]
+    pub(crate) cause: String,
     /// The event, in words.
     pub(crate) when: String,
     /// The sessions or tokens that the event ends, in words.
@@ -203,7 +205,8 @@ pub(crate) struct RestoredShown {
     pub(crate) epoch: u64,
     /// The keys that were revoked again: the previous database had them as revoked, the backup didn't. `null`
     /// if nothing is known of that database.
-    pub(crate) struck: Option<Vec<String>>,
+    #[serde(rename = "struck")]
+    pub(crate) revoked_again: Option<Vec<String>>,
     /// The path of the previous database; `null` if there was none.
     pub(crate) kept: Option<String>,
 }
@@ -229,7 +232,8 @@ pub(crate) struct KeyShown {
     /// The time until which a retiring key verifies.
     pub(crate) retiring_until: Option<Moment>,
     /// The time of revocation.
-    pub(crate) struck_at: Option<Moment>,
+    #[serde(rename = "struck_at")]
+    pub(crate) revoked_at: Option<Moment>,
     /// `made` or `settings`.
     pub(crate) source: String,
     pub(crate) created_at: Moment,
@@ -322,10 +326,10 @@ impl AccountShown {
 impl PolicyShown {
     /// Builds the table of a policy.
     pub(crate) fn new(policy: &Policy) -> Self {
-        let shown = |road: EndCause| {
-            let (row, ends) = (road.row(), road.ends(policy));
+        let of_cause = |cause: EndCause| {
+            let (row, ends) = (cause.row(), cause.ends(policy));
             EndCauseShown {
-                road: row.name.into(),
+                cause: row.name.into(),
                 when: row.what.into(),
                 ends: ends.as_str().into(),
                 entry: ends.scope().map(|kind| kind.as_str().to_owned()),
@@ -333,7 +337,7 @@ impl PolicyShown {
                 setting: row.setting.map(str::to_owned),
             }
         };
-        Self { roads: EndCause::ALL.map(shown).into() }
+        Self { causes: EndCause::ALL.map(of_cause).into() }
     }
 }
 
@@ -374,12 +378,12 @@ impl KeysShown {
 
 impl KeyShown {
     fn new(seen: &KeyInfo) -> Self {
-        let (mut next_since, mut retiring_until, mut struck_at) = (None, None, None);
+        let (mut next_since, mut retiring_until, mut revoked_at) = (None, None, None);
         match seen.state {
             KeyState::Next { since } => next_since = Some(Moment(since)),
             KeyState::Current => {}
             KeyState::Retiring { until } => retiring_until = Some(Moment(until)),
-            KeyState::Revoked { at } => struck_at = Some(Moment(at)),
+            KeyState::Revoked { at } => revoked_at = Some(Moment(at)),
         }
         Self {
             kid: seen.kid.to_string(),
@@ -387,7 +391,7 @@ impl KeyShown {
             state: key_state(seen.state).into(),
             next_since,
             retiring_until,
-            struck_at,
+            revoked_at,
             source: seen.source.as_str().into(),
             created_at: Moment(seen.created_at),
         }

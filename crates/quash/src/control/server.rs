@@ -40,7 +40,10 @@ impl ControlServer {
     ) -> Result<Self, CommandError> {
         let path = socket::path_in(data_dir.path());
         let listener = socket::listen(data_dir.path()).map_err(|error| {
-            CommandError::failure(format!("the control socket {} cannot be created: {error}", shown(&path)))
+            CommandError::failure(format!(
+                "the control socket {} cannot be created: {error}",
+                display_path(&path)
+            ))
         })?;
         Ok(Self { serving: tokio::spawn(accept(listener, service)), path, _lock: lock })
     }
@@ -50,7 +53,7 @@ impl Drop for ControlServer {
     fn drop(&mut self) {
         self.serving.abort();
         if let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::warn!(%error, path = shown(&self.path), "failed to remove the control socket");
+            tracing::warn!(%error, path = display_path(&self.path), "failed to remove the control socket");
         }
     }
 }
@@ -110,6 +113,6 @@ fn read(line: &[u8]) -> Result<Request, CommandError> {
     })
 }
 
-fn shown(path: &Path) -> String {
+fn display_path(path: &Path) -> String {
     path.display().to_string()
 }

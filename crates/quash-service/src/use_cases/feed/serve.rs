@@ -84,7 +84,7 @@ impl Service {
     ) -> Result<FeedReader, FeedRefused> {
         let context = &*self.context;
         let head = context.store.head().await.map_err(Failure::from)?;
-        self.placed(after, &head).await?;
+        self.check_position(after, &head).await?;
         let (broadcast, store, clock) =
             (Arc::clone(&context.feed.broadcast), Arc::clone(&context.store), Arc::clone(&context.clock));
         let watched = broadcast.watch(Arc::clone(&store), credential);
@@ -106,7 +106,7 @@ impl Service {
         // head it gets.
         coordination.record(lease, context.clock.uptime()).await?;
         let head = context.store.head().await.map_err(Failure::from)?;
-        self.placed(&asked.cursor, &head).await?;
+        self.check_position(&asked.cursor, &head).await?;
         coordination.confirm(id, Known::up_to(asked.cursor.seq())).await.map_err(Failure::from)?;
         let cursor = context.feed.cursors.cursor(head.seq, &head.chain);
         Ok(LeaseGrant::new(asked.nonce, cursor, &head.chain, context.policy.feed.term, context.clock.now()))
@@ -146,7 +146,7 @@ impl Service {
     /// Checks that a position is in this log, which ends at `head`. A position that the issuer has given out
     /// but that isn't in its log proves that the store went back: it has lost its latest changes. Since those
     /// may include ended sessions, this ends everything.
-    async fn placed(&self, cursor: &Cursor, head: &Head) -> Result<(), FeedRefused> {
+    async fn check_position(&self, cursor: &Cursor, head: &Head) -> Result<(), FeedRefused> {
         if !self.context.feed.cursors.has_issued(cursor) {
             return Err(FeedRefused::SnapshotRequired);
         }

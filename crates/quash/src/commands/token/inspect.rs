@@ -16,12 +16,14 @@ pub(super) async fn run(source: &str, context: &CommandContext) -> Result<(), Co
     let text = read_stdin(EXAMPLE)?;
     // Tokens are usually pasted, often with white space around them.
     match context.ask(IfMissing::Refuse, Request::InspectToken { token: text.trim().to_owned() }).await? {
-        Reply::Inspection(inspection) => context.print(&inspection, || shown(&inspection, context.verbose)),
+        Reply::Inspection(inspection) => {
+            context.print(&inspection, || inspection_text(&inspection, context.verbose))
+        }
         _ => Err(unexpected()),
     }
 }
 
-fn shown(inspection: &InspectionShown, verbose: bool) -> String {
+fn inspection_text(inspection: &InspectionShown, verbose: bool) -> String {
     let now = inspection.inspected_at.0;
     let signature = match &inspection.signature_fault {
         None => "good: a key of this quash made it".to_owned(),

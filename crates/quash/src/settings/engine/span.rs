@@ -50,13 +50,13 @@ pub(crate) fn parse(text: &str, bounds: Span) -> Result<Duration, String> {
     else {
         return Err(fault_of_form(text, number, unit));
     };
-    let too_long = || format!("is longer than {}", shown(bounds.most));
+    let too_long = || format!("is longer than {}", format_span(bounds.most));
     let number: u64 = number.parse().map_err(|_| too_long())?;
     let span = Duration::from_millis(number.checked_mul(*millis_per_unit).ok_or_else(too_long)?);
     match (span.is_zero(), bounds.zero) {
         (true, Zero::Allowed) => Ok(span),
         (true, Zero::Refused) => Err("is zero, which isn't allowed here".into()),
-        _ if span < bounds.least => Err(format!("is shorter than {}", shown(bounds.least))),
+        _ if span < bounds.least => Err(format!("is shorter than {}", format_span(bounds.least))),
         _ if span > bounds.most => Err(too_long()),
         _ => Ok(span),
     }
@@ -68,12 +68,12 @@ impl fmt::Display for Span {
             Zero::Allowed => "0 or ",
             Zero::Refused => "",
         };
-        write!(f, "span, {zero}{} to {}", shown(self.least), shown(self.most))
+        write!(f, "span, {zero}{} to {}", format_span(self.least), format_span(self.most))
     }
 }
 
 /// Formats a span as in the settings, in the largest unit that divides it.
-pub(crate) fn shown(span: Duration) -> String {
+pub(crate) fn format_span(span: Duration) -> String {
     let millis = span.as_millis();
     if millis == 0 {
         return "0s".into();
@@ -126,7 +126,7 @@ mod tests {
         ] {
             assert_eq!(parse(text, ANY), Ok(Duration::from_millis(millis)), "{text}");
             assert_eq!(
-                parse(&shown(Duration::from_millis(millis)), ANY),
+                parse(&format_span(Duration::from_millis(millis)), ANY),
                 Ok(Duration::from_millis(millis)),
                 "{text}"
             );
