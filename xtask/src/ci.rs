@@ -149,7 +149,7 @@ fn steps() -> Result<Vec<Step>> {
             fuzz::all(fuzz::HALF_MINUTE).map(|()| Vec::new())
         }),
         run(Stage::Compute, "compile", compile),
-        Step { name: "tests", what: shown(&tests), stage: Stage::Test, action: Action::Tests(tests) },
+        Step { name: "tests", what: with_environment(&tests), stage: Stage::Test, action: Action::Tests(tests) },
     ])
 }
 

@@ -83,7 +83,7 @@ fn ring_of(corpus: &Value, profile: &str, namespace: Option<Namespace>) -> KeyRi
 fn ring_of_verifier(corpus: &Value, profile: &str) -> KeyRing {
     let ring = ring_of(corpus, profile, Some(namespace()));
     let tokens = TokenPolicy { namespaces: vec![namespace()], ..TokenPolicy::default() };
-    let sent = FeedPolicy::of(&tokens, [0; 16], Duration::from_secs(10), &ring);
+    let sent = FeedPolicy::of(&tokens, [0; 16], Duration::from_secs(10), &ring).expect("a policy");
     let text = serde_json::to_string(&sent).expect("text");
     let read: FeedPolicy = serde_json::from_str(&text).expect("its own text");
     let secrets: Vec<_> = secret(&corpus["profiles"][profile]).into_iter().collect();

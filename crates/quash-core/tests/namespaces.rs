@@ -76,7 +76,7 @@ impl Verifier {
         let own = SigningKey::new(Algorithm::Hs256, &[9; 32], Some(kid("own"))).expect("a key");
         let ring = KeyRing::with_foreign(1, vec![own.verifying().clone()], keys);
         let sent = TokenPolicy { namespaces: vec![namespace], ..TokenPolicy::default() };
-        let sent = FeedPolicy::of(&sent, [1; 16], Duration::from_secs(10), &ring);
+        let sent = FeedPolicy::of(&sent, [1; 16], Duration::from_secs(10), &ring).expect("a policy");
         let text = serde_json::to_string(&sent).expect("text");
         assert!(!text.contains(str::from_utf8(SECRET).expect("text")));
         let read: FeedPolicy = serde_json::from_str(&text).expect("its own text");
@@ -408,7 +408,7 @@ fn many_keys_of_a_namespace_displace_no_others() {
 fn unknown_kinds_of_keys_are_ignored() {
     let ring = KeyRing::with_foreign(1, Vec::new(), vec![of_shop(secret(Algorithm::Hs256, SECRET), None)]);
     let sent = TokenPolicy { namespaces: vec![shop()], ..TokenPolicy::default() };
-    let sent = FeedPolicy::of(&sent, [1; 16], Duration::from_secs(10), &ring);
+    let sent = FeedPolicy::of(&sent, [1; 16], Duration::from_secs(10), &ring).expect("a policy");
     let mut text: Value = serde_json::to_value(&sent).expect("JSON");
     let keys = text["namespaces"][0]["keys"].as_array_mut().expect("keys");
     let known = keys[0].clone();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 use quash_core::model::Refusal;
-use serde::Serialize;
+use serde_json::Value;
 
 use crate::header::{HeaderFault, TokenHeader};
 use crate::verify_error::VerifyError;
@@ -40,15 +40,6 @@ pub struct Problem {
     pub detail: &'static str,
     /// The time after which the client may try again.
     pub retry_after: Option<Duration>,
-}
-
-#[derive(Serialize)]
-struct Body {
-    r#type: String,
-    title: &'static str,
-    status: u16,
-    detail: &'static str,
-    code: &'static str,
 }
 
 const STALE_RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -109,11 +100,14 @@ impl Problem {
     /// Builds the response, for requests that carry their token in this header.
     pub fn answer(self, header: &TokenHeader) -> Response<Vec<u8>> {
         let Self { status, code, title, detail, retry_after } = self;
-        // A relative reference to the issuer's page, the same that its own endpoints give.
-        let body =
-            Body { r#type: format!("/docs/errors/{code}"), title, status: status.as_u16(), detail, code };
-        // Serializing strings and a number can't fail.
-        let mut answer = Response::new(serde_json::to_vec(&body).unwrap_or_default());
+        // The type is a relative reference to the issuer's page, the same that its own endpoints give.
+        let [page, title, detail, name] =
+            [&format!("/docs/errors/{code}"), title, detail, code].map(|text| Value::from(text).to_string());
+        let status_code = status.as_u16();
+        let body = format!(
+            r#"{{"type":{page},"title":{title},"status":{status_code},"detail":{detail},"code":{name}}}"#
+        );
+        let mut answer = Response::new(body.into_bytes());
         *answer.status_mut() = status;
         let headers = answer.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

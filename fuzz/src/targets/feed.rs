@@ -71,7 +71,7 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
     };
     let ring = KeyRing::with_foreign(1, Vec::new(), vec![of(secret, None), of(public, kid)]);
     let tokens = TokenPolicy { namespaces: vec![shop], ..TokenPolicy::default() };
-    let policy = FeedPolicy::of(&tokens, [1; 16], TERM, &ring);
+    let policy = FeedPolicy::of(&tokens, [1; 16], TERM, &ring).expect("a policy");
     World { log: log.collect(), cursors: CursorKey::new(&[5; 32], "a"), policy }
 });
 

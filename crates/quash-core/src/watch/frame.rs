@@ -11,10 +11,10 @@ mod snapshot;
 use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 pub use self::cursor::{Cursor, CursorKey};
-use self::digested::{Bytes, Digested, digest_of, digest_of_members, hash_of};
+use self::digested::{Bytes, Digested, digest_of, digest_of_members, hash_of, serialize_digested};
 pub use self::lease::{LeaseGrant, LeaseNonce};
 use self::namespace::NamespaceFields;
 pub use self::namespace::{NamespaceKeys, keys_beyond_policy};
@@ -31,8 +31,8 @@ use crate::token::{Algorithm, KeyFault, KeyRing, TokenType, VerifyingKey};
 pub const VERSION: u32 = 2;
 
 /// The issuer's settings that a verifier needs before it can check any token.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Digested<PolicyFields>", into = "Digested<PolicyFields>")]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "Digested<PolicyFields>")]
 pub struct FeedPolicy {
     fields: PolicyFields,
     /// The hash over all members as they were received, including those unknown here.
@@ -106,7 +106,7 @@ pub struct Wanted {
     pub seq: u64,
 }
 
-/// A fault in data from the feed. Such data counts as not received.
+/// A fault in data of the feed. Data that arrives with one counts as not received.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum FrameFault {
     /// The issuer uses another version of the format.
@@ -121,13 +121,24 @@ pub enum FrameFault {
     /// A word in the data is unknown to this program.
     #[error("the feed has a word unknown to this program: update it")]
     UnknownWord,
+    /// A value can't be serialized.
+    #[error("a value of the feed cannot be written as JSON")]
+    Unwritable,
 }
 
 impl FeedPolicy {
     /// Returns the policy that an issuer with leases of the length `term` sends to its verifiers. `scope_key`
     /// is the key that its scopes are hashed with. `ring` has the keys that verify its tokens and those of
     /// other issuers: of secrets, only the check values are sent, and of its own public keys, a hash.
-    pub fn of(policy: &TokenPolicy, scope_key: [u8; 16], term: Duration, ring: &KeyRing) -> Self {
+    ///
+    /// # Errors
+    /// A value can't be serialized.
+    pub fn of(
+        policy: &TokenPolicy,
+        scope_key: [u8; 16],
+        term: Duration,
+        ring: &KeyRing,
+    ) -> Result<Self, FrameFault> {
         let check = |key: &VerifyingKey| {
             let check = Bytes(key.check_value()?);
             Some(SecretCheck { kid: key.kid().as_str().into(), alg: key.algorithm().as_str().into(), check })
@@ -151,9 +162,9 @@ impl FeedPolicy {
             accepted: policy.accepted.iter().map(|accepted| accepted.as_str().into()).collect(),
             secrets: ring.own().filter_map(check).collect(),
             namespaces: NamespaceFields::all(&policy.namespaces, names, ring),
-            keys: digest_of(&ring.jwks()),
+            keys: digest_of(&ring.jwks())?,
         };
-        Self { digest: digest_of_members(&fields), fields }
+        Ok(Self { digest: digest_of_members(&fields)?, fields })
     }
 
     /// Returns the lifetime of a lease.
@@ -260,7 +271,7 @@ impl FeedPolicy {
     }
 
     /// The hash over the members that are known here, which are those that are sent.
-    fn sent_digest(&self) -> Bytes<32> {
+    fn sent_digest(&self) -> Result<Bytes<32>, FrameFault> {
         digest_of_members(&self.fields)
     }
 
@@ -313,9 +324,9 @@ impl TryFrom<&FrameEntry> for Entry {
     }
 }
 
-impl From<FeedPolicy> for Digested<PolicyFields> {
-    fn from(policy: FeedPolicy) -> Self {
-        Self { digest: policy.sent_digest(), fields: policy.fields }
+impl Serialize for FeedPolicy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize_digested(&self.fields, serializer)
     }
 }
 

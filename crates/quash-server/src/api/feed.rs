@@ -20,7 +20,7 @@ use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use quash_core::hex;
 use quash_core::model::{Binding, InstanceId, LabelFault, ProcessLabel, Right};
-use quash_core::watch::frame::{Cursor, FeedPolicy, Frame, LeaseNonce, VERSION, Wanted};
+use quash_core::watch::frame::{Cursor, FeedPolicy, Frame, FrameFault, LeaseNonce, VERSION, Wanted};
 use quash_service::{Credential, FeedEvent, FeedReader, FeedRefused, LeaseRequest, SnapshotFeed};
 use serde::Serialize;
 use serde_json::json as value;
@@ -142,7 +142,12 @@ fn refusal(refused: FeedRefused) -> HttpError {
         ),
         FeedRefused::Removed => HttpError::credential_not_valid(),
         FeedRefused::Failed(failure) => failure.into(),
+        FeedRefused::Unwritable(fault) => unwritable(fault),
     }
+}
+
+fn unwritable(fault: FrameFault) -> HttpError {
+    HttpError::internal(format!("failed to write the feed's policy: {fault}"))
 }
 
 /// Streams the lines of a snapshot as fast as the verifier takes them. After an error the response is
@@ -159,12 +164,12 @@ fn lines(snapshot: SnapshotFeed) -> impl Stream<Item = io::Result<Bytes>> {
 
 /// Streams server-sent events, built as fast as the reader takes them.
 fn events(state: Arc<AppState>, reader: FeedReader) -> Response {
-    let first = event("policy", &state.service.feed_policy());
+    let first = policy(&state);
     let first = stream::once(async { first });
     let later = stream::unfold(Some((state, reader)), |state| async move {
         let (state, mut reader) = state?;
         let told = match reader.next().await? {
-            FeedEvent::Policy => event("policy", &state.service.feed_policy()),
+            FeedEvent::Policy => policy(&state),
             FeedEvent::Entries(frame) => event("entries", &frame),
             FeedEvent::Wanted(wanted) => event("wanted", &wanted),
             FeedEvent::Nothing => Ok(Bytes::from_static(b":\n\n")),
@@ -190,17 +195,24 @@ async fn polled(state: &AppState, mut reader: FeedReader) -> Result<Response, Ht
         Ok(Some(FeedEvent::Resync)) => return Err(refusal(FeedRefused::SnapshotRequired)),
         Ok(Some(FeedEvent::Policy | FeedEvent::Nothing) | None) | Err(_) => {}
     }
-    Ok(json(StatusCode::OK, &Polled { policy: state.service.feed_policy(), frame, wanted }))
+    let policy = state.service.feed_policy().map_err(unwritable)?;
+    Ok(json(StatusCode::OK, &Polled { policy, frame, wanted }))
+}
+
+fn policy(state: &AppState) -> io::Result<Bytes> {
+    event("policy", &state.service.feed_policy().map_err(|fault| aborted("policy", &fault))?)
 }
 
 /// Formats an event. After an error the stream is aborted, and the verifier connects again.
 pub(crate) fn event(name: &str, data: &impl Serialize) -> io::Result<Bytes> {
     // JSON contains line breaks only in escaped form.
-    let data = serde_json::to_string(data).map_err(|error| {
-        tracing::error!(%error, name, "failed to serialize an event of the feed; the stream is aborted");
-        io::Error::other("an event could not be serialized")
-    })?;
+    let data = serde_json::to_string(data).map_err(|error| aborted(name, &error))?;
     Ok(Bytes::from(format!("event: {name}\ndata: {data}\n\n")))
+}
+
+fn aborted(name: &str, error: &dyn std::error::Error) -> io::Error {
+    tracing::error!(%error, name, "failed to serialize an event of the feed; the stream is aborted");
+    io::Error::other("an event could not be serialized")
 }
 
 fn takes_events(headers: &HeaderMap) -> bool {

@@ -101,7 +101,7 @@ async fn fetched_keys_are_announced_to_verifiers() {
         |jti: &str| two.sign(said("access", "dana", jti).to_string().as_bytes()).expect("a signature");
     let announced = || {
         let none: [Vec<u8>; 0] = [];
-        let found = world.service.feed_policy().namespace_keys("partner", &none, &[]);
+        let found = world.service.feed_policy().expect("a policy").namespace_keys("partner", &none, &[]);
         found.expect("readable").expect("the namespace").keys.len()
     };
     assert_eq!(world.verify(&signed("a")).await.status, 401);

@@ -1,5 +1,6 @@
 //! The reasons to refuse a verifier's request for a snapshot, a stream or a lease.
 
+use quash_core::watch::frame::FrameFault;
 use quash_store::NotRecorded;
 
 use crate::failure::Failure;
@@ -19,6 +20,8 @@ pub enum FeedRefused {
     Removed,
     /// A failure on our side.
     Failed(Failure),
+    /// The policy can't be serialized.
+    Unwritable(FrameFault),
 }
 
 impl From<NotRecorded> for FeedRefused {
@@ -29,6 +32,12 @@ impl From<NotRecorded> for FeedRefused {
             NotRecorded::Left => Self::Left,
             NotRecorded::Store(error) => Self::Failed(error.into()),
         }
+    }
+}
+
+impl From<FrameFault> for FeedRefused {
+    fn from(fault: FrameFault) -> Self {
+        Self::Unwritable(fault)
     }
 }
 

@@ -77,7 +77,7 @@ impl SnapshotFeed {
         // Read before any entry, so that entries written meanwhile follow the head without a gap.
         let head = store.head().await.map_err(Failure::from)?;
         let cursor = cursors.cursor(head.seq, &head.chain);
-        let (writer, first) = SnapshotWriter::begin(policy, &cursor, &head.chain);
+        let (writer, first) = SnapshotWriter::begin(policy, &cursor, &head.chain)?;
         let (until, after) = (head.seq, Seq::ZERO);
         let mut feed =
             Self { store, watched, ready: Some(first), writer: Some(writer), until, after, _permit: permit };

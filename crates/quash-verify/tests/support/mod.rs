@@ -279,7 +279,7 @@ impl Issuer {
         let own = state.keys.iter().map(|key| key.verifying().clone()).collect();
         let ring = KeyRing::with_foreign(0, own, state.shop.clone());
         let tokens = TokenPolicy { namespaces: vec![shop()], ..TokenPolicy::default() };
-        FeedPolicy::of(&tokens, [1; 16], TERM, &ring)
+        FeedPolicy::of(&tokens, [1; 16], TERM, &ring).expect("a policy")
     }
 
     async fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
@@ -339,7 +339,8 @@ impl Issuer {
         let cursor = cursors().cursor(state.seq, &state.chain);
         Ok(match path {
             "/v1/feed/snapshot" => {
-                let (mut writer, head) = SnapshotWriter::begin(&policy, &cursor, &state.chain);
+                let (mut writer, head) =
+                    SnapshotWriter::begin(&policy, &cursor, &state.chain).expect("a head");
                 let rows = writer.rows(&state.entries);
                 (200, [head, rows, writer.finish(Forgotten::NOTHING)].concat())
             }

@@ -38,10 +38,22 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Digested<T> {
     }
 }
 
+/// Serializes a value with a hash over its members.
+pub(super) fn serialize_digested<S: Serializer>(
+    fields: &impl Serialize,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let digest = digest_of_members(fields).map_err(serde::ser::Error::custom)?;
+    Digested { fields, digest }.serialize(serializer)
+}
+
 /// The hash over a value's members, in the one form that doesn't depend on their order.
-pub(super) fn digest_of_members(fields: &impl Serialize) -> Bytes<32> {
-    // Strings, numbers and lists of them can't fail to serialize.
-    hash_of(&canonical(&serde_json::to_value(fields).unwrap_or_default()))
+///
+/// # Errors
+/// The value can't be serialized.
+pub(super) fn digest_of_members(fields: &impl Serialize) -> Result<Bytes<32>, FrameFault> {
+    let members = serde_json::to_value(fields).map_err(|_| FrameFault::Unwritable)?;
+    Ok(hash_of(&canonical(&members)))
 }
 
 /// The canonical JSON of a value (RFC 8785). The numbers in the feed are integers.
@@ -64,9 +76,8 @@ fn write_canonical(value: &Value, text: &mut Vec<u8>) {
             });
         }
         Value::Array(items) => write_list(b"[", items, b"]", text, write_canonical),
-        // Serializing into memory can't fail.
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            text.extend(serde_json::to_vec(value).unwrap_or_default());
+            text.extend(value.to_string().into_bytes());
         }
     }
 }
@@ -89,9 +100,11 @@ fn write_list<T>(
 }
 
 /// The hash over a value's JSON, as it is sent.
-pub(super) fn digest_of(fields: &impl Serialize) -> Bytes<32> {
-    // Strings, numbers and lists of them can't fail to serialize.
-    hash_of(&serde_json::to_vec(fields).unwrap_or_default())
+///
+/// # Errors
+/// The value can't be serialized.
+pub(super) fn digest_of(fields: &impl Serialize) -> Result<Bytes<32>, FrameFault> {
+    Ok(hash_of(&serde_json::to_vec(fields).map_err(|_| FrameFault::Unwritable)?))
 }
 
 /// The hash over a text.
@@ -136,6 +149,20 @@ impl<'de, const N: usize> Deserialize<'de> for Bytes<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    struct Failing;
+
+    impl Serialize for Failing {
+        fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(serde::ser::Error::custom("not now"))
+        }
+    }
+
+    #[test]
+    fn unserializable_values_have_no_digest() {
+        assert!(digest_of(&Failing).is_err() && digest_of_members(&Failing).is_err());
+        assert!(serialize_digested(&Failing, serde_json::value::Serializer).is_err());
+    }
 
     #[test]
     fn canonical_json_is_that_of_rfc_8785() {

@@ -7,13 +7,13 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::digested::{Bytes, Digested, digest_of_members};
+use super::digested::{Bytes, Digested, serialize_digested};
 use super::{Cursor, FrameFault, millis};
 use crate::model::{Chain, Timestamp};
 
 /// The answer to a verifier's request for a lease.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Digested<GrantFields>", into = "Digested<GrantFields>")]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "Digested<GrantFields>")]
 pub struct LeaseGrant {
     fields: GrantFields,
 }
@@ -101,9 +101,9 @@ impl<'de> Deserialize<'de> for LeaseNonce {
     }
 }
 
-impl From<LeaseGrant> for Digested<GrantFields> {
-    fn from(grant: LeaseGrant) -> Self {
-        Self { digest: digest_of_members(&grant.fields), fields: grant.fields }
+impl Serialize for LeaseGrant {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serialize_digested(&self.fields, serializer)
     }
 }
 

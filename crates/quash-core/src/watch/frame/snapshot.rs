@@ -6,7 +6,7 @@ use std::fmt;
 
 use aws_lc_rs::digest;
 use serde::de::{Error, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::digested::Bytes;
 use super::{Cursor, FeedPolicy, FrameFault};
@@ -63,7 +63,7 @@ struct Head {
 
 /// The last line. The log's own chain can't prove that a snapshot is complete: it also covers forgotten
 /// entries.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Tail {
     digest: Bytes<32>,
 }
@@ -80,9 +80,14 @@ struct Row {
 
 impl SnapshotWriter {
     /// Begins a snapshot of a log that ends at `cursor` with the hash `chain`, and returns its first line.
-    pub fn begin(policy: &FeedPolicy, cursor: &Cursor, chain: &Chain) -> (Self, String) {
+    ///
+    /// # Errors
+    /// The policy can't be serialized.
+    pub fn begin(policy: &FeedPolicy, cursor: &Cursor, chain: &Chain) -> Result<(Self, String), FrameFault> {
         let head = Head { policy: policy.clone(), cursor: cursor.clone(), chain: Bytes(*chain) };
-        (Self { hash: hash_of(&policy.sent_digest(), &head) }, line(&head))
+        // Line ends in strings are escaped.
+        let line = serde_json::to_string(&head).map_err(|_| FrameFault::Unwritable)? + "\n";
+        Ok((Self { hash: hash_of(&policy.sent_digest()?, &head) }, line))
     }
 
     /// Returns the line with these entries.
@@ -112,15 +117,17 @@ impl SnapshotWriter {
             };
             lines = self.write(&[row]);
         }
-        lines.push_str(&line(&Tail { digest: Bytes(finished(self.hash)) }));
-        lines
+        lines + &format!("{{\"digest\":\"{}\"}}\n", Bytes(finished(self.hash)))
     }
 
     fn write(&mut self, rows: &[Row]) -> String {
-        for row in rows {
+        let mut line = String::from("[");
+        for (place, row) in rows.iter().enumerate() {
             add(&mut self.hash, row);
+            line.push_str(if place > 0 { "," } else { "" });
+            line.push_str(&row.to_string());
         }
-        line(&rows)
+        line + "]\n"
     }
 }
 
@@ -233,13 +240,15 @@ fn add(hash: &mut digest::Context, row: &Row) {
     }
 }
 
-impl Serialize for Row {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+/// Formats a row as JSON. Its numbers and its base64url need no escapes.
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seq, kind, key, at, until } = self;
-        match until {
-            None => (seq, kind, key, at).serialize(serializer),
-            Some(until) => (seq, kind, key, at, until).serialize(serializer),
+        write!(f, "[{seq},{kind},\"{key}\",{at}")?;
+        if let Some(until) = until {
+            write!(f, ",{until}")?;
         }
+        f.write_str("]")
     }
 }
 
@@ -270,13 +279,6 @@ fn finished(hash: digest::Context) -> [u8; 32] {
     let mut digest = [0; 32];
     digest.copy_from_slice(hash.finish().as_ref());
     digest
-}
-
-fn line(value: &impl Serialize) -> String {
-    // Strings, numbers and lists of them can't fail to serialize, and line ends in strings are escaped.
-    let mut line = serde_json::to_string(value).unwrap_or_default();
-    line.push('\n');
-    line
 }
 
 fn parse<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, FrameFault> {

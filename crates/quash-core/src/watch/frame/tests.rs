@@ -21,7 +21,7 @@ fn policy() -> FeedPolicy {
     let secret =
         VerifyingKey::hmac(Algorithm::Hs256, &[7; 32], Kid::parse("one").expect("a kid")).expect("a secret");
     let ring = KeyRing::new(1, vec![secret]);
-    FeedPolicy::of(&TokenPolicy::default(), [1; 16], Duration::from_secs(10), &ring)
+    FeedPolicy::of(&TokenPolicy::default(), [1; 16], Duration::from_secs(10), &ring).expect("a policy")
 }
 
 /// The text of a snapshot of the log that has these entries.
@@ -30,7 +30,7 @@ fn text_of(entries: &[Entry], forgotten: Forgotten) -> String {
         .last()
         .map_or((Seq::from_u64(Seq::start_of(1).as_u64() + 9), feed::EMPTY), |last| (last.seq, last.chain));
     let cursor = CursorKey::new(&[5; 32], "a").cursor(seq, &chain);
-    let (mut writer, mut text) = SnapshotWriter::begin(&policy(), &cursor, &chain);
+    let (mut writer, mut text) = SnapshotWriter::begin(&policy(), &cursor, &chain).expect("a head");
     for entry in entries {
         text.push_str(&writer.rows(std::slice::from_ref(entry)));
     }
@@ -97,7 +97,7 @@ fn namespaces_reach_verifiers() {
     let keys = [(secret, None), (public, Some(kid("c")))];
     let of = |(key, token_kid)| ForeignKey { key, token_kid, issuer: std::sync::Arc::clone(&issuer) };
     let ring = KeyRing::with_foreign(1, Vec::new(), keys.into_iter().map(of).collect());
-    let policy = FeedPolicy::of(&tokens, [1; 16], term, &ring);
+    let policy = FeedPolicy::of(&tokens, [1; 16], term, &ring).expect("a policy");
     let text = serde_json::to_string(&policy).expect("text");
     assert!(text.contains(
         r#""namespaces":[{"name":"shop","longest_lifetime_ms":86400000,"accepted":["access"],"claims":{"session":"qsid","position":"qsq","subject":"user_id","token":null,"type":"token_type"},"keys":[{"id":"a","iss":"https://shop.example","aud":null,"secret":{"kid":null,"alg":"HS256","check":"8UuSeAp5XVu-kUGK2nsVB8_hS3N9_gVUugLTo9hNIdg"}},{"id":"b","iss":"https://shop.example","aud":null,"jwk":{"kty":"OKP","use":"sig","alg":"EdDSA","kid":"c","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}}]}]"#
@@ -272,7 +272,7 @@ fn with_unknown_members(text: &str) -> String {
     if let Some(secret) = members.get_mut("secrets").and_then(|secrets| secrets.get_mut(0)) {
         secret["newer"] = serde_json::json!(1);
     }
-    let digest = digest_of_members(&members).to_string();
+    let digest = digest_of_members(&members).expect("a digest").to_string();
     members.insert("digest".into(), digest.into());
     serde_json::to_string(&members).expect("text")
 }

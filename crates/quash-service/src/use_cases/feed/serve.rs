@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use quash_core::model::{Binding, Head, InstanceId, ProcessLabel, Seq, TokenPolicy};
-use quash_core::watch::frame::{Cursor, FeedPolicy, LeaseGrant, LeaseNonce};
+use quash_core::watch::frame::{Cursor, FeedPolicy, FrameFault, LeaseGrant, LeaseNonce};
 use quash_store::{Known, NewLease};
 
 use crate::context::Service;
@@ -41,7 +41,10 @@ pub struct VerifierInfo {
 
 impl Service {
     /// The issuer's policy for verifiers.
-    pub fn feed_policy(&self) -> FeedPolicy {
+    ///
+    /// # Errors
+    /// It can't be serialized.
+    pub fn feed_policy(&self) -> Result<FeedPolicy, FrameFault> {
         let context = &*self.context;
         let term = context.policy.feed.term;
         let ring = context.guard.ring();
@@ -65,7 +68,7 @@ impl Service {
         let watched = context.feed.broadcast.watch(Arc::clone(&context.store), credential);
         SnapshotFeed::begin(
             Arc::clone(&context.store),
-            &self.feed_policy(),
+            &self.feed_policy()?,
             &context.feed.cursors,
             watched,
             permit,
