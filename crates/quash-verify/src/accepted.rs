@@ -123,11 +123,14 @@ impl Accepted {
             "iss" => is_text(claims.iss.as_deref()),
             "aud" => claims.aud.iter().flat_map(Audience::each).any(|audience| is_text(Some(audience))),
             _ if name == self.user_id_claim() => is_text(claims.user_id.as_deref()),
-            _ => claims.custom.iter().any(|(other, found)| {
-                other == name && (found == value || found.as_array().is_some_and(|list| list.contains(value)))
-            }),
+            _ => claims.custom.iter().any(|(other, found)| other == name && claim_says(found, value)),
         }
     }
+}
+
+/// Returns whether a claim has this value, or is a list that contains it: for tokens that other code verifies.
+pub fn claim_says(claim: &Value, value: &Value) -> bool {
+    claim == value || claim.as_array().is_some_and(|list| list.contains(value))
 }
 
 impl Accepted {

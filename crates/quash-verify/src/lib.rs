@@ -102,7 +102,7 @@ pub use quash_core::model::{Clock, Invalid, Reason, Refusal, SessionId, Timestam
 pub use quash_core::token::KeyFault;
 pub use quash_core::watch::frame::FrameFault;
 
-pub use accepted::{Accepted, Claims, TextOrNumber};
+pub use accepted::{Accepted, Claims, TextOrNumber, claim_says};
 #[cfg(feature = "follow")]
 pub use builder::VerifierBuilder;
 #[cfg(feature = "clock")]

@@ -38,6 +38,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<answers::Answers>()?;
     module.add_class::<issuer::TestIssuer>()?;
     module.add_class::<key::Key>()?;
+    module.add_function(wrap_pyfunction!(live::says, module)?)?;
     module.add_function(wrap_pyfunction!(web::bearer, module)?)?;
     module.add_function(wrap_pyfunction!(web::problem, module)?)?;
     module.add_function(wrap_pyfunction!(records::take, module)?)?;

@@ -4,7 +4,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyMapping, PyMappingProxy, PyString};
-use quash_verify::{Accepted, Named};
+use quash_verify::{Accepted, Named, claim_says};
 use serde_json::{Map, Number, Value};
 
 /// A token that was accepted a moment ago.
@@ -86,6 +86,18 @@ impl Live {
             None => "<quash_verify.Live>".to_owned(),
         }
     }
+}
+
+/// Returns whether a claim of a token that the application verifies itself has this value, or is a list that
+/// contains it.
+#[pyfunction]
+pub(crate) fn says(claims: &Bound<'_, PyMapping>, name: &str, value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let value = json(value, DEPTH)?;
+    if !claims.contains(name)? {
+        return Ok(false);
+    }
+    // What JSON can't say equals no value.
+    Ok(json(&claims.get_item(name)?, DEPTH).is_ok_and(|claim| claim_says(&claim, &value)))
 }
 
 fn object<'py>(py: Python<'py>, members: &Map<String, Value>) -> PyResult<Bound<'py, PyDict>> {

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from django.contrib.auth.models import Group
 from django.utils.translation import gettext as _
-from quash_verify import Live, Refused, Unavailable, WhenStale
+from quash_verify import Live, Refused, Unavailable, WhenStale, _native
 from rest_framework.permissions import BasePermission, OperationHolderMixin
 from rest_framework.request import Request
 from rest_framework_simplejwt import authentication, models
@@ -236,15 +236,7 @@ class HasClaim(OperationHolderMixin, BasePermission):
         if isinstance(token, LiveToken):
             return token.says(self.name, self.value)
         claims = getattr(token, "payload", token)
-        if not isinstance(claims, Mapping) or self.name not in claims:
-            return False
-        claim = claims[self.name]
-        return _same(claim, self.value) or isinstance(claim, list) and any(_same(c, self.value) for c in claim)
-
-
-def _same(claim: object, value: object) -> bool:
-    # In Python, True is 1.
-    return claim == value and isinstance(claim, bool) == isinstance(value, bool)
+        return isinstance(claims, Mapping) and _native.says(claims, self.name, self.value)
 
 
 def _user_not_found() -> AuthenticationFailed:
