@@ -521,6 +521,25 @@ async fn concurrent_batches_agree() {
 }
 
 #[tokio::test]
+async fn repeated_changes_wait_for_the_guard() {
+    let (world, secret) = world(Plan::default()).await;
+    outcomes(&world, &secret, &json!([kim()])).await;
+    let pair = world.sign_in("kim").await;
+    world.store.break_part(Part::Log, FaultyStore::away());
+    // No password is hashed from here on, so waiting can take no real time.
+    tokio::time::pause();
+    let mut gone = kim();
+    gone["state"] = json!("deactivated");
+    for _ in 0..2 {
+        assert_eq!(patch(&world, &secret, "17", &json!({ "state": "deactivated" })).await.status, 503);
+        assert_eq!(send(&world, &secret, &json!([gone])).await.status, 503);
+    }
+    world.store.mend();
+    assert_eq!(outcomes(&world, &secret, &json!([gone])).await, ["unchanged"]);
+    world.assert_dead(&pair).await;
+}
+
+#[tokio::test]
 async fn failures_of_the_store_are_not_refusals() {
     let (world, secret) = world(Plan::default()).await;
     for part in [Part::Rows, Part::Writes] {

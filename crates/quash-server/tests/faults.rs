@@ -6,12 +6,14 @@ use crate::support;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
-use quash_core::model::{Rights, Seq, SessionState};
+use quash_core::decide::ChangeAuthor;
+use quash_core::model::{AccountState, Actor, Reason, Rights, Seq, SessionId, SessionState};
 use quash_server::{HttpSettings, Registration};
+use quash_service::{ChangeFault, Failure};
 use quash_store::{Store, StoreError};
 use serde_json::json;
 
-use support::{Answer, Call, FaultyStore, PASSWORD, Part, Plan, World, claims, kinds, secs};
+use support::{Answer, Call, FaultyStore, PASSWORD, Part, Plan, World, claims, kinds, secs, subject};
 
 /// A 503 without details.
 fn assert_generic(answer: &Answer) {
@@ -168,6 +170,40 @@ async fn a52_ends_are_confirmed_after_the_guard_knows() {
 }
 
 #[tokio::test]
+async fn a52_repeated_ends_wait_for_the_guard_too() {
+    let world = World::open().await;
+    let (pair, other) = (world.sign_in("dana").await, world.sign_in("dana").await);
+    let session: SessionId =
+        claims(&pair.access)["sid"].as_str().and_then(|sid| sid.parse().ok()).expect("an id");
+    let own = format!("/v1/me/sessions/{session}");
+    let by = || ChangeAuthor::from(Actor::Operator);
+    world.store.break_part(Part::Log, FaultyStore::away());
+    // No password is hashed from here on, so waiting can take no real time.
+    tokio::time::pause();
+    for _ in 0..2 {
+        assert_generic(&world.log_out(&pair.access, &pair.refresh).await);
+        assert_generic(&world.blacklist(&pair.refresh).await);
+        assert_generic(&world.own("DELETE", &own, &other.access, &json!(null)).await);
+        let ended = world.service.end_session(session, Reason::Ended, Actor::Operator).await;
+        assert!(matches!(ended, Err(Failure::Unavailable(_))), "{ended:?}");
+    }
+    let dana = subject("dana");
+    for _ in 0..2 {
+        let changed = world.service.deactivate(&dana, by()).await;
+        assert!(matches!(changed, Err(ChangeFault::Failed(_))), "{changed:?}");
+    }
+    for _ in 0..2 {
+        let deleted = world.service.delete(&dana, by()).await;
+        assert!(matches!(deleted, Err(ChangeFault::Failed(_))), "{deleted:?}");
+    }
+    world.store.mend();
+    assert_eq!(world.log_out(&pair.access, &pair.refresh).await.status, 401);
+    assert!(matches!(world.service.deactivate(&dana, by()).await, Err(ChangeFault::Gone)));
+    world.assert_dead(&pair).await;
+    world.assert_dead(&other).await;
+}
+
+#[tokio::test]
 async fn a47_stores_contain_no_tokens() {
     let world = World::open().await;
     let first = world.sign_in("dana").await;
@@ -259,15 +295,58 @@ impl Write for Lines {
     }
 }
 
+impl Lines {
+    /// Returns the lines that this thread logs from now on, for as long as the guards live.
+    fn of_this_thread() -> (Self, (tracing::Dispatch, tracing::subscriber::DefaultGuard)) {
+        let lines = Self::default();
+        let writer = lines.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+        // With a single subscriber, tracing caches the decision of the first thread that reaches an event for
+        // all threads.
+        let second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+        (lines, (second, tracing::subscriber::set_default(subscriber)))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("lines").clone()).expect("text")
+    }
+}
+
+#[tokio::test]
+async fn the_log_says_what_is_known_of_a_lock() {
+    for (fault, is_written, says) in [
+        ("lost answer", true, "a lock may not be in the store"),
+        ("lost request", false, "a lock may not be in the store"),
+        ("no disk", false, "failed to write a lock to the store"),
+        ("none", true, "locked an account after failed attempts"),
+    ] {
+        let (lines, _guards) = Lines::of_this_thread();
+        let world = World::open().await;
+        match fault {
+            "lost answer" => world.store.lose_answer(true),
+            "lost request" => world.store.lose_answer(false),
+            "no disk" => world.store.break_part(Part::Writes, FaultyStore::away()),
+            _ => {}
+        }
+        world.guess("dana", 5).await;
+        while !lines.text().contains("lock") {
+            tokio::task::yield_now().await;
+        }
+        assert!(lines.text().contains(says), "{fault}: {}", lines.text());
+        let state = world.account("dana").await.state;
+        assert_eq!(matches!(state, AccountState::Locked { .. }), is_written, "{fault}");
+        assert_eq!(
+            world.attempt("dana", PASSWORD).await.status,
+            401,
+            "{fault}: in this process it is locked"
+        );
+    }
+}
+
 #[tokio::test]
 async fn the_log_states_cause_and_request_id_of_each_5xx() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
-    // With a single subscriber, tracing caches the decision of the first thread that reaches an event for all
-    // threads.
-    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
-    let _default = tracing::subscriber::set_default(subscriber);
+    let (lines, _guards) = Lines::of_this_thread();
     let settings = HttpSettings { registration: Registration::Open, ..HttpSettings::default() };
     let world = World::planned(Plan { settings, ..Plan::default() }).await;
     let pair = world.sign_in("dana").await;
@@ -300,7 +379,7 @@ async fn the_log_states_cause_and_request_id_of_each_5xx() {
             }
             assert_eq!(answer.status, 503, "{target}: {answer}");
             let id = answer.header("x-request-id").expect("an id");
-            let log = String::from_utf8(lines.0.lock().expect("lines").clone()).expect("text");
+            let log = lines.text();
             let line =
                 log.lines().find(|line| line.contains(id)).unwrap_or_else(|| panic!("{target}: {log}"));
             assert!(line.contains("SQLITE_IOERR") && line.contains("cause="), "{target}: {line}");

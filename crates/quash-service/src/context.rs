@@ -121,16 +121,19 @@ impl Context {
         let receipt = self.store.commit(change).await?;
         self.quotas.count_all(&caused, self.clock.uptime());
         if let Some(seq) = receipt.seq {
-            self.announce(seq)
-                .await
-                .map_err(|_| StoreError::Unknown("it is, and the guard is behind the log".into()))?;
+            self.announce(seq).await?;
         }
         Ok(receipt)
     }
 
-    /// Waits until this process's own guard has applied an entry.
-    pub(crate) async fn announce(&self, seq: Seq) -> Result<(), quash_verify::VerifyError> {
-        self.guard.caught_up(seq, ANNOUNCE_WITHIN).await
+    /// Waits until this process's own guard has applied an entry. A request that finds nothing left to end waits
+    /// for the head that it has read: another one may have committed the end a moment ago.
+    ///
+    /// # Errors
+    /// It isn't applied yet: [`StoreError::Unknown`].
+    pub(crate) async fn announce(&self, seq: Seq) -> Result<(), StoreError> {
+        let applied = self.guard.caught_up(seq, ANNOUNCE_WITHIN).await;
+        applied.map_err(|_| StoreError::Unknown("it is, and the guard is behind the log".into()))
     }
 
     /// Signs a grant. A change made since the head was read may already cover a token with that head: the

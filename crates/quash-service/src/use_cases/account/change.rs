@@ -11,6 +11,7 @@ use quash_core::model::{
     Account, AccountBy, AccountEdit, AccountFields, AccountState, Change, Devices, Email, EndCause, Entropy,
     Event, Seq, Subject, Timestamp, draw, limits,
 };
+use quash_store::StoreError;
 use zeroize::Zeroizing;
 
 use crate::context::{Context, Service};
@@ -340,12 +341,16 @@ impl Context {
     ) -> Result<Changed, ChangeFault> {
         let mut tried = None;
         retry!({
-            let account = self.loaded(subject).await.map_err(Uncommitted::Failed)?;
+            let (account, head) = self.loaded_at(subject).await.map_err(Uncommitted::Failed)?;
             if tried == Some(account.version) {
                 return Err(Uncommitted::Failed(ChangeFault::Taken));
             }
             tried = Some(account.version);
-            let Some(edit) = decide(&account, self.clock.now()).map_err(Uncommitted::Failed)? else {
+            let decided = decide(&account, self.clock.now());
+            if !matches!(decided, Ok(Some(_))) {
+                self.announce(head).await?;
+            }
+            let Some(edit) = decided.map_err(Uncommitted::Failed)? else {
                 return Ok(Changed { account, seq: None });
             };
             let Ended { seq } = self.end(Change::EditAccount(Box::new(edit))).await?;
@@ -366,8 +371,21 @@ impl Context {
     }
 
     async fn loaded(&self, subject: &Subject) -> Result<Account, ChangeFault> {
+        self.loaded_at(subject).await.map(|(account, _)| account)
+    }
+
+    /// The account, with the newest number of the log at which it was read.
+    async fn loaded_at(&self, subject: &Subject) -> Result<(Account, Seq), ChangeFault> {
+        let failed = |error: StoreError| ChangeFault::Failed(error.into());
         let loaded = self.store.account(&AccountBy::Subject(subject.clone()), self.clock.now()).await;
-        loaded.map_err(|error| ChangeFault::Failed(error.into()))?.account.ok_or(ChangeFault::Gone)
+        let loaded = loaded.map_err(failed)?;
+        match loaded.account {
+            Some(account) => Ok((account, loaded.head.seq)),
+            None => {
+                self.announce(loaded.head.seq).await.map_err(failed)?;
+                Err(ChangeFault::Gone)
+            }
+        }
     }
 }
 

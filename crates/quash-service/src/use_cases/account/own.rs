@@ -66,6 +66,7 @@ impl Service {
                 return Err(Refusal::SessionNotFound.into());
             }
             let Ok(end) = end_session(&loaded, &cause, context.guard.scopes(), context.clock.now()) else {
+                context.announce(loaded.head.seq).await?;
                 return Ok(());
             };
             context.quotas.check(&me.account.subject, context.clock.uptime())?;

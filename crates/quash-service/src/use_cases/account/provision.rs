@@ -180,7 +180,8 @@ impl Context {
         retry!({
             let now = self.clock.now();
             let of = AccountBy::Subject(wanted.subject.clone());
-            let found = self.store.account(&of, now).await?.account;
+            let loaded = self.store.account(&of, now).await?;
+            let (found, head) = (loaded.account, loaded.head.seq);
             if found.is_none() && if_missing == IfMissing::Refuse {
                 return Err(Uncommitted::Failed(ProvisionFault::Gone));
             }
@@ -198,6 +199,7 @@ impl Context {
                 (Some(account), _) => {
                     let edits = provision(&account, &values, by, &self.policy, self.guard.scopes(), now);
                     if edits.is_empty() {
+                        self.announce(head).await?;
                         return Ok((Outcome::Unchanged, None));
                     }
                     ends_lock = edits.iter().any(|edit| matches!(edit.fields.password, Some(Some(_))));

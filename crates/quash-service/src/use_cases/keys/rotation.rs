@@ -261,7 +261,7 @@ impl Context {
         let receipt = committed?;
         loaded?;
         if let Some(seq) = receipt.seq {
-            self.announce(seq).await.map_err(Failure::from)?;
+            self.announce(seq).await?;
         }
         Ok(receipt)
     }

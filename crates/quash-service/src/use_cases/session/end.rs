@@ -5,8 +5,8 @@ use quash_core::decide::{
     end_foreign, end_presented, end_session, end_token_session, log_out_entry,
 };
 use quash_core::model::{
-    AccountBy, AccountFields, Actor, Change, EndCause, NewEntry, Reason, Refusal, Seq, SessionEnd, SessionId,
-    SessionLoaded, Subject,
+    Account, AccountBy, AccountFields, Actor, Change, EndCause, Head, NewEntry, Reason, Refusal, Seq,
+    Session, SessionEnd, SessionId, SessionLoaded, Subject,
 };
 use quash_core::token::{Authentic, Origin, TokenType};
 
@@ -123,6 +123,7 @@ impl Service {
             let change = match end_session(&loaded, &cause, context.guard.scopes(), context.clock.now()) {
                 Ok(end) => Change::EndSessions { sessions: vec![end], tokens: Vec::new() },
                 Err(refusal) => {
+                    context.announce(loaded.head.seq).await?;
                     return Err(context.explain(refusal, loaded.found.as_ref(), &loaded.head).await.into());
                 }
             };
@@ -205,7 +206,7 @@ impl Context {
             TokenRequest::Refresh(presented) => {
                 let loaded = self.store.session(presented.session).await?;
                 let end = end_presented(&presented, &loaded, &self.keys.refresh, scopes, now);
-                ends.sessions.push(self.explained(end, loaded.found.as_ref(), &loaded.head).await?);
+                ends.sessions.push(self.explained_end(end, loaded.found.as_ref(), &loaded.head).await?);
                 Ok(owner(&loaded).cloned())
             }
             TokenRequest::Foreign(presented) => self.end_exchangeable(&presented, ends).await,
@@ -223,7 +224,7 @@ impl Context {
         let now = self.clock.now();
         let loaded = self.foreign(presented, now).await?;
         let end = end_foreign(presented, &loaded, &self.policy, self.guard.scopes(), now);
-        match self.explained(end, loaded.adopted.as_ref(), &loaded.account.head).await? {
+        match self.explained_end(end, loaded.adopted.as_ref(), &loaded.account.head).await? {
             ForeignEnd::Session(end) => ends.sessions.push(end),
             ForeignEnd::Token(entry) => ends.tokens.push(entry),
         }
@@ -269,8 +270,22 @@ impl Context {
         let loaded = self.store.session(session).await?;
         let end =
             end_token_session(access, &loaded, &self.keys.refresh, self.guard.scopes(), self.clock.now());
-        ends.sessions.push(self.explained(end, loaded.found.as_ref(), &loaded.head).await?);
+        ends.sessions.push(self.explained_end(end, loaded.found.as_ref(), &loaded.head).await?);
         Ok(())
+    }
+
+    /// Like [`Context::explained`], for an end. One that has happened already is only refused once this process
+    /// refuses the session's tokens.
+    async fn explained_end<T>(
+        &self,
+        end: Result<T, Refusal>,
+        found: Option<&(Session, Account)>,
+        head: &Head,
+    ) -> Result<T, Failure> {
+        if end.is_err() {
+            self.announce(head.seq).await?;
+        }
+        self.explained(end, found, head).await
     }
 
     /// Adds the end of another issuer's access token, or, for a sliding token, of the session that it has

@@ -60,9 +60,8 @@ impl Context {
             }
             let written = ends.sessions.len() + ends.accounts.len();
             let seq = if written == 0 {
-                // Another request may have ended them a moment ago.
                 let head = self.store.head().await?;
-                self.announce(head.seq).await.map_err(Failure::from)?;
+                self.announce(head.seq).await?;
                 Some(head.seq)
             } else {
                 self.end(ends.into_change()).await?.seq

@@ -8,7 +8,7 @@ use quash_core::model::{AccountBy, EndCause, EndScope, Session, SessionId, Subje
 use tokio::sync::mpsc;
 
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Failure, Unavailable};
 use crate::lockout::Order;
 use crate::retry::retry;
 
@@ -18,7 +18,11 @@ pub(crate) async fn follow(context: Weak<Context>, mut orders: mpsc::Receiver<Or
         let Some(context) = context.upgrade() else { return };
         let subject = &order.subject;
         match context.lock(&order).await {
-            Ok(()) => tracing::warn!(%subject, "locked an account after failed attempts"),
+            Ok(true) => tracing::warn!(%subject, "locked an account after failed attempts"),
+            Ok(false) => {}
+            Err(Failure::Unavailable(unknown @ Unavailable::OutcomeUnknown(_))) => {
+                tracing::error!(%subject, cause = %unknown, "a lock may not be in the store; the account is locked in this process in any case")
+            }
             Err(failure) => {
                 tracing::error!(%subject, ?failure, "failed to write a lock to the store; the account is locked in this process only")
             }
@@ -27,10 +31,11 @@ pub(crate) async fn follow(context: Weak<Context>, mut orders: mpsc::Receiver<Or
 }
 
 impl Context {
-    async fn lock(&self, order: &Order) -> Result<(), Failure> {
+    /// Locks an account. Returns whether it is there and wasn't locked or deactivated before.
+    async fn lock(&self, order: &Order) -> Result<bool, Failure> {
         retry!({
             let loaded = self.store.account(&AccountBy::Subject(order.subject.clone()), order.at).await?;
-            let Some(account) = loaded.account else { return Ok(()) };
+            let Some(account) = loaded.account else { return Ok(false) };
             let mut live = Vec::new();
             if EndCause::Locked.ends(&self.policy) == EndScope::Unbound {
                 live = self.sessions_of(&order.subject).await?;
@@ -38,11 +43,11 @@ impl Context {
             }
             let Some(change) = lock_account(&account, &live, &self.policy, self.guard.scopes(), order.at)
             else {
-                return Ok(());
+                return Ok(false);
             };
             self.end(change).await?;
             self.notify_of_lock(&account).await;
-            Ok(())
+            Ok(true)
         })
     }
 

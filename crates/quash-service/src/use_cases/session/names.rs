@@ -54,7 +54,6 @@ impl Service {
         // Another request may write the same session meanwhile: two entries cover what one does.
         let receipt = context.commit_and_announce(Change::RevokeNames(Box::new(revocation))).await?;
         let seq = receipt.seq.max(newest_known).unwrap_or(Seq::ZERO);
-        // The other request may have committed its entry a moment ago.
         context.announce(seq).await?;
         Ok(NamesRevoked { seq, written })
     }

@@ -42,12 +42,6 @@ impl Service {
             let mut ends = Ends::default();
             match context.end_token(&token, &mut ends).await {
                 Ok(()) => {}
-                Err(Failure::Refused(Refusal::TokenRevoked(_))) => {
-                    // Another request may have ended it a moment ago.
-                    let head = context.store.head().await?;
-                    context.announce(head.seq).await.map_err(Failure::from)?;
-                    return Ok(TokenRevoked::Nothing);
-                }
                 Err(Failure::Refused(_)) => return Ok(TokenRevoked::Nothing),
                 Err(failure) => return Err(failure.into()),
             }
