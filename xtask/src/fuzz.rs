@@ -115,7 +115,7 @@ fn build(home: &Path) -> Result<(Engine, PathBuf)> {
     // Other builds replace the binary.
     let (built, own) =
         (workspace::target_directory()?.join("debug/examples/quash-fuzz"), home.join("quash-fuzz"));
-    fs::copy(&built, &own).context(format!("copying {}", built.display()))?;
+    copy(&built, &own)?;
     Ok((engine, own))
 }
 
@@ -127,9 +127,16 @@ fn wrapper(home: &Path, flags: &str) -> Result<PathBuf> {
     let wrapper = home.join(format!("rustc-{:016x}", hasher.finish()));
     fs::create_dir_all(home).context(format!("making {}", home.display()))?;
     if !wrapper.exists() {
-        fs::copy(program::own()?, &wrapper).context(format!("making {}", wrapper.display()))?;
+        copy(&program::own()?, &wrapper)?;
     }
     Ok(wrapper)
+}
+
+/// Copies a program at once, also over one that runs.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let new = to.with_extension("new");
+    fs::copy(from, &new).context(format!("copying {}", from.display()))?;
+    fs::rename(&new, to).context(format!("making {}", to.display()))
 }
 
 /// Runs rustc, whose path is the first argument, with the other arguments and the flags.
