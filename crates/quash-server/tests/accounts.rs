@@ -142,7 +142,21 @@ async fn a_lock_is_no_state_of_the_site() {
     assert_eq!(answer.json()["state"], "locked");
 }
 
-/// Accounts that are refused, each with the code and the field.
+#[tokio::test]
+async fn unusable_hashes_are_no_passwords() {
+    let (world, secret) = world(Plan::default()).await;
+    outcomes(&world, &secret, &json!([kim()])).await;
+    for (hash, ends) in
+        [(json!("!one"), true), (json!("!two"), true), (Value::Null, true), (json!("!one"), false)]
+    {
+        let answer = patch(&world, &secret, "17", &json!({ "password_hash": hash })).await.json();
+        assert_eq!((&answer["password_usable"], answer["seq"].is_u64()), (&json!(false), ends), "{answer}");
+        let again = patch(&world, &secret, "17", &json!({ "password_hash": hash })).await.json();
+        assert_eq!(again["seq"], Value::Null, "{again}");
+        assert_eq!(world.attempt("kim", "!one").await.status, 401);
+    }
+}
+
 #[tokio::test]
 async fn another_password_ends_a_lock() {
     let (world, secret) = world(Plan::default()).await;
@@ -165,6 +179,7 @@ async fn another_password_ends_a_lock() {
     assert_eq!(answer.json()["state"], "locked");
 }
 
+/// Accounts that are refused, each with the code and the field.
 fn refused() -> Vec<(Value, &'static str)> {
     let of = |more: Value| {
         let mut account = json!({ "subject": "17", "username": "kim" });

@@ -7,9 +7,14 @@ use std::sync::Arc;
 
 use quash_core::decide::ChangeAuthor;
 use quash_core::model::{AccountState, Actor, Event, LockEnds, Note, ScopeKind};
+use quash_service::NewPassword;
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use support::{Answer, Call, PASSWORD, Part, Plan, World, millis, secs, subject};
+
+/// A hash of [`PASSWORD`] by Django 5.2.19, at a low cost.
+const DJANGO: &str = "pbkdf2_sha256$10$uqZlmSoPEuJNjWxOnGTzHz$Da69/IhV1B9SnRk3poBfYNDgeGwQElGo3unJDyYD52o=";
 
 fn attempt(name: &str, password: &str) -> Call {
     Call::post("/api/token/").json(&json!({ "username": name, "password": password }))
@@ -318,6 +323,43 @@ async fn a32_operator_unlocks_are_audited() {
     world.service.unlock(&subject("dana"), by).await.expect("an unlock");
     world.guess("dana", 4).await;
     world.sign_in("dana").await;
+}
+
+#[tokio::test]
+async fn new_passwords_of_operators_end_a_lock() {
+    let world = World::open().await;
+    let dana = subject("dana");
+    let by = || ChangeAuthor::from(Actor::Operator);
+    let state = async || world.account("dana").await.state;
+    let lock = async || {
+        world.guess("dana", 5).await;
+        world.locked("dana").await;
+    };
+    lock().await;
+    let password = "a password that the operator has chosen";
+    let plain = NewPassword::Plain(Zeroizing::new(password.to_owned()));
+    world.service.set_password(&dana, plain, by()).await.expect("a password");
+    assert_eq!((state().await, world.account("dana").await.locks), (AccountState::Active, 0));
+    world.attempt("dana", password).await.pair();
+
+    lock().await;
+    let (_, temporary) = world.service.give_one_time_password(&dana, by()).await.expect("a password");
+    assert_eq!(state().await, AccountState::Active);
+    assert_eq!(world.attempt("dana", &temporary.password).await.json()["code"], "password_change_required");
+
+    // Without a password nobody can sign in: the lock ends by itself.
+    lock().await;
+    world.service.require_reset(&dana, by()).await.expect("no password");
+    assert!(matches!(state().await, AccountState::Locked { .. }));
+    let unusable = NewPassword::Encoded(Zeroizing::new("!kJ3k".to_owned()));
+    world.service.set_password(&dana, unusable, by()).await.expect("no password");
+    assert!(matches!(state().await, AccountState::Locked { .. }));
+    // A hash is a password, too. The failures so far don't count any more.
+    let hash = NewPassword::Encoded(Zeroizing::new(DJANGO.to_owned()));
+    world.service.set_password(&dana, hash, by()).await.expect("a password");
+    assert_eq!(state().await, AccountState::Active);
+    world.guess("dana", 4).await;
+    world.attempt("dana", PASSWORD).await.pair();
 }
 
 #[tokio::test]

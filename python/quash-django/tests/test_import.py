@@ -107,6 +107,37 @@ def test_hashes_at_djangos_own_cost_are_imported(settings: Any, tmp_path: Path, 
         own.stop()
 
 
+@pytest.mark.parametrize("way", ["import", "signal"])
+def test_users_without_a_password_pass_check_revoke_token(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Django compares with the text of the unusable hash, also once the user has a password at quash."""
+    from rest_framework_simplejwt.settings import api_settings
+
+    from quash_django.rest_framework import JWTAuthentication
+
+    own = Quash(tmp_path / "own", "passwords.rehash=false", "tokens.check_revoke_token=true")
+    settings.QUASH = {**settings.QUASH, "ISSUER": own.url, "CREDENTIAL": own.keeper(), "PUSH_USERS": way == "signal"}
+    monkeypatch.setattr(api_settings, "CHECK_REVOKE_TOKEN", True)
+    scheme = JWTAuthentication()
+    try:
+        dana, ldap = add("dana", password=make_password(None)), add("ldap", password="")
+        if way == "import":
+            call_command("quash_import")
+        for user in (dana, ldap):
+            assert not own.accounts()[str(user.pk)]["password_usable"]
+            for password in (PASSWORD, "another horse battery"):
+                own.run("account", "set", user.username, "--password-stdin", stdin=password)
+                token = scheme.get_validated_token(own.sign_in(user.username, password)["access"].encode())
+                assert scheme.get_user(token) == user
+                call_command("quash_import")
+                assert own.accounts()[str(user.pk)]["password_usable"], "the site has sent nothing new"
+                own.run("account", "require-reset", user.username)
+                call_command("quash_import")
+    finally:
+        own.stop()
+
+
 def test_the_guides_settings_and_commands_import_users(quash: Quash, settings: Any, tmp_path: Path) -> None:
     guide = (ROOT / "docs/guides/simple-jwt.md").read_text()
 

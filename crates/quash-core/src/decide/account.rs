@@ -1,8 +1,8 @@
 //! Changes to accounts. The table of `model/end_cause.rs` says which sessions and tokens end with each.
 
 use crate::model::{
-    Account, AccountClaims, AccountEdit, AccountFields, Actor, Change, CustomClaims, Devices, Email,
-    EndCause, EndScope, Ends, Event, NewEntry, Note, PasswordHash, Policy, ScopeHasher, Timestamp,
+    Account, AccountClaims, AccountEdit, AccountFields, AccountState, Actor, Change, CustomClaims, Devices,
+    Email, EndCause, EndScope, Ends, Event, NewEntry, Note, PasswordHash, Policy, ScopeHasher, Timestamp,
     UserIdField,
 };
 
@@ -23,7 +23,8 @@ impl From<Actor> for ChangeAuthor {
 }
 
 /// Changes an account for an end cause, and ends the scope that the table says. If the scope is the unbound
-/// sessions, all sessions end instead: only [`super::lock_account`] tells bound from unbound ones.
+/// sessions, all sessions end instead: only [`super::lock_account`] tells bound from unbound ones. A password
+/// that is reset or set ends a lock, too.
 pub fn edit_account(
     account: &Account,
     cause: EndCause,
@@ -37,6 +38,9 @@ pub fn edit_account(
         EndScope::Unbound => EndScope::Sessions,
         ended_scope => ended_scope,
     };
+    let ends_lock = matches!(cause, EndCause::PasswordReset | EndCause::PasswordSet)
+        && matches!(&fields.password, Some(Some(hash)) if hash.is_usable());
+    let fields = if ends_lock { unlocked(account, fields) } else { fields };
     // The Django site isn't notified of a new password: its own table has the former hash.
     let kept = fields.password.as_ref().map(|_| Some(account.node_mark()));
     let fields = AccountFields { mark: fields.mark.clone().or(kept), ..fields };
@@ -132,7 +136,8 @@ pub fn set_claims(
 }
 
 /// Sets the hash that the Django site has for an account, or removes its password: its sessions end. Setting
-/// the current hash again changes nothing.
+/// the current hash again changes nothing. If the site has sent no hash so far and now sends an unusable one,
+/// only the mark changes.
 pub fn set_password_hash(
     account: &Account,
     hash: Option<PasswordHash>,
@@ -141,12 +146,31 @@ pub fn set_password_hash(
     scopes: &ScopeHasher,
     now: Timestamp,
 ) -> Option<AccountEdit> {
+    if let Some(unusable) = hash.as_ref().filter(|hash| !hash.is_usable() && account.has_site_hash(None)) {
+        let fields = if account.has_usable_password() {
+            AccountFields { mark: Some(Some(unusable.mark())), ..AccountFields::default() }
+        } else {
+            AccountFields { password: Some(hash), mark: Some(None), ..AccountFields::default() }
+        };
+        return Some(change_account(account, Event::PasswordSet, fields, by, now));
+    }
     let (password, temporary_until) = (Some(hash), Some(None));
     let fields = AccountFields { password, temporary_until, ..AccountFields::default() };
     let is_marked = policy.tokens.names.password_mark.is_some() && account.mark.is_some();
     let marked = AccountFields { mark: Some(None), ..fields.clone() };
     (is_marked || fields.differ_from(account))
         .then(|| edit_account(account, EndCause::PasswordSet, marked, by, policy, scopes, now))
+}
+
+/// Adds the end of a lock to these fields, for changes that also unlock.
+#[must_use]
+pub fn unlocked(account: &Account, fields: AccountFields) -> AccountFields {
+    let is_locked = matches!(account.state, AccountState::Locked { .. });
+    AccountFields {
+        state: fields.state.or(is_locked.then_some(AccountState::Active)),
+        locks: fields.locks.or((account.locks > 0).then_some(0)),
+        ..fields
+    }
 }
 
 /// Makes an account change that ends no session or token.

@@ -216,8 +216,6 @@ pub fn reset_by_mail(
     let fields = AccountFields {
         password: Some(Some(password)),
         temporary_until: Some(None),
-        state: matches!(account.state, AccountState::Locked { .. }).then_some(AccountState::Active),
-        locks: Some(0),
         email: confirmed(flow, account, now).map(Some),
         ..AccountFields::default()
     };

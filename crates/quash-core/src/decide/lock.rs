@@ -1,5 +1,4 @@
-//! Locks an account after failed attempts, and unlocks it. `quash-service` counts the attempts and decides
-//! when to lock.
+//! Locks an account after failed attempts. `quash-service` counts the attempts and decides when to lock.
 
 use std::time::Duration;
 
@@ -57,17 +56,6 @@ pub fn lock_account(
 /// Returns whether the session isn't bound to a device that the account is still known on.
 fn is_unbound(session: &Session, account: &Account) -> bool {
     session.known_device.is_none_or(|device| !account.devices.contains(device))
-}
-
-/// Adds the end of a lock to these fields, for changes that also unlock, such as a password reset.
-#[must_use]
-pub fn unlocked(account: &Account, fields: AccountFields) -> AccountFields {
-    let is_locked = matches!(account.state, AccountState::Locked { .. });
-    AccountFields {
-        state: fields.state.or(is_locked.then_some(AccountState::Active)),
-        locks: fields.locks.or((account.locks > 0).then_some(0)),
-        ..fields
-    }
 }
 
 #[cfg(test)]

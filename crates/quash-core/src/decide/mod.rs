@@ -35,7 +35,7 @@ mod flow;
 
 pub use account::{
     ChangeAuthor, change_account, delete_account, edit_account, edit_if_different, set_claims, set_email,
-    set_password_hash,
+    set_password_hash, unlocked,
 };
 pub use cause::Cause;
 pub use end::{
@@ -52,7 +52,7 @@ pub use key::{
     KeyDue, KeyRefusal, RevokedKeySessions, Rotation, Successor, key_due, promote_key, repeat_revocations,
     replace_key, retire_key, revoke_keys, rotate_keys, succeed, successor,
 };
-pub use lock::{lock_account, lock_span, unlocked};
+pub use lock::{lock_account, lock_span};
 pub use names::{NameRevocation, RevokedName, revoke_names};
 pub use presented::{PresentedForeign, PresentedRefresh, PresentedSliding, TokenRequest, recheck_access};
 pub use provision::{Provisioning, provision, provisioned};

@@ -8,7 +8,6 @@ use crate::model::{
 use super::account::{
     ChangeAuthor, change_account, edit_if_different, set_claims, set_email, set_password_hash,
 };
-use super::lock::unlocked;
 
 /// The values that an account should have; `None`: unchanged.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -40,12 +39,8 @@ pub fn provision(
     });
     let addressed = email.and_then(|email| set_email(account, email, by.clone(), policy, scopes, now));
     let password = password.filter(|hash| !account.has_site_hash(hash.as_ref()));
-    let rehashed = password.and_then(|hash| {
-        let is_password = hash.is_some();
-        let edit = set_password_hash(account, hash, by.clone(), policy, scopes, now)?;
-        // The other system has reset the password, which ends a lock here as it does there.
-        Some(if is_password { AccountEdit { fields: unlocked(account, edit.fields), ..edit } } else { edit })
-    });
+    let rehashed =
+        password.and_then(|hash| set_password_hash(account, hash, by.clone(), policy, scopes, now));
     let claimed = claims.and_then(|claims| set_claims(account, claims, by.clone(), policy, scopes, now));
     let is_deactivated = matches!(account.state, AccountState::Deactivated { .. });
     let switched =

@@ -12,7 +12,6 @@ use crate::model::{
 use crate::token::{Authentic, Bearer, Grant, RefreshKey, TokenType};
 
 use super::account::edit_account;
-use super::lock::unlocked;
 use super::presented::{check_live, check_sliding_id};
 use super::sign_in::{bounded, idle_until, sliding_until};
 
@@ -156,8 +155,7 @@ pub fn reset_password(
     now: Timestamp,
 ) -> Result<Change, Refusal> {
     let account = loaded.account.as_ref().ok_or(Refusal::NoActiveAccount)?;
-    let fields =
-        unlocked(account, AccountFields { password: Some(Some(password)), ..AccountFields::default() });
+    let fields = AccountFields { password: Some(Some(password)), ..AccountFields::default() };
     Ok(Change::EditAccount(Box::new(edit_account(
         account,
         EndCause::PasswordReset,

@@ -17,7 +17,7 @@ pub struct Account {
     pub username: Name,
     /// The address that mails are sent to.
     pub email: Option<Email>,
-    /// `None`: no password is usable.
+    /// `None`: there is none. One that a site has marked as unusable is kept too, for its mark.
     pub password: Option<PasswordHash>,
     pub state: AccountState,
     /// The watermark: sessions opened before it are ended.
@@ -196,10 +196,17 @@ impl Account {
     }
 
     /// Returns whether a hash is the one that the Django site has had so far. If it is, a better hash of the
-    /// same password, or a password that was set here since, stays.
+    /// same password, or a password that was set or removed here since, stays.
     pub fn has_site_hash(&self, hash: Option<&PasswordHash>) -> bool {
-        let is_marked = || self.mark.as_ref().is_some_and(|mark| *mark == PasswordHash::mark_of(hash));
-        self.password.as_ref() == hash || is_marked()
+        match &self.mark {
+            Some(mark) => *mark == PasswordHash::mark_of(hash),
+            None => self.password.as_ref() == hash,
+        }
+    }
+
+    /// Returns whether the account has a password that can be compared with.
+    pub fn has_usable_password(&self) -> bool {
+        self.password.as_ref().is_some_and(PasswordHash::is_usable)
     }
 
     /// Returns whether the password is a temporary one that is still valid at `now`. A temporary password
@@ -353,6 +360,11 @@ impl PasswordHash {
 
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// Returns whether the text isn't Django's form of an unusable password, `!` and random characters.
+    pub fn is_usable(&self) -> bool {
+        !self.text.starts_with('!')
     }
 
     /// The mark of a hash, which is the value of Simple JWT's claim `hash_password`: MD5 over the hash as

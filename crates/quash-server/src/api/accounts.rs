@@ -249,7 +249,7 @@ impl<'a> AccountShown<'a> {
             username: account.username.shown(),
             email: email.map(|email| email.shown.as_str()),
             email_verified: email.is_some_and(|email| email.verified_at.is_some()),
-            password_usable: account.password.is_some(),
+            password_usable: account.has_usable_password(),
             state: match account.state {
                 AccountState::Active => "active",
                 AccountState::Locked { .. } => "locked",

@@ -1,9 +1,10 @@
 //! Tokens of other issuers and their accounts: names that change owners, claims, and other passwords.
 
 use quash_core::decide::ChangeAuthor;
-use quash_core::model::{Actor, UserIdField};
-use quash_service::{NewAccount, NewState};
+use quash_core::model::{Actor, PasswordHash, UserIdField};
+use quash_service::{NewAccount, NewPassword, NewState};
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::{django, minted, plan, refresh_of, said, shared, world};
 use crate::support::{self, Call, Plan, START, World, claims, secs};
@@ -160,4 +161,43 @@ async fn foreign_tokens_of_old_passwords_say_so() {
         let said = answer.json();
         assert_eq!((answer.status, said["detail"].as_str()), (401, Some(words)), "{said}");
     }
+}
+
+/// Such users sign in at the site by other means.
+#[tokio::test]
+async fn unusable_hashes_of_the_site_have_marks() {
+    let mut plan = plan(django(shared()));
+    plan.policy.tokens.names.password_mark = Some("hash_password".into());
+    let world = World::planned(plan).await;
+    let hash = "!kJ3k1wFv7cQm0b8zXo2nR5tYh4uEi6pLsA9dGjKq";
+    let mark = PasswordHash::new(hash.to_owned()).mark();
+    let new = NewAccount {
+        name: "robin".to_owned(),
+        email: None,
+        verified: false,
+        subject: Some("robin".to_owned()),
+        password: Some(NewPassword::Encoded(Zeroizing::new(hash.to_owned()))),
+        claims: None,
+        state: NewState::Active,
+    };
+    let robin = world.service.add_account(new).await.expect("an account").subject;
+    let marked = |jti: &str, iat: i64| {
+        let mut said = said("refresh", "robin", jti);
+        (said["hash_password"], said["iat"]) = (json!(mark), json!(START + iat));
+        minted(&said)
+    };
+    let pair = world.refresh(&marked("one", 0)).await.pair();
+    assert_eq!(claims(&pair.access)["hash_password"], json!(mark));
+    assert_eq!(world.me(&pair.access).await.status, 200);
+
+    // The site still has that hash when quash has a password, which its tokens don't prove.
+    world.wait(secs(10));
+    let password = NewPassword::Plain(Zeroizing::new(support::PASSWORD.to_owned()));
+    let by = ChangeAuthor::from(Actor::Operator);
+    world.service.set_password(&robin, password, by.clone()).await.expect("a password");
+    world.wait(secs(10));
+    assert_eq!(claims(&world.sign_in("robin").await.access)["hash_password"], json!(mark));
+    assert_eq!(world.refresh(&marked("two", 15)).await.status, 401);
+    world.service.require_reset(&robin, by).await.expect("no password");
+    assert_eq!(world.account("robin").await.node_mark(), mark);
 }

@@ -180,7 +180,7 @@ impl Passwords {
     }
 
     /// Adds its class to a hash.
-    pub(crate) fn classed(&self, hash: PasswordHash) -> PasswordHash {
+    fn classed(&self, hash: PasswordHash) -> PasswordHash {
         match self.hasher.class_of(&hash) {
             Ok(Some(class)) => hash.of_class(class.to_string()),
             Ok(None) | Err(_) => hash,

@@ -314,7 +314,7 @@ impl AccountShown {
             email_verified_at: account.email.as_ref().and_then(|email| email.verified_at).map(Moment),
             state: state.into(),
             locked_until,
-            password_usable: account.password.is_some(),
+            password_usable: account.has_usable_password(),
             created_at: Moment(account.created_at),
             last_login_at: account.last_login_at.map(Moment),
             must_change_until: account.temporary_until.map(Moment),

@@ -63,7 +63,7 @@ def _end_password(subject: str, error: ValueError) -> int | None:
     """Ends the old password and its sessions where quash refuses the new one's hash."""
     # Not `None`, which ends nothing if this site has sent it before, or if the account had no password.
     digest = b64encode(secrets.token_bytes(32)).decode()
-    seq = _request(subject, {"password_hash": f"pbkdf2_sha256$1${secrets.token_hex(8)}${digest}"}, is_new=False)
+    seq = _request(subject, {"password_hash": f"pbkdf2_sha256$1${secrets.token_hex(8)}${digest}"})
     logger.error(
         "the user with the subject %s can't sign in at quash until the password is set again: quash refuses its hash "
         "(%s). The old password and its sessions have ended: put a hasher that quash supports first in "
@@ -82,9 +82,11 @@ def _send(subject: str, fields: Set[str], *, is_new: bool, using: str) -> int | 
         changes = accounts.values(user, fields) if user is not None else _changes_of_deleted(subject, fields)
         if changes == sent:
             return seq
+        # Only a new account gets an unusable hash: one that exists keeps the password that it has at quash.
+        added = accounts.values(user, {"password_hash"}) if is_new and user is not None else None
         # Another process may commit a newer value now, and its request may arrive before this one: so they are read
         # again afterwards.
-        seq = _request(subject, changes, is_new=is_new and user is not None) or seq
+        seq = _request(subject, changes, added) or seq
         sent = changes
     raise Unavailable("unavailable", f"the user with the subject {subject} changes too fast", 1)
 
@@ -95,8 +97,9 @@ def _changes_of_deleted(subject: str, fields: Set[str]) -> dict[str, Any]:
     return {name: value for name, value in accounts.values_of_deleted(subject).items() if name in wanted}
 
 
-def _request(subject: str, changes: dict[str, Any], *, is_new: bool) -> int | None:
-    adds = is_new and "username" in changes
+def _request(subject: str, changes: dict[str, Any], added: dict[str, Any] | None = None) -> int | None:
+    """Sends changes. With ``added``, a missing account is added, with these values, too."""
+    adds = added is not None and "username" in changes
     # An account in a batch has no password if none is sent, so a change comes first.
     if not adds or "password_hash" not in changes:
         try:
@@ -104,7 +107,7 @@ def _request(subject: str, changes: dict[str, Any], *, is_new: bool) -> int | No
         except KeyError:
             if not adds:
                 raise
-    outcome = _api.batch([{"subject": subject, **changes}], within=_api.PATIENCE)[0]
+    outcome = _api.batch([{"subject": subject, **(added or {}), **changes}], within=_api.PATIENCE)[0]
     if outcome["outcome"] == "refused":
         raise ValueError(f"quash refused the account {subject}: {outcome['field']}: {outcome['detail']}")
     return None

@@ -126,6 +126,29 @@ fn password_marks_match_simple_jwt() {
 }
 
 #[test]
+fn unusable_hashes_keep_the_mark_of_their_text() {
+    let hash = |text: &str| PasswordHash::new(text.into());
+    let mut account = Account::new(
+        Subject::parse("s").expect("a subject"),
+        Name::parse("dana").expect("a name"),
+        Timestamp::default(),
+    );
+    account.password = Some(hash("!kJ3k"));
+    // Python: hashlib.md5(b"!kJ3k").hexdigest().upper()
+    let theirs = "7EF26866B45FF602658A777640DA30C7";
+    assert_eq!((account.password_mark().as_str(), account.node_mark().as_str()), (theirs, theirs));
+    assert!(!account.has_usable_password());
+    assert!(account.has_site_hash(Some(&hash("!kJ3k"))) && !account.has_site_hash(None));
+    // The account's own password is another one since.
+    (account.password, account.mark) = (Some(hash("ours")), Some(account.node_mark()));
+    assert!(account.has_usable_password());
+    assert!(account.has_site_hash(Some(&hash("!kJ3k"))) && !account.has_site_hash(Some(&hash("!other"))));
+    // An operator has removed it: the site still has the same hash.
+    account.password = None;
+    assert!(account.has_site_hash(Some(&hash("!kJ3k"))) && !account.has_site_hash(None));
+}
+
+#[test]
 fn standing_follows_state_lock_and_address() {
     let subject = Subject::parse("s").unwrap_or_else(|_| unreachable!());
     let mut account =

@@ -37,7 +37,7 @@ pub struct NewAccount {
 pub enum NewPassword {
     /// The password itself, as typed.
     Plain(Zeroizing<String>),
-    /// Its hash, in Django's or our encoding. An encoding of an unusable password counts as no password.
+    /// Its hash, in Django's or our encoding. An unusable one matches no password.
     Encoded(Zeroizing<String>),
 }
 
@@ -174,7 +174,7 @@ impl Service {
                 Ok(hash.map(Some).map_err(ValueFault::Password)?)
             }
             Some(NewPassword::Encoded(text)) => {
-                Ok(context.encoded(text).map_err(ValueFault::PasswordHash)?)
+                Ok(Some(context.encoded(text).map_err(ValueFault::PasswordHash)?))
             }
         }
     }
@@ -239,14 +239,17 @@ impl Context {
         }
     }
 
-    /// Parses an encoded hash. `None` if it encodes an unusable password.
+    /// Parses an encoded hash. An unusable one is kept, because Django nodes have its mark.
     ///
     /// # Errors
     /// The format is unsupported.
-    pub(crate) fn encoded(&self, mut text: Zeroizing<String>) -> Result<Option<PasswordHash>, FormatFault> {
+    pub(crate) fn encoded(&self, mut text: Zeroizing<String>) -> Result<PasswordHash, FormatFault> {
         let hash = PasswordHash::new(std::mem::take(&mut text));
         let class = self.passwords.class_of(&hash)?;
-        Ok(class.map(|_| self.passwords.classed(hash)))
+        Ok(match class {
+            Some(class) => hash.of_class(class.to_string()),
+            None => hash,
+        })
     }
 
     /// Parses an account's claims from JSON.

@@ -213,8 +213,8 @@ impl Service {
             .await
     }
 
-    /// Sets or removes an account's password: its sessions end. Setting the current hash again changes
-    /// nothing.
+    /// Sets or removes an account's password: its sessions end, and a new password ends a lock. Setting the
+    /// current hash again changes nothing.
     ///
     /// # Errors
     /// The password is refused or its hash has an unknown format; or as for the other changes.
@@ -243,17 +243,20 @@ impl Service {
                 let hash = context.encoded(text).map_err(ValueFault::PasswordHash)?;
                 let (policy, scopes) = (&context.policy, context.guard.scopes());
                 let edit = |account: &_, now| {
-                    Ok(set_password_hash(account, hash.clone(), by.clone(), policy, scopes, now))
+                    Ok(set_password_hash(account, Some(hash.clone()), by.clone(), policy, scopes, now))
                 };
                 context.change(subject, edit).await?
             }
         };
         context.passwords.add_class_of(changed.account.password.as_ref());
+        if changed.seq.is_some() && changed.account.has_usable_password() {
+            context.lockout.clear(subject).await;
+        }
         Ok(changed)
     }
 
     /// Sets a random temporary password, valid for one day, that must be changed at first use: the account's
-    /// sessions end.
+    /// sessions and a lock end.
     ///
     /// # Errors
     /// The account doesn't exist, or can't be changed now.
@@ -281,6 +284,7 @@ impl Service {
                 Ok(context.edit(account, EndCause::PasswordSet, fields.clone(), &by, now))
             })
             .await?;
+        context.lockout.clear(subject).await;
         Ok((changed, OneTimePassword { password, until }))
     }
 
@@ -289,11 +293,14 @@ impl Service {
     /// # Errors
     /// The account doesn't exist, or can't be changed now.
     pub async fn require_reset(&self, subject: &Subject, by: ChangeAuthor) -> Result<Changed, ChangeFault> {
-        let fields =
-            AccountFields { password: Some(None), temporary_until: Some(None), ..AccountFields::default() };
         self.context
             .change(subject, |account, now| {
-                Ok(self.context.edit(account, EndCause::PasswordSet, fields.clone(), &by, now))
+                let fields = AccountFields {
+                    password: account.has_usable_password().then_some(None),
+                    temporary_until: Some(None),
+                    ..AccountFields::default()
+                };
+                Ok(self.context.edit(account, EndCause::PasswordSet, fields, &by, now))
             })
             .await
     }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use futures_util::future::join_all;
 use quash_core::decide::{ChangeAuthor, Provisioning, provision, provisioned};
 use quash_core::model::{
-    Account, AccountBy, Actor, Change, Client, Email, NewState, Seq, Subject, Timestamp, fold,
+    Account, AccountBy, AccountEdit, Actor, Change, Client, Email, NewState, Seq, Subject, Timestamp, fold,
 };
 use zeroize::Zeroizing;
 
@@ -152,7 +152,7 @@ impl Context {
         let AccountRecord { username, email, email_verified, password_hash, state, claims } = record;
         let address = |text: String| account_address(&text, self.policy.accounts.local_parts);
         let email = email.map(|email| email.map(address).transpose()).transpose();
-        let password = password_hash.map(|hash| hash.map_or(Ok(None), |hash| self.encoded(hash))).transpose();
+        let password = password_hash.map(|hash| hash.map(|hash| self.encoded(hash)).transpose()).transpose();
         let claims = claims.map(|json| self.custom_claims(&json)).transpose();
         Ok(Wanted {
             subject: Subject::parse(subject).map_err(|_| ValueFault::Subject)?,
@@ -202,7 +202,10 @@ impl Context {
                         self.announce(head).await?;
                         return Ok((Outcome::Unchanged, None));
                     }
-                    ends_lock = edits.iter().any(|edit| matches!(edit.fields.password, Some(Some(_))));
+                    let is_password = |edit: &AccountEdit| {
+                        matches!(&edit.fields.password, Some(Some(hash)) if hash.is_usable())
+                    };
+                    ends_lock = edits.iter().any(is_password);
                     let edits = edits.into_iter().map(|edit| Change::EditAccount(Box::new(edit)));
                     (Outcome::Changed, Change::Together(edits.collect()))
                 }
