@@ -35,7 +35,7 @@ pub use keys::{
     IssuerKeySource, KeyInfo, KeyList, KeySetup, KeysRevokedAgain, RefreshSigning, revoke_after_restore,
 };
 pub use known_device::{DeviceToken, DeviceTokenInput};
-pub use mail::{EmailProof, Mailer, MailerError, OutgoingEmail, mailbox};
+pub use mail::{AddressWarning, EmailProof, Mailer, MailerError, OutgoingEmail, mailbox};
 pub use node::NodeSetup;
 pub use passwords::{
     Arena, Argon2Hasher, Cap, CostClass, FormatFault, FormatName, HashSettings, PasswordHasher, Rehash,
@@ -48,7 +48,7 @@ pub use start::Setup;
 pub use use_cases::account::add::{AddFault, ClaimsFault, NewAccount, NewPassword, ValueFault};
 pub use use_cases::account::change::{Address, ChangeFault, Changed, OneTimePassword};
 pub use use_cases::account::own::{Me, Reauthentication};
-pub use use_cases::account::provision::{AccountRecord, Outcome, ProvisionFault, Run, UniqueField};
+pub use use_cases::account::provision::{Accepted, AccountRecord, Outcome, ProvisionFault, Run, UniqueField};
 pub use use_cases::feed::barrier::{BarrierResult, VerifierResult, VerifierState};
 pub use use_cases::feed::serve::{LeaseRequest, VerifierInfo};
 pub use use_cases::keys::rotation::{ChangedKey, KeyChangeFault, KeyRevoked, Takeover};

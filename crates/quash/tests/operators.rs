@@ -466,6 +466,7 @@ fn batch_import_reports_each_skipped_account() {
         json!({ "name": "17", "subject": "6" }),
         json!({ "name": "old", "subject": "7", "password_hash": "md5$salt$0cc175b9c0f1b6a831c399e269772661" }),
         json!({ "name": "odd", "subject": "8", "claims": { "sid": "x" } }),
+        json!({ "name": "root", "subject": "9", "email": "root@localhost", "verified": true }),
     ];
     let many = (100..400)
         .map(|n| json!({ "name": format!("user{n}"), "subject": n.to_string(), "password_hash": hash }));
@@ -474,7 +475,7 @@ fn batch_import_reports_each_skipped_account() {
     let outcome: Value = serde_json::from_str(&done.stdout).expect("JSON");
     assert_eq!(
         (done.code(), &outcome["added"], &outcome["present"]),
-        (1, &json!(303), &json!(0)),
+        (1, &json!(304), &json!(0)),
         "{}",
         done.stderr
     );
@@ -484,7 +485,10 @@ fn batch_import_reports_each_skipped_account() {
         .iter()
         .map(|skipped| skipped["line"].as_u64())
         .collect();
-    assert_eq!(skipped, [4, 5, 6, 7, 8, 310].map(Some));
+    assert_eq!(skipped, [4, 5, 6, 7, 8, 311].map(Some));
+    let reason = "no mail can be sent to the e-mail address";
+    assert_eq!(outcome["warnings"], json!([{ "line": 9, "name": "root", "reason": reason }]));
+    assert!(done.stderr.contains(&format!("line 9 (root): {reason}")), "{}", done.stderr);
     assert!(
         done.stderr.contains("skipped line 7 (old): the password hash") && !done.stderr.contains("0cc175"),
         "{}",
@@ -498,7 +502,7 @@ fn batch_import_reports_each_skipped_account() {
         (&json!(false), &json!("deactivated"))
     );
     let again = server.run(&["account", "add", "--batch-stdin"], &text);
-    assert_eq!(again.stdout, "0 accounts added, 303 existed already, 5 skipped\n");
+    assert_eq!(again.stdout, "0 accounts added, 304 existed already, 5 skipped\n");
     let long = server.run(&["account", "add", "--batch-stdin"], &"x".repeat(16 * 1024 + 1));
     assert_eq!((long.code(), long.stderr.contains("longer than 16384")), (2, true), "{}", long.stderr);
     assert_eq!(server.run(&["account", "add"], "").code(), 2);

@@ -209,6 +209,25 @@ def test_shared_addresses_are_left_out(quash: Quash, capsys: Any) -> None:
     assert addresses == {str(one.pk): None, str(other.pk): None, str(lone.pk): "y@example.org"}
 
 
+def test_addresses_that_cant_be_mailed_to_refuse_no_user(quash: Quash, settings: Any, capsys: Any, caplog: Any) -> None:
+    local, none = add("local", email="root@localhost"), add("none", email="n/a")
+    call_command("quash_import")
+    out, err = capsys.readouterr()
+    assert "2 created" in out and "0 refused" in out
+    assert f"{local.pk} (local): No mail can be sent to the e-mail address." in err
+    assert f"{none.pk} (none): The e-mail address can't be used, so the account has none." in err
+    addresses = {account["name"]: account["email"] for account in quash.accounts().values()}
+    assert addresses == {"local": "root@localhost", "none": None}
+    assert may_sign_in(quash, "local") and may_sign_in(quash, "none")
+    settings.QUASH = {**settings.QUASH, "PUSH_USERS": True}
+    for changed in (local, none):
+        changed.username += "2"
+        changed.email = "root2@localhost" if changed is local else "-"
+        changed.save()
+        assert quash.accounts()[str(changed.pk)]["name"] == changed.username
+        assert f"the user with the subject {changed.pk}: " in caplog.text
+
+
 def test_the_site_says_which_addresses_are_confirmed(quash: Quash, settings: Any) -> None:
     staff, other = add("a", email="a@example.org", is_staff=True), add("b", email="b@example.org")
     call_command("quash_import", "--email-verified", "user_functions.is_staff")

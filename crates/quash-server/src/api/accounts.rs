@@ -10,7 +10,7 @@ use axum::response::Response;
 use http::StatusCode;
 use quash_core::model::{Account, AccountState, Right};
 use quash_service::{
-    AccountRecord, Changed, NewState, Outcome, ProvisionFault, Run, UniqueField, ValueFault,
+    AccountRecord, AddressWarning, Changed, NewState, Outcome, ProvisionFault, Run, UniqueField, ValueFault,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -67,6 +67,16 @@ struct AccountAnswered<'a> {
     outcome: &'static str,
     #[serde(flatten)]
     refusal: Option<RefusalShown>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<WarningShown>,
+}
+
+/// A note on an account that is accepted.
+#[derive(Serialize)]
+struct WarningShown {
+    code: &'static str,
+    field: &'static str,
+    detail: String,
 }
 
 #[derive(Serialize)]
@@ -88,6 +98,8 @@ struct AccountShown<'a> {
     claims: Map<String, Value>,
     /// The number of the log entry, if the change ended anything.
     seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<WarningShown>,
 }
 
 pub(crate) async fn batch(
@@ -103,13 +115,14 @@ pub(crate) async fn batch(
     let outcomes = state.service.provision(&client, records, run).await?;
     let accounts = subjects.iter().zip(&outcomes).map(|(subject, outcome)| AccountAnswered {
         subject,
-        outcome: match outcome {
+        outcome: match outcome.as_ref().map(|accepted| accepted.outcome) {
             Ok(Outcome::Created) => "created",
             Ok(Outcome::Unchanged) => "unchanged",
             Ok(Outcome::Changed) => "changed",
             Err(_) => "refused",
         },
         refusal: outcome.as_ref().err().map(RefusalShown::of),
+        warning: outcome.as_ref().ok().and_then(|accepted| accepted.warning).map(WarningShown::of),
     });
     Ok(json(StatusCode::OK, &BatchAnswered { accounts: accounts.collect() }))
 }
@@ -125,7 +138,7 @@ pub(crate) async fn change(
     let record = item.into_changes().map_err(|error| HttpError::of_field(error.member, &error.text))?;
     let Path(subject) = subject.map_err(|_| unknown())?;
     let changed = state.service.provision_changes(&client, &subject, record).await;
-    let Changed { account, seq } = changed.map_err(|fault| match fault {
+    let (Changed { account, seq }, warning) = changed.map_err(|fault| match fault {
         ProvisionFault::Failed(failure) => failure.into(),
         ProvisionFault::Gone => unknown(),
         fault => {
@@ -133,8 +146,8 @@ pub(crate) async fn change(
             HttpError::of_field(field, &detail)
         }
     })?;
-    let seq = seq.map(|seq| seq.as_u64());
-    Ok(json(StatusCode::OK, &AccountShown { seq, ..AccountShown::of(&account) }))
+    let (seq, warning) = (seq.map(|seq| seq.as_u64()), warning.map(WarningShown::of));
+    Ok(json(StatusCode::OK, &AccountShown { seq, warning, ..AccountShown::of(&account) }))
 }
 
 /// Changes the account whose subject is `batch`.
@@ -232,13 +245,26 @@ impl RefusalShown {
                 ("deleted", "subject")
             }
         };
-        let mut detail = fault.to_string();
-        if let Some(first) = detail.get_mut(..1) {
-            first.make_ascii_uppercase();
-        }
-        detail.push('.');
-        Self { code, field, detail }
+        Self { code, field, detail: sentence(fault.to_string()) }
     }
+}
+
+impl WarningShown {
+    fn of(warning: AddressWarning) -> Self {
+        let code = match warning {
+            AddressWarning::Unmailable => "not_mailable",
+            AddressWarning::LeftOut => "left_out",
+        };
+        Self { code, field: "email", detail: sentence(warning.to_string()) }
+    }
+}
+
+fn sentence(mut text: String) -> String {
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    text.push('.');
+    text
 }
 
 impl<'a> AccountShown<'a> {
@@ -257,6 +283,7 @@ impl<'a> AccountShown<'a> {
             },
             claims: account.claims.as_slice().iter().cloned().collect(),
             seq: None,
+            warning: None,
         }
     }
 }

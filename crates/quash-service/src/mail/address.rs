@@ -39,6 +39,36 @@ pub(crate) fn account_address(text: &str, local_parts: LocalParts) -> Result<Ema
     Ok(email)
 }
 
+/// A note on an address that another system has and that can't be mailed to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum AddressWarning {
+    /// The account has the address, and gets no mail.
+    #[error("no mail can be sent to the e-mail address")]
+    Unmailable,
+    /// The text isn't an address, so the account has none.
+    #[error("the e-mail address can't be used, so the account has none")]
+    LeftOut,
+}
+
+/// Parses the address that another system has for a user, who must not be refused for it. One that can't be
+/// mailed to is kept, so that an unconfirmed one goes on preventing sign-ins. If the text isn't an address, the
+/// account has none.
+///
+/// # Errors
+/// The text isn't an address, and not confirmed either: without an address the account could sign in.
+pub(crate) fn imported_address(
+    text: &str,
+    local_parts: LocalParts,
+    is_confirmed: bool,
+) -> Result<(Option<Email>, Option<AddressWarning>), NameFault> {
+    match (account_address(text, local_parts), Email::parse(text)) {
+        (Ok(email), _) => Ok((Some(email), None)),
+        (Err(_), Ok(email)) => Ok((Some(email), Some(AddressWarning::Unmailable))),
+        (Err(_), Err(_)) if is_confirmed => Ok((None, Some(AddressWarning::LeftOut))),
+        (Err(_), Err(fault)) => Err(fault),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +114,24 @@ mod tests {
         ] {
             assert!(account_address(text, LocalParts::Utf8).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn imported_addresses_lose_no_user() {
+        let imported = |text, is_confirmed| {
+            imported_address(text, LocalParts::Ascii, is_confirmed)
+                .map(|(email, warning)| (email.map(|email| email.shown), warning))
+        };
+        for text in ["dana@localhost", "a..b@example.org", "dana@[127.0.0.1]", "jürgen@example.org"] {
+            let kept = (Some(text.to_owned()), Some(AddressWarning::Unmailable));
+            assert_eq!((imported(text, true), imported(text, false)), (Ok(kept.clone()), Ok(kept)), "{text}");
+        }
+        let long = "x".repeat(300);
+        for text in ["n/a", "dana", "dana lee@example.org", &long] {
+            assert_eq!(imported(text, true), Ok((None, Some(AddressWarning::LeftOut))), "{text}");
+            assert!(imported(text, false).is_err(), "{text}");
+        }
+        assert_eq!(imported(" dana@example.org ", false), Ok((Some("dana@example.org".into()), None)));
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod address;
 
 mod outbox;
 
-pub(crate) use address::account_address;
-pub use address::mailbox;
+pub use address::{AddressWarning, mailbox};
+pub(crate) use address::{account_address, imported_address};
 pub(crate) use outbox::Outbox;
 pub use outbox::{EmailProof, Mailer, MailerError, OutgoingEmail};

@@ -131,8 +131,9 @@ async fn add_accounts(service: &Service, accounts: Vec<AddAccount>) -> Result<Ve
 
 async fn add_one_of_many(service: &Service, new: AddAccount) -> Result<AddedShown, CommandError> {
     let (name, subject) = (fold(&new.name), new.subject.clone());
-    match service.add_account(as_new(new)).await {
-        Ok(_) => Ok(AddedShown::Added),
+    match service.import_account(as_new(new)).await {
+        Ok((_, None)) => Ok(AddedShown::Added),
+        Ok((_, Some(warning))) => Ok(AddedShown::AddedBut(warning.to_string())),
         Err(AddFault::Failed(failure)) => Err(failed(&failure)),
         Err(fault @ AddFault::Taken) => {
             let there = match subject {

@@ -39,6 +39,8 @@ pub(crate) struct AccountShown {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AddedShown {
     Added,
+    /// The account was added, with this restriction.
+    AddedBut(String),
     /// The account existed already, with the same subject and name.
     Present,
     /// The account was not added, for this reason.

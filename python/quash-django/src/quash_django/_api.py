@@ -1,6 +1,7 @@
 """Requests to quash's API for accounts, with the site's credential."""
 
 import json
+import logging
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
@@ -10,6 +11,8 @@ from quash_verify import StartFailed, Unavailable
 
 from ._http import FAILURES, Answer, addresses, as_site, send
 from .conf import command, quash_settings
+
+logger = logging.getLogger("quash_django")
 
 PATIENCE = 2.0
 """How long a user's request waits for quash, in seconds, for the connection and for the answer."""
@@ -28,6 +31,7 @@ def change(subject: str, changes: dict[str, Any], *, wait: bool = False) -> int 
     credential may not change accounts, and ``Unavailable`` if quash gives no answer.
     """
     answer = _send("PATCH", f"/admin/v1/accounts/{quote(subject, safe='')}", changes, LONG if wait else PATIENCE, wait)
+    note_warning(subject, answer)
     seq: int | None = answer["seq"]
     return seq
 
@@ -37,6 +41,12 @@ def batch(accounts: Sequence[dict[str, Any]], *, dry_run: bool = False, within: 
     answer = _send("POST", "/admin/v1/accounts/batch", {"dry_run": dry_run, "accounts": accounts}, within, False)
     outcomes: list[dict[str, Any]] = answer["accounts"]
     return outcomes
+
+
+def note_warning(subject: str, outcome: dict[str, Any]) -> None:
+    """Logs what quash remarks on an account that it accepts."""
+    if "warning" in outcome:
+        logger.warning("the user with the subject %s: %s", subject, outcome["warning"]["detail"])
 
 
 def size(account: dict[str, Any]) -> int:

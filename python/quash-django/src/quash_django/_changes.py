@@ -110,4 +110,5 @@ def _request(subject: str, changes: dict[str, Any], added: dict[str, Any] | None
     outcome = _api.batch([{"subject": subject, **(added or {}), **changes}], within=_api.PATIENCE)[0]
     if outcome["outcome"] == "refused":
         raise ValueError(f"quash refused the account {subject}: {outcome['field']}: {outcome['detail']}")
+    _api.note_warning(subject, outcome)
     return None

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quash_core::model::{
-    Account, AccountBy, AccountClaims, Actor, Change, CustomClaims, CustomClaimsFault, Jti, NameFault,
+    Account, AccountBy, AccountClaims, Actor, Change, CustomClaims, CustomClaimsFault, Email, Jti, NameFault,
     NewState, PasswordFault, PasswordHash, Subject, Subjects, Timestamp, fold, limits,
 };
 use quash_store::StoreError;
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::context::{Context, Service};
 use crate::failure::Failure;
-use crate::mail::account_address;
+use crate::mail::{AddressWarning, account_address, imported_address};
 use crate::passwords::{FormatFault, Requester};
 use crate::retry::{Uncommitted, retry};
 use crate::use_cases::account::subjects::NewSubject;
@@ -103,11 +103,30 @@ impl Service {
     /// # Errors
     /// A field is invalid, or the name, the address or the subject is taken.
     pub async fn add_account(&self, new: NewAccount) -> Result<Account, AddFault> {
+        let address = |text| account_address(text, self.context.policy.accounts.local_parts);
+        let email = new.email.as_deref().map(address).transpose().map_err(ValueFault::Email)?;
+        self.add_with_address(new, email).await
+    }
+
+    /// Adds an account of another system. An address that can't be mailed to is no reason to refuse it.
+    ///
+    /// # Errors
+    /// Like [`Service::add_account`].
+    pub async fn import_account(
+        &self,
+        new: NewAccount,
+    ) -> Result<(Account, Option<AddressWarning>), AddFault> {
+        let local_parts = self.context.policy.accounts.local_parts;
+        let address = |text| imported_address(text, local_parts, new.verified);
+        let email = new.email.as_deref().map(address).transpose().map_err(ValueFault::Email)?;
+        let (email, warning) = email.unwrap_or_default();
+        Ok((self.add_with_address(new, email).await?, warning))
+    }
+
+    async fn add_with_address(&self, new: NewAccount, mut email: Option<Email>) -> Result<Account, AddFault> {
         let context = &*self.context;
         let now = context.clock.now();
         let username = context.new_name(&new.name, None).map_err(ValueFault::Name)?;
-        let address = |text| account_address(text, context.policy.accounts.local_parts);
-        let mut email = new.email.as_deref().map(address).transpose().map_err(ValueFault::Email)?;
         if let Some(email) = email.as_mut().filter(|_| new.verified) {
             email.verified_at = Some(now);
         }

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::context::{Context, Service};
 use crate::failure::Failure;
-use crate::mail::account_address;
+use crate::mail::{AddressWarning, imported_address};
 use crate::retry::{Uncommitted, retry};
 use crate::use_cases::account::add::ValueFault;
 use crate::use_cases::account::change::Changed;
@@ -47,6 +47,14 @@ pub enum Outcome {
     /// The account has these values.
     Unchanged,
     Changed,
+}
+
+/// An account that was accepted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Accepted {
+    pub outcome: Outcome,
+    /// How its address differs from what was sent, or what it can't be used for.
+    pub warning: Option<AddressWarning>,
 }
 
 /// A value that no two accounts share.
@@ -87,6 +95,7 @@ struct Wanted {
     username: Option<String>,
     email_verified: Option<bool>,
     values: Provisioning,
+    warning: Option<AddressWarning>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -106,7 +115,7 @@ impl Service {
         client: &Client,
         records: Vec<(String, AccountRecord)>,
         run: Run,
-    ) -> Result<Vec<Result<Outcome, ProvisionFault>>, Failure> {
+    ) -> Result<Vec<Result<Accepted, ProvisionFault>>, Failure> {
         let by = ChangeAuthor::from(Actor::Client(client.name.clone()));
         let repeated = repeated(&records);
         // At once, so that the store writes them in few transactions.
@@ -117,7 +126,8 @@ impl Service {
                     return Err(ProvisionFault::Repeated(field));
                 }
                 let wanted = self.context.wanted(&subject, record)?;
-                self.context.provision(&wanted, IfMissing::Add, by, run).await.map(|(outcome, _)| outcome)
+                let (outcome, _) = self.context.provision(&wanted, IfMissing::Add, by, run).await?;
+                Ok(Accepted { outcome, warning: wanted.warning })
             }
         });
         let outcomes = join_all(outcomes).await.into_iter().map(|outcome| match outcome {
@@ -136,22 +146,24 @@ impl Service {
         client: &Client,
         subject: &str,
         record: AccountRecord,
-    ) -> Result<Changed, ProvisionFault> {
+    ) -> Result<(Changed, Option<AddressWarning>), ProvisionFault> {
         let by = ChangeAuthor::from(Actor::Client(client.name.clone()));
         // A text that can't be a subject is no account's.
         let subject = Subject::parse(subject).map_err(|_| ProvisionFault::Gone)?;
         let wanted = self.context.wanted(subject.as_str(), record)?;
         let (_, seq) = self.context.provision(&wanted, IfMissing::Refuse, &by, Run::Write).await?;
         let account = self.account_by(&AccountBy::Subject(subject)).await?;
-        Ok(Changed { account: account.ok_or(ProvisionFault::Gone)?, seq })
+        Ok((Changed { account: account.ok_or(ProvisionFault::Gone)?, seq }, wanted.warning))
     }
 }
 
 impl Context {
     fn wanted(&self, subject: &str, record: AccountRecord) -> Result<Wanted, ValueFault> {
         let AccountRecord { username, email, email_verified, password_hash, state, claims } = record;
-        let address = |text: String| account_address(&text, self.policy.accounts.local_parts);
-        let email = email.map(|email| email.map(address).transpose()).transpose();
+        let is_confirmed = email_verified == Some(true);
+        let address = |text: String| imported_address(&text, self.policy.accounts.local_parts, is_confirmed);
+        let email = email.map(|email| email.map_or(Ok((None, None)), address)).transpose();
+        let (email, warning) = email.map_err(ValueFault::Email)?.unzip();
         let password = password_hash.map(|hash| hash.map(|hash| self.encoded(hash)).transpose()).transpose();
         let claims = claims.map(|json| self.custom_claims(&json)).transpose();
         Ok(Wanted {
@@ -160,11 +172,12 @@ impl Context {
             email_verified,
             values: Provisioning {
                 username: None,
-                email: email.map_err(ValueFault::Email)?,
+                email,
                 password: password.map_err(ValueFault::PasswordHash)?,
                 state,
                 claims: claims.map_err(ValueFault::Claims)?,
             },
+            warning: warning.flatten(),
         })
     }
 
@@ -202,9 +215,7 @@ impl Context {
                         self.announce(head).await?;
                         return Ok((Outcome::Unchanged, None));
                     }
-                    let is_password = |edit: &AccountEdit| {
-                        matches!(&edit.fields.password, Some(Some(hash)) if hash.is_usable())
-                    };
+                    let is_password = |edit: &AccountEdit| matches!(&edit.fields.password, Some(Some(hash)) if hash.is_usable());
                     ends_lock = edits.iter().any(is_password);
                     let edits = edits.into_iter().map(|edit| Change::EditAccount(Box::new(edit)));
                     (Outcome::Changed, Change::Together(edits.collect()))
@@ -287,7 +298,8 @@ impl Context {
 fn repeated(records: &[(String, AccountRecord)]) -> Vec<Option<UniqueField>> {
     let mut seen = HashSet::new();
     let of = |(subject, record): &(String, AccountRecord)| {
-        let email = record.email.iter().flatten().map(|email| (UniqueField::Email, fold(email)));
+        let email = record.email.iter().flatten().filter_map(|email| Email::parse(email).ok());
+        let email = email.map(|email| (UniqueField::Email, email.folded()));
         let name = record.username.iter().map(|name| (UniqueField::Username, fold(name)));
         let values = std::iter::once((UniqueField::Subject, subject.clone())).chain(name).chain(email);
         let mut repeated = None;

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::context::{Context, Service};
 use crate::failure::Failure;
-use crate::mail::{EmailProof, Mailer, MailerError, OutgoingEmail};
+use crate::mail::{EmailProof, Mailer, MailerError, OutgoingEmail, account_address};
 
 /// The most mails being sent at once.
 const AT_ONCE: u32 = 8;
@@ -69,6 +69,12 @@ impl Context {
         let account = mail.subject.as_ref().map_or("none", Subject::as_str);
         let is_live = now < mail.keep_until && mail.uncertain_attempts < limits::MAIL_UNCERTAIN_ATTEMPTS;
         let outgoing = if is_live { self.outgoing(mail).await? } else { None };
+        if let Some(outgoing) = &outgoing
+            && account_address(&outgoing.to, self.policy.accounts.local_parts).is_err()
+        {
+            tracing::warn!(mail = %mail.id, kind = mail.kind.as_str(), account, "dropped a mail to an address that cannot be mailed to");
+            return self.settle(Change::DropMail(mail.id)).await;
+        }
         let Some(outgoing) = outgoing else {
             if mail.to.is_some() {
                 tracing::warn!(

@@ -64,11 +64,13 @@ struct Outcome {
     /// Accounts that existed already, with the same subject and name.
     present: u64,
     /// Lines that were skipped.
-    skipped: Vec<Skipped>,
+    skipped: Vec<LineNote>,
+    /// Lines whose accounts were added with a restriction.
+    warnings: Vec<LineNote>,
 }
 
 #[derive(Serialize)]
-struct Skipped {
+struct LineNote {
     line: u64,
     name: Option<String>,
     reason: String,
@@ -180,6 +182,7 @@ impl Group {
         for (Waiting { line, account }, added) in waiting.into_iter().zip(added) {
             match added {
                 AddedShown::Added => outcome.added += 1,
+                AddedShown::AddedBut(reason) => outcome.warn(line, account.name, reason),
                 AddedShown::Present => outcome.present += 1,
                 AddedShown::Refused(reason) => outcome.skip(line, Some(account.name), reason),
             }
@@ -192,7 +195,13 @@ impl Outcome {
     fn skip(&mut self, line: u64, name: Option<String>, reason: String) {
         let named = name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
         output::note(&format!("skipped line {line}{named}: {reason}"));
-        self.skipped.push(Skipped { line, name, reason });
+        self.skipped.push(LineNote { line, name, reason });
+    }
+
+    fn warn(&mut self, line: u64, name: String, reason: String) {
+        self.added += 1;
+        output::note(&format!("line {line} ({name}): {reason}"));
+        self.warnings.push(LineNote { line, name: Some(name), reason });
     }
 }
 

@@ -123,6 +123,8 @@ class Command(BaseCommand):
         for (user, account), outcome in zip(waiting, self._outcomes(waiting), strict=True):
             if outcome["outcome"] != "refused":
                 self.totals[outcome["outcome"]] += 1
+                if "warning" in outcome:
+                    self.stderr.write(f"{_named(user)}: {outcome['warning']['detail']}")
             elif self.is_lenient and outcome["code"] == "hash_not_supported":
                 self.stderr.write(f"{_named(user)}: without a password: {outcome['detail']}")
                 again.append((user, {**account, "password_hash": None}))
