@@ -1,9 +1,10 @@
 //! Stores quash's data durably.
 //!
-//! The trait [`Store`] has two implementations: an in-memory model, which tests compare the others with, and
-//! SQLite. A store makes no decisions: it writes a [`Change`] if its guard still holds, and otherwise returns
-//! [`StoreError::Conflict`]. The traits [`Coordination`] and [`Counters`] are for
-//! soft state beside the data. This crate contains no rules; no other crate contains SQL.
+//! The trait [`Store`] has three implementations: an in-memory model, which tests compare the others with,
+//! SQLite, and PostgreSQL for any number of processes. A store makes no decisions: it writes a [`Change`] if
+//! its guard still holds, and otherwise returns [`StoreError::Conflict`]. The traits [`Coordination`] and
+//! [`Counters`] are for soft state beside the data. This crate contains no rules; no other crate contains
+//! SQL.
 
 // For the files that unit tests share with the other tests.
 #[cfg(test)]
@@ -108,7 +109,8 @@ pub trait Store: Send + Sync {
     async fn entries_of(&self, keys: &[ScopeKey]) -> Result<Vec<Entry>, StoreError>;
 
     /// Up to `limit` entries of the audit after the number `after`, ordered by number; only those of one
-    /// account, if `of` is given.
+    /// account, if `of` is given. An entry that another process writes meanwhile may get its number later,
+    /// when the audit is read again; a number never changes.
     async fn audit(&self, after: u64, of: Option<&Subject>, limit: u32) -> Result<Vec<Audit>, StoreError>;
 
     /// The audit's newest number and its seal.
@@ -156,8 +158,9 @@ pub trait Store: Send + Sync {
     /// The setting that was stored under this name.
     async fn remembered(&self, name: &str) -> Result<Option<String>, StoreError>;
 
-    /// Writes a change if its guard holds. Once this returns `Ok`, the change is durable. After an error it isn't
-    /// written and never will be, except after [`StoreError::Unknown`].
+    /// Writes a change if its guard holds. Once this returns `Ok`, the change is durable. After an error it
+    /// isn't written and never will be, except after [`StoreError::Unknown`]. Changes that are submitted at
+    /// once may be written in any order.
     async fn commit(&self, change: Change) -> Result<Receipt, StoreError>;
 
     /// Follows the number of the newest durable entry. Only a wake-up: [`Store::entries_after`] is
@@ -192,8 +195,8 @@ pub enum StoreError {
     /// The store can't be reached or used now. The change wasn't written. The detail is for the log.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
-    /// The change may have been written, and its outcome can't be determined. Don't repeat it blindly: load and
-    /// decide again. The detail is for the log.
+    /// The change may have been written, and its outcome can't be determined. Don't repeat it blindly: load
+    /// and decide again. The detail is for the log.
     #[error("it is not known whether the change was written: {0}")]
     Unknown(String),
 }
@@ -213,7 +216,8 @@ pub enum BackupError {
     },
 }
 
-/// The reason why a store could not be opened. `store` is its name for operators, such as the path of its file.
+/// The reason why a store could not be opened. `store` is its name for operators, such as the path of its
+/// file.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error("another process is using {store}")]

@@ -1,4 +1,4 @@
-//! Applies the same random changes to the SQLite store and to the model: the outcomes and all later reads
+//! Applies the same random changes to the model and to SQLite or PostgreSQL: the outcomes and all later reads
 //! must be equal. The tests in `conformance` define the meaning of changes.
 
 mod support;

@@ -13,7 +13,7 @@ use crate::support::*;
 /// The number of rounds of each pair.
 #[expect(clippy::disallowed_methods, reason = "the duration of a test is not a setting of quash")]
 fn rounds() -> u32 {
-    std::env::var("QUASH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(200)
+    std::env::var("QUASH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(50)
 }
 
 /// Runs two changes at once on two stores, `rounds` times. `prepare` writes what they need, `check` looks at
