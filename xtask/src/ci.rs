@@ -89,7 +89,7 @@ fn steps() -> Result<Vec<Step>> {
     compile.arg("--no-run");
     let tests = test::runner()?;
     let needed = format!(
-        "what the tests need beside Rust, installed where missing: strace, faketime, Chromium with axe, and for Python {}",
+        "what the tests need beside Rust, installed where missing: strace, faketime, Chromium with axe, PostgreSQL, pgbouncer, and for Python {}",
         python::packages().join(", ")
     );
     let call = |stage, name, what: &str, call| Step {

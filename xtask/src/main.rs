@@ -14,6 +14,7 @@ mod browser;
 mod ci;
 mod failure;
 mod fuzz;
+mod postgres;
 mod program;
 mod python;
 mod pythons;
@@ -47,6 +48,8 @@ Usage: cargo xtask <command>
                         [row] is a part of a row's name; --write puts the table into the page
   wheels [--quick]      the Python packages as they would be published: built, audited and installed into an
                         empty environment; --quick compiles no wheel
+  services [command..]  a private PostgreSQL and pgbouncer for the tests, until Ctrl-C, or while the command runs;
+                        prints the variables with which tests find them
   help                  this text
 ";
 
@@ -79,6 +82,7 @@ fn dispatch(args: &[String]) -> Result<()> {
         "sim" => sim::command(rest),
         "bench" => bench::run(rest),
         "wheels" => wheels::run(rest),
+        "services" => services::command(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())

@@ -63,6 +63,14 @@ pub(crate) fn works(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
+/// Returns whether xtask runs as root.
+///
+/// # Errors
+/// Returns an error if `id` fails.
+pub(crate) fn is_root() -> Result<bool> {
+    Ok(output(Command::new("id").arg("-u"))?.trim() == "0")
+}
+
 /// Returns the command as one would type it, without the program's folder.
 pub(crate) fn command_line(command: &Command) -> String {
     let program = std::path::Path::new(command.get_program()).file_name().unwrap_or(command.get_program());

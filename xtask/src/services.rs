@@ -4,10 +4,10 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::browser;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
+use crate::postgres::{self, Servers};
 use crate::python::{self, Missing, Ready};
-use crate::{program, workspace};
+use crate::{browser, program, workspace};
 
 /// The services that the tests need.
 #[derive(Default)]
@@ -16,6 +16,8 @@ pub(crate) struct Services {
     pub(crate) variables: Vec<(&'static str, OsString)>,
     /// The tests that will be skipped, and why.
     pub(crate) left_out: Vec<String>,
+    /// The servers that run until this is dropped.
+    servers: Option<Servers>,
 }
 
 /// Names the Python for the tests against Django and PyJWT.
@@ -24,6 +26,13 @@ const PYTHON: &str = "QUASH_TEST_PYTHON";
 /// Name the browser for the tests of the pages, and the axe script that checks the pages.
 const CHROMIUM: &str = "QUASH_TEST_CHROMIUM";
 const AXE: &str = "QUASH_TEST_AXE";
+
+const POSTGRES_IS_MISSING: &str =
+    "PostgreSQL 14 or newer is missing: install its server (on Debian: apt-get install postgresql)";
+const PGBOUNCER_IS_MISSING: &str = "pgbouncer is missing: install it (on Debian: apt-get install pgbouncer)";
+
+/// Debian reads it when it installs a PostgreSQL.
+const NO_CLUSTER: &str = "/etc/postgresql-common/createcluster.d/quash-tests.conf";
 
 /// Names the folder with test vectors of other projects.
 const VECTORS: &str = "QUASH_VECTORS";
@@ -51,7 +60,41 @@ pub(crate) fn start() -> Result<Services> {
         let _ = install("chromium");
     }
     services.take_browser()?;
+    if postgres::find().is_none() {
+        let _ = install_postgres();
+    }
+    if postgres::pgbouncer().is_none() {
+        let _ = install_pgbouncer();
+    }
+    services.take_postgres()?;
     Ok(services)
+}
+
+/// `cargo xtask services`: starts the servers alone, and runs a command with their variables, or waits.
+///
+/// # Errors
+/// Returns an error if PostgreSQL is missing or doesn't start, or if the command fails.
+pub(crate) fn command(args: &[String]) -> Result<()> {
+    let mut services = Services::default();
+    if postgres::find().is_none() {
+        install_postgres().map_err(|reason| Failure::new(format!("{POSTGRES_IS_MISSING} ({reason})")))?;
+    }
+    if postgres::pgbouncer().is_none()
+        && let Err(reason) = install_pgbouncer()
+    {
+        println!("pgbouncer couldn't be installed: {reason}");
+    }
+    services.take_postgres()?;
+    if let Some((name, args)) = args.split_first() {
+        return program::run(Command::new(name).args(args).envs(services.variables.iter().cloned()));
+    }
+    println!("Both run until this command ends (Ctrl-C); all their data is then removed. For the tests:");
+    for (name, value) in &services.variables {
+        println!("export {name}='{}'", value.to_string_lossy());
+    }
+    loop {
+        std::thread::park();
+    }
 }
 
 /// Prepares what belongs under the target directory, and installs nothing on the machine.
@@ -62,6 +105,7 @@ pub(crate) fn ready() -> Result<Services> {
     let mut services = Services::default();
     services.take(python::ready()?);
     services.take_browser()?;
+    services.take_postgres()?;
     Ok(services)
 }
 
@@ -92,6 +136,30 @@ impl Services {
                 self.left_out.push(format!("the browser tests: {missing}"));
             }
         }
+        Ok(())
+    }
+
+    /// Starts the private servers, if their programs are installed.
+    fn take_postgres(&mut self) -> Result<()> {
+        let Some(found) = postgres::find() else {
+            println!("The tests against PostgreSQL will be skipped: {POSTGRES_IS_MISSING}.");
+            self.left_out.push(format!("the tests against PostgreSQL: {POSTGRES_IS_MISSING}"));
+            return Ok(());
+        };
+        let pgbouncer = postgres::pgbouncer();
+        let servers = found.start(pgbouncer.as_deref())?;
+        let version = found.version();
+        if pgbouncer.is_some() {
+            println!(
+                "A private PostgreSQL {version} and pgbouncer are running: the tests against them will run"
+            );
+        } else {
+            println!("A private PostgreSQL {version} is running: the tests against it will run");
+            println!("The tests behind pgbouncer will be skipped: {PGBOUNCER_IS_MISSING}.");
+            self.left_out.push(format!("the tests behind pgbouncer: {PGBOUNCER_IS_MISSING}"));
+        }
+        self.variables.extend(servers.variables());
+        self.servers = Some(servers);
         Ok(())
     }
 
@@ -161,18 +229,46 @@ fn faketime() -> std::result::Result<(), String> {
     Ok(())
 }
 
+/// Installs PostgreSQL. Debian's package would create a cluster and start it, so that is prevented meanwhile.
+fn install_postgres() -> std::result::Result<(), String> {
+    may_install()?;
+    let file = Path::new(NO_CLUSTER);
+    let folder = file.parent().unwrap_or(file);
+    let prevented = std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(file, "create_main_cluster = false\n"))
+        .map_err(|error| format!("writing {NO_CLUSTER}: {error}"));
+    let installed = prevented.and_then(|()| install("postgresql"));
+    let _ = std::fs::remove_file(file);
+    installed.inspect(|()| println!("PostgreSQL was installed with apt-get"))
+}
+
+/// Installs pgbouncer. Debian's package starts a service, which is stopped again.
+fn install_pgbouncer() -> std::result::Result<(), String> {
+    install("pgbouncer")?;
+    println!("pgbouncer was installed with apt-get");
+    for (program, action) in [("invoke-rc.d", "stop"), ("update-rc.d", "disable")] {
+        let _ = program::output(Command::new(program).args(["pgbouncer", action]));
+    }
+    Ok(())
+}
+
 /// Installs a Debian package, if this process is root.
 fn install(package: &str) -> std::result::Result<(), String> {
-    if !program::works(Command::new("apt-get").arg("--version")) {
-        return Err("apt-get is missing".into());
-    }
-    let user = program::output(Command::new("id").arg("-u")).map_err(|failure| failure.to_string())?;
-    if user.trim() != "0" {
-        return Err("not running as root".into());
-    }
+    may_install()?;
     let install = || apt_get(&["install", "--yes", "--no-install-recommends", package]);
     // A fresh machine has no package lists; update them only then.
     install().or_else(|_| apt_get(&["update"]).and_then(|()| install())).map_err(|_| "apt-get failed".into())
+}
+
+fn may_install() -> std::result::Result<(), String> {
+    if !program::works(Command::new("apt-get").arg("--version")) {
+        return Err("apt-get is missing".into());
+    }
+    match program::is_root() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err("not running as root".into()),
+        Err(failure) => Err(failure.to_string()),
+    }
 }
 
 fn apt_get(args: &[&str]) -> Result<()> {
