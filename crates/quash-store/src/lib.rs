@@ -33,11 +33,11 @@ pub use coordination::{
     Standing,
 };
 pub use counters::{
-    AGAIN_AFTER, Allowance, Bucket, Counted, CounterKey, Counters, MemoryCounters, RequestKind, RequestLimit,
-    Window, WindowKind,
+    AGAIN_AFTER, ASK_AGAIN, Allowance, Bucket, Counted, CounterKey, Counters, EVALUATED_WITHIN,
+    MemoryCounters, RequestKind, RequestLimit, Window, WindowKind,
 };
 pub use memory::MemoryStore;
-pub use postgres::{PostgresOptions, PostgresStore};
+pub use postgres::{PostgresCoordination, PostgresCounters, PostgresOptions, PostgresStore};
 pub use sqlite::{Replaced, SqliteOptions, SqliteStore, StagedRestore, open_or_create, share_with_group};
 
 /// The storage of quash's data.

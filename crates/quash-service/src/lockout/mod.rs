@@ -3,6 +3,8 @@
 //!
 //! A lock is in the store, and is effective here from the moment of the last failure.
 
+#[cfg(test)]
+mod sharing;
 mod slots;
 
 use std::net::IpAddr;
@@ -12,8 +14,8 @@ use std::time::Duration;
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use quash_core::model::{Account, AccountStatus, Clock, DeviceId, LockoutPolicy, Subject, Timestamp, limits};
 use quash_store::{
-    AGAIN_AFTER, Allowance, Bucket, Counted, CounterKey, Counters, RequestKind, RequestLimit, StoreError,
-    Window, WindowKind,
+    AGAIN_AFTER, ASK_AGAIN, Allowance, Bucket, Counted, CounterKey, Counters, EVALUATED_WITHIN, RequestKind,
+    RequestLimit, StoreError, Window, WindowKind,
 };
 use tokio::sync::mpsc;
 
@@ -51,6 +53,8 @@ pub(crate) struct Slot {
     shared: Arc<LockoutState>,
     counted: Counted,
     state: State,
+    /// The uptime before the place was asked for.
+    since: Duration,
 }
 
 /// A permit for an attempt, counted in each network of its address, or among an account's known devices. It
@@ -153,21 +157,27 @@ impl Lockout {
     /// Too many attempts are waiting already, or the counters are unavailable.
     pub(crate) async fn turn(&self, counted: Counted) -> Result<(Slot, Acquired), Failure> {
         let shared = Arc::clone(&self.shared);
+        let since = shared.clock.uptime();
         let is_waited_for = shared.queues().is_waited_for(counted);
-        if !is_waited_for && shared.reserve(counted).await? {
-            return Ok((Slot { shared, counted, state: State::Running }, Acquired::AtOnce));
+        if !is_waited_for && shared.reserve(counted, since).await? {
+            return Ok((Slot { shared, counted, state: State::Running, since }, Acquired::AtOnce));
         }
         let has_room = shared.queues().enter(counted);
         if !has_room {
             return Err(Unavailable::Crowded { retry_after: AGAIN_AFTER }.into());
         }
-        let mut turn = Slot { shared, counted, state: State::Waiting };
+        let mut turn = Slot { shared, counted, state: State::Waiting, since };
         loop {
             let freed = turn.shared.queues().freed(counted);
-            if turn.shared.reserve(counted).await? {
+            turn.since = turn.shared.clock.uptime();
+            if turn.shared.reserve(counted, turn.since).await? {
                 break;
             }
-            freed.await;
+            if turn.shared.counters.is_shared() {
+                let _ = tokio::time::timeout(ASK_AGAIN, freed).await;
+            } else {
+                freed.await;
+            }
         }
         turn.shared.queues().leave(counted);
         turn.state = State::Running;
@@ -254,6 +264,14 @@ impl Lockout {
         Ok(self.shared.counters.take(&[limit], self.shared.clock.uptime()).await?)
     }
 
+    /// Forgets what no longer counts.
+    ///
+    /// # Errors
+    /// The counters are unavailable.
+    pub(crate) async fn upkeep(&self) -> Result<(), StoreError> {
+        self.shared.counters.upkeep().await
+    }
+
     fn of_account(&self, subject: &Subject) -> Counted {
         Counted { bucket: Bucket::Account, key: self.shared.key("account", subject.as_str()) }
     }
@@ -279,6 +297,19 @@ impl Slot {
     /// The counter of the attempt.
     pub(crate) fn counted(&self) -> Counted {
         self.counted
+    }
+
+    /// Checks that the attempt's place can't have expired. One that took longer is not answered with its outcome: more
+    /// attempts than the limit could be evaluated.
+    ///
+    /// # Errors
+    /// The attempt took too long.
+    pub(crate) fn in_time(&self) -> Result<(), Failure> {
+        let took = self.shared.clock.uptime().saturating_sub(self.since);
+        if self.shared.counters.is_shared() && took > EVALUATED_WITHIN {
+            return Err(Unavailable::Crowded { retry_after: AGAIN_AFTER }.into());
+        }
+        Ok(())
     }
 
     /// Reports a right password: the failures are reset.
@@ -347,8 +378,8 @@ impl LockoutState {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn reserve(&self, counted: Counted) -> Result<bool, StoreError> {
-        self.counters.reserve(counted, self.clock.uptime()).await
+    async fn reserve(&self, counted: Counted, now: Duration) -> Result<bool, StoreError> {
+        self.counters.reserve(counted, now).await
     }
 
     /// Resets failures. A failure to do so is only logged, because it is stricter, never more lenient.

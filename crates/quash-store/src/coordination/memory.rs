@@ -206,6 +206,7 @@ fn remember(term: Duration) -> Change {
     Change::Remember { name: LONGEST_TERM, value: term.as_millis().to_string() }
 }
 
+/// What both implementations promise is in `tests/soft_state/coordination.rs`.
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,12 +225,6 @@ mod tests {
         InstanceId { name: "api".into(), number: [number; 16] }
     }
 
-    fn numbered(name: usize, number: usize) -> InstanceId {
-        let mut bytes = [0; 16];
-        bytes[..8].copy_from_slice(&number.to_be_bytes());
-        InstanceId { name: format!("api-{name:02}"), number: bytes }
-    }
-
     async fn record(leases: &MemoryCoordination, id: InstanceId, at: Duration) -> Result<(), NotRecorded> {
         let label = ProcessLabel::default();
         leases.record(NewLease { id: &id, binding: Binding::Bound, label: &label, term: T }, at).await
@@ -237,11 +232,6 @@ mod tests {
 
     async fn listed(leases: &MemoryCoordination, at: Duration) -> Vec<Lease> {
         leases.leases(at).await.expect("leases")
-    }
-
-    async fn standing(leases: &MemoryCoordination, id: InstanceId) -> Standing {
-        let lease = Holder::default().lease(&id);
-        leases.standings(&[lease]).await.expect("standings")[0]
     }
 
     #[tokio::test]
@@ -272,102 +262,5 @@ mod tests {
         }
         start(T * 2).await.expect("a store");
         assert_eq!(remembered().await.as_deref(), Some("20000"), "before the first lease of this term");
-    }
-
-    #[tokio::test]
-    async fn expired_leases_are_evicted_when_full() {
-        let leases = coordination().await;
-        let record = async |number: usize, at| {
-            record(&leases, numbered(number / limits::VERIFIERS_PER_CREDENTIAL, number), at).await
-        };
-        for number in 0..limits::VERIFIERS {
-            assert_eq!(record(number, Duration::ZERO).await, Ok(()));
-        }
-        let past_the_edge = record(limits::VERIFIERS, Duration::from_secs(1)).await;
-        assert_eq!(past_the_edge, Err(NotRecorded::TooMany), "one past the edge");
-        assert_eq!(record(0, Duration::from_secs(1)).await, Ok(()), "renewing needs no room");
-        assert_eq!(record(limits::VERIFIERS, Duration::from_secs(11)).await, Ok(()));
-        assert_eq!(listed(&leases, Duration::from_secs(11)).await.len(), 2, "only those that hold one");
-        assert_eq!(standing(&leases, numbered(0, 1)).await, Standing::Forgotten);
-    }
-
-    #[tokio::test]
-    async fn one_credential_leaves_leases_to_others() {
-        let leases = coordination().await;
-        let record = async |name, number, at| record(&leases, numbered(name, number), at).await;
-        for number in 0..limits::VERIFIERS_PER_CREDENTIAL {
-            assert_eq!(record(1, number, Duration::ZERO).await, Ok(()));
-        }
-        let past_the_edge = record(1, limits::VERIFIERS_PER_CREDENTIAL, Duration::ZERO).await;
-        assert_eq!(past_the_edge, Err(NotRecorded::TooManyWithCredential), "one past the edge");
-        for name in [0, 2] {
-            assert_eq!(record(name, 0, Duration::ZERO).await, Ok(()));
-        }
-        assert_eq!(record(1, 0, Duration::from_secs(1)).await, Ok(()), "renewing needs no room");
-        let later = Duration::from_secs(11);
-        assert_eq!(record(1, limits::VERIFIERS_PER_CREDENTIAL, later).await, Ok(()));
-        assert_eq!(listed(&leases, later).await.len(), 4, "two that are gone are still listed");
-    }
-
-    #[tokio::test]
-    async fn leases_that_were_given_back_are_not_revived() {
-        let leases = coordination().await;
-        let leave = async |number, secs| {
-            leases.leave(&id(number), Duration::from_secs(secs)).await.expect("it is written");
-        };
-        assert_eq!(record(&leases, id(1), Duration::ZERO).await, Ok(()));
-        let mut changes = leases.changes();
-        changes.mark_unchanged();
-        leave(1, 1).await;
-        assert!(changes.has_changed().expect("a sender"), "requests that wait for it are woken");
-        assert_eq!(listed(&leases, Duration::from_secs(1)).await, []);
-        assert_eq!(standing(&leases, id(1)).await, Standing::Left);
-        let late = record(&leases, id(1), Duration::from_secs(2)).await;
-        assert_eq!(late, Err(NotRecorded::Left), "a request that was under way");
-        leases.confirm(&id(1), Known::up_to(Seq::start_of(1))).await.expect("it is written");
-        assert_eq!(listed(&leases, Duration::from_secs(2)).await, []);
-        // The request may also arrive before the process has had any lease.
-        leave(2, 2).await;
-        assert_eq!(record(&leases, id(2), Duration::from_secs(3)).await, Err(NotRecorded::Left));
-        listed(&leases, Duration::from_secs(61)).await;
-        let standings = [standing(&leases, id(1)).await, standing(&leases, id(2)).await];
-        assert_eq!(standings, [Standing::Forgotten, Standing::Left], "forgotten after a minute");
-    }
-
-    #[tokio::test]
-    async fn processes_that_left_take_no_place() {
-        let leases = coordination().await;
-        let most = limits::VERIFIERS_PER_CREDENTIAL;
-        for number in 0..=most {
-            leases.leave(&numbered(1, number), Duration::ZERO).await.expect("it is written");
-        }
-        for number in 0..most {
-            assert_eq!(record(&leases, numbered(1, most + 1 + number), Duration::ZERO).await, Ok(()));
-        }
-        leases.leave(&numbered(1, 0), Duration::ZERO).await.expect("it is written");
-        let standing = standing(&leases, numbered(1, 0)).await;
-        assert_eq!(standing, Standing::Forgotten, "there is no place to remember it");
-        assert_eq!(listed(&leases, Duration::ZERO).await.len(), most);
-    }
-
-    #[tokio::test]
-    async fn confirmations_never_decrease() {
-        let leases = coordination().await;
-        assert_eq!(record(&leases, id(1), Duration::ZERO).await, Ok(()));
-        for seq in [Seq::start_of(1).next(), Seq::start_of(1)] {
-            leases.confirm(&id(1), Known::up_to(seq)).await.expect("it is written");
-        }
-        let confirmed = Standing::Confirmed(Known::up_to(Seq::start_of(1).next()));
-        assert_eq!(standing(&leases, id(1)).await, confirmed);
-    }
-
-    #[tokio::test]
-    async fn the_largest_wanted_number_is_followed() {
-        let leases = coordination().await;
-        let wanted = leases.wanted();
-        for seq in [Seq::start_of(1).next(), Seq::start_of(1)] {
-            leases.want(seq).await.expect("it is written");
-        }
-        assert_eq!(*wanted.borrow(), Seq::start_of(1).next());
     }
 }

@@ -5,7 +5,7 @@ use std::hash::Hash;
 
 /// Forgets the entries changed least recently. It has two halves; when the younger one is full, the older one
 /// is dropped. So the last changed half is always remembered.
-pub(super) struct BoundedMap<K, V> {
+pub(crate) struct BoundedMap<K, V> {
     half: usize,
     young: HashMap<K, V>,
     old: HashMap<K, V>,
@@ -13,15 +13,15 @@ pub(super) struct BoundedMap<K, V> {
 
 impl<K: Eq + Hash, V: Clone> BoundedMap<K, V> {
     /// Creates a map of at most `most` entries.
-    pub(super) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self { half: (most / 2).max(1), young: HashMap::new(), old: HashMap::new() }
     }
 
-    pub(super) fn of(&self, key: &K) -> Option<V> {
+    pub(crate) fn of(&self, key: &K) -> Option<V> {
         self.young.get(key).or_else(|| self.old.get(key)).cloned()
     }
 
-    pub(super) fn put(&mut self, key: K, value: V) {
+    pub(crate) fn put(&mut self, key: K, value: V) {
         if self.young.len() >= self.half && !self.young.contains_key(&key) {
             self.old = std::mem::take(&mut self.young);
         }
@@ -29,13 +29,13 @@ impl<K: Eq + Hash, V: Clone> BoundedMap<K, V> {
         self.young.insert(key, value);
     }
 
-    pub(super) fn remove(&mut self, key: &K) -> Option<V> {
+    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         let (young, old) = (self.young.remove(key), self.old.remove(key));
         young.or(old)
     }
 
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.young.len() + self.old.len()
     }
 }

@@ -1,7 +1,7 @@
 //! Counts attempts and requests, so that passwords can't be guessed and mails can't be sent without limit. Soft
 //! state beside the store: losing it frees attempts, and lifts no lock of an account's row.
 
-mod bounded_map;
+pub(crate) mod bounded_map;
 mod memory;
 mod requests;
 mod tallies;
@@ -52,6 +52,14 @@ pub trait Counters: Send + Sync {
 
     /// Counts a request under each of these limits and returns `true`, or counts nothing if one is used up.
     async fn take(&self, limits: &[RequestLimit], now: Duration) -> Result<bool, StoreError>;
+
+    /// Returns whether other processes use the same counters. A place that isn't given back then expires, because its
+    /// process may be gone: an attempt must be answered within [`EVALUATED_WITHIN`], without its outcome if it takes
+    /// longer. And a place may become free without a sign: an attempt that waits asks again after [`ASK_AGAIN`].
+    fn is_shared(&self) -> bool;
+
+    /// Forgets what no longer counts. Called every minute.
+    async fn upkeep(&self) -> Result<(), StoreError>;
 }
 
 /// A network, or a keyed hash of a subject or a name. Without the hash's key, an attacker can't choose one.
@@ -137,3 +145,9 @@ pub enum RequestKind {
 
 /// The time after which an attempt that found no free place may be repeated.
 pub const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// The time within which an attempt must be evaluated where counters are shared. Its place expires 10 seconds later.
+pub const EVALUATED_WITHIN: Duration = Duration::from_secs(20);
+
+/// The pause after which an attempt that waits for a place asks for one again, where counters are shared.
+pub const ASK_AGAIN: Duration = Duration::from_millis(100);

@@ -18,8 +18,10 @@ struct Migration {
 const FIRST: i32 = 18;
 
 /// In order.
-const MIGRATIONS: &[Migration] =
-    &[Migration { name: "many_nodes", sql: include_str!("../../migrations/postgres/0018_many_nodes.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { name: "many_nodes", sql: include_str!("../../migrations/postgres/0018_many_nodes.sql") },
+    Migration { name: "soft_state", sql: include_str!("../../migrations/postgres/0019_soft_state.sql") },
+];
 
 /// Two processes that start at once migrate one after the other. The number is quash's own.
 const LOCK: &str = "BEGIN; SET LOCAL lock_timeout = '60s'; SELECT pg_advisory_xact_lock(8245928655720965225)";

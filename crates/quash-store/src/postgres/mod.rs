@@ -5,6 +5,8 @@ mod apply;
 mod audit;
 mod batch;
 mod connect;
+mod coordination;
+mod counters;
 mod fault;
 mod locks;
 mod looks;
@@ -32,6 +34,9 @@ use self::connect::Target;
 use self::looks::Looks;
 use self::transaction::Database;
 use crate::OpenError;
+
+pub use self::coordination::PostgresCoordination;
+pub use self::counters::PostgresCounters;
 
 /// Options of a [`PostgresStore`].
 #[derive(Clone)]
@@ -93,7 +98,6 @@ impl PostgresStore {
     }
 
     /// The connections, for what is kept beside the data.
-    #[expect(dead_code, reason = "for leases and counters")]
     fn database(&self) -> &Arc<Database> {
         &self.database
     }

@@ -94,7 +94,6 @@ impl Database {
     }
 
     /// The same database, with a pool of its own.
-    #[expect(dead_code, reason = "for leases and counters")]
     pub(super) fn with_own_pool(&self, size: usize, wait: Duration) -> Result<Self, OpenError> {
         let pool = self.target.clone().pool(size, wait)?;
         let newest = watch::Sender::new(Seq::ZERO);
@@ -131,7 +130,6 @@ impl Database {
     }
 
     /// Runs one statement by itself, which may write. It isn't repeated.
-    #[expect(dead_code, reason = "for leases and counters")]
     pub(super) async fn query_once(
         &self,
         statement: &str,
@@ -191,13 +189,11 @@ impl Database {
     }
 
     /// Begins a durable transaction without a mark, for what may be repeated when its outcome is unknown.
-    #[expect(dead_code, reason = "for leases and counters")]
     pub(super) async fn begin_durable_unmarked(&self) -> Result<Transaction<'_>, PostgresError> {
         self.begin_with(BEGIN, None).await
     }
 
     /// Begins a transaction for soft state: its commit may be lost in a crash of the server.
-    #[expect(dead_code, reason = "for leases and counters")]
     pub(super) async fn begin_soft(&self) -> Result<Transaction<'_>, PostgresError> {
         self.begin_with(BEGIN_SOFT, None).await
     }

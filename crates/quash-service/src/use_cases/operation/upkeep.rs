@@ -70,6 +70,7 @@ impl Service {
         }
         self.context.blank_persons().await?;
         context.feed.coordination.upkeep(uptime).await?;
+        context.lockout.upkeep().await?;
         self.apply_due_key_changes().await?;
         self.refresh_password_classes().await?;
         Ok(upkept)

@@ -114,6 +114,9 @@ impl Context {
                 }
                 continue;
             };
+            if let Some(turn) = &proof.turn {
+                turn.in_time()?;
+            }
             let tried = proof.tried(verdict, loaded.account.as_ref());
             let account = match judge(&loaded, tried, self.clock.now()) {
                 Ok(account) => account.clone(),

@@ -1,0 +1,196 @@
+//! Coordination by rows that all processes of the issuer share. No process knows another one, and no clock is
+//! compared with another's: a row expires a term after this process has first seen its renewal.
+//!
+//! A lease is a row that is committed durably before the head is read for it. So the first read of the rows that
+//! begins after a commit sees every lease whose head lacks that commit.
+
+mod rounds;
+mod rows;
+mod sights;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use quash_core::model::{Clock, InstanceId, Seq};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{MissedTickBehavior, interval};
+
+use self::rounds::{Confirmation, Departure, Recording};
+use self::sights::Sights;
+use super::PostgresStore;
+use super::transaction::Database;
+use crate::coordination::{Coordination, Known, LEFT, LISTED, Lease, NewLease, NotRecorded, Standing};
+use crate::{OpenError, StoreError};
+
+/// [`Coordination`] for a database that several processes share.
+pub struct PostgresCoordination {
+    shared: Arc<Shared>,
+    recordings: mpsc::Sender<Recording>,
+    confirmations: mpsc::Sender<Confirmation>,
+    departures: mpsc::Sender<Departure>,
+}
+
+/// What the tasks and the callers share.
+struct Shared {
+    database: Database,
+    sights: Sights,
+    changes: watch::Sender<()>,
+    wanted: watch::Sender<Seq>,
+}
+
+/// The connections: one for rounds of leases, one for confirmations, one for reads.
+const CONNECTIONS: usize = 3;
+/// The longest time to wait for one of them.
+const CONNECTION_WAIT: Duration = Duration::from_secs(5);
+/// The most requests that wait for a round.
+const WAITING: usize = 16_384;
+/// The interval at which a barrier reads the rows, and at which numbers that others wait for are read.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// The interval at which all rows are read, so that those of processes that are gone are known to have expired
+/// before anyone waits for them.
+const READ_EVERY: Duration = Duration::from_secs(1);
+
+impl PostgresCoordination {
+    /// Uses a store's database, with connections of its own. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// The leases can't be read.
+    pub async fn beside(store: &PostgresStore, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let database = store.database().with_own_pool(CONNECTIONS, CONNECTION_WAIT)?;
+        let store = database.target.shown().to_owned();
+        let shared = Arc::new(Shared {
+            database,
+            sights: Sights::new(clock),
+            changes: watch::Sender::new(()),
+            wanted: watch::Sender::new(Seq::ZERO),
+        });
+        let unusable = |error: StoreError| OpenError::Unusable { store, detail: error.to_string() };
+        shared.sights.read(&shared.database).await.map_err(unusable)?;
+        let (recordings, recorded) = mpsc::channel(WAITING);
+        let (confirmations, confirmed) = mpsc::channel(WAITING);
+        let (departures, departed) = mpsc::channel(WAITING);
+        tokio::spawn(rounds::record(Arc::clone(&shared), recorded));
+        tokio::spawn(rounds::confirm(Arc::clone(&shared), confirmed));
+        tokio::spawn(rounds::leave(Arc::clone(&shared), departed));
+        for follow in [Follow::Rows, Follow::Changes, Follow::Wanted] {
+            tokio::spawn(follow.run(Arc::downgrade(&shared)));
+        }
+        Ok(Self { shared, recordings, confirmations, departures })
+    }
+}
+
+/// Sends a request to a round, and waits for its answer.
+async fn asked<Q, A>(
+    queue: &mpsc::Sender<Q>,
+    request: impl FnOnce(oneshot::Sender<A>) -> Q,
+) -> Result<A, StoreError> {
+    let (answer, answered) = oneshot::channel();
+    let full = |_| StoreError::Unavailable("too many leases are requested at once".into());
+    queue.try_send(request(answer)).map_err(full)?;
+    answered.await.map_err(|_| StoreError::Unavailable("the round was ended".into()))
+}
+
+#[async_trait]
+impl Coordination for PostgresCoordination {
+    async fn record(&self, lease: NewLease<'_>, _arrived: Duration) -> Result<(), NotRecorded> {
+        let NewLease { id, binding, label, term } = lease;
+        let (id, label) = (id.clone(), label.clone());
+        asked(&self.recordings, |answer| Recording { id, binding, label, term, answer }).await?
+    }
+
+    async fn confirm(&self, id: &InstanceId, known: Known) -> Result<(), StoreError> {
+        // Most requests for a lease confirm what is known already.
+        if self.shared.sights.knows(id, known) {
+            return Ok(());
+        }
+        let id = id.clone();
+        asked(&self.confirmations, |answer| Confirmation { id, known, answer }).await?
+    }
+
+    async fn leave(&self, id: &InstanceId, _now: Duration) -> Result<(), StoreError> {
+        let id = id.clone();
+        asked(&self.departures, |answer| Departure { id, answer }).await?
+    }
+
+    async fn leases(&self, now: Duration) -> Result<Vec<Lease>, StoreError> {
+        self.shared.sights.read(&self.shared.database).await?;
+        let leases = self.shared.sights.leases();
+        Ok(leases.into_iter().filter(|lease| lease.until + LISTED > now).collect())
+    }
+
+    async fn standings(&self, of: &[Lease]) -> Result<Vec<Standing>, StoreError> {
+        self.shared.sights.read(&self.shared.database).await?;
+        Ok(self.shared.sights.standings(of))
+    }
+
+    fn changes(&self) -> watch::Receiver<()> {
+        self.shared.changes.subscribe()
+    }
+
+    async fn want(&self, seq: Seq) -> Result<(), StoreError> {
+        self.shared.sees_wanted(seq);
+        self.shared.database.add_wanted(seq).await
+    }
+
+    fn wanted(&self) -> watch::Receiver<Seq> {
+        self.shared.wanted.subscribe()
+    }
+
+    /// Each process can list all leases.
+    fn unlisted_until(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Deletes rows that this process has seen expired for an hour, unless they were renewed since.
+    async fn upkeep(&self, now: Duration) -> Result<(), StoreError> {
+        let Shared { database, sights, .. } = &*self.shared;
+        sights.read(database).await?;
+        database.forget_leases(&sights.renewals(|sight| sight.is_past(now, LISTED, LEFT))).await?;
+        database.forget_wanted().await
+    }
+}
+
+impl Shared {
+    fn sees_wanted(&self, seq: Seq) {
+        self.wanted.send_if_modified(|wanted| std::mem::replace(wanted, seq.max(*wanted)) < seq);
+    }
+}
+
+/// A task that looks at the rows for the callers. It ends when the coordination is dropped.
+#[derive(Clone, Copy)]
+enum Follow {
+    /// Reads all leases.
+    Rows,
+    /// Wakes barriers, which then read the leases.
+    Changes,
+    /// Reads the numbers that requests of all processes wait for.
+    Wanted,
+}
+
+impl Follow {
+    async fn run(self, shared: std::sync::Weak<Shared>) {
+        let mut pace = interval(match self {
+            Self::Rows => READ_EVERY,
+            Self::Changes | Self::Wanted => LOOK_EVERY,
+        });
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            pace.tick().await;
+            let Some(shared) = shared.upgrade() else { return };
+            match self {
+                // A failure is reported to those who wait for a read.
+                Self::Rows => drop(shared.sights.read(&shared.database).await),
+                Self::Changes if shared.changes.receiver_count() > 0 => {
+                    shared.changes.send_replace(());
+                }
+                Self::Wanted if shared.wanted.receiver_count() > 0 => {
+                    if let Ok(Some(seq)) = shared.database.wanted().await {
+                        shared.sees_wanted(seq);
+                    }
+                }
+                Self::Changes | Self::Wanted => {}
+            }
+        }
+    }
+}
