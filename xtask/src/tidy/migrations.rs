@@ -1,4 +1,4 @@
-//! Checks that the migrations in each database's folder are numbered without gaps, from 0001.
+//! Checks that the migrations in each database's folder are numbered without gaps.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,9 @@ const NUMBERS: Rule = Rule {
 };
 
 const FOLDER: &str = "crates/quash-store/migrations/";
+
+/// The databases whose first number isn't 1: those of PostgreSQL continue SQLite's at the time when it was added.
+const FIRST: [(&str, usize); 1] = [("postgres", 18)];
 
 /// Returns the paths that break the rule.
 pub(crate) fn findings(files: &[String]) -> Vec<Finding> {
@@ -26,10 +29,11 @@ pub(crate) fn findings(files: &[String]) -> Vec<Finding> {
             None => findings.push(NUMBERS.found(path, 1, "a migration outside a database's folder")),
         }
     }
-    for names in databases.values_mut() {
+    for (database, names) in &mut databases {
         names.sort_unstable();
+        let first = FIRST.iter().find(|(other, _)| other == database).map_or(1, |(_, first)| *first);
         for (index, (name, path)) in names.iter().enumerate() {
-            let expected = index + 1;
+            let expected = first + index;
             if number(name) != Some(expected) {
                 findings.push(NUMBERS.found(path, 1, format!("expected {expected:04}_name.sql here")));
                 // All later numbers would be findings, too; the first one suffices.
@@ -56,7 +60,8 @@ mod tests {
 
     #[test]
     fn numbers_go_up_by_one_from_one() {
-        assert!(found(&["sqlite/0001_a.sql", "sqlite/0002_b.sql", "postgres/0001_a.sql"]).is_empty());
+        assert!(found(&["sqlite/0001_a.sql", "sqlite/0002_b.sql", "postgres/0018_a.sql"]).is_empty());
+        assert_eq!(found(&["postgres/0001_a.sql"]), ["postgres/0001_a.sql"]);
         assert_eq!(found(&["sqlite/0002_b.sql"]), ["sqlite/0002_b.sql"]);
         assert_eq!(
             found(&["sqlite/0001_a.sql", "sqlite/0003_b.sql", "sqlite/0004_c.sql"]),

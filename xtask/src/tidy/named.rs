@@ -24,9 +24,9 @@ const SHORT: [(&str, &str); 4] = [
     ("quash/", "crates/quash/"),
 ];
 
-/// A folder whose tests are plain functions: one list runs them over all stores, and the compiler reports a
+/// Folders whose tests are plain functions: one list runs them over all stores, and the compiler reports a
 /// function that isn't in the list.
-const SUITE: &str = "crates/quash-store/tests/conformance/";
+const SUITES: [&str; 2] = ["crates/quash-store/tests/conformance/", "crates/quash-store/tests/soft_state/"];
 
 /// The tests of each source file.
 #[derive(Default)]
@@ -36,7 +36,8 @@ impl Tests {
     /// Records a source file's tests.
     pub(crate) fn read(&mut self, path: &str, text: &str) {
         let tokens = lexer::lex(text);
-        let tests = if path.starts_with(SUITE) { functions_in(&tokens) } else { tests_in(&tokens) };
+        let is_suite = SUITES.iter().any(|suite| path.starts_with(suite));
+        let tests = if is_suite { functions_in(&tokens) } else { tests_in(&tokens) };
         self.0.insert(path.to_owned(), tests);
     }
 
