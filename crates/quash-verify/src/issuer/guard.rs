@@ -131,6 +131,18 @@ impl Guard {
         self.authenticate_now(text).map_err(|invalid| VerifyError::Refused(invalid.into()))
     }
 
+    /// Like [`Guard::authenticate`], for a caller that decides by what it reads from the store afterwards. Waits
+    /// for a read of the log only if no known key signed the token.
+    ///
+    /// # Errors
+    /// Returns an error if neither a key of the ring nor a key that could be fetched signed the token.
+    pub async fn authenticate_before_look(&self, text: &str) -> Result<Authentic, VerifyError> {
+        match self.authenticate_now(text) {
+            Err(Invalid::Key) => self.authenticate(text).await,
+            decided => decided.map_err(|invalid| VerifyError::Refused(invalid.into())),
+        }
+    }
+
     /// Like [`Guard::authenticate`], with the keys that are in the ring now.
     ///
     /// # Errors

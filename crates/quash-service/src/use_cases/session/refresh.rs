@@ -51,7 +51,7 @@ impl Service {
     ) -> Result<Issued, Failure> {
         let context = &*self.context;
         context.can_sign().await?;
-        let token = context.guard.authenticate(text).await?;
+        let token = context.guard.authenticate_before_look(text).await?;
         retry!({
             let (decided, now) =
                 match TokenRequest::new(&token, purpose, &context.policy.tokens, context.clock.now())? {
