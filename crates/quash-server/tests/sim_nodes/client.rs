@@ -126,9 +126,14 @@ impl World {
             // There may be too many keys.
             let rotated = self.ask(process, service.rotate_key(takeover, Actor::Operator)).await;
             if let (Takeover::Now, Some(Ok(_))) = (takeover, rotated) {
-                let mut retired = self.retired.lock().expect("no panic");
                 for kid in earlier {
-                    retired.entry(kid).or_insert(self.time.now());
+                    self.retired.lock().expect("no panic").entry(kid).or_insert(self.time.now());
+                }
+                // The very next requests at all nodes get tokens of the new key.
+                for node in 0..self.temper.nodes {
+                    let Some(process) = self.process(node) else { continue };
+                    let token = self.token_of_another_issuer(PEOPLE[0], chance);
+                    self.refresh(&process, &token).await;
                 }
             }
             return Vec::new();
@@ -181,7 +186,7 @@ impl World {
         self.signers.lock().expect("no panic").insert(kid.clone());
         let retired_at = self.retired.lock().expect("no panic").get(&kid).copied();
         assert!(
-            !retired_at.zip(arrived).is_some_and(|(retired_at, arrived)| retired_at < arrived),
+            retired_at.zip(arrived).is_none_or(|(retired_at, arrived)| retired_at >= arrived),
             "ring: node {} has signed with {kid} for a request of {arrived:?}, which was replaced by {retired_at:?}",
             process.life
         );

@@ -33,6 +33,7 @@ pub(crate) struct Line {
     cut_until: AtomicU64,
     isolated_until: AtomicU64,
     slow_keys_until: AtomicU64,
+    lags_until: AtomicU64,
     old_primary: std::sync::Mutex<Option<Arc<MemoryStore>>>,
     /// How often it was left alone with an old primary.
     isolations: AtomicU64,
@@ -73,6 +74,7 @@ impl Line {
             cut_until: AtomicU64::new(0),
             isolated_until: AtomicU64::new(0),
             slow_keys_until: AtomicU64::new(0),
+            lags_until: AtomicU64::new(0),
             old_primary: std::sync::Mutex::default(),
             isolations: AtomicU64::new(0),
             pauses: AtomicU64::new(0),
@@ -100,8 +102,8 @@ impl Line {
         self.pauses.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn may_be_paused(&self) {
-        if !self.is_calm() && self.chance.once_in(self.temper.pauses) {
+    fn may_be_paused(&self, once_in: u64) {
+        if !self.is_calm() && self.chance.once_in(once_in) {
             self.pause(self.chance.millis(if self.chance.once_in(2) { millis(TERM) * 2 } else { 200 }));
         }
     }
@@ -112,6 +114,11 @@ impl Line {
 
     pub(crate) fn slow_keys(&self, span: Duration) {
         self.slow_keys_until.store(millis(self.time.now() + span), Ordering::Relaxed);
+    }
+
+    /// Delays all answers to reads.
+    pub(crate) fn lag(&self, span: Duration) {
+        self.lags_until.store(millis(self.time.now() + span), Ordering::Relaxed);
     }
 
     /// Leaves the process alone with a primary that knows what this copy of the store knows.
@@ -175,6 +182,9 @@ impl Line {
     /// An answer comes back from the store.
     pub(crate) async fn returns<T>(&self, act: Act, found: Result<T, StoreError>) -> Result<T, StoreError> {
         pass(self.delay()).await;
+        if act == Act::Read && self.is(&self.lags_until) {
+            pass(self.chance.millis(900)).await;
+        }
         self.runs().await;
         let is_lost = self.is(&self.cut_until) || self.is_lost();
         match act {
@@ -195,7 +205,7 @@ impl Line {
     pub(crate) fn delay(&self) -> Duration {
         match (self.is_calm(), self.chance.once_in(self.temper.slow)) {
             (true, _) => self.chance.millis(2),
-            (false, true) => self.chance.millis(if self.chance.once_in(4) { 1500 } else { 100 }),
+            (false, true) => self.chance.millis(if self.chance.once_in(4) { 1200 } else { 100 }),
             (false, false) => self.chance.millis(4),
         }
     }
@@ -209,7 +219,7 @@ impl Clock for Line {
 
     /// The process may be paused just before.
     fn uptime(&self) -> Duration {
-        self.may_be_paused();
+        self.may_be_paused(self.temper.pauses);
         let nanos = i64::try_from(self.local_now().as_nanos()).expect("a short run");
         let nanos = u64::try_from(nanos + nanos / 1_000_000 * self.ppm).expect("it runs forwards");
         let after = self.newest_reading.fetch_max(nanos, Ordering::Relaxed).max(nanos) + 1;
@@ -226,7 +236,7 @@ pub(crate) struct Draws {
 
 impl Entropy for Draws {
     fn fill(&self, bytes: &mut [u8]) {
-        self.line.may_be_paused();
+        self.line.may_be_paused(self.line.temper.pauses / 40);
         self.seeded.fill(bytes);
     }
 }

@@ -29,6 +29,8 @@ pub(crate) struct Parameters {
     pub(crate) isolations: u64,
     /// Of ten faults, the number that make a node's reads of the keys slow.
     pub(crate) slow_keys: u64,
+    /// Of ten faults, the number that delay all answers of the store to a node.
+    pub(crate) lags: u64,
     /// Of ten faults, the number that let a verifier come back after its row was deleted.
     pub(crate) comebacks: u64,
     /// Of ten faults, the number that apply other settings, and restart all nodes one after the other.
@@ -55,6 +57,7 @@ impl Parameters {
             cuts: one_of(&[1, 2, 3]),
             isolations: one_of(&[0, 1, 2]),
             slow_keys: one_of(&[0, 1, 2]),
+            lags: one_of(&[0, 0, 1, 2]),
             comebacks: one_of(&[0, 1, 2]),
             settings: one_of(&[0, 0, 1]),
             key_changes: one_of(&[4, 8, 16]),

@@ -251,27 +251,34 @@ impl World {
 
     async fn cause_faults(self: Arc<Self>, chance: Chance, until: Duration) {
         let span = |longest: Duration| chance.millis(u64::try_from(longest.as_millis()).expect("short"));
-        let Parameters { kills, cuts, isolations, slow_keys, comebacks, settings, .. } = self.temper;
+        let Parameters { kills, cuts, isolations, slow_keys, lags, comebacks, settings, .. } = self.temper;
         while self.time.now() < until {
             pass(span(self.temper.between_faults)).await;
             let node = usize::try_from(chance.below(self.nodes.len() as u64)).expect("few");
             let Some(process) = self.process(node) else { continue };
-            let (fault, line) = (chance.below(10), &process.line);
-            if fault < kills {
+            let (mut fault, line) = (chance.below(10), &process.line);
+            let mut is_one_of = |number: u64| {
+                let is_it = fault < number;
+                fault = if is_it { u64::MAX } else { fault.saturating_sub(number) };
+                is_it
+            };
+            if is_one_of(kills) {
                 self.kill(node, &process);
                 pass(chance.millis(if chance.once_in(4) { 3000 } else { 100 })).await;
                 self.node_starts(node).await;
-            } else if fault < kills + cuts {
+            } else if is_one_of(cuts) {
                 line.cut(span(TERM * 2));
                 self.seen.lock().expect("no panic").cuts += 1;
-            } else if fault < kills + cuts + isolations {
+            } else if is_one_of(isolations) {
                 line.isolate(self.shared.store.copy(), span(TERM * 3));
                 self.seen.lock().expect("no panic").isolated += 1;
-            } else if fault < kills + cuts + isolations + slow_keys {
+            } else if is_one_of(slow_keys) {
                 line.slow_keys(TERM * 4);
-            } else if fault < kills + cuts + isolations + slow_keys + comebacks {
+            } else if is_one_of(lags) {
+                line.lag(TERM);
+            } else if is_one_of(comebacks) {
                 tokio::spawn(Arc::clone(&self).let_a_verifier_come_back(chance.fork(), process));
-            } else if fault < kills + cuts + isolations + slow_keys + comebacks + settings {
+            } else if is_one_of(settings) {
                 self.apply_settings().await;
                 for node in 0..self.nodes.len() {
                     pass(chance.millis(500)).await;
