@@ -221,4 +221,10 @@ async fn cut_commits_are_neither_doubled_nor_lost() {
     assert_eq!(told.unknown, 0, "{told:?}");
     assert!(cut > 60 && told.refused > 10 && told.written > cut, "{cut} were cut: {told:?}");
     whole_log(&direct).await;
+    tell(cut, &told);
+}
+
+#[expect(clippy::print_stderr, reason = "figures for whoever runs the test with --no-capture")]
+fn tell(cut: u32, told: &Told) {
+    eprintln!("{cut} connections were cut at COMMIT: {told:?}");
 }
