@@ -40,7 +40,8 @@ impl Beside {
         let mut command = Command::new(program::own()?);
         command.arg("ci").args(names).stdin(Stdio::null());
         command.stdout(printed.try_clone().context("sharing the log")?).stderr(printed);
-        let child = command.spawn().context(format!("couldn't start `{}`", program::command_line(&command)))?;
+        let child =
+            command.spawn().context(format!("couldn't start `{}`", program::command_line(&command)))?;
         println!("\n== beside the following steps: {}", names.join(", "));
         Ok(Self { names: names.join(", "), child, log, began: Instant::now() })
     }

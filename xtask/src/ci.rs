@@ -98,8 +98,12 @@ fn steps() -> Result<Vec<Step>> {
         stage,
         action: Action::Call(call),
     };
-    let run =
-        |stage, name, command| Step { name, what: with_environment(&command), stage, action: Action::Run(command) };
+    let run = |stage, name, command| Step {
+        name,
+        what: with_environment(&command),
+        stage,
+        action: Action::Run(command),
+    };
     let python = |stage, name, what: &str, check| Step {
         name,
         what: what.to_owned(),
@@ -149,7 +153,12 @@ fn steps() -> Result<Vec<Step>> {
             fuzz::all(fuzz::HALF_MINUTE).map(|()| Vec::new())
         }),
         run(Stage::Compute, "compile", compile),
-        Step { name: "tests", what: with_environment(&tests), stage: Stage::Test, action: Action::Tests(tests) },
+        Step {
+            name: "tests",
+            what: with_environment(&tests),
+            stage: Stage::Test,
+            action: Action::Tests(tests),
+        },
     ])
 }
 

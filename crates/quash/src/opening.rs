@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
-use quash_core::model::{AuditSeal, Clock};
-use quash_service::{HashSettings, MasterKey, Service, Setup, StartError, begin_if_gone_back};
+use quash_core::model::{AuditSeal, Clock, ProcessLabel};
+use quash_service::{HashSettings, MasterKey, NodeSetup, Service, Setup, StartError, begin_if_gone_back};
 use quash_store::{
-    MemoryCoordination, MemoryCounters, MemoryStore, OpenError, SqliteOptions, SqliteStore, Store,
-    StoreError, StoreFile,
+    Coordination, Counters, MemoryCoordination, MemoryCounters, MemoryStore, OpenError, PostgresCoordination,
+    PostgresCounters, PostgresOptions, PostgresStore, SqliteOptions, SqliteStore, Store, StoreError,
+    StoreFile,
 };
 
 use crate::audit_file::{AuditFile, SealRecorder};
@@ -16,7 +17,7 @@ use crate::entropy::SystemEntropy;
 use crate::epoch_file::{EpochFile, EpochRecorder};
 use crate::error::{CommandError, Exit};
 use crate::fetch::HttpsFetch;
-use crate::settings::{Engine, Settings};
+use crate::settings::{Engine, SecretText, Settings};
 use quash_server::SystemClock;
 
 /// A service, with the files and keys that had to be created for it.
@@ -52,37 +53,68 @@ impl StateFiles {
 struct OpenedStore {
     store: Arc<dyn Store>,
     file: Option<Arc<dyn StoreFile>>,
+    /// `None`: no other process uses the store.
+    shared: Option<Shared>,
     master: MasterKey,
     audit_seal: Option<AuditSeal>,
     state_files: Option<(EpochRecorder, AuditFile)>,
     made: Vec<String>,
 }
 
+/// What a node does where its settings that define tokens differ from the stored ones.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum FencedSettings {
+    /// It doesn't start.
+    Compare,
+    /// It stores its own.
+    Apply,
+}
+
+/// What the processes over a database share beside the data, and this one's place among them.
+struct Shared {
+    coordination: Arc<dyn Coordination>,
+    counters: Arc<dyn Counters>,
+    node: NodeSetup,
+}
+
 /// Opens the store and starts the use cases on it. Must be called inside a tokio runtime.
 ///
 /// # Errors
 /// The store or a key can't be used.
-pub(crate) async fn open(settings: &Settings, data_dir: &DataDir) -> Result<Opened, CommandError> {
-    let OpenedStore { store, file, master, audit_seal, state_files, made } = match settings.engine {
+pub(crate) async fn open(
+    settings: &Settings,
+    fenced: FencedSettings,
+    data_dir: &DataDir,
+) -> Result<Opened, CommandError> {
+    let OpenedStore { store, file, shared, master, audit_seal, state_files, made } = match &settings.engine {
         Engine::Sqlite => open_sqlite(settings, data_dir).await?,
+        Engine::Postgres(url) => open_postgres(url, settings, fenced, data_dir).await?,
         Engine::Memory => {
             let (store, master) = (Arc::new(MemoryStore::new()), MasterKey::new(&SystemEntropy));
-            OpenedStore { store, file: None, master, audit_seal: None, state_files: None, made: Vec::new() }
+            let made = Vec::new();
+            OpenedStore { store, file: None, shared: None, master, audit_seal: None, state_files: None, made }
         }
     };
     let hasher = settings
         .argon2
         .hasher()
         .map_err(|fault| CommandError::failure(format!("{} can't be used: it {fault}", settings.argon2)))?;
-    let term = settings.policy.feed.term;
-    let coordination = MemoryCoordination::beside(Arc::clone(&store), term, SystemClock.uptime());
-    let coordination = coordination.await.map_err(|error| start_error(error.into(), data_dir))?;
+    let (coordination, counters, node) = match shared {
+        Some(Shared { coordination, counters, node }) => (coordination, counters, Some(node)),
+        None => {
+            let term = settings.policy.feed.term;
+            let coordination = MemoryCoordination::beside(Arc::clone(&store), term, SystemClock.uptime());
+            let coordination = coordination.await.map_err(|error| start_error(error.into(), data_dir))?;
+            let counters = MemoryCounters::new(settings.policy.lockout);
+            (Arc::new(coordination) as _, Arc::new(counters) as _, None)
+        }
+    };
     let service = Service::start(Setup {
         store,
         file,
-        node: None,
-        coordination: Arc::new(coordination),
-        counters: Arc::new(MemoryCounters::new(settings.policy.lockout)),
+        node,
+        coordination,
+        counters,
         audit_seal: audit_seal.clone(),
         policy: settings.policy.clone(),
         keys: settings.keys.clone(),
@@ -114,6 +146,38 @@ async fn open_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<OpenedSt
     }
     // The store is opened first: its lock keeps two concurrent first starts from creating two master keys.
     let store = Arc::new(SqliteStore::open(&database, SqliteOptions::default()).map_err(open_error)?);
+    let opened = beside_directory(Arc::clone(&store) as _, settings, data_dir, made).await?;
+    Ok(OpenedStore { file: Some(store), ..opened })
+}
+
+async fn open_postgres(
+    url: &SecretText,
+    settings: &Settings,
+    fenced: FencedSettings,
+    data_dir: &DataDir,
+) -> Result<OpenedStore, CommandError> {
+    data_dir.check_owner()?;
+    let store = PostgresStore::open(PostgresOptions::new(url.expose())).await.map_err(open_error)?;
+    let coordination =
+        PostgresCoordination::beside(&store, Arc::new(SystemClock)).await.map_err(open_error)?;
+    let counters = PostgresCounters::beside(&store, settings.policy.lockout).map_err(open_error)?;
+    let node = NodeSetup {
+        applies_settings: fenced == FencedSettings::Apply,
+        ..NodeSetup::new(label(), settings.policy.feed.term, &SystemEntropy)
+    };
+    let shared = Shared { coordination: Arc::new(coordination), counters: Arc::new(counters), node };
+    let opened = beside_directory(Arc::new(store), settings, data_dir, Vec::new()).await?;
+    Ok(OpenedStore { shared: Some(shared), ..opened })
+}
+
+/// Reads the files in the data directory that belong to a store: the master key, which is created with the first
+/// start, and the newest number and seal that are remembered outside of the store.
+async fn beside_directory(
+    store: Arc<dyn Store>,
+    settings: &Settings,
+    data_dir: &DataDir,
+    mut made: Vec<String>,
+) -> Result<OpenedStore, CommandError> {
     let master = match data_dir.master_key()? {
         Some(master) => master,
         None => {
@@ -123,7 +187,7 @@ async fn open_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<OpenedSt
                     "the master key {} is missing, and only it decrypts the secrets in the database",
                     data_dir.master_key_path().display()
                 ))
-                .hint("restore the file from a backup; a new key can't decrypt them"));
+                .hint("restore the file from a backup, or copy it from another node; a new key can't decrypt them"));
             }
             made.push(format!(
                 "the master key {} (keep a copy of it apart from the database)",
@@ -135,24 +199,27 @@ async fn open_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<OpenedSt
             data_dir.make_master_key(&SystemEntropy)?
         }
     };
-    let epoch = detect_rollback(&store, &master, data_dir).await?;
+    let epoch = detect_rollback(&*store, &master, data_dir).await?;
     let file = AuditFile::in_directory(data_dir.path());
     let audit_seal = file.read()?;
     let state_files = Some((epoch, file));
-    Ok(OpenedStore {
-        store: Arc::clone(&store) as _,
-        file: Some(store),
-        master,
-        audit_seal,
-        state_files,
-        made,
-    })
+    Ok(OpenedStore { store, file: None, shared: None, master, audit_seal, state_files, made })
+}
+
+/// The host and the process id, for operators.
+fn label() -> ProcessLabel {
+    /// The most characters of the host, so that there is room for the process id.
+    const HOST_CHARS: usize = 48;
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host: String = name.chars().take(HOST_CHARS).map(|c| if is_allowed(c) { c } else { '-' }).collect();
+    ProcessLabel::parse(Some(&host), Some(&std::process::id().to_string())).unwrap_or_default()
 }
 
 /// Begins a new epoch if the database is older than the `epoch` file says: revocations may be missing from
 /// it.
 async fn detect_rollback(
-    store: &SqliteStore,
+    store: &dyn Store,
     master: &MasterKey,
     data_dir: &DataDir,
 ) -> Result<EpochRecorder, CommandError> {
@@ -194,8 +261,9 @@ pub(crate) fn start_error(error: StartError, data_dir: &DataDir) -> CommandError
             .hint("set a new key for the new algorithm, or none, and quash creates one; the old key keeps verifying until its last token expires"),
         StartError::RevokedKey => CommandError::failure(message)
             .hint("set another in tokens.signing_key or tokens.signing_key_file, or none, and quash creates one"),
+        StartError::OtherSettings { .. } => CommandError::failure(message)
+            .hint("use the settings of the other nodes, or start this one with --apply-settings and restart the others with the same settings"),
         StartError::Store(_)
-        | StartError::OtherSettings { .. }
         | StartError::Unsigned
         | StartError::NoEpochLeft
         | StartError::RevokedHalf(_)

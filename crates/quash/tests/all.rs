@@ -18,6 +18,7 @@ mod listening;
 mod mail;
 mod manual;
 mod million;
+mod nodes;
 mod operators;
 mod provisioning;
 mod race;

@@ -8,6 +8,7 @@ use quash_core::model::{Binding, Clock};
 use quash_store::{Coordination, Known, NewLease, NotRecorded};
 
 use super::{Node, Recorded};
+use crate::context::Service;
 
 /// The time in which a row must be written.
 const WITHIN: Duration = Duration::from_secs(1);
@@ -20,7 +21,7 @@ const SIGHTED_EVERY: Duration = Duration::from_secs(1);
 /// Holds the lease for as long as the process runs.
 pub(crate) async fn hold(node: Arc<Node>, coordination: Arc<dyn Coordination>, clock: Arc<dyn Clock>) {
     let mut is_failing = false;
-    loop {
+    while !*node.left.borrow() {
         let confirmed = *node.published.borrow();
         // Read before the row is written, which is before the head is read that makes the lease count.
         let began = clock.uptime();
@@ -60,6 +61,20 @@ impl Node {
         self.recorded.send_replace(Some(recorded));
         coordination.confirm(&self.id, confirmed).await?;
         Ok(())
+    }
+}
+
+impl Service {
+    /// Gives the lease of this process back, if it is a node: no other process waits for it any more. Must be called
+    /// when it accepts and signs nothing any more.
+    pub async fn leave(&self) {
+        let Some(node) = &self.context.node else { return };
+        // A renewal that is under way is refused, or its row expires like that of a process that was killed.
+        node.left.send_replace(true);
+        let left = self.context.feed.coordination.leave(&node.id, self.context.clock.uptime());
+        if let Ok(Err(error)) = tokio::time::timeout(WITHIN, left).await {
+            tracing::debug!(%error, "failed to give the lease of this node back");
+        }
     }
 }
 

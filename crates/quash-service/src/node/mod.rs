@@ -44,6 +44,8 @@ pub(crate) struct Node {
     pub(crate) reload: Notify,
     /// The entries and keys that the guard has.
     published: watch::Sender<Known>,
+    /// Whether the process ends, and has given its lease back.
+    left: watch::Sender<bool>,
     /// The newest lease that was recorded.
     recorded: watch::Sender<Option<Recorded>>,
 }
@@ -87,6 +89,7 @@ impl Node {
             ring: watch::Sender::new(ring),
             reload: Notify::new(),
             published: watch::Sender::default(),
+            left: watch::Sender::default(),
             recorded: watch::Sender::new(None),
         }
     }

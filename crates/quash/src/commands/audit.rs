@@ -92,7 +92,12 @@ pub(super) async fn run(command: AuditCommand, context: &CommandContext) -> Resu
     }
 }
 
-async fn tail(executor: &Executor, count: u64, follow: bool, form: OutputFormat) -> Result<(), CommandError> {
+async fn tail(
+    executor: &Executor<'_>,
+    count: u64,
+    follow: bool,
+    form: OutputFormat,
+) -> Result<(), CommandError> {
     let mut after = head(executor).await?.newest.saturating_sub(count);
     loop {
         let page = entries(executor, after, None, PAGE).await?;
@@ -120,7 +125,7 @@ async fn tail(executor: &Executor, count: u64, follow: bool, form: OutputFormat)
     }
 }
 
-async fn export(executor: &Executor, mut after: u64) -> Result<(), CommandError> {
+async fn export(executor: &Executor<'_>, mut after: u64) -> Result<(), CommandError> {
     loop {
         let page = entries(executor, after, None, PAGE).await?;
         for entry in &page.entries {
@@ -137,7 +142,7 @@ async fn export(executor: &Executor, mut after: u64) -> Result<(), CommandError>
 }
 
 async fn entries(
-    executor: &Executor,
+    executor: &Executor<'_>,
     after: u64,
     of: Option<AccountSelector>,
     limit: u32,
@@ -148,14 +153,14 @@ async fn entries(
     }
 }
 
-async fn head(executor: &Executor) -> Result<AuditHeadShown, CommandError> {
+async fn head(executor: &Executor<'_>) -> Result<AuditHeadShown, CommandError> {
     match ask(executor, AuditRequest::Head).await? {
         AuditReply::Head(head) => Ok(head),
         _ => Err(unexpected()),
     }
 }
 
-async fn ask(executor: &Executor, request: AuditRequest) -> Result<AuditReply, CommandError> {
+async fn ask(executor: &Executor<'_>, request: AuditRequest) -> Result<AuditReply, CommandError> {
     match executor.ask(Request::Audit(request)).await? {
         Reply::Audit(reply) => Ok(reply),
         _ => Err(unexpected()),

@@ -76,11 +76,21 @@ pub(super) async fn restore(args: RestoreArgs, context: &CommandContext) -> Resu
         level: settings.log.level.min(tracing::level_filters::LevelFilter::WARN),
         format: LogFormat::Text,
     });
-    if settings.engine == Engine::Memory {
-        return Err(CommandError::new(
-            Exit::Usage,
-            "with storage.engine = \"memory\" there is nothing to restore into",
-        ));
+    match settings.engine {
+        Engine::Sqlite => {}
+        Engine::Memory => {
+            return Err(CommandError::new(
+                Exit::Usage,
+                "with storage.engine = \"memory\" there is nothing to restore into",
+            ));
+        }
+        Engine::Postgres(_) => {
+            return Err(CommandError::new(
+                Exit::Usage,
+                "quash restore puts an SQLite file back, and the database is PostgreSQL",
+            )
+            .hint("restore it with PostgreSQL's own tools, such as pg_restore"));
+        }
     }
     let (data_dir, _) = context.data_dir(IfMissing::Refuse, &settings)?;
     let _lock = data_dir.lock_for_server()?;

@@ -24,12 +24,13 @@ pub(super) struct CommandContext {
     pub(super) form: OutputFormat,
     /// Print sequence numbers of the log in texts for people, too.
     pub(super) verbose: bool,
+    local: Local,
 }
 
 impl CommandContext {
     pub(super) fn new(args: GlobalArgs, listen: Option<String>, form: OutputFormat) -> Self {
         let flags = Flags { data_dir: args.data_dir, config: args.config, listen, set: args.set };
-        Self { flags, environment: Environment::read(), form, verbose: args.verbose }
+        Self { flags, environment: Environment::read(), form, verbose: args.verbose, local: Local::new() }
     }
 
     /// Reads the settings, before any file is created.
@@ -65,7 +66,7 @@ impl CommandContext {
     }
 
     /// Returns the executor for several requests.
-    pub(super) fn executor(&self, if_missing: IfMissing) -> Result<Executor, CommandError> {
+    pub(super) fn executor(&self, if_missing: IfMissing) -> Result<Executor<'_>, CommandError> {
         let settings = self.settings()?;
         self.start_log(LogSettings {
             level: settings.log.level.min(LevelFilter::WARN),
@@ -75,7 +76,15 @@ impl CommandContext {
         if made {
             output::note(&format!("made the data directory {}", data_dir.path().display()));
         }
-        Ok(Executor { settings, data_dir, if_missing, local: Local::new() })
+        Ok(Executor { settings, data_dir, if_missing, local: &self.local })
+    }
+
+    /// Ends the command's work on a store that it has opened itself: other nodes don't wait for this process any
+    /// more.
+    pub(super) async fn close(&self) {
+        if let Some(opened) = self.local.get() {
+            opened.service.leave().await;
+        }
     }
 
     /// Prints a result.
@@ -116,21 +125,21 @@ impl CommandContext {
 }
 
 /// Executes requests in the running server or, if none runs, on the store.
-pub(super) struct Executor {
+pub(super) struct Executor<'a> {
     settings: Settings,
     data_dir: DataDir,
     if_missing: IfMissing,
-    local: Local,
+    local: &'a Local,
 }
 
-impl Executor {
+impl Executor<'_> {
     pub(super) fn data_dir(&self) -> &DataDir {
         &self.data_dir
     }
 
     /// Executes a request.
     pub(super) async fn ask(&self, request: Request) -> Result<Reply, CommandError> {
-        control::ask(request, &self.settings, &self.data_dir, self.if_missing, &self.local).await
+        control::ask(request, &self.settings, &self.data_dir, self.if_missing, self.local).await
     }
 
     /// Executes a request in the running server; `None`: no server runs.

@@ -157,26 +157,32 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode, CommandError> {
         _ => None,
     };
     let context = CommandContext::new(cli.global, listen, form);
-    match cli.command {
-        Command::Serve(_) => serve::run(&context).await,
-        Command::Account(command) => account::run(command, &context).await,
-        Command::Session(command) => session::run(command, &context).await,
-        Command::Revoke(command) => revoke::run(command, &context).await,
-        Command::Audit(command) => audit::run(command, &context).await,
-        Command::Backup(args) => backup::back_up(args, &context).await,
-        Command::Restore(args) => backup::restore(args, &context).await,
-        Command::Policy(command) => policy::run(command, &context).await,
-        Command::Key(command) => key::run(command, &context).await,
-        Command::Client(command) => client::run(command, &context).await,
-        Command::Verifier(command) => client::run_verifier(command, &context).await,
-        Command::Token(command) => return token::run(command, &context).await,
-        Command::Config(command) => config::run(&command, &context),
+    let done = execute(cli.command, &context).await;
+    context.close().await;
+    done
+}
+
+async fn execute(command: Command, context: &CommandContext) -> Result<ExitCode, CommandError> {
+    match command {
+        Command::Serve(args) => serve::run(&args, context).await,
+        Command::Account(command) => account::run(command, context).await,
+        Command::Session(command) => session::run(command, context).await,
+        Command::Revoke(command) => revoke::run(command, context).await,
+        Command::Audit(command) => audit::run(command, context).await,
+        Command::Backup(args) => backup::back_up(args, context).await,
+        Command::Restore(args) => backup::restore(args, context).await,
+        Command::Policy(command) => policy::run(command, context).await,
+        Command::Key(command) => key::run(command, context).await,
+        Command::Client(command) => client::run(command, context).await,
+        Command::Verifier(command) => client::run_verifier(command, context).await,
+        Command::Token(command) => return token::run(command, context).await,
+        Command::Config(command) => config::run(&command, context),
         Command::PasswordCost { target } => {
-            password_cost::run(&target, &SystemClock, &SystemEntropy, &context)
+            password_cost::run(&target, &SystemClock, &SystemEntropy, context)
         }
-        Command::Completions { shell } => completions::run(shell, &context),
-        Command::Man { out } => man::run(out.as_deref(), &context),
-        Command::Demo => demo::run(&context).await,
+        Command::Completions { shell } => completions::run(shell, context),
+        Command::Man { out } => man::run(out.as_deref(), context),
+        Command::Demo => demo::run(context).await,
     }?;
     Ok(ExitCode::SUCCESS)
 }

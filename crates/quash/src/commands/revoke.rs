@@ -131,7 +131,7 @@ impl NameArgs {
 }
 
 /// Waits until every verifier has confirmed an entry or lost its lease, and prints the state of each.
-async fn wait_for(seq: u64, executor: &Executor, context: &CommandContext) -> Result<(), CommandError> {
+async fn wait_for(seq: u64, executor: &Executor<'_>, context: &CommandContext) -> Result<(), CommandError> {
     let Reply::Effective(effective) = executor.ask(Request::Effective { seq }).await? else {
         return Err(unexpected());
     };

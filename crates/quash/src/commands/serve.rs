@@ -16,7 +16,7 @@ use crate::control::ControlServer;
 use crate::data_dir::{DataDir, IfMissing};
 use crate::error::{CommandError, Exit};
 use crate::mail::{self, MailSetup};
-use crate::opening::{self, StateFiles};
+use crate::opening::{self, FencedSettings, StateFiles};
 use crate::output;
 use crate::settings::{Engine, Settings};
 use crate::stderr::Stderr;
@@ -27,6 +27,17 @@ pub(super) struct ServeArgs {
     /// environment: QUASH_LISTEN]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(super) listen: Option<String>,
+    /// With PostgreSQL: store this node's settings that define tokens, such as tokens.user_id_field, where they
+    /// differ from those of the other nodes. The other nodes then answer 503 until they are restarted with the same
+    /// settings
+    #[arg(long)]
+    apply_settings: bool,
+}
+
+impl ServeArgs {
+    fn fenced(&self) -> FencedSettings {
+        if self.apply_settings { FencedSettings::Apply } else { FencedSettings::Compare }
+    }
 }
 
 /// A server that has opened its store and its sockets, but doesn't accept connections yet.
@@ -41,19 +52,20 @@ pub(super) struct Ready {
     stderr: Stderr,
 }
 
-pub(super) async fn run(context: &CommandContext) -> Result<(), CommandError> {
+pub(super) async fn run(args: &ServeArgs, context: &CommandContext) -> Result<(), CommandError> {
     let settings = context.settings()?;
     let dropped = DroppedLines::default();
     let stderr = Stderr::start(dropped.clone()).map_err(|error| {
         CommandError::failure(format!("the thread that writes the log cannot be started: {error}"))
     })?;
     context.start_server_log(settings.log, &stderr);
-    let served = run_with_log(context, &settings, &stderr, &dropped).await;
+    let served = run_with_log(args, context, &settings, &stderr, &dropped).await;
     stderr.drain();
     served
 }
 
 async fn run_with_log(
+    args: &ServeArgs,
     context: &CommandContext,
     settings: &Settings,
     stderr: &Stderr,
@@ -66,7 +78,7 @@ async fn run_with_log(
     if made {
         tracing::info!("made the data directory {}", data_dir.path().display());
     }
-    let ready = prepare(settings, &data_dir, tls.as_ref(), stderr).await?;
+    let ready = prepare(settings, args.fenced(), &data_dir, tls.as_ref(), stderr).await?;
     let (form, url) = (context.form, ready.server_address.to_string());
     let print =
         move || output::result(form, &json!({ "listening": url }), || format!("quash is listening on {url}"));
@@ -95,18 +107,19 @@ async fn run_with_log(
 /// Opens the store and the sockets. From then on, the kernel queues connections.
 pub(super) async fn prepare(
     settings: &Settings,
+    fenced: FencedSettings,
     data_dir: &DataDir,
     tls: Option<&Tls>,
     stderr: &Stderr,
 ) -> Result<Ready, CommandError> {
-    if settings.engine == Engine::Memory {
+    if matches!(settings.engine, Engine::Memory) {
         tracing::warn!(
             "storage.engine = \"memory\": accounts, sessions and revocations are lost when this process ends; don't use it in production"
         );
     }
     settings.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let lock = data_dir.lock_for_server()?;
-    let opened = opening::open(settings, data_dir).await?;
+    let opened = opening::open(settings, fenced, data_dir).await?;
     opened.made.iter().for_each(|made| tracing::info!("made {made}"));
     let (service, state_files) = (opened.service, opened.state_files);
     let (listener, server_address) = listen::open(settings, tls).await?;
@@ -164,6 +177,8 @@ pub(super) async fn serve(
     watch.abort();
     closing_service.seal_audit_now().await;
     state_files.iter().for_each(StateFiles::record);
+    // Last: from now on, no other node waits for what this one accepts or signs.
+    closing_service.leave().await;
     drop(control);
     served.map_err(|error| CommandError::failure(format!("the server's socket failed: {error}")))
 }

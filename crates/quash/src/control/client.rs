@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::{ANSWER_BYTES, Answer, Reply, Request, author, execute, socket};
 use crate::data_dir::{DataDir, IfMissing};
 use crate::error::{CommandError, Exit};
-use crate::opening::{self, Opened, StateFiles};
+use crate::opening::{self, FencedSettings, Opened, StateFiles};
 use crate::output;
 use crate::settings::{Engine, Settings};
 
@@ -36,18 +36,21 @@ pub(crate) async fn ask(
     if let Some(server) = connect(data_dir).await? {
         return ask_server(server, &request).await;
     }
-    if settings.engine == Engine::Memory {
-        return Err(CommandError::new(
-            Exit::Unavailable,
-            "no server runs, and with storage.engine = \"memory\" there is no database to open",
-        )
-        .hint("start `quash serve` with the same data directory"));
+    match &settings.engine {
+        Engine::Memory => {
+            return Err(CommandError::new(
+                Exit::Unavailable,
+                "no server runs, and with storage.engine = \"memory\" there is no database to open",
+            )
+            .hint("start `quash serve` with the same data directory"));
+        }
+        Engine::Sqlite if if_missing == IfMissing::Refuse && !data_dir.database().exists() => {
+            return Err(CommandError::new(Exit::NotFound, format!("there is no quash in {}", data_dir.path().display()))
+                .hint("name its data directory with --data-dir or QUASH_DATA_DIR; `quash serve` and `quash account add` create a new one"));
+        }
+        Engine::Sqlite | Engine::Postgres(_) => {}
     }
-    if if_missing == IfMissing::Refuse && !data_dir.database().exists() {
-        return Err(CommandError::new(Exit::NotFound, format!("there is no quash in {}", data_dir.path().display()))
-            .hint("name its data directory with --data-dir or QUASH_DATA_DIR; `quash serve` and `quash account add` create a new one"));
-    }
-    match opening::open(settings, data_dir).await {
+    match opening::open(settings, FencedSettings::Compare, data_dir).await {
         Ok(opened) => {
             opened.made.iter().for_each(|made| output::note(&format!("made {made}")));
             execute_here(local.get_or_init(async || opened).await, request).await

@@ -231,6 +231,16 @@ impl Server {
         rustix::process::kill_process(pid(&self.child), rustix::process::Signal::HUP).expect("it runs");
     }
 
+    /// Stops the process (SIGSTOP) until it is continued.
+    pub(crate) fn freeze(&self) {
+        rustix::process::kill_process(pid(&self.child), rustix::process::Signal::STOP).expect("it runs");
+    }
+
+    /// Continues a stopped process.
+    pub(crate) fn thaw(&self) {
+        rustix::process::kill_process(pid(&self.child), rustix::process::Signal::CONT).expect("it runs");
+    }
+
     /// Waits for the end, which must come soon.
     pub(crate) fn ended(mut self) -> Finished {
         self.finish(DRAINED)

@@ -12,8 +12,8 @@ use crate::context::Service;
 pub enum BackupFault {
     #[error(transparent)]
     Failed(#[from] BackupError),
-    #[error("an in-memory store can't be backed up")]
-    InMemory,
+    #[error("quash backs up an SQLite file, and this store isn't one")]
+    NoFile,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,7 +28,7 @@ impl Service {
     /// # Errors
     /// The file exists already or can't be written, or the store isn't a file.
     pub async fn back_up(&self, to: &Path) -> Result<BackedUp, BackupFault> {
-        let file = self.context.file.as_ref().ok_or(BackupFault::InMemory)?;
+        let file = self.context.file.as_ref().ok_or(BackupFault::NoFile)?;
         Ok(BackedUp { seq: file.back_up(to).await? })
     }
 }

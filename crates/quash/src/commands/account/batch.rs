@@ -165,7 +165,7 @@ impl Group {
         self.waiting.push(Waiting { line, account });
     }
 
-    async fn send(&mut self, executor: &Executor, outcome: &mut Outcome) -> Result<(), CommandError> {
+    async fn send(&mut self, executor: &Executor<'_>, outcome: &mut Outcome) -> Result<(), CommandError> {
         let Self { waiting, .. } = std::mem::take(self);
         let Some(first) = waiting.first() else { return Ok(()) };
         let from = first.line;

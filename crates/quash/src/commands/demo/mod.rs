@@ -22,6 +22,7 @@ use crate::control::{self, AddAccount, GivenPassword, Local, Request, Secret};
 use crate::data_dir::{DataDir, GroupAccess, IfMissing};
 use crate::entropy::SystemEntropy;
 use crate::error::CommandError;
+use crate::opening::FencedSettings;
 use crate::output::{self, OutputFormat};
 use crate::settings::{self, Listen, Settings};
 use crate::stderr::Stderr;
@@ -47,7 +48,7 @@ pub(super) async fn run(context: &CommandContext) -> Result<(), CommandError> {
     let dropped = DroppedLines::default();
     let stderr = Stderr::start(dropped.clone())
         .map_err(|error| CommandError::failure(format!("no thread can be started: {error}")))?;
-    let ready = serve::prepare(&settings, &data_dir, None, &stderr).await?;
+    let ready = serve::prepare(&settings, FencedSettings::Compare, &data_dir, None, &stderr).await?;
     let ServerAddress::At { address, .. } = ready.server_address else {
         return Err(CommandError::failure("the server listens at an unexpected address"));
     };

@@ -2,8 +2,9 @@
 
 use crate::data_dir::GroupAccess;
 use crate::settings::engine::fault::Reported;
-use crate::settings::engine::key::{DefaultsTo, Key};
-use crate::settings::engine::kind::{Switch, Words};
+use crate::settings::engine::key::{DefaultsTo, Key, Optional};
+use crate::settings::engine::kind::{Secret, Switch, Words};
+use crate::settings::engine::secret::SecretText;
 use crate::settings::engine::section::Section;
 use crate::settings::engine::table::{Naming, Table};
 
@@ -11,15 +12,24 @@ pub(super) const TABLE: Table = Table {
     name: "storage",
     doc: "the database and the data directory",
     naming: Naming::One,
-    keys: &[&ENGINE, &GROUP_ACCESS],
+    keys: &[&ENGINE, &URL, &GROUP_ACCESS],
 };
 
-const ENGINE: Key<Words<Engine>> = Key {
+const ENGINE: Key<Words<Named>, Optional> = Key {
     name: "engine",
-    kind: Words(&[("sqlite", Engine::Sqlite), ("memory", Engine::Memory)]),
-    unset: DefaultsTo("\"sqlite\""),
-    doc: "`memory` loses everything, including accounts, when the process ends, and logs a warning at its \
-          start. For trials.",
+    kind: Words(&[("sqlite", Named::Sqlite), ("memory", Named::Memory), ("postgres", Named::Postgres)]),
+    unset: Optional { example: "\"sqlite\"" },
+    doc: "`sqlite` is a file in the data directory, and the default. `postgres` is a PostgreSQL database that \
+          several nodes may share, and the default if `url` is set. `memory` loses everything, including \
+          accounts, when the process ends, and logs a warning at its start. For trials.",
+};
+const URL: Key<Secret, Optional> = Key {
+    name: "url",
+    kind: Secret,
+    unset: Optional { example: "\"storage.url\"" },
+    doc: "The PostgreSQL database: `postgres://user:password@host:5432/database`. Connections are encrypted \
+          and the server's certificate is verified, except on loopback and over a unix socket \
+          (`?host=/run/postgresql`).",
 };
 const GROUP_ACCESS: Key<Switch> = Key {
     name: "group_access",
@@ -31,13 +41,23 @@ const GROUP_ACCESS: Key<Switch> = Key {
           group. Other users never get access.",
 };
 
-/// The storage engine.
+/// The names of the engines.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Named {
+    Sqlite,
+    Memory,
+    Postgres,
+}
+
+/// The storage engine.
+#[derive(Clone, Debug)]
 pub(crate) enum Engine {
     /// A file in the data directory.
     Sqlite,
     /// The memory of the process.
     Memory,
+    /// A PostgreSQL database with this URL.
+    Postgres(SecretText),
 }
 
 /// The section's values.
@@ -47,7 +67,26 @@ pub(super) struct Storage {
 }
 
 pub(super) fn read(mut section: Section<'_>) -> Result<Storage, Reported> {
-    let (engine, group_access) = (section.read(&ENGINE), section.read(&GROUP_ACCESS));
+    let (engine, group_access) = (engine(&mut section), section.read(&GROUP_ACCESS));
     let group_access = if group_access? { GroupAccess::Allowed } else { GroupAccess::Refused };
     Ok(Storage { engine: engine?, group_access })
+}
+
+fn engine(section: &mut Section<'_>) -> Result<Engine, Reported> {
+    let (named, url) = (section.read(&ENGINE), section.secret(&URL));
+    match (named?, url?) {
+        (None | Some(Named::Sqlite), None) => Ok(Engine::Sqlite),
+        (Some(Named::Memory), None) => Ok(Engine::Memory),
+        (None | Some(Named::Postgres), Some(url)) => Ok(Engine::Postgres(url)),
+        (Some(Named::Postgres), None) => Err(section.fault(
+            &ENGINE,
+            "is \"postgres\" without a database",
+            "set storage.url, such as \"postgres://quash@db.example.org/quash\"",
+        )),
+        (Some(Named::Sqlite | Named::Memory), Some(_)) => Err(section.fault(
+            &URL,
+            "is set, but storage.engine names another engine",
+            "leave storage.engine out, or storage.url",
+        )),
+    }
 }

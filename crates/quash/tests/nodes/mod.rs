@@ -1,0 +1,120 @@
+//! Two nodes, real processes, over one PostgreSQL database: the promise of one process. The tests need
+//! `QUASH_TEST_POSTGRES`, the URL of a database whose user may create others; `cargo xtask test` sets it.
+
+mod cut;
+mod site;
+
+use crate::support;
+
+use std::collections::BTreeSet;
+use std::sync::Barrier;
+use std::thread;
+
+use serde_json::json;
+use site::{PASSWORD, Site};
+use support::{Pair, Server, claims, rounds};
+
+/// The refreshes with one token at once.
+const AT_ONCE: usize = 50;
+
+fn me(at: &Server, pair: &Pair) -> u16 {
+    at.get("/v1/me", Some(&pair.access)).status
+}
+
+fn log_out(at: &Server, pair: &Pair) {
+    let answer = at.post_json("/api/logout/", &json!({ "refresh": pair.refresh }), Some(&pair.access));
+    assert_eq!(answer.status, 200, "{}", answer.text);
+}
+
+#[test]
+fn soak_a_log_out_at_one_node_is_known_to_the_next_request_at_another() {
+    let Some(site) = Site::new() else { return };
+    let (a, b) = (site.start("a"), site.start("b"));
+    a.add_account("dana", PASSWORD);
+    for round in 0..rounds(100, 10_000) {
+        let pair = a.sign_in("dana", PASSWORD);
+        assert_eq!((me(&a, &pair), me(&b, &pair)), (200, 200), "round {round}");
+        log_out(&a, &pair);
+        assert_eq!((me(&b, &pair), me(&a, &pair)), (401, 401), "round {round}");
+        let refreshed = b.post_json("/api/token/refresh/", &json!({ "refresh": pair.refresh }), None);
+        assert_eq!(refreshed.status, 401, "round {round}: {}", refreshed.text);
+    }
+}
+
+#[test]
+fn soak_of_refreshes_at_two_nodes_one_wins() {
+    let Some(site) = Site::new() else { return };
+    let nodes = [site.start("a"), site.start("b")];
+    nodes[0].add_account("dana", PASSWORD);
+    for round in 0..rounds(10, 200) {
+        let parent = nodes[round % 2].sign_in("dana", PASSWORD);
+        let barrier = Barrier::new(AT_ONCE);
+        let children: BTreeSet<String> = thread::scope(|scope| {
+            let refreshes: Vec<_> = (0..AT_ONCE)
+                .map(|index| {
+                    let (node, barrier, parent) = (&nodes[index % 2], &barrier, &parent);
+                    scope.spawn(move || {
+                        barrier.wait();
+                        let body = json!({ "refresh": parent.refresh });
+                        node.post_json("/api/token/refresh/", &body, None).pair()
+                    })
+                })
+                .collect();
+            let pairs = refreshes.into_iter().map(|refresh| refresh.join().expect("it doesn't panic"));
+            pairs.map(|pair| claims(&pair.refresh)["jti"].to_string()).collect()
+        });
+        assert_eq!(children.len(), 1, "round {round}: within the grace, all get the same successor");
+    }
+}
+
+#[test]
+fn each_node_knows_what_the_other_has_changed() {
+    let Some(site) = Site::new() else { return };
+    let (a, b) = (site.start("a"), site.start("b"));
+    a.add_account("dana", PASSWORD);
+    b.add_account("kim", PASSWORD);
+    let (dana, kim) = (b.sign_in("dana", PASSWORD), a.sign_in("kim", PASSWORD));
+    // By a command of another node, on the socket of its server.
+    let ended = b.run(&["revoke", "account", "--name", "dana"], "");
+    assert!(ended.status.success(), "{}", ended.stderr);
+    assert_eq!((me(&a, &dana), me(&a, &kim), me(&b, &kim)), (401, 200, 200));
+    // A password, changed at A.
+    let body = json!({ "old_password": PASSWORD, "new_password": "a longer passphrase for kim" });
+    let changed = a.post_json("/v1/me/password", &body, Some(&kim.access));
+    assert!(changed.status < 300, "{}", changed.text);
+    assert_eq!(me(&b, &kim), 401);
+    // Keys: B signs with the key that A rotated to.
+    let rotated = a.run(&["key", "rotate", "--now"], "");
+    assert!(rotated.status.success(), "{}", rotated.stderr);
+    let dana = b.sign_in("dana", PASSWORD);
+    assert_eq!((me(&a, &dana), me(&b, &dana)), (200, 200));
+}
+
+#[test]
+fn a_frozen_node_accepts_nothing_that_ended_meanwhile() {
+    let Some(site) = Site::new() else { return };
+    let (a, b) = (site.start("a"), site.start("b"));
+    a.add_account("dana", PASSWORD);
+    for _ in 0..rounds(3, 50) {
+        let pair = a.sign_in("dana", PASSWORD);
+        assert_eq!(me(&b, &pair), 200);
+        b.freeze();
+        let status = thread::scope(|scope| {
+            let asked = scope.spawn(|| me(&b, &pair));
+            log_out(&a, &pair);
+            b.thaw();
+            asked.join().expect("it doesn't panic")
+        });
+        // The request is read when the node runs again.
+        assert_eq!((status, me(&b, &pair)), (401, 401));
+    }
+}
+
+#[test]
+fn a_second_node_needs_the_first_ones_master_key() {
+    let Some(site) = Site::new() else { return };
+    let a = site.start("a");
+    a.add_account("dana", PASSWORD);
+    let refused = site.refused_without_key("c");
+    assert!(refused.contains("master key") && refused.contains("copy it from another node"), "{refused}");
+}

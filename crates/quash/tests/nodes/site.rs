@@ -1,0 +1,104 @@
+//! A database of a test's own, and the nodes over it, each with its data directory.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use tempfile::TempDir;
+use tokio_postgres::NoTls;
+
+use crate::support::{self, Server, quash};
+
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+
+pub(crate) struct Site {
+    pub(crate) url: String,
+    dir: TempDir,
+}
+
+impl Site {
+    /// Creates a database. Without PostgreSQL, says that the test is skipped.
+    pub(crate) fn new() -> Option<Self> {
+        let Ok(maintenance) = std::env::var("QUASH_TEST_POSTGRES") else {
+            eprintln!("skipped: QUASH_TEST_POSTGRES is not set");
+            return None;
+        };
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let name = format!("quash_nodes_{}_{}", std::process::id(), unique());
+        let mut config: tokio_postgres::Config = maintenance.parse().expect("a URL");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let (client, connection) = config.connect(NoTls).await.expect("PostgreSQL runs");
+            tokio::spawn(connection);
+            client.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("the user may");
+        });
+        config.dbname(&name);
+        Some(Self { url: with_database(&maintenance, &name), dir })
+    }
+
+    pub(crate) fn data_dir(&self, node: &str) -> PathBuf {
+        self.dir.path().join(node)
+    }
+
+    /// Starts a node. All nodes after the first get its master key.
+    pub(crate) fn start(&self, node: &str) -> Server {
+        self.start_through(node, &self.url)
+    }
+
+    /// Starts a node that reaches the database by another URL.
+    pub(crate) fn start_through(&self, node: &str, url: &str) -> Server {
+        let dir = self.prepare(node, url);
+        let first = self.data_dir("a").join("master.key");
+        if node != "a" {
+            std::fs::copy(first, dir.join("master.key")).expect("the first node has one");
+        }
+        Server::start_with(quash(), &dir, &[])
+    }
+
+    /// Starts a node without the master key, which must fail, and returns its message.
+    pub(crate) fn refused_without_key(&self, node: &str) -> String {
+        let dir = self.prepare(node, &self.url);
+        let mut command: Command = quash();
+        command.arg("serve").arg("--data-dir").arg(dir).args(["--listen", "127.0.0.1:0"]);
+        let refused = support::run(command, "");
+        assert_eq!(refused.code(), 1, "{}", refused.stderr);
+        refused.stderr
+    }
+
+    fn prepare(&self, node: &str, url: &str) -> PathBuf {
+        use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+        let dir = self.data_dir(node);
+        std::fs::DirBuilder::new().mode(0o700).recursive(true).create(&dir).expect("it is ours");
+        let path = dir.join("quash.toml");
+        let mut file = std::fs::OpenOptions::new();
+        let file = file.write(true).create(true).truncate(true).mode(0o600).open(path);
+        let text = format!("[storage]\nurl = \"{url}\"\n");
+        std::io::Write::write_all(&mut file.expect("it is ours"), text.as_bytes()).expect("it is ours");
+        dir
+    }
+}
+
+/// A number that no other test of this process has.
+fn unique() -> usize {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Replaces the database of a URL.
+fn with_database(url: &str, name: &str) -> String {
+    let (base, query) = url.split_once('?').map_or((url, None), |(base, query)| (base, Some(query)));
+    let scheme = base.find("://").expect("a URL") + 3;
+    let end = base[scheme..].find('/').map_or(base.len(), |at| scheme + at);
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{}/{name}{query}", &base[..end])
+}
+
+/// The URL of the same database at another address.
+pub(crate) fn at(url: &str, address: SocketAddr) -> String {
+    let scheme = url.find("://").expect("a URL") + 3;
+    let user = url[scheme..].find('@').map_or(scheme, |at| scheme + at + 1);
+    let end = url[user..].find('/').map_or(url.len(), |at| user + at);
+    let path = url[end..].split('?').next().unwrap_or_default();
+    format!("{}{address}{path}", &url[..user])
+}
