@@ -8,7 +8,6 @@ use quash_core::model::{Binding, Clock};
 use quash_store::{Coordination, Known, NewLease, NotRecorded};
 
 use super::{Node, Recorded};
-use crate::context::Service;
 
 /// The time in which a row must be written.
 const WITHIN: Duration = Duration::from_secs(1);
@@ -62,18 +61,14 @@ impl Node {
         coordination.confirm(&self.id, confirmed).await?;
         Ok(())
     }
-}
 
-impl Service {
-    /// Gives the lease of this process back, if it is a node: no other process waits for it any more. Must be called
-    /// when it accepts and signs nothing any more.
-    pub async fn leave(&self) {
-        let Some(node) = &self.context.node else { return };
-        // A renewal that is under way is refused, or its row expires like that of a process that was killed.
-        node.left.send_replace(true);
-        let left = self.context.feed.coordination.leave(&node.id, self.context.clock.uptime());
+    /// Gives the lease back: no other process waits for this one any more, which accepts and signs nothing any more.
+    /// A renewal that is under way is refused, or its row expires like that of a process that was killed.
+    pub(crate) async fn leave(&self, coordination: &dyn Coordination, clock: &dyn Clock) {
+        self.left.send_replace(true);
+        let left = coordination.leave(&self.id, clock.uptime());
         if let Ok(Err(error)) = tokio::time::timeout(WITHIN, left).await {
-            tracing::debug!(%error, "failed to give the lease of this node back");
+            tracing::debug!(%error, "failed to give this node's lease back");
         }
     }
 }

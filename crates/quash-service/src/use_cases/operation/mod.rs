@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod clients;
 pub(crate) mod epoch;
+mod leave;
 pub(crate) mod ready;
 pub(crate) mod seal;
 pub(crate) mod upkeep;
