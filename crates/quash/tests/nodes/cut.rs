@@ -1,7 +1,5 @@
 //! A node that is cut off from the database, and the database away.
 
-use std::time::{Duration, Instant};
-
 use super::site::{PASSWORD, Site, at};
 use super::{log_out, me};
 use crate::support::wait::later;
@@ -10,8 +8,8 @@ mod link;
 
 use link::Link;
 
-/// Longer than a node needs to recover.
-const RECOVERED: Duration = Duration::from_secs(10);
+/// The seconds in which a node recovers, also on a busy machine.
+const RECOVERED: usize = 10;
 
 #[test]
 fn a_node_without_the_database_answers_503_and_recovers() {
@@ -30,10 +28,10 @@ fn a_node_without_the_database_answers_503_and_recovers() {
     }
     assert_eq!(me(&a, &kept), 200);
     link.mend();
-    let began = Instant::now();
-    while me(&b, &kept) != 200 {
-        assert!(began.elapsed() < RECOVERED, "the node recovers without help");
+    let recovers = (0..RECOVERED).any(|_| {
         later();
-    }
+        me(&b, &kept) == 200
+    });
+    assert!(recovers, "without help");
     assert_eq!(me(&b, &ended), 401);
 }

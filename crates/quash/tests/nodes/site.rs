@@ -18,9 +18,11 @@ pub(crate) struct Site {
 
 impl Site {
     /// Creates a database. Without PostgreSQL, says that the test is skipped.
+    #[expect(clippy::disallowed_methods, reason = "the address of a test's server is no setting of quash")]
+    #[expect(clippy::print_stdout, reason = "a skipped test says so")]
     pub(crate) fn new() -> Option<Self> {
         let Ok(maintenance) = std::env::var("QUASH_TEST_POSTGRES") else {
-            eprintln!("skipped: QUASH_TEST_POSTGRES is not set");
+            println!("skipped: QUASH_TEST_POSTGRES names no PostgreSQL; `cargo xtask services` starts one");
             return None;
         };
         let dir = tempfile::tempdir().expect("a temporary directory");
