@@ -19,6 +19,7 @@ __all__ = [
     "begin_exit",
     "end_waits",
     "problem",
+    "says",
     "take_records",
 ]
 
