@@ -127,9 +127,15 @@ async fn number(database: &Database) -> Result<(), PostgresError> {
     if database.query(statements::IS_UNNUMBERED, &[]).await?.is_empty() {
         return Ok(());
     }
-    let transaction = database.begin(&[(statements::LOCK_AUDIT, Vec::new())]).await?;
-    transaction.execute(statements::NUMBER_AUDIT, &[]).await?;
-    Ok(transaction.commit().await?)
+    loop {
+        let transaction = database.begin(&[(statements::LOCK_AUDIT, Vec::new())]).await?;
+        let given = transaction.query(statements::NUMBER_AUDIT, &[]).await?;
+        let given = rows::only(&given, |columns| columns.count())?;
+        transaction.commit().await?;
+        if given < statements::NUMBERED_AT_ONCE {
+            return Ok(());
+        }
+    }
 }
 
 pub(super) async fn head(database: &Database) -> Result<AuditHead, PostgresError> {

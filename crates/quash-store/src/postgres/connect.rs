@@ -58,6 +58,12 @@ impl Target {
         if !is_url {
             return Err(unusable("the URL must begin with postgres://".into()));
         }
+        // Otherwise the rest of a password with an @ would count as the host, and be shown in errors.
+        if url.matches('@').count() > 1 {
+            return Err(unusable(
+                "the URL has several @: write those in the user and the password as %40".into(),
+            ));
+        }
         let Options { url, tls_mode, roots, session } = Options::taken_from(url);
         // The message of the parser quotes nothing of the URL but names of options.
         let mut config: Config = url.parse().map_err(|error| unusable(message(&error)))?;
@@ -155,11 +161,17 @@ impl Target {
     }
 
     /// A pool of at most `size` connections. A caller waits at most `wait` for one.
-    pub(super) fn pool(self, size: usize, wait: Duration) -> Result<Pool, OpenError> {
+    pub(super) fn pool(mut self, size: usize, wait: Duration) -> Result<Pool, OpenError> {
+        // A name or a balancer may lead to a replica later: most reads don't say which server has answered.
+        self.config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         let store = self.shown.clone();
+        let hosts = u32::try_from(self.config.get_hosts().len()).unwrap_or(1);
+        let create = *self.config.get_connect_timeout().unwrap_or(&CONNECT_TIMEOUT) * (hosts + 1);
         Pool::builder(self)
             .max_size(size)
             .wait_timeout(Some(wait))
+            // The limit for a host covers neither TLS nor the server's answer.
+            .create_timeout(Some(create))
             .runtime(deadpool::Runtime::Tokio1)
             .build()
             .map_err(|error| OpenError::Unusable { store, detail: error.to_string() })

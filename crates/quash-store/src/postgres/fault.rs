@@ -1,6 +1,6 @@
 //! The errors inside the PostgreSQL store, and the conversion to [`StoreError`].
 
-use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::StoreError;
 
@@ -73,6 +73,11 @@ impl From<PostgresError> for StoreError {
             },
         }
     }
+}
+
+/// Returns whether the server refused a statement, and serves the connection further.
+pub(super) fn is_refusal(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|refused| refused.parsed_severity() == Some(Severity::Error))
 }
 
 /// The text of an error for logs: never the detail of the server's message, which may name data.

@@ -30,7 +30,7 @@ use std::time::Duration;
 use aws_lc_rs::rand;
 
 use self::batch::Lanes;
-use self::connect::Target;
+use self::connect::{Pool, Target};
 use self::looks::Looks;
 use self::transaction::Database;
 use crate::OpenError;
@@ -54,6 +54,8 @@ pub struct PostgresStore {
     database: Arc<Database>,
     lanes: Lanes,
     looks: Looks,
+    /// The connection of the follower, which mustn't wait for changes that wait for locks.
+    following: Pool,
 }
 
 impl PostgresOptions {
@@ -94,7 +96,7 @@ impl PostgresStore {
         let looks = Looks::start(&database, vec![lane()?, lane()?]);
         looks.head().await.map_err(|error| unusable(error.to_string()))?;
         newest::watch(&database, lane()?);
-        Ok(Self { database, lanes, looks })
+        Ok(Self { database, lanes, looks, following: lane()? })
     }
 
     /// The connections, for what is kept beside the data.

@@ -8,6 +8,7 @@ use quash_core::model::{
 };
 use tokio_postgres::Row;
 
+use super::connect::Pool;
 use super::fault::PostgresError;
 use super::rows::{self, Columns};
 use super::statements;
@@ -152,9 +153,14 @@ pub(super) async fn entries_after(
     rows::all(&found, rows::entry)
 }
 
-pub(super) async fn follow(database: &Database, after: Seq, limit: u32) -> Result<Followed, PostgresError> {
+pub(super) async fn follow(
+    database: &Database,
+    pool: &Pool,
+    after: Seq,
+    limit: u32,
+) -> Result<Followed, PostgresError> {
     let values = (rows::bound(after.as_u64()), i64::from(limit));
-    let found = database.query(statements::FOLLOW, &[&values.0, &values.1]).await?;
+    let found = database.query_on(pool, statements::FOLLOW, &[&values.0, &values.1]).await?;
     let head = rows::only(&found, rows::head)?;
     let entry = |row: &Row| {
         let mut columns = Columns::of(row);

@@ -33,9 +33,7 @@ fn unreachable(error: &tokio_postgres::Error) -> String {
         }
         Some(&SqlState::INVALID_CATALOG_NAME) => "create the database, owned by quash's user",
         Some(&SqlState::INSUFFICIENT_PRIVILEGE) => "grant the user CONNECT on the database",
-        Some(&SqlState::TOO_MANY_CONNECTIONS) => {
-            "raise max_connections, lower postgres.connections, or use a pooler"
-        }
+        Some(&SqlState::TOO_MANY_CONNECTIONS) => "raise max_connections, or use a pooler",
         Some(&SqlState::CANNOT_CONNECT_NOW) => "the server is starting or stopping: try again",
         Some(_) => return message(error),
         None => "check that the server runs and that host, port and TLS of the URL are right",

@@ -67,7 +67,7 @@ impl Store for PostgresStore {
     }
 
     async fn follow(&self, after: Seq, limit: u32) -> Result<Followed, StoreError> {
-        Ok(reader::follow(&self.database, after, limit).await?)
+        Ok(reader::follow(&self.database, &self.following, after, limit).await?)
     }
 
     async fn entries_between(

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use tokio_postgres::Row;
 
 use super::connect::{self, Pool, Pooled, Target};
-use super::fault::{PostgresError, message};
+use super::fault::{PostgresError, is_refusal, message};
 use super::params::{Param, Params, typed};
 use super::pipeline::join_all;
 use crate::{OpenError, StoreError};
@@ -26,7 +26,7 @@ use crate::{OpenError, StoreError};
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '5s'; \
     SET LOCAL statement_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '2s'; \
     SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') \
-    WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true)";
+    WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true), set_config('quash.begun', 'yes', true)";
 
 /// Begins a transaction whose loss does no harm.
 const BEGIN_SOFT: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '5s'; \
@@ -51,6 +51,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest time that a COMMIT may take before its outcome counts as unknown.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest time that a statement of a transaction may take: longer than the server permits.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(12);
 
 /// The pause between two attempts to determine an outcome.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -176,9 +179,10 @@ impl Database {
         let writer = self.writer.as_slice();
         let mark: [&dyn Param; 2] = [&writer, &batch];
         let client = transaction.client()?;
-        // They are sent in this order. If one fails, all later ones do, for that reason alone.
+        // They are sent in this order. If one fails, all later ones do, for that reason alone; but if BEGIN itself
+        // fails, each later one is a transaction by itself. So the statements of batches write only after `quash.begun`.
         let (begun, marked, answers) = tokio::join!(
-            client.batch_execute(&begin),
+            answered(client.batch_execute(&begin)),
             transaction.execute(ADD_MARK, &mark),
             join_all(statements.iter().map(|(statement, params)| transaction.query(statement, params))),
         );
@@ -212,7 +216,7 @@ impl Database {
         connection.is_open = true;
         connection.take_warning();
         let transaction = Transaction { database: self, connection: Some(connection), batch };
-        transaction.client()?.batch_execute(statements).await?;
+        answered(transaction.client()?.batch_execute(statements)).await?;
         Ok(transaction)
     }
 
@@ -261,6 +265,14 @@ async fn once(pool: &Pool, statement: &str, params: Params<'_>) -> Result<Vec<Ro
     Ok(rows.map_err(|_| StoreError::Unavailable("the server doesn't answer".into()))??)
 }
 
+/// Waits for an answer, with a limit of time: a server or a pooler that hangs must not hold a writer for ever.
+async fn answered<T>(
+    answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, PostgresError> {
+    let answer = timeout(ANSWERED_WITHIN, answer).await;
+    Ok(answer.map_err(|_| StoreError::Unavailable("the server doesn't answer".into()))??)
+}
+
 impl Transaction<'_> {
     fn client(&self) -> Result<&Pooled, PostgresError> {
         let ended = || StoreError::Unavailable("the transaction has ended".into());
@@ -269,7 +281,7 @@ impl Transaction<'_> {
 
     /// Runs a statement, and returns the number of rows that it wrote.
     pub(super) async fn execute(&self, statement: &str, params: Params<'_>) -> Result<u64, PostgresError> {
-        Ok(self.client()?.execute_typed(statement, &typed(params)).await?)
+        answered(self.client()?.execute_typed(statement, &typed(params))).await
     }
 
     /// Runs a statement that writes exactly one row. Otherwise its guard doesn't hold.
@@ -278,7 +290,7 @@ impl Transaction<'_> {
     }
 
     pub(super) async fn query(&self, statement: &str, params: Params<'_>) -> Result<Vec<Row>, PostgresError> {
-        Ok(self.client()?.query_typed(statement, &typed(params)).await?)
+        answered(self.client()?.query_typed(statement, &typed(params))).await
     }
 
     /// Returns whether a statement finds a row.
@@ -302,10 +314,11 @@ impl Transaction<'_> {
         };
         let cause = match timeout(COMMIT_TIMEOUT, answered).await {
             Ok((written, committed)) => {
-                // The server has refused a statement, so COMMIT has undone the transaction.
+                // The server has refused a statement, so COMMIT has undone the transaction. A fatal error says nothing
+                // of COMMIT: a pooler answers the first statement with it if it loses the server, which may have read all.
                 for answer in written {
                     match answer {
-                        Err(PostgresError::Postgres(error)) if error.as_db_error().is_some() => {
+                        Err(PostgresError::Postgres(error)) if is_refusal(&error) => {
                             return Err(error.into());
                         }
                         _ => {}
@@ -336,7 +349,7 @@ impl Transaction<'_> {
     /// Undoes the transaction, so that the connection can be used again.
     pub(super) async fn roll_back(mut self) {
         if let Ok(client) = self.client()
-            && client.batch_execute("ROLLBACK").await.is_ok()
+            && answered(client.batch_execute("ROLLBACK")).await.is_ok()
         {
             self.ended();
         }

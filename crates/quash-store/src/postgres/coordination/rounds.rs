@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quash_core::model::{Binding, InstanceId, ProcessLabel};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::Shared;
 use super::rows::NewRow;
@@ -36,6 +36,8 @@ pub(super) struct Departure {
 
 /// The shortest time between two rounds of leases.
 const ROUND: Duration = Duration::from_millis(20);
+/// The longest time that a round may take. Its connection is then replaced.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(2);
 /// The most requests in a round.
 const MOST: usize = 1_024;
 
@@ -65,8 +67,14 @@ pub(super) async fn record(shared: Arc<Shared>, mut asked: mpsc::Receiver<Record
                 None => rows.push(NewRow { id, binding: *binding, label, term: *term }),
             }
         }
-        let granted =
-            if rows.is_empty() { Ok(Vec::new()) } else { shared.database.record_leases(&rows).await };
+        let granted = if rows.is_empty() {
+            Ok(Vec::new())
+        } else {
+            // All leases of this process wait for this round, its own included.
+            let written = timeout(WRITTEN_WITHIN, shared.database.record_leases(&rows)).await;
+            written
+                .unwrap_or_else(|_| Err(StoreError::Unavailable("the server doesn't answer".into()).into()))
+        };
         match granted.map_err(StoreError::from) {
             Ok(mut granted) => {
                 granted.sort_unstable();

@@ -11,10 +11,12 @@ use super::sights::{Found, Renewal};
 use crate::StoreError;
 use crate::coordination::Known;
 
+/// Renewals are random: a standby that is promoted may give numbers of a sequence again.
+///
 /// Rows are written in the order of their keys, so that two processes never wait for each other.
 const RECORD: &str = "INSERT INTO lease AS l (name, instance, kind, renewal, term_ms, bound, host, pid) \
-    SELECT a.name, a.instance, CASE a.name WHEN '' THEN 'node' ELSE 'verifier' END, nextval('lease_renewal'), \
-        a.term_ms, a.bound, a.host, a.pid \
+    SELECT a.name, a.instance, CASE a.name WHEN '' THEN 'node' ELSE 'verifier' END, \
+        hashtextextended(gen_random_uuid()::text, 0), a.term_ms, a.bound, a.host, a.pid \
     FROM unnest($1, $2, $3, $4, $5, $6) AS a (name, instance, term_ms, bound, host, pid) \
     ORDER BY a.name COLLATE \"C\", a.instance \
     ON CONFLICT (name, instance) DO UPDATE SET renewal = excluded.renewal, \
@@ -32,8 +34,8 @@ const CONFIRM: &str = "WITH locked AS (\
 
 /// A process that has no row gets one: its request for a lease may be under way.
 const LEAVE: &str = "INSERT INTO lease AS l (name, instance, kind, renewal, term_ms, bound, has_left) \
-    SELECT a.name, a.instance, CASE a.name WHEN '' THEN 'node' ELSE 'verifier' END, nextval('lease_renewal'), \
-        0, true, true \
+    SELECT a.name, a.instance, CASE a.name WHEN '' THEN 'node' ELSE 'verifier' END, \
+        hashtextextended(gen_random_uuid()::text, 0), 0, true, true \
     FROM unnest($1, $2) AS a (name, instance) \
     ORDER BY a.name COLLATE \"C\", a.instance \
     ON CONFLICT (name, instance) DO UPDATE SET renewal = excluded.renewal, has_left = true";

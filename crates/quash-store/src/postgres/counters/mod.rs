@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quash_core::model::LockoutPolicy;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
+use tokio_postgres::Row;
 
 use self::refusals::{Refusal, Refusals};
 use super::PostgresStore;
@@ -36,6 +37,26 @@ pub struct PostgresCounters {
 enum Place {
     OfTally([u8; KEY]),
     OfWindow(i16, CounterKey),
+}
+
+/// A place that was reserved, until the attempt takes it.
+struct Reserved {
+    place: Option<Place>,
+    given_back: mpsc::Sender<Place>,
+}
+
+impl Reserved {
+    fn taken(mut self) {
+        self.place = None;
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if let Some(place) = self.place.take() {
+            let _ = self.given_back.try_send(place);
+        }
+    }
 }
 
 /// The length of a tally's key: a letter for the bucket, then the counter's key.
@@ -66,6 +87,27 @@ impl PostgresCounters {
         let (given_back, places) = mpsc::channel(GIVEN_BACK);
         tokio::spawn(give_back(Arc::clone(&database), places));
         Ok(Self { database, policy, refusals: Refusals::default(), given_back })
+    }
+
+    /// Reserves a place in a task of its own. If the request is cancelled meanwhile, the place is given back: else
+    /// whoever cancels requests at the right moment could keep all places of an account.
+    async fn reserve_place(
+        &self,
+        place: Place,
+        reserving: impl Future<Output = Result<Vec<Row>, PostgresError>> + Send + 'static,
+    ) -> Result<bool, StoreError> {
+        let given_back = self.given_back.clone();
+        let (answer, answered) = oneshot::channel();
+        tokio::spawn(async move {
+            let reserved = reserving.await.map(|rows| {
+                let is_reserved = !rows.is_empty();
+                is_reserved.then(|| Reserved { place: Some(place), given_back })
+            });
+            // What nobody takes is dropped.
+            let _ = answer.send(reserved);
+        });
+        let ended = |_| StoreError::Unavailable("the task that reserves has ended".into());
+        Ok(answered.await.map_err(ended)??.map(Reserved::taken).is_some())
     }
 
     fn most(&self) -> i64 {
@@ -116,10 +158,11 @@ async fn give_back(database: Arc<Database>, mut places: mpsc::Receiver<Place>) {
 #[async_trait]
 impl Counters for PostgresCounters {
     async fn reserve(&self, counted: Counted, _now: Duration) -> Result<bool, StoreError> {
-        let (key, longest) = (key(counted), millis(self.policy.longest_lock));
-        let rows =
-            self.database.query(statements::RESERVE, &[&trimmed(&key), &self.most(), &longest]).await?;
-        Ok(!rows.is_empty())
+        let (key, longest, most) = (key(counted), millis(self.policy.longest_lock), self.most());
+        let database = Arc::clone(&self.database);
+        let reserving =
+            async move { database.query_once(statements::RESERVE, &[&trimmed(&key), &most, &longest]).await };
+        self.reserve_place(Place::OfTally(key), reserving).await
     }
 
     fn release(&self, counted: Counted) {
@@ -162,8 +205,11 @@ impl Counters for PostgresCounters {
             return Ok(Err(left));
         }
         let (most, span) = (i64::from(window.most), millis(window.span));
-        let params: Params<'_> = &[&kind, &window.key.0.as_slice(), &most, &span];
-        if !self.database.query(statements::BEGIN, params).await?.is_empty() {
+        let (database, key) = (Arc::clone(&self.database), window.key);
+        let reserving = async move {
+            database.query_once(statements::BEGIN, &[&kind, &key.0.as_slice(), &most, &span]).await
+        };
+        if self.reserve_place(Place::OfWindow(kind, key), reserving).await? {
             return Ok(Ok(()));
         }
         let (failures, until) = self.failures(&window).await?;

@@ -36,4 +36,6 @@ pub(in crate::postgres) const BLANK_PERSONS: &str = "DELETE FROM audit_person WH
      WHERE u.subject = $1 AND u.event <> 'account_deleted' ORDER BY u.row LIMIT $2 FOR UPDATE OF p SKIP LOCKED)";
 pub(in crate::postgres) const ALL_BLANKED: &str = "UPDATE gone SET blanked = true WHERE subject = $1 AND NOT EXISTS (\
      SELECT 1 FROM audit u JOIN audit_person p ON p.row = u.row WHERE u.subject = $1 AND u.event <> 'account_deleted')";
-pub(in crate::postgres) const FORGET_MARKS: &str = "DELETE FROM mark WHERE at < now() - interval '1 hour'";
+// A page, too: after an hour without upkeep there are millions.
+pub(in crate::postgres) const FORGET_MARKS: &str = "DELETE FROM mark WHERE (writer, batch) IN (\
+     SELECT writer, batch FROM mark WHERE at < now() - interval '1 hour' ORDER BY at LIMIT 200000 FOR UPDATE SKIP LOCKED)";

@@ -130,13 +130,14 @@ pub(in crate::postgres) const IN_ORDER: &str = "SET LOCAL enable_seqscan = off; 
 pub(in crate::postgres) const ROTATE_ALL: &str = concat!(
     "UPDATE session s SET generation = q.following, rotated_at = q.rotated_at, idle_until = q.idle_until \
      FROM unnest($1, $2, $3, $4, $5) AS q(sid, generation, following, rotated_at, idle_until) \
-     WHERE s.sid = q.sid AND s.generation = q.generation AND s.ended_reason IS NULL AND ",
+     WHERE s.sid = q.sid AND s.generation = q.generation AND s.ended_reason IS NULL \
+     AND current_setting('quash.begun', true) = 'yes' AND ",
     uncovered!(),
     " RETURNING s.sid"
 );
 pub(in crate::postgres) const END_ALL: &str = "UPDATE session s SET ended_reason = q.reason, ended_at = q.at, ended_actor = q.actor \
      FROM unnest($1, $2, $3, $4) AS q(sid, reason, at, actor) WHERE s.sid = q.sid AND s.ended_reason IS NULL \
-     RETURNING s.sid";
+     AND current_setting('quash.begun', true) = 'yes' RETURNING s.sid";
 
 // Keys, clients, secrets and settings. The indexes over the states allow only one current key, and one next
 // key.
@@ -175,11 +176,14 @@ pub(in crate::postgres) const ADD_AUDITS: &str = "INSERT INTO audit (at, event, 
      FROM unnest($1, $2, $3, $4, $5, $6, $7) WITH ORDINALITY AS q(at, event, actor, reason, subject, sid, seq, place) ORDER BY q.place";
 // Gives numbers to the entries that have none, in the order in which they were written. Whoever runs it has
 // locked `audit_number` in an earlier statement.
+// A page of 20,000: an import may leave a million.
 pub(in crate::postgres) const NUMBER_AUDIT: &str = "WITH fresh AS (\
-     SELECT row, row_number() OVER (ORDER BY row) AS place FROM audit WHERE number IS NULL), \
+     SELECT row, row_number() OVER (ORDER BY row) AS place FROM (\
+     SELECT row FROM audit WHERE number IS NULL ORDER BY row LIMIT 20000) oldest), \
      given AS (UPDATE audit u SET number = h.last + fresh.place FROM fresh, audit_number h \
      WHERE u.row = fresh.row AND h.id = 1 RETURNING 1) \
-     UPDATE audit_number SET last = last + (SELECT count(*) FROM given) WHERE id = 1";
+     UPDATE audit_number SET last = last + (SELECT count(*) FROM given) WHERE id = 1 RETURNING (SELECT count(*) FROM given)";
+pub(in crate::postgres) const NUMBERED_AT_ONCE: u64 = 20_000;
 pub(in crate::postgres) const SEALED_UP_TO: &str = "SELECT last_id, last_chain FROM audit_seal WHERE id = 1";
 pub(in crate::postgres) const SEAL_ENTRIES: &str = "UPDATE audit u SET person = q.person, chain = q.chain \
      FROM unnest($1, $2, $3) AS q(number, person, chain) WHERE u.number = q.number AND u.chain IS NULL";
