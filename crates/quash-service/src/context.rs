@@ -1,5 +1,6 @@
 //! The service itself: the state that all use cases share.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use prometheus_client::registry::Registry;
 use quash_core::decide::{PresentedForeign, renew_grant};
 use quash_core::model::{
     Account, AccountBy, Change, Clock, Entropy, ForeignLoaded, Head, Policy, Receipt, Refusal, Seq, Session,
-    SessionState, Timestamp, fold,
+    SessionState, Timestamp, TokenPolicy, fold,
 };
 use quash_core::token::{FlowKey, Grant, Issued, JwkSet, Minting, SigningKey, mint};
 use quash_store::{Allowance, Store, StoreError, StoreFile};
@@ -117,6 +118,12 @@ impl Context {
     /// # Errors
     /// The change isn't written; or, with [`StoreError::Unknown`], it may be, or this process doesn't apply it.
     pub(crate) async fn commit_and_announce(&self, change: Change) -> Result<Receipt, StoreError> {
+        if self.guard.is_fenced() {
+            // Its entry would name users as no token does any more.
+            return Err(StoreError::Unavailable(
+                "other settings that define tokens apply: restart this node".into(),
+            ));
+        }
         let caused = caused_by_users(&change);
         let receipt = self.store.commit(change).await?;
         self.quotas.count_all(&caused, self.clock.uptime());
@@ -180,6 +187,19 @@ impl Context {
         mint(grant, minting, now, &*self.entropy).map_err(|_| Failure::Unavailable(Unavailable::Unsigned))
     }
 
+    /// Checks that a token may still be accepted by what was read from the store since the uptime `began`: this
+    /// process may have been paused.
+    ///
+    /// # Errors
+    /// It took as long as a lease.
+    pub(crate) fn check_in_time(&self, began: Duration) -> Result<(), Failure> {
+        let now = self.clock.uptime();
+        match &self.node {
+            Some(node) if !node.decides_in_time(began, now) => Err(Failure::Unavailable(Unavailable::Stale)),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Checks that a key to sign with exists. Called before a token is consumed in an exchange.
     ///
     /// # Errors
@@ -199,6 +219,15 @@ impl Context {
             .account_by(typed)
             .unwrap_or_else(|| AccountBy::Name(String::new()));
         (by, fold(typed))
+    }
+
+    /// The rules that tokens must meet. Another node may have allowed longer lifetimes since this one started.
+    pub(crate) fn token_policy(&self) -> Cow<'_, TokenPolicy> {
+        let longest_lifetime_ever = self.guard.longest_lifetime();
+        if longest_lifetime_ever == self.policy.tokens.longest_lifetime_ever {
+            return Cow::Borrowed(&self.policy.tokens);
+        }
+        Cow::Owned(TokenPolicy { longest_lifetime_ever, ..self.policy.tokens.clone() })
     }
 
     /// Loads the state that concerns another issuer's token.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use quash_core::decide::{Cause, apply_settings};
 use quash_core::model::{
-    Actor, AuditSeal, Change, Clock, Entropy, ForeignTokens, Policy, Reason, ScopeHasher, UserIdField, draw,
-    limits,
+    Actor, AuditSeal, Change, Clock, Entropy, ForeignTokens, Policy, Reason, ScopeHasher, TokenPolicy,
+    UserIdField, UserIdType, draw, limits,
 };
 use quash_core::token::FlowKey;
 use quash_core::watch::frame::CursorKey;
@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, Notify, mpsc};
 use crate::context::{Context, Service};
 use crate::failure::StartError;
 use crate::feed::{self, Feed, FeedBroadcast, Snapshots};
-use crate::keys::{self, FetchKeys, FetchOnDemand, Foreign, KeySetup, Keys};
+use crate::keys::{self, CurrentKey, FetchKeys, FetchOnDemand, Foreign, KeySetup, Keys};
 use crate::known_device::DeviceKey;
 use crate::lockout::Lockout;
 use crate::mail::Outbox;
@@ -96,7 +96,13 @@ impl Service {
             .await?;
         let head = store.head().await?;
         policy.tokens.longest_lifetime_ever = head.longest_lifetime;
-        let opened = repeated(|| keys::open(&key_setup, &*store, &master, &*clock, &*entropy)).await?;
+        // Other nodes sign with the current key: a command, or a restart with older settings, mustn't replace it.
+        let current_key = match &node {
+            Some(NodeSetup { applies_settings: false, .. }) => CurrentKey::Stays,
+            Some(_) | None => CurrentKey::BySettings,
+        };
+        let open = || keys::open(&key_setup, current_key, &*store, &master, &*clock, &*entropy);
+        let opened = repeated(open).await?;
         let scope_key = master.derive("scopes");
         let scopes = ScopeHasher::ours(scope_key).of_user_ids(policy.tokens.names.user_id_field);
         let settings =
@@ -231,6 +237,27 @@ fn longest_lifetime(policy: &Policy, keys: &KeySetup) -> Duration {
     foreign.chain(namespaces).chain([policy.tokens.longest_lifetime()]).max().unwrap_or_default()
 }
 
+/// The stored name of the account's field in tokens.
+const USER_ID_FIELD: &str = "user_id_field";
+
+/// The settings that define tokens: the stored name, the name in the settings, and the value. A node with another
+/// one would take the other nodes' tokens for invalid, and answer their revocation without ending anything.
+fn fenced(tokens: &TokenPolicy) -> [(&'static str, &'static str, String); 6] {
+    let names = &tokens.names;
+    let user_id_type = match names.user_id_type {
+        UserIdType::Text => "text",
+        UserIdType::Integer => "integer",
+    };
+    [
+        (USER_ID_FIELD, "tokens.user_id_field", names.user_id_field.as_str().to_owned()),
+        ("user_id_type", "tokens.user_id_type", user_id_type.to_owned()),
+        ("issuer", "tokens.issuer", tokens.issuer.clone().unwrap_or_default()),
+        ("token_type_claim", "tokens.token_type_claim", names.token_type.clone()),
+        ("jti_claim", "tokens.jti_claim", names.jti.clone()),
+        ("user_id_claim", "tokens.user_id_claim", names.user_id.clone()),
+    ]
+}
+
 /// Stores the settings that define tokens, if they differ from the stored ones. Ends all access tokens if tokens
 /// now identify accounts by another field: later revocations wouldn't cover the old ones. Sessions stay, and
 /// their next refresh returns tokens with the new field. A node only compares them, unless it is told to apply them.
@@ -242,20 +269,24 @@ async fn apply_fenced_settings(
     clock: &dyn Clock,
     node: Option<&NodeSetup>,
 ) -> Result<u64, StartError> {
-    const NAME: &str = "user_id_field";
     let head = store.head().await?;
-    let field = policy.tokens.names.user_id_field.as_str();
-    let before = store.remembered(NAME).await?;
-    if before.as_deref() == Some(field) {
+    let (mut values, mut is_other) = (Vec::new(), false);
+    for (name, setting, own) in fenced(&policy.tokens) {
+        let before = store.remembered(name).await?;
+        if before.as_deref() == Some(own.as_str()) {
+            continue;
+        }
+        if let (Some(NodeSetup { applies_settings: false, .. }), Some(stored)) = (node, &before) {
+            return Err(StartError::OtherSettings { name: setting, stored: stored.clone(), own });
+        }
+        is_other |=
+            name == USER_ID_FIELD && before.as_deref().unwrap_or(UserIdField::Subject.as_str()) != own;
+        values.push((name, own));
+    }
+    if values.is_empty() {
         return Ok(head.settings);
     }
-    if let (Some(NodeSetup { applies_settings: false, .. }), Some(stored)) = (node, &before) {
-        let (stored, own) = (stored.clone(), field.to_owned());
-        return Err(StartError::OtherSettings { name: "tokens.user_id_field", stored, own });
-    }
-    let is_other = before.as_deref().unwrap_or(UserIdField::Subject.as_str()) != field;
     let cause = Cause { reason: Reason::Revoked, actor: Actor::Rule };
-    let values = vec![(NAME, field.to_owned())];
     store.commit(apply_settings(&head, values, is_other.then_some(&cause), scopes, clock.now())).await?;
     Ok(head.settings + 1)
 }

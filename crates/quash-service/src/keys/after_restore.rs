@@ -108,7 +108,7 @@ mod tests {
     use quash_store::MemoryStore;
     use zeroize::Zeroizing;
 
-    use super::super::{KeySetup, open};
+    use super::super::{CurrentKey, KeySetup, open};
     use super::*;
 
     const NOW: Timestamp = Timestamp::from_secs(1000);
@@ -241,7 +241,7 @@ mod tests {
         );
         let setup =
             KeySetup { signing: Some(Zeroizing::new(SECRET.to_vec())), ..KeySetup::of(Algorithm::Hs512) };
-        let refused = open(&setup, &copy.store, &copy.master, &Now, &copy.chance).await;
+        let refused = open(&setup, CurrentKey::BySettings, &copy.store, &copy.master, &Now, &copy.chance).await;
         assert!(matches!(refused, Err(StartError::RevokedKey)));
     }
 

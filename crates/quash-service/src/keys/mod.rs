@@ -83,6 +83,15 @@ pub(crate) struct Opened {
     pub(crate) own: OwnKeys,
 }
 
+/// What a start does where the settings name another signing key or algorithm than the current one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum CurrentKey {
+    /// It changes the current key.
+    BySettings,
+    /// It keeps the current key, if there is one, and logs the difference.
+    Stays,
+}
+
 /// The dependencies for opening the keys.
 struct SessionOpening<'a> {
     store: &'a dyn Store,
@@ -156,6 +165,7 @@ impl Keys {
 /// before, the current key changes; the old one verifies until the last token that it signed has expired.
 pub(crate) async fn open(
     setup: &KeySetup,
+    current_key: CurrentKey,
     store: &dyn Store,
     master: &MasterKey,
     clock: &dyn Clock,
@@ -165,6 +175,7 @@ pub(crate) async fn open(
     let refresh = opening.refresh().await?;
     let records = store.keys().await?;
     match &setup.signing {
+        _ if current_key == CurrentKey::Stays && current(&records).is_some() => opening.tell(&records, setup),
         None => opening.make_current(&records, setup.algorithm).await?,
         Some(secret) => opening.take_current(&records, setup.algorithm, secret).await?,
     }
@@ -187,6 +198,19 @@ fn current(records: &[KeyRecord]) -> Option<&KeyRecord> {
 }
 
 impl SessionOpening<'_> {
+    /// Logs that the current key isn't the one that the settings name.
+    fn tell(&self, records: &[KeyRecord], setup: &KeySetup) {
+        let source = if setup.signing.is_some() { KeySource::Settings } else { KeySource::Made };
+        let fits = |record: &KeyRecord| record.algorithm == setup.algorithm && record.source == source;
+        if let Some(record) = current(records).filter(|record| !fits(record)) {
+            tracing::warn!(
+                kid = %record.kid,
+                algorithm = record.algorithm.as_str(),
+                "the settings name another signing key or algorithm than the nodes sign with; start with --apply-settings to change it"
+            );
+        }
+    }
+
     /// Ensures that the current key is a generated one for this algorithm. A retiring key is reused.
     async fn make_current(&self, records: &[KeyRecord], algorithm: Algorithm) -> Result<(), StartError> {
         let fits = |record: &&KeyRecord| record.algorithm == algorithm && record.source == KeySource::Made;

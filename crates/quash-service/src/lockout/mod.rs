@@ -365,7 +365,10 @@ impl Drop for Slot {
         match self.state {
             State::Waiting => self.shared.queues().leave(self.counted),
             State::Running => {
-                self.shared.counters.release(self.counted);
+                // A place that may have expired isn't given back: another attempt's would be.
+                if self.in_time().is_ok() {
+                    self.shared.counters.release(self.counted);
+                }
                 self.shared.queues().wake(self.counted);
             }
         }

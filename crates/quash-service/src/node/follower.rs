@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quash_core::model::{Clock, Followed, Forgotten, Seq};
+use quash_core::watch::Revoked;
 use quash_store::{Coordination, Known, Store, StoreError};
 use quash_verify::issuer::Publisher;
 use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
 
 use super::Node;
 use crate::feed::{FeedBroadcast, PAGE, snapshot};
@@ -34,7 +36,13 @@ pub(crate) struct NodeFollower {
     until: Duration,
     /// The deleted entries that the guard knows of.
     forgotten: Forgotten,
+    /// Whether entries were deleted that the guard still has. It refuses at least what they cover, so no round
+    /// waits until it has forgotten them.
+    has_deleted: bool,
 }
+
+/// The outcome of reading the whole set.
+type ReadSet = Result<(Revoked, Forgotten), StoreError>;
 
 /// A read of the log's head.
 #[derive(Clone, Copy)]
@@ -85,6 +93,7 @@ impl NodeFollower {
             failing_since: None,
             until: Duration::ZERO,
             forgotten,
+            has_deleted: false,
         }
     }
 
@@ -96,7 +105,13 @@ impl NodeFollower {
         let mut wanted = self.coordination.wanted();
         let (mut ring, mut recorded) = (self.node.ring.subscribe(), self.node.recorded.subscribe());
         let mut hinted = true;
+        let mut shrinking: Option<JoinHandle<ReadSet>> = None;
         loop {
+            if self.has_deleted && shrinking.is_none() {
+                self.has_deleted = false;
+                let store = Arc::clone(&self.store);
+                shrinking = Some(tokio::spawn(async move { whole(&*store).await }));
+            }
             let asked = *proof_wanted.borrow_and_update();
             let recorded_at = recorded.borrow_and_update().map_or(Duration::ZERO, |recorded| recorded.at);
             let is_asked = hinted || asked > self.began || recorded_at > self.began;
@@ -110,9 +125,12 @@ impl NodeFollower {
                     let _ = seen.send(());
                 }
                 _ = ring.changed() => self.settle(),
-                () = renew.notified() => {
-                    if let Err(error) = self.renew().await {
-                        tracing::warn!(%error, "failed to reload the set of revocations");
+                () = renew.notified() => self.has_deleted = true,
+                read = finished(&mut shrinking) => {
+                    shrinking = None;
+                    // The next round notices again that entries were deleted.
+                    if let Err(fault) = self.shrink(read).await {
+                        tracing::warn!(fault, "failed to reload the set of revocations");
                     }
                 }
                 () = tokio::time::sleep(due) => {
@@ -193,9 +211,7 @@ impl NodeFollower {
         self.node
             .ring_in_store
             .send_if_modified(|ring| std::mem::replace(ring, head.ring.max(*ring)) < head.ring);
-        if head.forgotten.seq != self.forgotten.seq {
-            return self.renew().await.map_err(|error| error.to_string());
-        }
+        self.has_deleted |= head.forgotten.seq != self.forgotten.seq;
         while self.publisher.cursor() < head.seq {
             if let Err(gap) = self.publisher.follow(&entries) {
                 tracing::warn!(%gap, "reloading the set of revocations after a gap in the log");
@@ -215,14 +231,33 @@ impl NodeFollower {
 
     /// Replaces the whole set.
     async fn renew(&mut self) -> Result<(), StoreError> {
-        let away = || StoreError::Unavailable("the store doesn't answer".into());
-        let read = tokio::time::timeout(RENEWED_WITHIN, snapshot(&*self.store)).await;
-        let (revoked, forgotten) = read.unwrap_or_else(|_| Err(away()))?;
+        let (revoked, forgotten) = whole(&*self.store).await?;
+        self.replace(revoked, forgotten);
+        Ok(())
+    }
+
+    /// Replaces the whole set with one that lacks deleted entries, after adding what was committed while it was read.
+    async fn shrink(&mut self, read: ReadSet) -> Result<(), String> {
+        let (mut revoked, forgotten) = read.map_err(|error| error.to_string())?;
+        while revoked.cursor() < self.publisher.cursor() {
+            let entries = within(self.store.entries_after(revoked.cursor(), PAGE)).await?;
+            if entries.is_empty() {
+                return Err("newer entries were deleted meanwhile".into());
+            }
+            for entry in &entries {
+                revoked.follow(entry).map_err(|gap| gap.to_string())?;
+            }
+        }
+        self.replace(revoked, forgotten);
+        Ok(())
+    }
+
+    fn replace(&mut self, revoked: Revoked, forgotten: Forgotten) {
         // Entries in the snapshot that the guard lacked reach readers from the store.
         self.publisher.replace(revoked);
         self.broadcast.begin_anew(self.publisher.cursor());
         self.forgotten = forgotten;
-        Ok(())
+        self.has_deleted = false;
     }
 
     /// Publishes the proof of the newest round whose entries and keys the guard has.
@@ -242,8 +277,24 @@ impl NodeFollower {
                 self.until = self.until.max(recorded.until);
             }
             self.publisher.prove(at, self.until);
+            self.node.proven.send_replace(at);
         }
         self.node.published.send_if_modified(|before| std::mem::replace(before, published) != published);
+    }
+}
+
+/// Reads the whole set.
+async fn whole(store: &dyn Store) -> ReadSet {
+    let away = || StoreError::Unavailable("the store doesn't answer".into());
+    tokio::time::timeout(RENEWED_WITHIN, snapshot(store)).await.unwrap_or_else(|_| Err(away()))
+}
+
+/// Waits for a read of the whole set, if there is one.
+async fn finished(read: &mut Option<JoinHandle<ReadSet>>) -> ReadSet {
+    let interrupted = || StoreError::Unavailable("the read was interrupted".into());
+    match read {
+        Some(read) => read.await.unwrap_or_else(|_| Err(interrupted())),
+        None => std::future::pending().await,
     }
 }
 

@@ -20,7 +20,9 @@ const SIGHTED_EVERY: Duration = Duration::from_secs(1);
 /// Holds the lease for as long as the process runs.
 pub(crate) async fn hold(node: Arc<Node>, coordination: Arc<dyn Coordination>, clock: Arc<dyn Clock>) {
     let mut is_failing = false;
-    while !*node.left.borrow() {
+    // A node that doesn't follow the log mustn't renew a lease that it can't use: the others would wait for its
+    // expiry again and again.
+    while node.may_renew().await {
         let confirmed = *node.published.borrow();
         // Read before the row is written, which is before the head is read that makes the lease count.
         let began = clock.uptime();
@@ -46,6 +48,17 @@ pub(crate) async fn hold(node: Arc<Node>, coordination: Arc<dyn Coordination>, c
 }
 
 impl Node {
+    /// Waits until the lease recorded last counts, or none was recorded yet. `false`: the process ends.
+    async fn may_renew(&self) -> bool {
+        let last = self.recorded.borrow().map_or(Duration::ZERO, |recorded| recorded.at);
+        let (mut left, mut proven) = (self.left.subscribe(), self.proven.subscribe());
+        tokio::select! {
+            biased;
+            _ = left.wait_for(|left| *left) => false,
+            proven = proven.wait_for(|at| *at >= last) => proven.is_ok(),
+        }
+    }
+
     /// Writes the row, and what is confirmed in it.
     async fn renew(
         &self,

@@ -44,6 +44,8 @@ pub(crate) struct Node {
     pub(crate) reload: Notify,
     /// The entries and keys that the guard has.
     published: watch::Sender<Known>,
+    /// The time at which the newest read of the log's head began that is applied, together with its keys.
+    proven: watch::Sender<Duration>,
     /// Whether the process ends, and has given its lease back.
     left: watch::Sender<bool>,
     /// The newest lease that was recorded.
@@ -89,6 +91,7 @@ impl Node {
             ring: watch::Sender::new(ring),
             reload: Notify::new(),
             published: watch::Sender::default(),
+            proven: watch::Sender::new(Duration::ZERO),
             left: watch::Sender::default(),
             recorded: watch::Sender::new(None),
         }
@@ -125,6 +128,12 @@ impl Node {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(VerifyError::Stale),
         }
+    }
+
+    /// Returns whether a decision at `now` may rest on what was read from the store since `began`: a term later, the
+    /// other processes don't wait for this one any more.
+    pub(crate) fn decides_in_time(&self, began: Duration, now: Duration) -> bool {
+        now.saturating_sub(began) < self.term
     }
 
     /// Returns whether these are the settings that this process started with.

@@ -191,6 +191,12 @@ impl Guard {
         self.shared.state.load().freshness.holds(self.shared.clock.uptime())
     }
 
+    /// Returns whether this process decides nothing more, because another one has changed the settings that define
+    /// tokens.
+    pub fn is_fenced(&self) -> bool {
+        self.shared.proofs.as_ref().is_some_and(Proofs::is_fenced)
+    }
+
     /// Returns the longest lifetime of tokens ever configured, as far as it is known.
     pub fn longest_lifetime(&self) -> Duration {
         let state = self.shared.state.load();

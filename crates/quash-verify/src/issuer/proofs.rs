@@ -54,6 +54,11 @@ impl Proofs {
         self.fenced.send_replace(true);
     }
 
+    /// Returns whether nothing more can be proven.
+    pub(crate) fn is_fenced(&self) -> bool {
+        *self.fenced.borrow()
+    }
+
     /// Wakes the requests that wait for the proof of a published state.
     pub(crate) fn publish(&self, at: Duration) {
         self.at.send_if_modified(|proven| std::mem::replace(proven, at) != at);

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use quash_core::model::{Binding, Head, InstanceId, ProcessLabel, Seq, TokenPolicy};
+use quash_core::model::{Binding, Head, InstanceId, ProcessLabel, Seq};
 use quash_core::watch::frame::{Cursor, FeedPolicy, FrameFault, LeaseGrant, LeaseNonce};
 use quash_store::{Known, NewLease};
 
@@ -48,13 +48,7 @@ impl Service {
         let context = &*self.context;
         let term = context.policy.feed.term;
         let ring = context.guard.ring();
-        let longest_lifetime_ever = context.guard.longest_lifetime();
-        if longest_lifetime_ever == context.policy.tokens.longest_lifetime_ever {
-            return FeedPolicy::of(&context.policy.tokens, context.feed.scope_key, term, &ring);
-        }
-        // Another node has raised it.
-        let tokens = TokenPolicy { longest_lifetime_ever, ..context.policy.tokens.clone() };
-        FeedPolicy::of(&tokens, context.feed.scope_key, term, &ring)
+        FeedPolicy::of(&context.token_policy(), context.feed.scope_key, term, &ring)
     }
 
     /// Begins a snapshot of all entries in the log, for the verifier with this credential.

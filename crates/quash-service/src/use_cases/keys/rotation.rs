@@ -316,7 +316,10 @@ impl Context {
     /// Generates an RSA key in a blocking task, because that takes a while.
     async fn new_key(&self, state: KeyState) -> Result<KeyRecord, Failure> {
         let unmade = || Failure::Unavailable(Unavailable::Unsigned);
-        let (algorithm, entropy) = (self.keys.algorithm, Arc::clone(&self.entropy));
+        // A node's settings may name another algorithm than the one that all nodes sign with.
+        let current = self.keys.signing.read().await.as_ref().map(|key| key.verifying().algorithm());
+        let algorithm = current.filter(|_| self.node.is_some()).unwrap_or(self.keys.algorithm);
+        let entropy = Arc::clone(&self.entropy);
         let secret = match algorithm.family() {
             Family::Rsa => {
                 let made = tokio::task::spawn_blocking(move || make::secret(algorithm, &*entropy));

@@ -3,7 +3,9 @@
 
 use quash_core::decide::{NoEpochLeft, begin_epoch, went_back};
 use quash_core::hex;
-use quash_core::model::{Actor, Change, Clock, Entropy, Epoch, Head, OldSessions, ScopeHasher, Seq, draw};
+use quash_core::model::{
+    Actor, Change, Clock, Entropy, Epoch, Head, OldSessions, ScopeHasher, Seq, draw, limits,
+};
 use quash_store::{Store, StoreError};
 
 use crate::context::Service;
@@ -62,16 +64,25 @@ pub async fn begin_if_gone_back(
     proven: Seq,
     clock: &dyn Clock,
 ) -> Result<Option<RollbackReport>, StartError> {
-    let head = store.head().await?;
-    if !went_back(&head, proven) {
-        return Ok(None);
+    let mut conflicts = 0;
+    loop {
+        let head = store.head().await?;
+        if !went_back(&head, proven) {
+            return Ok(None);
+        }
+        check_master_key(store, master).await?;
+        let known = Epoch::of(proven).ok_or(StartError::NoEpochLeft)?;
+        let change =
+            begin_epoch(&head, Some(known), OldSessions::End, Actor::Rule, &scopes(master), clock.now())?;
+        match store.commit(change).await {
+            // Another node has begun one: it may be the one that is needed.
+            Err(StoreError::Conflict) if conflicts < limits::CONFLICTS => conflicts += 1,
+            begun => {
+                let seq = begun?.seq.unwrap_or_default();
+                return Ok(Some(RollbackReport { found: head.seq, proven, seq }));
+            }
+        }
     }
-    check_master_key(store, master).await?;
-    let known = Epoch::of(proven).ok_or(StartError::NoEpochLeft)?;
-    let change =
-        begin_epoch(&head, Some(known), OldSessions::End, Actor::Rule, &scopes(master), clock.now())?;
-    let begun = store.commit(change).await?;
-    Ok(Some(RollbackReport { found: head.seq, proven, seq: begun.seq.unwrap_or_default() }))
 }
 
 /// The name of the id that distinguishes a store from others under the same master key.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use quash_core::model::{Change, SessionId};
+use quash_verify::VerifyError;
 
 use crate::context::{Context, Service};
 use crate::failure::{Failure, Unavailable};
@@ -10,6 +11,9 @@ use crate::failure::{Failure, Unavailable};
 /// How long an outcome is reused: the store is read and written at most once in this time, however often
 /// clients ask.
 const HOLDS: Duration = Duration::from_secs(1);
+
+/// How long a node may wait for a read of the log that lets it decide.
+const PROVEN_WITHIN: Duration = Duration::from_secs(2);
 
 /// The name that the check writes under.
 const NAME: &str = "readiness";
@@ -42,6 +46,10 @@ impl Context {
         if self.file.as_ref().is_some_and(|file| *file.broken().borrow()) {
             return Err(away("a write to the disk failed".into()));
         }
+        // A node that can't decide is of no use to a balancer, even if its store is: its settings or its keys are
+        // outdated, or it doesn't follow the log.
+        let proven = tokio::time::timeout(PROVEN_WITHIN, self.guard.proven()).await;
+        proven.unwrap_or(Err(VerifyError::Stale))?;
         // Reads a page of each table that sign-ins and refreshes need.
         self.store.accounts(None, 1).await?;
         self.store.session(SessionId::from_bytes([0; 16])).await?;

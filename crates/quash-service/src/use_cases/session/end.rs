@@ -72,7 +72,7 @@ impl Service {
         if context.guard.ring().is_revoked(access.kid()) {
             return Err(refused(token_type)(Refusal::TokenRevoked(Some(Reason::KeyRemoved)).into()));
         }
-        let checked = access.check_even_expired(&LOG_OUT_WITH, &context.policy.tokens, context.clock.now());
+        let checked = access.check_even_expired(&LOG_OUT_WITH, &context.token_policy(), context.clock.now());
         checked.map_err(Failure::from).map_err(refused(token_type))?;
         if let Origin::Foreign(_) = access.origin() {
             context.foreign_account(&access).await.map_err(refused(token_type))?;
@@ -202,7 +202,7 @@ impl Context {
         ends: &mut Ends,
     ) -> Result<Option<Subject>, Failure> {
         let (now, scopes) = (self.clock.now(), self.guard.scopes());
-        match TokenRequest::new(token, TokenType::Refresh, &self.policy.tokens, now)? {
+        match TokenRequest::new(token, TokenType::Refresh, &self.token_policy(), now)? {
             TokenRequest::Refresh(presented) => {
                 let loaded = self.store.session(presented.session).await?;
                 let end = end_presented(&presented, &loaded, &self.keys.refresh, scopes, now);

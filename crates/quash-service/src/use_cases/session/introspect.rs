@@ -44,6 +44,7 @@ impl Service {
         if !gives_access && !client.may(Right::Revoke) {
             return Ok(None);
         }
+        let began = context.clock.uptime();
         let held = match context.judge_by_store(&token).await {
             Ok(held) => held,
             Err(Failure::Refused(_)) => return Ok(None),
@@ -53,6 +54,7 @@ impl Service {
         if opened_by.as_ref().is_some_and(|name| *name != client.name) {
             return Ok(None);
         }
+        context.check_in_time(began)?;
         let claims = token.claims().clone();
         Ok(claims.token_type.map(|token_type| Introspected {
             token_type,
@@ -101,7 +103,7 @@ impl Context {
         let entries = self.store.entries_of(&scopes).await?;
         let head = self.store.head().await?;
         let known = Revoked::from_snapshot(head.seq, head.chain, &entries).forgetting(head.forgotten);
-        match admit(Arc::new(token.clone()), &[purpose], &self.policy.tokens, &known, self.clock.now()) {
+        match admit(Arc::new(token.clone()), &[purpose], &self.token_policy(), &known, self.clock.now()) {
             Ok(_) => Ok(()),
             Err(Verdict::Refused(refusal)) => Err(refusal.into()),
             Err(Verdict::Behind { .. }) => Err(Refusal::from(Invalid::FromTheFuture).into()),

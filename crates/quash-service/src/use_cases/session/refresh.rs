@@ -5,7 +5,7 @@ use quash_core::decide::{
     Device, PresentedForeign, PresentedRefresh, PresentedSliding, Refreshed, TokenRequest, bind_exchanged,
     refresh, refresh_foreign, refresh_foreign_sliding, refresh_sliding,
 };
-use quash_core::model::{Account, Change, Refusal, Session, Timestamp};
+use quash_core::model::{Account, Change, Invalid, Refusal, Session, Timestamp};
 use quash_core::token::{Issued, TokenType};
 
 use crate::context::{Context, Service};
@@ -52,9 +52,14 @@ impl Service {
         let context = &*self.context;
         context.can_sign().await?;
         let token = context.guard.authenticate_before_look(text).await?;
+        let checked = token.check_for_any_purpose(&context.token_policy(), context.clock.now());
+        if checked == Err(Refusal::TokenInvalid(Invalid::Lifetime)) {
+            // Another node may have allowed longer lifetimes a moment ago.
+            context.guard.proven().await?;
+        }
         retry!({
             let (decided, now) =
-                match TokenRequest::new(&token, purpose, &context.policy.tokens, context.clock.now())? {
+                match TokenRequest::new(&token, purpose, &context.token_policy(), context.clock.now())? {
                     TokenRequest::Refresh(presented) => {
                         context.decide_refresh(&presented, device_token).await?
                     }

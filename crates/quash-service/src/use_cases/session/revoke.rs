@@ -70,11 +70,11 @@ impl Context {
                 Ok(())
             }
             (Origin::Ours, _) => {
-                token.check_even_expired(&LOG_OUT_WITH, &self.policy.tokens, self.clock.now())?;
+                token.check_even_expired(&LOG_OUT_WITH, &self.token_policy(), self.clock.now())?;
                 self.end_access_alone(token, ends).await
             }
             (Origin::Foreign(_), _) => {
-                token.check(&LOG_OUT_WITH, &self.policy.tokens, self.clock.now())?;
+                token.check(&LOG_OUT_WITH, &self.token_policy(), self.clock.now())?;
                 self.end_access_alone(token, ends).await
             }
         }
@@ -84,7 +84,7 @@ impl Context {
     fn exchangeable(&self, token: &Authentic) -> Result<PresentedForeign, Refusal> {
         let purpose = token.claims().token_type.filter(|purpose| *purpose != TokenType::Access);
         let purpose = purpose.ok_or(Refusal::TokenOfWrongType)?;
-        match TokenRequest::new(token, purpose, &self.policy.tokens, self.clock.now())? {
+        match TokenRequest::new(token, purpose, &self.token_policy(), self.clock.now())? {
             TokenRequest::Foreign(presented) => Ok(presented),
             TokenRequest::Refresh(_) | TokenRequest::Sliding(_) => Err(Refusal::TokenOfWrongType),
         }

@@ -22,8 +22,9 @@ impl Service {
         let token = context.guard.authenticate(text).await?;
         match token.claims().token_type {
             Some(TokenType::Refresh) if token.namespace().is_none() => {
+                let began = context.clock.uptime();
                 context.recheck(&token, TokenType::Refresh).await?;
-                Ok(())
+                context.check_in_time(began)
             }
             Some(purpose) => match context.guard.check(text, &[purpose]).await {
                 Ok(_) => context.check_bearer(&token).await,
@@ -33,7 +34,7 @@ impl Service {
                 Err(denied) => Err(denied.into()),
             },
             None => {
-                token.check_for_any_purpose(&context.policy.tokens, context.clock.now())?;
+                token.check_for_any_purpose(&context.token_policy(), context.clock.now())?;
                 Err(Failure::Refused(Refusal::TokenOfWrongType))
             }
         }
@@ -83,7 +84,7 @@ impl Context {
         purpose: TokenType,
     ) -> Result<LoadedToken, Failure> {
         let now = self.clock.now();
-        match TokenRequest::new(token, purpose, &self.policy.tokens, now)? {
+        match TokenRequest::new(token, purpose, &self.token_policy(), now)? {
             TokenRequest::Refresh(presented) => {
                 let loaded = self.store.session(presented.session).await?;
                 let judged = recheck_presented(&presented, &loaded, &self.policy, &self.keys.refresh);
