@@ -133,7 +133,8 @@ password = "a password"
 from = "Example <no-reply@mail.example>"
 smtputf8 = true
 [storage]
-engine = "memory"
+engine = "postgres"
+url = "postgres://quash:a-password@db.example/quash"
 group_access = true
 [log]
 level = "trace"
@@ -269,7 +270,7 @@ fn every_key_is_read() {
         (Compat::Strict, "/auth/v2", true)
     );
     assert_eq!((algorithm, settings.group_access), (Algorithm::Hs256, GroupAccess::Allowed));
-    assert!(matches!(settings.engine, Engine::Memory), "{:?}", settings.engine);
+    assert!(matches!(settings.engine, Engine::Postgres(_)), "{:?}", settings.engine);
     assert!(
         settings.http.username_field == "phone_number"
             && settings.http.paths != quash_server::Paths::default()
