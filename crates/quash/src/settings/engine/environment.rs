@@ -32,8 +32,15 @@ pub(crate) struct Variable {
 /// Variables for flags.
 pub(crate) const OWN_VARIABLES: [&str; 3] = ["QUASH_DATA_DIR", "QUASH_CONFIG", "QUASH_LISTEN"];
 /// Variables of other programs in this repository.
-const OTHER_VARIABLES: [&str; 5] =
-    ["QUASH_VECTORS", "QUASH_SOAK", "QUASH_TEST_PYTHON", "QUASH_TEST_CHROMIUM", "QUASH_TEST_AXE"];
+const OTHER_VARIABLES: [&str; 7] = [
+    "QUASH_VECTORS",
+    "QUASH_SOAK",
+    "QUASH_TEST_PYTHON",
+    "QUASH_TEST_CHROMIUM",
+    "QUASH_TEST_AXE",
+    "QUASH_TEST_POSTGRES",
+    "QUASH_TEST_PGBOUNCER",
+];
 
 impl Environment {
     /// Reads the environment of this process.

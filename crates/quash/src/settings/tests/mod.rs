@@ -397,6 +397,8 @@ fn unknown_keys_suggest_similar_ones() {
         ("QUASH_TEST_PYTHON", "python"),
         ("QUASH_TEST_CHROMIUM", "x"),
         ("QUASH_TEST_AXE", "x"),
+        ("QUASH_TEST_POSTGRES", "x"),
+        ("QUASH_TEST_PGBOUNCER", "x"),
     ];
     assert!(load_from("", &others, &[]).is_ok(), "variables of other programs of the project");
 }
