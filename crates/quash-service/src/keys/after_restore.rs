@@ -241,7 +241,8 @@ mod tests {
         );
         let setup =
             KeySetup { signing: Some(Zeroizing::new(SECRET.to_vec())), ..KeySetup::of(Algorithm::Hs512) };
-        let refused = open(&setup, CurrentKey::BySettings, &copy.store, &copy.master, &Now, &copy.chance).await;
+        let refused =
+            open(&setup, CurrentKey::BySettings, &copy.store, &copy.master, &Now, &copy.chance).await;
         assert!(matches!(refused, Err(StartError::RevokedKey)));
     }
 
