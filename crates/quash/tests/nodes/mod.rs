@@ -79,7 +79,7 @@ fn each_node_knows_what_the_other_has_changed() {
     assert!(ended.status.success(), "{}", ended.stderr);
     assert_eq!((me(&a, &dana), me(&a, &kim), me(&b, &kim)), (401, 200, 200));
     // A password, changed at A.
-    let body = json!({ "old_password": PASSWORD, "new_password": "a longer passphrase for kim" });
+    let body = json!({ "current_password": PASSWORD, "new_password": "a longer passphrase for kim" });
     let changed = a.post_json("/v1/me/password", &body, Some(&kim.access));
     assert!(changed.status < 300, "{}", changed.text);
     assert_eq!(me(&b, &kim), 401);
