@@ -163,7 +163,9 @@ async fn cut_commits_are_neither_doubled_nor_lost() {
         commit(&direct, open(one, 1)).await;
     }
     let proxy = Proxy::start(&database.url(), 3).await;
-    let url = format!("postgres://postgres@{}/{}", proxy.address, database.name());
+    let config: Config = database.url().parse().expect("a URL");
+    let user = config.get_user().expect("a user");
+    let url = format!("postgres://{user}@{}/{}", proxy.address, database.name());
     let store = Arc::new(PostgresStore::open(PostgresOptions::new(url)).await.expect("a store"));
     proxy.cut.store(0, Ordering::Relaxed);
 
