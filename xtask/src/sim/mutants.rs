@@ -78,8 +78,8 @@ pub(crate) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a lease confirms its head instead of the verifier's cursor",
         file: SERVE,
-        text: "coordination.confirm(id, asked.cursor.seq())",
-        replacement: "coordination.confirm(id, head.seq)",
+        text: "coordination.confirm(id, Known::up_to(asked.cursor.seq()))",
+        replacement: "coordination.confirm(id, Known::up_to(head.seq))",
     },
     Mutant {
         name: "a verifier accepts tokens after it has given its lease back",

@@ -76,9 +76,9 @@ pub(crate) const NODE_MUTANTS: &[Mutant] = &[
     Mutant {
         name: "nodes: a node confirms what it has read, and not what it has published",
         file: NODE_FOLLOWER,
-        text: "        if head.forgotten.seq != self.forgotten.seq {",
+        text: "        self.has_deleted |= head.forgotten.seq != self.forgotten.seq;",
         replacement: "        self.node.published.send_replace(Known { seq: head.seq, ring: head.ring });\n        \
-                      if head.forgotten.seq != self.forgotten.seq {",
+                      self.has_deleted |= head.forgotten.seq != self.forgotten.seq;",
     },
     Mutant {
         name: "nodes: a barrier doesn't wait for nodes",
