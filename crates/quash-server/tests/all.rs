@@ -8,6 +8,8 @@ mod contract;
 mod cookies;
 mod cors;
 mod devices;
+#[path = "support/end_cause_triggers.rs"]
+mod end_cause_triggers;
 mod end_causes;
 mod equal_responses;
 mod faults;

@@ -2,14 +2,11 @@
 
 use crate::support;
 
-#[path = "support/end_cause_triggers.rs"]
-mod end_cause_triggers;
-
 use quash_core::model::{EndCause, Event};
 use quash_store::Store;
 use serde_json::json;
 
-use end_cause_triggers::{Taken, own_causes, plan, take, ways};
+use crate::end_cause_triggers::{Taken, own_causes, plan, take, ways};
 use support::World;
 
 #[tokio::test]

@@ -3,9 +3,6 @@
 
 use crate::support;
 
-#[path = "support/end_cause_triggers.rs"]
-mod end_cause_triggers;
-
 use std::sync::Arc;
 
 use axum::Router;
@@ -18,7 +15,7 @@ use quash_core::model::{Rights, Seeded};
 use quash_verify::{BodyStream, BoxFuture, Connection, IssuerError, Transport, Verifier};
 use tower::ServiceExt;
 
-use end_cause_triggers::{own_causes, plan, take, ways};
+use crate::end_cause_triggers::{own_causes, plan, take, ways};
 use support::{Ticking, World};
 
 /// Carries a verifier's requests to a router.
