@@ -3,7 +3,7 @@
 use quash_core::model::{Refusal, limits};
 use quash_store::StoreError;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, StartError};
 
 /// The outcome of an attempt that wasn't committed.
 pub(crate) enum Uncommitted<F> {
@@ -40,6 +40,20 @@ macro_rules! retry {
     }};
 }
 pub(crate) use retry;
+
+/// Repeats a step of a start if another process has done it first.
+pub(crate) async fn repeated<T, F>(mut step: impl FnMut() -> F) -> Result<T, StartError>
+where
+    F: Future<Output = Result<T, StartError>>,
+{
+    let mut conflicts = 0;
+    loop {
+        match step().await {
+            Err(StartError::Store(StoreError::Conflict)) if conflicts < limits::CONFLICTS => conflicts += 1,
+            done => return done,
+        }
+    }
+}
 
 impl Conflicts {
     /// Counts a conflict. Returns the failure that ends the use case, if there is one.

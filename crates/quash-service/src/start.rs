@@ -6,7 +6,7 @@ use std::time::Duration;
 use quash_core::decide::{Cause, apply_settings};
 use quash_core::model::{
     Actor, AuditSeal, Change, Clock, Entropy, ForeignTokens, Policy, Reason, ScopeHasher, TokenPolicy,
-    UserIdField, UserIdType, draw, limits,
+    UserIdField, UserIdType, draw,
 };
 use quash_core::token::FlowKey;
 use quash_core::watch::frame::CursorKey;
@@ -27,6 +27,7 @@ use crate::node::{Node, NodeSetup, lease};
 use crate::passwords::{MAX_CLASSES, Passwords};
 use crate::quota::Quotas;
 use crate::repeated::Repeated;
+use crate::retry::repeated;
 use crate::sealer::Sealer;
 use crate::use_cases::keys::rotation;
 use crate::use_cases::operation::epoch::store_id;
@@ -209,20 +210,6 @@ impl Service {
             })?;
         }
         Ok(Self { context })
-    }
-}
-
-/// Repeats a step of a start if another process has done it first.
-async fn repeated<T, F>(mut step: impl FnMut() -> F) -> Result<T, StartError>
-where
-    F: Future<Output = Result<T, StartError>>,
-{
-    let mut conflicts = 0;
-    loop {
-        match step().await {
-            Err(StartError::Store(StoreError::Conflict)) if conflicts < limits::CONFLICTS => conflicts += 1,
-            done => return done,
-        }
     }
 }
 

@@ -3,14 +3,12 @@
 
 use quash_core::decide::{NoEpochLeft, begin_epoch, went_back};
 use quash_core::hex;
-use quash_core::model::{
-    Actor, Change, Clock, Entropy, Epoch, Head, OldSessions, ScopeHasher, Seq, draw, limits,
-};
+use quash_core::model::{Actor, Change, Clock, Entropy, Epoch, Head, OldSessions, ScopeHasher, Seq, draw};
 use quash_store::{Store, StoreError};
 
 use crate::context::Service;
 use crate::failure::{Failure, StartError, Unavailable};
-use crate::retry::retry;
+use crate::retry::{repeated, retry};
 use crate::vault::MasterKey;
 
 /// The known positions of a log that its store may have lost.
@@ -64,8 +62,8 @@ pub async fn begin_if_gone_back(
     proven: Seq,
     clock: &dyn Clock,
 ) -> Result<Option<RollbackReport>, StartError> {
-    let mut conflicts = 0;
-    loop {
+    // After a conflict, another node has begun an epoch, which may be the one that is needed.
+    repeated(async || {
         let head = store.head().await?;
         if !went_back(&head, proven) {
             return Ok(None);
@@ -74,15 +72,10 @@ pub async fn begin_if_gone_back(
         let known = Epoch::of(proven).ok_or(StartError::NoEpochLeft)?;
         let change =
             begin_epoch(&head, Some(known), OldSessions::End, Actor::Rule, &scopes(master), clock.now())?;
-        match store.commit(change).await {
-            // Another node has begun one: it may be the one that is needed.
-            Err(StoreError::Conflict) if conflicts < limits::CONFLICTS => conflicts += 1,
-            begun => {
-                let seq = begun?.seq.unwrap_or_default();
-                return Ok(Some(RollbackReport { found: head.seq, proven, seq }));
-            }
-        }
-    }
+        let begun = store.commit(change).await?;
+        Ok(Some(RollbackReport { found: head.seq, proven, seq: begun.seq.unwrap_or_default() }))
+    })
+    .await
 }
 
 /// The name of the id that distinguishes a store from others under the same master key.
