@@ -161,9 +161,11 @@ async fn open_postgres(
     let coordination =
         PostgresCoordination::beside(&store, Arc::new(SystemClock)).await.map_err(open_error)?;
     let counters = PostgresCounters::beside(&store, settings.policy.lockout).map_err(open_error)?;
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let label = ProcessLabel::of(&host, std::process::id());
     let node = NodeSetup {
         applies_settings: fenced == FencedSettings::Apply,
-        ..NodeSetup::new(label(), settings.policy.feed.term, &SystemEntropy)
+        ..NodeSetup::new(label, settings.policy.feed.term, &SystemEntropy)
     };
     let shared = Shared { coordination: Arc::new(coordination), counters: Arc::new(counters), node };
     let opened = beside_directory(Arc::new(store), settings, data_dir, Vec::new()).await?;
@@ -204,16 +206,6 @@ async fn beside_directory(
     let audit_seal = file.read()?;
     let state_files = Some((epoch, file));
     Ok(OpenedStore { store, file: None, shared: None, master, audit_seal, state_files, made })
-}
-
-/// The host and the process id, for operators.
-fn label() -> ProcessLabel {
-    /// The most characters of the host, so that there is room for the process id.
-    const HOST_CHARS: usize = 48;
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let host: String = name.chars().take(HOST_CHARS).map(|c| if is_allowed(c) { c } else { '-' }).collect();
-    ProcessLabel::parse(Some(&host), Some(&std::process::id().to_string())).unwrap_or_default()
 }
 
 /// Begins a new epoch if the database is older than the `epoch` file says: revocations may be missing from

@@ -46,13 +46,16 @@ pub struct LabelFault {
 /// The most characters of host and process id together.
 const CHARS: usize = 64;
 
+fn is_allowed(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"._-".contains(&byte)
+}
+
 impl ProcessLabel {
     /// Parses the two fields, each of which may be absent.
     ///
     /// # Errors
     /// A field has other characters than those allowed, or both together are too long.
     pub fn parse(host: Option<&str>, pid: Option<&str>) -> Result<Self, LabelFault> {
-        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         if host.is_some_and(|host| host.is_empty() || !host.bytes().all(is_allowed)) {
             let text = "must be letters from A to Z, digits, '.', '_' and '-'";
             return Err(LabelFault { field: "host", text });
@@ -68,6 +71,15 @@ impl ProcessLabel {
         let fault = LabelFault { field: "pid", text: "must be a process id: a number from 1 to 4294967295" };
         let pid = pid.map(|pid| number(pid).ok_or(fault)).transpose()?;
         Ok(Self { host: host.map(Box::from), pid })
+    }
+
+    /// The label of a process of this program. In the host's name, other characters than those allowed become `-`,
+    /// and what is too long is cut.
+    pub fn of(host: &str, pid: u32) -> Self {
+        let most = CHARS - pid.to_string().len();
+        let cleaned = |c: char| if u8::try_from(c).is_ok_and(is_allowed) { c } else { '-' };
+        let host: String = host.chars().take(most).map(cleaned).collect();
+        Self { host: (!host.is_empty()).then(|| host.into()), pid: Some(pid) }
     }
 
     /// The name of the machine or the container.

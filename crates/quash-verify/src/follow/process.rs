@@ -3,16 +3,13 @@
 use std::fmt;
 
 use quash_core::hex;
+use quash_core::model::ProcessLabel;
 
 /// The id of a verifier's process, and where it runs.
 pub(crate) struct Process {
     id: String,
-    host: Option<String>,
-    pid: u32,
+    label: ProcessLabel,
 }
-
-/// The most characters of host and process id together; the issuer refuses more.
-const LABEL_CHARS: usize = 64;
 
 impl Process {
     /// Describes this process, with an id chosen at random.
@@ -21,11 +18,7 @@ impl Process {
     }
 
     fn on(host: &str, pid: u32, id: [u8; 16]) -> Self {
-        let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        let most = LABEL_CHARS - pid.to_string().len();
-        let host: String = host.chars().take(most).map(|c| if is_allowed(c) { c } else { '-' }).collect();
-        let id = hex::encode(&id);
-        Self { id, host: Some(host).filter(|host| !host.is_empty()), pid }
+        Self { id: hex::encode(&id), label: ProcessLabel::of(host, pid) }
     }
 
     /// The random id, in hexadecimal digits.
@@ -37,12 +30,14 @@ impl Process {
 impl fmt::Display for Process {
     /// Formats as parameters of a query.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, host, pid } = self;
-        write!(f, "instance={id}")?;
-        if let Some(host) = host {
+        write!(f, "instance={}", self.id)?;
+        if let Some(host) = self.label.host() {
             write!(f, "&host={host}")?;
         }
-        write!(f, "&pid={pid}")
+        if let Some(pid) = self.label.pid() {
+            write!(f, "&pid={pid}")?;
+        }
+        Ok(())
     }
 }
 
