@@ -2,64 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use async_trait::async_trait;
 use quash_store::MemoryCounters;
 
 use super::*;
-
-/// Counters in memory that two lock-outs share, as two processes share those in a database.
-struct Shared(MemoryCounters);
-
-#[async_trait]
-impl Counters for Shared {
-    async fn reserve(&self, counted: Counted, now: Duration) -> Result<bool, StoreError> {
-        self.0.reserve(counted, now).await
-    }
-
-    fn release(&self, counted: Counted) {
-        self.0.release(counted);
-    }
-
-    async fn is_locked(&self, counted: Counted, now: Duration) -> Result<bool, StoreError> {
-        self.0.is_locked(counted, now).await
-    }
-
-    async fn failed(&self, counted: Counted, locks: u32, now: Duration) -> Result<bool, StoreError> {
-        self.0.failed(counted, locks, now).await
-    }
-
-    async fn clear(&self, counted: Counted) -> Result<(), StoreError> {
-        self.0.clear(counted).await
-    }
-
-    async fn begin(&self, window: Window, now: Duration) -> Result<Result<(), Duration>, StoreError> {
-        self.0.begin(window, now).await
-    }
-
-    fn end(&self, window: Window) {
-        self.0.end(window);
-    }
-
-    async fn failed_in(&self, window: Window, now: Duration) -> Result<(), StoreError> {
-        self.0.failed_in(window, now).await
-    }
-
-    async fn allowance(&self, window: Window, now: Duration) -> Result<Allowance, StoreError> {
-        self.0.allowance(window, now).await
-    }
-
-    async fn take(&self, limits: &[RequestLimit], now: Duration) -> Result<bool, StoreError> {
-        self.0.take(limits, now).await
-    }
-
-    fn is_shared(&self) -> bool {
-        true
-    }
-
-    async fn upkeep(&self) -> Result<(), StoreError> {
-        self.0.upkeep().await
-    }
-}
 
 #[derive(Default)]
 struct ManualClock(AtomicU64);
@@ -76,7 +21,7 @@ impl Clock for ManualClock {
 
 fn two_processes(clock: &Arc<ManualClock>) -> (Lockout, Lockout) {
     let policy = LockoutPolicy::default();
-    let counters = Arc::new(Shared(MemoryCounters::new(policy)));
+    let counters = Arc::new(MemoryCounters::shared(policy));
     let process = || {
         let (lockout, _) = Lockout::new(policy, Arc::clone(&counters) as _, &[7; 32], Arc::clone(clock) as _);
         lockout

@@ -14,7 +14,10 @@ use super::{Allowance, Counted, Counters, RequestLimit, Window, WindowKind};
 use crate::StoreError;
 
 /// [`Counters`] for a store that only one process uses.
-pub struct MemoryCounters(Mutex<Counts>);
+pub struct MemoryCounters {
+    counts: Mutex<Counts>,
+    is_shared: bool,
+}
 
 struct Counts {
     tallies: Tallies,
@@ -30,7 +33,7 @@ struct Counts {
 impl MemoryCounters {
     /// Creates empty counters.
     pub fn new(policy: LockoutPolicy) -> Self {
-        Self(Mutex::new(Counts {
+        let counts = Counts {
             tallies: Tallies::new(policy),
             running: HashMap::new(),
             subnets: Windows::new(),
@@ -38,12 +41,18 @@ impl MemoryCounters {
             sites: Windows::new(),
             devices: Windows::new(),
             requests: Requests::default(),
-        }))
+        };
+        Self { counts: Mutex::new(counts), is_shared: false }
+    }
+
+    /// Creates empty counters that say that others use them, too, as processes share those in a database. For tests.
+    pub fn shared(policy: LockoutPolicy) -> Self {
+        Self { is_shared: true, ..Self::new(policy) }
     }
 
     /// A poisoned lock is safe to use: a panic in other code can't have left a count half written.
     fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -115,7 +124,7 @@ impl Counters for MemoryCounters {
     }
 
     fn is_shared(&self) -> bool {
-        false
+        self.is_shared
     }
 
     /// All maps are bounded, and forget when something is added.
