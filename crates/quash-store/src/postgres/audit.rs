@@ -168,7 +168,7 @@ pub(super) async fn entries(
         Some(subject) => database.query(statements::AUDIT_OF, &[&after, &limit, &subject.as_str()]).await?,
         None => database.query(statements::AUDIT, &[&after, &limit]).await?,
     };
-    rows::all(&found, |columns| columns.table("audit", read_entry))
+    rows::all(&found, |columns| columns.row_of("audit", read_entry))
 }
 
 fn read_entry(columns: &mut Columns<'_>) -> Result<Audit, PostgresError> {

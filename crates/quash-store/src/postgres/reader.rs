@@ -306,7 +306,7 @@ pub(super) async fn next_mail(
 }
 
 fn read_flow(columns: &mut Columns<'_>) -> Result<Flow, PostgresError> {
-    columns.table("flow", |columns| {
+    columns.row_of("flow", |columns| {
         Ok(Flow {
             id: FlowId::from_bytes(columns.bytes()?),
             purpose: Purpose::parse(columns.text()?).ok_or(PostgresError::Value("a purpose"))?,
@@ -337,7 +337,7 @@ fn read_subject(columns: &mut Columns<'_>) -> Result<Option<Subject>, PostgresEr
 }
 
 fn read_mail(columns: &mut Columns<'_>) -> Result<Mail, PostgresError> {
-    columns.table("mail", |columns| {
+    columns.row_of("mail", |columns| {
         Ok(Mail {
             id: MailId::from_bytes(columns.bytes()?),
             kind: MailKind::parse(columns.text()?).ok_or(PostgresError::Value("a kind of mail"))?,

@@ -310,7 +310,7 @@ impl<'r> Columns<'r> {
     }
 
     /// Decodes a row of a table, whose key is the next column. An error names both.
-    fn row_of<T>(
+    pub(super) fn row_of<T>(
         &mut self,
         table: &'static str,
         read: impl FnOnce(&mut Self) -> Result<T, PostgresError>,
@@ -320,15 +320,6 @@ impl<'r> Columns<'r> {
             let key = self.row.try_get::<_, Any>(key).map(|key| key.0).unwrap_or_default();
             fault.in_row(table, key)
         })
-    }
-
-    /// Decodes a row of a table, as [`Columns::row_of`] does.
-    pub(super) fn table<T>(
-        &mut self,
-        table: &'static str,
-        read: impl FnOnce(&mut Self) -> Result<T, PostgresError>,
-    ) -> Result<T, PostgresError> {
-        self.row_of(table, read)
     }
 
     pub(super) fn count(&mut self) -> Result<u64, PostgresError> {
