@@ -7,7 +7,9 @@ mod disk;
 #[expect(dead_code, reason = "it also checks what nodes accept, for `sim_nodes`")]
 mod journal;
 mod network;
+mod other_issuer;
 mod parameters;
+mod seeds;
 mod shop;
 mod time;
 mod users;
@@ -18,6 +20,7 @@ mod world;
 use std::time::Duration;
 
 use chance::Chance;
+use seeds::{Seeds, simulate};
 use world::World;
 
 /// The term of a lease.
@@ -51,12 +54,7 @@ struct Seen {
 
 /// Runs one seed. Panics with the violation.
 fn run(seed: u64) -> Seen {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
+    simulate(async {
         let world = World::start(seed).await;
         world.let_faults_happen(FAULTS).await;
         world.heal().await;
@@ -66,15 +64,9 @@ fn run(seed: u64) -> Seen {
 
 #[test]
 fn simulated_verifiers_never_accept_ended_tokens() {
-    let number = |name: &str, otherwise: u64| {
-        #[expect(clippy::disallowed_methods, reason = "the caller chooses the seeds")]
-        std::env::var(name).ok().map_or(otherwise, |text| text.parse().expect("a number"))
-    };
-    let (first, runs) = (number("QUASH_SIM_SEED", 1), number("QUASH_SIM_RUNS", 40));
+    let seeds = Seeds::chosen(40);
     let mut all = Seen::default();
-    for seed in first..first + runs {
-        let seen = std::panic::catch_unwind(|| run(seed))
-            .unwrap_or_else(|_| panic!("seed {seed} has found something"));
+    for seen in seeds.each(run) {
         all = Seen {
             accepted: all.accepted + seen.accepted,
             introspected: all.introspected + seen.introspected,
@@ -90,6 +82,7 @@ fn simulated_verifiers_never_accept_ended_tokens() {
             lost_answers: all.lost_answers + seen.lost_answers,
         };
     }
+    let Seeds { first, runs } = seeds;
     println!("{runs} seeds from {first}: {all:?}");
     let counts = [
         all.accepted,

@@ -4,19 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use quash_core::decide::{Device, RevokedKeySessions};
 use quash_core::model::{Actor, Clock, EndCause, Kid, Reason, Seq, SessionId, Subject};
 use quash_core::token::Issued;
 use quash_service::{DeviceTokenInput, Service, Takeover};
-use serde_json::json;
 
 use crate::chance::Chance;
 use crate::journal::{Ended, Token};
+use crate::other_issuer;
 use crate::time::Issuers;
 use crate::wait::pass;
-use crate::world::{PEOPLE, SECRET, World};
+use crate::world::{PEOPLE, World};
 
 /// Sessions, each with a refresh token that may be its newest.
 type Sessions = Vec<(SessionId, String)>;
@@ -50,7 +48,9 @@ impl World {
             0..=5 => {
                 let refresh =
                     if chance.once_in(3) { sessions.pop().map(|(_, refresh)| refresh) } else { None };
-                let refresh = refresh.unwrap_or_else(|| self.token_of_another_issuer(name, chance));
+                let refresh = refresh.unwrap_or_else(|| {
+                    other_issuer::token(name, Issuers(Arc::clone(&self.time)).now(), chance)
+                });
                 let (device, input) = (Device::default(), DeviceTokenInput::Unsupported);
                 let refreshed = self.while_alive(life, service.refresh(&refresh, &device, &input)).await;
                 if let Some(Ok(Issued::Both { access, refresh })) = refreshed {
@@ -103,17 +103,5 @@ impl World {
         let token = service.guard().authenticate_now(access).ok()?;
         self.journal.lock().expect("no panic").gives(&token, access);
         token.session_and_rsq().ok().map(|(session, _)| session)
-    }
-
-    /// Opens a session with another issuer's token, which needs no password and so no other thread.
-    fn token_of_another_issuer(&self, name: &str, chance: &Chance) -> String {
-        let now = Issuers(Arc::clone(&self.time)).now().as_secs();
-        let jti = format!("{:016x}{:016x}", chance.below(u64::MAX), chance.below(u64::MAX));
-        let claims =
-            json!({ "token_type": "refresh", "exp": now + 86_400, "iat": now, "jti": jti, "user_id": name });
-        let encode = |part: &str| URL_SAFE_NO_PAD.encode(part);
-        let signed = format!("{}.{}", encode(r#"{"alg":"HS256","typ":"JWT"}"#), encode(&claims.to_string()));
-        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, SECRET);
-        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, signed.as_bytes())))
     }
 }

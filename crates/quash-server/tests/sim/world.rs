@@ -11,22 +11,21 @@ use axum::body::Bytes;
 use quash_core::model::{
     Change, Clock, ForeignTokens, KeyRecord, Kid, OldSessions, Policy, Rights, Seeded, Seq,
 };
-use quash_core::token::{Algorithm, Expected, TokenType};
+use quash_core::token::{Algorithm, TokenType};
 use quash_server::HttpSettings;
 use quash_service::{
-    Argon2Hasher, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup, KnownLogEnd, MasterKey,
-    NewAccount, NewState, Rehash, Service, Setup, begin_after_restore, begin_if_gone_back,
-    revoke_after_restore,
+    Argon2Hasher, FetchNothing, HashSettings, KeySetup, KnownLogEnd, MasterKey, NewAccount, NewState, Rehash,
+    Service, Setup, begin_after_restore, begin_if_gone_back, revoke_after_restore,
 };
 use quash_store::{MemoryCoordination, MemoryCounters, MemoryStore, Store};
 use quash_verify::WhenStale;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use zeroize::Zeroizing;
 
 use crate::chance::Chance;
 use crate::disk::{Answers, Disk};
 use crate::journal::{Ended, Given, Journal, Token};
+use crate::other_issuer;
 use crate::parameters::Parameters;
 use crate::time::{Drifting, Issuers, Time};
 use crate::verifier::{Exit, Said, Verifier};
@@ -74,7 +73,6 @@ struct Issuer {
 }
 
 const STEP: Duration = Duration::from_millis(1);
-pub(crate) const SECRET: &[u8] = b"a secret that another issuer signs with, long enough";
 pub(crate) const PEOPLE: [&str; 4] = ["dana", "noor", "kim", "sam"];
 /// The simulated time between two presented tokens.
 const BETWEEN: u64 = 12;
@@ -158,19 +156,6 @@ impl World {
         policy.tokens.foreign = ForeignTokens::Accept;
         policy.tokens.namespaces = vec![shop::namespace()];
         policy.feed.term = TERM;
-        let foreign = ForeignSetup {
-            name: "other".into(),
-            keys: ForeignKeys::Secret {
-                algorithm: Algorithm::Hs256,
-                secret: Zeroizing::new(SECRET.to_vec()),
-                kid: None,
-            },
-            max_lifetime: Duration::from_secs(30 * 86_400),
-            namespace: None,
-            dropped: Vec::new(),
-            iss: Expected::Anything,
-            aud: Expected::Anything,
-        };
         let (disk, clock): (Arc<dyn Store>, Arc<dyn Clock>) =
             (Arc::new(disk), Arc::new(Issuers(Arc::clone(&self.time))));
         let coordination = MemoryCoordination::beside(Arc::clone(&disk), TERM, clock.uptime());
@@ -182,7 +167,7 @@ impl World {
             counters: Arc::new(MemoryCounters::new(policy.lockout)),
             audit_seal: None,
             policy,
-            keys: KeySetup { foreign: vec![foreign], ..KeySetup::of(Algorithm::EdDsa) },
+            keys: KeySetup { foreign: vec![other_issuer::setup()], ..KeySetup::of(Algorithm::EdDsa) },
             fetch: Arc::new(FetchNothing),
             master: MasterKey::new(&Seeded::new(self.seed)),
             hasher: Arc::new(Argon2Hasher::new()),

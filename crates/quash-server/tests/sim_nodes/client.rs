@@ -13,12 +13,12 @@ use quash_core::token::{Issued, TokenType};
 use quash_service::{DeviceTokenInput, Failure, Takeover, Unavailable};
 use quash_store::Store;
 use quash_verify::{VerifyError, WhenStale};
-use serde_json::json;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::chance::Chance;
 use crate::journal::{Ended, Given, Token};
-use crate::node::{Process, SECRET};
+use crate::node::Process;
+use crate::other_issuer;
 use crate::time::Issuers;
 use crate::verifier::Said;
 use crate::wait::pass;
@@ -86,7 +86,9 @@ impl World {
             0..=5 => {
                 let refresh =
                     if chance.once_in(2) { sessions.pop().map(|(_, refresh)| refresh) } else { None };
-                let refresh = refresh.unwrap_or_else(|| self.token_of_another_issuer(name, chance));
+                let refresh = refresh.unwrap_or_else(|| {
+                    other_issuer::token(name, Issuers(Arc::clone(&self.time)).now(), chance)
+                });
                 // Sometimes it is sent to two nodes at once.
                 let other = if chance.once_in(3) { self.any(chance) } else { None };
                 let (one, two) = tokio::join!(self.refresh(process, &refresh), async {
@@ -132,7 +134,7 @@ impl World {
                 // The very next requests at all nodes get tokens of the new key.
                 for node in 0..self.temper.nodes {
                     let Some(process) = self.process(node) else { continue };
-                    let token = self.token_of_another_issuer(PEOPLE[0], chance);
+                    let token = other_issuer::token(PEOPLE[0], Issuers(Arc::clone(&self.time)).now(), chance);
                     self.refresh(&process, &token).await;
                 }
             }
@@ -346,18 +348,6 @@ impl World {
             Said::Refused(Refusal::TokenInvalid(Invalid::Key)) => seen.unsure[1] += 1,
             Said::Refused(refusal) => panic!("a token that holds is refused: {refusal:?}, {given:?}"),
         }
-    }
-
-    /// Opens a session with another issuer's token, which needs no password and so no other thread.
-    fn token_of_another_issuer(&self, name: &str, chance: &Chance) -> String {
-        let now = Issuers(Arc::clone(&self.time)).now().as_secs();
-        let jti = format!("{:016x}{:016x}", chance.below(u64::MAX), chance.below(u64::MAX));
-        let claims =
-            json!({ "token_type": "refresh", "exp": now + 86_400, "iat": now, "jti": jti, "user_id": name });
-        let encode = |part: &str| URL_SAFE_NO_PAD.encode(part);
-        let signed = format!("{}.{}", encode(r#"{"alg":"HS256","typ":"JWT"}"#), encode(&claims.to_string()));
-        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, SECRET);
-        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, signed.as_bytes())))
     }
 
     /// The number of answers to changes that were lost on a process's line.

@@ -23,6 +23,10 @@ mod chance;
 mod journal;
 #[path = "../sim/network.rs"]
 mod network;
+#[path = "../sim/other_issuer.rs"]
+mod other_issuer;
+#[path = "../sim/seeds.rs"]
+mod seeds;
 #[expect(dead_code, reason = "it can also set clocks")]
 #[path = "../sim/time.rs"]
 mod time;
@@ -34,6 +38,7 @@ mod wait;
 
 use std::time::Duration;
 
+use seeds::{Seeds, simulate};
 use world::World;
 
 /// What `journal.rs` knows of another issuer's tokens. There are none here.
@@ -76,12 +81,7 @@ struct Seen {
 
 /// Runs one seed. Panics with the violation.
 fn run(seed: u64) -> Seen {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
-    runtime.block_on(async {
+    simulate(async {
         let world = World::start(seed).await;
         world.let_faults_happen(FAULTS).await;
         world.heal().await;
@@ -91,16 +91,10 @@ fn run(seed: u64) -> Seen {
 
 #[test]
 fn simulated_nodes_never_accept_ended_tokens() {
-    let number = |name: &str, otherwise: u64| {
-        #[expect(clippy::disallowed_methods, reason = "the caller chooses the seeds")]
-        std::env::var(name).ok().map_or(otherwise, |text| text.parse().expect("a number"))
-    };
-    let (first, runs) = (number("QUASH_SIM_SEED", 1), number("QUASH_SIM_RUNS", 15));
+    let seeds = Seeds::chosen(15);
     let mut all = Seen::default();
     let both = |one: [usize; 2], other: [usize; 2]| [one[0] + other[0], one[1] + other[1]];
-    for seed in first..first + runs {
-        let seen = std::panic::catch_unwind(|| run(seed))
-            .unwrap_or_else(|_| panic!("seed {seed} has found something"));
+    for seen in seeds.each(run) {
         all = Seen {
             accepted: both(all.accepted, seen.accepted),
             refused: both(all.refused, seen.refused),
@@ -118,6 +112,7 @@ fn simulated_nodes_never_accept_ended_tokens() {
             lost_answers: all.lost_answers + seen.lost_answers,
         };
     }
+    let Seeds { first, runs } = seeds;
     println!("{runs} seeds from {first}: {all:?}");
     let counts = [
         all.accepted[0],

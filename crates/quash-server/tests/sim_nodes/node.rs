@@ -8,18 +8,17 @@ use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use quash_core::model::{Clock, ForeignTokens, InstanceId, Policy, ProcessLabel, Seeded};
-use quash_core::token::{Algorithm, Expected};
+use quash_core::token::Algorithm;
 use quash_server::HttpSettings;
 use quash_service::{
-    Argon2Hasher, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup, MasterKey, NodeSetup,
-    Rehash, Service, Setup,
+    Argon2Hasher, FetchNothing, HashSettings, KeySetup, MasterKey, NodeSetup, Rehash, Service, Setup,
 };
 use quash_store::{Coordination, MemoryCounters, NodeCoordination, Store};
-use zeroize::Zeroizing;
 
 use crate::TERM;
 use crate::line::{Draws, Line};
 use crate::link::{LeaseLink, StoreLink};
+use crate::other_issuer;
 use crate::wait::pass;
 use crate::world::World;
 
@@ -35,7 +34,6 @@ pub(crate) struct Process {
     pub(crate) since: Duration,
 }
 
-pub(crate) const SECRET: &[u8] = b"a secret that another issuer signs with, long enough";
 /// The time after which an expired row is deleted.
 pub(crate) const ROWS_KEPT: Duration = Duration::from_millis(500);
 
@@ -50,19 +48,6 @@ impl Process {
         let mut policy = Policy::default();
         policy.tokens.foreign = ForeignTokens::Accept;
         policy.feed.term = TERM;
-        let foreign = ForeignSetup {
-            name: "other".into(),
-            keys: ForeignKeys::Secret {
-                algorithm: Algorithm::Hs256,
-                secret: Zeroizing::new(SECRET.to_vec()),
-                kid: None,
-            },
-            max_lifetime: Duration::from_secs(30 * 86_400),
-            namespace: None,
-            dropped: Vec::new(),
-            iss: Expected::Anything,
-            aud: Expected::Anything,
-        };
         let mut number = [0; 16];
         number[..8].copy_from_slice(&life.to_be_bytes());
         let id = InstanceId::of_node(number);
@@ -75,7 +60,7 @@ impl Process {
             counters: Arc::new(MemoryCounters::new(policy.lockout)),
             audit_seal: None,
             policy,
-            keys: KeySetup { foreign: vec![foreign], ..KeySetup::of(Algorithm::EdDsa) },
+            keys: KeySetup { foreign: vec![other_issuer::setup()], ..KeySetup::of(Algorithm::EdDsa) },
             fetch: Arc::new(FetchNothing),
             master: MasterKey::new(&Seeded::new(world.seed)),
             hasher: Arc::new(Argon2Hasher::new()),
