@@ -10,6 +10,7 @@
 #[cfg(test)]
 extern crate self as quash_store;
 
+mod columns;
 mod coordination;
 mod counters;
 mod log;

@@ -5,14 +5,14 @@
 //! number knows that it stays.
 
 use quash_core::model::{
-    Audit, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, Note, PersonalData, Reason, Receipt,
-    SealedEntry, Sealing, SessionId, Subject,
+    Audit, AuditHead, AuditPlace, AuditSeal, NewAudit, PersonalData, Reason, Receipt, SealedEntry, SessionId,
+    Subject,
 };
 
 use super::apply::pruned;
 use super::fault::PostgresError;
 use super::params::Params;
-use super::rows::{self, Columns};
+use super::rows::{self, Columns, ReadColumns};
 use super::statements;
 use super::transaction::{Database, Transaction};
 
@@ -168,35 +168,5 @@ pub(super) async fn entries(
         Some(subject) => database.query(statements::AUDIT_OF, &[&after, &limit, &subject.as_str()]).await?,
         None => database.query(statements::AUDIT, &[&after, &limit]).await?,
     };
-    rows::all(&found, |columns| columns.row_of("audit", read_entry))
-}
-
-fn read_entry(columns: &mut Columns<'_>) -> Result<Audit, PostgresError> {
-    let id = columns.count()?;
-    let mut new = NewAudit {
-        at: columns.moment()?,
-        event: Event::parse(columns.text()?).ok_or(PostgresError::Value("an event"))?,
-        actor: rows::actor(columns.text()?)?,
-        reason: columns.take::<Option<&str>>()?.map(rows::reason).transpose()?,
-        subject: columns
-            .take::<Option<&str>>()?
-            .map(Subject::parse)
-            .transpose()
-            .map_err(|_| PostgresError::Value("a subject"))?,
-        session: columns.perhaps_bytes()?.map(SessionId::from_bytes),
-        kid: columns.take()?,
-        person: None,
-    };
-    let seq = columns.take::<Option<i64>>()?.map(u64::try_from).transpose();
-    let seq = seq.map_err(|_| PostgresError::Value("a number below zero"))?;
-    let known = columns.take::<Option<i64>>()?.is_some();
-    let (name, address, device) = (columns.take()?, columns.take()?, columns.take()?);
-    let note = Note { author: columns.take()?, text: columns.take()? };
-    if known {
-        let note = Some(note).filter(|note| *note != Note::default());
-        new.person = Some(PersonalData { name, address, device, note });
-    }
-    let (salt, person) = (columns.perhaps_bytes()?, columns.perhaps_bytes()?);
-    let sealing = columns.perhaps_bytes()?.map(|chain| Sealing { salt, person, chain });
-    Ok(Audit { id, new, seq: seq.map(quash_core::model::Seq::from_u64), sealing })
+    rows::all(&found, rows::row)
 }

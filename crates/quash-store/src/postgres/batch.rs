@@ -13,7 +13,7 @@ use tokio_postgres::Row;
 use super::apply;
 use super::connect::Pool;
 use super::fault::PostgresError;
-use super::rows;
+use super::rows::{self, ReadColumns};
 use super::statements;
 use super::transaction::{Database, Statement, Transaction};
 use crate::StoreError;

@@ -3,6 +3,7 @@
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::StoreError;
+use crate::columns::BadValue;
 
 /// The reason why an operation failed.
 #[derive(Debug)]
@@ -38,6 +39,12 @@ impl PostgresError {
     pub(super) fn is_lost_race(&self) -> bool {
         let Self::Postgres(error) = self else { return false };
         matches!(error.code(), Some(&SqlState::T_R_SERIALIZATION_FAILURE | &SqlState::T_R_DEADLOCK_DETECTED))
+    }
+}
+
+impl From<BadValue> for PostgresError {
+    fn from(BadValue(what): BadValue) -> Self {
+        Self::Value(what)
     }
 }
 

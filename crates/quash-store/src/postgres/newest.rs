@@ -8,7 +8,7 @@ use tokio::time::sleep;
 
 use super::connect::Pool;
 use super::fault::PostgresError;
-use super::rows;
+use super::rows::{self, ReadColumns};
 use super::statements;
 use super::transaction::Database;
 

@@ -2,15 +2,14 @@
 
 use quash_core::model::{
     Account, AccountBy, AccountLoaded, Client, ClientName, Digest, EarlierRequests, Ending, Entry, Flow,
-    FlowId, FlowLoaded, Followed, ForeignLoaded, Head, KeyRecord, Mail, MailId, MailKind, MailPriority, Name,
-    PasswordHash, PendingRegistration, Purpose, RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session,
-    SessionId, SessionLoaded, Subject, Timestamp, limits,
+    FlowId, FlowLoaded, Followed, ForeignLoaded, Head, KeyRecord, Mail, RegistrationBy, ScopeKey, Sealed,
+    SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp, limits,
 };
 use tokio_postgres::Row;
 
 use super::connect::Pool;
 use super::fault::PostgresError;
-use super::rows::{self, Columns};
+use super::rows::{self, Columns, ReadColumns};
 use super::statements;
 use super::transaction::Database;
 
@@ -57,14 +56,14 @@ fn read_account_look(columns: &mut Columns<'_>) -> Result<AccountLoaded, Postgre
     if columns.skip_null(ACCOUNT)? {
         return Ok(nobody(head));
     }
-    let account = rows::account(columns)?;
-    let live_sessions = columns.small()?;
-    let longest_idle = if columns.skip_null(SESSION)? { None } else { Some(rows::session(columns)?) };
+    let account = rows::row(columns)?;
+    let live_sessions = columns.number()?;
+    let longest_idle = if columns.skip_null(SESSION)? { None } else { Some(rows::row(columns)?) };
     Ok(AccountLoaded { head, account: Some(account), live_sessions, longest_idle })
 }
 
 fn read_session_and_account(columns: &mut Columns<'_>) -> Result<(Session, Account), PostgresError> {
-    Ok((rows::session(columns)?, rows::account(columns)?))
+    Ok((rows::row(columns)?, rows::row(columns)?))
 }
 
 /// Several statements, in one snapshot.
@@ -107,7 +106,7 @@ pub(super) async fn accounts(
     limit: u32,
 ) -> Result<Vec<Account>, PostgresError> {
     let found = database.query(statements::ACCOUNTS, &[&after(folded), &i64::from(limit)]).await?;
-    rows::all(&found, rows::account)
+    rows::all(&found, rows::row)
 }
 
 pub(super) async fn is_gone(database: &Database, subject: &Subject) -> Result<bool, PostgresError> {
@@ -137,10 +136,7 @@ pub(super) async fn sessions_of(
 ) -> Result<Vec<Session>, PostgresError> {
     let after = after.as_ref().map_or(&[][..], |id| id.as_bytes());
     let values = (subject.as_str(), after, i64::from(limit));
-    rows::all(
-        &database.query(statements::SESSIONS_OF, &[&values.0, &values.1, &values.2]).await?,
-        rows::session,
-    )
+    rows::all(&database.query(statements::SESSIONS_OF, &[&values.0, &values.1, &values.2]).await?, rows::row)
 }
 
 pub(super) async fn entries_after(
@@ -150,7 +146,7 @@ pub(super) async fn entries_after(
 ) -> Result<Vec<Entry>, PostgresError> {
     let values = (rows::bound(after.as_u64()), i64::from(limit));
     let found = database.query(statements::ENTRIES_AFTER, &[&values.0, &values.1]).await?;
-    rows::all(&found, rows::entry)
+    rows::all(&found, rows::row)
 }
 
 pub(super) async fn follow(
@@ -165,7 +161,7 @@ pub(super) async fn follow(
     let entry = |row: &Row| {
         let mut columns = Columns::of(row);
         rows::head(&mut columns)?;
-        if columns.skip_null(0)? { Ok(None) } else { rows::entry(&mut columns).map(Some) }
+        if columns.skip_null(0)? { Ok(None) } else { rows::row(&mut columns).map(Some) }
     };
     let entries = found.iter().map(entry).collect::<Result<Vec<_>, PostgresError>>()?;
     database.saw(head.seq);
@@ -180,12 +176,12 @@ pub(super) async fn entries_between(
 ) -> Result<Vec<(Entry, bool)>, PostgresError> {
     let values = (rows::bound(after.as_u64()), rows::bound(until.as_u64()), i64::from(limit));
     let found = database.query(statements::ENTRIES_BETWEEN, &[&values.0, &values.1, &values.2]).await?;
-    rows::all(&found, |columns| Ok((rows::entry(columns)?, columns.take()?)))
+    rows::all(&found, |columns| Ok((rows::row(columns)?, columns.take()?)))
 }
 
 pub(super) async fn entries_of(database: &Database, keys: &[ScopeKey]) -> Result<Vec<Entry>, PostgresError> {
     let keys: Vec<&[u8]> = keys.iter().map(|key| key.0.as_slice()).collect();
-    rows::all(&database.query(statements::ENTRIES_OF, &[&keys]).await?, rows::entry)
+    rows::all(&database.query(statements::ENTRIES_OF, &[&keys]).await?, rows::row)
 }
 
 pub(super) async fn unblanked(database: &Database) -> Result<Option<Subject>, PostgresError> {
@@ -203,7 +199,7 @@ pub(super) async fn endings(
 }
 
 pub(super) async fn keys(database: &Database) -> Result<Vec<KeyRecord>, PostgresError> {
-    rows::all(&database.query(statements::KEYS, &[]).await?, rows::key)
+    rows::all(&database.query(statements::KEYS, &[]).await?, rows::row)
 }
 
 pub(super) async fn client(
@@ -211,7 +207,7 @@ pub(super) async fn client(
     digest: SecretDigest,
 ) -> Result<Option<Client>, PostgresError> {
     let found = database.query(statements::CLIENT_BY_SECRET, &[&digest.0.as_slice()]).await?;
-    rows::first(&found, rows::client)
+    rows::first(&found, rows::row)
 }
 
 pub(super) async fn clients(
@@ -220,7 +216,7 @@ pub(super) async fn clients(
     limit: u32,
 ) -> Result<Vec<Client>, PostgresError> {
     let name = after(name.map(ClientName::as_str));
-    rows::all(&database.query(statements::CLIENTS, &[&name, &i64::from(limit)]).await?, rows::client)
+    rows::all(&database.query(statements::CLIENTS, &[&name, &i64::from(limit)]).await?, rows::row)
 }
 
 pub(super) async fn secret(database: &Database, name: &str) -> Result<Option<Sealed>, PostgresError> {
@@ -242,8 +238,8 @@ pub(super) async fn flow(database: &Database, id: FlowId) -> Result<FlowLoaded, 
     let found = database.query(statements::FLOW, &[&id.as_bytes().as_slice()]).await?;
     let loaded = rows::only(&found, |columns| {
         let head = rows::head(columns)?;
-        let flow = if columns.skip_null(12)? { None } else { Some(read_flow(columns)?) };
-        let account = if columns.skip_null(ACCOUNT)? { None } else { Some(rows::account(columns)?) };
+        let flow = if columns.skip_null(12)? { None } else { Some(rows::row(columns)?) };
+        let account = if columns.skip_null(ACCOUNT)? { None } else { Some(rows::row(columns)?) };
         Ok(FlowLoaded { head, flow, account })
     })?;
     database.saw(loaded.head.seq);
@@ -261,9 +257,9 @@ pub(super) async fn earlier_requests(
     let (counted_after, until) = ((now - limits::MAIL_COUNTED).as_millis(), now.as_millis());
     let found =
         database.query(statements::EARLIER_REQUESTS, &[&matters, &recipient, &counted_after, &until]).await?;
-    let mails = rows::only(&found, |columns| columns.small())?;
+    let mails = rows::only(&found, |columns| columns.number())?;
     let flows = rows::all(&found, |columns| {
-        columns.small()?;
+        columns.count()?;
         if columns.skip_null(2)? {
             return Ok(None);
         }
@@ -284,7 +280,7 @@ pub(super) async fn registration(
     if !rows::is_storable(folded) {
         return Ok(None);
     }
-    rows::first(&database.query(statement, &[folded, &now.as_millis()]).await?, read_flow)
+    rows::first(&database.query(statement, &[folded, &now.as_millis()]).await?, rows::row)
 }
 
 pub(super) async fn mails_due(
@@ -294,7 +290,7 @@ pub(super) async fn mails_due(
 ) -> Result<Vec<Mail>, PostgresError> {
     let values = (now.as_millis(), (now + limits::MAIL_LONGEST_PAUSE).as_millis(), i64::from(limit));
     let found = database.query(statements::MAILS_DUE, &[&values.0, &values.1, &values.2]).await?;
-    rows::all(&found, read_mail)
+    rows::all(&found, rows::row)
 }
 
 pub(super) async fn next_mail(
@@ -303,58 +299,4 @@ pub(super) async fn next_mail(
 ) -> Result<Option<Timestamp>, PostgresError> {
     let found = database.query(statements::NEXT_MAIL, &[&after.as_millis()]).await?;
     rows::first(&found, |columns| columns.moment())
-}
-
-fn read_flow(columns: &mut Columns<'_>) -> Result<Flow, PostgresError> {
-    columns.row_of("flow", |columns| {
-        Ok(Flow {
-            id: FlowId::from_bytes(columns.bytes()?),
-            purpose: Purpose::parse(columns.text()?).ok_or(PostgresError::Value("a purpose"))?,
-            subject_hash: Digest(columns.bytes()?),
-            subject: read_subject(columns)?,
-            address: columns.take()?,
-            binding: Digest(columns.bytes()?),
-            tries: columns.small()?,
-            created_at: columns.moment()?,
-            expires_at: columns.moment()?,
-            registration: read_registration(columns)?,
-        })
-    })
-}
-
-fn read_registration(columns: &mut Columns<'_>) -> Result<Option<PendingRegistration>, PostgresError> {
-    let (shown, hash, class): (Option<&str>, Option<String>, Option<String>) =
-        (columns.take()?, columns.take()?, columns.take()?);
-    let Some((shown, hash)) = shown.zip(hash) else { return Ok(None) };
-    let username = Name::parse(shown).map_err(|_| PostgresError::Value("a name"))?;
-    let hash = PasswordHash::new(hash);
-    Ok(Some(PendingRegistration { username, password: class.into_iter().fold(hash, PasswordHash::of_class) }))
-}
-
-fn read_subject(columns: &mut Columns<'_>) -> Result<Option<Subject>, PostgresError> {
-    let subject = columns.take::<Option<&str>>()?.map(Subject::parse).transpose();
-    subject.map_err(|_| PostgresError::Value("a subject"))
-}
-
-fn read_mail(columns: &mut Columns<'_>) -> Result<Mail, PostgresError> {
-    columns.row_of("mail", |columns| {
-        Ok(Mail {
-            id: MailId::from_bytes(columns.bytes()?),
-            kind: MailKind::parse(columns.text()?).ok_or(PostgresError::Value("a kind of mail"))?,
-            to: columns.take()?,
-            recipient_hash: Digest(columns.bytes()?),
-            flow: columns.perhaps_bytes()?.map(FlowId::from_bytes),
-            created_at: columns.moment()?,
-            due_at: columns.moment()?,
-            keep_until: columns.moment()?,
-            attempts: columns.small()?,
-            uncertain_attempts: columns.small()?,
-            sent_at: columns.perhaps_moment()?,
-            subject: read_subject(columns)?,
-            priority: u8::try_from(columns.take::<i16>()?)
-                .ok()
-                .and_then(MailPriority::from_u8)
-                .ok_or(PostgresError::Value("a mail's priority"))?,
-        })
-    })
 }

@@ -1,13 +1,13 @@
 //! Writes, seals, blanks and reads the audit in SQLite.
 
 use quash_core::model::{
-    Audit, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, Note, PersonalData, Reason, Receipt,
-    SealedEntry, Sealing, Seq, SessionId, Subject,
+    Audit, AuditHead, AuditPlace, AuditSeal, NewAudit, PersonalData, Reason, Receipt, SealedEntry, Sealing,
+    Seq, SessionId, Subject,
 };
 use rusqlite::{Connection, named_params};
 
 use super::fault::SqliteError;
-use super::rows::{self, Columns};
+use super::rows::{self, Columns, ReadColumns};
 use super::statements;
 use super::write::{pruned, write, write_one};
 
@@ -138,49 +138,11 @@ pub(super) fn entries(
     match of {
         Some(subject) => {
             let values = named_params! { ":subject": subject.as_str(), ":after": after, ":limit": limit };
-            rows::all(conn, statements::AUDIT_OF, values, entry)
+            rows::all(conn, statements::AUDIT_OF, values, rows::row)
         }
         None => {
             let values = named_params! { ":after": after, ":limit": limit };
-            rows::all(conn, statements::AUDIT, values, entry)
+            rows::all(conn, statements::AUDIT, values, rows::row)
         }
     }
-}
-
-fn entry(columns: &mut Columns<'_, '_>) -> Result<Audit, SqliteError> {
-    columns.row_of("audit", read_entry)
-}
-
-fn read_entry(columns: &mut Columns<'_, '_>) -> Result<Audit, SqliteError> {
-    let id = columns.count()?;
-    let mut new = NewAudit {
-        at: columns.moment()?,
-        event: Event::parse(columns.text()?).ok_or(SqliteError::Value("an event"))?,
-        actor: rows::actor(columns.text()?)?,
-        reason: columns.take::<Option<String>>()?.as_deref().map(rows::reason).transpose()?,
-        subject: columns
-            .take::<Option<String>>()?
-            .map(|text| Subject::parse(&text))
-            .transpose()
-            .map_err(|_| SqliteError::Value("a subject"))?,
-        session: columns.take::<Option<[u8; 16]>>()?.map(SessionId::from_bytes),
-        kid: columns.take()?,
-        person: None,
-    };
-    let seq = columns.take::<Option<i64>>()?.map(|seq| u64::try_from(seq).map(Seq::from_u64));
-    let seq = seq.transpose().map_err(|_| SqliteError::Value("a number below zero"))?;
-    let known = columns.take::<Option<i64>>()?.is_some();
-    let (name, address, device) = (columns.take()?, columns.take()?, columns.take()?);
-    let note = Note { author: columns.take()?, text: columns.take()? };
-    if known {
-        new.person = Some(PersonalData {
-            name,
-            address,
-            device,
-            note: Some(note).filter(|note| *note != Note::default()),
-        });
-    }
-    let (salt, person) = (columns.take()?, columns.take()?);
-    let sealing = columns.take::<Option<[u8; 32]>>()?.map(|chain| Sealing { salt, person, chain });
-    Ok(Audit { id, new, seq, sealing })
 }

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
 use super::fault::{SqliteError, StoreSignals};
+use super::rows::ReadColumns;
 use super::{rows, statements};
 use crate::StoreError;
 

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::check;
 use crate::StoreError;
+use crate::columns::BadValue;
 
 /// The reason why an operation in a transaction failed.
 #[derive(Debug)]
@@ -48,6 +49,12 @@ impl SqliteError {
                 Self::InRow { table: table.to_owned(), key, error: Box::new(self) }
             }
         }
+    }
+}
+
+impl From<BadValue> for SqliteError {
+    fn from(BadValue(what): BadValue) -> Self {
+        Self::Value(what)
     }
 }
 

@@ -1,14 +1,13 @@
 //! Flows and mails in SQLite: applies changes to them, and reads them. `statements.rs` contains the SQL.
 
 use quash_core::model::{
-    Digest, EarlierRequests, Flow, FlowId, FlowLoaded, Head, Mail, MailId, MailKind, MailOutcome,
-    MailPriority, Name, PasswordHash, PendingRegistration, Purpose, Receipt, RegistrationBy, Subject,
-    Timestamp, fold, limits,
+    Digest, EarlierRequests, Flow, FlowId, FlowLoaded, Head, Mail, MailId, MailOutcome, MailPriority,
+    Receipt, RegistrationBy, Subject, Timestamp, fold, limits,
 };
 use rusqlite::{Connection, named_params};
 
 use super::fault::SqliteError;
-use super::rows::{self, Columns};
+use super::rows::{self, Columns, ReadColumns};
 use super::statements;
 use super::write::{write, write_one};
 
@@ -117,11 +116,11 @@ pub(super) fn forget_expired(conn: &Connection, now: Timestamp, limit: u32) -> R
 }
 
 pub(super) fn flow(conn: &Connection, head: Head, id: FlowId) -> Result<FlowLoaded, SqliteError> {
-    let flow = rows::one(conn, statements::FLOW, named_params! { ":id": id.as_bytes() }, read_flow)?;
+    let flow = rows::one(conn, statements::FLOW, named_params! { ":id": id.as_bytes() }, rows::row::<Flow>)?;
     let account = match flow.as_ref().and_then(|flow| flow.subject.as_ref()) {
         Some(subject) => {
             let values = named_params! { ":subject": subject.as_str() };
-            rows::one(conn, statements::ACCOUNT_BY_SUBJECT, values, rows::account)?
+            rows::one(conn, statements::ACCOUNT_BY_SUBJECT, values, rows::row)?
         }
         None => None,
     };
@@ -159,11 +158,11 @@ pub(super) fn registration(
     match by {
         RegistrationBy::Name(folded) => {
             let values = named_params! { ":username_folded": folded, ":now": now };
-            rows::one(conn, statements::REGISTRATION_BY_NAME, values, read_flow)
+            rows::one(conn, statements::REGISTRATION_BY_NAME, values, rows::row)
         }
         RegistrationBy::Email(folded) => {
             let values = named_params! { ":email_folded": folded, ":now": now };
-            rows::one(conn, statements::REGISTRATION_BY_EMAIL, values, read_flow)
+            rows::one(conn, statements::REGISTRATION_BY_EMAIL, values, rows::row)
         }
     }
 }
@@ -182,7 +181,7 @@ pub(super) fn mails_due(conn: &Connection, now: Timestamp, limit: u32) -> Result
                 ":until": until,
                 ":limit": room,
             };
-            due.extend(rows::all(conn, statements::MAILS_DUE, values, read_mail)?);
+            due.extend(rows::all(conn, statements::MAILS_DUE, values, rows::row)?);
         }
     }
     Ok(due)
@@ -191,59 +190,4 @@ pub(super) fn mails_due(conn: &Connection, now: Timestamp, limit: u32) -> Result
 pub(super) fn next_mail(conn: &Connection, after: Timestamp) -> Result<Option<Timestamp>, SqliteError> {
     let values = named_params! { ":after": after.as_millis() };
     rows::one(conn, statements::NEXT_MAIL, values, |columns| columns.moment())
-}
-
-fn read_flow(columns: &mut Columns<'_, '_>) -> Result<Flow, SqliteError> {
-    columns.row_of("flow", |columns| {
-        Ok(Flow {
-            id: FlowId::from_bytes(columns.take()?),
-            purpose: Purpose::parse(columns.text()?).ok_or(SqliteError::Value("a purpose"))?,
-            subject_hash: Digest(columns.take()?),
-            subject: read_subject(columns)?,
-            address: columns.take()?,
-            binding: Digest(columns.take()?),
-            tries: columns.take()?,
-            created_at: columns.moment()?,
-            expires_at: columns.moment()?,
-            registration: read_registration(columns)?,
-        })
-    })
-}
-
-fn read_registration(columns: &mut Columns<'_, '_>) -> Result<Option<PendingRegistration>, SqliteError> {
-    let (shown, hash, class): (Option<String>, Option<String>, Option<String>) =
-        (columns.take()?, columns.take()?, columns.take()?);
-    let Some((shown, hash)) = shown.zip(hash) else { return Ok(None) };
-    let username = Name::parse(&shown).map_err(|_| SqliteError::Value("a name"))?;
-    let hash = PasswordHash::new(hash);
-    Ok(Some(PendingRegistration { username, password: class.into_iter().fold(hash, PasswordHash::of_class) }))
-}
-
-fn read_subject(columns: &mut Columns<'_, '_>) -> Result<Option<Subject>, SqliteError> {
-    columns
-        .take::<Option<String>>()?
-        .map(|text| Subject::parse(&text))
-        .transpose()
-        .map_err(|_| SqliteError::Value("a subject"))
-}
-
-fn read_mail(columns: &mut Columns<'_, '_>) -> Result<Mail, SqliteError> {
-    columns.row_of("mail", |columns| {
-        Ok(Mail {
-            id: MailId::from_bytes(columns.take()?),
-            kind: MailKind::parse(columns.text()?).ok_or(SqliteError::Value("a kind of mail"))?,
-            to: columns.take()?,
-            recipient_hash: Digest(columns.take()?),
-            flow: columns.take::<Option<[u8; 16]>>()?.map(FlowId::from_bytes),
-            created_at: columns.moment()?,
-            due_at: columns.moment()?,
-            keep_until: columns.moment()?,
-            attempts: columns.take()?,
-            uncertain_attempts: columns.take()?,
-            sent_at: columns.perhaps_moment()?,
-            subject: read_subject(columns)?,
-            priority: MailPriority::from_u8(columns.take()?)
-                .ok_or(SqliteError::Value("a mail's priority"))?,
-        })
-    })
 }

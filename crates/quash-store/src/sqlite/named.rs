@@ -86,6 +86,7 @@ pub(super) fn key_text(key: ValueRef<'_>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use quash_core::model::Client;
     use rusqlite::named_params;
 
     use super::*;
@@ -139,8 +140,8 @@ mod tests {
         )
         .expect("rows");
         let values = named_params! { ":digest": [0_u8; 32] };
-        let fault =
-            rows::one(&conn, statements::CLIENT_BY_SECRET, values, rows::client).expect_err("no rights");
+        let fault = rows::one(&conn, statements::CLIENT_BY_SECRET, values, rows::row::<Client>)
+            .expect_err("no rights");
         assert_eq!(text(fault), "table client, row shop: the database contains unreadable data: rights");
         let values = named_params! { ":name": "first" };
         let fault = rows::one(&conn, statements::REMEMBERED, values, |columns| columns.take::<i64>())

@@ -11,6 +11,7 @@ use rusqlite::{Connection, named_params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::fault::{SqliteError, StoreSignals, unavailable};
+use super::rows::ReadColumns;
 use super::{rows, statements};
 use crate::StoreError;
 
@@ -102,7 +103,7 @@ pub(super) fn account(
         AccountBy::Name(folded) => by_name(conn, folded)?,
         AccountBy::Subject(subject) => {
             let values = named_params! { ":subject": subject.as_str() };
-            rows::one(conn, statements::ACCOUNT_BY_SUBJECT, values, rows::account)?
+            rows::one(conn, statements::ACCOUNT_BY_SUBJECT, values, rows::row)?
         }
         AccountBy::Email(folded) => by_email(conn, folded, None)?,
         AccountBy::NameOrEmail(folded) => by_email(conn, folded, by_name(conn, folded)?)?,
@@ -112,14 +113,14 @@ pub(super) fn account(
 
 fn by_name(conn: &Connection, folded: &str) -> Result<Option<Account>, SqliteError> {
     let values = named_params! { ":username_folded": folded };
-    rows::one(conn, statements::ACCOUNT_BY_NAME, values, rows::account)
+    rows::one(conn, statements::ACCOUNT_BY_NAME, values, rows::row)
 }
 
 /// Returns the account that has confirmed an address; else the account of that name; else the account that has
 /// the address.
 fn by_email(conn: &Connection, folded: &str, named: Option<Account>) -> Result<Option<Account>, SqliteError> {
     let values = named_params! { ":email_folded": folded };
-    let addressed = rows::one(conn, statements::ACCOUNT_BY_EMAIL, values, rows::account)?;
+    let addressed = rows::one(conn, statements::ACCOUNT_BY_EMAIL, values, rows::row)?;
     let is_confirmed =
         |account: &Account| account.email.as_ref().is_some_and(|email| email.verified_at.is_some());
     Ok(if addressed.as_ref().is_some_and(is_confirmed) { addressed } else { named.or(addressed) })
@@ -142,7 +143,7 @@ pub(super) fn foreign(
     by: Option<&AccountBy>,
     now: Timestamp,
 ) -> Result<ForeignLoaded, SqliteError> {
-    let read = |columns: &mut rows::Columns<'_, '_>| Ok((rows::session(columns)?, rows::account(columns)?));
+    let read = |columns: &mut rows::Columns<'_, '_>| Ok((rows::row(columns)?, rows::row(columns)?));
     let adopted = rows::one(conn, statements::ADOPTED, named_params! { ":foreign_key": key.0 }, read)?;
     let mut revoked = rows::exists(conn, statements::ADOPTED_BEFORE, named_params! { ":key": key.0 })?;
     for scope in scopes {
@@ -165,7 +166,7 @@ pub(super) fn accounts(
 ) -> Result<Vec<Account>, SqliteError> {
     // No folded name is empty.
     let values = named_params! { ":after": after.unwrap_or_default(), ":limit": limit };
-    rows::all(conn, statements::ACCOUNTS, values, rows::account)
+    rows::all(conn, statements::ACCOUNTS, values, rows::row)
 }
 
 /// One lookup per class: there are few, and the index sorts them.
@@ -188,7 +189,7 @@ pub(super) fn password_classes(conn: &Connection, limit: u32) -> Result<Vec<Stri
 pub(super) fn session(conn: &Connection, head: Head, id: SessionId) -> Result<SessionLoaded, SqliteError> {
     let values = named_params! { ":sid": id.as_bytes() };
     let found = rows::one(conn, statements::SESSION, values, |columns| {
-        Ok((rows::session(columns)?, rows::account(columns)?))
+        Ok((rows::row(columns)?, rows::row(columns)?))
     })?;
     Ok(SessionLoaded { head, found })
 }
@@ -201,18 +202,13 @@ pub(super) fn sessions_of(
 ) -> Result<Vec<Session>, SqliteError> {
     let after = after.as_ref().map_or(&[][..], |id| id.as_bytes());
     let values = named_params! { ":subject": subject.as_str(), ":after": after, ":limit": limit };
-    rows::all(conn, statements::SESSIONS_OF, values, rows::session)
+    rows::all(conn, statements::SESSIONS_OF, values, rows::row)
 }
 
 pub(super) fn entries_after(conn: &Connection, after: Seq, limit: u32) -> Result<Vec<Entry>, SqliteError> {
     // No stored number exceeds i64: nothing follows a number that does.
     let after = i64::try_from(after.as_u64()).unwrap_or(i64::MAX);
-    rows::all(
-        conn,
-        statements::ENTRIES_AFTER,
-        named_params! { ":after": after, ":limit": limit },
-        rows::entry,
-    )
+    rows::all(conn, statements::ENTRIES_AFTER, named_params! { ":after": after, ":limit": limit }, rows::row)
 }
 
 pub(super) fn entries_between(
@@ -222,7 +218,7 @@ pub(super) fn entries_between(
     limit: u32,
 ) -> Result<Vec<(Entry, bool)>, SqliteError> {
     let bound = |seq: Seq| i64::try_from(seq.as_u64()).unwrap_or(i64::MAX);
-    let read = |columns: &mut rows::Columns<'_, '_>| Ok((rows::entry(columns)?, columns.take()?));
+    let read = |columns: &mut rows::Columns<'_, '_>| Ok((rows::row(columns)?, columns.take()?));
     let values = named_params! { ":after": bound(after), ":until": bound(until), ":limit": limit };
     rows::all(conn, statements::ENTRIES_BETWEEN, values, read)
 }
@@ -230,7 +226,8 @@ pub(super) fn entries_between(
 pub(super) fn entries_of(conn: &Connection, keys: &[ScopeKey]) -> Result<Vec<Entry>, SqliteError> {
     let mut found = BTreeMap::new();
     for key in keys {
-        let entries = rows::all(conn, statements::ENTRIES_OF, named_params! { ":key": key.0 }, rows::entry)?;
+        let entries =
+            rows::all(conn, statements::ENTRIES_OF, named_params! { ":key": key.0 }, rows::row::<Entry>)?;
         found.extend(entries.into_iter().map(|entry| (entry.seq, entry)));
     }
     Ok(found.into_values().collect())
@@ -259,11 +256,11 @@ pub(super) fn endings(
 }
 
 pub(super) fn keys(conn: &Connection) -> Result<Vec<KeyRecord>, SqliteError> {
-    rows::all(conn, statements::KEYS, &[], rows::key)
+    rows::all(conn, statements::KEYS, &[], rows::row)
 }
 
 pub(super) fn client(conn: &Connection, digest: SecretDigest) -> Result<Option<Client>, SqliteError> {
-    rows::one(conn, statements::CLIENT_BY_SECRET, named_params! { ":digest": digest.0 }, rows::client)
+    rows::one(conn, statements::CLIENT_BY_SECRET, named_params! { ":digest": digest.0 }, rows::row)
 }
 
 pub(super) fn clients(
@@ -273,7 +270,7 @@ pub(super) fn clients(
 ) -> Result<Vec<Client>, SqliteError> {
     // No name is empty.
     let values = named_params! { ":after": after.map_or("", ClientName::as_str), ":limit": limit };
-    rows::all(conn, statements::CLIENTS, values, rows::client)
+    rows::all(conn, statements::CLIENTS, values, rows::row)
 }
 
 pub(super) fn secret(conn: &Connection, name: &str) -> Result<Option<Sealed>, SqliteError> {
@@ -299,6 +296,6 @@ fn loaded(
     };
     let live_sessions =
         rows::one(conn, statements::LIVE_SESSIONS, counted, |columns| columns.take())?.unwrap_or(0);
-    let longest_idle = rows::one(conn, statements::IDLEST, counted, rows::session)?;
+    let longest_idle = rows::one(conn, statements::IDLEST, counted, rows::row)?;
     Ok(AccountLoaded { head, account: Some(account), live_sessions, longest_idle })
 }

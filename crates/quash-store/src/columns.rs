@@ -1,0 +1,385 @@
+//! Converts between the columns of rows and the core's types, for both engines. Each of them reads the value of a
+//! column in its own way ([`ReadColumns`]); the order of the columns is the same.
+
+use quash_core::model::{
+    Account, AccountClaims, AccountState, Actor, Adopted, Audit, Client, ClientName, CustomClaims, DeviceId,
+    Devices, Digest, Email, Ending, Entry, Event, Flow, FlowId, Generation, KeyRecord, KeySource, KeyState,
+    Kid, Mail, MailId, MailKind, MailPriority, Name, NewAudit, Note, PasswordHash, PendingRegistration,
+    PersonalData, Purpose, Reason, Rights, ScopeKey, ScopeKind, Sealed, Sealing, Seq, Session, SessionId,
+    SessionState, Subject, Timestamp,
+};
+use quash_core::token::Algorithm;
+
+/// A value that can't be decoded, or that the database can't store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct BadValue(pub(crate) &'static str);
+
+/// Reads a row column by column, from the left.
+pub(crate) trait ReadColumns<'r>: Sized {
+    type Error: From<BadValue>;
+
+    fn perhaps_whole(&mut self) -> Result<Option<i64>, Self::Error>;
+
+    fn flag(&mut self) -> Result<bool, Self::Error>;
+
+    fn perhaps_text(&mut self) -> Result<Option<&'r str>, Self::Error>;
+
+    fn perhaps_blob(&mut self) -> Result<Option<&'r [u8]>, Self::Error>;
+
+    /// Decodes a row of a table, whose key is the next column. An error names both.
+    fn row_of<T>(
+        &mut self,
+        table: &'static str,
+        read: impl FnOnce(&mut Self) -> Result<T, Self::Error>,
+    ) -> Result<T, Self::Error>;
+
+    fn number<T: TryFrom<i64>>(&mut self) -> Result<T, Self::Error> {
+        let whole = self.perhaps_whole()?.ok_or(BadValue("a number"))?;
+        Ok(T::try_from(whole).map_err(|_| BadValue("a number out of range"))?)
+    }
+
+    fn count(&mut self) -> Result<u64, Self::Error> {
+        self.number()
+    }
+
+    fn seq(&mut self) -> Result<Seq, Self::Error> {
+        self.count().map(Seq::from_u64)
+    }
+
+    fn perhaps_seq(&mut self) -> Result<Option<Seq>, Self::Error> {
+        let number = self.perhaps_whole()?.map(u64::try_from).transpose();
+        Ok(number.map_err(|_| BadValue("a number out of range"))?.map(Seq::from_u64))
+    }
+
+    fn moment(&mut self) -> Result<Timestamp, Self::Error> {
+        self.number().map(Timestamp::from_millis)
+    }
+
+    fn perhaps_moment(&mut self) -> Result<Option<Timestamp>, Self::Error> {
+        Ok(self.perhaps_whole()?.map(Timestamp::from_millis))
+    }
+
+    fn text(&mut self) -> Result<&'r str, Self::Error> {
+        Ok(self.perhaps_text()?.ok_or(BadValue("a text"))?)
+    }
+
+    fn perhaps_string(&mut self) -> Result<Option<String>, Self::Error> {
+        Ok(self.perhaps_text()?.map(str::to_owned))
+    }
+
+    fn subject(&mut self) -> Result<Subject, Self::Error> {
+        Ok(self.perhaps_subject()?.ok_or(BadValue("a subject"))?)
+    }
+
+    fn perhaps_subject(&mut self) -> Result<Option<Subject>, Self::Error> {
+        let subject = self.perhaps_text()?.map(Subject::parse).transpose();
+        Ok(subject.map_err(|_| BadValue("a subject"))?)
+    }
+
+    fn blob(&mut self) -> Result<Vec<u8>, Self::Error> {
+        Ok(self.perhaps_blob()?.ok_or(BadValue("bytes"))?.to_vec())
+    }
+
+    fn bytes<const N: usize>(&mut self) -> Result<[u8; N], Self::Error> {
+        Ok(self.perhaps_bytes()?.ok_or(BadValue("bytes"))?)
+    }
+
+    fn perhaps_bytes<const N: usize>(&mut self) -> Result<Option<[u8; N]>, Self::Error> {
+        let bytes = self.perhaps_blob()?.map(TryInto::try_into).transpose();
+        Ok(bytes.map_err(|_| BadValue("bytes of another length"))?)
+    }
+}
+
+/// What a row, or some columns of it, is decoded to.
+pub(crate) trait Decode: Sized {
+    fn decode<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Self, C::Error>;
+}
+
+impl Decode for Account {
+    fn decode<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Self, C::Error> {
+        columns.row_of("account", |columns| {
+            Ok(Self {
+                subject: columns.subject()?,
+                username: Name::parse(columns.text()?).map_err(|_| BadValue("a user name"))?,
+                email: email(columns)?,
+                password: columns.perhaps_string()?.map(PasswordHash::new),
+                state: account_state(columns)?,
+                sessions_before: columns.seq()?,
+                version: columns.count()?,
+                created_at: columns.moment()?,
+                foreign_after: columns.moment()?,
+                last_login_at: columns.perhaps_moment()?,
+                temporary_until: columns.perhaps_moment()?,
+                locks: columns.number()?,
+                claims: account_claims(columns)?,
+                devices: Devices::parse(columns.text()?).map_err(|_| BadValue("known devices"))?,
+                mark: columns.perhaps_string()?,
+            })
+        })
+    }
+}
+
+impl Decode for Session {
+    fn decode<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Self, C::Error> {
+        columns.row_of("session", |columns| {
+            Ok(Self {
+                id: SessionId::from_bytes(columns.bytes()?),
+                subject: columns.subject()?,
+                generation: Generation(columns.number()?),
+                rotated_at: columns.moment()?,
+                seed: columns.bytes()?,
+                opened_seq: columns.seq()?,
+                opened_at: columns.moment()?,
+                idle_until: columns.moment()?,
+                ends_at: columns.perhaps_moment()?,
+                state: session_state(columns)?,
+                device: columns.perhaps_string()?,
+                address: columns.perhaps_string()?,
+                claims: claims(columns)?,
+                adopted: adopted(columns)?,
+                known_device: columns.perhaps_bytes()?.map(DeviceId::from_bytes),
+                client: columns.perhaps_text()?.map(client_name).transpose()?,
+            })
+        })
+    }
+}
+
+impl Decode for Entry {
+    fn decode<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Self, C::Error> {
+        columns.row_of("revocation_log", |columns| {
+            Ok(Self {
+                seq: columns.seq()?,
+                kind: ScopeKind::from_u8(columns.number()?).ok_or(BadValue("a kind of scope"))?,
+                key: ScopeKey(columns.bytes()?),
+                drop_after: columns.perhaps_moment()?,
+                reason: reason(columns.text()?)?,
+                at: columns.moment()?,
+                actor: actor(columns.text()?)?,
+                chain: columns.bytes()?,
+                until: columns.perhaps_moment()?,
+            })
+        })
+    }
+}
+
+impl Decode for Ending {
+    fn decode<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Self, C::Error> {
+        Ok(Self { reason: reason(columns.text()?)?, at: columns.moment()?, actor: actor(columns.text()?)? })
+    }
+}
+
+impl Decode for KeyRecord {
+    fn decode<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Self, C::Error> {
+        columns.row_of("signing_key", |columns| {
+            Ok(Self {
+                kid: Kid::parse(columns.text()?).map_err(|_| BadValue("a key id"))?,
+                algorithm: Algorithm::parse(columns.text()?).ok_or(BadValue("an algorithm"))?,
+                state: match (columns.text()?, columns.perhaps_moment()?) {
+                    ("next", Some(since)) => KeyState::Next { since },
+                    ("current", None) => KeyState::Current,
+                    ("retiring", Some(until)) => KeyState::Retiring { until },
+                    ("struck", Some(at)) => KeyState::Revoked { at },
+                    _ => return Err(BadValue("a key's state").into()),
+                },
+                secret: Sealed(columns.blob()?),
+                created_at: columns.moment()?,
+                source: KeySource::parse(columns.text()?).ok_or(BadValue("a key's source"))?,
+            })
+        })
+    }
+}
+
+impl Decode for Client {
+    fn decode<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Self, C::Error> {
+        columns.row_of("client", |columns| {
+            Ok(Self {
+                name: client_name(columns.text()?)?,
+                rights: Rights::parse(columns.text()?).ok_or(BadValue("rights"))?,
+                created_at: columns.moment()?,
+                namespace: columns.perhaps_string()?,
+            })
+        })
+    }
+}
+
+impl Decode for Flow {
+    fn decode<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Self, C::Error> {
+        columns.row_of("flow", |columns| {
+            Ok(Self {
+                id: FlowId::from_bytes(columns.bytes()?),
+                purpose: Purpose::parse(columns.text()?).ok_or(BadValue("a purpose"))?,
+                subject_hash: Digest(columns.bytes()?),
+                subject: columns.perhaps_subject()?,
+                address: columns.perhaps_string()?,
+                binding: Digest(columns.bytes()?),
+                tries: columns.number()?,
+                created_at: columns.moment()?,
+                expires_at: columns.moment()?,
+                registration: registration(columns)?,
+            })
+        })
+    }
+}
+
+impl Decode for Mail {
+    fn decode<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Self, C::Error> {
+        columns.row_of("mail", |columns| {
+            Ok(Self {
+                id: MailId::from_bytes(columns.bytes()?),
+                kind: MailKind::parse(columns.text()?).ok_or(BadValue("a kind of mail"))?,
+                to: columns.perhaps_string()?,
+                recipient_hash: Digest(columns.bytes()?),
+                flow: columns.perhaps_bytes()?.map(FlowId::from_bytes),
+                created_at: columns.moment()?,
+                due_at: columns.moment()?,
+                keep_until: columns.moment()?,
+                attempts: columns.number()?,
+                uncertain_attempts: columns.number()?,
+                sent_at: columns.perhaps_moment()?,
+                subject: columns.perhaps_subject()?,
+                priority: MailPriority::from_u8(columns.number()?).ok_or(BadValue("a mail's priority"))?,
+            })
+        })
+    }
+}
+
+impl Decode for Audit {
+    fn decode<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Self, C::Error> {
+        columns.row_of("audit", |columns| {
+            let id = columns.count()?;
+            let mut new = NewAudit {
+                at: columns.moment()?,
+                event: Event::parse(columns.text()?).ok_or(BadValue("an event"))?,
+                actor: actor(columns.text()?)?,
+                reason: columns.perhaps_text()?.map(reason).transpose()?,
+                subject: columns.perhaps_subject()?,
+                session: columns.perhaps_bytes()?.map(SessionId::from_bytes),
+                kid: columns.perhaps_string()?,
+                person: None,
+            };
+            let seq = columns.perhaps_seq()?;
+            let known = columns.perhaps_whole()?.is_some();
+            let (name, address, device) =
+                (columns.perhaps_string()?, columns.perhaps_string()?, columns.perhaps_string()?);
+            let note = Note { author: columns.perhaps_string()?, text: columns.perhaps_string()? };
+            if known {
+                let note = Some(note).filter(|note| *note != Note::default());
+                new.person = Some(PersonalData { name, address, device, note });
+            }
+            let (salt, person) = (columns.perhaps_bytes()?, columns.perhaps_bytes()?);
+            let sealing = columns.perhaps_bytes()?.map(|chain| Sealing { salt, person, chain });
+            Ok(Self { id, new, seq, sealing })
+        })
+    }
+}
+
+/// Encodes a count or a log number.
+pub(crate) fn stored(number: u64) -> Result<i64, BadValue> {
+    i64::try_from(number).map_err(|_| BadValue("a number beyond 2^63"))
+}
+
+/// Encodes an account's state as three columns.
+pub(crate) fn stored_state(state: AccountState) -> (&'static str, Option<i64>, Option<i64>) {
+    match state {
+        AccountState::Active => ("active", None, None),
+        AccountState::Locked { since, until } => ("locked", Some(until.as_millis()), Some(since.as_millis())),
+        AccountState::Deactivated { at } => ("deactivated", Some(at.as_millis()), None),
+    }
+}
+
+/// Encodes an account's claims as two columns.
+pub(crate) fn stored_claims(claims: &AccountClaims) -> (Option<String>, bool) {
+    match claims {
+        AccountClaims::Unset => (None, false),
+        AccountClaims::Adopted(claims) => (Some(object(claims)), true),
+        AccountClaims::Set(claims) => (Some(object(claims)), false),
+    }
+}
+
+/// Encodes claims as a JSON object, which may be empty.
+pub(crate) fn object(claims: &CustomClaims) -> String {
+    claims.to_json().unwrap_or_else(|| "{}".into())
+}
+
+/// Encodes a key's state as two columns.
+pub(crate) fn stored_key_state(state: KeyState) -> (&'static str, Option<i64>) {
+    match state {
+        KeyState::Next { since } => ("next", Some(since.as_millis())),
+        KeyState::Current => ("current", None),
+        KeyState::Retiring { until } => ("retiring", Some(until.as_millis())),
+        KeyState::Revoked { at } => ("struck", Some(at.as_millis())),
+    }
+}
+
+fn email<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Option<Email>, C::Error> {
+    let email = columns.perhaps_text()?.map(Email::parse).transpose();
+    let verified_at = columns.perhaps_moment()?;
+    let email = email.map_err(|_| BadValue("an e-mail address"))?;
+    Ok(email.map(|email| Email { verified_at, ..email }))
+}
+
+fn account_state<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<AccountState, C::Error> {
+    match (columns.text()?, columns.perhaps_moment()?, columns.perhaps_moment()?) {
+        ("active", None, None) => Ok(AccountState::Active),
+        // An older version of quash stored no start.
+        ("locked", Some(until), since) => {
+            Ok(AccountState::Locked { since: since.unwrap_or_default(), until })
+        }
+        ("deactivated", Some(at), None) => Ok(AccountState::Deactivated { at }),
+        _ => Err(BadValue("an account's state").into()),
+    }
+}
+
+fn session_state<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<SessionState, C::Error> {
+    match (columns.perhaps_text()?, columns.perhaps_moment()?, columns.perhaps_text()?) {
+        (None, None, None) => Ok(SessionState::Live),
+        (Some(why), Some(at), Some(who)) => {
+            Ok(SessionState::Ended(Ending { reason: reason(why)?, at, actor: actor(who)? }))
+        }
+        _ => Err(BadValue("a session's end").into()),
+    }
+}
+
+fn account_claims<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<AccountClaims, C::Error> {
+    let (json, adopted) = (columns.perhaps_text()?, columns.flag()?);
+    let Some(json) = json else { return Ok(AccountClaims::Unset) };
+    let claims = custom_claims(json)?;
+    Ok(if adopted { AccountClaims::Adopted(claims) } else { AccountClaims::Set(claims) })
+}
+
+fn claims<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<CustomClaims, C::Error> {
+    Ok(columns.perhaps_text()?.map(custom_claims).transpose()?.unwrap_or_default())
+}
+
+fn custom_claims(json: &str) -> Result<CustomClaims, BadValue> {
+    CustomClaims::parse(json).map_err(|_| BadValue("custom claims"))
+}
+
+fn adopted<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Option<Adopted>, C::Error> {
+    match (columns.perhaps_bytes()?, columns.perhaps_moment()?) {
+        (None, None) => Ok(None),
+        (Some(key), Some(until)) => Ok(Some(Adopted { key: ScopeKey(key), until })),
+        _ => Err(BadValue("an adopted token").into()),
+    }
+}
+
+fn registration<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Option<PendingRegistration>, C::Error> {
+    let (shown, hash, class) =
+        (columns.perhaps_text()?, columns.perhaps_string()?, columns.perhaps_string()?);
+    let Some((shown, hash)) = shown.zip(hash) else { return Ok(None) };
+    let username = Name::parse(shown).map_err(|_| BadValue("a name"))?;
+    let hash = PasswordHash::new(hash);
+    Ok(Some(PendingRegistration { username, password: class.into_iter().fold(hash, PasswordHash::of_class) }))
+}
+
+fn client_name(text: &str) -> Result<ClientName, BadValue> {
+    ClientName::parse(text).map_err(|_| BadValue("a client's name"))
+}
+
+fn reason(text: &str) -> Result<Reason, BadValue> {
+    Reason::parse(text).ok_or(BadValue("a reason"))
+}
+
+fn actor(text: &str) -> Result<Actor, BadValue> {
+    Actor::parse(text).ok_or(BadValue("an actor"))
+}
