@@ -34,7 +34,7 @@ const BYSTANDER: &str = "203.0.113.9";
 const CONNECTIONS: usize = 8;
 const RATE: usize = 1000;
 /// The duration of a flood and of the calm before it, in the long form.
-const SPAN: Duration = Duration::from_secs(5);
+const SPAN: Duration = Duration::from_secs(3);
 /// The requests of each connection in the short form: in total more than the limits of one network allow.
 const FEW: usize = 8;
 
