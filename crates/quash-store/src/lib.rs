@@ -98,7 +98,7 @@ pub trait Store: Send + Sync {
     /// Up to `limit` entries of the log after the number `after` and up to `until`, ordered by number, each
     /// with whether the newest one of its scope in that range doesn't supersede it. An entry with `until`
     /// supersedes none, and none supersedes entries of a later time: the clock was set back, and tokens of
-    /// other issuers are compared by time.
+    /// other issuers are compared by time. Entries of sessions and tokens, which end once, aren't compared.
     async fn entries_between(
         &self,
         after: Seq,

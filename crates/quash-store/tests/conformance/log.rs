@@ -187,6 +187,10 @@ pub(crate) async fn entries_report_if_they_are_newest(store: &dyn Store) {
     );
     assert_eq!(found(all[0].seq, all[3].seq, 2).await, [(2, true), (1, true)]);
     assert_eq!(found(all[4].seq, Seq::MAX, 2).await, []);
+    for kind in [ScopeKind::Session, ScopeKind::Token] {
+        commit(store, names(vec![entry(kind, 7), entry(kind, 7)])).await;
+    }
+    assert_eq!(found(all[4].seq, Seq::MAX, 9).await, [(7, true); 4]);
 }
 
 pub(crate) async fn newest_follows_the_log(store: &dyn Store) {

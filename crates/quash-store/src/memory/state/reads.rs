@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use quash_core::model::{
     Account, AccountBy, AccountLoaded, Audit, Client, ClientName, Ending, Entry, FlowId, FlowLoaded,
-    ForeignLoaded, Head, KeyRecord, Name, Reason, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId,
-    SessionLoaded, Subject, Timestamp,
+    ForeignLoaded, Head, KeyRecord, Name, Reason, ScopeKey, ScopeKind, Sealed, SecretDigest, Seq, Session,
+    SessionId, SessionLoaded, Subject, Timestamp,
 };
 
 use super::State;
@@ -152,7 +152,9 @@ impl State {
         // An entry about a late event covers less than an earlier one may.
         let newest = |entry: &Entry| log.iter().rfind(|one| one.key == entry.key && one.until.is_none());
         let is_newest = |entry: &Entry| {
-            newest(entry).is_none_or(|newest| newest.seq <= entry.seq || newest.at < entry.at)
+            // They end once.
+            matches!(entry.kind, ScopeKind::Session | ScopeKind::Token)
+                || newest(entry).is_none_or(|newest| newest.seq <= entry.seq || newest.at < entry.at)
         };
         log.iter()
             .filter(|entry| entry.seq > after)
