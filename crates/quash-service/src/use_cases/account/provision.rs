@@ -3,7 +3,8 @@
 
 use std::collections::HashSet;
 
-use futures_util::future::join_all;
+use futures_util::StreamExt;
+use futures_util::stream;
 use quash_core::decide::{ChangeAuthor, Provisioning, provision, provisioned};
 use quash_core::model::{
     Account, AccountBy, AccountEdit, Actor, Change, Client, Email, NewState, Seq, Subject, Timestamp, fold,
@@ -98,6 +99,9 @@ struct Wanted {
     warning: Option<AddressWarning>,
 }
 
+/// The number of records that are written at once.
+const AT_ONCE: usize = 64;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum IfMissing {
     Add,
@@ -118,7 +122,8 @@ impl Service {
     ) -> Result<Vec<Result<Accepted, ProvisionFault>>, Failure> {
         let by = ChangeAuthor::from(Actor::Client(client.name.clone()));
         let repeated = repeated(&records);
-        // At once, so that the store writes them in few transactions.
+        // Many at once, so that the store writes them in few transactions; not all at once, because other requests
+        // share its connections.
         let outcomes = records.into_iter().zip(repeated).map(|((subject, record), repeated)| {
             let by = &by;
             async move {
@@ -130,7 +135,9 @@ impl Service {
                 Ok(Accepted { outcome, warning: wanted.warning })
             }
         });
-        let outcomes = join_all(outcomes).await.into_iter().map(|outcome| match outcome {
+        let outcomes: Vec<_> = outcomes.collect();
+        let outcomes: Vec<_> = stream::iter(outcomes).buffered(AT_ONCE).collect().await;
+        let outcomes = outcomes.into_iter().map(|outcome| match outcome {
             Err(ProvisionFault::Failed(failure)) => Err(failure),
             outcome => Ok(outcome),
         });
