@@ -102,8 +102,7 @@ impl World {
             }
             6..=8 => {
                 let Some((session, refresh)) = sessions.pop() else { return Vec::new() };
-                let ended = async { service.blacklist(&refresh).await.ok()?.seq };
-                self.while_ending(process, vec![Ended::Session(session)], ended).await
+                self.end_session(process, session, &refresh).await
             }
             9 | 10 => {
                 let subject = Subject::parse(name).expect("a subject");
@@ -118,6 +117,17 @@ impl World {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// Ends a session with its refresh token.
+    pub(crate) async fn end_session(
+        &self,
+        process: &Process,
+        session: SessionId,
+        refresh: &str,
+    ) -> Vec<(Ended, Seq)> {
+        let ended = async { process.service.blacklist(refresh).await.ok()?.seq };
+        self.while_ending(process, vec![Ended::Session(session)], ended).await
     }
 
     async fn change_keys(&self, process: &Process, chance: &Chance) -> Vec<(Ended, Seq)> {
@@ -141,6 +151,12 @@ impl World {
             return Vec::new();
         }
         let Some(kid) = self.newest_kid() else { return Vec::new() };
+        self.strike(process, kid).await
+    }
+
+    /// Revokes a key.
+    pub(crate) async fn strike(&self, process: &Process, kid: Kid) -> Vec<(Ended, Seq)> {
+        let service = &process.service;
         self.journal.lock().expect("no panic").strikes(kid.clone());
         let (sessions, by) = (RevokedKeySessions::Continue, Actor::Operator);
         let struck = async { service.revoke_key(&kid, sessions, by).await.ok()?.seq };
@@ -153,7 +169,7 @@ impl World {
     }
 
     /// Exchanges a refresh token, and notes the access token.
-    async fn refresh(&self, process: &Process, refresh: &str) -> Option<(SessionId, String)> {
+    pub(crate) async fn refresh(&self, process: &Process, refresh: &str) -> Option<(SessionId, String)> {
         let (device, input) = (Device::default(), DeviceTokenInput::Unsupported);
         let call = async {
             let (arrived, before) = (self.time.now(), process.line.isolation());
@@ -204,7 +220,7 @@ impl World {
     }
 
     /// The key that signed one of the newest tokens.
-    fn newest_kid(&self) -> Option<Kid> {
+    pub(crate) fn newest_kid(&self) -> Option<Kid> {
         self.journal.lock().expect("no panic").given().iter().rev().find_map(|given| match &given.token {
             Token::Own { kid, .. } => Some(kid.clone()),
             Token::Shop { .. } => None,
@@ -264,7 +280,7 @@ impl World {
 
     /// A thief tries the ended tokens at every node and every verifier, at once and for as long as one of
     /// them might not know of the end.
-    async fn hunt(self: Arc<Self>, what: Ended, seq: Seq, barrier: bool) {
+    pub(crate) async fn hunt(self: Arc<Self>, what: Ended, seq: Seq, barrier: bool) {
         let covered = self.journal.lock().expect("no panic").covered(&what, seq, PREY);
         let after = [0, 1, 4, 10, 30, 100, 300, 600, 900, 630];
         let mut presented = JoinSet::new();

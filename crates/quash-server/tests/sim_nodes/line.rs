@@ -34,6 +34,13 @@ pub(crate) struct Line {
     isolated_until: AtomicU64,
     slow_keys_until: AtomicU64,
     lags_until: AtomicU64,
+    slow_commits_until: AtomicU64,
+    races_until: AtomicU64,
+    /// Whether it is left alone with an old primary once its next lease is written.
+    isolates_after_lease: AtomicBool,
+    /// The pause before its next signature after a rotation, in milliseconds, and whether that was written.
+    pause_at_signature: AtomicU64,
+    has_rotated: AtomicBool,
     old_primary: std::sync::Mutex<Option<Arc<MemoryStore>>>,
     /// How often it was left alone with an old primary.
     isolations: AtomicU64,
@@ -46,7 +53,10 @@ pub(crate) struct Line {
 pub(crate) enum Act {
     Read,
     Keys,
+    /// A change.
     Write,
+    /// The row of a lease.
+    Lease,
 }
 
 /// Which store a request reaches.
@@ -75,6 +85,11 @@ impl Line {
             isolated_until: AtomicU64::new(0),
             slow_keys_until: AtomicU64::new(0),
             lags_until: AtomicU64::new(0),
+            slow_commits_until: AtomicU64::new(0),
+            races_until: AtomicU64::new(0),
+            isolates_after_lease: AtomicBool::new(false),
+            pause_at_signature: AtomicU64::new(0),
+            has_rotated: AtomicBool::new(false),
             old_primary: std::sync::Mutex::default(),
             isolations: AtomicU64::new(0),
             pauses: AtomicU64::new(0),
@@ -121,6 +136,48 @@ impl Line {
         self.lags_until.store(millis(self.time.now() + span), Ordering::Relaxed);
     }
 
+    /// Delays answers to changes.
+    pub(crate) fn slow_commits(&self, span: Duration) {
+        self.slow_commits_until.store(millis(self.time.now() + span), Ordering::Relaxed);
+    }
+
+    /// Delays leases on their way to the store, and answers to reads.
+    pub(crate) fn race(&self, span: Duration) {
+        self.lag(span);
+        self.races_until.store(millis(self.time.now() + span), Ordering::Relaxed);
+    }
+
+    /// Pauses the process when it signs an answer to the next rotation.
+    pub(crate) fn pause_at_signature(&self, span: Duration) {
+        self.has_rotated.store(false, Ordering::Relaxed);
+        self.pause_at_signature.store(millis(span), Ordering::Relaxed);
+    }
+
+    /// A rotation was written.
+    pub(crate) fn rotated(&self) {
+        self.has_rotated.store(true, Ordering::Relaxed);
+    }
+
+    /// The process draws random bytes.
+    fn draws(&self) {
+        if self.has_rotated.load(Ordering::Relaxed) {
+            let span = Duration::from_millis(self.pause_at_signature.swap(0, Ordering::Relaxed));
+            if !span.is_zero() && !self.is_calm() {
+                self.pause(span);
+            }
+        }
+        self.may_be_paused(self.temper.pauses / 40);
+    }
+
+    pub(crate) fn isolate_after_next_lease(&self, isolates: bool) {
+        self.isolates_after_lease.store(isolates, Ordering::Relaxed);
+    }
+
+    /// A lease of the process was written. Returns whether it is left alone now.
+    pub(crate) fn is_left_alone_after_lease(&self) -> bool {
+        !self.is_calm() && self.isolates_after_lease.swap(false, Ordering::Relaxed)
+    }
+
     /// Leaves the process alone with a primary that knows what this copy of the store knows.
     pub(crate) fn isolate(&self, old_primary: MemoryStore, span: Duration) {
         *self.old_primary.lock().expect("no panic") = Some(Arc::new(old_primary));
@@ -158,6 +215,9 @@ impl Line {
         if act == Act::Keys && self.is(&self.slow_keys_until) {
             pass(self.chance.millis(millis(TERM) * 3)).await;
         }
+        if act == Act::Lease && self.is(&self.races_until) {
+            pass(Duration::from_millis(300) + self.chance.millis(600)).await;
+        }
         self.runs().await;
         if self.is(&self.cut_until) {
             pass(NOTICED_AFTER).await;
@@ -165,7 +225,7 @@ impl Line {
         }
         if self.is(&self.isolated_until) {
             let old_primary = self.old_primary.lock().expect("no panic").clone();
-            if act == Act::Write {
+            if matches!(act, Act::Write | Act::Lease) {
                 pass(NOTICED_AFTER).await;
                 return Err(StoreError::Unknown("no standby has confirmed the commit".into()));
             }
@@ -185,10 +245,13 @@ impl Line {
         if act == Act::Read && self.is(&self.lags_until) {
             pass(self.chance.millis(900)).await;
         }
+        if act == Act::Write && self.is(&self.slow_commits_until) {
+            pass(self.chance.millis(millis(TERM) * 2)).await;
+        }
         self.runs().await;
         let is_lost = self.is(&self.cut_until) || self.is_lost();
         match act {
-            Act::Write if is_lost => {
+            Act::Write | Act::Lease if is_lost => {
                 self.lost_answers.fetch_add(1, Ordering::Relaxed);
                 Err(StoreError::Unknown("the answer was lost".into()))
             }
@@ -236,7 +299,7 @@ pub(crate) struct Draws {
 
 impl Entropy for Draws {
     fn fill(&self, bytes: &mut [u8]) {
-        self.line.may_be_paused(self.line.temper.pauses / 40);
+        self.line.draws();
         self.seeded.fill(bytes);
     }
 }

@@ -17,6 +17,7 @@ use quash_store::{
 };
 use tokio::sync::watch;
 
+use crate::TERM;
 use crate::chance::Chance;
 use crate::line::{Act, Line, Reached};
 use crate::wait::pass;
@@ -109,6 +110,7 @@ macro_rules! store_with_reads {
                     if let Some(rotation) = rotation {
                         let is_first = self.shared.rotated.lock().expect("no panic").insert(rotation);
                         assert!(is_first, "winner: {rotation:?} was rotated twice");
+                        self.line.rotated();
                     }
                     if let Some(seq) = receipt.seq {
                         let now = self.line.time.now();
@@ -164,6 +166,7 @@ store_with_reads! {
 
 pub(crate) struct LeaseLink {
     pub(crate) line: Arc<Line>,
+    pub(crate) shared: Arc<Shared>,
     pub(crate) rows: NodeCoordination,
     pub(crate) chance: Chance,
 }
@@ -186,22 +189,27 @@ impl LeaseLink {
 #[async_trait]
 impl Coordination for LeaseLink {
     async fn record(&self, lease: NewLease<'_>, _: Duration) -> Result<(), NotRecorded> {
-        self.reaches(Act::Write).await?;
+        self.reaches(Act::Lease).await?;
+        let is_of_node = lease.id.is_node();
         let recorded = self.rows.record(lease, self.uptime()).await;
-        self.line.returns(Act::Write, Ok(())).await?;
+        if is_of_node && self.line.is_left_alone_after_lease() {
+            self.line.isolate(self.shared.store.copy(), TERM * 3);
+            pass(self.chance.millis(900)).await;
+        }
+        self.line.returns(Act::Lease, Ok(())).await?;
         recorded
     }
 
     async fn confirm(&self, id: &InstanceId, known: Known) -> Result<(), StoreError> {
-        self.reaches(Act::Write).await?;
+        self.reaches(Act::Lease).await?;
         let confirmed = self.rows.confirm(id, known).await;
-        self.line.returns(Act::Write, confirmed).await
+        self.line.returns(Act::Lease, confirmed).await
     }
 
     async fn leave(&self, id: &InstanceId, _: Duration) -> Result<(), StoreError> {
-        self.reaches(Act::Write).await?;
+        self.reaches(Act::Lease).await?;
         let left = self.rows.leave(id, self.uptime()).await;
-        self.line.returns(Act::Write, left).await
+        self.line.returns(Act::Lease, left).await
     }
 
     async fn leases(&self, _: Duration) -> Result<Vec<Lease>, StoreError> {
@@ -221,7 +229,7 @@ impl Coordination for LeaseLink {
     }
 
     async fn want(&self, seq: Seq) -> Result<(), StoreError> {
-        self.reaches(Act::Write).await?;
+        self.reaches(Act::Lease).await?;
         self.rows.want(seq).await
     }
 
@@ -238,7 +246,7 @@ impl Coordination for LeaseLink {
         self.reaches(Act::Read).await?;
         let expired = self.rows.expired(self.uptime());
         pass(self.chance.millis(300)).await;
-        self.reaches(Act::Write).await?;
+        self.reaches(Act::Lease).await?;
         for (id, renewal) in expired {
             self.rows.delete(&id, renewal);
         }

@@ -9,6 +9,7 @@
 //! K` runs more seeds. A seed chooses the faults, but not the order in which tasks are woken that wait for the same
 //! thing: a run with the same seed can differ.
 
+mod aimed;
 mod client;
 mod line;
 mod link;
@@ -73,6 +74,8 @@ struct Seen {
     cuts: usize,
     /// Nodes left alone with an old primary.
     isolated: usize,
+    /// Faults that were aimed at a rule.
+    aimed: usize,
     /// Changes of the settings that define tokens.
     settings: usize,
     /// Changes whose outcome the node doesn't know.
@@ -108,6 +111,7 @@ fn simulated_nodes_never_accept_ended_tokens() {
             pauses: all.pauses + seen.pauses,
             cuts: all.cuts + seen.cuts,
             isolated: all.isolated + seen.isolated,
+            aimed: all.aimed + seen.aimed,
             settings: all.settings + seen.settings,
             lost_answers: all.lost_answers + seen.lost_answers,
         };
@@ -130,6 +134,7 @@ fn simulated_nodes_never_accept_ended_tokens() {
         all.pauses,
         all.cuts,
         all.isolated,
+        all.aimed,
         all.lost_answers,
     ];
     assert!(runs < 15 || all.settings > 0, "no settings were changed: {all:?}");

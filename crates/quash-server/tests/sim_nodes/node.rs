@@ -43,7 +43,8 @@ impl Process {
         let line = Arc::new(Line::new(Arc::clone(&world.time), world.temper, world.chance.fork()));
         let store: Arc<dyn Store> = Arc::new(StoreLink::new(Arc::clone(&line), Arc::clone(&world.shared)));
         let rows = NodeCoordination::over(Arc::clone(&world.rows)).keeping_rows_for(ROWS_KEPT);
-        let leases = LeaseLink { line: Arc::clone(&line), rows, chance: world.chance.fork() };
+        let (chance, shared) = (world.chance.fork(), Arc::clone(&world.shared));
+        let leases = LeaseLink { line: Arc::clone(&line), shared, rows, chance };
         let coordination: Arc<dyn Coordination> = Arc::new(leases);
         let mut policy = Policy::default();
         policy.tokens.foreign = ForeignTokens::Accept;

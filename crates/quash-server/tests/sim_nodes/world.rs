@@ -181,6 +181,11 @@ impl World {
         }
     }
 
+    /// Cuts a verifier off.
+    pub(crate) fn cut_off(&self, verifier: usize, span: Duration) {
+        self.cut.lock().expect("no panic")[verifier] = self.time.now() + span;
+    }
+
     pub(crate) fn is_cut(&self, verifier: usize) -> bool {
         self.cut.lock().expect("no panic")[verifier] > self.time.now()
     }
@@ -234,6 +239,7 @@ impl World {
         let people: Vec<_> =
             (0..PERSONS).map(|_| tokio::spawn(Arc::clone(self).live(self.chance.fork(), until))).collect();
         let faults = tokio::spawn(Arc::clone(self).cause_faults(self.chance.fork(), until));
+        let aimed = tokio::spawn(Arc::clone(self).aim(self.chance.fork(), until));
         let mut presented = JoinSet::new();
         while self.time.now() < until {
             pass(self.chance.millis(BETWEEN)).await;
@@ -243,7 +249,9 @@ impl World {
             }
         }
         presented.join_all().await;
-        faults.await.expect("nobody has found something");
+        for task in [faults, aimed] {
+            task.await.expect("nobody has found something");
+        }
         for task in people {
             task.await.expect("nobody has found something");
         }
@@ -252,6 +260,7 @@ impl World {
     async fn cause_faults(self: Arc<Self>, chance: Chance, until: Duration) {
         let span = |longest: Duration| chance.millis(u64::try_from(longest.as_millis()).expect("short"));
         let Parameters { kills, cuts, isolations, slow_keys, lags, comebacks, settings, .. } = self.temper;
+        let mut aside = JoinSet::new();
         while self.time.now() < until {
             pass(span(self.temper.between_faults)).await;
             let node = usize::try_from(chance.below(self.nodes.len() as u64)).expect("few");
@@ -262,7 +271,24 @@ impl World {
                 fault = if is_it { u64::MAX } else { fault.saturating_sub(number) };
                 is_it
             };
-            if is_one_of(kills) {
+            if is_one_of(settings) {
+                self.apply_settings().await;
+                // The next requests at all nodes, which may not have read of it.
+                for node in 0..self.nodes.len() {
+                    let Some(process) = self.process(node) else { continue };
+                    process.line.lag(TERM / 4);
+                    for _ in 0..4 {
+                        let (world, process, chance) = (Arc::clone(&self), process.clone(), chance.fork());
+                        aside.spawn(async move { drop(world.open(&process, &chance).await) });
+                    }
+                }
+                for node in 0..self.nodes.len() {
+                    pass(chance.millis(500)).await;
+                    let Some(process) = self.process(node) else { continue };
+                    self.kill(node, &process);
+                    self.node_starts(node).await;
+                }
+            } else if is_one_of(kills) {
                 self.kill(node, &process);
                 pass(chance.millis(if chance.once_in(4) { 3000 } else { 100 })).await;
                 self.node_starts(node).await;
@@ -277,15 +303,7 @@ impl World {
             } else if is_one_of(lags) {
                 line.lag(TERM);
             } else if is_one_of(comebacks) {
-                tokio::spawn(Arc::clone(&self).let_a_verifier_come_back(chance.fork(), process));
-            } else if is_one_of(settings) {
-                self.apply_settings().await;
-                for node in 0..self.nodes.len() {
-                    pass(chance.millis(500)).await;
-                    let Some(process) = self.process(node) else { continue };
-                    self.kill(node, &process);
-                    self.node_starts(node).await;
-                }
+                aside.spawn(Arc::clone(&self).let_a_verifier_come_back(chance.fork(), process));
             } else if chance.once_in(2) {
                 line.pause(span(TERM * 2));
             } else if chance.once_in(2) {
@@ -295,9 +313,10 @@ impl World {
                 tokio::spawn(verifier.restart(how, down, Arc::clone(&self)));
             } else {
                 let verifier = chance.pick(&self.verifiers).expect("there are some").number;
-                self.cut.lock().expect("no panic")[verifier] = self.time.now() + span(TERM * 2);
+                self.cut_off(verifier, span(TERM * 2));
             }
         }
+        aside.join_all().await;
     }
 
     /// Cuts a verifier and a node off for longer than rows are kept. The verifier comes back, gets a lease,
@@ -308,11 +327,16 @@ impl World {
         verifier.restart(Exit::IsKilled, Duration::ZERO, Arc::clone(&self)).await;
         pass(chance.millis(1500)).await;
         let away = TERM + ROWS_KEPT + chance.millis(1000);
-        self.cut.lock().expect("no panic")[number] = self.time.now() + away;
+        self.cut_off(number, away);
         process.line.cut(away);
         pass(away + chance.millis(600)).await;
-        if !self.is_calm() {
-            self.cut.lock().expect("no panic")[number] = self.time.now() + TERM;
+        if self.is_calm() {
+            return;
+        }
+        let opened = self.open(&process, &chance).await;
+        self.cut_off(number, TERM);
+        if let Some((session, refresh)) = opened {
+            self.end_in_force(&process, session, &refresh).await;
         }
     }
 
