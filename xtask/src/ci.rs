@@ -1,5 +1,5 @@
 //! `cargo xtask ci`: runs every check, also after one that fails. Steps that mostly wait run beside those that
-//! compile. The Rust tests come last, so that the runner's summary is at the end of the output.
+//! compile. The Rust tests come last, so that the runner's summaries are at the end of the output.
 
 use std::path::Path;
 use std::process::Command;
@@ -159,6 +159,12 @@ fn steps() -> Result<Vec<Step>> {
             stage: Stage::Test,
             action: Action::Tests(tests),
         },
+        call(
+            Stage::Test,
+            "stores",
+            "tests of the server on PostgreSQL, and a few of the binary behind pgbouncer",
+            test::in_ci,
+        ),
     ])
 }
 

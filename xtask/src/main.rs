@@ -37,6 +37,8 @@ Usage: cargo xtask <command>
 
   ci [step..]           what CI runs: formatting, tidy, clippy, documentation, tests; or only these steps of it
   test [args..]         the tests (cargo nextest where it is installed, else cargo test); args go to the runner
+  test --store NAME [args..]
+                        those of the server and of the binary, with their data in sqlite, postgres or pgbouncer
   tidy                  the project's rules: dependencies between crates, and what sources may contain
   soak [filter]         the long forms of the tests, optimized, with their figures
   fuzz [target] [--seconds N]

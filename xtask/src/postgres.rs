@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::failure::{Context, Failure, Result};
+use crate::services::{PGBOUNCER, POSTGRES};
 use crate::{program, workspace};
 
 /// The oldest major version that quash supports.
@@ -162,9 +163,9 @@ impl Servers {
     /// Returns the variables for the tests: the addresses of the maintenance database, directly and through
     /// pgbouncer. The role may create databases; pgbouncer forwards to any of them.
     pub(crate) fn variables(&self) -> Vec<(&'static str, OsString)> {
-        let mut variables = vec![("QUASH_TEST_POSTGRES", self.url(POSTGRES_PORT).into())];
+        let mut variables = vec![(POSTGRES, self.url(POSTGRES_PORT).into())];
         if self.has_pgbouncer {
-            variables.push(("QUASH_TEST_PGBOUNCER", self.url(PGBOUNCER_PORT).into()));
+            variables.push((PGBOUNCER, self.url(PGBOUNCER_PORT).into()));
         }
         variables
     }

@@ -6,12 +6,14 @@ use std::time::Instant;
 
 use crate::failure::{Context, Failure, Result};
 use crate::python::{self, Ready};
-use crate::{fuzz, program, sim, workspace};
+use crate::{fuzz, program, sim, test, workspace};
 
 /// The name of fuzzing among the soaks.
 const FUZZ: &str = "soak_fuzz";
 /// The name of the simulation and its mutants among the soaks.
 const SIM: &str = "soak_sim";
+/// The name of the tests with each store among the soaks.
+const STORES: &str = "soak_stores";
 /// The name of the tests of the Python packages among the soaks.
 const PYTHON: &str = "soak_python";
 
@@ -28,7 +30,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     let began = Instant::now();
     let mut count = 0;
     // A name that is given whole is no test of Rust's, whose build would take minutes.
-    if ![FUZZ, SIM, PYTHON].iter().any(|name| name.strip_prefix("soak_") == Some(filter)) {
+    if ![FUZZ, SIM, STORES, PYTHON].iter().any(|name| name.strip_prefix("soak_") == Some(filter)) {
         println!("soak: the long forms (QUASH_SOAK=1), optimized, tests named *{filter}*, one at a time");
         count += run_counted(&mut soak(filter)?)?;
     }
@@ -38,6 +40,10 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
             Ready::Found(python) => python::soak(&python)?,
             Ready::Missing(missing) => return Err(Failure::new(missing.to_string())),
         }
+        count += 1;
+    }
+    if args.is_empty() || STORES.contains(filter) {
+        test::on_all_stores()?;
         count += 1;
     }
     if args.is_empty() || SIM.contains(filter) {

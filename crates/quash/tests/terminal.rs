@@ -5,14 +5,13 @@ use crate::support;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
-use support::{Server, on, quash};
+use support::{Server, on, quash_on};
 
 const PASSWORD: &str = "correct horse battery staple";
 const COLUMNS: u16 = 60;
@@ -60,12 +59,6 @@ fn at_a_terminal(command: Command, lines: &[&str]) -> Shown {
     Shown { code, screen: String::from_utf8_lossy(&screen).replace("\r\n", "\n") }
 }
 
-fn command(data_dir: &Path, args: &[&str]) -> Command {
-    let mut command = quash();
-    command.args(args).arg("--data-dir").arg(data_dir);
-    command
-}
-
 #[test]
 fn passwords_are_prompted_twice_without_echo() {
     let server = Server::start(&[]);
@@ -100,7 +93,7 @@ fn signals_at_a_prompt_restore_the_echo() {
         args.into_iter().flat_map(|args| [Signal::INT, Signal::TERM].map(|signal| (args, signal)))
     {
         let (mut terminal, end) = new_terminal();
-        let mut child = start(command(dir.path(), args), &end);
+        let mut child = start(quash_on(dir.path(), args), &end);
         let (mut screen, mut chunk) = (Vec::new(), [0; 4096]);
         while !screen.ends_with(b": ") {
             let length = terminal.read(&mut chunk).expect("the command waits");
@@ -124,7 +117,7 @@ fn tokens_are_prompted_for_without_echo() {
     let verify: &[&str] = &["token", "verify", "-", "--secret-file", path, "--algorithm", "HS256"];
     assert_eq!(on(dir.path(), &["account", "add", "dana"], "").code(), 0);
     for (args, expected) in [(verify, 6), (&["token", "inspect", "-"], 0)] {
-        let shown = at_a_terminal(command(dir.path(), args), &["a-token-that-is-none"]);
+        let shown = at_a_terminal(quash_on(dir.path(), args), &["a-token-that-is-none"]);
         assert_eq!(shown.code, Some(expected), "{}", shown.screen);
         assert!(
             shown.screen.starts_with("token: \n") && !shown.screen.contains("that-is-none"),
@@ -132,7 +125,7 @@ fn tokens_are_prompted_for_without_echo() {
             shown.screen
         );
         let long = "x".repeat(5000);
-        let cut = at_a_terminal(command(dir.path(), args), &[&long]);
+        let cut = at_a_terminal(quash_on(dir.path(), args), &[&long]);
         assert_eq!(
             (cut.code, cut.screen.contains("only the first 4,095")),
             (Some(2), true),
@@ -146,11 +139,11 @@ fn tokens_are_prompted_for_without_echo() {
 fn awaited_input_is_announced() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let added = at_a_terminal(
-        command(dir.path(), &["account", "add", "--batch-stdin"]),
+        quash_on(dir.path(), &["account", "add", "--batch-stdin"]),
         &["{\"name\":\"dana\"}\n\u{4}"],
     );
     assert_eq!((added.code, added.screen.contains("reading accounts")), (Some(0), true), "{}", added.screen);
-    let set = command(dir.path(), &["account", "set", "dana", "--claims-stdin"]);
+    let set = quash_on(dir.path(), &["account", "set", "dana", "--claims-stdin"]);
     let set = at_a_terminal(set, &["{\"role\":\"editor\"}\n\u{4}"]);
     assert_eq!((set.code, set.screen.contains("reading a JSON object")), (Some(0), true), "{}", set.screen);
 }
@@ -161,7 +154,7 @@ fn tables_fit_the_terminal() {
     let data_dir = dir.path().join("data");
     let name = "a-name-that-is-long-".repeat(5);
     assert_eq!(on(&data_dir, &["account", "add", &name, "--subject", "1"], "").code(), 0);
-    let listed = at_a_terminal(command(&data_dir, &["account", "list"]), &[]);
+    let listed = at_a_terminal(quash_on(&data_dir, &["account", "list"]), &[]);
     assert_eq!(listed.code, Some(0), "{}", listed.screen);
     assert!(
         listed.screen.lines().all(|line| line.chars().count() <= usize::from(COLUMNS)),
@@ -175,7 +168,7 @@ fn tables_fit_the_terminal() {
 fn no_color_disables_colours() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let serve = |name: &str| {
-        let mut serve = command(&dir.path().join(name), &["serve", "--listen", "unix:/nowhere/at/all"]);
+        let mut serve = quash_on(&dir.path().join(name), &["serve", "--listen", "unix:/nowhere/at/all"]);
         serve.env("NO_COLOR", if name == "plain" { "1" } else { "" });
         at_a_terminal(serve, &[])
     };

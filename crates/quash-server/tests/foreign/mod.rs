@@ -356,9 +356,7 @@ impl Address {
 
     /// The number of requests, once the pending ones have been made.
     async fn asked(&self) -> usize {
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
+        support::settle().await;
         self.asked.load(Ordering::SeqCst)
     }
 }

@@ -1,4 +1,5 @@
-//! A store that tests can break in part, and repair. While intact it is the in-memory store.
+//! A store that tests can break in part, and repair. While intact it is the store that `QUASH_TEST_STORE` chooses:
+//! by default the one in memory.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,9 +12,14 @@ use quash_core::model::{
     Receipt, RegistrationBy, ScopeKey, ScopeKind, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId,
     SessionLoaded, Subject, Timestamp,
 };
-use quash_store::{MemoryStore, Store, StoreError};
+use quash_store::{
+    MemoryStore, PostgresOptions, PostgresStore, SqliteOptions, SqliteStore, Store, StoreError,
+};
 use quash_verify::issuer::Guard;
+use tempfile::TempDir;
 use tokio::sync::watch;
+
+use super::postgres::{self, Kind, TestDatabase};
 
 /// A part of the store that can break.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,9 +33,10 @@ pub(crate) enum Part {
 }
 
 /// A store that can be broken.
-#[derive(Default)]
 pub(crate) struct FaultyStore {
-    inner: MemoryStore,
+    inner: Box<dyn Store>,
+    /// The data of the store, which is deleted after it.
+    _data: Data,
     written: AtomicUsize,
     broken: Mutex<Option<(Part, StoreError)>>,
     meanwhile: Mutex<Option<(Change, Guard)>>,
@@ -41,7 +48,44 @@ pub(crate) struct FaultyStore {
     emptied: Mutex<Option<u8>>,
 }
 
+/// Where a store keeps its data.
+enum Data {
+    Memory,
+    Directory(TempDir),
+    Database(TestDatabase),
+}
+
 impl FaultyStore {
+    /// A new, empty store.
+    pub(crate) async fn open() -> Self {
+        let kind = kind();
+        let (inner, data): (Box<dyn Store>, Data) = match kind {
+            Kind::Memory => (Box::new(MemoryStore::new()), Data::Memory),
+            Kind::Sqlite => {
+                let directory = tempfile::tempdir().expect("a directory");
+                let path = directory.path().join("quash.db");
+                let store = SqliteStore::open(&path, SqliteOptions::default()).expect("a store");
+                (Box::new(store), Data::Directory(directory))
+            }
+            Kind::Postgres | Kind::Pgbouncer => {
+                let database = postgres::database().await.expect("a server, which QUASH_TEST_STORE needs");
+                let options = PostgresOptions::new(database.url_of(kind));
+                let store = PostgresStore::open(options).await.expect("a store");
+                (Box::new(store), Data::Database(database))
+            }
+        };
+        Self {
+            inner,
+            _data: data,
+            written: AtomicUsize::default(),
+            broken: Mutex::default(),
+            meanwhile: Mutex::default(),
+            breaks_after_write: Mutex::default(),
+            loses_answer: Mutex::default(),
+            emptied: Mutex::default(),
+        }
+    }
+
     /// The error of a broken part. None of its words may reach a client.
     pub(crate) fn away() -> StoreError {
         StoreError::Unavailable("disk secret path /var/lib/quash/quash.db: SQLITE_IOERR".into())
@@ -88,10 +132,10 @@ impl FaultyStore {
         self.emptied.lock().expect("a switch").get_or_insert(0);
     }
 
-    fn whole(&self, part: Part) -> Result<&MemoryStore, StoreError> {
+    fn whole(&self, part: Part) -> Result<&dyn Store, StoreError> {
         match &*self.broken.lock().expect("a switch") {
             Some((broken, error)) if *broken == part => Err(error.clone()),
-            _ => Ok(&self.inner),
+            _ => Ok(&*self.inner),
         }
     }
 }
@@ -262,6 +306,11 @@ impl Store for FaultyStore {
     fn newest(&self) -> watch::Receiver<Seq> {
         self.inner.newest()
     }
+}
+
+/// The kind of the tests' stores.
+pub(crate) fn kind() -> Kind {
+    Kind::chosen().unwrap_or(Kind::Memory)
 }
 
 /// The entries that a change appends to the log.

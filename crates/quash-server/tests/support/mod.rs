@@ -1,5 +1,6 @@
 //! A router over an in-memory store, with a clock that tests move by hand: arrange, call, compare. Tests
-//! state the expected response; `answer.rs` checks the rules for every response.
+//! state the expected response; `answer.rs` checks the rules for every response. `QUASH_TEST_STORE` (sqlite, postgres
+//! or pgbouncer) puts the data of all tests elsewhere.
 #![allow(
     dead_code,
     unused_imports,
@@ -14,6 +15,9 @@ mod faulty_store;
 mod hasher;
 mod mailbox;
 mod paths;
+#[path = "../../../quash-store/tests/support/postgres.rs"]
+mod postgres;
+mod wait;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -45,6 +49,7 @@ pub(crate) use faulty_store::{FaultyStore, Part};
 pub(crate) use hasher::{Cheap, Counted, Gated, Spent, Unmade, Valved};
 pub(crate) use mailbox::{Mailbox, code, kinds_and_places, link};
 pub(crate) use paths::{CLIENT_PATHS, MAIL_PATHS, OWN_PATHS, READ_PATHS, TOKEN_PATHS};
+pub(crate) use wait::{settle, time_is_paused};
 
 /// The time at which every test begins.
 pub(crate) const START: i64 = 1_800_000_000;
@@ -74,6 +79,8 @@ pub(crate) struct Plan {
     pub(crate) secret: u64,
     /// The leases that the process shares with others over the same store. `None`: it is the only one.
     pub(crate) node: Option<Arc<LeaseRows>>,
+    /// Whether its start may change the settings that define tokens, and the key that signs them, for all nodes.
+    pub(crate) applies_settings: bool,
 }
 
 /// A router, and everything behind it.
@@ -83,6 +90,8 @@ pub(crate) struct World {
     pub(crate) clock: Arc<HandClock>,
     pub(crate) hasher: Arc<Counted>,
     pub(crate) mailbox: Arc<Mailbox>,
+    /// The leases that it shares with other nodes, if it is a node.
+    leases: Option<Arc<LeaseRows>>,
     router: Router,
     /// The number of networks that have attempted to sign in.
     networks: AtomicU32,
@@ -109,6 +118,7 @@ impl Default for Plan {
             rehash: Rehash::OnSuccess,
             secret: SEED + 1,
             node: None,
+            applies_settings: false,
         }
     }
 }
@@ -149,17 +159,21 @@ impl World {
 
     /// This configuration, without accounts.
     pub(crate) async fn empty(plan: Plan) -> Self {
-        Self::over(Arc::default(), Arc::new(HandClock::at(plan.now)), SEED, plan).await
+        let store = Arc::new(FaultyStore::open().await);
+        Self::over(store, Arc::new(HandClock::at(plan.now)), SEED, plan).await
     }
 
     /// Two nodes over one store, with the accounts dana and noor. `plan` makes the configuration of each.
     pub(crate) async fn two_nodes(plan: impl Fn() -> Plan) -> [Self; 2] {
-        let rows = Arc::<LeaseRows>::default();
-        let node = || Plan { node: Some(Arc::clone(&rows)), ..plan() };
-        let one = Self::planned(node()).await;
-        let (store, clock) = (Arc::clone(&one.store), Arc::clone(&one.clock));
-        let other = Self::over(store, clock, SEED + 100, node()).await;
+        let one = Self::planned(Plan { node: Some(Arc::default()), ..plan() }).await;
+        let other = one.another_node(plan()).await.expect("a second node");
         [one, other]
+    }
+
+    /// Starts another node over the store and the leases of this one.
+    pub(crate) async fn another_node(&self, plan: Plan) -> Result<Self, StartError> {
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        Self::tried(store, clock, SEED + 100, Plan { node: self.leases.clone(), ..plan }).await
     }
 
     /// Another process over the same store, later.
@@ -187,9 +201,12 @@ impl World {
         let entropy = Arc::new(Seeded::new(seed));
         let hasher = Arc::new(Counted::new(plan.hasher));
         let term = plan.policy.feed.term;
-        let node =
-            plan.node.is_some().then(|| NodeSetup::new(ProcessLabel::default(), term, &Seeded::new(seed)));
-        let coordination: Arc<dyn Coordination> = match plan.node {
+        let node = plan.node.is_some().then(|| NodeSetup {
+            applies_settings: plan.applies_settings,
+            ..NodeSetup::new(ProcessLabel::default(), term, &Seeded::new(seed))
+        });
+        let leases = plan.node;
+        let coordination: Arc<dyn Coordination> = match leases.clone() {
             Some(rows) => Arc::new(NodeCoordination::over(rows)),
             None => {
                 let store = Arc::clone(&store) as Arc<dyn Store>;
@@ -230,6 +247,7 @@ impl World {
             store,
             clock,
             hasher,
+            leases,
             router,
             mailbox: Arc::default(),
             networks: AtomicU32::default(),
@@ -323,20 +341,21 @@ impl World {
             under_way.spawn(async move { (n, world.send(call).await) });
         }
         // Each advances as far as it can without a hash.
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
+        settle().await;
         valve.open();
         let mut answers = under_way.join_all().await;
         answers.sort_by_key(|(n, _)| *n);
         answers.into_iter().map(|(_, answer)| answer).collect()
     }
 
-    /// Waits until the store has locked an account: the lock is written in a background task.
+    /// Waits until the store has locked an account, and the guard knows of it: the lock is written in a background
+    /// task.
     pub(crate) async fn locked(&self, name: &str) -> Account {
         loop {
             let account = self.account(name).await;
             if account.status(self.clock.now()) == AccountStatus::Locked {
+                let caught_up = self.service.guard().caught_up(self.head().await, secs(5)).await;
+                caught_up.expect("a guard that follows");
                 return account;
             }
             tokio::task::yield_now().await;

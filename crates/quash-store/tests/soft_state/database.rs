@@ -20,15 +20,8 @@ impl Database {
     }
 
     /// The database through pgbouncer, or `None` after saying that the test is skipped.
-    #[expect(clippy::disallowed_methods, reason = "the address of a test's server is no setting of quash")]
-    #[expect(clippy::print_stdout, reason = "a skipped test says so")]
     pub(crate) fn through_pgbouncer(&self) -> Option<String> {
-        let Ok(pooler) = std::env::var("QUASH_TEST_PGBOUNCER") else {
-            println!("skipped: QUASH_TEST_PGBOUNCER names no pgbouncer; `cargo xtask services` starts one");
-            return None;
-        };
-        let (server, _) = pooler.rsplit_once('/').expect("a database in the URL");
-        Some(format!("{server}/{}", self.made.name()))
+        self.made.pooled_url()
     }
 
     /// A connection of the test's own.

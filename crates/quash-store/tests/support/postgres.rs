@@ -1,5 +1,6 @@
 //! A database of its own for each test, on the server that `QUASH_TEST_POSTGRES` names: the URL of a
-//! superuser on a maintenance database. Without it, tests that need it are skipped, and say so.
+//! superuser on a maintenance database. Without it, tests that need it are skipped, and say so. The tests of
+//! quash-server and of the binary use this file, too: `QUASH_TEST_STORE` chooses where they keep their data.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,11 +10,41 @@ use quash_core::hex;
 use quash_store::{PostgresOptions, PostgresStore};
 use tokio_postgres::{Client, NoTls};
 
-/// A database that is dropped at the end of the test.
-#[derive(Debug)]
+/// A database that is dropped at the end of the test. If the process ends before, a later test drops it.
 pub(crate) struct TestDatabase {
     server: String,
     name: String,
+    /// Holds a lock as long as this process uses the database.
+    _admin: Client,
+}
+
+/// Where the tests keep their data.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Memory,
+    Sqlite,
+    Postgres,
+    /// PostgreSQL behind a pooler.
+    Pgbouncer,
+}
+
+impl Kind {
+    /// The kind that `QUASH_TEST_STORE` names, if it is set.
+    #[expect(clippy::disallowed_methods, reason = "the store of a test is not a setting of quash")]
+    pub(crate) fn chosen() -> Option<Self> {
+        let name = std::env::var("QUASH_TEST_STORE").ok().filter(|name| !name.is_empty())?;
+        Some(match name.as_str() {
+            "memory" => Self::Memory,
+            "sqlite" => Self::Sqlite,
+            "postgres" => Self::Postgres,
+            "pgbouncer" => Self::Pgbouncer,
+            other => panic!("QUASH_TEST_STORE is memory, sqlite, postgres or pgbouncer, but not {other}"),
+        })
+    }
+
+    pub(crate) fn is_postgres(self) -> bool {
+        matches!(self, Self::Postgres | Self::Pgbouncer)
+    }
 }
 
 /// The server's URL. Prints that the test is skipped if there is none.
@@ -35,17 +66,49 @@ pub(crate) async fn database() -> Option<TestDatabase> {
     let template = template(&server, &admin).await;
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let name = format!("quash_test_{}_{number}", std::process::id());
+    drop_left_over(&admin).await;
     let created = async {
+        admin.batch_execute(&format!("SELECT pg_advisory_lock(7123, hashtext('{name}'))")).await?;
         admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await?;
         admin.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template}")).await
     };
     created.await.expect("a database");
-    Some(TestDatabase { server, name })
+    Some(TestDatabase { server, name, _admin: admin })
+}
+
+/// Drops the databases of tests whose process has ended: nobody holds their lock.
+async fn drop_left_over(admin: &Client) {
+    let names = "SELECT datname FROM pg_database WHERE datname LIKE 'quash\\_test\\_%'";
+    for row in admin.query(names, &[]).await.expect("a look") {
+        let name: String = row.get(0);
+        let lock = format!("SELECT pg_try_advisory_lock(7123, hashtext('{name}'))");
+        if admin.query_one(&lock, &[]).await.expect("a look").get(0) {
+            // Its last connection may be closing.
+            let _ = admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
+            let unlock = format!("SELECT pg_advisory_unlock(7123, hashtext('{name}'))");
+            admin.batch_execute(&unlock).await.expect("no lock");
+        }
+    }
+}
+
+/// The URL of a new, migrated database of the chosen kind, for a test that has no runtime. The database lives as
+/// long as this process.
+pub(crate) fn url_for_this_process(kind: Kind) -> String {
+    let (made, url) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async move {
+            let database = database().await.expect("QUASH_TEST_POSTGRES, which QUASH_TEST_STORE needs");
+            made.send(database.url_of(kind)).expect("the test waits");
+            std::future::pending::<()>().await;
+        });
+    });
+    url.recv().expect("a database")
 }
 
 /// The name of a migrated database, which is made once for each state of the migrations.
 async fn template(server: &str, admin: &Client) -> String {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/postgres");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../quash-store/migrations/postgres");
     let mut files: Vec<_> =
         std::fs::read_dir(directory).expect("migrations").map(|file| file.expect("a file").path()).collect();
     files.sort();
@@ -108,15 +171,28 @@ impl TestDatabase {
 
     /// Opens the store behind a pooler that gives each transaction another connection, which
     /// `QUASH_TEST_PGBOUNCER` names. `None` if there is none.
+    pub(crate) async fn open_pooled(&self) -> Option<PostgresStore> {
+        let options = PostgresOptions::new(self.pooled_url()?);
+        Some(PostgresStore::open(options).await.expect("a store"))
+    }
+
+    /// The URL through the pooler. `None`, after saying that the test is skipped, if there is none.
     #[expect(clippy::disallowed_methods, reason = "the database of a test is not a setting of quash")]
     #[allow(clippy::print_stderr, clippy::allow_attributes, reason = "a skipped test says so")]
-    pub(crate) async fn open_pooled(&self) -> Option<PostgresStore> {
+    pub(crate) fn pooled_url(&self) -> Option<String> {
         let Some(pooler) = std::env::var("QUASH_TEST_PGBOUNCER").ok().filter(|url| !url.is_empty()) else {
             eprintln!("skipped: QUASH_TEST_PGBOUNCER names no pooler");
             return None;
         };
-        let options = PostgresOptions::new(with_database(&pooler, &self.name));
-        Some(PostgresStore::open(options).await.expect("a store"))
+        Some(with_database(&pooler, &self.name))
+    }
+
+    /// The URL, directly or through the pooler.
+    pub(crate) fn url_of(&self, kind: Kind) -> String {
+        match kind {
+            Kind::Pgbouncer => self.pooled_url().expect("QUASH_TEST_PGBOUNCER, which QUASH_TEST_STORE needs"),
+            Kind::Memory | Kind::Sqlite | Kind::Postgres => self.url(),
+        }
     }
 
     /// A client that isn't quash.

@@ -10,7 +10,7 @@ use crate::hostile::base64url;
 use crate::python::{PyJwt, python};
 use crate::quash_dir::{PASSWORD, QuashDir, SECRET, add_account};
 use crate::site::Site;
-use crate::support::{Answer, Server, claims, quash, run};
+use crate::support::{Answer, Server, claims, quash, run, store};
 
 /// A quash that signs with the site's secret.
 const SHARED: &str = "[tokens]\nalgorithm = \"HS256\"\nsigning_key_file = \"django.secret\"\n";
@@ -256,6 +256,7 @@ pub(crate) fn import_accounts(site: &Site, quash: &Server, python: &Path) {
     let mut command = Command::new("sh");
     command.arg("-c").arg(EXPORT).current_dir(site.folder());
     command.env_clear().env("PATH", path).env("QUASH_DATA_DIR", &quash.data_dir);
+    store::choose(&mut command, &quash.data_dir, &[]);
     let ended = run(command, "");
     assert!(ended.status.success(), "{}{}", ended.stdout, ended.stderr);
     let added = quash.run(&["account", "show", "dana", "--json"], "").json();

@@ -7,7 +7,7 @@ use std::sync::mpsc::channel;
 use serde_json::json;
 
 use super::{NEW_PASSWORD, SOON, add_dana, ask, readiness, reset};
-use crate::support::{Server, quash};
+use crate::support::{Server, quash_on};
 
 #[test]
 fn development_mails_go_to_stderr_outside_the_log() {
@@ -19,10 +19,7 @@ fn development_mails_go_to_stderr_outside_the_log() {
         super::PASSWORD,
     );
     assert!(added.status.success(), "{}", added.stderr);
-    let mut command = quash();
-    command
-        .args(["serve", "--listen", "127.0.0.1:0", "--set", "log.format=json", "--data-dir"])
-        .arg(&data_dir);
+    let mut command = quash_on(&data_dir, &["serve", "--listen", "127.0.0.1:0", "--set", "log.format=json"]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
     let mut first = String::new();
     BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut first).expect("a line");

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::smtp::{Behaviour, Encrypted, Smtp, Wrapped, certificate, free_address, settings};
-use support::{Answer, Server, on, quash, request};
+use support::{Answer, Server, on, quash, request, store};
 
 const PASSWORD: &str = "a password of dana's";
 const NEW_PASSWORD: &str = "another password of hers";
@@ -167,6 +167,7 @@ fn copy(from: &Path, to: &Path, server: Server) {
     for name in ["quash.db", "quash.db-wal", "master.key"] {
         let _ = fs::hard_link(from.join(name), to.join(name));
     }
+    store::keep_for(from, to);
     server.kill();
 }
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use tempfile::TempDir;
-use tokio_postgres::NoTls;
 
+use crate::support::postgres::{self, Kind};
 use crate::support::{self, Server, quash};
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -18,24 +18,10 @@ pub(crate) struct Site {
 
 impl Site {
     /// Creates a database. Without PostgreSQL, says that the test is skipped.
-    #[expect(clippy::disallowed_methods, reason = "the address of a test's server is no setting of quash")]
-    #[expect(clippy::print_stdout, reason = "a skipped test says so")]
     pub(crate) fn new() -> Option<Self> {
-        let Ok(maintenance) = std::env::var("QUASH_TEST_POSTGRES") else {
-            println!("skipped: QUASH_TEST_POSTGRES names no PostgreSQL; `cargo xtask services` starts one");
-            return None;
-        };
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let name = format!("quash_nodes_{}_{}", std::process::id(), unique());
-        let mut config: tokio_postgres::Config = maintenance.parse().expect("a URL");
-        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        runtime.block_on(async {
-            let (client, connection) = config.connect(NoTls).await.expect("PostgreSQL runs");
-            tokio::spawn(connection);
-            client.batch_execute(&format!("CREATE DATABASE {name}")).await.expect("the user may");
-        });
-        config.dbname(&name);
-        Some(Self { url: with_database(&maintenance, &name), dir })
+        postgres::server()?;
+        let url = postgres::url_for_this_process(Kind::chosen().unwrap_or(Kind::Postgres));
+        Some(Self { url, dir: tempfile::tempdir().expect("a temporary directory") })
     }
 
     pub(crate) fn data_dir(&self, node: &str) -> PathBuf {
@@ -78,22 +64,6 @@ impl Site {
         std::io::Write::write_all(&mut file.expect("it is ours"), text.as_bytes()).expect("it is ours");
         dir
     }
-}
-
-/// A number that no other test of this process has.
-fn unique() -> usize {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
-/// Replaces the database of a URL.
-fn with_database(url: &str, name: &str) -> String {
-    let (base, query) = url.split_once('?').map_or((url, None), |(base, query)| (base, Some(query)));
-    let scheme = base.find("://").expect("a URL") + 3;
-    let end = base[scheme..].find('/').map_or(base.len(), |at| scheme + at);
-    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-    format!("{}/{name}{query}", &base[..end])
 }
 
 /// The URL of the same database at another address.

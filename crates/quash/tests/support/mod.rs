@@ -1,10 +1,19 @@
 //! A real server for tests: the built binary, with its own data directory and a free port. Without sleeps:
-//! waits for the line that says that the server is ready, and for processes to end.
-#![allow(dead_code, reason = "each test file uses a part of it")]
+//! waits for the line that says that the server is ready, and for processes to end. `store.rs` chooses the database.
+#![allow(
+    dead_code,
+    unused_imports,
+    unused_macros,
+    clippy::allow_attributes,
+    reason = "each test program uses a part of it"
+)]
 
 pub(crate) mod http;
 pub(crate) mod journal;
+#[path = "../../../quash-store/tests/support/postgres.rs"]
+pub(crate) mod postgres;
 pub(crate) mod smtp;
+pub(crate) mod store;
 pub(crate) mod wait;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -22,6 +31,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub(crate) use http::{Answer, request};
+pub(crate) use store::sqlite_only;
 
 /// A server stops within ten seconds; the rest is a margin for a busy machine.
 const DRAINED: Duration = Duration::from_secs(15);
@@ -80,11 +90,17 @@ pub(crate) fn quash() -> Command {
     command
 }
 
-/// Runs a command on a data directory to its end.
-pub(crate) fn on(data_dir: &Path, args: &[&str], stdin: &str) -> Finished {
+/// Returns a command on a data directory, with the store of the tests.
+pub(crate) fn quash_on(data_dir: &Path, args: &[&str]) -> Command {
     let mut command = quash();
     command.args(args).arg("--data-dir").arg(data_dir);
-    run(command, stdin)
+    store::choose(&mut command, data_dir, args);
+    command
+}
+
+/// Runs a command on a data directory to its end.
+pub(crate) fn on(data_dir: &Path, args: &[&str], stdin: &str) -> Finished {
+    run(quash_on(data_dir, args), stdin)
 }
 
 /// Runs a command to its end; `stdin` is what it reads.
@@ -136,6 +152,7 @@ impl Server {
         stderr: Stdio,
     ) -> Self {
         command.arg("serve").arg("--data-dir").arg(data_dir).args(args);
+        store::choose(&mut command, data_dir, args);
         if !args.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
         }
@@ -176,9 +193,7 @@ impl Server {
 
     /// Returns a command on this server's data directory.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = quash();
-        command.args(args).arg("--data-dir").arg(&self.data_dir);
-        command
+        quash_on(&self.data_dir, args)
     }
 
     /// Runs a command on this server's data directory to its end.

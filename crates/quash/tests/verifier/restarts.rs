@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::proxy::ProxyFault;
 use super::site::{Site, assert_is_soon, tell};
-use super::support::rounds;
+use super::support::{rounds, sqlite_only};
 use super::wait::until;
 
 /// Longer than anything here takes on a busy machine.
@@ -51,6 +51,7 @@ async fn everything_has_ended(site: Site, how: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_database_is_restored_from_an_older_copy() {
+    sqlite_only!();
     let mut site = Site::open(21).await;
     let (ended, _live) = (site.sign_in(), site.sign_in());
     let backup = site.beside("backup");
@@ -68,6 +69,7 @@ async fn a_database_is_restored_from_an_older_copy() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_older_database_replaces_the_current_one() {
+    sqlite_only!();
     let mut site = Site::open(22).await;
     let (ended, _live) = (site.sign_in(), site.sign_in());
     site.terminate();
@@ -105,6 +107,7 @@ async fn rolled_back_site(seed: u64) -> Site {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_verifier_detects_a_complete_rollback() {
+    sqlite_only!();
     let mut site = rolled_back_site(23).await;
     site.start();
     until("the server knows that its store is older", DEADLINE, || site.server_has_ended_all()).await;
@@ -115,6 +118,7 @@ async fn a_verifier_detects_a_complete_rollback() {
 /// The log then has sequence numbers that the verifier knows, with other entries.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_verifier_recovers_after_an_unnoticed_rollback() {
+    sqlite_only!();
     let mut site = rolled_back_site(24).await;
     site.proxy.set_fault(ProxyFault::DropAll);
     site.start();

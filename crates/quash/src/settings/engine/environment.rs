@@ -32,7 +32,7 @@ pub(crate) struct Variable {
 /// Variables for flags.
 pub(crate) const OWN_VARIABLES: [&str; 3] = ["QUASH_DATA_DIR", "QUASH_CONFIG", "QUASH_LISTEN"];
 /// Variables of other programs in this repository.
-const OTHER_VARIABLES: [&str; 7] = [
+const OTHER_VARIABLES: [&str; 8] = [
     "QUASH_VECTORS",
     "QUASH_SOAK",
     "QUASH_TEST_PYTHON",
@@ -40,6 +40,7 @@ const OTHER_VARIABLES: [&str; 7] = [
     "QUASH_TEST_AXE",
     "QUASH_TEST_POSTGRES",
     "QUASH_TEST_PGBOUNCER",
+    "QUASH_TEST_STORE",
 ];
 
 impl Environment {

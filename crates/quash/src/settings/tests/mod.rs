@@ -399,6 +399,7 @@ fn unknown_keys_suggest_similar_ones() {
         ("QUASH_TEST_AXE", "x"),
         ("QUASH_TEST_POSTGRES", "x"),
         ("QUASH_TEST_PGBOUNCER", "x"),
+        ("QUASH_TEST_STORE", "x"),
     ];
     assert!(load_from("", &others, &[]).is_ok(), "variables of other programs of the project");
 }
