@@ -25,6 +25,7 @@ mod mailed;
 mod me;
 mod negotiation;
 mod networks;
+mod node_settings;
 mod nodes;
 mod own;
 mod refresh;

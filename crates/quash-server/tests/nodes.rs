@@ -91,7 +91,7 @@ async fn rotations_at_two_nodes_have_one_winner() {
 }
 
 /// The key that a token's header names.
-fn kid(token: &str) -> String {
+pub(crate) fn kid(token: &str) -> String {
     let header = token.split('.').next().expect("a header");
     let header = URL_SAFE_NO_PAD.decode(header).expect("base64url");
     let header: serde_json::Value = serde_json::from_slice(&header).expect("JSON");

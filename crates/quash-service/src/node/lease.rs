@@ -111,3 +111,58 @@ async fn has_more(node: &Node, coordination: &dyn Coordination, confirmed: Known
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use quash_core::model::{ProcessLabel, Seeded, Timestamp};
+    use quash_store::{LeaseRows, NodeCoordination};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::node::NodeSetup;
+
+    const TERM: Duration = Duration::from_secs(10);
+    const SOON: Duration = Duration::from_millis(1);
+
+    /// The paused clock of the runtime.
+    struct Paused(Instant);
+
+    impl Clock for Paused {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_secs(1_800_000_000)
+        }
+
+        fn uptime(&self) -> Duration {
+            Duration::from_secs(1) + self.0.elapsed()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_does_not_count_is_not_renewed() {
+        let rows = Arc::<LeaseRows>::default();
+        let other = NodeCoordination::over(Arc::clone(&rows));
+        let setup = NodeSetup::new(ProcessLabel::default(), TERM, &Seeded::new(1));
+        let node = Arc::new(Node::new(setup, 0, 0));
+        #[expect(clippy::disallowed_methods, reason = "the runtime's clock is the test's")]
+        let clock = Arc::new(Paused(Instant::now()));
+        let coordination = Arc::new(NodeCoordination::over(rows));
+        tokio::spawn(hold(Arc::clone(&node), coordination, Arc::clone(&clock) as _));
+        // Another node sees each renewal as a later end of the lease.
+        let seen_after = async |span: Duration| {
+            tokio::time::sleep(span).await;
+            other.leases(clock.uptime()).await.expect("leases")[0].until
+        };
+        let first = seen_after(SOON).await;
+        assert_eq!(seen_after(TERM * 2).await, first, "no read of the log has made it count");
+        node.proven.send_replace(clock.uptime());
+        let second = seen_after(SOON).await;
+        assert!(second > first);
+        node.proven.send_replace(clock.uptime());
+        assert!(seen_after(TERM / 3).await > second, "in time");
+        node.left.send_replace(true);
+        node.proven.send_replace(clock.uptime());
+        let last = seen_after(TERM).await;
+        node.proven.send_replace(clock.uptime());
+        assert_eq!(seen_after(TERM).await, last, "it has been given back");
+    }
+}

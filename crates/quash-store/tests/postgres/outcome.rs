@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use quash_core::model::{Change, Generation, NewEntry, ScopeKey, ScopeKind, SessionId};
 use quash_store::{PostgresOptions, PostgresStore, Store, StoreError};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_postgres::Config;
-use tokio_postgres::config::Host;
 
+use crate::server::{Stream, at_address, server_of};
 use crate::support::postgres::database;
 use crate::support::*;
 
@@ -51,18 +51,7 @@ impl Proxy {
                         n if n == every * 3 - 1 => Fate::Lost,
                         _ => Fate::Delivered,
                     };
-                    let port = config.get_ports().first().copied().unwrap_or(5432);
-                    match &config.get_hosts()[0] {
-                        Host::Tcp(name) => {
-                            let server = TcpStream::connect((name.as_str(), port)).await.expect("a server");
-                            relay(client, server, fate, &cut).await;
-                        }
-                        Host::Unix(path) => {
-                            let socket = path.join(format!(".s.PGSQL.{port}"));
-                            let server = UnixStream::connect(socket).await.expect("a server");
-                            relay(client, server, fate, &cut).await;
-                        }
-                    }
+                    relay(client, server_of(&config).await, fate, &cut).await;
                 });
             }
         });
@@ -70,12 +59,7 @@ impl Proxy {
     }
 }
 
-async fn relay(
-    mut client: TcpStream,
-    mut server: impl AsyncRead + AsyncWrite + Unpin,
-    fate: impl Fn() -> Fate,
-    cut: &AtomicU32,
-) {
+async fn relay(mut client: TcpStream, mut server: Box<dyn Stream>, fate: impl Fn() -> Fate, cut: &AtomicU32) {
     let (mut sent, mut answered) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     loop {
         tokio::select! {
@@ -163,9 +147,7 @@ async fn cut_commits_are_neither_doubled_nor_lost() {
         commit(&direct, open(one, 1)).await;
     }
     let proxy = Proxy::start(&database.url(), 3).await;
-    let config: Config = database.url().parse().expect("a URL");
-    let user = config.get_user().expect("a user");
-    let url = format!("postgres://{user}@{}/{}", proxy.address, database.name());
+    let url = at_address(&database, proxy.address);
     let store = Arc::new(PostgresStore::open(PostgresOptions::new(url)).await.expect("a store"));
     proxy.cut.store(0, Ordering::Relaxed);
 

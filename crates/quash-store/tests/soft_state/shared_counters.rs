@@ -99,6 +99,27 @@ async fn places_of_a_lost_process_expire() {
     assert_eq!(b.begin(window).await, Ok(()));
 }
 
+/// Otherwise whoever hangs up at the right moment could keep all places of an account.
+#[tokio::test]
+async fn cancelled_requests_give_their_place_back() {
+    let Some((database, a, b)) = two_processes().await else { return };
+    let dana = counted(Bucket::Account, 1);
+    let client = database.client().await;
+    for _ in 0..5 {
+        // Its statement waits, and is run after the request was cancelled.
+        client.batch_execute("BEGIN; LOCK TABLE tally").await.expect("a lock");
+        let cancelled = tokio::time::timeout(Duration::from_millis(100), a.reserve(dana)).await;
+        assert!(cancelled.is_err(), "it waits for the lock");
+        client.batch_execute("COMMIT").await.expect("no lock");
+    }
+    let places = AtomicUsize::new(0);
+    eventually("all places are free again", async || {
+        let is_free = b.reserve(dana).await;
+        places.fetch_add(usize::from(is_free), Ordering::SeqCst) + usize::from(is_free) == 5
+    })
+    .await;
+}
+
 /// The places that remain are those of the newest attempts.
 #[tokio::test]
 async fn places_are_given_back_oldest_first() {
