@@ -1,4 +1,4 @@
-//! A private PostgreSQL and a private pgbouncer for the tests, from the machine's packages. They listen only on
+//! A private PostgreSQL and a private pgbouncer for tests and benchmarks, from the machine's packages. They listen only on
 //! sockets in a directory under target/ that no other user may enter, and end with xtask.
 
 use std::ffi::OsString;
@@ -30,7 +30,7 @@ const LONGEST_DIRECTORY: usize = 107 - "/.s.PGSQL.5432.lock".len();
 /// The users that may own the servers where xtask is root. PostgreSQL refuses to run as root.
 const UNPRIVILEGED: [&str; 2] = ["postgres", "nobody"];
 /// The programs that are started.
-const PROGRAMS: [&str; 3] = ["postgres", "initdb", "pg_isready"];
+const PROGRAMS: [&str; 4] = ["postgres", "initdb", "pg_isready", "createdb"];
 /// Debian's folder with one folder for each major version.
 const DEBIAN: &str = "/usr/lib/postgresql";
 
@@ -58,6 +58,8 @@ rm -rf -- data pgbouncer.ini users.txt postgres.log pgbouncer.log .s.PGSQL.*
 
 /// The running servers. They stop when this is dropped.
 pub(crate) struct Servers {
+    /// The folder with [`PROGRAMS`].
+    bin: PathBuf,
     directory: PathBuf,
     supervisor: Child,
     has_pgbouncer: bool,
@@ -127,7 +129,8 @@ impl Postgres {
             supervisor.args(["--locale-provider=icu", "--icu-locale=en-US"]);
         }
         let supervisor = supervisor.spawn().context("couldn't start `sh`")?;
-        let mut servers = Servers { directory, supervisor, has_pgbouncer: pgbouncer.is_some() };
+        let has_pgbouncer = pgbouncer.is_some();
+        let mut servers = Servers { bin: self.bin.clone(), directory, supervisor, has_pgbouncer };
         self.wait_for(&mut servers, POSTGRES_PORT, "postgres.log")?;
         if servers.has_pgbouncer {
             self.wait_for(&mut servers, PGBOUNCER_PORT, "pgbouncer.log")?;
@@ -163,16 +166,36 @@ impl Servers {
     /// Returns the variables for the tests: the addresses of the maintenance database, directly and through
     /// pgbouncer. The role may create databases; pgbouncer forwards to any of them.
     pub(crate) fn variables(&self) -> Vec<(&'static str, OsString)> {
-        let mut variables = vec![(POSTGRES, self.url(POSTGRES_PORT).into())];
+        let mut variables = vec![(POSTGRES, self.url(POSTGRES_PORT, DATABASE).into())];
         if self.has_pgbouncer {
-            variables.push((PGBOUNCER, self.url(PGBOUNCER_PORT).into()));
+            variables.push((PGBOUNCER, self.url(PGBOUNCER_PORT, DATABASE).into()));
         }
         variables
     }
 
-    fn url(&self, port: &str) -> String {
+    /// Creates an empty database, and returns its URL.
+    ///
+    /// # Errors
+    /// The server refuses to create it.
+    pub(crate) fn create_database(&self, name: &str) -> Result<String> {
+        let mut create = Command::new(self.bin.join("createdb"));
+        program::output(create.arg(name).envs(self.libpq(DATABASE)))?;
+        Ok(self.url(POSTGRES_PORT, name))
+    }
+
+    /// Returns the variables with which libpq, and so psycopg, finds a database of the server.
+    pub(crate) fn libpq(&self, database: &str) -> [(&'static str, OsString); 4] {
+        [
+            ("PGHOST", self.directory.clone().into()),
+            ("PGPORT", POSTGRES_PORT.into()),
+            ("PGUSER", ROLE.into()),
+            ("PGDATABASE", database.into()),
+        ]
+    }
+
+    fn url(&self, port: &str, database: &str) -> String {
         let host: String = self.directory.as_os_str().as_bytes().iter().map(|byte| encoded(*byte)).collect();
-        format!("postgres://{ROLE}@{host}:{port}/{DATABASE}")
+        format!("postgres://{ROLE}@{host}:{port}/{database}")
     }
 }
 

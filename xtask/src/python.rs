@@ -1,5 +1,5 @@
-//! A Python environment made once under the target directory: Django, Simple JWT and PyJWT, which tests
-//! compare quash with and the benchmark measures, and what the packages in `python/` are tested with.
+//! Python environments made once under the target directory: for tests, with Django, Simple JWT and PyJWT, which
+//! they compare quash with, and what the packages in `python/` are tested with; and for the benchmark's baseline.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,28 @@ use std::process::Command;
 use crate::failure::{Context, Result};
 use crate::{program, workspace};
 
-/// The packages, each with its version.
-const REQUIREMENTS: &str =
-    concat!(include_str!("../requirements.txt"), include_str!("../../python/requirements.txt"));
-/// A server that is compiled when it is installed. Without it, its tests are skipped.
-const COMPILED: &str = "uwsgi==2.0.31";
+/// An environment.
+struct Environment {
+    /// Its folder under the target directory.
+    folder: &'static str,
+    /// The packages, each with its version.
+    requirements: &'static str,
+    /// A package that is compiled when it is installed. Without it, its tests are skipped.
+    compiled: Option<&'static str>,
+}
+
+/// The environment of the tests.
+const TESTS: Environment = Environment {
+    folder: "python",
+    requirements: concat!(include_str!("../requirements.txt"), include_str!("../../python/requirements.txt")),
+    compiled: Some("uwsgi==2.0.31"),
+};
+/// The environment of the benchmark's baseline.
+const BASELINE: Environment = Environment {
+    folder: "bench/python",
+    requirements: concat!(include_str!("../requirements.txt"), include_str!("../simplejwt/requirements.txt")),
+    compiled: None,
+};
 /// The oldest Python that the packages support, as a Python expression.
 const LEAST: &str = "(3, 10)";
 
@@ -37,41 +54,90 @@ pub(crate) enum Missing {
     Packages(String),
 }
 
-/// Creates the environment, unless it exists with exactly these packages.
+/// Creates the environment of the tests, unless it exists with exactly its packages.
 ///
 /// # Errors
 /// Returns an error if a file can't be written. A missing Python, or packages that can't be fetched, are no
 /// error.
 pub(crate) fn ready() -> Result<Ready> {
-    let folder = workspace::target_directory()?.join("python");
-    let (python, installed) = (folder.join("venv/bin/python"), folder.join("installed"));
-    // The environment depends on the Python that made it, which may have been removed.
-    let runs = || program::works(Command::new(&python).args(["-c", ""]));
-    if std::fs::read_to_string(&installed).is_ok_and(|text| text == REQUIREMENTS) && runs() {
-        return Ok(Ready::Found(python));
-    }
-    println!("installing {} for Python under target/python (once)", packages().join(", "));
-    std::fs::create_dir_all(&folder).context("making target/python")?;
-    match make(&folder, &python)? {
-        Some(missing) => Ok(Ready::Missing(missing)),
-        None => {
-            std::fs::write(&installed, REQUIREMENTS).context("noting what is installed")?;
-            Ok(Ready::Found(python))
+    TESTS.ready()
+}
+
+/// Creates the environment of the benchmark's baseline, unless it exists with exactly its packages.
+///
+/// # Errors
+/// Like [`ready`].
+pub(crate) fn baseline() -> Result<Ready> {
+    BASELINE.ready()
+}
+
+/// Returns each package of the tests with its version, such as `Django==5.2`.
+pub(crate) fn packages() -> Vec<&'static str> {
+    TESTS.packages()
+}
+
+impl Environment {
+    fn ready(&self) -> Result<Ready> {
+        let folder = workspace::target_directory()?.join(self.folder);
+        let (python, installed) = (folder.join("venv/bin/python"), folder.join("installed"));
+        // The environment depends on the Python that made it, which may have been removed.
+        let runs = || program::works(Command::new(&python).args(["-c", ""]));
+        if std::fs::read_to_string(&installed).is_ok_and(|text| text == self.requirements) && runs() {
+            return Ok(Ready::Found(python));
         }
+        println!("installing {} for Python under target/{} (once)", self.packages().join(", "), self.folder);
+        std::fs::create_dir_all(&folder).context(format!("making target/{}", self.folder))?;
+        match self.make(&folder, &python)? {
+            Some(missing) => Ok(Ready::Missing(missing)),
+            None => {
+                std::fs::write(&installed, self.requirements).context("noting what is installed")?;
+                Ok(Ready::Found(python))
+            }
+        }
+    }
+
+    fn packages(&self) -> Vec<&'static str> {
+        let mut packages: Vec<_> = self.requirements.lines().filter(|line| !line.starts_with('#')).collect();
+        packages.sort_unstable();
+        packages.dedup();
+        packages
+    }
+
+    fn make(&self, folder: &Path, python: &Path) -> Result<Option<Missing>> {
+        let ask = |code: &str| program::output(Command::new("python3").args(["-c", code]));
+        let Ok(version) = ask("import platform; print(platform.python_version())") else {
+            return Ok(Some(Missing::Python));
+        };
+        if ask(&format!("import sys; sys.exit(sys.version_info < {LEAST})")).is_err() {
+            return Ok(Some(Missing::Old(version.trim().to_owned())));
+        }
+        if ask("from venv import create; from ensurepip import version").is_err() {
+            return Ok(Some(Missing::Venv));
+        }
+        let requirements = folder.join("requirements.txt");
+        std::fs::write(&requirements, self.requirements).context("writing requirements.txt")?;
+        program::output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder.join("venv")))?;
+        let mut pip = Command::new(python);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
+            .arg(&requirements);
+        if let Err(failure) = program::output(&mut pip) {
+            return Ok(Some(Missing::Packages(failure.to_string())));
+        }
+        let Some(compiled) = self.compiled else { return Ok(None) };
+        let mut pip = Command::new(python);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", compiled]);
+        if program::output(&mut pip).is_err() {
+            println!(
+                "{compiled} doesn't compile here (it needs a C compiler): the tests under uWSGI will be skipped"
+            );
+        }
+        Ok(None)
     }
 }
 
 /// Runs the tests of a package. They mostly wait for servers, so two files run at once.
 const PYTEST: [&str; 6] =
     ["pytest", "--quiet", "-rs", "--numprocesses=2", "--dist=loadfile", "--durations=8"];
-
-/// Returns each package with its version, such as `Django==5.2`.
-pub(crate) fn packages() -> Vec<&'static str> {
-    let mut packages: Vec<_> = REQUIREMENTS.lines().filter(|line| !line.starts_with('#')).collect();
-    packages.sort_unstable();
-    packages.dedup();
-    packages
-}
 
 /// Builds the Python package `quash-verify` with a profile, and installs it into the environment.
 ///
@@ -171,36 +237,6 @@ fn in_folder<'a>(command: &'a mut Command, folder: &str) -> Result<&'a mut Comma
     Ok(command.env("QUASH_TEST_BINARY", workspace::target_directory()?.join("debug/quash")))
 }
 
-fn make(folder: &Path, python: &Path) -> Result<Option<Missing>> {
-    let ask = |code: &str| program::output(Command::new("python3").args(["-c", code]));
-    let Ok(version) = ask("import platform; print(platform.python_version())") else {
-        return Ok(Some(Missing::Python));
-    };
-    if ask(&format!("import sys; sys.exit(sys.version_info < {LEAST})")).is_err() {
-        return Ok(Some(Missing::Old(version.trim().to_owned())));
-    }
-    if ask("from venv import create; from ensurepip import version").is_err() {
-        return Ok(Some(Missing::Venv));
-    }
-    let requirements = folder.join("requirements.txt");
-    std::fs::write(&requirements, REQUIREMENTS).context("writing requirements.txt")?;
-    program::output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder.join("venv")))?;
-    let mut pip = Command::new(python);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
-        .arg(&requirements);
-    if let Err(failure) = program::output(&mut pip) {
-        return Ok(Some(Missing::Packages(failure.to_string())));
-    }
-    let mut pip = Command::new(python);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", COMPILED]);
-    if program::output(&mut pip).is_err() {
-        println!(
-            "{COMPILED} doesn't compile here (it needs a C compiler): the tests under uWSGI will be skipped"
-        );
-    }
-    Ok(None)
-}
-
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -220,7 +256,7 @@ impl fmt::Display for Missing {
             }
             Self::Packages(printed) => write!(
                 f,
-                "failed to install the packages of xtask/requirements.txt and python/requirements.txt: pip needs the network once, or settings such as \
+                "failed to install the packages (xtask/requirements.txt, python/requirements.txt): pip needs the network once, or settings such as \
                  PIP_INDEX_URL and PIP_PROXY:\n{printed}"
             ),
         }
@@ -233,9 +269,9 @@ mod tests {
 
     #[test]
     fn each_package_has_its_version() {
-        let packages = packages();
-        assert!(packages.len() >= 5, "{packages:?}");
-        for package in packages {
+        let packages = [TESTS.packages(), BASELINE.packages()];
+        assert!(packages.iter().all(|packages| packages.len() >= 5), "{packages:?}");
+        for package in packages.concat() {
             let version = package.split_once("==").map_or("", |(_, version)| version);
             assert!(
                 version.split('.').count() >= 2 && version.split('.').all(|part| part.parse::<u32>().is_ok()),

@@ -101,6 +101,22 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
     }
 }
 
+/// Starts PostgreSQL alone, for the benchmark. If it is missing and can't be installed, returns the remedy.
+///
+/// # Errors
+/// Returns an error if PostgreSQL doesn't start.
+pub(crate) fn postgres() -> Result<std::result::Result<Servers, String>> {
+    if postgres::find().is_none()
+        && let Err(reason) = install_postgres()
+    {
+        return Ok(Err(format!("{POSTGRES_IS_MISSING} ({reason})")));
+    }
+    match postgres::find() {
+        Some(found) => found.start(None).map(Ok),
+        None => Ok(Err(POSTGRES_IS_MISSING.to_owned())),
+    }
+}
+
 /// Prepares what belongs under the target directory, and installs nothing on the machine.
 ///
 /// # Errors

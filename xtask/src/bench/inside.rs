@@ -154,7 +154,13 @@ fn compared(package: &str, bench: &str, name: &str, unit: &'static str) -> Resul
 
 /// Returns quash's figure and the baseline's.
 fn figures(package: &str, bench: &str, name: &str) -> Result<(f64, f64)> {
+    figures_of(package, bench, name, &[])
+}
+
+/// Like [`figures`], with further arguments for the benchmark.
+pub(super) fn figures_of(package: &str, bench: &str, name: &str, further: &[&str]) -> Result<(f64, f64)> {
     let mut cargo = program::cargo(&["bench", "--quiet", "--package", package, "--bench", bench, "--", name]);
+    cargo.args(further);
     let printed = program::output(cargo.current_dir(workspace::root()?))?;
     read(&printed, name).ok_or_else(|| Failure::new(format!("{bench} printed no figure for '{name}'")))
 }

@@ -1,11 +1,13 @@
 //! `cargo xtask bench`: measures quash against a baseline on the same machine in the same run. Only the ratio
 //! can be compared between machines.
 
+mod cores;
 mod http;
 mod idle;
 mod inside;
 mod load;
 mod machine;
+mod nodes;
 mod page;
 mod python;
 mod quash;
@@ -48,6 +50,12 @@ const ROWS: &[Row] = &[
     inside::ROTATIONS_HS256,
     rotations::ROW,
     simplejwt::ROW,
+    rotations::POSTGRES,
+    nodes::TWO,
+    nodes::REVOCATIONS,
+    nodes::REFUSAL,
+    nodes::EXACT,
+    nodes::EXACT_UNDER_LOAD,
     idle::BINARY,
     idle::READY,
     idle::MEMORY,

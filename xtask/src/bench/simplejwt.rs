@@ -1,6 +1,7 @@
-//! The baseline: Django with Simple JWT, rotating and blacklisting, on SQLite that loses no answered request
-//! (WAL, synchronous FULL), behind gunicorn with two workers.
+//! The baseline: Django with Simple JWT, rotating and blacklisting, on a database that loses no answered request
+//! (SQLite with WAL and synchronous FULL, or PostgreSQL), behind gunicorn with two workers.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -31,20 +32,21 @@ const PROJECT: [(&str, &str); 3] = [
 ];
 
 fn measure() -> Result<Outcome> {
-    let python = match python::ready()? {
+    let python = match python::baseline()? {
         Ready::Found(python) => python,
         Ready::Missing(missing) => return Ok(Outcome::NotMeasured(missing.to_string())),
     };
-    let server = start(&python)?;
+    let server = start(&python, &[])?;
     let mut sessions = sign_in(server.address(), CLIENTS)?;
     Ok(Outcome::Alone { figure: rotations_per_second(&mut sessions, Duration::from_secs(8))?, unit: "/s" })
 }
 
-/// Starts it with an empty database and the account.
+/// Starts it with the account. The database is empty: SQLite, or the one of PostgreSQL that these variables
+/// name.
 ///
 /// # Errors
 /// Returns an error if the project can't be written, or if the server doesn't start.
-pub(super) fn start(python: &Path) -> Result<Server> {
+pub(super) fn start(python: &Path, postgres: &[(&str, OsString)]) -> Result<Server> {
     let project = workspace::target_directory()?.join("bench").join("simplejwt");
     if project.exists() {
         std::fs::remove_dir_all(&project).context("removing the last project")?;
@@ -55,6 +57,7 @@ pub(super) fn start(python: &Path) -> Result<Server> {
     }
     let within = |command: &mut Command| {
         command.current_dir(&project).env("DJANGO_SETTINGS_MODULE", "settings").env("PYTHONPATH", &project);
+        command.env_remove("PGDATABASE").envs(postgres.iter().map(|(name, value)| (name, value)));
     };
     let mut prepare = Command::new(python);
     within(prepare.args(["prepare.py", USERNAME, PASSWORD]));

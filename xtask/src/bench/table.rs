@@ -8,6 +8,8 @@ use super::rounds::Compared;
 pub(super) enum Outcome {
     /// Both sides were measured.
     Compared { figures: Compared, unit: &'static str },
+    /// Both sides were measured, but the machine can't meet the conditions of the target, for this reason.
+    Unjudged { figures: Compared, unit: &'static str, reason: String },
     /// A figure without a comparison: for an absolute limit, or a baseline.
     Alone { figure: f64, unit: &'static str },
     /// The row couldn't be measured, for this reason.
@@ -62,12 +64,11 @@ pub(super) fn markdown(lines: &[Line]) -> String {
     for Line { work, baseline, target, outcome } in lines {
         let cells = match outcome {
             Outcome::Compared { figures, unit } => {
-                let (measured, base) = (number(figures.measured), number(figures.baseline));
-                format!(
-                    "{measured} {unit} | {baseline}: {base} {unit} | {:.2} | {target} | {}",
-                    figures.ratio,
-                    target.met(figures.ratio)
-                )
+                compared(figures, unit, baseline, *target, target.met(figures.ratio))
+            }
+            Outcome::Unjudged { figures, unit, reason } => {
+                let _ = write!(notes, "\nNot judged: {work}: {reason}.\n");
+                compared(figures, unit, baseline, *target, "-")
             }
             Outcome::Alone { figure, unit } => {
                 let met = target.met(*figure);
@@ -87,6 +88,11 @@ pub(super) fn markdown(lines: &[Line]) -> String {
         let _ = writeln!(table, "| {work} | {cells} |");
     }
     table + &notes
+}
+
+fn compared(figures: &Compared, unit: &str, baseline: &str, target: Target, met: &str) -> String {
+    let (measured, base) = (number(figures.measured), number(figures.baseline));
+    format!("{measured} {unit} | {baseline}: {base} {unit} | {:.2} | {target} | {met}", figures.ratio)
 }
 
 /// Formats a number with three significant digits and separated thousands.
@@ -122,6 +128,7 @@ mod tests {
         let table = markdown(&[
             line(Outcome::Compared { figures: figures(60.0), unit: "/s" }),
             line(Outcome::Compared { figures: figures(40.0), unit: "/s" }),
+            line(Outcome::Unjudged { figures: figures(40.0), unit: "/s", reason: "one core".into() }),
             line(Outcome::Alone { figure: 5.0, unit: "/s" }),
             line(Outcome::NotMeasured("no python3".into())),
         ]);
@@ -130,8 +137,11 @@ mod tests {
 |---|---|---|---|---|---|
 | w | 6,000 /s | b: 100 /s | 60.00 | >= 50 | yes |
 | w | 4,000 /s | b: 100 /s | 40.00 | >= 50 | **no** |
+| w | 4,000 /s | b: 100 /s | 40.00 | >= 50 | - |
 | w | 5.00 /s | b | - | >= 50 /s | **no** |
 | w | not measured | b | - | >= 50 | - |
+
+Not judged: w: one core.
 
 Not measured: w: no python3
 ";
