@@ -167,7 +167,8 @@ impl World {
             refusals.push(slowest.duration_since(began));
             if number % 10 == 0 {
                 let began = Instant::now();
-                let effective = self.service.effective(ended.seq.expect("an entry")).await;
+                let effective =
+                    self.service.effective(ended.seq.expect("an entry")).await.expect("a barrier");
                 assert!(effective.is_confirmed_by_all(), "{effective:?}");
                 barriers.push(began.elapsed());
             }

@@ -10,6 +10,7 @@ use quash_core::model::LoginFields;
 use quash_core::token::Issued;
 use quash_service::{Allowance, Service};
 
+use crate::error::code::Code;
 use crate::error::http_error::HttpError;
 use crate::error::presentation::{Presentation, whole_seconds};
 use crate::metrics::{DroppedLines, Metrics};
@@ -73,7 +74,12 @@ impl AppState {
 
     /// Returns what a client sees of an error.
     pub(crate) fn presentation(&self, error: &HttpError) -> Presentation {
-        Presentation::of(error, &self.service.policy().tokens)
+        let shown = Presentation::of(error, &self.service.policy().tokens);
+        // Until it is restarted, that is the cause of every failure.
+        if shown.code() == Code::Unavailable && self.service.guard().is_fenced() {
+            return Presentation::of(&HttpError::settings_changed(), &self.service.policy().tokens);
+        }
+        shown
     }
 
     /// Returns the refresh token in the cookie, where refresh tokens travel in cookies.

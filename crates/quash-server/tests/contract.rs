@@ -538,6 +538,7 @@ fn codes_are_a_closed_list() {
     429 throttled
     503 unavailable
     503 no_signing_key
+    503 settings_changed
     500 internal_error
     ");
     assert!(Code::ALL.iter().all(|code| !code.page().is_empty()));

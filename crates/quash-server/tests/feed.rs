@@ -446,7 +446,7 @@ async fn the_barrier_does_not_wait_for_verifiers_that_leave() {
     let early = tokio::time::timeout(Duration::from_secs(1), &mut waiting).await;
     assert!(early.is_err(), "the verifier has a lease and hasn't confirmed");
     let (given_back, effective) = tokio::join!(world.send(give_back(1).bearer(&secret)), &mut waiting);
-    assert_eq!((given_back.status, effective.verifiers), (204, vec![]));
+    assert_eq!((given_back.status, effective.expect("a barrier").verifiers), (204, vec![]));
 }
 
 #[tokio::test]
@@ -474,7 +474,7 @@ async fn unbound_verifiers_are_listed_but_not_awaited() {
     let here = world_cursor(&world, &secret).await;
     assert_eq!(world.send(Call::get(&lease_path(&here, 3, "allow")).bearer(&secret)).await.status, 200);
     let ended = world.service.end_everything(Reason::Revoked, Actor::Operator).await.expect("an end");
-    let effective = world.service.effective(ended.seq.expect("an entry")).await;
+    let effective = world.service.effective(ended.seq.expect("an entry")).await.expect("a barrier");
     let states: Vec<_> = effective
         .verifiers
         .iter()
@@ -497,7 +497,7 @@ async fn barriers_wait_for_leases_from_before_a_restart() {
     let early = tokio::time::timeout(Duration::from_secs(1), &mut waiting).await;
     assert!(early.is_err(), "a verifier may hold a lease that this process does not know");
     world.wait(T + Duration::from_millis(6));
-    assert_eq!(waiting.await.verifiers, []);
+    assert_eq!(waiting.await.expect("a barrier").verifiers, []);
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ async fn every_end_cause_is_in_force_at_other_nodes_and_their_verifiers() {
                 (401, Some("token_not_valid")),
                 "{way:?}"
             );
-            one.service.effective_now().await;
+            one.service.effective_now().await.expect("a barrier");
             assert!(verifier.check_now(&taken.pair().access).is_none_or(|said| said.is_err()), "{way:?}");
         }
     }

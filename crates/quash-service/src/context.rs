@@ -162,6 +162,8 @@ impl Context {
         }
         let Some(node) = &self.node else { return self.sign(&grant, &*self.keys.signing().await?, now) };
         if !node.has_settings(grant.settings) {
+            // The round that this waits for finds other settings, too, and stops this node.
+            let _ = self.guard.proven().await;
             return Err(Failure::Unavailable(Unavailable::Stale));
         }
         for _ in 0..SIGNATURES {

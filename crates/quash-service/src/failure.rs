@@ -20,6 +20,9 @@ pub enum StartError {
         stored: String,
         own: String,
     },
+    /// Another node applied other settings while this one started.
+    #[error("another node has changed the settings that define tokens while this one started")]
+    SettingsChanged,
     #[error("the secrets in the store were sealed with another master key")]
     WrongMasterKey,
     /// The epochs are used up: the log can't begin another one.

@@ -127,6 +127,12 @@ impl Service {
             cache_key: draw(&*entropy),
             key_fetcher: asked.clone().map(|asked| Arc::new(FetchOnDemand(asked)) as Arc<dyn KeyFetcher>),
         };
+        let classes: Vec<_> = store
+            .password_classes(MAX_CLASSES)
+            .await?
+            .iter()
+            .filter_map(|class| class.parse().ok())
+            .collect();
         // The keys were read after `head`, and are at least as new.
         let node = node.map(|setup| Arc::new(Node::new(setup, settings, head.ring)));
         let (revoked, forgotten) = feed::snapshot(&*store).await?;
@@ -165,12 +171,6 @@ impl Service {
         if let Some(asked) = asked {
             tokio::spawn(async move { asked.follow().await });
         }
-        let classes: Vec<_> = store
-            .password_classes(MAX_CLASSES)
-            .await?
-            .iter()
-            .filter_map(|class| class.parse().ok())
-            .collect();
         let passwords =
             Passwords::start(hasher, rehash, hashing, &classes, &master.derive("decoys"), Arc::clone(&clock));
         let (lockout, orders) =
@@ -205,11 +205,18 @@ impl Service {
         tokio::spawn(lock::follow(Arc::downgrade(&context), orders));
         if context.node.is_some() {
             tokio::spawn(rotation::follow_keys(Arc::downgrade(&context)));
-            context.guard.proven().await.map_err(|_| {
-                StoreError::Unavailable("this node's lease could not be registered in time".into())
-            })?;
         }
-        Ok(Self { context })
+        let service = Self { context };
+        if service.context.guard.proven().await.is_err() {
+            // Its row may be there: others would wait for it until it expires.
+            service.leave().await;
+            if service.context.guard.is_fenced() {
+                return Err(StartError::SettingsChanged);
+            }
+            let cause = "this node's lease could not be registered in time";
+            return Err(StoreError::Unavailable(cause.into()).into());
+        }
+        Ok(service)
     }
 }
 

@@ -30,8 +30,8 @@ use quash_core::model::{
 use tokio::sync::watch;
 
 pub use coordination::{
-    Coordination, Known, Lease, LeaseRows, MemoryCoordination, NewLease, NodeCoordination, NotRecorded,
-    Standing,
+    Coordination, Known, Lease, LeaseRows, ListedNode, MemoryCoordination, NewLease, NodeCoordination,
+    NodeDescription, NotRecorded, Standing,
 };
 pub use counters::{
     AGAIN_AFTER, ASK_AGAIN, Allowance, Bucket, Counted, CounterKey, Counters, EVALUATED_WITHIN,

@@ -255,6 +255,8 @@ pub(crate) fn start_error(error: StartError, data_dir: &DataDir) -> CommandError
             .hint("set another in tokens.signing_key or tokens.signing_key_file, or none, and quash creates one"),
         StartError::OtherSettings { .. } => CommandError::failure(message)
             .hint("use the settings of the other nodes, or start this one with --apply-settings and restart the others with the same settings"),
+        StartError::SettingsChanged => CommandError::failure(message)
+            .hint("use the settings of the other nodes, and start again"),
         StartError::Store(_)
         | StartError::Unsigned
         | StartError::NoEpochLeft

@@ -163,7 +163,7 @@ pub(crate) const NODE_MUTANTS: &[Mutant] = &[
     Mutant {
         name: "nodes: the revocation of a key doesn't wait for other nodes",
         file: ROTATION,
-        text: "            context.keys_at_all_nodes(revoked.seq).await;\n",
+        text: "            context.keys_at_all_nodes(revoked.seq).await?;\n",
         replacement: "",
     },
 ];

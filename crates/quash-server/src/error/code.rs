@@ -76,6 +76,8 @@ pub enum Code {
     Unavailable,
     /// Server error: no signing key is available.
     NoSigningKey,
+    /// Server error: another node has changed the settings that define tokens.
+    SettingsChanged,
     /// Server error: a bug.
     InternalError,
 }
@@ -84,7 +86,7 @@ pub enum Code {
 type Row = (&'static str, StatusCode, &'static str, &'static str);
 
 impl Code {
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::TokenNotValid,
         Self::NotAuthenticated,
         Self::BadAuthorizationHeader,
@@ -120,6 +122,7 @@ impl Code {
         Self::Throttled,
         Self::Unavailable,
         Self::NoSigningKey,
+        Self::SettingsChanged,
         Self::InternalError,
     ];
 
@@ -169,6 +172,7 @@ impl Code {
             | Self::BodyTimeout
             | Self::Unavailable
             | Self::NoSigningKey
+            | Self::SettingsChanged
             | Self::PasswordChangeRequired
             | Self::WrongPassword
             | Self::SessionRequired
@@ -258,6 +262,8 @@ impl Code {
                 "The request cannot be answered now: the store is full or unreachable, or too many password checks are waiting. It may or may not have been carried out. Try again after Retry-After: repeating it is safe."),
             Self::NoSigningKey => ("no_signing_key", StatusCode::SERVICE_UNAVAILABLE, "No signing key",
                 "The key that the settings name was revoked in an emergency, and nothing is signed until they name another. Nothing was changed: no token was used up, and no session has ended. Try again after Retry-After."),
+            Self::SettingsChanged => ("settings_changed", StatusCode::SERVICE_UNAVAILABLE, "Settings changed",
+                "This node has other values of the settings that define tokens than another node has applied since, so it decides nothing. Nothing was changed. Try again after Retry-After: another node may answer. The operator restarts this one with the new settings."),
             Self::InternalError => guard_row(Problem::INTERNAL_ERROR,
                 "A bug in the program. The header X-Request-Id identifies the request in the log; an application that is guarded by quash has its own log."),
         }

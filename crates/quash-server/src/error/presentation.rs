@@ -93,6 +93,11 @@ impl Presentation {
                     }
                 ),
             ),
+            // Lasts until the operator restarts this node; a balancer finds another one.
+            ErrorKind::SettingsChanged => {
+                let detail = "This node has other settings than the ones in force, and must be restarted.";
+                Self { retry_after: Some(Duration::from_secs(5)), ..Self::new(Code::SettingsChanged, detail) }
+            }
             ErrorKind::TooLongForACookie => {
                 let detail = "The tokens of this account are too long for a cookie.";
                 Self { retry_after: Some(Duration::from_secs(60)), ..Self::new(Code::Unavailable, detail) }

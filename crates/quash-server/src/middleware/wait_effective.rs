@@ -32,7 +32,12 @@ pub(crate) async fn effective(State(state): State<Arc<AppState>>, request: Reque
     if !waits || !answer.status().is_success() {
         return answer;
     }
-    let effective = summary(&state.service.effective_now().await);
+    let effective = match state.service.effective_now().await {
+        Ok(effective) => summary(&effective),
+        // The change is in force here. A client that repeats the request learns that there is nothing left to
+        // end.
+        Err(failure) => return HttpError::from(failure).into_response(),
+    };
     with_member(answer, effective).await.unwrap_or_else(|| {
         HttpError::internal("failed to read a response to add the member effective").into_response()
     })

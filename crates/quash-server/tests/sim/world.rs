@@ -250,7 +250,8 @@ impl World {
     ) {
         let (life, Some(service)) = self.service() else { return };
         hunts.push(tokio::spawn(Arc::clone(self).hunt(what.clone(), seq, false)));
-        if chance.once_in(3) && self.while_alive(life, service.effective(seq)).await.is_some() {
+        let barrier = self.while_alive(life, service.effective(seq));
+        if chance.once_in(3) && barrier.await.is_some_and(|barrier| barrier.is_ok()) {
             self.journal.lock().expect("no panic").in_force(seq, self.time.now());
             self.seen.lock().expect("no panic").barriers += 1;
             hunts.push(tokio::spawn(Arc::clone(self).hunt(what, seq, true)));

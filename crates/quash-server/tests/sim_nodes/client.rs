@@ -271,7 +271,7 @@ impl World {
         let barrier = async {
             if chance.once_in(2) { service.effective(seq).await } else { service.effective_now().await }
         };
-        if self.ask(&process, barrier).await.is_some() {
+        if self.ask(&process, barrier).await.is_some_and(|barrier| barrier.is_ok()) {
             self.journal.lock().expect("no panic").in_force(seq, self.time.now());
             self.seen.lock().expect("no panic").barriers += 1;
             hunts.push(tokio::spawn(Arc::clone(self).hunt(what, seq, true)));

@@ -377,7 +377,7 @@ impl World {
         for node in 0..self.nodes.len() {
             let service = self.process(node).expect("it runs").service;
             let barrier = tokio::time::timeout(SOON, service.effective_now()).await;
-            assert!(barrier.is_ok(), "a barrier at node {node} takes too long after healing");
+            assert!(matches!(barrier, Ok(Ok(_))), "a barrier at node {node} takes too long after healing");
             for given in &given {
                 presented.spawn(Arc::clone(self).present_at_the_end(node, given.clone()));
             }

@@ -8,10 +8,12 @@
 pub(crate) mod follower;
 pub(crate) mod lease;
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use quash_core::model::{Entropy, InstanceId, ProcessLabel, draw};
-use quash_store::Known;
+use quash_store::{Known, NodeDescription};
 use quash_verify::VerifyError;
 use tokio::sync::{Notify, watch};
 
@@ -31,7 +33,7 @@ pub struct NodeSetup {
 /// The state that the tasks of a node share.
 pub(crate) struct Node {
     pub(crate) id: InstanceId,
-    label: ProcessLabel,
+    pub(crate) label: ProcessLabel,
     term: Duration,
     /// The number of changes of the settings that define tokens, when this process started.
     settings: u64,
@@ -50,6 +52,8 @@ pub(crate) struct Node {
     left: watch::Sender<bool>,
     /// The newest lease that was recorded.
     recorded: watch::Sender<Option<Recorded>>,
+    /// What operators see of this process, and the other settings that were logged last.
+    described: Mutex<(Option<NodeDescription>, BTreeSet<String>)>,
 }
 
 /// A lease of this process that was recorded. It counts once a read of the log's head that began later is
@@ -94,7 +98,24 @@ impl Node {
             proven: watch::Sender::new(Duration::ZERO),
             left: watch::Sender::default(),
             recorded: watch::Sender::new(None),
+            described: Mutex::default(),
         }
+    }
+
+    /// Notes what operators see of this process.
+    pub(crate) fn describe(&self, description: NodeDescription) {
+        self.described.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(description);
+    }
+
+    /// What operators see of this process. `None`: it isn't a server.
+    pub(crate) fn description(&self) -> Option<NodeDescription> {
+        self.described.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// Returns whether these settings of other nodes were logged last, and notes that they are logged now.
+    pub(crate) fn has_told(&self, others: &BTreeSet<String>) -> bool {
+        let mut described = self.described.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut described.1, others.clone()) == *others
     }
 
     /// The number of changes of the keys up to which this process has them.

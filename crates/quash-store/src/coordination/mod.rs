@@ -8,7 +8,7 @@ mod sightings;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use quash_core::model::{Binding, InstanceId, ProcessLabel, Seq};
+use quash_core::model::{Binding, InstanceId, ProcessLabel, Seq, Timestamp};
 use tokio::sync::watch;
 
 use crate::StoreError;
@@ -52,6 +52,40 @@ pub trait Coordination: Send + Sync {
 
     /// Forgets what is no longer needed. Called every minute.
     async fn upkeep(&self, now: Duration) -> Result<(), StoreError>;
+
+    /// Writes what operators see of this process, if it is a node.
+    async fn describe(&self, _node: &NodeDescription) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// The described nodes, the one that was started first at the beginning.
+    async fn nodes(&self, _now: Duration) -> Result<Vec<ListedNode>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+/// What operators see of a node. It says this of itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeDescription {
+    pub id: InstanceId,
+    pub host: String,
+    /// The version of the program.
+    pub version: String,
+    /// A hash over its settings, without secrets.
+    pub settings: String,
+}
+
+/// A node, as another process sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListedNode {
+    pub node: NodeDescription,
+    pub label: ProcessLabel,
+    /// By the clock of the database.
+    pub started_at: Timestamp,
+    /// The time since which this process has seen no renewal of its lease.
+    pub renewed_before: Duration,
+    /// Whether its lease may be valid.
+    pub is_leased: bool,
 }
 
 /// A process's request for a lease.

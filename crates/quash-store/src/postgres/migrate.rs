@@ -57,6 +57,16 @@ pub(super) async fn run(client: &Client, store: &str) -> Result<(), OpenError> {
     }
 }
 
+/// Returns whether a database has no tables of quash, or no key: no server was ever started on it.
+pub(super) async fn is_new(client: &Client, store: &str) -> Result<bool, OpenError> {
+    let failed = |error: tokio_postgres::Error| unusable(store, &error);
+    if client.query_typed(HAS_TABLE, &[(&"signing_key", Type::TEXT)]).await.map_err(failed)?.is_empty() {
+        return Ok(true);
+    }
+    let keys = client.query_typed("SELECT 1 FROM signing_key LIMIT 1", &[]).await.map_err(failed)?;
+    Ok(keys.is_empty())
+}
+
 /// Returns the number of migrations that were applied, after comparing them with the known ones.
 async fn applied(client: &Client, store: &str) -> Result<usize, OpenError> {
     let failed = |error: tokio_postgres::Error| unusable(store, &error);

@@ -99,6 +99,16 @@ impl PostgresStore {
         Ok(Self { database, lanes, looks, following: lane()? })
     }
 
+    /// Returns whether no server was ever started on a database, without changing it.
+    ///
+    /// # Errors
+    /// As for [`PostgresStore::open`].
+    pub async fn is_new(options: &PostgresOptions) -> Result<bool, OpenError> {
+        let target = Target::parse(&options.url)?;
+        let connection = server::connect(&target).await?;
+        migrate::is_new(&connection, target.shown()).await
+    }
+
     /// The connections, for what is kept beside the data.
     fn database(&self) -> &Arc<Database> {
         &self.database

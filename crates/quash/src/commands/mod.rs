@@ -11,6 +11,7 @@ mod demo;
 mod key;
 mod listen;
 mod man;
+mod node;
 mod password_cost;
 mod policy;
 
@@ -110,6 +111,9 @@ enum Command {
     /// Add, list and remove services that follow the feed of revocations
     #[command(subcommand)]
     Verifier(client::VerifierCommand),
+    /// List the processes that share a PostgreSQL database
+    #[command(subcommand)]
+    Node(node::NodeCommand),
     /// Inspect and verify tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
@@ -175,6 +179,7 @@ async fn execute(command: Command, context: &CommandContext) -> Result<ExitCode,
         Command::Key(command) => key::run(command, context).await,
         Command::Client(command) => client::run(command, context).await,
         Command::Verifier(command) => client::run_verifier(command, context).await,
+        Command::Node(command) => node::run(command, context).await,
         Command::Token(command) => return token::run(command, context).await,
         Command::Config(command) => config::run(&command, context),
         Command::PasswordCost { target } => {

@@ -13,10 +13,10 @@ use tokio::task::JoinHandle;
 use super::context::CommandContext;
 use super::listen::{self, ServerAddress};
 use crate::control::ControlServer;
-use crate::data_dir::{DataDir, IfMissing};
+use crate::data_dir::{DataDir, IfMissing, ServerLock};
 use crate::error::{CommandError, Exit};
 use crate::mail::{self, MailSetup};
-use crate::opening::{self, FencedSettings, StateFiles};
+use crate::opening::{self, FencedSettings, Opened, StateFiles};
 use crate::output;
 use crate::settings::{Engine, Settings};
 use crate::stderr::Stderr;
@@ -53,13 +53,15 @@ pub(super) struct Ready {
 }
 
 pub(super) async fn run(args: &ServeArgs, context: &CommandContext) -> Result<(), CommandError> {
-    let settings = context.settings()?;
+    let loaded = context.loaded()?;
+    let digest = loaded.digest();
+    let settings = loaded.settings;
     let dropped = DroppedLines::default();
     let stderr = Stderr::start(dropped.clone()).map_err(|error| {
         CommandError::failure(format!("the thread that writes the log cannot be started: {error}"))
     })?;
     context.start_server_log(settings.log, &stderr);
-    let served = run_with_log(args, context, &settings, &stderr, &dropped).await;
+    let served = run_with_log(args, context, &settings, &digest, &stderr, &dropped).await;
     stderr.drain();
     served
 }
@@ -68,6 +70,7 @@ async fn run_with_log(
     args: &ServeArgs,
     context: &CommandContext,
     settings: &Settings,
+    digest: &str,
     stderr: &Stderr,
     dropped: &DroppedLines,
 ) -> Result<(), CommandError> {
@@ -79,6 +82,10 @@ async fn run_with_log(
         tracing::info!("made the data directory {}", data_dir.path().display());
     }
     let ready = prepare(settings, args.fenced(), &data_dir, tls.as_ref(), stderr).await?;
+    // Only operators see it.
+    if let Err(failure) = ready.service.describe_node(env!("CARGO_PKG_VERSION"), digest).await {
+        tracing::warn!(?failure, "failed to show this node to operators");
+    }
     let (form, url) = (context.form, ready.server_address.to_string());
     let print =
         move || output::result(form, &json!({ "listening": url }), || format!("quash is listening on {url}"));
@@ -121,6 +128,25 @@ pub(super) async fn prepare(
     let lock = data_dir.lock_for_server()?;
     let opened = opening::open(settings, fenced, data_dir).await?;
     opened.made.iter().for_each(|made| tracing::info!("made {made}"));
+    let service = opened.service.clone();
+    match open_sockets(opened, settings, data_dir, lock, tls, stderr).await {
+        Ok(ready) => Ok(ready),
+        Err(error) => {
+            // Other nodes would wait for this one until its lease expires.
+            service.leave().await;
+            Err(error)
+        }
+    }
+}
+
+async fn open_sockets(
+    opened: Opened,
+    settings: &Settings,
+    data_dir: &DataDir,
+    lock: ServerLock,
+    tls: Option<&Tls>,
+    stderr: &Stderr,
+) -> Result<Ready, CommandError> {
     let (service, state_files) = (opened.service, opened.state_files);
     let (listener, server_address) = listen::open(settings, tls).await?;
     let control = ControlServer::start(service.clone(), data_dir, lock)?;

@@ -14,6 +14,7 @@ use crate::error::{CommandError, Exit};
 use crate::opening::{self, FencedSettings, Opened, StateFiles};
 use crate::output;
 use crate::settings::{Engine, Settings};
+use quash_store::{PostgresOptions, PostgresStore};
 
 /// The store that this process has opened because no server runs. It stays open for further requests: opening
 /// it a second time would fail on the first one's lock.
@@ -47,6 +48,13 @@ pub(crate) async fn ask(
         Engine::Sqlite if if_missing == IfMissing::Refuse && !data_dir.database().exists() => {
             return Err(CommandError::new(Exit::NotFound, format!("there is no quash in {}", data_dir.path().display()))
                 .hint("name its data directory with --data-dir or QUASH_DATA_DIR; `quash serve` and `quash account add` create a new one"));
+        }
+        Engine::Postgres(url) if if_missing == IfMissing::Refuse => {
+            let options = PostgresOptions::new(url.expose());
+            if PostgresStore::is_new(&options).await.map_err(opening::open_error)? {
+                return Err(CommandError::new(Exit::NotFound, "no server was ever started on the database of storage.url")
+                    .hint("check the name of the database; `quash serve` and `quash account add` make its tables and keys"));
+            }
         }
         Engine::Sqlite | Engine::Postgres(_) => {}
     }

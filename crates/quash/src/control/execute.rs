@@ -17,7 +17,7 @@ use super::replies::{
 };
 use super::{
     AccountSelector, AddAccount, GivenPassword, NameSelector, Reply, Request, account_changes, audit,
-    clients, keys, messages,
+    clients, keys, messages, nodes,
 };
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
@@ -65,9 +65,12 @@ pub(crate) async fn execute(
             revoke_name(service, &namespace, name).await.map(Reply::Ended)
         }
         Request::Effective { seq } => {
-            Ok(Reply::Effective(EffectiveShown::new(&service.effective(Seq::from_u64(seq)).await)))
+            let effective =
+                service.effective(Seq::from_u64(seq)).await.map_err(|failure| failed(&failure))?;
+            Ok(Reply::Effective(EffectiveShown::new(&effective)))
         }
         Request::BackUp { to } => back_up(service, to).await.map(Reply::BackedUp),
+        Request::Nodes => nodes::execute(service).await.map(Reply::Nodes),
         Request::Keys => service
             .keys()
             .await

@@ -11,6 +11,7 @@ mod execute;
 mod keys;
 mod lookup;
 mod messages;
+mod nodes;
 mod replies;
 mod server;
 mod socket;
@@ -33,6 +34,7 @@ pub(crate) use clients::{
 pub(crate) use execute::execute;
 pub(crate) use keys::{ChangedKeyShown, RevokedKeyShown};
 pub(crate) use messages::refusal as refusal_in_words;
+pub(crate) use nodes::{NodeShown, NodesShown};
 pub(crate) use replies::{
     AccountPage, AccountShown, AddedShown, BackedUpShown, ChangedShown, EffectiveShown, EndCauseShown,
     EndedShown, InspectionShown, IssuerShown, KeyShown, KeysShown, OneTimeShown, PolicyShown, RestoredShown,
@@ -121,6 +123,8 @@ pub(crate) enum Request {
         end_sessions: bool,
     },
     Audit(AuditRequest),
+    /// Returns the nodes over the database.
+    Nodes,
     InspectToken {
         token: String,
     },
@@ -229,6 +233,7 @@ pub(crate) enum Reply {
     #[serde(rename = "struck_key")]
     RevokedKey(RevokedKeyShown),
     Audit(AuditReply),
+    Nodes(NodesShown),
     Inspection(Box<InspectionShown>),
 }
 

@@ -33,6 +33,15 @@ impl Site {
         self.start_through(node, &self.url)
     }
 
+    /// Starts a node with further arguments.
+    pub(crate) fn start_with(&self, node: &str, args: &[&str]) -> Server {
+        let dir = self.prepare(node, &self.url);
+        if node != "a" {
+            std::fs::copy(self.data_dir("a").join("master.key"), dir.join("master.key")).expect("a key");
+        }
+        Server::start_with(quash(), &dir, args)
+    }
+
     /// Starts a node that reaches the database by another URL.
     pub(crate) fn start_through(&self, node: &str, url: &str) -> Server {
         let dir = self.prepare(node, url);
@@ -53,7 +62,8 @@ impl Site {
         refused.stderr
     }
 
-    fn prepare(&self, node: &str, url: &str) -> PathBuf {
+    /// Makes the data directory of a node, with its settings.
+    pub(crate) fn prepare(&self, node: &str, url: &str) -> PathBuf {
         use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
         let dir = self.data_dir(node);
         std::fs::DirBuilder::new().mode(0o700).recursive(true).create(&dir).expect("it is ours");

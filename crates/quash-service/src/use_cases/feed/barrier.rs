@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use quash_core::model::{Binding, InstanceId, Seq, Timestamp};
+use quash_core::model::{Binding, Clock, InstanceId, Seq, Timestamp};
 use quash_store::{Known, Lease, Standing, StoreError};
 
 use crate::context::{Context, Service};
+use crate::failure::{Failure, Unavailable};
 
 /// The result of a barrier.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -58,12 +59,15 @@ impl BarrierResult {
 
 impl Service {
     /// Like [`Service::effective`], for everything that was committed before this call.
-    pub async fn effective_now(&self) -> BarrierResult {
+    ///
+    /// # Errors
+    /// As for [`Service::effective`].
+    pub async fn effective_now(&self) -> Result<BarrierResult, Failure> {
         let context = &*self.context;
         let seq = match &context.node {
             // The guard of the only process knows of each change before its request is answered.
             None => context.guard.cursor(),
-            Some(_) => until_read(|| context.store.head()).await.seq,
+            Some(_) => until_read(&*context.clock, || context.store.head()).await?.seq,
         };
         self.effective(seq).await
     }
@@ -71,28 +75,36 @@ impl Service {
     /// Waits until every bound verifier and every node knows the committed entry `seq`, has lost its lease, or has
     /// given it back: at most a lease's term, and a little more for clocks that differ. A verifier that has given
     /// its lease back accepts nothing, and isn't listed.
-    pub async fn effective(&self, seq: Seq) -> BarrierResult {
+    ///
+    /// # Errors
+    /// The leases can't be read for 20 seconds: the entry is written, and it isn't known who knows it.
+    pub async fn effective(&self, seq: Seq) -> Result<BarrierResult, Failure> {
         self.context.barrier(Known::up_to(seq), |_| true).await
     }
 }
 
 impl Context {
     /// Waits until every node has the keys that this one has, or has lost its lease and signs nothing.
-    pub(crate) async fn keys_at_all_nodes(&self, seq: Option<Seq>) {
+    pub(crate) async fn keys_at_all_nodes(&self, seq: Option<Seq>) -> Result<(), Failure> {
         if let Some(node) = &self.node {
             let known = Known { seq: seq.unwrap_or(Seq::ZERO), ring: node.ring() };
-            self.barrier(known, |lease| lease.id.is_node()).await;
+            self.barrier(known, |lease| lease.id.is_node()).await?;
         }
+        Ok(())
     }
 
     /// Waits until the processes that `waits_for` chooses have confirmed so much, or have no lease.
-    async fn barrier(&self, asked: Known, waits_for: impl Fn(&Lease) -> bool) -> BarrierResult {
+    async fn barrier(
+        &self,
+        asked: Known,
+        waits_for: impl Fn(&Lease) -> bool,
+    ) -> Result<BarrierResult, Failure> {
         let Known { seq, .. } = asked;
         let (coordination, clock) = (&*self.feed.coordination, &*self.clock);
         let began = clock.uptime();
         let mut changes = coordination.changes();
         // A process that enters after the commit gets a head that includes the entry.
-        let mut waiting = until_read(|| coordination.leases(clock.uptime())).await;
+        let mut waiting = until_read(clock, || coordination.leases(clock.uptime())).await?;
         waiting.retain(waits_for);
         let mut verifiers = Vec::with_capacity(waiting.len());
         if let Err(error) = coordination.want(seq).await {
@@ -100,7 +112,7 @@ impl Context {
         }
         loop {
             changes.mark_unchanged();
-            let standings = until_read(|| coordination.standings(&waiting)).await;
+            let standings = until_read(clock, || coordination.standings(&waiting)).await?;
             let now = clock.uptime();
             let mut standings = standings.into_iter();
             waiting.retain(|lease| {
@@ -138,7 +150,7 @@ impl Context {
             }
         }
         verifiers.sort_by(|one, other| one.id.cmp(&other.id));
-        BarrierResult { seq, effective_at: clock.now(), verifiers }
+        Ok(BarrierResult { seq, effective_at: clock.now(), verifiers })
     }
 }
 
@@ -147,19 +159,32 @@ fn has_confirmed(lease: &Lease, has: Known, asked: Known) -> bool {
     has.seq >= asked.seq && (has.ring >= asked.ring || !lease.id.is_node())
 }
 
-/// Repeats a read until it succeeds: a barrier that can't read the leases must not end.
-async fn until_read<T, F>(mut read: impl FnMut() -> F) -> T
+/// Repeats a read until it succeeds: a barrier that can't read the leases must not succeed.
+///
+/// # Errors
+/// It fails for too long.
+async fn until_read<T, F>(clock: &dyn Clock, mut read: impl FnMut() -> F) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, StoreError>>,
 {
+    let began = clock.uptime();
     loop {
         match read().await {
-            Ok(found) => return found,
-            Err(error) => tracing::warn!(%error, "failed to read the leases of verifiers; retrying"),
+            Ok(found) => return Ok(found),
+            Err(error) if clock.uptime().saturating_sub(began) < READ_WITHIN => {
+                tracing::warn!(%error, "failed to read the leases of verifiers; retrying");
+            }
+            Err(error) => {
+                let cause = format!("it is, and the leases of verifiers can't be read: {error}");
+                return Err(Failure::Unavailable(Unavailable::OutcomeUnknown(cause)));
+            }
         }
         tokio::time::sleep(READ_AGAIN).await;
     }
 }
+
+/// The longest time in which reads of the leases may fail: less than a request may take.
+const READ_WITHIN: Duration = Duration::from_secs(20);
 
 /// The pause after a failed read of the leases.
 const READ_AGAIN: Duration = Duration::from_millis(100);

@@ -81,7 +81,8 @@ impl Service {
     /// other nodes.
     ///
     /// # Errors
-    /// The key doesn't exist or is revoked already, or the store is unavailable.
+    /// The key doesn't exist or is revoked already, or the store is unavailable. With
+    /// [`Unavailable::OutcomeUnknown`], it is revoked, but another node may still sign with it.
     pub async fn revoke_key(
         &self,
         kid: &Kid,
@@ -91,7 +92,7 @@ impl Service {
         let kid = kid.clone();
         self.run_to_end(|context| async move {
             let revoked = context.revoke_key(&kid, sessions, actor).await?;
-            context.keys_at_all_nodes(revoked.seq).await;
+            context.keys_at_all_nodes(revoked.seq).await?;
             Ok(revoked)
         })
         .await

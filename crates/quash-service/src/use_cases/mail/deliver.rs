@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quash_core::model::{Account, AccountBy, Change, Mail, MailOutcome, Subject, limits};
+use quash_core::model::{Account, AccountBy, Change, Mail, MailOutcome, Subject, Timestamp, limits};
 use tokio::task::JoinSet;
 
 use crate::context::{Context, Service};
@@ -17,13 +17,18 @@ const AT_ONCE: u32 = 8;
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// The interval at which an idle outbox is read.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// How long a mail must be overdue before a node tries it that hasn't just written one: the node that wrote
+/// it tries first.
+const OVERDUE: Duration = Duration::from_secs(5);
 
 impl Service {
     /// Sends mails for as long as the process runs.
     pub async fn deliver(&self, post: Arc<dyn Mailer>) {
         let outbox = &self.context.outbox;
+        let others = if self.context.node.is_some() { OVERDUE } else { Duration::ZERO };
+        let mut overdue = others;
         loop {
-            let pause = match self.deliver_due(&post).await {
+            let pause = match self.deliver_overdue(&post, overdue).await {
                 Ok(pause) => pause,
                 Err(failure) => {
                     tracing::warn!(?failure, "failed to read the due mails");
@@ -31,7 +36,8 @@ impl Service {
                 }
             };
             // Waits for a new mail or the next mail's time, whichever comes first.
-            let _ = tokio::time::timeout(pause, outbox.woken.notified()).await;
+            let woken = tokio::time::timeout(pause, outbox.woken.notified()).await;
+            overdue = if woken.is_ok() { Duration::ZERO } else { others };
         }
     }
 
@@ -40,8 +46,13 @@ impl Service {
     /// # Errors
     /// The store is unavailable.
     pub async fn deliver_due(&self, post: &Arc<dyn Mailer>) -> Result<Duration, Failure> {
+        self.deliver_overdue(post, Duration::ZERO).await
+    }
+
+    /// Like [`Service::deliver_due`], for mails that are overdue for this long.
+    async fn deliver_overdue(&self, post: &Arc<dyn Mailer>, overdue: Duration) -> Result<Duration, Failure> {
         let idle_since = loop {
-            let now = self.context.clock.now();
+            let now = self.context.clock.now() - overdue;
             let due = self.context.store.mails_due(now, AT_ONCE).await?;
             if due.is_empty() {
                 break now;
@@ -57,7 +68,8 @@ impl Service {
             sent.into_iter().collect::<Result<(), Failure>>()?;
         };
         let next = self.context.store.next_mail(idle_since).await?;
-        Ok(next.map_or(LOOK_AGAIN, |due_at| due_at.since(self.context.clock.now()).min(LOOK_AGAIN)))
+        let until = |due_at: Timestamp| (due_at + overdue).since(self.context.clock.now());
+        Ok(next.map_or(LOOK_AGAIN, |due_at| until(due_at).min(LOOK_AGAIN)))
     }
 }
 

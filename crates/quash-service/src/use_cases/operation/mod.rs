@@ -5,6 +5,7 @@ pub(crate) mod backup;
 pub(crate) mod clients;
 pub(crate) mod epoch;
 mod leave;
+mod nodes;
 pub(crate) mod ready;
 pub(crate) mod seal;
 pub(crate) mod upkeep;

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use quash_core::model::{Change, Timestamp};
+use quash_core::model::{Change, Entropy, Timestamp, draw};
 
 use crate::context::Service;
 use crate::failure::Failure;
@@ -38,6 +38,9 @@ impl Service {
     /// Runs upkeep for as long as the process runs.
     pub async fn upkeep(&self) {
         let mut rounds = Rounds::default();
+        if self.context.node.is_some() {
+            tokio::time::sleep(offset(&*self.context.entropy)).await;
+        }
         loop {
             if let Err(failure) = self.upkeep_round(&mut rounds).await {
                 tracing::warn!(?failure, "a round of upkeep failed");
@@ -71,6 +74,7 @@ impl Service {
         self.context.blank_persons().await?;
         context.feed.coordination.upkeep(uptime).await?;
         context.lockout.upkeep().await?;
+        self.compare_nodes().await?;
         self.apply_due_key_changes().await?;
         self.refresh_password_classes().await?;
         Ok(upkept)
@@ -114,6 +118,11 @@ impl Service {
         self.context.passwords.set_classes(&classes);
         Ok(())
     }
+}
+
+/// A random part of the interval: nodes that were started together don't work on the same rows.
+fn offset(entropy: &dyn Entropy) -> Duration {
+    EVERY * u32::from(u16::from_be_bytes(draw(entropy))) / (u32::from(u16::MAX) + 1)
 }
 
 /// The rounds since the clock was last seen to jump, by this process's uptime and by the wall clock.

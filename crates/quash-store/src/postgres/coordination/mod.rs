@@ -4,6 +4,7 @@
 //! A lease is a row that is committed durably before the head is read for it. So the first read of the rows that
 //! begins after a commit sees every lease whose head lacks that commit.
 
+mod nodes;
 mod rounds;
 mod rows;
 mod sights;
@@ -20,7 +21,9 @@ use self::rounds::{Confirmation, Departure, Recording};
 use self::sights::Sights;
 use super::PostgresStore;
 use super::transaction::Database;
-use crate::coordination::{Coordination, Known, LEFT, LISTED, Lease, NewLease, NotRecorded, Standing};
+use crate::coordination::{
+    Coordination, Known, LEFT, LISTED, Lease, ListedNode, NewLease, NodeDescription, NotRecorded, Standing,
+};
 use crate::{OpenError, StoreError};
 
 /// [`Coordination`] for a database that several processes share.
@@ -147,7 +150,18 @@ impl Coordination for PostgresCoordination {
         let Shared { database, sights, .. } = &*self.shared;
         sights.read(database).await?;
         database.forget_leases(&sights.renewals(|sight| sight.is_past(now, LISTED, LEFT))).await?;
+        database.forget_nodes().await?;
         database.forget_wanted().await
+    }
+
+    async fn describe(&self, node: &NodeDescription) -> Result<(), StoreError> {
+        self.shared.database.describe_node(node).await
+    }
+
+    async fn nodes(&self, now: Duration) -> Result<Vec<ListedNode>, StoreError> {
+        let Shared { database, sights, .. } = &*self.shared;
+        sights.read(database).await?;
+        Ok(database.nodes(sights, now).await?)
     }
 }
 

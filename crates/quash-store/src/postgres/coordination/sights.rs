@@ -111,6 +111,14 @@ impl Sights {
         self.rows().get(id).is_some_and(|sight| sight.found.known.and(known) == sight.found.known)
     }
 
+    /// The label of a lease's holder, the time since which no renewal of the lease was seen, and whether the
+    /// lease may be valid. `None`: it has none, or has given it back.
+    pub(super) fn holder(&self, id: &InstanceId, now: Duration) -> Option<(ProcessLabel, Duration, bool)> {
+        let rows = self.rows();
+        let sight = rows.get(id).filter(|sight| !sight.found.has_left)?;
+        Some((sight.found.label.clone(), now.saturating_sub(sight.since), sight.until() > now))
+    }
+
     /// Returns whether the process has a row.
     pub(super) fn has(&self, id: &InstanceId) -> bool {
         self.rows().contains_key(id)

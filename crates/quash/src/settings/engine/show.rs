@@ -32,10 +32,43 @@ impl Loaded {
         to_toml(SECTIONS, &self.values, origins)
     }
 
+    /// Returns a hash over the settings that nodes are expected to have in common: no secrets, no paths of
+    /// files, and neither addresses nor the log.
+    pub(crate) fn digest(&self) -> String {
+        let mut lines = String::new();
+        for Shown { table, name, keys } in all(SECTIONS, &self.values) {
+            for (key, value, _) in keys.iter().filter(|(key, ..)| !is_of_one_node(table, key)) {
+                let name = name.as_deref().unwrap_or_default();
+                lines.push_str(&format!("{table} {name} {key} {value}\n"));
+            }
+        }
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, lines.as_bytes());
+        quash_core::hex::encode(&hash.as_ref()[..DIGEST_BYTES])
+    }
+
     /// Returns the settings by section and key.
     pub(crate) fn to_json(&self) -> Value {
         to_json(SECTIONS, &self.values)
     }
+}
+
+/// The length of a hash over the settings: enough to tell the settings of some nodes apart.
+const DIGEST_BYTES: usize = 6;
+
+/// Returns whether nodes may have different values of a setting for good.
+fn is_of_one_node(section: &str, key: &str) -> bool {
+    const OF_THE_MACHINE: [&str; 7] = [
+        "listen",
+        "tls_cert",
+        "tls_key",
+        "memory_mib",
+        "trusted_proxies",
+        "behind_proxy",
+        "forwarding_header",
+    ];
+    ["storage", "log"].contains(&section)
+        || (section == "http" && OF_THE_MACHINE.contains(&key))
+        || key.ends_with("_file")
 }
 
 fn all(tables: &[Table], values: &Values) -> Vec<Shown> {

@@ -1,0 +1,103 @@
+//! What operators see of nodes, and what nodes leave behind.
+
+use serde_json::json;
+
+use super::me;
+use super::site::{PASSWORD, Site};
+use crate::support::{on, quash, run};
+
+#[test]
+fn nodes_with_other_settings_say_so_and_decide_nothing() {
+    let Some(site) = Site::new() else { return };
+    let a = site.start("a");
+    a.add_account("dana", PASSWORD);
+    let pair = a.sign_in("dana", PASSWORD);
+    let b = site.start_with("b", &["--apply-settings", "--set", "tokens.user_id_claim=uid"]);
+    let body = json!({ "username": "dana", "password": PASSWORD });
+    for answer in [
+        a.get("/v1/me", Some(&pair.access)),
+        a.post_json("/api/token/refresh/", &json!({ "refresh": pair.refresh }), None),
+        a.post_json("/api/token/", &body, None),
+        a.post_json("/api/token/verify/", &json!({ "token": pair.access }), None),
+        a.get("/v1/me/sessions", Some(&pair.access)),
+    ] {
+        assert_eq!(
+            (answer.status, answer.body["code"].as_str()),
+            (503, Some("settings_changed")),
+            "{}",
+            answer.text
+        );
+        assert!(answer.header("retry-after").is_some(), "{}", answer.text);
+    }
+    assert_eq!((a.get("/readyz", None).status, a.get("/livez", None).status), (503, 200));
+    let pair = b.sign_in("dana", PASSWORD);
+    assert_eq!(me(&b, &pair), 200);
+}
+
+#[test]
+fn nodes_are_listed_with_their_settings() {
+    let Some(site) = Site::new() else { return };
+    let a = site.start("a");
+    let b = site.start_with("b", &["--set", "lockout.failures=7"]);
+    let listed = a.run(&["node", "list", "--json"], "").json();
+    let nodes = listed["nodes"].as_array().expect("nodes");
+    let pids: Vec<_> = nodes.iter().map(|node| node["pid"].as_u64()).collect();
+    assert_eq!(pids, [Some(u64::from(a.id())), Some(u64::from(b.id()))], "{listed}");
+    for node in nodes {
+        assert_eq!((&node["version"], &node["state"]), (&json!(env!("CARGO_PKG_VERSION")), &json!("leased")));
+        assert!(node["lease_age_ms"].as_u64().is_some_and(|age| age < 10_000), "{node}");
+    }
+    assert_ne!(nodes[0]["settings"], nodes[1]["settings"]);
+    let shown = b.run(&["node", "list"], "");
+    assert!(shown.stdout.contains("the settings differ"), "{}", shown.stdout);
+    let told = b.terminate();
+    assert!(told.stderr.contains("other nodes have other settings"), "{}", told.stderr);
+    // The same settings at another address.
+    let c = site.start("c");
+    let listed = c.run(&["node", "list", "--json"], "").json();
+    assert_eq!(
+        listed["nodes"].as_array().map(Vec::len),
+        Some(2),
+        "a node that has stopped isn't listed: {listed}"
+    );
+    assert_eq!(listed["nodes"][0]["settings"], listed["nodes"][1]["settings"]);
+    let told = c.terminate();
+    assert!(!told.stderr.contains("other settings"), "{}", told.stderr);
+}
+
+#[test]
+fn a_start_that_fails_leaves_no_lease() {
+    let Some(site) = Site::new() else { return };
+    let a = site.start("a");
+    a.add_account("dana", PASSWORD);
+    let dir = site.prepare("b", &site.url);
+    std::fs::copy(site.data_dir("a").join("master.key"), dir.join("master.key")).expect("a key");
+    let taken = a.address.to_string();
+    let failed = on(&dir, &["serve", "--listen", &taken], "");
+    assert!(!failed.status.success());
+    // No request that waits for all nodes waits for it.
+    let began = std::time::Instant::now();
+    assert!(a.run(&["key", "rotate", "--now"], "").status.success());
+    let keys = a.run(&["key", "list", "--json"], "").json();
+    let kid = keys["keys"][0]["kid"].as_str().expect("a key").to_owned();
+    let revoked = a.run(&["revoke", "key", &kid], "");
+    assert!(revoked.status.success(), "{}", revoked.stderr);
+    assert!(began.elapsed() < std::time::Duration::from_secs(8), "{:?}", began.elapsed());
+}
+
+#[test]
+fn commands_that_read_make_nothing_in_an_empty_database() {
+    let Some(site) = Site::new() else { return };
+    let dir = site.prepare("a", &site.url);
+    for args in [&["account", "list"][..], &["key", "list"], &["audit", "verify"], &["node", "list"]] {
+        let refused = on(&dir, args, "");
+        assert_eq!(refused.code(), 4, "{args:?}: {}", refused.stderr);
+        assert!(refused.stderr.contains("no server was ever started"), "{}", refused.stderr);
+    }
+    assert!(!dir.join("master.key").exists());
+    let mut add = quash();
+    add.args(["account", "add", "dana", "--password-stdin"]).arg("--data-dir").arg(&dir);
+    let added = run(add, PASSWORD);
+    assert!(added.status.success(), "{}", added.stderr);
+    assert!(on(&dir, &["account", "list"], "").stdout.contains("dana"));
+}
