@@ -54,7 +54,7 @@ pub use use_cases::feed::serve::{LeaseRequest, VerifierInfo};
 pub use use_cases::keys::rotation::{ChangedKey, KeyChangeFault, KeyRevoked, Takeover};
 pub use use_cases::mail::flows::{MailProof, MailRecipient};
 pub use use_cases::mail::registration::{NewRegistration, RegisterFault};
-pub use use_cases::operation::audit::{AuditRefused, AuditVerified, NotAccepted};
+pub use use_cases::operation::audit::{AuditRefused, AuditVerified, NotAccepted, verify_audit_of};
 pub use use_cases::operation::backup::{BackedUp, BackupFault};
 pub use use_cases::operation::clients::{ClientFault, ClientSecret};
 pub use use_cases::operation::epoch::{

@@ -15,6 +15,7 @@ mod coordination;
 mod counters;
 mod log;
 mod memory;
+mod moving;
 mod postgres;
 mod sqlite;
 
@@ -38,7 +39,10 @@ pub use counters::{
     MemoryCounters, RequestKind, RequestLimit, Window, WindowKind,
 };
 pub use memory::MemoryStore;
-pub use postgres::{PostgresCoordination, PostgresCounters, PostgresOptions, PostgresStore};
+pub use moving::{MoveError, MoveProgress, MoveStage, RunningNode, check_log};
+pub use postgres::{
+    MoveSource, PostgresCoordination, PostgresCounters, PostgresOptions, PostgresStore, copy_to_postgres,
+};
 pub use sqlite::{Replaced, SqliteOptions, SqliteStore, StagedRestore, open_or_create, share_with_group};
 
 /// The storage of quash's data.
@@ -234,6 +238,13 @@ pub enum OpenError {
         store: String,
         /// SQLite's message.
         detail: String,
+    },
+    /// Its data was moved, and it isn't used any more.
+    #[error("the data of {store} was moved to {to}")]
+    Moved {
+        store: String,
+        /// The name of the other store.
+        to: String,
     },
     /// A newer version of quash wrote the file.
     #[error("{store} was written by a newer quash (migration {found}, this one knows {known})")]

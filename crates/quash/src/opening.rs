@@ -237,6 +237,8 @@ pub(crate) fn open_error(error: OpenError) -> CommandError {
         OpenError::Unusable { .. } => CommandError::failure(message),
         OpenError::Damaged { .. } => CommandError::failure(message)
             .hint("keep a copy of the file, and restore the newest backup: quash restore FILE"),
+        OpenError::Moved { .. } => CommandError::new(Exit::Conflict, message)
+            .hint("name that database: PostgreSQL in storage.url_file, an SQLite file by leaving storage.url out; `quash migrate` moves it back"),
         OpenError::Newer { .. } | OpenError::Altered { .. } => CommandError::failure(message)
             .hint("use the version of quash that wrote it, or another data directory"),
     }

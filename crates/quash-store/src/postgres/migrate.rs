@@ -8,6 +8,7 @@ use tokio_postgres::types::Type;
 
 use super::fault::message;
 use crate::OpenError;
+use crate::moving::MOVED;
 
 struct Migration {
     name: &'static str,
@@ -25,6 +26,9 @@ const MIGRATIONS: &[Migration] = &[
 
 /// Two processes that start at once migrate one after the other. The number is quash's own.
 const LOCK: &str = "BEGIN; SET LOCAL lock_timeout = '60s'; SELECT pg_advisory_xact_lock(8245928655720965225)";
+
+/// Keeps processes from opening the database until the transaction ends.
+pub(super) const KEEP_OUT: &str = "SELECT pg_advisory_xact_lock(8245928655720965225)";
 
 const TABLE: &str =
     "CREATE TABLE schema_migration (number int PRIMARY KEY, name text NOT NULL, checksum bytea NOT NULL)";
@@ -87,6 +91,12 @@ async fn applied(client: &Client, store: &str) -> Result<usize, OpenError> {
         .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
         .collect::<Result<_, _>>()
         .map_err(failed)?;
+    if let Some((number, to)) = found.last()
+        && u32::try_from(*number) == Ok(MOVED)
+    {
+        let to = String::from_utf8_lossy(to).into_owned();
+        return Err(OpenError::Moved { store: store.to_owned(), to });
+    }
     if found.len() > MIGRATIONS.len() {
         let number = |number: i32| u32::try_from(number).unwrap_or_default();
         return Err(OpenError::Newer {

@@ -11,6 +11,7 @@ mod fault;
 mod locks;
 mod looks;
 mod migrate;
+mod moving;
 mod newest;
 mod params;
 mod pipeline;
@@ -37,6 +38,7 @@ use crate::OpenError;
 
 pub use self::coordination::PostgresCoordination;
 pub use self::counters::PostgresCounters;
+pub use self::moving::{MoveSource, copy_to_postgres};
 
 /// Options of a [`PostgresStore`].
 #[derive(Clone)]

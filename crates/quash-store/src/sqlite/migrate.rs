@@ -7,6 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use rusqlite::{Connection, TransactionBehavior, named_params};
 
 use crate::OpenError;
+use crate::moving::{MOVED, MOVED_NAME};
 
 struct Migration {
     name: &'static str,
@@ -53,6 +54,10 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (
 pub(super) fn applied(conn: &Connection, path: &Path) -> Result<usize, OpenError> {
     let found = recorded(conn).map_err(|error| super::check::refused(path, &error))?;
     let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    if let Some((MOVED, to)) = found.last() {
+        let to = String::from_utf8_lossy(to).into_owned();
+        return Err(OpenError::Moved { store: path.display().to_string(), to });
+    }
     if let Some((newest, _)) = found.last()
         && *newest > known
     {
@@ -80,6 +85,16 @@ pub(super) fn apply(conn: &mut Connection, applied: usize) -> Result<(), rusqlit
         transaction.commit()?;
     }
     Ok(())
+}
+
+/// Records that the data was moved, and where: the database isn't opened again.
+pub(super) fn mark_moved(conn: &mut Connection, to: &str) -> Result<(), rusqlite::Error> {
+    let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute(
+        "INSERT INTO schema_migration (number, name, checksum) VALUES (:number, :name, :checksum)",
+        named_params! { ":number": MOVED, ":name": MOVED_NAME, ":checksum": to.as_bytes() },
+    )?;
+    transaction.commit()
 }
 
 /// Returns numbers and checksums, in order; none for an empty database. Fails for another program's database.

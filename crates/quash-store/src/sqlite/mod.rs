@@ -10,6 +10,7 @@ mod fault;
 mod lock;
 mod mail;
 mod migrate;
+mod moving;
 mod named;
 #[cfg(test)]
 mod plans;
@@ -45,6 +46,7 @@ use self::writer::{Write, Writer};
 use crate::{BackupError, OpenError, Store, StoreError, StoreFile};
 
 pub use self::lock::{open_or_create, share_with_group};
+pub(crate) use self::moving::{Heads, Snapshot};
 pub use self::restore::{Replaced, StagedRestore};
 
 /// The longest time that a transaction waits for another process, such as an operator's SQLite shell.

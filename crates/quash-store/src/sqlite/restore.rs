@@ -52,11 +52,15 @@ impl StagedRestore {
     pub fn new(backup: &Path, database: &Path) -> Result<Self, OpenError> {
         let lock = lock::take(database)?;
         finish(database).map_err(|error| unusable(database, &error))?;
-        let staged =
-            Self { database: database.to_owned(), staged: lock::beside(database, STAGED), _lock: lock };
+        let staged = Self::beside(database, lock);
         staged.copy(backup).map_err(|error| unusable(backup, &error))?;
         staged.check(backup)?;
         Ok(staged)
+    }
+
+    /// A copy that is still to be made. The caller has taken the database's lock.
+    pub(super) fn beside(database: &Path, lock: File) -> Self {
+        Self { database: database.to_owned(), staged: lock::beside(database, STAGED), _lock: lock }
     }
 
     /// Reads the database that the copy would replace, without changing it. `None` if there is none. Reads as

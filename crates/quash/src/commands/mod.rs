@@ -11,6 +11,7 @@ mod demo;
 mod key;
 mod listen;
 mod man;
+mod migrate;
 mod node;
 mod password_cost;
 mod policy;
@@ -99,6 +100,8 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Replace the database with a backup. All users must sign in again; no server may run
     Restore(backup::RestoreArgs),
+    /// Move the data from an SQLite file to PostgreSQL, or back. Sessions continue; no server may run
+    Migrate(migrate::MigrateArgs),
     /// Show which events end which sessions and tokens
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -175,6 +178,7 @@ async fn execute(command: Command, context: &CommandContext) -> Result<ExitCode,
         Command::Audit(command) => audit::run(command, context).await,
         Command::Backup(args) => backup::back_up(args, context).await,
         Command::Restore(args) => backup::restore(args, context).await,
+        Command::Migrate(args) => migrate::run(args, context).await,
         Command::Policy(command) => policy::run(command, context).await,
         Command::Key(command) => key::run(command, context).await,
         Command::Client(command) => client::run(command, context).await,

@@ -211,7 +211,8 @@ async fn entries(
     Ok(AuditPage { entries, next })
 }
 
-fn refused(refused: AuditRefused) -> CommandError {
+/// The error for the operator if the audit can't be verified.
+pub(crate) fn refused(refused: AuditRefused) -> CommandError {
     match refused {
         AuditRefused::Failed(failure) => failed(&failure),
         AuditRefused::Fault(_) | AuditRefused::NotThrough(_) => CommandError::new(Exit::Refused, format!("the audit is not what was sealed: {refused}"))

@@ -25,6 +25,7 @@ use crate::error::CommandError;
 pub(crate) use account_changes::reason_of;
 pub(crate) use audit::{
     AuditHeadShown, AuditPage, AuditReply, AuditRequest, AuditShown, AuditVerifiedShown, NotedPlace,
+    refused as audit_refused,
 };
 pub(crate) use author::user_name;
 pub(crate) use client::{Local, ask, ask_running};

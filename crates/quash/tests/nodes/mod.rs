@@ -2,6 +2,7 @@
 //! `QUASH_TEST_POSTGRES`, the URL of a database whose user may create others; `cargo xtask test` sets it.
 
 mod cut;
+mod migrate;
 mod operators;
 mod site;
 

@@ -5,10 +5,15 @@ use std::time::Duration;
 
 use quash_core::decide::{AuditFault, AuditWalk, check_seal};
 use quash_core::model::{Audit, AuditHead, AuditPlace, AuditSeal, Change, Note, Subject, Timestamp, limits};
+use quash_core::token::SigningKey;
+use quash_store::Store;
 use tokio::sync::watch;
 
 use crate::context::{Context, Service};
-use crate::failure::Failure;
+use crate::failure::{Failure, StartError};
+use crate::sealer::audit_key;
+use crate::use_cases::operation::epoch::check_master_key;
+use crate::vault::MasterKey;
 
 /// The longest time an entry waits for its seal while the process runs.
 const SEALED_EVERY: Duration = Duration::from_secs(1);
@@ -145,12 +150,35 @@ impl Service {
     }
 }
 
-impl Context {
-    async fn walk_audit(&self, noted: Option<AuditPlace>) -> Result<AuditVerified, AuditRefused> {
-        // Read before the head, so that a seal made meanwhile doesn't count as a fault.
-        let remembered = self.sealer.noted();
+/// Checks the whole audit of a store that no service uses. `remembered` is the seal noted outside of the
+/// store.
+///
+/// # Errors
+/// The master key isn't the store's, or the store can't be read. The inner error: the audit doesn't match its
+/// seal.
+pub async fn verify_audit_of(
+    store: &dyn Store,
+    master: &MasterKey,
+    remembered: Option<AuditSeal>,
+) -> Result<Result<AuditVerified, AuditRefused>, StartError> {
+    check_master_key(store, master).await?;
+    Ok(AuditReader { store, key: &audit_key(master)? }.walk(remembered, None).await)
+}
+
+/// The audit of a store, and the key of its seals.
+struct AuditReader<'a> {
+    store: &'a dyn Store,
+    key: &'a SigningKey,
+}
+
+impl AuditReader<'_> {
+    async fn walk(
+        &self,
+        remembered: Option<AuditSeal>,
+        noted: Option<AuditPlace>,
+    ) -> Result<AuditVerified, AuditRefused> {
         let head = self.store.audit_head().await.map_err(|error| AuditRefused::Failed(error.into()))?;
-        let seal = check_seal(&head, remembered.as_ref(), &self.sealer.key)?;
+        let seal = check_seal(&head, remembered.as_ref(), self.key)?;
         if let Some(noted) = noted.filter(|noted| noted.id < seal.first.id) {
             return Err(AuditRefused::Forgotten(noted.id));
         }
@@ -204,6 +232,14 @@ impl Context {
             Err(_) if self.store.audit_head().await.is_ok() => Err(AuditFault::Unreadable(after + 1).into()),
             Err(_) => Err(AuditRefused::Failed(error.into())),
         }
+    }
+}
+
+impl Context {
+    async fn walk_audit(&self, noted: Option<AuditPlace>) -> Result<AuditVerified, AuditRefused> {
+        // Read before the head, so that a seal made meanwhile doesn't count as a fault.
+        let remembered = self.sealer.noted();
+        AuditReader { store: &*self.store, key: &self.sealer.key }.walk(remembered, noted).await
     }
 
     /// Blanks the personal data of deleted accounts.

@@ -161,7 +161,7 @@ fn scopes(master: &MasterKey) -> ScopeHasher {
 }
 
 /// With another key, the entry would cover no token that a verifier of this store knows.
-async fn check_master_key(store: &dyn Store, master: &MasterKey) -> Result<(), StartError> {
+pub(crate) async fn check_master_key(store: &dyn Store, master: &MasterKey) -> Result<(), StartError> {
     for record in store.keys().await? {
         master.open(record.kid.as_str(), &record.secret).map_err(|_| StartError::WrongMasterKey)?;
     }
