@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlencode, urljoin
 
 import pytest
+from chromium import CHROMIUM, Chromium
 from servers import BINARY, PASSWORD, PATIENCE, ROOT, WORKERS, Presenting, Quash, Site, post, until
 
 EXAMPLE = ROOT / "examples/django"
@@ -235,6 +236,65 @@ def test_without_quash_the_token_survives(before: Project, event: str) -> None:
 def test_an_unverified_user_cannot_sign_in(after: Project) -> None:
     with pytest.raises(urllib.error.HTTPError, match="401"):
         after.sign_in("unverified@example.org")
+
+
+def click_through(project: Project, expected: int) -> str:
+    """Signs in and out on the page, and calls the protected view until every worker has answered. Returns the token."""
+    # One of the addresses that quash_issues.toml names.
+    address = "localhost:8000"
+    browser = Chromium(f"MAP {address} {project.url.removeprefix('http://')}")
+
+    def shown() -> list[str]:
+        lines: list[str] = browser.text("#answers").splitlines()
+        return lines
+
+    try:
+        browser.open(f"http://{address}/")
+        browser.click("#sign-out")
+        browser.until(lambda: shown() == ["Sign in first."], "the page says what to do first")
+        browser.click("[name=email]")
+        browser.type("page@example.org")
+        browser.click("[name=password]")
+        browser.type(PASSWORD)
+        browser.click("#sign-in button")
+        browser.until(lambda: len(shown()) == 2, "the sign-in is answered")
+        assert shown()[1].endswith("/api/token/: 200 "), shown()
+        browser.click("#call")
+        browser.until(lambda: len(shown()) == 3, "the protected view answers")
+        assert shown()[2] == "/api/me/: 200 "
+        browser.click("#sign-out")
+        browser.until(lambda: len(shown()) == 4, "the log-out is answered")
+        assert re.search(r"/api/logout/: 20[05] $", shown()[3]), shown()
+        seen = len(browser.loaded)
+
+        def workers() -> set[str | None]:
+            return {answer.pid for answer in browser.loaded[seen:] if answer.path == "/api/me/"}
+
+        def called() -> bool:
+            browser.click("#call", 8)
+            return len(workers()) == WORKERS
+
+        browser.until(called, "every worker has answered")
+        answers = {answer.status for answer in browser.loaded[seen:] if answer.path == "/api/me/"}
+        assert answers == {expected} and len(workers()) == WORKERS and not browser.complaints
+        text = "Token is blacklisted" if expected == 401 else ""
+        assert all(f"/api/me/: {expected} " in line and text in line for line in shown()[4:] if line)
+        return browser.sent_headers["/api/me/"]["Authorization"].removeprefix("Bearer ")
+    finally:
+        browser.stop()
+
+
+@needs_server
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_the_page_in_a_browser_shows_a_dead_token(after: Project) -> None:
+    token = click_through(after, 401)
+    expect(after, token, {"/api/me/": 401, "/api/orders/": 401})
+
+
+@needs_server
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_the_page_in_a_browser_shows_a_live_token_without_quash(before: Project) -> None:
+    expect(before, click_through(before, 200), {"/api/me/": 200, "/api/orders/": 200})
 
 
 @needs_server
