@@ -10,11 +10,11 @@ from django.apps import apps
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Warning
-from django.db import router
+from django.db import connections, router
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.module_loading import import_string
 
-from . import __version__, accounts, outbox
+from . import __version__, _atomic, accounts, outbox
 from ._backends import configured
 from .conf import QuashSettings, credential_fault, imported, read
 from .models import QuashOutbox
@@ -30,6 +30,7 @@ def install() -> None:
     checks.register(check_database, "quash")
     checks.register(check_views, "quash")
     checks.register(check_replaced_views, "quash")
+    checks.register(check_transactions, "quash")
 
 
 def check_settings(**_: object) -> list[CheckMessage]:
@@ -204,19 +205,53 @@ def check_replaced_views(**_: object) -> list[CheckMessage]:
     ]
 
 
+def check_transactions(**_: object) -> list[CheckMessage]:
+    """Lists views whose new tokens end with the transaction that issues them."""
+    found, _problems = read(getattr(settings, "QUASH", None))
+    if found is None or not found.keeps_issuing or "password" not in found.end_on:
+        return []
+    using = outbox.database()
+    if not getattr(settings, "ROOT_URLCONF", None) or not connections.settings[using].get("ATOMIC_REQUESTS"):
+        return []
+    shown = ", ".join(
+        f"/{route}"
+        for route, callback in _callbacks(get_resolver().url_patterns, "")
+        if _atomic.is_in_transaction(callback, using) and _atomic.issues_and_changes(callback, _class_of(callback))
+    )
+    if not shown:
+        return []
+    return [
+        Warning(
+            "these views seem to change a password and to issue tokens in one transaction, because of ATOMIC_REQUESTS: "
+            f"{shown}. All tokens end that were issued before the change is committed, the new ones, too",
+            hint="decorate them with django.db.transaction.non_atomic_requests, and put the change alone into "
+            "`with transaction.atomic():`",
+            id="quash.W011",
+        )
+    ]
+
+
 def _is_class(view: Any, base: type) -> bool:
     return isinstance(view, type) and issubclass(view, base)
 
 
 def _views(patterns: Sequence[URLPattern | URLResolver], prefix: str) -> Iterator[tuple[str, Any, dict[str, Any]]]:
     """Returns each path with the class of its view and the arguments of `as_view`."""
+    for route, callback in _callbacks(patterns, prefix):
+        yield route, _class_of(callback), getattr(callback, "initkwargs", {})
+
+
+def _callbacks(patterns: Sequence[URLPattern | URLResolver], prefix: str) -> Iterator[tuple[str, Any]]:
     for pattern in patterns:
         route = prefix + str(pattern.pattern)
         if isinstance(pattern, URLResolver):
-            yield from _views(pattern.url_patterns, route)
-            continue
-        view: Any = getattr(pattern.callback, "cls", None) or getattr(pattern.callback, "view_class", None)
-        yield route, view, getattr(pattern.callback, "initkwargs", {})
+            yield from _callbacks(pattern.url_patterns, route)
+        else:
+            yield route, pattern.callback
+
+
+def _class_of(callback: Any) -> Any:
+    return getattr(callback, "cls", None) or getattr(callback, "view_class", None)
 
 
 def _replacement(scheme: type) -> str:
