@@ -30,7 +30,7 @@ const LONGEST_DIRECTORY: usize = 107 - "/.s.PGSQL.5432.lock".len();
 /// The users that may own the servers where xtask is root. PostgreSQL refuses to run as root.
 const UNPRIVILEGED: [&str; 2] = ["postgres", "nobody"];
 /// The programs that are started.
-const PROGRAMS: [&str; 4] = ["postgres", "initdb", "pg_isready", "createdb"];
+const PROGRAMS: [&str; 5] = ["postgres", "initdb", "pg_basebackup", "pg_isready", "createdb"];
 /// Debian's folder with one folder for each major version.
 const DEBIAN: &str = "/usr/lib/postgresql";
 
@@ -58,7 +58,7 @@ rm -rf -- data pgbouncer.ini users.txt postgres.log pgbouncer.log .s.PGSQL.*
 
 /// The running servers. They stop when this is dropped.
 pub(crate) struct Servers {
-    /// The folder with [`PROGRAMS`].
+    /// The folder with the programs: tests of fail-over start servers of their own.
     bin: PathBuf,
     directory: PathBuf,
     supervisor: Child,
@@ -166,7 +166,10 @@ impl Servers {
     /// Returns the variables for the tests: the addresses of the maintenance database, directly and through
     /// pgbouncer. The role may create databases; pgbouncer forwards to any of them.
     pub(crate) fn variables(&self) -> Vec<(&'static str, OsString)> {
-        let mut variables = vec![(POSTGRES, self.url(POSTGRES_PORT, DATABASE).into())];
+        let mut variables = vec![
+            (POSTGRES, self.url(POSTGRES_PORT, DATABASE).into()),
+            ("QUASH_TEST_POSTGRES_BIN", self.bin.clone().into_os_string()),
+        ];
         if self.has_pgbouncer {
             variables.push((PGBOUNCER, self.url(PGBOUNCER_PORT, DATABASE).into()));
         }

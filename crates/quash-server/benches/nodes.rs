@@ -8,6 +8,8 @@
 #[path = "../tests/support/hasher.rs"]
 #[allow(dead_code, clippy::allow_attributes, reason = "the benchmark needs only the one that costs nothing")]
 mod hasher;
+#[path = "pauses/wait.rs"]
+mod wait;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,7 +27,6 @@ use quash_store::{PostgresCoordination, PostgresCounters, PostgresOptions, Postg
 use quash_verify::{SystemClock, Verifier, WhenStale};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 use zeroize::Zeroizing;
 
 /// The calls at once.
@@ -90,7 +91,9 @@ impl Node {
     async fn start(url: &str, number: u64) -> Self {
         let policy = Policy::default();
         let store = PostgresStore::open(PostgresOptions::new(url)).await.expect("a store");
-        let coordination = PostgresCoordination::beside(&store, Arc::new(SystemClock)).await.expect("leases");
+        let coordination = PostgresCoordination::beside(&store, Arc::new(SystemClock), policy.feed.term)
+            .await
+            .expect("leases");
         let counters = PostgresCounters::beside(&store, policy.lockout).expect("counters");
         let label = ProcessLabel::of("bench", std::process::id());
         let service = Service::start(Setup {
@@ -200,7 +203,7 @@ impl Node {
             let share: [u8; 2] = draw(&entropy);
             // The pauses are distributed exponentially, as those between the requests of many independent users.
             let share = (f64::from(u16::from_be_bytes(share)) + 1.0) / 65_536.0;
-            sleep(CHECK_EVERY.mul_f64(-share.ln())).await;
+            wait::until_next(CHECK_EVERY.mul_f64(-share.ln())).await;
             let node = self.clone();
             under_way.spawn(async move { node.check().await });
         }

@@ -18,8 +18,11 @@ async fn first_node(plan: Plan) -> World {
     World::planned(Plan { node: Some(std::sync::Arc::default()), ..plan }).await
 }
 
+/// Changes a setting.
+type ChangePlan = fn(&mut Plan);
+
 /// Changes a default plan.
-fn plan(change: fn(&mut Plan)) -> Plan {
+fn plan(change: ChangePlan) -> Plan {
     let mut plan = Plan::default();
     change(&mut plan);
     plan
@@ -71,7 +74,7 @@ async fn nodes_accept_longer_lifetimes_of_another_node() {
 
 #[tokio::test]
 async fn settings_that_define_tokens_are_equal_at_all_nodes() {
-    let cases: [(&str, fn(&mut Plan)); 6] = [
+    let cases: [(&str, ChangePlan); 6] = [
         ("tokens.user_id_field", |plan| plan.policy.tokens.names.user_id_field = UserIdField::Username),
         ("tokens.user_id_type", |plan| plan.policy.tokens.names.user_id_type = UserIdType::Integer),
         ("tokens.issuer", |plan| plan.policy.tokens.issuer = Some("https://id.example.org".into())),
@@ -93,7 +96,7 @@ async fn settings_that_define_tokens_are_equal_at_all_nodes() {
 
 #[tokio::test]
 async fn other_settings_may_differ_between_nodes() {
-    let cases: [(&str, fn(&mut Plan)); 7] = [
+    let cases: [(&str, ChangePlan); 7] = [
         ("access_lifetime", |plan| plan.policy.tokens.access_lifetime = secs(60)),
         ("refresh_lifetime", |plan| plan.policy.tokens.refresh_lifetime = secs(60 * DAY)),
         ("leeway", |plan| plan.policy.tokens.leeway = secs(30)),

@@ -36,7 +36,7 @@ pub use keys::{
 };
 pub use known_device::{DeviceToken, DeviceTokenInput};
 pub use mail::{AddressWarning, EmailProof, Mailer, MailerError, OutgoingEmail, mailbox};
-pub use node::NodeSetup;
+pub use node::{FailOverSetup, NodeSetup};
 pub use passwords::{
     Arena, Argon2Hasher, Cap, CostClass, FormatFault, FormatName, HashSettings, PasswordHasher, Rehash,
 };
@@ -58,8 +58,9 @@ pub use use_cases::operation::audit::{AuditRefused, AuditVerified, NotAccepted, 
 pub use use_cases::operation::backup::{BackedUp, BackupFault};
 pub use use_cases::operation::clients::{ClientFault, ClientSecret};
 pub use use_cases::operation::epoch::{
-    KnownLogEnd, RollbackReport, begin_after_restore, begin_if_gone_back, renew_store_id,
+    KnownLogEnd, RollbackReport, begin_after_restore, begin_if_gone_back, compare, renew_store_id,
 };
+pub use use_cases::operation::fail_over::take_over_at_start;
 pub use use_cases::operation::upkeep::UpkeepReport;
 pub use use_cases::session::end::{Ended, RefusedAccess};
 pub use use_cases::session::end_named::NamedEnd;

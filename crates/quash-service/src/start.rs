@@ -31,6 +31,7 @@ use crate::retry::repeated;
 use crate::sealer::Sealer;
 use crate::use_cases::keys::rotation;
 use crate::use_cases::operation::epoch::store_id;
+use crate::use_cases::operation::fail_over;
 use crate::use_cases::session::lock;
 use crate::vault::MasterKey;
 use crate::{HashSettings, PasswordHasher, Rehash};
@@ -89,6 +90,7 @@ impl Service {
             clock,
             entropy,
         } = setup;
+        let fail_over = node.as_ref().and_then(|node| node.fail_over.clone());
         let open_sealer = || Sealer::open(&master, audit_seal.clone(), &*store, &*clock, &*entropy);
         let sealer = repeated(open_sealer).await?;
         let longest = longest_lifetime(&policy, &key_setup);
@@ -203,6 +205,9 @@ impl Service {
             checked: Mutex::default(),
         });
         tokio::spawn(lock::follow(Arc::downgrade(&context), orders));
+        if let Some(fail_over) = fail_over {
+            tokio::spawn(fail_over::follow(Arc::downgrade(&context), fail_over));
+        }
         if context.node.is_some() {
             tokio::spawn(rotation::follow_keys(Arc::downgrade(&context)));
         }

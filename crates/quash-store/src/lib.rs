@@ -13,6 +13,7 @@ extern crate self as quash_store;
 mod columns;
 mod coordination;
 mod counters;
+mod fail_over;
 mod log;
 mod memory;
 mod moving;
@@ -38,10 +39,12 @@ pub use counters::{
     AGAIN_AFTER, ASK_AGAIN, Allowance, Bucket, Counted, CounterKey, Counters, EVALUATED_WITHIN,
     MemoryCounters, RequestKind, RequestLimit, Window, WindowKind,
 };
+pub use fail_over::{FailOver, FailOverLook};
 pub use memory::MemoryStore;
 pub use moving::{MoveError, MoveProgress, MoveStage, RunningNode, check_log};
 pub use postgres::{
-    MoveSource, PostgresCoordination, PostgresCounters, PostgresOptions, PostgresStore, copy_to_postgres,
+    IfAnother, MoveSource, PostgresCoordination, PostgresCounters, PostgresFailOver, PostgresOptions,
+    PostgresStore, copy_to_postgres,
 };
 pub use sqlite::{Replaced, SqliteOptions, SqliteStore, StagedRestore, open_or_create, share_with_group};
 
@@ -245,6 +248,13 @@ pub enum OpenError {
         store: String,
         /// The name of the other store.
         to: String,
+    },
+    /// The database is a copy of the recorded one, or was moved to another server: it may lack revocations.
+    #[error("{store} isn't the database that quash used before: {detail}")]
+    Another {
+        store: String,
+        /// What differs.
+        detail: String,
     },
     /// A newer version of quash wrote the file.
     #[error("{store} was written by a newer quash (migration {found}, this one knows {known})")]

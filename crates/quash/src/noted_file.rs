@@ -66,6 +66,11 @@ impl<V: Noted> NotedFile<V> {
         Self { path: data_dir.join(V::NAME), value: PhantomData }
     }
 
+    /// The same file, for values of another type.
+    pub(crate) fn with_other_values<W>(self) -> NotedFile<W> {
+        NotedFile { path: self.path, value: PhantomData }
+    }
+
     /// Returns the newest value that was written; `None`: no value was written yet.
     ///
     /// # Errors

@@ -2,9 +2,13 @@
 //! none.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use quash_core::model::{AuditSeal, Clock, ProcessLabel};
-use quash_service::{HashSettings, MasterKey, NodeSetup, Service, Setup, StartError, begin_if_gone_back};
+use quash_service::{
+    FailOverSetup, HashSettings, MasterKey, NodeSetup, Service, Setup, StartError, begin_if_gone_back,
+    take_over_at_start,
+};
 use quash_store::{
     Coordination, Counters, MemoryCoordination, MemoryCounters, MemoryStore, OpenError, PostgresCoordination,
     PostgresCounters, PostgresOptions, PostgresStore, SqliteOptions, SqliteStore, Store, StoreError,
@@ -14,7 +18,7 @@ use quash_store::{
 use crate::audit_file::{AuditFile, SealRecorder};
 use crate::data_dir::DataDir;
 use crate::entropy::SystemEntropy;
-use crate::epoch_file::{EpochFile, EpochRecorder};
+use crate::epoch_file::{AnnouncedEnd, EpochFile, EpochRecorder};
 use crate::error::{CommandError, Exit};
 use crate::fetch::HttpsFetch;
 use crate::settings::{Engine, SecretText, Settings};
@@ -146,7 +150,8 @@ async fn open_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<OpenedSt
     }
     // The store is opened first: its lock keeps two concurrent first starts from creating two master keys.
     let store = Arc::new(SqliteStore::open(&database, SqliteOptions::default()).map_err(open_error)?);
-    let opened = beside_directory(Arc::clone(&store) as _, settings, data_dir, made).await?;
+    let newest = AnnouncedEnd::Number(store.newest());
+    let opened = beside_directory(Arc::clone(&store) as _, newest, settings, data_dir, made).await?;
     Ok(OpenedStore { file: Some(store), ..opened })
 }
 
@@ -158,24 +163,59 @@ async fn open_postgres(
 ) -> Result<OpenedStore, CommandError> {
     data_dir.check_owner()?;
     let store = PostgresStore::open(PostgresOptions::new(url.expose())).await.map_err(open_error)?;
-    let coordination =
-        PostgresCoordination::beside(&store, Arc::new(SystemClock)).await.map_err(open_error)?;
-    let counters = PostgresCounters::beside(&store, settings.policy.lockout).map_err(open_error)?;
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let label = ProcessLabel::of(&host, std::process::id());
+    for part in store.untold() {
+        tracing::warn!(
+            part,
+            "the PostgreSQL server doesn't tell this: a copy or a promotion may go unnoticed"
+        );
+    }
+    let fail_over = FailOverSetup { server: store.fail_over(), rule: settings.after_failover };
     let node = NodeSetup {
         applies_settings: fenced == FencedSettings::Apply,
-        ..NodeSetup::new(label, settings.policy.feed.term, &SystemEntropy)
+        fail_over: Some(fail_over.clone()),
+        ..node(settings)
     };
+    if *fail_over.server.is_due().borrow() {
+        take_over(&fail_over, node.term, data_dir).await?;
+    }
+    let coordination = PostgresCoordination::beside(&store, Arc::new(SystemClock), node.term);
+    let coordination = coordination.await.map_err(open_error)?;
+    let counters = PostgresCounters::beside(&store, settings.policy.lockout).map_err(open_error)?;
     let shared = Shared { coordination: Arc::new(coordination), counters: Arc::new(counters), node };
-    let opened = beside_directory(Arc::new(store), settings, data_dir, Vec::new()).await?;
+    let newest = AnnouncedEnd::End(store.newest_end());
+    let opened = beside_directory(Arc::new(store), newest, settings, data_dir, Vec::new()).await?;
     Ok(OpenedStore { shared: Some(shared), ..opened })
+}
+
+/// This process among those that share the store.
+fn node(settings: &Settings) -> NodeSetup {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let label = ProcessLabel::of(&host, std::process::id());
+    NodeSetup::new(label, settings.policy.feed.term, &SystemEntropy)
+}
+
+/// Takes a server over that was promoted while this node didn't run. The others have a lease's term to say what they
+/// have seen.
+async fn take_over(
+    fail_over: &FailOverSetup,
+    term: Duration,
+    data_dir: &DataDir,
+) -> Result<(), CommandError> {
+    let master = data_dir.master_key()?.ok_or_else(|| {
+        let path = data_dir.master_key_path();
+        CommandError::failure(format!("the master key {} is missing", path.display()))
+            .hint("copy it from another node: the database was used before")
+    })?;
+    let noted = EpochFile::in_directory(data_dir.path()).read()?;
+    let taken = take_over_at_start(fail_over, noted, &master, &SystemClock, term).await;
+    taken.map_err(|error| start_error(error, data_dir))
 }
 
 /// Reads the files in the data directory that belong to a store: the master key, which is created with the first
 /// start, and the newest number and seal that are remembered outside of the store.
 async fn beside_directory(
     store: Arc<dyn Store>,
+    newest: AnnouncedEnd,
     settings: &Settings,
     data_dir: &DataDir,
     mut made: Vec<String>,
@@ -201,17 +241,18 @@ async fn beside_directory(
             data_dir.make_master_key(&SystemEntropy)?
         }
     };
-    let epoch = detect_rollback(&*store, &master, data_dir).await?;
+    let epoch = detect_rollback(&*store, newest, &master, data_dir).await?;
     let file = AuditFile::in_directory(data_dir.path());
     let audit_seal = file.read()?;
     let state_files = Some((epoch, file));
     Ok(OpenedStore { store, file: None, shared: None, master, audit_seal, state_files, made })
 }
 
-/// Begins a new epoch if the database is older than the `epoch` file says: revocations may be missing from
-/// it.
+/// Begins a new epoch if the database is older than the `epoch` file says, or has another log: revocations may be
+/// missing from it.
 async fn detect_rollback(
     store: &dyn Store,
+    newest: AnnouncedEnd,
     master: &MasterKey,
     data_dir: &DataDir,
 ) -> Result<EpochRecorder, CommandError> {
@@ -223,10 +264,14 @@ async fn detect_rollback(
             .map_err(|error| start_error(error, data_dir))?;
         went_back.iter().for_each(|went_back| went_back.log("the file epoch says"));
     }
-    let recorder = EpochRecorder::new(file, noted, store.newest());
+    let recorder = EpochRecorder::new(file, noted, newest);
     recorder.record();
     Ok(recorder)
 }
+
+const ANOTHER: &str = "revocations may be missing from it. Stop all nodes, then run one command with the data directory of one of \
+    them: `quash epoch begin` if it was restored from a backup (all users sign in again); `quash epoch accept` if nothing \
+    is missing, as after pg_upgrade; `quash epoch fork` if it is a copy for another installation, such as staging";
 
 /// The message for the operator if the store can't be opened.
 pub(crate) fn open_error(error: OpenError) -> CommandError {
@@ -235,6 +280,7 @@ pub(crate) fn open_error(error: OpenError) -> CommandError {
         OpenError::InUse { .. } => CommandError::new(Exit::InUse, message)
             .hint("another server or command uses it: try again when it is done"),
         OpenError::Unusable { .. } => CommandError::failure(message),
+        OpenError::Another { .. } => CommandError::failure(message).hint(ANOTHER),
         OpenError::Damaged { .. } => CommandError::failure(message)
             .hint("keep a copy of the file, and restore the newest backup: quash restore FILE"),
         OpenError::Moved { .. } => CommandError::new(Exit::Conflict, message)

@@ -2,7 +2,8 @@
 //! continues in a new epoch. The caller provides the evidence.
 
 use crate::model::{
-    Actor, Change, Epoch, Head, Keep, NewEntry, OldSessions, Reason, ScopeHasher, Seq, Timestamp,
+    Actor, Chain, Change, Epoch, Head, Keep, NewEntry, NotedEnd, OldSessions, Reason, ScopeHasher, Seq,
+    Timestamp,
 };
 
 use super::cause::{Cause, everything_entry};
@@ -21,6 +22,33 @@ pub struct NoEpochLeft;
 /// `proven`.
 pub fn went_back(head: &Head, proven: Seq) -> bool {
     proven > head.seq
+}
+
+/// What a log still has of an end that was noted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Held {
+    /// The log continues from there.
+    Whole,
+    /// The log lacks the entry or has another one in its place.
+    Lost,
+    /// The entry was deleted because it isn't needed any more, so that its hash can't be compared.
+    Deleted,
+}
+
+/// Compares a log that ends at `head` with a noted end. `there` is the hash of the log's entry with the noted number;
+/// `None` if the log has none. A later epoch has ended everything, so nothing before it counts as lost.
+pub fn compare_end(head: &Head, noted: NotedEnd, there: Option<Chain>) -> Held {
+    if head.seq.epoch() > noted.seq.epoch() {
+        return Held::Whole;
+    }
+    let Some(chain) = noted.chain.filter(|_| head.seq >= noted.seq) else {
+        return if went_back(head, noted.seq) { Held::Lost } else { Held::Whole };
+    };
+    match if head.seq == noted.seq { Some(head.chain) } else { there } {
+        Some(found) if found == chain => Held::Whole,
+        Some(_) => Held::Lost,
+        None => Held::Deleted,
+    }
 }
 
 /// Begins an epoch. Its number is one above the highest of three: the log's own epoch, `known`, and the hours
@@ -58,18 +86,22 @@ mod tests {
     use super::*;
     use crate::model::Forgotten;
 
-    fn begun(epoch: u64, known: Option<u64>, now: Timestamp) -> Result<u64, NoEpochLeft> {
-        let seq = Epoch::new(epoch).expect("an epoch").start().next();
-        let head = Head {
+    fn head(seq: Seq) -> Head {
+        Head {
             seq,
-            chain: [0; 32],
+            chain: [1; 32],
             sessions_before: Seq::ZERO,
             foreign_after: Timestamp::default(),
             forgotten: Forgotten::NOTHING,
             ring: 0,
             settings: 0,
             longest_lifetime: Duration::ZERO,
-        };
+        }
+    }
+
+    fn begun(epoch: u64, known: Option<u64>, now: Timestamp) -> Result<u64, NoEpochLeft> {
+        let seq = Epoch::new(epoch).expect("an epoch").start().next();
+        let head = head(seq);
         let known = known.map(|number| Epoch::new(number).expect("an epoch"));
         match begin_epoch(&head, known, OldSessions::End, Actor::Rule, &ScopeHasher::ours([7; 16]), now)? {
             Change::BeginEpoch { from, to, .. } => {
@@ -78,6 +110,24 @@ mod tests {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn ends_are_compared_by_number_and_chain() {
+        let first = Epoch::new(3).expect("an epoch").start().next();
+        let second = first.next();
+        let noted = |seq, chain| NotedEnd { seq, chain };
+        let compared = |end, noted, there| compare_end(&head(end), noted, there);
+        assert_eq!(compared(first, noted(second, None), None), Held::Lost);
+        assert_eq!(compared(first, noted(second, Some([1; 32])), None), Held::Lost);
+        assert_eq!(compared(second, noted(second, Some([1; 32])), None), Held::Whole);
+        assert_eq!(compared(second, noted(second, Some([2; 32])), None), Held::Lost);
+        assert_eq!(compared(second, noted(first, None), None), Held::Whole);
+        assert_eq!(compared(second, noted(first, Some([2; 32])), Some([2; 32])), Held::Whole);
+        assert_eq!(compared(second, noted(first, Some([3; 32])), Some([2; 32])), Held::Lost);
+        assert_eq!(compared(second, noted(first, Some([3; 32])), None), Held::Deleted);
+        let later = Epoch::new(4).expect("an epoch").start().next();
+        assert_eq!(compared(later, noted(second, Some([9; 32])), None), Held::Whole);
     }
 
     #[test]

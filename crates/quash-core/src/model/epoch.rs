@@ -2,11 +2,19 @@
 //! latest changes, as after a restore from a backup) continues in a new epoch, so that no number is ever
 //! assigned twice.
 
-use super::Seq;
+use super::{Chain, Seq};
 
 /// An epoch, by its number. Its entries' numbers are above those of every earlier epoch.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Epoch(u64);
+
+/// The end of a log, as it was noted outside of its store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NotedEnd {
+    pub seq: Seq,
+    /// The hash over the log up to there, if it was noted, too.
+    pub chain: Option<Chain>,
+}
 
 /// The fate of sessions that were opened before a new epoch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,6 +23,12 @@ pub enum OldSessions {
     End,
     /// They stay live, including those whose end the store has lost.
     Keep,
+}
+
+impl From<Seq> for NotedEnd {
+    fn from(seq: Seq) -> Self {
+        Self { seq, chain: None }
+    }
 }
 
 impl Epoch {

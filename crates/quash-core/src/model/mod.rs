@@ -39,7 +39,7 @@ pub use custom::{AccountClaims, CustomClaims, CustomClaimsFault};
 pub use device::Devices;
 pub use end_cause::{EndCause, EndCauseRow, EndScope};
 pub use entropy::{Entropy, Seeded, draw};
-pub use epoch::{Epoch, OldSessions};
+pub use epoch::{Epoch, NotedEnd, OldSessions};
 pub use flow::{Digest, EarlierRequests, Flow, FlowLoaded, PendingRegistration, Purpose, RegistrationBy};
 pub use fold::{fold, fold_unbounded};
 pub use id::{DeviceId, FlowId, Generation, IdFault, Jti, Kid, MailId, SessionId, Subject};

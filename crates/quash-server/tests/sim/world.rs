@@ -434,7 +434,7 @@ impl World {
         // Only a restore can know of keys that were revoked meanwhile.
         let may_be_by_hand = struck(&keys) == struck(&copy.keys().await.expect("keys"));
         let noticed = if may_be_by_hand && chance.once_in(2) {
-            begin_if_gone_back(&copy, &master, proven, &clock).await.expect("an epoch")
+            begin_if_gone_back(&copy, &master, proven.into(), &clock).await.expect("an epoch")
         } else {
             None
         };

@@ -56,7 +56,13 @@ impl Process {
         let setup = Setup {
             store,
             file: None,
-            node: Some(NodeSetup { id, label: ProcessLabel::default(), term: TERM, applies_settings: false }),
+            node: Some(NodeSetup {
+                id,
+                label: ProcessLabel::default(),
+                term: TERM,
+                applies_settings: false,
+                fail_over: None,
+            }),
             coordination: Arc::clone(&coordination),
             counters: Arc::new(MemoryCounters::new(policy.lockout)),
             audit_seal: None,

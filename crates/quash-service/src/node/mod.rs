@@ -1,19 +1,20 @@
 //! A node: one of several processes that share a store. It reads the log's head after each request has
 //! arrived, holds a lease of its own, and confirms in that lease what its guard has.
 //!
-//! `follower.rs` reads the log in rounds, `lease.rs` holds the lease, and `use_cases/keys/rotation.rs` loads keys
-//! that another node has changed. A service without a node is the only process over its store, and needs
-//! none of this.
+//! `follower.rs` reads the log in rounds, `lease.rs` holds the lease, `use_cases/keys/rotation.rs` loads keys that
+//! another node has changed, and `use_cases/operation/fail_over.rs` takes a promoted server over. A service without a
+//! node is the only process over its store, and needs none of this.
 
 pub(crate) mod follower;
 pub(crate) mod lease;
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use quash_core::decide::AfterFailOver;
 use quash_core::model::{Entropy, InstanceId, ProcessLabel, draw};
-use quash_store::{Known, NodeDescription};
+use quash_store::{FailOver, Known, NodeDescription};
 use quash_verify::VerifyError;
 use tokio::sync::{Notify, watch};
 
@@ -28,13 +29,22 @@ pub struct NodeSetup {
     /// Whether a start may change the settings that define tokens. Other nodes then stop answering, and
     /// must be restarted.
     pub applies_settings: bool,
+    /// What the process needs where the store's server may be replaced.
+    pub fail_over: Option<FailOverSetup>,
+}
+
+/// What a node needs to take a promoted server over.
+#[derive(Clone, Debug)]
+pub struct FailOverSetup {
+    pub server: Arc<dyn FailOver>,
+    pub rule: AfterFailOver,
 }
 
 /// The state that the tasks of a node share.
 pub(crate) struct Node {
     pub(crate) id: InstanceId,
     pub(crate) label: ProcessLabel,
-    term: Duration,
+    pub(crate) term: Duration,
     /// The number of changes of the settings that define tokens, when this process started.
     settings: u64,
     /// The number of changes of the signing keys, as the newest read of the log's head says.
@@ -78,6 +88,7 @@ impl NodeSetup {
             label,
             term: term.max(SHORTEST_TERM),
             applies_settings: false,
+            fail_over: None,
         }
     }
 }

@@ -101,9 +101,6 @@ async fn write(database: Arc<Database>, pool: Pool, lane: Lane, mut queue: mpsc:
         }
         let members: Vec<Submitted> = batch.into_values().collect();
         let outcomes = outcomes(&database, &pool, lane, &members).await;
-        if let Some(seq) = outcomes.iter().flatten().filter_map(|receipt| receipt.seq).max() {
-            database.saw(seq);
-        }
         for (member, outcome) in members.into_iter().zip(outcomes) {
             // The receiver is gone if the caller stopped waiting.
             let _ = member.outcome.send(outcome);
@@ -201,6 +198,7 @@ async fn end(database: &Database, pool: &Pool, members: &[Submitted]) -> Result<
     let rows = AuditColumns::of(&audits)?;
     let inserts = [(statements::ADD_ENTRIES, columns.params()), (statements::ADD_AUDITS, rows.params())];
     finish(transaction, &written, &inserts).await?;
+    database.saw_end(end.seq, end.chain);
     Ok(outcomes)
 }
 

@@ -19,6 +19,7 @@ use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::fault::message;
+use super::identity::History;
 use crate::{OpenError, StoreError};
 
 /// The longest time to connect to one host.
@@ -31,6 +32,8 @@ pub(super) struct Target {
     tls: Option<MakeRustlsConnect>,
     /// The database without user and password, for errors.
     shown: String,
+    /// What each connection's server is compared with.
+    history: Option<Arc<History>>,
 }
 
 /// A connection of the pool.
@@ -41,6 +44,16 @@ pub(super) struct Connection {
     warned: Arc<AtomicBool>,
     /// A transaction may be open. Such a connection isn't used again.
     pub(super) is_open: bool,
+    /// The generation of [`History`] at which it was opened.
+    generation: u64,
+}
+
+/// The reason why there is no connection.
+#[derive(Debug)]
+pub(super) enum ConnectError {
+    Postgres(tokio_postgres::Error),
+    /// The server isn't the one that this process uses.
+    Refused(String),
 }
 
 pub(super) type Pool = managed::Pool<Target>;
@@ -121,7 +134,7 @@ impl Target {
         if config.get_application_name().is_none() {
             config.application_name("quash");
         }
-        Ok(Self { config, tls, shown })
+        Ok(Self { config, tls, shown, history: None })
     }
 
     /// The database without user and password.
@@ -129,7 +142,17 @@ impl Target {
         &self.shown
     }
 
-    /// Opens a connection.
+    /// Compares each connection of a pool's server from now on.
+    pub(super) fn compared_with(self, history: Arc<History>) -> Self {
+        Self { history: Some(history), ..self }
+    }
+
+    /// What each connection's server is compared with.
+    pub(super) fn history(&self) -> Option<&Arc<History>> {
+        self.history.as_ref()
+    }
+
+    /// Opens a connection, whichever server it leads to.
     pub(super) async fn connect(&self) -> Result<Connection, tokio_postgres::Error> {
         match &self.tls {
             Some(tls) => self.connect_with(tls.clone()).await,
@@ -157,7 +180,7 @@ impl Target {
                 }
             }
         });
-        Ok(Connection { client, warned, is_open: false })
+        Ok(Connection { client, warned, is_open: false, generation: 0 })
     }
 
     /// A pool of at most `size` connections. A caller waits at most `wait` for one.
@@ -186,19 +209,41 @@ impl fmt::Debug for Target {
 
 impl managed::Manager for Target {
     type Type = Connection;
-    type Error = tokio_postgres::Error;
+    type Error = ConnectError;
 
-    async fn create(&self) -> Result<Connection, Self::Error> {
-        self.connect().await
+    async fn create(&self) -> Result<Connection, ConnectError> {
+        // Read first: what is found meanwhile ends this connection, too.
+        let generation = self.history.as_ref().map_or(0, |history| history.generation());
+        let mut connection = self.connect().await.map_err(ConnectError::Postgres)?;
+        if let Some(history) = &self.history {
+            let found = history.reading().read(&connection).await.map_err(ConnectError::Postgres)?;
+            history.check(&found).map_err(ConnectError::Refused)?;
+        }
+        connection.generation = generation;
+        Ok(connection)
     }
 
     async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<Self::Error> {
         if connection.is_open || connection.client.is_closed() {
             return Err(RecycleError::message("it is closed, or a transaction is open"));
         }
+        if self.history.as_ref().is_some_and(|history| history.generation() != connection.generation) {
+            return Err(RecycleError::message("it may lead to another server than before"));
+        }
         Ok(())
     }
 }
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Postgres(error) => f.write_str(&message(error)),
+            Self::Refused(fault) => f.write_str(fault),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {}
 
 impl Connection {
     /// Returns whether the server has sent a warning since this was called last.
@@ -219,7 +264,7 @@ impl Deref for Connection {
 pub(super) async fn take(pool: &Pool) -> Result<Pooled, StoreError> {
     pool.get().await.map_err(|error| {
         StoreError::Unavailable(match error {
-            managed::PoolError::Backend(error) => format!("cannot connect: {}", message(&error)),
+            managed::PoolError::Backend(error) => format!("cannot connect: {error}"),
             managed::PoolError::Timeout(_) => "all connections are in use".into(),
             other => other.to_string(),
         })

@@ -79,7 +79,7 @@ async fn read(database: Arc<Database>, pool: Pool, queue: Arc<Mutex<mpsc::Receiv
         // A receiver is gone if the caller stopped waiting.
         match together(&database, &pool, &ids).await {
             Ok((head, loaded)) => {
-                database.saw(head.seq);
+                database.saw_end(head.seq, head.chain);
                 for answer in heads {
                     let _ = answer.send(Ok(head));
                 }

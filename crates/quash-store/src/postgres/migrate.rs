@@ -13,16 +13,39 @@ use crate::moving::MOVED;
 struct Migration {
     name: &'static str,
     sql: &'static str,
+    readers: Readers,
+}
+
+/// Which processes can use the database after a migration.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Readers {
+    /// Also those that don't know it: it only adds.
+    All,
+    /// Only those that know it. Others answer 503 from their next look on, and don't start again.
+    Newer,
 }
 
 /// The number of the first migration.
 const FIRST: i32 = 18;
 
+/// The newest migration that this program knows.
+pub(super) const NEWEST: i32 = 20;
+
+/// Raises the number that processes compare with the newest migration that they know.
+const FENCE: &str = "UPDATE cluster SET schema_fence = $1 WHERE id = 1";
+
+const FENCED: &str = "SELECT schema_fence FROM cluster WHERE id = 1";
+
 /// In order.
 const MIGRATIONS: &[Migration] = &[
-    Migration { name: "many_nodes", sql: include_str!("../../migrations/postgres/0018_many_nodes.sql") },
-    Migration { name: "soft_state", sql: include_str!("../../migrations/postgres/0019_soft_state.sql") },
+    additive("many_nodes", include_str!("../../migrations/postgres/0018_many_nodes.sql")),
+    additive("soft_state", include_str!("../../migrations/postgres/0019_soft_state.sql")),
+    additive("identity", include_str!("../../migrations/postgres/0020_identity.sql")),
 ];
+
+const fn additive(name: &'static str, sql: &'static str) -> Migration {
+    Migration { name, sql, readers: Readers::All }
+}
 
 /// Two processes that start at once migrate one after the other. The number is quash's own.
 const LOCK: &str = "BEGIN; SET LOCAL lock_timeout = '60s'; SELECT pg_advisory_xact_lock(8245928655720965225)";
@@ -57,6 +80,9 @@ pub(super) async fn run(client: &Client, store: &str) -> Result<(), OpenError> {
         let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 3] =
             [(&number, Type::INT4), (&migration.name, Type::TEXT), (&checksum.as_ref(), Type::BYTEA)];
         client.execute_typed(RECORD, &values).await.map_err(failed)?;
+        if migration.readers == Readers::Newer {
+            client.execute_typed(FENCE, &[(&number, Type::INT4)]).await.map_err(failed)?;
+        }
         client.batch_execute("COMMIT").await.map_err(failed)?;
     }
 }
@@ -97,12 +123,14 @@ async fn applied(client: &Client, store: &str) -> Result<usize, OpenError> {
         let to = String::from_utf8_lossy(to).into_owned();
         return Err(OpenError::Moved { store: store.to_owned(), to });
     }
-    if found.len() > MIGRATIONS.len() {
+    let fence = client.query_typed(FENCED, &[]).await.map_err(failed)?;
+    let fence: i32 = fence.first().map_or(Ok(0), |row| row.try_get(0)).map_err(failed)?;
+    if fence > NEWEST {
         let number = |number: i32| u32::try_from(number).unwrap_or_default();
         return Err(OpenError::Newer {
             store: store.to_owned(),
             found: number(found.last().map_or(0, |(number, _)| *number)),
-            known: number(FIRST) + u32::try_from(MIGRATIONS.len()).unwrap_or_default() - 1,
+            known: number(NEWEST),
         });
     }
     for ((number, checksum), (expected, migration)) in found.iter().zip((FIRST..).zip(MIGRATIONS)) {
@@ -111,7 +139,8 @@ async fn applied(client: &Client, store: &str) -> Result<usize, OpenError> {
             return Err(OpenError::Altered { store: store.to_owned(), number });
         }
     }
-    Ok(found.len())
+    // What a newer program has added is left alone.
+    Ok(found.len().min(MIGRATIONS.len()))
 }
 
 fn unusable(store: &str, error: &tokio_postgres::Error) -> OpenError {
@@ -123,4 +152,14 @@ fn unusable(store: &str, error: &tokio_postgres::Error) -> OpenError {
         _ => message(error),
     };
     OpenError::Unusable { store: store.to_owned(), detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_migration_is_the_last_one() {
+        assert_eq!((FIRST..).zip(MIGRATIONS).last().map(|(number, _)| number), Some(NEWEST));
+    }
 }

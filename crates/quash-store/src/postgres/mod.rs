@@ -7,7 +7,9 @@ mod batch;
 mod connect;
 mod coordination;
 mod counters;
+mod fail_over;
 mod fault;
+mod identity;
 mod locks;
 mod looks;
 mod migrate;
@@ -29,15 +31,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
+use quash_core::model::NotedEnd;
+use tokio::sync::watch;
 
 use self::batch::Lanes;
 use self::connect::{Pool, Target};
+use self::fault::message;
+use self::identity::{History, Identity, Reading, Relation};
 use self::looks::Looks;
 use self::transaction::Database;
-use crate::OpenError;
+use crate::{OpenError, StoreError};
 
 pub use self::coordination::PostgresCoordination;
 pub use self::counters::PostgresCounters;
+pub use self::fail_over::PostgresFailOver;
 pub use self::moving::{MoveSource, copy_to_postgres};
 
 /// Options of a [`PostgresStore`].
@@ -49,6 +56,17 @@ pub struct PostgresOptions {
     pub connections: usize,
     /// The longest time that a request waits for a connection.
     pub wait: Duration,
+    /// Whether to open a database that is a copy of the recorded one, or on another server.
+    pub if_another: IfAnother,
+}
+
+/// What to do with a database that isn't the recorded one: a restored or upgraded one, or a copy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IfAnother {
+    /// Don't open it: it may lack revocations.
+    Refuse,
+    /// Open it. [`PostgresStore::record_identity`] records what it is now.
+    Open,
 }
 
 /// A [`Store`](crate::Store) in a PostgreSQL database, which other processes may use at the same time.
@@ -58,12 +76,15 @@ pub struct PostgresStore {
     looks: Looks,
     /// The connection of the follower, which mustn't wait for changes that wait for locks.
     following: Pool,
+    history: Arc<History>,
+    untold: Vec<String>,
+    fail_over: Arc<PostgresFailOver>,
 }
 
 impl PostgresOptions {
     /// The defaults, for a database.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), connections: 8, wait: Duration::from_secs(5) }
+        Self { url: url.into(), connections: 8, wait: Duration::from_secs(5), if_another: IfAnother::Refuse }
     }
 }
 
@@ -85,10 +106,14 @@ impl PostgresStore {
     /// another program wrote the database.
     pub async fn open(options: PostgresOptions) -> Result<Self, OpenError> {
         let target = Target::parse(&options.url)?;
-        let unusable = |detail: String| OpenError::Unusable { store: target.shown().to_owned(), detail };
+        let store = target.shown().to_owned();
+        let unusable = |detail: String| OpenError::Unusable { store: store.clone(), detail };
         let connection = server::connect(&target).await?;
-        migrate::run(&connection, target.shown()).await?;
+        migrate::run(&connection, &store).await?;
+        let (history, untold) = history(&connection, &store, options.if_another).await?;
         drop(connection);
+        let plain = target.clone();
+        let target = target.compared_with(Arc::clone(&history));
         let mut writer = [0; 16];
         rand::fill(&mut writer).map_err(|_| unusable("no random bytes".into()))?;
         let pool = target.clone().pool(options.connections.max(2), options.wait)?;
@@ -96,9 +121,43 @@ impl PostgresStore {
         let lane = || target.clone().pool(1, options.wait);
         let lanes = Lanes::start(&database, lane()?, lane()?);
         let looks = Looks::start(&database, vec![lane()?, lane()?]);
-        looks.head().await.map_err(|error| unusable(error.to_string()))?;
+        // A promoted server answers once it is taken over.
+        if history.found().is_none() {
+            looks.head().await.map_err(|error| unusable(error.to_string()))?;
+        }
         newest::watch(&database, lane()?);
-        Ok(Self { database, lanes, looks, following: lane()? })
+        let wait = options.wait;
+        let fail_over = PostgresFailOver::new(Arc::clone(&database), Arc::clone(&history), plain, wait);
+        let fail_over = Arc::new(fail_over);
+        Ok(Self { database, lanes, looks, following: lane()?, history, untold, fail_over })
+    }
+
+    /// Records the server and the database as the ones that the data belongs to: processes open it again.
+    ///
+    /// # Errors
+    /// The database can't be used.
+    pub async fn record_identity(&self) -> Result<(), StoreError> {
+        let away = |error: tokio_postgres::Error| StoreError::Unavailable(message(&error));
+        let connection = self.database.connection().await?;
+        let found = self.history.reading().read(&connection).await.map_err(away)?;
+        found.record(&connection).await.map_err(away)?;
+        // Leases on the server before may be unknown to this one.
+        Identity::unsettle(&connection).await.map_err(away)
+    }
+
+    /// Follows the newest end of the log that this process has seen.
+    pub fn newest_end(&self) -> watch::Receiver<NotedEnd> {
+        self.database.end.subscribe()
+    }
+
+    /// What a process needs to take a promoted server over. Until then, the store answers nothing.
+    pub fn fail_over(&self) -> Arc<PostgresFailOver> {
+        Arc::clone(&self.fail_over)
+    }
+
+    /// The parts of its identity that the server doesn't tell, in words: a copy, or a promotion, may go unnoticed.
+    pub fn untold(&self) -> &[String] {
+        &self.untold
     }
 
     /// Returns whether no server was ever started on a database, without changing it.
@@ -115,6 +174,40 @@ impl PostgresStore {
     fn database(&self) -> &Arc<Database> {
         &self.database
     }
+}
+
+/// Compares the database with what is recorded in it, and records what isn't.
+async fn history(
+    connection: &connect::Connection,
+    store: &str,
+    if_another: IfAnother,
+) -> Result<(Arc<History>, Vec<String>), OpenError> {
+    let failed = |error: tokio_postgres::Error| OpenError::Unusable {
+        store: store.to_owned(),
+        detail: message(&error),
+    };
+    let (reading, untold) = Reading::probe(connection).await;
+    let found = reading.read(connection).await.map_err(failed)?;
+    let stored = Identity::stored(connection).await.map_err(failed)?;
+    match stored.relation(&found) {
+        Relation::Other(part) if if_another == IfAnother::Refuse => {
+            return Err(OpenError::Another { store: store.to_owned(), detail: part.to_string() });
+        }
+        Relation::OtherTimeline if if_another == IfAnother::Refuse => {
+            let history = History::new(reading, stored);
+            history.find(found);
+            return Ok((history, untold));
+        }
+        Relation::Same if stored.is_blank() || stored.is_synchronous != found.is_synchronous => {
+            found.record(connection).await.map_err(failed)?;
+        }
+        Relation::Same | Relation::Other(_) | Relation::OtherTimeline => {}
+    }
+    let history = History::new(reading, found);
+    if !Identity::is_settled(connection).await.map_err(failed)? {
+        history.unsettle();
+    }
+    Ok((history, untold))
 }
 
 impl fmt::Debug for PostgresStore {

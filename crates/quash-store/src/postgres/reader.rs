@@ -12,6 +12,7 @@ use super::fault::PostgresError;
 use super::rows::{self, Columns, ReadColumns};
 use super::statements;
 use super::transaction::Database;
+use crate::StoreError;
 
 /// The number of columns of an account, and of a session.
 const ACCOUNT: usize = 19;
@@ -19,7 +20,7 @@ const SESSION: usize = 19;
 
 async fn head(database: &Database) -> Result<Head, PostgresError> {
     let head = rows::only(&database.query(statements::HEAD, &[]).await?, rows::head)?;
-    database.saw(head.seq);
+    database.saw_end(head.seq, head.chain);
     Ok(head)
 }
 
@@ -43,7 +44,7 @@ pub(super) async fn account(
     let Some((statement, text)) = look_at(by) else { return Ok(nobody(head(database).await?)) };
     let loaded =
         rows::only(&database.query(statement, &[&text, &now.as_millis()]).await?, read_account_look)?;
-    database.saw(loaded.head.seq);
+    database.saw_end(loaded.head.seq, loaded.head.chain);
     Ok(loaded)
 }
 
@@ -91,7 +92,7 @@ pub(super) async fn foreign(
     let found = snapshot.query(statements::FOREIGN, &[&key, &scopes, &user]).await?;
     let (revoked, freed_at) = rows::only(&found, |columns| Ok((columns.take()?, columns.perhaps_moment()?)))?;
     snapshot.roll_back().await;
-    database.saw(account.head.seq);
+    database.saw_end(account.head.seq, account.head.chain);
     Ok(ForeignLoaded { account, adopted, revoked, freed_at })
 }
 
@@ -163,9 +164,17 @@ pub(super) async fn follow(
         rows::head(&mut columns)?;
         if columns.skip_null(0)? { Ok(None) } else { rows::row(&mut columns).map(Some) }
     };
-    let entries = found.iter().map(entry).collect::<Result<Vec<_>, PostgresError>>()?;
-    database.saw(head.seq);
-    Ok(Followed { head, entries: entries.into_iter().flatten().collect() })
+    let entries: Vec<_> =
+        found.iter().map(entry).collect::<Result<Vec<_>, PostgresError>>()?.into_iter().flatten().collect();
+    // Reads that follow each other never see the log shrink, whatever the server says of itself.
+    if head.seq.epoch() == after.epoch() && (head.seq < after || database.contradicts(&head)) {
+        database.target.history().iter().for_each(|history| history.find(history.own()));
+        let fault = "the log lacks entries that this process has seen";
+        return Err(StoreError::Unavailable(fault.into()).into());
+    }
+    database.recent.add(&entries);
+    database.saw_end(head.seq, head.chain);
+    Ok(Followed { head, entries })
 }
 
 pub(super) async fn entries_between(
@@ -242,7 +251,7 @@ pub(super) async fn flow(database: &Database, id: FlowId) -> Result<FlowLoaded, 
         let account = if columns.skip_null(ACCOUNT)? { None } else { Some(rows::row(columns)?) };
         Ok(FlowLoaded { head, flow, account })
     })?;
-    database.saw(loaded.head.seq);
+    database.saw_end(loaded.head.seq, loaded.head.chain);
     Ok(loaded)
 }
 

@@ -8,6 +8,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 
 use super::fault::PostgresError;
+use super::migrate;
 use crate::StoreError;
 use crate::columns::Decode;
 use crate::log::LogEnd;
@@ -38,7 +39,7 @@ pub(super) fn only<T>(
     first(rows, read)?.ok_or(PostgresError::Value("no row about the cluster"))
 }
 
-/// The head. A replica's may lack entries, so it counts as none.
+/// The head. A replica's may lack entries, so it counts as none; so does one that only a newer quash understands.
 pub(super) fn head(columns: &mut Columns<'_>) -> Result<Head, PostgresError> {
     let head = Head {
         seq: columns.seq()?,
@@ -52,6 +53,13 @@ pub(super) fn head(columns: &mut Columns<'_>) -> Result<Head, PostgresError> {
     };
     if columns.take::<bool>()? {
         return Err(StoreError::Unavailable("the server is a replica".into()).into());
+    }
+    let fence: i32 = columns.take()?;
+    if fence > migrate::NEWEST {
+        let fault = format!(
+            "a newer quash has changed the database (migration {fence}) so that this one can't use it: update this node"
+        );
+        return Err(StoreError::Unavailable(fault).into());
     }
     Ok(head)
 }

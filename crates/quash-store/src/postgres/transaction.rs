@@ -10,12 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool::managed::Object;
-use quash_core::model::Seq;
+use quash_core::model::{Chain, Head, NotedEnd, Seq};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Row;
 
 use super::connect::{self, Pool, Pooled, Target};
+use super::fail_over::Recent;
 use super::fault::{PostgresError, is_refusal, message};
 use super::params::{Param, Params, typed};
 use super::pipeline::join_all;
@@ -73,6 +74,10 @@ pub(super) struct Database {
     batch: Arc<AtomicU64>,
     /// The newest number that this process has seen.
     pub(super) newest: watch::Sender<Seq>,
+    /// The same with the hash there, for comparing another server's log with it.
+    pub(super) end: watch::Sender<NotedEnd>,
+    /// The newest entries that this process has read.
+    pub(super) recent: Recent,
 }
 
 /// An open transaction. If it is dropped, its connection is closed, and the server undoes it.
@@ -93,6 +98,8 @@ impl Database {
             writer,
             batch: Arc::new(AtomicU64::new(1)),
             newest: watch::Sender::new(Seq::ZERO),
+            end: watch::Sender::new(Seq::ZERO.into()),
+            recent: Recent::default(),
         }
     }
 
@@ -106,6 +113,8 @@ impl Database {
             writer: self.writer,
             batch: Arc::clone(&self.batch),
             newest,
+            end: watch::Sender::new(Seq::ZERO.into()),
+            recent: Recent::default(),
         })
     }
 
@@ -218,6 +227,24 @@ impl Database {
         let transaction = Transaction { database: self, connection: Some(connection), batch };
         answered(transaction.client()?.batch_execute(statements)).await?;
         Ok(transaction)
+    }
+
+    /// Announces that the log has reached this end.
+    pub(super) fn saw_end(&self, seq: Seq, chain: Chain) {
+        self.end.send_if_modified(|end| {
+            let is_newer = seq > end.seq;
+            if is_newer {
+                *end = NotedEnd { seq, chain: Some(chain) };
+            }
+            is_newer
+        });
+        self.saw(seq);
+    }
+
+    /// Returns whether the log has another entry than this process has seen under the same number.
+    pub(super) fn contradicts(&self, head: &Head) -> bool {
+        let end = *self.end.borrow();
+        end.seq == head.seq && end.chain.is_some_and(|chain| chain != head.chain)
     }
 
     /// Announces that the log has at least this number.

@@ -2,6 +2,7 @@
 //! find their rows by an index, and servers that it refuses. `conformance` contains the tests for all stores.
 
 mod connections;
+mod identity;
 mod moving;
 mod opening;
 mod outcome;

@@ -72,12 +72,19 @@ async fn databases_of_other_programs_are_left_alone() {
 async fn databases_of_newer_and_altered_programs_are_refused() {
     let Some(database) = database().await else { return };
     let client = database.client().await;
+    let store = database.open().await;
     let newer = "INSERT INTO schema_migration VALUES (999, 'later', '')";
     client.batch_execute(newer).await.expect("a record");
+    // A migration that only adds.
+    drop(database.open().await);
+    store.head().await.expect("it understands the database");
+    let fenced = "UPDATE cluster SET schema_fence = 999";
+    client.batch_execute(fenced).await.expect("a fence");
+    let refused = store.head().await.expect_err("it doesn't").to_string();
+    assert!(refused.contains("migration 999") && refused.contains("update this node"), "{refused}");
     let opened = PostgresStore::open(PostgresOptions::new(database.url())).await;
     assert!(matches!(opened, Err(OpenError::Newer { found: 999, .. })), "{opened:?}");
-    let altered =
-        "DELETE FROM schema_migration WHERE number = 999; UPDATE schema_migration SET checksum = ''";
+    let altered = "UPDATE cluster SET schema_fence = 0; DELETE FROM schema_migration WHERE number = 999; UPDATE schema_migration SET checksum = ''";
     client.batch_execute(altered).await.expect("a record");
     let opened = PostgresStore::open(PostgresOptions::new(database.url())).await;
     assert!(matches!(opened, Err(OpenError::Altered { number: 18, .. })), "{opened:?}");

@@ -54,7 +54,9 @@ impl Node {
         let clock = Arc::<ManualClock>::default();
         let store = PostgresStore::open(PostgresOptions::new(url)).await.expect("a store");
         let coordination =
-            PostgresCoordination::beside(&store, Arc::clone(&clock) as _).await.expect("leases");
+            PostgresCoordination::beside(&store, Arc::clone(&clock) as _, Duration::from_secs(10))
+                .await
+                .expect("leases");
         Self { coordination: Arc::new(coordination), clock }
     }
 

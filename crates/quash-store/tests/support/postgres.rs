@@ -129,6 +129,10 @@ async fn template(server: &str, admin: &Client) -> String {
                 .await
                 .expect("a migrated database"),
         );
+        // Otherwise a copy of it would be refused.
+        let blank = "UPDATE cluster SET system_identifier = NULL, timeline = NULL, database_oid = NULL, log_oid = NULL";
+        let url = with_database(server, &made);
+        connect(&url).await.batch_execute(blank).await.expect("a template");
         let end =
             format!("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{made}'");
         admin.batch_execute(&end).await.expect("no connections");

@@ -8,7 +8,7 @@ use quash_service::{
     KeysRevokedAgain, KnownLogEnd, MasterKey, audit_seal_of, begin_after_restore, renew_store_id,
     revoke_after_restore,
 };
-use quash_store::{Replaced, SqliteStore, StagedRestore};
+use quash_store::{Replaced, SqliteStore, StagedRestore, Store};
 
 use super::context::{CommandContext, unexpected};
 use crate::audit_file::AuditFile;
@@ -89,7 +89,7 @@ pub(super) async fn restore(args: RestoreArgs, context: &CommandContext) -> Resu
                 Exit::Usage,
                 "quash restore puts an SQLite file back, and the database is PostgreSQL",
             )
-            .hint("restore it with PostgreSQL's own tools, such as pg_restore"));
+            .hint("stop all nodes, restore it with PostgreSQL's own tools, such as pg_restore, and then run `quash epoch begin`"));
         }
     }
     let (data_dir, _) = context.data_dir(IfMissing::Refuse, &settings)?;
@@ -134,7 +134,7 @@ async fn put_back(
             .hint("put the master key there that belongs to the backup: only that decrypts its secrets")
     })?;
     let noted = EpochFile::in_directory(data_dir.path());
-    let beyond = KnownLogEnd { seq: noted.read()?, epoch: above };
+    let beyond = KnownLogEnd { seq: noted.read()?.map(|end| end.seq), epoch: above };
     let staged = StagedRestore::new(&args.path, &data_dir.database()).map_err(opening::open_error)?;
     let store = staged.open().map_err(opening::open_error)?;
     let begun = begin_after_restore(&store, &master, beyond, sessions, &SystemClock).await;
@@ -153,7 +153,7 @@ async fn put_back(
     drop(store);
     let kept = staged.put_in_place(&Moment(SystemClock.now()).to_label()).map_err(opening::open_error)?;
     let end = again.as_ref().and_then(|again| again.seq).unwrap_or(seq);
-    if let Err(error) = noted.write(&end) {
+    if let Err(error) = noted.write(&end.into()) {
         output::note(&format!(
             "failed to write the newest sequence number ({error}): the next start writes it"
         ));
@@ -169,8 +169,8 @@ async fn put_back(
 
 /// Writes the backup's seal, which may be older than the current one, into the seal file. This happens before
 /// the backup is in place: a database that is ahead of the seal file doesn't count as tampered with.
-async fn note_audit_seal(
-    store: &SqliteStore,
+pub(super) async fn note_audit_seal(
+    store: &dyn Store,
     master: &MasterKey,
     data_dir: &DataDir,
 ) -> Result<(), CommandError> {
@@ -190,7 +190,7 @@ async fn note_audit_seal(
     })
 }
 
-fn epoch_above(number: u64) -> Result<Epoch, CommandError> {
+pub(super) fn epoch_above(number: u64) -> Result<Epoch, CommandError> {
     let fault = || CommandError::new(Exit::Usage, format!("--epoch-above {number} leaves no epoch above it"));
     Epoch::new(number).filter(|epoch| *epoch < Epoch::LAST).ok_or_else(fault)
 }

@@ -8,6 +8,7 @@ mod client;
 mod completions;
 mod config;
 mod demo;
+mod epoch;
 mod key;
 mod listen;
 mod man;
@@ -102,6 +103,9 @@ enum Command {
     Restore(backup::RestoreArgs),
     /// Move the data from an SQLite file to PostgreSQL, or back. Sessions continue; no server may run
     Migrate(migrate::MigrateArgs),
+    /// Open a PostgreSQL database again that was restored, upgraded or copied; no node may run
+    #[command(subcommand)]
+    Epoch(epoch::EpochCommand),
     /// Show which events end which sessions and tokens
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -179,6 +183,7 @@ async fn execute(command: Command, context: &CommandContext) -> Result<ExitCode,
         Command::Backup(args) => backup::back_up(args, context).await,
         Command::Restore(args) => backup::restore(args, context).await,
         Command::Migrate(args) => migrate::run(args, context).await,
+        Command::Epoch(command) => epoch::run(command, context).await,
         Command::Policy(command) => policy::run(command, context).await,
         Command::Key(command) => key::run(command, context).await,
         Command::Client(command) => client::run(command, context).await,

@@ -110,7 +110,7 @@ pub(super) fn not_backed_up(fault: &BackupFault) -> CommandError {
         BackupFault::Failed(BackupError::Unusable { .. }) => CommandError::failure(fault.to_string())
             .hint("the server writes the file: its user needs permission, and the disk needs space"),
         BackupFault::NoFile => CommandError::new(Exit::Usage, fault.to_string()).hint(
-            "back up PostgreSQL with its own tools, such as pg_dump; a store in memory can't be backed up",
+            "back up PostgreSQL with its own tools, such as pg_dump, and run `quash epoch begin` after a restore; a store in memory can't be backed up",
         ),
     }
 }

@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use quash_core::decide::AfterFailOver;
 use quash_core::model::Policy;
 use quash_server::{HttpSettings, TlsFiles};
 use quash_service::{KeySetup, Rehash};
@@ -61,6 +62,8 @@ pub(crate) struct Settings {
     pub(crate) smtp: Option<SmtpSettings>,
     pub(crate) engine: Engine,
     pub(crate) group_access: GroupAccess,
+    /// What happens to sessions when a PostgreSQL standby was promoted.
+    pub(crate) after_failover: AfterFailOver,
     pub(crate) log: LogSettings,
     /// Warnings about insecure but allowed settings, logged at each start.
     pub(crate) warnings: Vec<String>,

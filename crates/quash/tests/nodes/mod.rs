@@ -1,8 +1,11 @@
 //! Two nodes, real processes, over one PostgreSQL database: the promise of one process. The tests need
 //! `QUASH_TEST_POSTGRES`, the URL of a database whose user may create others; `cargo xtask test` sets it.
 
+mod cluster;
 mod cut;
+mod fail_over;
 mod migrate;
+mod moved;
 mod operators;
 mod site;
 

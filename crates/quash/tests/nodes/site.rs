@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use tempfile::TempDir;
+use tokio_postgres::NoTls;
+use tokio_postgres::error::SqlState;
 
 use crate::support::postgres::{self, Kind};
+use crate::support::wait::until;
 use crate::support::{self, Server, quash};
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -22,6 +25,11 @@ impl Site {
         postgres::server()?;
         let url = postgres::url_for_this_process(Kind::chosen().unwrap_or(Kind::Postgres));
         Some(Self { url, dir: tempfile::tempdir().expect("a temporary directory") })
+    }
+
+    /// Nodes over a database that exists.
+    pub(crate) fn over(url: String) -> Self {
+        Self { url, dir: tempfile::tempdir().expect("a temporary directory") }
     }
 
     pub(crate) fn data_dir(&self, node: &str) -> PathBuf {
@@ -54,15 +62,35 @@ impl Site {
 
     /// Starts a node without the master key, which must fail, and returns its message.
     pub(crate) fn refused_without_key(&self, node: &str) -> String {
-        let dir = self.prepare(node, &self.url);
+        self.prepare(node, &self.url);
+        self.refused(node)
+    }
+
+    /// Starts a node that must refuse its database, and returns its message.
+    pub(crate) fn refused(&self, node: &str) -> String {
         let mut command: Command = quash();
-        command.arg("serve").arg("--data-dir").arg(dir).args(["--listen", "127.0.0.1:0"]);
+        command.arg("serve").arg("--data-dir").arg(self.data_dir(node)).args(["--listen", "127.0.0.1:0"]);
         let refused = support::run(command, "");
         assert_eq!(refused.code(), 1, "{}", refused.stderr);
         refused.stderr
     }
 
-    /// Makes the data directory of a node, with its settings.
+    /// Gives a node another database.
+    pub(crate) fn point(&self, node: &str, url: &str) {
+        self.prepare(node, url);
+    }
+
+    /// Copies the database while nobody uses it, and returns the URL of the copy.
+    pub(crate) fn copy(&self) -> String {
+        let config: tokio_postgres::Config = self.url.parse().expect("a URL");
+        let name = config.get_dbname().expect("a database").to_owned();
+        let copy = format!("{name}_copy");
+        let statement = format!("CREATE DATABASE {copy} TEMPLATE {name}");
+        run_statement(&with_database(&self.url, "postgres"), &statement);
+        with_database(&self.url, &copy)
+    }
+
+    /// Makes the data directory of a node, with its settings and without the master key.
     pub(crate) fn prepare(&self, node: &str, url: &str) -> PathBuf {
         use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
         let dir = self.data_dir(node);
@@ -74,6 +102,32 @@ impl Site {
         std::io::Write::write_all(&mut file.expect("it is ours"), text.as_bytes()).expect("it is ours");
         dir
     }
+}
+
+/// Runs a statement on a database. A server process that is ending may still use it.
+fn run_statement(url: &str, statement: &str) {
+    let config: tokio_postgres::Config = url.parse().expect("a URL");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let run = || {
+        runtime.block_on(async {
+            let (client, connection) = config.connect(NoTls).await.expect("PostgreSQL runs");
+            tokio::spawn(connection);
+            match client.batch_execute(statement).await {
+                Err(error) if error.code() == Some(&SqlState::OBJECT_IN_USE) => None,
+                done => Some(done.expect("the user may")),
+            }
+        })
+    };
+    until(run).expect("the database is still in use");
+}
+
+/// Replaces the database of a URL.
+fn with_database(url: &str, name: &str) -> String {
+    let (base, query) = url.split_once('?').map_or((url, None), |(base, query)| (base, Some(query)));
+    let scheme = base.find("://").expect("a URL") + 3;
+    let end = base[scheme..].find('/').map_or(base.len(), |at| scheme + at);
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{}/{name}{query}", &base[..end])
 }
 
 /// The URL of the same database at another address.

@@ -1,9 +1,11 @@
 //! Epochs: begins a new epoch in a store that was restored from a backup or is found to have gone back.
 //! `quash_core::decide` defines the new epoch. The binary remembers the log's position outside of the store.
 
-use quash_core::decide::{NoEpochLeft, begin_epoch, went_back};
+use quash_core::decide::{Held, NoEpochLeft, begin_epoch, compare_end, went_back};
 use quash_core::hex;
-use quash_core::model::{Actor, Change, Clock, Entropy, Epoch, Head, OldSessions, ScopeHasher, Seq, draw};
+use quash_core::model::{
+    Actor, Change, Clock, Entropy, Epoch, Head, NotedEnd, OldSessions, ScopeHasher, Seq, draw,
+};
 use quash_store::{Store, StoreError};
 
 use crate::context::Service;
@@ -51,23 +53,24 @@ pub async fn begin_after_restore(
     Ok(begun.seq.unwrap_or_default())
 }
 
-/// Begins a new epoch, which ends everything issued before, if the store has lost a sequence number that its
-/// log had reached. Must be called before anything is issued.
+/// Begins a new epoch, which ends everything issued before, if the store has lost an end that its log had reached:
+/// its number, or the entry with that number. Must be called before anything is issued.
 ///
 /// # Errors
 /// The store can't be used, the master key isn't its own, or there is no epoch left.
 pub async fn begin_if_gone_back(
     store: &dyn Store,
     master: &MasterKey,
-    proven: Seq,
+    noted: NotedEnd,
     clock: &dyn Clock,
 ) -> Result<Option<RollbackReport>, StartError> {
     // After a conflict, another node has begun an epoch, which may be the one that is needed.
     repeated(async || {
-        let head = store.head().await?;
-        if !went_back(&head, proven) {
+        let (head, held) = compare(store, noted).await?;
+        if held != Held::Lost {
             return Ok(None);
         }
+        let proven = noted.seq;
         check_master_key(store, master).await?;
         let known = Epoch::of(proven).ok_or(StartError::NoEpochLeft)?;
         let change =
@@ -76,6 +79,18 @@ pub async fn begin_if_gone_back(
         Ok(Some(RollbackReport { found: head.seq, proven, seq: begun.seq.unwrap_or_default() }))
     })
     .await
+}
+
+/// Compares a store's log with an end that was noted.
+///
+/// # Errors
+/// The store can't be used.
+pub async fn compare(store: &dyn Store, noted: NotedEnd) -> Result<(Head, Held), StoreError> {
+    let head = store.head().await?;
+    let before = Seq::from_u64(noted.seq.as_u64().saturating_sub(1));
+    let next = store.entries_after(before, 1).await?;
+    let there = next.iter().find(|entry| entry.seq == noted.seq).map(|entry| entry.chain);
+    Ok((head, compare_end(&head, noted, there)))
 }
 
 /// The name of the id that distinguishes a store from others under the same master key.
@@ -156,7 +171,7 @@ impl RollbackReport {
 }
 
 /// The scopes of our own tokens. One scope covers everything, whichever field identifies accounts in tokens.
-fn scopes(master: &MasterKey) -> ScopeHasher {
+pub(crate) fn scopes(master: &MasterKey) -> ScopeHasher {
     ScopeHasher::ours(master.derive("scopes"))
 }
 
@@ -203,11 +218,11 @@ mod tests {
     async fn new_epochs_begin_only_after_stores_went_back() {
         let (store, master) = (MemoryStore::new(), MasterKey::new(&Seeded::new(1)));
         let end = store.head().await.expect("a head").seq;
-        assert_eq!(begin_if_gone_back(&store, &master, end, &At(0)).await.expect("no fault"), None);
+        assert_eq!(begin_if_gone_back(&store, &master, end.into(), &At(0)).await.expect("no fault"), None);
         let proven = epoch(4).start().next().next();
-        let told = begin_if_gone_back(&store, &master, proven, &At(0)).await.expect("no fault");
+        let told = begin_if_gone_back(&store, &master, proven.into(), &At(0)).await.expect("no fault");
         assert_eq!(told, Some(RollbackReport { found: end, proven, seq: epoch(5).start().next() }));
-        assert_eq!(begin_if_gone_back(&store, &master, proven, &At(0)).await.expect("no fault"), None);
+        assert_eq!(begin_if_gone_back(&store, &master, proven.into(), &At(0)).await.expect("no fault"), None);
         let beyond = KnownLogEnd { seq: Some(epoch(6).start()), epoch: Some(epoch(8)) };
         let begun =
             begin_after_restore(&store, &master, beyond, OldSessions::End, &At(0)).await.expect("an epoch");

@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod clients;
 pub(crate) mod epoch;
+pub(crate) mod fail_over;
 mod leave;
 mod nodes;
 pub(crate) mod ready;

@@ -16,7 +16,7 @@ use super::audit;
 use super::fault::PostgresError;
 use super::locks::Locks;
 use super::statements;
-use super::transaction::{Database, Transaction};
+use super::transaction::{Database, Statement, Transaction};
 use crate::StoreError;
 use crate::log::LogEnd;
 
@@ -34,30 +34,34 @@ pub(super) struct Work<'d> {
 pub(super) async fn commit(database: &Database, change: &Change) -> Result<Receipt, StoreError> {
     let mut attempt = 1;
     loop {
-        match commit_once(database, change).await {
+        match commit_with(database, change, &[]).await {
             Err(error) if error.is_lost_race() && attempt < ATTEMPTS => {
                 sleep(Duration::from_millis(2 << attempt)).await;
                 attempt += 1;
             }
             Err(error) => return Err(error.into()),
-            Ok(receipt) => {
-                if let Some(seq) = receipt.seq {
-                    database.saw(seq);
-                }
-                return Ok(receipt);
-            }
+            Ok(receipt) => return Ok(receipt),
         }
     }
 }
 
-async fn commit_once(database: &Database, change: &Change) -> Result<Receipt, PostgresError> {
+/// Writes a change in a transaction together with other statements, without a second attempt.
+pub(super) async fn commit_with(
+    database: &Database,
+    change: &Change,
+    also: &[Statement<'_>],
+) -> Result<Receipt, PostgresError> {
     let locks = Locks::of(change);
     let params = locks.params();
     let transaction = database.begin(&params.statements()).await?;
     let mut work = Work { transaction, end: None };
     match work.apply(change).await {
         Ok(receipt) => {
-            work.transaction.commit().await?;
+            work.transaction.commit_after(also).await?;
+            // The end of the log is read by whoever appends to it.
+            if let Some(end) = work.end.filter(|end| Some(end.seq) == receipt.seq) {
+                database.saw_end(end.seq, end.chain);
+            }
             Ok(receipt)
         }
         Err(error) => {

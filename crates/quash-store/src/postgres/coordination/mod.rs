@@ -9,7 +9,7 @@ mod rounds;
 mod rows;
 mod sights;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,6 +23,7 @@ use super::PostgresStore;
 use super::transaction::Database;
 use crate::coordination::{
     Coordination, Known, LEFT, LISTED, Lease, ListedNode, NewLease, NodeDescription, NotRecorded, Standing,
+    counted,
 };
 use crate::{OpenError, StoreError};
 
@@ -40,12 +41,28 @@ struct Shared {
     sights: Sights,
     changes: watch::Sender<()>,
     wanted: watch::Sender<Seq>,
+    unsettled: Mutex<Unsettled>,
+    /// The longest term of a lease.
+    term: Duration,
+}
+
+/// The time in which leases may be unknown to a promoted server.
+#[derive(Clone, Copy, Default)]
+struct Unsettled {
+    /// The number of servers that this process had taken over when it was computed.
+    taken: u64,
+    /// The uptime at which all of them have expired.
+    until: Duration,
+    /// Whether that time has passed, and the database says so.
+    is_settled: bool,
 }
 
 /// The connections: one for rounds of leases, one for confirmations, one for reads.
 const CONNECTIONS: usize = 3;
 /// The longest time to wait for one of them.
 const CONNECTION_WAIT: Duration = Duration::from_secs(5);
+/// The shortest term of a node's lease.
+const NODE_TERM: Duration = Duration::from_secs(10);
 /// The most requests that wait for a round.
 const WAITING: usize = 16_384;
 /// The interval at which a barrier reads the rows, and at which numbers that others wait for are read.
@@ -55,11 +72,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 const READ_EVERY: Duration = Duration::from_secs(1);
 
 impl PostgresCoordination {
-    /// Uses a store's database, with connections of its own. Must be called inside a tokio runtime.
+    /// Uses a store's database, with connections of its own. `term` is the longest of a lease. Must be called
+    /// inside a tokio runtime.
     ///
     /// # Errors
     /// The leases can't be read.
-    pub async fn beside(store: &PostgresStore, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+    pub async fn beside(
+        store: &PostgresStore,
+        clock: Arc<dyn Clock>,
+        term: Duration,
+    ) -> Result<Self, OpenError> {
         let database = store.database().with_own_pool(CONNECTIONS, CONNECTION_WAIT)?;
         let store = database.target.shown().to_owned();
         let shared = Arc::new(Shared {
@@ -67,6 +89,8 @@ impl PostgresCoordination {
             sights: Sights::new(clock),
             changes: watch::Sender::new(()),
             wanted: watch::Sender::new(Seq::ZERO),
+            unsettled: Mutex::default(),
+            term: term.max(NODE_TERM),
         });
         let unusable = |error: StoreError| OpenError::Unusable { store, detail: error.to_string() };
         shared.sights.read(&shared.database).await.map_err(unusable)?;
@@ -140,9 +164,9 @@ impl Coordination for PostgresCoordination {
         self.shared.wanted.subscribe()
     }
 
-    /// Each process can list all leases.
+    /// Each process can list all leases, but for those that a promoted server has lost.
     fn unlisted_until(&self) -> Duration {
-        Duration::ZERO
+        self.shared.unsettled().until
     }
 
     /// Deletes rows that this process has seen expired for an hour, unless they were renewed since.
@@ -166,6 +190,29 @@ impl Coordination for PostgresCoordination {
 }
 
 impl Shared {
+    /// Computed when it is asked for: after a promotion, from then on.
+    fn unsettled(&self) -> Unsettled {
+        let taken = self.database.target.history().map_or(0, |history| history.taken());
+        let mut unsettled = self.unsettled.lock().unwrap_or_else(PoisonError::into_inner);
+        if unsettled.taken != taken {
+            let until = self.sights.uptime() + counted(self.term);
+            *unsettled = Unsettled { taken, until, is_settled: false };
+        }
+        *unsettled
+    }
+
+    /// Notes in the database when the time after a promotion has passed.
+    async fn settle(&self) {
+        let unsettled = self.unsettled();
+        if unsettled.taken == 0 || unsettled.is_settled || self.sights.uptime() < unsettled.until {
+            return;
+        }
+        if self.database.settle().await.is_ok() {
+            let mut now = self.unsettled.lock().unwrap_or_else(PoisonError::into_inner);
+            now.is_settled = now.taken == unsettled.taken;
+        }
+    }
+
     fn sees_wanted(&self, seq: Seq) {
         self.wanted.send_if_modified(|wanted| std::mem::replace(wanted, seq.max(*wanted)) < seq);
     }
@@ -194,7 +241,10 @@ impl Follow {
             let Some(shared) = shared.upgrade() else { return };
             match self {
                 // A failure is reported to those who wait for a read.
-                Self::Rows => drop(shared.sights.read(&shared.database).await),
+                Self::Rows => {
+                    drop(shared.sights.read(&shared.database).await);
+                    shared.settle().await;
+                }
                 Self::Changes if shared.changes.receiver_count() > 0 => {
                     shared.changes.send_replace(());
                 }

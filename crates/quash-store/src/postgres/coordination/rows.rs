@@ -6,7 +6,9 @@ use quash_core::model::{Binding, InstanceId, ProcessLabel, Seq};
 use tokio_postgres::Row;
 
 use super::super::fault::PostgresError;
-use super::super::transaction::Database;
+use super::super::identity;
+use super::super::params::Params;
+use super::super::transaction::{Database, Transaction};
 use super::sights::{Found, Renewal};
 use crate::StoreError;
 use crate::coordination::Known;
@@ -57,6 +59,11 @@ const WANTED: &str = "SELECT max(seq) FROM wanted";
 const FORGET_WANTED: &str = "DELETE FROM wanted WHERE at < now() - interval '1 hour' \
     AND set_config('synchronous_commit', 'off', true) = 'off'";
 
+/// Whether the server's commits wait for a standby. This commit does, if they do: then the standby has all before it.
+const SYNCHRONOUS: &str = "UPDATE cluster SET is_synchronous = $1 WHERE id = 1 AND is_synchronous <> $1";
+
+const SETTLE: &str = "UPDATE cluster SET settled = true WHERE id = 1 AND NOT settled";
+
 /// A request for a lease, as its row.
 pub(super) struct NewRow<'a> {
     pub(super) id: &'a InstanceId,
@@ -87,10 +94,33 @@ impl Database {
         let hosts: Vec<Option<&str>> = rows.iter().map(|row| row.label.host()).collect();
         let pids: Vec<Option<i64>> = rows.iter().map(|row| row.label.pid().map(i64::from)).collect();
         let transaction = self.begin_durable_unmarked().await?;
-        let written = transaction.query(RECORD, &[&names, &numbers, &terms, &bound, &hosts, &pids]).await?;
+        let params: Params<'_> = &[&names, &numbers, &terms, &bound, &hosts, &pids];
+        let (written, ()) =
+            tokio::try_join!(transaction.query(RECORD, params), self.compare_server(&transaction))?;
         let granted = written.iter().map(|row| id(row, 0)).collect::<Result<_, _>>()?;
         transaction.commit().await?;
         Ok(granted)
+    }
+
+    /// Compares the server with the one that this process uses: a pooler may have moved open connections.
+    async fn compare_server(&self, transaction: &Transaction<'_>) -> Result<(), PostgresError> {
+        let Some(history) = self.target.history() else { return Ok(()) };
+        let found = identity::identity(&transaction.query(history.reading().statement(), &[]).await?)?;
+        if let Err(fault) = history.check(&found) {
+            history.end_connections();
+            return Err(StoreError::Unavailable(fault).into());
+        }
+        if found.is_synchronous != history.own().is_synchronous {
+            transaction.execute(SYNCHRONOUS, &[&found.is_synchronous]).await?;
+            history.note_synchronous(found.is_synchronous);
+        }
+        Ok(())
+    }
+
+    /// Notes that a lease's term has passed since the server was promoted.
+    pub(super) async fn settle(&self) -> Result<(), StoreError> {
+        self.query_once(SETTLE, &[]).await?;
+        Ok(())
     }
 
     /// Writes what processes have confirmed. Those without a row are left out.

@@ -54,6 +54,10 @@ impl Sights {
         }
     }
 
+    pub(super) fn uptime(&self) -> Duration {
+        self.clock.uptime()
+    }
+
     /// Reads all rows, with a read that begins after this call. Calls that wait for it share it.
     pub(super) async fn read(&self, database: &Database) -> Result<(), StoreError> {
         let before = self.begun.load(Ordering::SeqCst);

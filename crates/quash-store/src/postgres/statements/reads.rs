@@ -61,7 +61,8 @@ macro_rules! head {
     () => {
         "CASE WHEN l.seq > g.base_seq THEN l.seq ELSE g.base_seq END, \
          CASE WHEN l.seq > g.base_seq THEN l.chain ELSE g.base_chain END, g.sessions_before, g.foreign_after, \
-         g.base_seq, g.forgotten_at, g.forgotten_until, g.ring, g.settings, g.longest_lifetime_ms, pg_is_in_recovery()"
+         g.base_seq, g.forgotten_at, g.forgotten_until, g.ring, g.settings, g.longest_lifetime_ms, \
+         pg_is_in_recovery(), g.schema_fence"
     };
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct Variable {
 /// Variables for flags.
 pub(crate) const OWN_VARIABLES: [&str; 3] = ["QUASH_DATA_DIR", "QUASH_CONFIG", "QUASH_LISTEN"];
 /// Variables of other programs in this repository.
-const OTHER_VARIABLES: [&str; 8] = [
+const OTHER_VARIABLES: [&str; 9] = [
     "QUASH_VECTORS",
     "QUASH_SOAK",
     "QUASH_TEST_PYTHON",
@@ -41,6 +41,7 @@ const OTHER_VARIABLES: [&str; 8] = [
     "QUASH_TEST_POSTGRES",
     "QUASH_TEST_PGBOUNCER",
     "QUASH_TEST_STORE",
+    "QUASH_TEST_POSTGRES_BIN",
 ];
 
 impl Environment {

@@ -13,6 +13,7 @@ mod lockout;
 pub(crate) mod log;
 pub(crate) mod mail;
 pub(crate) mod passwords;
+mod postgres;
 mod registration;
 mod rotation;
 mod sessions;
@@ -50,6 +51,7 @@ pub(super) const SECTIONS: &[Table] = &[
     http::TABLE,
     mail::TABLE,
     storage::TABLE,
+    postgres::TABLE,
     log::TABLE,
 ];
 
@@ -81,12 +83,13 @@ pub(super) fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Rep
     let public_url = http.as_ref().map(|http| http.public_url.as_ref()).map_err(|reported| *reported);
     let mail = mail::read(reader.section(&mail::TABLE), public_url);
     let storage = storage::read(reader.section(&storage::TABLE));
+    let after_failover = postgres::read(reader.section(&postgres::TABLE));
     let log = log::read(reader.section(&log::TABLE));
     // Only now, so that all faults are reported.
     let (tokens, foreign, grace, sessions) = (tokens?, foreign?, grace?, sessions?);
     let (passwords, lockout, http, mail) = (passwords?, lockout?, http?, mail?);
     let Storage { engine, group_access } = storage?;
-    let (registration, accounts) = (registration?, accounts?);
+    let (registration, accounts, after_failover) = (registration?, accounts?, after_failover?);
     let Accounts { login_fields, username_field, names, numeric_names, subjects } = accounts;
     let accounts = AccountPolicy {
         login_fields,
@@ -102,6 +105,7 @@ pub(super) fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Rep
     let mut warnings = tokens.signing.warnings;
     warnings.extend(foreign.warnings);
     warnings.extend(mail.warning);
+    warnings.extend(postgres::warning(after_failover));
     warnings.extend(conflict_warning(tokens.policy.foreign, &foreign.setups));
     Ok(Settings {
         policy: Policy {
@@ -149,6 +153,7 @@ pub(super) fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Rep
         smtp: mail.smtp,
         engine,
         group_access,
+        after_failover,
         log: log?,
         warnings,
     })

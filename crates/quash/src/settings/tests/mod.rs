@@ -136,6 +136,8 @@ smtputf8 = true
 engine = "postgres"
 url = "postgres://quash:a-password@db.example/quash"
 group_access = true
+[postgres]
+after_failover = "evidence"
 [log]
 level = "trace"
 format = "json"
@@ -271,6 +273,7 @@ fn every_key_is_read() {
     );
     assert_eq!((algorithm, settings.group_access), (Algorithm::Hs256, GroupAccess::Allowed));
     assert!(matches!(settings.engine, Engine::Postgres(_)), "{:?}", settings.engine);
+    assert_eq!(settings.after_failover, AfterFailOver::Evidence);
     assert!(
         settings.http.username_field == "phone_number"
             && settings.http.paths != quash_server::Paths::default()
@@ -400,6 +403,7 @@ fn unknown_keys_suggest_similar_ones() {
         ("QUASH_TEST_POSTGRES", "x"),
         ("QUASH_TEST_PGBOUNCER", "x"),
         ("QUASH_TEST_STORE", "x"),
+        ("QUASH_TEST_POSTGRES_BIN", "x"),
     ];
     assert!(load_from("", &others, &[]).is_ok(), "variables of other programs of the project");
 }

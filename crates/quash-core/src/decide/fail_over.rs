@@ -1,0 +1,107 @@
+//! Decides whether a server that was promoted or recovered has lost entries of the log. A server that commits
+//! without waiting for its standby may lose the newest ones when the standby is promoted.
+
+use super::epoch::Held;
+
+/// What a promotion does to sessions, as the operator has chosen.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum AfterFailOver {
+    /// They continue if it is proven that nothing is lost.
+    #[default]
+    Proven,
+    /// They continue unless a loss is proven.
+    Evidence,
+    /// They end.
+    Always,
+}
+
+/// What a process knows of a promoted server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FailOverFacts {
+    /// Whether the server's log has the newest end that this process has seen.
+    pub held: Held,
+    /// Another process has decided already.
+    pub is_decided: bool,
+    /// Each commit had waited for a standby, so none can be lost.
+    pub was_synchronous: bool,
+    /// Every process that had a lease has compared what it had seen.
+    pub all_compared: bool,
+    /// The processes that didn't compare have had a lease's term for it.
+    pub has_waited: bool,
+}
+
+/// What to do with a promoted server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AtFailOver {
+    /// Use it: the log continues.
+    Continue,
+    /// Other processes may know of a loss: ask again soon, and accept nothing meanwhile.
+    Wait,
+    /// Begin a new epoch: everything issued before ends.
+    BeginEpoch,
+}
+
+/// Decides. A loss is never overlooked because of a setting: the setting only says what counts as proof that there is
+/// none.
+pub fn at_fail_over(rule: AfterFailOver, facts: FailOverFacts) -> AtFailOver {
+    match (facts.held, rule) {
+        (Held::Lost, _) => AtFailOver::BeginEpoch,
+        (Held::Whole | Held::Deleted, _) if facts.is_decided => AtFailOver::Continue,
+        (_, AfterFailOver::Always) => AtFailOver::BeginEpoch,
+        (_, AfterFailOver::Evidence) => AtFailOver::Continue,
+        (_, AfterFailOver::Proven) if facts.was_synchronous || facts.all_compared => AtFailOver::Continue,
+        (_, AfterFailOver::Proven) if facts.has_waited => AtFailOver::BeginEpoch,
+        (_, AfterFailOver::Proven) => AtFailOver::Wait,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FACTS: FailOverFacts = FailOverFacts {
+        held: Held::Whole,
+        is_decided: false,
+        was_synchronous: false,
+        all_compared: false,
+        has_waited: false,
+    };
+
+    #[test]
+    fn only_proof_keeps_the_epoch_by_default() {
+        let decided = |facts| at_fail_over(AfterFailOver::default(), facts);
+        assert_eq!(decided(FACTS), AtFailOver::Wait);
+        assert_eq!(decided(FailOverFacts { has_waited: true, ..FACTS }), AtFailOver::BeginEpoch);
+        for proven in [
+            FailOverFacts { was_synchronous: true, ..FACTS },
+            FailOverFacts { all_compared: true, has_waited: true, ..FACTS },
+            FailOverFacts { is_decided: true, ..FACTS },
+            FailOverFacts { held: Held::Deleted, was_synchronous: true, ..FACTS },
+        ] {
+            assert_eq!(decided(proven), AtFailOver::Continue, "{proven:?}");
+        }
+    }
+
+    #[test]
+    fn a_loss_always_begins_an_epoch() {
+        let lost = FailOverFacts {
+            held: Held::Lost,
+            is_decided: true,
+            was_synchronous: true,
+            all_compared: true,
+            has_waited: true,
+        };
+        for rule in [AfterFailOver::Proven, AfterFailOver::Evidence, AfterFailOver::Always] {
+            assert_eq!(at_fail_over(rule, lost), AtFailOver::BeginEpoch, "{rule:?}");
+        }
+    }
+
+    #[test]
+    fn other_rules_need_no_proof() {
+        assert_eq!(at_fail_over(AfterFailOver::Evidence, FACTS), AtFailOver::Continue);
+        let proven = FailOverFacts { was_synchronous: true, all_compared: true, ..FACTS };
+        assert_eq!(at_fail_over(AfterFailOver::Always, proven), AtFailOver::BeginEpoch);
+        let decided = FailOverFacts { is_decided: true, ..FACTS };
+        assert_eq!(at_fail_over(AfterFailOver::Always, decided), AtFailOver::Continue, "one epoch is enough");
+    }
+}

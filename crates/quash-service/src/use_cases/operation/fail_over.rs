@@ -1,0 +1,175 @@
+//! Takes a promoted server over: decides, before anything is accepted or signed, whether entries of the log may be
+//! lost. A loss, or the lack of a proof that there is none, begins a new epoch.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use quash_core::decide::{AtFailOver, FailOverFacts, Held, at_fail_over, begin_epoch, compare_end};
+use quash_core::model::{Actor, Change, Clock, Epoch, InstanceId, NotedEnd, OldSessions, ScopeHasher, Seq};
+use quash_store::{FailOverLook, StoreError};
+
+use super::epoch::scopes;
+use crate::context::Context;
+use crate::failure::StartError;
+use crate::node::FailOverSetup;
+use crate::vault::MasterKey;
+
+/// The pause between two looks at a server while others compare what they have seen.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// The interval at which the task notices that the service has ended.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// A process that takes over.
+struct Taker<'a> {
+    setup: &'a FailOverSetup,
+    /// Its lease. A process that starts has none yet.
+    id: Option<&'a InstanceId>,
+    /// The newest end of the log that it has seen.
+    noted: NotedEnd,
+    scopes: &'a ScopeHasher,
+    clock: &'a dyn Clock,
+    /// The time for which it waits for others.
+    patience: Duration,
+}
+
+/// Takes a promoted server over when a process starts. `noted` is the end of the log in its data directory.
+///
+/// # Errors
+/// The store can't be used, or there is no epoch left.
+pub async fn take_over_at_start(
+    setup: &FailOverSetup,
+    noted: Option<NotedEnd>,
+    master: &MasterKey,
+    clock: &dyn Clock,
+    patience: Duration,
+) -> Result<(), StartError> {
+    let scopes = scopes(master);
+    let noted = noted.unwrap_or_else(|| setup.server.seen());
+    Taker { setup, id: None, noted, scopes: &scopes, clock, patience }.take_over().await
+}
+
+/// Takes promoted servers over for as long as the process runs.
+pub(crate) async fn follow(context: Weak<Context>, setup: FailOverSetup) {
+    let mut due = setup.server.is_due();
+    loop {
+        let found =
+            tokio::time::timeout(LOOK_EVERY, due.wait_for(|due| *due)).await.is_ok_and(|found| found.is_ok());
+        let Some(context) = context.upgrade() else { return };
+        if !found {
+            continue;
+        }
+        let Some(node) = &context.node else { return };
+        let taker = Taker {
+            setup: &setup,
+            id: Some(&node.id),
+            noted: setup.server.seen(),
+            scopes: context.guard.scopes(),
+            clock: &*context.clock,
+            patience: node.term,
+        };
+        if let Err(error) = taker.take_over().await {
+            tracing::warn!(%error, "failed to take the promoted server over; retrying");
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+}
+
+impl Taker<'_> {
+    async fn take_over(&self) -> Result<(), StartError> {
+        let server = &*self.setup.server;
+        let began = self.clock.uptime();
+        tracing::warn!(
+            "the PostgreSQL server was promoted or recovered: comparing its log with what this node has seen"
+        );
+        let mut is_marked = false;
+        loop {
+            let look = server.look(self.noted).await?;
+            let held = compare_end(&look.head, self.noted, look.there);
+            let facts = FailOverFacts {
+                held,
+                is_decided: look.is_decided,
+                was_synchronous: look.was_synchronous,
+                all_compared: look.all_compared,
+                has_waited: self.clock.uptime().saturating_sub(began) >= self.patience,
+            };
+            if held != Held::Lost
+                && !is_marked
+                && let Some(id) = self.id
+            {
+                server.compared(id).await?;
+                is_marked = true;
+                continue;
+            }
+            match at_fail_over(self.setup.rule, facts) {
+                AtFailOver::Wait => tokio::time::sleep(AGAIN).await,
+                AtFailOver::Continue => {
+                    server.take_over().await?;
+                    if self.noted.seq > Seq::ZERO && look.head.seq.epoch() > self.noted.seq.epoch() {
+                        tracing::warn!("this node uses the promoted server, whose log is in a new epoch");
+                    } else {
+                        tracing::warn!(
+                            synchronous = look.was_synchronous,
+                            "this node uses the promoted server: the log continues, and no user is signed out"
+                        );
+                    }
+                    return Ok(());
+                }
+                AtFailOver::BeginEpoch => match self.begin_epoch(&look).await {
+                    // Another process has decided meanwhile.
+                    Err(StartError::Store(StoreError::Conflict)) => {}
+                    Err(error) => return Err(error),
+                    Ok(epoch) => {
+                        server.take_over().await?;
+                        self.report(&look, held, epoch);
+                        return Ok(());
+                    }
+                },
+            }
+        }
+    }
+
+    async fn begin_epoch(&self, look: &FailOverLook) -> Result<u64, StartError> {
+        let known = Epoch::of(self.noted.seq);
+        let now = self.clock.now();
+        let change = begin_epoch(&look.head, known, OldSessions::End, Actor::Rule, self.scopes, now)?;
+        let to = match &change {
+            Change::BeginEpoch { to, .. } => to.as_u64(),
+            _ => return Err(StartError::NoEpochLeft),
+        };
+        self.setup.server.begin_epoch(change).await?;
+        Ok(to)
+    }
+
+    /// Logs what is lost, as far as this process knows it.
+    fn report(&self, look: &FailOverLook, held: Held, epoch: u64) {
+        for entry in &look.lost {
+            tracing::error!(
+                seq = entry.seq.as_u64(),
+                kind = ?entry.kind,
+                reason = entry.reason.as_str(),
+                at = entry.at.as_millis(),
+                "the promoted server has lost this entry of the log"
+            );
+        }
+        let found = look.head.seq.as_u64();
+        let seen = self.noted.seq.as_u64();
+        if held == Held::Lost {
+            tracing::error!(
+                found,
+                seen,
+                epoch,
+                "the promoted server lacks entries of the log, so everything issued before has ended, and all users must \
+                 sign in again"
+            );
+        } else {
+            tracing::error!(
+                found,
+                seen,
+                epoch,
+                "nothing proves that the promoted server lacks no entry of the log (postgres.after_failover), so everything \
+                 issued before has ended, and all users must sign in again"
+            );
+        }
+    }
+}

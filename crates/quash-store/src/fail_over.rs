@@ -1,0 +1,48 @@
+//! The promotion of a standby: what a process reads from the promoted server before it uses it.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use quash_core::model::{Chain, Change, Entry, Head, InstanceId, NotedEnd};
+use tokio::sync::watch;
+
+use crate::StoreError;
+
+/// A store whose server may be replaced by one with another history. Until the process has taken the new server
+/// over, the store answers nothing.
+#[async_trait]
+pub trait FailOver: Send + Sync + Debug {
+    /// Follows whether there is a server that this process hasn't taken over.
+    fn is_due(&self) -> watch::Receiver<bool>;
+
+    /// The newest end of the log that this process has seen.
+    fn seen(&self) -> NotedEnd;
+
+    /// Reads the new server, and compares its log with what was seen up to `noted`.
+    async fn look(&self, noted: NotedEnd) -> Result<FailOverLook, StoreError>;
+
+    /// Records that a process has compared what it had seen with the new server's log, and lacks nothing.
+    async fn compared(&self, id: &InstanceId) -> Result<(), StoreError>;
+
+    /// Begins an epoch on the new server, and records that this process has decided.
+    async fn begin_epoch(&self, change: Change) -> Result<(), StoreError>;
+
+    /// Records that this process has decided, if no other has, and uses the new server from now on.
+    async fn take_over(&self) -> Result<(), StoreError>;
+}
+
+/// What was read from a server that hasn't been taken over yet, in one view.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FailOverLook {
+    pub head: Head,
+    /// The hash of the entry with the noted number; `None`: there is none.
+    pub there: Option<Chain>,
+    /// Another process has decided already.
+    pub is_decided: bool,
+    /// Each commit on the old server had waited for a standby.
+    pub was_synchronous: bool,
+    /// Every process that had a lease has compared what it had seen, or had given its lease back.
+    pub all_compared: bool,
+    /// The entries that this process has seen and the log lacks, as far as it still has them.
+    pub lost: Vec<Entry>,
+}

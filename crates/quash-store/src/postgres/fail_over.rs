@@ -1,0 +1,175 @@
+//! The promoted server, as the trait [`FailOver`] shows it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_lc_rs::rand;
+use quash_core::model::{Change, Entry, InstanceId, NotedEnd};
+use tokio::sync::watch;
+
+use super::apply;
+use super::connect::Target;
+use super::fault::PostgresError;
+use super::identity::{History, Identity};
+use super::rows;
+use super::statements;
+use super::transaction::{Database, Statement};
+use crate::StoreError;
+use crate::fail_over::{FailOver, FailOverLook};
+
+/// [`FailOver`] for a PostgreSQL store.
+#[derive(Debug)]
+pub struct PostgresFailOver {
+    /// What the store uses.
+    own: Arc<Database>,
+    history: Arc<History>,
+    /// The address, without the comparison.
+    target: Target,
+    wait: Duration,
+    /// The server that was found, and connections to it alone.
+    found: Mutex<Option<(Identity, Arc<Database>)>>,
+}
+
+/// The newest entries that were read, for a report of those that are lost.
+#[derive(Debug, Default)]
+pub(super) struct Recent(Mutex<VecDeque<Entry>>);
+
+/// The most entries that are kept for the report.
+const KEPT: usize = 1_000;
+
+const STATE: &str = "SELECT timeline, is_synchronous, \
+    NOT EXISTS (SELECT 1 FROM lease WHERE kind = 'node' AND NOT has_left AND compared_on IS DISTINCT FROM $1) \
+    FROM cluster WHERE id = 1";
+
+/// The numbers and hashes of entries.
+const CHAINS: &str = "SELECT seq, chain FROM revocation_log WHERE seq = ANY($1)";
+
+const COMPARED: &str = "UPDATE lease SET compared_on = $3 WHERE (name, instance) = ($1, $2)";
+
+/// Until a process has waited for a term, leases that the old server had may be unknown to this one.
+const TAKE_OVER: &str = "UPDATE cluster SET timeline = $1, is_synchronous = $2, settled = false \
+    WHERE id = 1 AND timeline IS DISTINCT FROM $1";
+
+impl Recent {
+    pub(super) fn add(&self, entries: &[Entry]) {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for entry in entries {
+            if recent.back().is_none_or(|last| last.seq < entry.seq) {
+                recent.push_back(entry.clone());
+            }
+        }
+        let surplus = recent.len().saturating_sub(KEPT);
+        recent.drain(..surplus);
+    }
+
+    fn all(&self) -> Vec<Entry> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
+
+impl PostgresFailOver {
+    pub(super) fn new(own: Arc<Database>, history: Arc<History>, target: Target, wait: Duration) -> Self {
+        Self { own, history, target, wait, found: Mutex::default() }
+    }
+
+    /// Connections to the server that was found, and to no other.
+    fn found(&self) -> Result<(Identity, Arc<Database>), StoreError> {
+        let away = |detail: &str| StoreError::Unavailable(detail.to_owned());
+        let Some(identity) = self.history.found() else {
+            return Err(away("no other server was found"));
+        };
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, database)) = found.as_ref().filter(|(known, _)| *known == identity) {
+            return Ok((identity, Arc::clone(database)));
+        }
+        let mut writer = [0; 16];
+        rand::fill(&mut writer).map_err(|_| away("no random bytes"))?;
+        let history = History::new(self.history.reading().clone(), identity.clone());
+        let target = self.target.clone().compared_with(history);
+        let pool = target.clone().pool(2, self.wait).map_err(|error| away(&error.to_string()))?;
+        let database = Arc::new(Database::new(target, pool, writer));
+        *found = Some((identity.clone(), Arc::clone(&database)));
+        Ok((identity, database))
+    }
+
+    async fn look_at(
+        &self,
+        identity: &Identity,
+        database: &Database,
+        noted: NotedEnd,
+    ) -> Result<FailOverLook, PostgresError> {
+        let recent = self.own.recent.all();
+        let mut numbers: Vec<i64> = vec![rows::bound(noted.seq.as_u64())];
+        numbers.extend(recent.iter().map(|entry| rows::bound(entry.seq.as_u64())));
+        let snapshot = database.begin_read().await?;
+        let head = rows::only(&snapshot.query(statements::HEAD, &[]).await?, rows::head)?;
+        let (timeline, was_synchronous, all_compared) =
+            rows::only(&snapshot.query(STATE, &[&identity.timeline]).await?, |columns| {
+                Ok((columns.take::<Option<i32>>()?, columns.take()?, columns.take()?))
+            })?;
+        let chains = rows::all(&snapshot.query(CHAINS, &[&numbers]).await?, |columns| {
+            Ok((columns.seq()?, columns.bytes::<32>()?))
+        })?;
+        snapshot.roll_back().await;
+        let chain_at = |seq| chains.iter().find(|(other, _)| *other == seq).map(|(_, chain)| *chain);
+        let is_lost = |entry: &Entry| {
+            entry.seq.epoch() == head.seq.epoch()
+                && match chain_at(entry.seq) {
+                    Some(chain) => chain != entry.chain,
+                    // Below, it may have been deleted.
+                    None => entry.seq > head.forgotten.seq,
+                }
+        };
+        Ok(FailOverLook {
+            head,
+            there: chain_at(noted.seq),
+            is_decided: timeline == identity.timeline,
+            was_synchronous: was_synchronous && self.history.own().is_synchronous,
+            all_compared,
+            lost: recent.into_iter().filter(is_lost).collect(),
+        })
+    }
+}
+
+#[async_trait]
+impl FailOver for PostgresFailOver {
+    fn is_due(&self) -> watch::Receiver<bool> {
+        self.history.is_due()
+    }
+
+    fn seen(&self) -> NotedEnd {
+        *self.own.end.borrow()
+    }
+
+    async fn look(&self, noted: NotedEnd) -> Result<FailOverLook, StoreError> {
+        let (identity, database) = self.found()?;
+        Ok(self.look_at(&identity, &database, noted).await?)
+    }
+
+    async fn compared(&self, id: &InstanceId) -> Result<(), StoreError> {
+        let (identity, database) = self.found()?;
+        let transaction = database.begin_durable_unmarked().await?;
+        let number = id.number.as_slice();
+        let marked = transaction.execute(COMPARED, &[&id.name.as_str(), &number, &identity.timeline]).await;
+        marked?;
+        transaction.commit().await
+    }
+
+    async fn begin_epoch(&self, change: Change) -> Result<(), StoreError> {
+        let (identity, database) = self.found()?;
+        let taken: Statement<'_> = (TAKE_OVER, vec![&identity.timeline, &identity.is_synchronous]);
+        apply::commit_with(&database, &change, &[taken]).await?;
+        Ok(())
+    }
+
+    async fn take_over(&self) -> Result<(), StoreError> {
+        let (identity, database) = self.found()?;
+        let transaction = database.begin_durable_unmarked().await?;
+        transaction.execute(TAKE_OVER, &[&identity.timeline, &identity.is_synchronous]).await?;
+        transaction.commit().await?;
+        self.history.take_over(identity);
+        Ok(())
+    }
+}

@@ -1,0 +1,341 @@
+//! The identity of a database: the system identifier and the timeline of its server, and the oids of the database
+//! and of the log's table. Each connection is compared with what this process uses, so that it never reads or
+//! writes another server than the one whose log it knows.
+//!
+//! A promoted standby has the same system and another timeline: this process then compares what it knows of the
+//! log before it uses the server (`fail_over.rs`). Another system or oid is another database.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
+
+use super::fault::message;
+
+/// What tells a database from others. A part that the server doesn't offer is `None`, and isn't compared.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(super) struct Identity {
+    system: Option<String>,
+    pub(super) timeline: Option<i32>,
+    database: Option<i64>,
+    log: Option<i64>,
+    /// Whether commits wait for a standby.
+    pub(super) is_synchronous: bool,
+}
+
+/// How one identity relates to another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Relation {
+    Same,
+    /// The same database with another history: a promoted or recovered server.
+    OtherTimeline,
+    /// A copy, or another database.
+    Other(Part),
+}
+
+/// A part of an identity.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Part {
+    System,
+    Database,
+    Log,
+}
+
+/// The statement that reads the parts of an identity that a server offers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Reading(String);
+
+/// What this process uses, and what its connections have found instead.
+#[derive(Debug)]
+pub(super) struct History {
+    reading: Reading,
+    own: Mutex<Identity>,
+    /// Rises when connections that are open mustn't be used any more.
+    generation: AtomicU64,
+    /// A server with another timeline, until this process has taken it over.
+    found: Mutex<Option<Identity>>,
+    /// Whether there is one.
+    is_due: watch::Sender<bool>,
+    /// The number of servers that were taken over: leases on the old one may be unknown to the new one.
+    taken: AtomicU64,
+}
+
+const SYSTEM: &str = "(SELECT CAST(system_identifier AS text) FROM pg_control_system())";
+const TIMELINE: &str = "CAST(('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32) AS int)";
+const REST: &str = "(SELECT CAST(oid AS bigint) FROM pg_database WHERE datname = current_database()), \
+    CAST(CAST(to_regclass('revocation_log') AS oid) AS bigint), \
+    current_setting('synchronous_standby_names') <> ''";
+
+const STORED: &str = "SELECT system_identifier, timeline, CAST(database_oid AS bigint), CAST(log_oid AS bigint), \
+    is_synchronous FROM cluster WHERE id = 1";
+
+/// Parts that the server doesn't offer are kept as they are.
+const RECORD: &str = "UPDATE cluster SET system_identifier = coalesce($1, system_identifier), \
+    timeline = coalesce($2, timeline), database_oid = CAST($3 AS oid), log_oid = CAST($4 AS oid), \
+    is_synchronous = $5 WHERE id = 1";
+
+impl Reading {
+    /// Finds out which parts the server offers. A managed service may refuse some; each is reported in words.
+    pub(super) async fn probe(client: &Client) -> (Self, Vec<String>) {
+        let mut missing = Vec::new();
+        let mut offered = async |part: &'static str, null: &'static str, name: &str| match client
+            .query_typed(&format!("SELECT {part}"), &[])
+            .await
+        {
+            Ok(_) => part,
+            Err(error) => {
+                missing.push(format!("{name} ({})", message(&error)));
+                null
+            }
+        };
+        let system = offered(SYSTEM, "CAST(NULL AS text)", "its system identifier").await;
+        let timeline = offered(TIMELINE, "CAST(NULL AS int)", "its timeline").await;
+        (Self(format!("SELECT {system}, {timeline}, {REST}")), missing)
+    }
+
+    /// Reads the server's identity.
+    pub(super) async fn read(&self, client: &Client) -> Result<Identity, tokio_postgres::Error> {
+        identity(&client.query_typed(&self.0, &[]).await?)
+    }
+
+    pub(super) fn statement(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Decodes an identity.
+pub(super) fn identity(rows: &[Row]) -> Result<Identity, tokio_postgres::Error> {
+    let Some(row) = rows.first() else { return Ok(Identity::default()) };
+    Ok(Identity {
+        system: row.try_get(0)?,
+        timeline: row.try_get(1)?,
+        database: row.try_get(2)?,
+        log: row.try_get(3)?,
+        is_synchronous: row.try_get(4)?,
+    })
+}
+
+impl Identity {
+    /// The identity that is recorded in the database.
+    pub(super) async fn stored(client: &Client) -> Result<Self, tokio_postgres::Error> {
+        identity(&client.query_typed(STORED, &[]).await?)
+    }
+
+    /// Whether a process has waited for a lease's term since the server was promoted.
+    pub(super) async fn is_settled(client: &Client) -> Result<bool, tokio_postgres::Error> {
+        let rows = client.query_typed("SELECT settled FROM cluster WHERE id = 1", &[]).await?;
+        rows.first().map_or(Ok(true), |row| row.try_get(0))
+    }
+
+    /// Records that no process has waited for a lease's term yet.
+    pub(super) async fn unsettle(client: &Client) -> Result<(), tokio_postgres::Error> {
+        client.execute_typed("UPDATE cluster SET settled = false WHERE id = 1", &[]).await.map(drop)
+    }
+
+    /// Records this identity in the database.
+    pub(super) async fn record(&self, client: &Client) -> Result<(), tokio_postgres::Error> {
+        let values: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 5] = [
+            (&self.system, Type::TEXT),
+            (&self.timeline, Type::INT4),
+            (&self.database, Type::INT8),
+            (&self.log, Type::INT8),
+            (&self.is_synchronous, Type::BOOL),
+        ];
+        client.execute_typed(RECORD, &values).await.map(drop)
+    }
+
+    /// Whether nothing is recorded yet.
+    pub(super) fn is_blank(&self) -> bool {
+        Self { is_synchronous: false, ..self.clone() } == Self::default()
+    }
+
+    /// Compares the parts that both have.
+    pub(super) fn relation(&self, found: &Self) -> Relation {
+        if differ(self.system.as_ref(), found.system.as_ref()) {
+            Relation::Other(Part::System)
+        } else if differ(self.database.as_ref(), found.database.as_ref()) {
+            Relation::Other(Part::Database)
+        } else if differ(self.log.as_ref(), found.log.as_ref()) {
+            Relation::Other(Part::Log)
+        } else if differ(self.timeline.as_ref(), found.timeline.as_ref()) {
+            Relation::OtherTimeline
+        } else {
+            Relation::Same
+        }
+    }
+}
+
+fn differ<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| one != other)
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::System => "the server has another system identifier than the one that is recorded in it",
+            Self::Database => "its oid isn't the one that is recorded in it",
+            Self::Log => "the oid of the table revocation_log isn't the one that is recorded in it",
+        })
+    }
+}
+
+impl History {
+    pub(super) fn new(reading: Reading, own: Identity) -> Arc<Self> {
+        Arc::new(Self {
+            reading,
+            own: Mutex::new(own),
+            generation: AtomicU64::new(0),
+            found: Mutex::default(),
+            is_due: watch::Sender::new(false),
+            taken: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn reading(&self) -> &Reading {
+        &self.reading
+    }
+
+    /// What this process uses.
+    pub(super) fn own(&self) -> Identity {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A server that this process hasn't taken over, if one was found.
+    pub(super) fn found(&self) -> Option<Identity> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Follows whether there is one.
+    pub(super) fn is_due(&self) -> watch::Receiver<bool> {
+        self.is_due.subscribe()
+    }
+
+    /// Notes a server with another timeline.
+    pub(super) fn find(&self, identity: Identity) {
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(identity);
+        self.is_due.send_replace(true);
+    }
+
+    /// Uses a server with another timeline from now on.
+    pub(super) fn take_over(&self, identity: Identity) {
+        *self.own.lock().unwrap_or_else(PoisonError::into_inner) = identity;
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.unsettle();
+        self.is_due.send_replace(false);
+    }
+
+    /// Notes that leases may be unknown to the server.
+    pub(super) fn unsettle(&self) {
+        self.taken.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Rises when leases may be unknown to the server.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Acquire)
+    }
+
+    /// Notes whether commits wait for a standby now.
+    pub(super) fn note_synchronous(&self, is_synchronous: bool) {
+        self.own.lock().unwrap_or_else(PoisonError::into_inner).is_synchronous = is_synchronous;
+    }
+
+    /// The number that a connection must have to be used.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Compares a connection's server with the one that this process uses.
+    ///
+    /// # Errors
+    /// It is another one; the text is for the log.
+    pub(super) fn check(&self, found: &Identity) -> Result<(), String> {
+        let own = self.own();
+        let fault = match own.relation(found) {
+            Relation::Same => return Ok(()),
+            // Other connections still lead to the server that was promoted.
+            Relation::OtherTimeline if found.timeline < own.timeline => {
+                return Err(
+                    "it is an old primary: its timeline is lower than that of the promoted server".into()
+                );
+            }
+            Relation::OtherTimeline => {
+                self.find(found.clone());
+                "a standby was promoted, and it isn't known yet whether it lacks entries of the log"
+                    .to_owned()
+            }
+            Relation::Other(part) => {
+                format!("it is another database than before ({part}): restart quash, which says what to do")
+            }
+        };
+        self.end_connections();
+        Err(fault)
+    }
+
+    /// Ends all open connections: a pooler may have moved them.
+    pub(super) fn end_connections(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(system: Option<&str>, timeline: Option<i32>, database: i64, log: i64) -> Identity {
+        Identity {
+            system: system.map(Into::into),
+            timeline,
+            database: Some(database),
+            log: Some(log),
+            is_synchronous: false,
+        }
+    }
+
+    #[test]
+    fn only_parts_that_both_have_are_compared() {
+        let own = identity(Some("7"), Some(1), 5, 9);
+        for (found, relation) in [
+            (identity(Some("7"), Some(1), 5, 9), Relation::Same),
+            (identity(None, None, 5, 9), Relation::Same),
+            (identity(Some("7"), Some(2), 5, 9), Relation::OtherTimeline),
+            (identity(Some("8"), Some(2), 5, 9), Relation::Other(Part::System)),
+            (identity(Some("7"), Some(1), 6, 9), Relation::Other(Part::Database)),
+            (identity(Some("7"), Some(1), 5, 8), Relation::Other(Part::Log)),
+        ] {
+            assert_eq!(own.relation(&found), relation, "{found:?}");
+            assert_eq!(found.relation(&own), relation, "{found:?}");
+        }
+        assert!(Identity::default().is_blank() && !own.is_blank());
+    }
+
+    #[test]
+    fn another_database_is_refused() {
+        let history = History::new(Reading(String::new()), identity(Some("7"), Some(1), 5, 9));
+        assert_eq!((history.check(&identity(Some("7"), Some(1), 5, 9)), history.generation()), (Ok(()), 0));
+        let refused = history.check(&identity(Some("8"), Some(1), 5, 9)).expect_err("another server");
+        assert!(refused.contains("restart quash"), "{refused}");
+        assert_eq!(history.generation(), 1, "open connections may lead there, too");
+    }
+
+    #[test]
+    fn old_primaries_and_promoted_standbys_are_refused() {
+        let history = History::new(Reading(String::new()), identity(Some("7"), Some(2), 5, 9));
+        let old = history.check(&identity(Some("7"), Some(1), 5, 9)).expect_err("the old primary");
+        assert!(old.contains("old primary"), "{old}");
+        assert_eq!(
+            (history.found(), history.generation()),
+            (None, 0),
+            "connections to the new one stay open"
+        );
+        let promoted = identity(Some("7"), Some(3), 5, 9);
+        assert!(history.check(&promoted).is_err());
+        assert_eq!((history.found().as_ref(), *history.is_due().borrow()), (Some(&promoted), true));
+        assert_eq!((history.generation(), history.taken()), (1, 0));
+        history.take_over(promoted.clone());
+        assert_eq!((history.check(&promoted), history.found(), history.taken()), (Ok(()), None, 1));
+        assert!(!*history.is_due().borrow());
+    }
+}

@@ -1,0 +1,148 @@
+//! The databases that a store opens: the recorded one, a copy, one on a promoted server, and one on a server that
+//! doesn't say what it is.
+
+use quash_core::decide::begin_epoch;
+use quash_core::model::{Actor, Change, InstanceId, OldSessions, ScopeHasher, ScopeKind, Seq, Timestamp};
+use quash_store::{FailOver, IfAnother, OpenError, PostgresOptions, PostgresStore, Store, StoreError};
+use tokio_postgres::Client;
+
+use crate::support::postgres::{TestDatabase, connect, database};
+use crate::support::{NOW, account, add, commit, entry};
+
+async fn identity(client: &Client) -> (Option<String>, Option<i32>, bool) {
+    let row = client.query_one("SELECT system_identifier, timeline, settled FROM cluster", &[]).await;
+    let row = row.expect("a row");
+    (row.get(0), row.get(1), row.get(2))
+}
+
+/// Opens the database after a promotion that nobody has noticed.
+async fn promoted(database: &TestDatabase) -> (PostgresStore, Client) {
+    let store = database.open().await;
+    commit(&store, add(account("dana"))).await;
+    drop(store);
+    let client = database.client().await;
+    client.batch_execute("UPDATE cluster SET timeline = 0").await.expect("an older timeline");
+    (database.open().await, client)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_is_refused_until_it_is_recorded() {
+    let Some(database) = database().await else { return };
+    let client = database.client().await;
+    drop(database.open().await);
+    assert!(matches!(identity(&client).await, (Some(_), Some(1..), true)));
+    drop(database.open().await);
+    for (column, told) in [
+        ("system_identifier = '7'", "another system identifier"),
+        ("database_oid = 1", "its oid"),
+        ("log_oid = 1", "the table revocation_log"),
+    ] {
+        client.batch_execute(&format!("UPDATE cluster SET {column}")).await.expect("another identity");
+        let refused = PostgresStore::open(PostgresOptions::new(database.url())).await.expect_err("a copy");
+        assert!(
+            matches!(refused, OpenError::Another { .. }) && refused.to_string().contains(told),
+            "{refused}"
+        );
+        let options = PostgresOptions { if_another: IfAnother::Open, ..PostgresOptions::new(database.url()) };
+        let store = PostgresStore::open(options).await.expect("a store");
+        store.record_identity().await.expect("a record");
+        assert!(!identity(&client).await.2, "leases may be unknown to it");
+        drop(database.open().await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promoted_server_answers_once_it_is_taken_over() {
+    let Some(database) = database().await else { return };
+    let (store, client) = promoted(&database).await;
+    let server = store.fail_over();
+    assert!(*server.is_due().borrow());
+    let refused = store.head().await.expect_err("not yet");
+    assert!(matches!(&refused, StoreError::Unavailable(_)), "{refused}");
+    let look = server.look(server.seen()).await.expect("a look");
+    assert!(!look.is_decided && !look.was_synchronous && look.all_compared, "{look:?}");
+    server.take_over().await.expect("the server");
+    let read = store.accounts(None, 9).await.expect("accounts");
+    assert_eq!((read.len(), *server.is_due().borrow()), (1, false));
+    let (_, timeline, is_settled) = identity(&client).await;
+    assert!(timeline >= Some(1) && !is_settled, "{timeline:?}");
+    // Another process that comes later finds the decision.
+    drop(store);
+    assert!(!*database.open().await.fail_over().is_due().borrow());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_have_not_compared_are_known() {
+    let Some(database) = database().await else { return };
+    let (store, client) = promoted(&database).await;
+    let server = store.fail_over();
+    let id = InstanceId::of_node([7; 16]);
+    let row = "INSERT INTO lease (name, instance, kind, renewal, term_ms, bound) \
+        VALUES ('', decode(repeat('07', 16), 'hex'), 'node', 1, 10000, true)";
+    client.batch_execute(row).await.expect("a node's lease");
+    let all_compared = async || server.look(server.seen()).await.expect("a look").all_compared;
+    assert!(!all_compared().await);
+    server.compared(&id).await.expect("a mark");
+    assert!(all_compared().await);
+    client.batch_execute("UPDATE lease SET compared_on = 0").await.expect("an earlier promotion");
+    assert!(!all_compared().await);
+    client.batch_execute("UPDATE lease SET has_left = true").await.expect("it has left");
+    assert!(all_compared().await, "what it had seen is written before its leave");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_shrinks_is_noticed() {
+    let Some(database) = database().await else { return };
+    let store = database.open().await;
+    for number in 1..=2 {
+        commit(&store, Change::Revoke { entry: entry(ScopeKind::Token, number) }).await;
+    }
+    let followed = store.follow(Seq::start_of(1), 9).await.expect("entries");
+    assert_eq!(followed.entries.len(), 2);
+    let client = database.client().await;
+    for lost in [
+        "DELETE FROM revocation_log WHERE seq = (SELECT max(seq) FROM revocation_log)",
+        "INSERT INTO revocation_log SELECT seq + 1, kind, key, drop_after, reason, at, actor, sha256(chain) \
+         FROM revocation_log ORDER BY seq DESC LIMIT 1",
+    ] {
+        client.batch_execute(lost).await.expect("another log");
+        let refused = store.follow(followed.head.seq, 9).await.expect_err("it has seen more").to_string();
+        assert!(refused.contains("lacks entries"), "{refused}");
+        assert!(*store.fail_over().is_due().borrow());
+    }
+    let server = store.fail_over();
+    let look = server.look(server.seen()).await.expect("a look");
+    assert_eq!(look.lost, followed.entries[1..]);
+    let change =
+        begin_epoch(&look.head, None, OldSessions::End, Actor::Rule, &ScopeHasher::ours([1; 16]), NOW);
+    server.begin_epoch(change.expect("an epoch")).await.expect("it begins");
+    server.take_over().await.expect("the server");
+    let head = store.follow(followed.head.seq, 9).await.expect("another epoch").head;
+    assert!(head.seq.epoch() > followed.head.seq.epoch());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_that_the_server_does_not_tell_are_left_out() {
+    let Some(database) = database().await else { return };
+    let client = database.client().await;
+    let user = format!("{}_untold", database.name());
+    let limited = format!(
+        "DROP ROLE IF EXISTS {user}; CREATE ROLE {user} LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO {user}; \
+         GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {user}; \
+         REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC; \
+         REVOKE EXECUTE ON FUNCTION pg_current_wal_lsn() FROM PUBLIC"
+    );
+    client.batch_execute(&limited).await.expect("a user");
+    let url = database.url();
+    let (_, host) = url.split_once('@').expect("a user in the URL");
+    let limited = format!("postgres://{user}@{host}");
+    drop(connect(&limited).await);
+    let store = PostgresStore::open(PostgresOptions::new(limited)).await.expect("a store");
+    assert_eq!(store.untold().len(), 2, "{:?}", store.untold());
+    commit(&store, add(account("dana"))).await;
+    store.sessions_of(&account("dana").subject, None, 9).await.expect("sessions");
+    store.mails_due(Timestamp::default(), 9).await.expect("mails");
+    drop(store);
+    assert_eq!(identity(&client).await.0, None);
+    client.batch_execute(&format!("DROP OWNED BY {user}; DROP ROLE {user}")).await.expect("no user");
+}
