@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::failure::{Context, Failure, Result};
 use crate::python::{self, Ready};
-use crate::{fuzz, program, sim, test, workspace};
+use crate::{fuzz, program, services, sim, test, workspace};
 
 /// The name of fuzzing among the soaks.
 const FUZZ: &str = "soak_fuzz";
@@ -32,7 +32,8 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     // A name that is given whole is no test of Rust's, whose build would take minutes.
     if ![FUZZ, SIM, STORES, PYTHON].iter().any(|name| name.strip_prefix("soak_") == Some(filter)) {
         println!("soak: the long forms (QUASH_SOAK=1), optimized, tests named *{filter}*, one at a time");
-        count += run_counted(&mut soak(filter)?)?;
+        let services = services::ready()?;
+        count += run_counted(soak(filter)?.envs(services.variables.iter().cloned()))?;
     }
     if args.is_empty() || PYTHON.contains(filter) {
         println!("soak: the processes of the Python packages, optimized");

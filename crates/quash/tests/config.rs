@@ -39,12 +39,10 @@ fn check_prints_ok_and_the_file() {
 
 #[test]
 fn settings_of_the_examples_are_valid() {
-    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
-    for file in ["nodes/quash.toml"] {
-        let text = fs::read_to_string(examples.join(file)).expect("an example");
-        let checked = run(config(&dir(&text), &["check"]), "");
-        assert_eq!(checked.code(), 0, "{file}: {}", checked.stderr);
-    }
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/nodes/quash.toml");
+    let text = fs::read_to_string(example).expect("an example");
+    let checked = run(config(&dir(&text), &["check"]), "");
+    assert_eq!(checked.code(), 0, "{}", checked.stderr);
 }
 
 #[test]

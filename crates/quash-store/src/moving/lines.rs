@@ -65,7 +65,7 @@ impl Lines {
         self.hash.update(lines);
     }
 
-    pub(crate) fn is_like(self, other: Self) -> bool {
+    pub(crate) fn has_the_lines_of(self, other: Self) -> bool {
         self.rows == other.rows && self.hash.finish().as_ref() == other.hash.finish().as_ref()
     }
 }

@@ -17,6 +17,7 @@ use super::rows;
 use super::statements;
 use super::transaction::{Database, Statement};
 use crate::StoreError;
+use crate::columns::ReadColumns;
 use crate::fail_over::{FailOver, FailOverLook};
 
 /// [`FailOver`] for a PostgreSQL store.

@@ -35,8 +35,7 @@ async fn filled(directory: &Path) -> SqliteStore {
     commit(&store, adopt(adopting(4, "kim", head(&store).await), version, 0)).await;
     let secret = key("one", KeyState::Current, NOW);
     commit(&store, Change::AddKey { key: secret, replaces: None, actor: Actor::Rule }).await;
-    commit(&store, Change::AddSecret { name: "first", secret: Sealed(vec![0, 9, 10, 13, 92, 255].into()) })
-        .await;
+    commit(&store, Change::AddSecret { name: "first", secret: Sealed(vec![0, 9, 10, 13, 92, 255]) }).await;
     commit(&store, Change::Remember { name: "second", value: "\\.".into() }).await;
     commit(&store, add_client(client("shop", 3), 1)).await;
     commit(&store, start(flow(5, 5, Some("dana"), 0), None)).await;

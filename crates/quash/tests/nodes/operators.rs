@@ -75,14 +75,8 @@ fn a_start_that_fails_leaves_no_lease() {
     let taken = a.address.to_string();
     let failed = on(&dir, &["serve", "--listen", &taken], "");
     assert!(!failed.status.success());
-    // No request that waits for all nodes waits for it.
-    let began = std::time::Instant::now();
-    assert!(a.run(&["key", "rotate", "--now"], "").status.success());
-    let keys = a.run(&["key", "list", "--json"], "").json();
-    let kid = keys["keys"][0]["kid"].as_str().expect("a key").to_owned();
-    let revoked = a.run(&["revoke", "key", &kid], "");
-    assert!(revoked.status.success(), "{}", revoked.stderr);
-    assert!(began.elapsed() < std::time::Duration::from_secs(8), "{:?}", began.elapsed());
+    let listed = a.run(&["node", "list", "--json"], "").json();
+    assert_eq!(listed["nodes"].as_array().map(Vec::len), Some(1), "nothing waits for it: {listed}");
 }
 
 #[test]

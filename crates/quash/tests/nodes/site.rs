@@ -114,7 +114,10 @@ fn run_statement(url: &str, statement: &str) {
             tokio::spawn(connection);
             match client.batch_execute(statement).await {
                 Err(error) if error.code() == Some(&SqlState::OBJECT_IN_USE) => None,
-                done => Some(done.expect("the user may")),
+                done => {
+                    done.expect("the user may");
+                    Some(())
+                }
             }
         })
     };

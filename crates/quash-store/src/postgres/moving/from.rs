@@ -110,7 +110,7 @@ impl MoveSource {
             let copied = copy.lines(table, |_, _| true)?;
             rows += copied.rows;
             progress(MoveStage::Comparing { table: table.server, rows, of });
-            if !copied.is_like(source) {
+            if !copied.has_the_lines_of(source) {
                 return Err(MoveError::Differs { table: table.file });
             }
         }

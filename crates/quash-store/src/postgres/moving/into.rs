@@ -164,7 +164,7 @@ impl Exclusive {
             let (source, copy) = (source?, copy?);
             rows += source.rows;
             progress(MoveStage::Comparing { table: table.server, rows, of });
-            if !source.is_like(copy) {
+            if !source.has_the_lines_of(copy) {
                 return Err(MoveError::Differs { table: table.server });
             }
         }

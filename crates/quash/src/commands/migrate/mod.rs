@@ -155,7 +155,7 @@ async fn to_postgres(url: &SecretText, data_dir: &DataDir) -> Result<MovedShown,
     progress.says("checking the log and the audit");
     let checked = check(&store, &master, data_dir).await?;
     if let Some(noted) = EpochFile::in_directory(data_dir.path()).read()?
-        && checked.head.seq < noted
+        && checked.head.seq < noted.seq
     {
         return Err(CommandError::failure(format!("{} is an older copy of itself", database.display()))
             .hint("start `quash serve` on it once, which begins a new epoch, and move it after that"));
