@@ -22,6 +22,7 @@ mod lockout;
 mod log_out;
 mod login_fields;
 mod mailed;
+mod marks;
 mod me;
 mod negotiation;
 mod networks;

@@ -253,8 +253,7 @@ pub fn register_by_mail(
         flow.address.as_deref().and_then(|address| Email::parse(address).ok()).ok_or(Refusal::LinkInvalid)?;
     let account = Account {
         email: Some(Email { verified_at: Some(now), ..email }),
-        password: Some(pending.password.clone()),
-        ..Account::new(subject, pending.username.clone(), now)
+        ..Account::new(subject, pending.username.clone(), now).with_own_password(pending.password.clone())
     };
     Ok(Change::Together(vec![Change::UseFlow(flow.id), Change::AddAccount(account, Actor::Owner)]))
 }

@@ -17,6 +17,8 @@ pub struct Provisioning {
     pub email: Option<Option<Email>>,
     /// The hash in the other system's table; `Some(None)`: no password is usable.
     pub password: Option<Option<PasswordHash>>,
+    /// The mark of the hash in the other system's table, if that is another one of the same password.
+    pub mark: Option<String>,
     pub state: Option<NewState>,
     /// The claims, in place of all others.
     pub claims: Option<CustomClaims>,
@@ -33,7 +35,7 @@ pub fn provision(
     now: Timestamp,
 ) -> Vec<AccountEdit> {
     let edit = |cause, fields| edit_if_different(account, cause, fields, by.clone(), policy, scopes, now);
-    let Provisioning { username, email, password, state, claims } = wanted.clone();
+    let Provisioning { username, email, password, mark, state, claims } = wanted.clone();
     let renamed = username.and_then(|name| {
         edit(EndCause::NameChanged, AccountFields { username: Some(name), ..AccountFields::default() })
     });
@@ -41,6 +43,11 @@ pub fn provision(
     let password = password.filter(|hash| !account.has_site_hash(hash.as_ref()));
     let rehashed =
         password.and_then(|hash| set_password_hash(account, hash, by.clone(), policy, scopes, now));
+    // After another hash, whose mark it replaces.
+    let marked = mark.filter(|mark| rehashed.is_some() || *mark != account.node_mark()).map(|mark| {
+        let fields = AccountFields { mark: Some(Some(mark)), ..AccountFields::default() };
+        change_account(account, Event::PasswordSet, fields, by.clone(), now)
+    });
     let claimed = claims.and_then(|claims| set_claims(account, claims, by.clone(), policy, scopes, now));
     let is_deactivated = matches!(account.state, AccountState::Deactivated { .. });
     let switched =
@@ -53,7 +60,7 @@ pub fn provision(
                 }
             }
         });
-    let edits = [renamed, addressed, rehashed, claimed, switched].into_iter().flatten();
+    let edits = [renamed, addressed, rehashed, marked, claimed, switched].into_iter().flatten();
     // Each edit increments the version.
     edits.zip(account.version..).map(|(edit, version)| AccountEdit { version, ..edit }).collect()
 }
@@ -63,6 +70,7 @@ pub fn provisioned(subject: Subject, username: Name, wanted: &Provisioning, now:
     Account {
         email: wanted.email.clone().flatten(),
         password: wanted.password.clone().flatten(),
+        mark: wanted.mark.clone(),
         state: wanted.state.unwrap_or_default().since(now),
         claims: wanted.claims.clone().map_or(AccountClaims::Unset, AccountClaims::Set),
         ..Account::new(subject, username, now)

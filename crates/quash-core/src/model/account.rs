@@ -39,8 +39,9 @@ pub struct Account {
     pub claims: AccountClaims,
     /// The known devices, which a lock doesn't keep out.
     pub devices: Devices,
-    /// The mark ([`PasswordHash::mark`]) of the hash that the Django site has in its own table, if quash has
-    /// stored another one since. `None`: it has the account's hash.
+    /// The mark ([`PasswordHash::mark`]) of the hash that the Django site has in its own table, if that isn't
+    /// the account's: quash has stored another one since, or its own password was the first, for which the site
+    /// has none so far. `None`: it has the account's hash.
     pub mark: Option<String>,
 }
 
@@ -195,6 +196,12 @@ impl Account {
         self.mark.clone().unwrap_or_else(|| self.password_mark())
     }
 
+    /// The account with a first password that was chosen here: a Django site has no hash of it.
+    #[must_use]
+    pub fn with_own_password(self, hash: PasswordHash) -> Self {
+        Self { password: Some(hash), mark: Some(PasswordHash::mark_of(None)), ..self }
+    }
+
     /// Returns whether a hash is the one that the Django site has had so far. If it is, a better hash of the
     /// same password, or a password that was set or removed here since, stays.
     pub fn has_site_hash(&self, hash: Option<&PasswordHash>) -> bool {
@@ -342,6 +349,10 @@ impl Email {
 }
 
 impl PasswordHash {
+    /// The text before the mark of a hash that a Django site has and that we can't compare with. Django's
+    /// unusable hashes have letters and digits after the exclamation mark.
+    const ONLY_MARK: &str = "!mark$";
+
     pub fn new(text: String) -> Self {
         Self { text, class: None }
     }
@@ -371,6 +382,9 @@ impl PasswordHash {
     /// Django stores it, in upper-case hex. A token with another mark was minted for another password. The
     /// mark isn't a secret.
     pub fn mark(&self) -> String {
+        if let Some(mark) = self.only_mark() {
+            return mark.to_ascii_uppercase();
+        }
         let mut md5 = Md5::new();
         // Django prefixes the PHC string with its own name for the algorithm.
         if self.text.starts_with("$argon2") {
@@ -378,6 +392,21 @@ impl PasswordHash {
         }
         md5.update(self.text.as_bytes());
         hex::encode(&md5.finalize()).to_ascii_uppercase()
+    }
+
+    /// The mark that stands in place of a hash, if the text has this form.
+    fn only_mark(&self) -> Option<&str> {
+        self.text.strip_prefix(Self::ONLY_MARK).filter(|mark| Self::is_mark(mark))
+    }
+
+    /// Returns whether a text has the form of a mark: 32 hexadecimal digits.
+    pub fn is_mark(text: &str) -> bool {
+        text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
+
+    /// Returns whether the text should be a mark in place of a hash, but isn't one.
+    pub fn is_broken_mark(&self) -> bool {
+        self.text.starts_with(Self::ONLY_MARK) && self.only_mark().is_none()
     }
 
     /// The mark of a hash, or of an empty one if there is no password.

@@ -109,7 +109,8 @@ impl World {
                 self.now = self.now - parse_span(span);
                 Ok("ok".into())
             }
-            ["account", name] => self.add_account(name).await,
+            ["account", name] => self.add_account(name, false).await,
+            ["account", name, "with", "our", "own", "password"] => self.add_account(name, true).await,
             ["foreign", "tokens", word] => self.take_foreign(word),
             ["sign", account, "in", "elsewhere", "as", token] => {
                 self.sign_foreign(TokenType::Refresh, account, token)
@@ -176,13 +177,15 @@ impl World {
         self.commit("the request").await
     }
 
-    async fn add_account(&mut self, name: &str) -> Said {
+    async fn add_account(&mut self, name: &str, is_own: bool) -> Said {
         let new = Account::new(
             Subject::parse(name).expect("a subject"),
             Name::parse(name).expect("a name"),
             self.now,
         );
-        let account = Account { password: Some(PasswordHash::new("old".into())), ..new };
+        let hash = PasswordHash::new("old".into());
+        let account =
+            if is_own { new.with_own_password(hash) } else { Account { password: Some(hash), ..new } };
         self.store
             .commit(Change::AddAccount(account, Actor::Operator))
             .await
@@ -444,6 +447,7 @@ impl World {
                     wanted.email = Some(Some(Email { verified_at: Some(self.now), ..email }));
                 }
                 ("hash", "none") => wanted.password = Some(None),
+                ("mark", mark) => wanted.mark = Some(mark.into()),
                 ("hash", hash) => wanted.password = Some(Some(PasswordHash::new(hash.into()))),
                 ("claims", "none") => wanted.claims = Some(CustomClaims::default()),
                 ("role", role) => {

@@ -8,7 +8,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use http::StatusCode;
-use quash_core::model::{Account, AccountState, Right};
+use quash_core::model::{Account, AccountState, PasswordHash, Right};
 use quash_service::{
     AccountRecord, AddressWarning, Changed, NewState, Outcome, ProvisionFault, Run, UniqueField, ValueFault,
 };
@@ -50,6 +50,8 @@ struct Item<'a> {
     email_verified: Member<'a>,
     #[serde(borrow)]
     password_hash: Member<'a>,
+    #[serde(borrow)]
+    password_mark: Member<'a>,
     #[serde(borrow)]
     state: Member<'a>,
     #[serde(borrow)]
@@ -169,6 +171,10 @@ impl Item<'_> {
         if !self.username.is_given() {
             return Err(required("username"));
         }
+        if self.password_mark.is_given() {
+            let text = "Only one account can be changed with it: send the hash, or `!mark$` and the mark.";
+            return Err(ItemError { member: "password_mark", text: text.to_owned() });
+        }
         let record = self.record()?;
         let record = AccountRecord {
             email: Some(record.email.flatten()),
@@ -197,6 +203,11 @@ impl Item<'_> {
             _ => Err(ItemError { member: "state", text: format!("Must be {STATE}.") }),
         });
         let hash = text("password_hash", self.password_hash)?.map(Zeroizing::new);
+        let mark = text("password_mark", self.password_mark)?;
+        if mark.as_deref().is_some_and(|mark| !PasswordHash::is_mark(mark)) {
+            let text = "Must be an MD5 in 32 hexadecimal digits.".to_owned();
+            return Err(ItemError { member: "password_mark", text });
+        }
         Ok(AccountRecord {
             username: text("username", self.username)?,
             email: text("email", self.email)?
@@ -206,6 +217,7 @@ impl Item<'_> {
             password_hash: hash
                 .map(|hash| (!hash.is_empty()).then_some(hash))
                 .or(self.password_hash.is_null().then_some(None)),
+            password_mark: mark,
             state: state.transpose()?,
             claims: self.claims.given().map(str::to_owned),
         })

@@ -128,10 +128,21 @@ async fn foreign_tokens_of_old_passwords_say_so() {
     let mut plan = plan(django(shared()));
     plan.policy.tokens.names.password_mark = Some("hash_password".into());
     let world = World::planned(plan).await;
+    // The site has dana's hash, too.
+    let dana = world.account("dana").await;
+    let hash = dana.password.as_ref().expect("a password").as_str().to_owned();
+    let password = NewPassword::Encoded(Zeroizing::new(hash));
+    world
+        .service
+        .set_password(&dana.subject, password, ChangeAuthor::from(Actor::Operator))
+        .await
+        .expect("a hash");
+    world.wait(secs(10));
     let mark = claims(&world.sign_in("dana").await.access)["hash_password"].clone();
+    assert_eq!(mark, json!(dana.password_mark()));
     let marked = |token_type: &str, jti: &str| {
         let mut said = said(token_type, "dana", jti);
-        said["hash_password"] = mark.clone();
+        (said["hash_password"], said["iat"]) = (mark.clone(), json!(START + 10));
         minted(&said)
     };
     let (refresh, access) = (marked("refresh", "one"), marked("access", "two"));

@@ -14,6 +14,7 @@ mod adopting;
 mod front_end;
 mod hostile;
 mod keys;
+mod marks;
 mod moving;
 mod nodes;
 mod signing;

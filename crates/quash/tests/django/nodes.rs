@@ -13,7 +13,7 @@ use crate::site::Site;
 use crate::support::{Answer, Server, claims, quash, run, store};
 
 /// A quash that signs with the site's secret.
-const SHARED: &str = "[tokens]\nalgorithm = \"HS256\"\nsigning_key_file = \"django.secret\"\n";
+pub(crate) const SHARED: &str = "[tokens]\nalgorithm = \"HS256\"\nsigning_key_file = \"django.secret\"\n";
 
 #[test]
 fn nodes_with_the_secret_accept_quash_tokens() {

@@ -12,6 +12,8 @@ use crate::support::{Server, request};
 pub(crate) const DJANGO_SECRET: &str = "a secret of the recorded site, 50 characters long!";
 /// The password of all accounts that have one.
 pub(crate) const PASSWORD: &str = "pw-correct-1";
+/// Its hash by Django, at a low cost. Tokens carry its mark only if the site has it, too.
+const HASH: &str = "pbkdf2_sha256$10$uqZlmSoPEuJNjWxOnGTzHz$xV0dykv5uHeQgo8XCbzeSETJaVn2nkEXH5ZBbDa4F9M=";
 
 /// The compatibility mode, and the key that quash signs with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,11 +79,13 @@ impl Site {
             &dir.path().join("data"),
             &["--config", config.to_str().expect("a path of plain characters")],
         );
+        let is_marked = settings.simple_jwt.contains_key("CHECK_REVOKE_TOKEN");
+        let (option, password) =
+            if is_marked { ("--password-hash-stdin", HASH) } else { ("--password-stdin", PASSWORD) };
         for account in known(name) {
-            let mut args =
-                vec!["account", "add", account.name, "--subject", account.subject, "--password-stdin"];
+            let mut args = vec!["account", "add", account.name, "--subject", account.subject, option];
             args.extend((!account.is_active).then_some("--deactivated"));
-            let added = server.run(&args, PASSWORD);
+            let added = server.run(&args, password);
             assert!(added.status.success(), "{}", added.stderr);
         }
         let schemes = settings.simple_jwt.get("AUTH_HEADER_TYPES").and_then(|schemes| schemes[0].as_str());

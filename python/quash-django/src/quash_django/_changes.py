@@ -33,7 +33,7 @@ def send(subject: str, fields: Set[str], *, is_new: bool, using: str) -> tuple[i
     seq, refused = None, {}
     for field in sorted(fields, key=_order(subject, using).index):
         try:
-            seq = _send_alone(subject, field, using) or seq
+            seq = _send_alone(subject, field, using, is_new=is_new) or seq
         except KeyError:
             # A new user is added with all values or not at all.
             return None, dict.fromkeys(fields, refusal) if is_new else {}
@@ -44,26 +44,43 @@ def send(subject: str, fields: Set[str], *, is_new: bool, using: str) -> tuple[i
 
 def _order(subject: str, using: str) -> Sequence[str]:
     """Returns the fields in the order in which they are sent one by one: first what takes access away."""
-    others = ["password_hash", "claims", "email", "username"]
+    others = ["password_hash", "password_mark", "claims", "email", "username"]
     user = accounts.find(subject, using)
     is_active = user is not None and accounts.values(user, {"state"})["state"] == "active"
     return [*others, "state"] if is_active else ["state", *others]
 
 
-def _send_alone(subject: str, field: str, using: str) -> int | None:
+def _send_alone(subject: str, field: str, using: str, *, is_new: bool) -> int | None:
     try:
         return _send(subject, {field}, is_new=False, using=using)
     except ValueError as error:
         if field != "password_hash":
             raise
-        return _end_password(subject, error)
+        user = accounts.find(subject, using)
+        if is_new and user is not None:
+            return _note_hash(subject, user, error)
+        return _end_password(subject, user, error)
 
 
-def _end_password(subject: str, error: ValueError) -> int | None:
+def _note_hash(subject: str, user: Any, error: ValueError) -> int | None:
+    """Sends what stands for a hash that quash refuses. It ends nothing if the site has had this hash before."""
+    seq = _request(subject, {"password_hash": accounts.only_mark(user)})
+    logger.error(
+        "the user with the subject %s can't sign in at quash with the password of this site: quash refuses its hash (%s)",
+        subject,
+        error,
+    )
+    return seq
+
+
+def _end_password(subject: str, user: Any, error: ValueError) -> int | None:
     """Ends the old password and its sessions where quash refuses the new one's hash."""
     # Not `None`, which ends nothing if this site has sent it before, or if the account had no password.
     digest = b64encode(secrets.token_bytes(32)).decode()
-    seq = _request(subject, {"password_hash": f"pbkdf2_sha256$1${secrets.token_hex(8)}${digest}"})
+    changes = {"password_hash": f"pbkdf2_sha256$1${secrets.token_hex(8)}${digest}"}
+    if user is not None:
+        changes["password_mark"] = accounts.mark_of(user)
+    seq = _request(subject, changes)
     logger.error(
         "the user with the subject %s can't sign in at quash until the password is set again: quash refuses its hash "
         "(%s). The old password and its sessions have ended: put a hasher that quash supports first in "
@@ -107,7 +124,10 @@ def _request(subject: str, changes: dict[str, Any], added: dict[str, Any] | None
         except KeyError:
             if not adds:
                 raise
-    outcome = _api.batch([{"subject": subject, **(added or {}), **changes}], within=_api.PATIENCE)[0]
+    account = {"subject": subject, **(added or {}), **changes}
+    # The hash says it.
+    account.pop("password_mark", None)
+    outcome = _api.batch([account], within=_api.PATIENCE)[0]
     if outcome["outcome"] == "refused":
         raise ValueError(f"quash refused the account {subject}: {outcome['field']}: {outcome['detail']}")
     _api.note_warning(subject, outcome)

@@ -1,7 +1,7 @@
 """Users of the site as accounts at quash."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from hashlib import sha256
+from hashlib import md5, sha256
 from operator import attrgetter
 from typing import Any
 
@@ -33,6 +33,8 @@ def values(
     if "password_hash" in wanted:
         # An unusable one as well: with Simple JWT's CHECK_REVOKE_TOKEN, tokens are compared with its text.
         account["password_hash"] = user.password or None
+    elif "password_mark" in wanted:
+        account["password_mark"] = mark_of(user)
     if "state" in wanted:
         account["state"] = "active" if getattr(user, "is_active", True) else "deactivated"
     if "claims" in wanted:
@@ -51,6 +53,16 @@ def values_of_deleted(subject: str) -> dict[str, Any]:
     if len(name) > NAME_CHARS:
         name = f"deleted: {sha256(subject.encode()).hexdigest()}"
     return {"state": "deactivated", "email": None, "username": name}
+
+
+def mark_of(user: Any) -> str:
+    """Returns what Simple JWT's CHECK_REVOKE_TOKEN compares tokens with."""
+    return md5(user.password.encode(), usedforsecurity=False).hexdigest().upper()
+
+
+def only_mark(user: Any) -> str:
+    """Returns what quash takes in place of a hash that it doesn't support: no password matches."""
+    return f"!mark${mark_of(user)}"
 
 
 def has_password(user: Any) -> bool:

@@ -55,6 +55,16 @@ def check_settings(**_: object) -> list[CheckMessage]:
                 id="quash.W007",
             )
         )
+    compares_hashes = getattr(settings, "SIMPLE_JWT", {}).get("CHECK_REVOKE_TOKEN", False)
+    if not found.keeps_issuing and not found.pushes_users and compares_hashes:
+        messages.append(
+            Warning(
+                "SIMPLE_JWT['CHECK_REVOKE_TOKEN'] compares tokens with the site's password hashes, which quash doesn't "
+                "get: it locks out each user whose password is set here",
+                hint="remove CHECK_REVOKE_TOKEN: quash itself ends the sessions of another password",
+                id="quash.W010",
+            )
+        )
     functions = {"USER_BY": found.user_by, "CLAIMS": found.claims, "EMAIL_VERIFIED": found.email_verified}
     for name, value in functions.items():
         if value is None or "." not in value:

@@ -71,7 +71,8 @@ def _push(user: Any, fields: Set[str], using: str, *, is_new: bool = False) -> N
 
 def _push_new(user: Any, using: str) -> None:
     """Sends a new user. If quash has the account already, and nobody has set a password here, its own stays."""
-    _push(user, accounts.FIELDS - (set() if accounts.has_password(user) else {"password_hash"}), using, is_new=True)
+    hashed = accounts.FIELDS if accounts.has_password(user) else accounts.FIELDS - {"password_hash"} | {"password_mark"}
+    _push(user, hashed, using, is_new=True)
 
 
 def _before_save(*, sender: Any, instance: Any, using: str, update_fields: Any, **_: Any) -> None:
@@ -98,7 +99,8 @@ def _after_save(
         new = new_values(sender, instance, raw, using, update_fields, old)
         fields |= {field for field, name in _watched(sender) if old[name] != new[name]}
         if "password_hash" in fields and is_better_hash(instance, old, new, update_fields):
-            fields.discard("password_hash")
+            # Of the same password: it ends nothing, but nodes compare tokens with it.
+            fields = fields - {"password_hash"} | {"password_mark"}
         if _renames_account(sender, old, new):
             outbox.add_change(str(old[id_field(sender)]), _FREED, is_new=False, using=using)
             _push_new(instance, using)

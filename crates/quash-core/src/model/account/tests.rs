@@ -146,6 +146,25 @@ fn unusable_hashes_keep_the_mark_of_their_text() {
     // An operator has removed it: the site still has the same hash.
     account.password = None;
     assert!(account.has_site_hash(Some(&hash("!kJ3k"))) && !account.has_site_hash(None));
+    // A mark in place of a hash that can't be compared with.
+    let unknown = hash("!mark$7ef26866b45ff602658a777640da30c7");
+    assert!(!unknown.is_usable() && !unknown.is_broken_mark() && account.has_site_hash(Some(&unknown)));
+    assert_eq!(unknown.mark(), theirs);
+    for broken in ["!mark$", "!mark$7ef26866b45ff602658a777640da30c", "!mark$ýef26866b45ff602658a777640da30c"]
+    {
+        assert!(hash(broken).is_broken_mark(), "{broken}");
+    }
+}
+
+#[test]
+fn a_first_password_of_our_own_is_none_of_the_site() {
+    let (subject, name) = (Subject::parse("s"), Name::parse("dana"));
+    let account = Account::new(subject.expect("a subject"), name.expect("a name"), Timestamp::default())
+        .with_own_password(PasswordHash::new("ours".into()));
+    assert!(account.has_usable_password() && account.has_site_hash(None));
+    // Django's mark of a user whose hash is empty.
+    assert_eq!(account.node_mark(), "D41D8CD98F00B204E9800998ECF8427E");
+    assert_eq!(account.password_mark(), PasswordHash::new("ours".into()).mark());
 }
 
 #[test]

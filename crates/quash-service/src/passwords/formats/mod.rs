@@ -47,6 +47,9 @@ impl Format {
         if text.len() > HASH_BYTES {
             return Err(FormatFault::TooLong);
         }
+        if hash.is_broken_mark() {
+            return Err(FormatFault::Unknown);
+        }
         if text.starts_with('!') {
             return Ok(Self::Unusable);
         }

@@ -146,6 +146,7 @@ impl Service {
             .into_iter()
             .flatten()
             .collect();
+        let is_own = matches!(new.password, Some(NewPassword::Plain(_)));
         let password = self.hash_of(new.password, &own).await?;
         let claims = match new.claims.as_deref() {
             Some(json) => AccountClaims::Set(context.custom_claims(json).map_err(ValueFault::Claims)?),
@@ -153,12 +154,16 @@ impl Service {
         };
         retry!({
             let NewSubject { subject, _turn } = context.subject(given.as_ref(), now).await?;
+            let added = Account::new(subject, username.clone(), now);
+            let added = match password.clone() {
+                Some(hash) if is_own => added.with_own_password(hash),
+                password => Account { password, ..added },
+            };
             let account = Account {
                 email: email.clone(),
-                password: password.clone(),
                 state: new.state.since(now),
                 claims: claims.clone(),
-                ..Account::new(subject, username.clone(), now)
+                ..added
             };
             match context.store.commit(Change::AddAccount(account.clone(), Actor::Operator)).await {
                 Ok(_) => {

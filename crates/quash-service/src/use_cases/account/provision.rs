@@ -28,6 +28,8 @@ pub struct AccountRecord {
     pub email_verified: Option<bool>,
     /// The hash in Django's or our encoding; `Some(None)`: no password is usable.
     pub password_hash: Option<Option<Zeroizing<String>>>,
+    /// The mark of the system's hash, if that is another one of the same password.
+    pub password_mark: Option<String>,
     pub state: Option<NewState>,
     /// The custom claims, as a JSON object.
     pub claims: Option<String>,
@@ -166,7 +168,8 @@ impl Service {
 
 impl Context {
     fn wanted(&self, subject: &str, record: AccountRecord) -> Result<Wanted, ValueFault> {
-        let AccountRecord { username, email, email_verified, password_hash, state, claims } = record;
+        let AccountRecord { username, email, email_verified, password_hash, password_mark, state, claims } =
+            record;
         let is_confirmed = email_verified == Some(true);
         let address = |text: String| imported_address(&text, self.policy.accounts.local_parts, is_confirmed);
         let email = email.map(|email| email.map_or(Ok((None, None)), address)).transpose();
@@ -181,6 +184,7 @@ impl Context {
                 username: None,
                 email,
                 password: password.map_err(ValueFault::PasswordHash)?,
+                mark: password_mark.map(|mark| mark.to_ascii_uppercase()),
                 state,
                 claims: claims.map_err(ValueFault::Claims)?,
             },

@@ -127,7 +127,7 @@ class Command(BaseCommand):
                     self.stderr.write(f"{_named(user)}: {outcome['warning']['detail']}")
             elif self.is_lenient and outcome["code"] == "hash_not_supported":
                 self.stderr.write(f"{_named(user)}: without a password: {outcome['detail']}")
-                again.append((user, {**account, "password_hash": None}))
+                again.append((user, {**account, "password_hash": accounts.only_mark(user)}))
             else:
                 self._refuse(user, f"{outcome['field']}: {outcome['detail']} ({outcome['code']})")
         if again:

@@ -1,0 +1,132 @@
+"""Simple JWT's CHECK_REVOKE_TOKEN with quash's tokens: whatever hash Django has of a user, nobody is locked out."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cheap_hashers import CHEAP
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework_simplejwt.settings import api_settings
+from servers import BINARY, PASSWORD, Quash, post
+
+from quash_django import _verifier, checks, outbox, push_user
+from quash_django.models import QuashOutbox
+from quash_django.rest_framework import JWTAuthentication
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(not BINARY.exists(), reason=f"needs {BINARY}: `cargo build` makes it"),
+]
+OTHER = "another horse battery staple"
+MD5 = "django.contrib.auth.hashers.MD5PasswordHasher"
+
+
+@pytest.fixture
+def quash(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Quash]:
+    """A server whose tokens carry marks, and a site that compares them and sends its users there."""
+    quash = Quash(tmp_path / "own", "passwords.rehash=false", "tokens.check_revoke_token=true")
+    settings.PASSWORD_HASHERS = [*CHEAP, MD5]
+    settings.QUASH = {"ISSUER": quash.url, "CREDENTIAL": quash.keeper(), "MODE": "quash_issues"}
+    monkeypatch.setattr(api_settings, "CHECK_REVOKE_TOKEN", True)
+    monkeypatch.chdir(tmp_path)
+    _verifier.install(None)
+    outbox._quiet_until = 0.0
+    yield quash
+    quash.stop()
+    _verifier.install(None)
+
+
+def passes(access: str) -> User:
+    """Authenticates with an access token, as a view does."""
+    scheme = JWTAuthentication()
+    user: User = scheme.get_user(scheme.get_validated_token(access.encode()))
+    return user
+
+
+def set_at_quash(quash: Quash, name: str, password: str) -> None:
+    quash.run("account", "set", name, "--password-stdin", stdin=password)
+
+
+@pytest.mark.parametrize("hash", ["", make_password(None), "md5$salt$f7c3bc1d808e04732adf679965ccc34c"])
+@pytest.mark.parametrize("way", ["import", "signal"])
+def test_users_of_accounts_that_were_made_at_quash(quash: Quash, settings: Any, way: str, hash: str) -> None:
+    settings.QUASH = {**settings.QUASH, "PUSH_USERS": way == "signal"}
+    quash.run("account", "add", "dana", "--subject", "17", "--password-stdin", stdin=PASSWORD)
+    pair = quash.sign_in("dana")
+    dana = User.objects.create(pk=17, username="dana", password=hash)
+    if way == "import":
+        call_command("quash_import", "--without-unknown-hashes")
+    assert quash.is_live(pair), "the password is the only one that the user has"
+    assert passes(quash.sign_in("dana")["access"]) == dana
+    # A password that is set here, too, is another one.
+    dana.set_password(OTHER)
+    dana.save()
+    if way == "import":
+        call_command("quash_import")
+    assert not quash.is_live(pair) and passes(quash.sign_in("dana", OTHER)["access"]) == dana
+
+
+def test_a_better_hash_that_django_stores_at_a_log_in(quash: Quash, settings: Any) -> None:
+    User.objects.create_user("dana", password=PASSWORD, pk=17)
+    pair = quash.sign_in("dana")
+    assert passes(pair["access"])
+    settings.PASSWORD_HASHERS = [*CHEAP[::-1], MD5]
+    assert User.objects.get(pk=17).check_password(PASSWORD) and not QuashOutbox.objects.exists()
+    with pytest.raises(AuthenticationFailed):
+        # As with Simple JWT's own tokens: the client refreshes it.
+        passes(pair["access"])
+    assert quash.is_live(pair)
+    assert passes(post(f"{quash.url}/api/token/refresh/", {"refresh": pair["refresh"]})["access"])
+    assert passes(quash.sign_in("dana")["access"])
+    # One that quash doesn't support is no other password, either.
+    settings.PASSWORD_HASHERS = [MD5, *CHEAP]
+    assert User.objects.get(pk=17).check_password(PASSWORD) and not QuashOutbox.objects.exists()
+    assert User.objects.get(pk=17).password.startswith("md5$")
+    assert passes(quash.sign_in("dana")["access"])
+    call_command("quash_import", "--without-unknown-hashes")
+    assert passes(quash.sign_in("dana")["access"])
+
+
+def test_a_hash_that_quash_refuses(quash: Quash, settings: Any, caplog: Any) -> None:
+    dana = User.objects.create_user("dana", password=PASSWORD, pk=17)
+    pair = quash.sign_in("dana")
+    settings.PASSWORD_HASHERS = [MD5, *CHEAP]
+    dana.set_password(OTHER)
+    dana.save()
+    assert not quash.is_live(pair)
+    set_at_quash(quash, "dana", PASSWORD)
+    pair = quash.sign_in("dana")
+    assert passes(pair["access"]) == dana
+    # The site has nothing new.
+    push_user(dana)
+    call_command("quash_import", "--without-unknown-hashes")
+    assert quash.is_live(pair) and passes(quash.sign_in("dana")["access"]) == dana
+    assert "with the password of this site" in caplog.text and dana.password not in caplog.text
+
+
+def test_the_import_leaves_out_an_unknown_hash(quash: Quash, settings: Any) -> None:
+    settings.QUASH = {**settings.QUASH, "PUSH_USERS": False}
+    dana = User.objects.create(pk=17, username="dana", password=make_password(PASSWORD, hasher="md5"))
+    call_command("quash_import", "--without-unknown-hashes")
+    assert not quash.accounts()["17"]["password_usable"]
+    set_at_quash(quash, "dana", OTHER)
+    pair = quash.sign_in("dana", OTHER)
+    assert passes(pair["access"]) == dana
+    call_command("quash_import", "--without-unknown-hashes")
+    assert quash.is_live(pair), "the site has sent nothing new"
+
+
+def test_a_site_that_sends_no_hashes_is_warned(quash: Quash, settings: Any) -> None:
+    def ids() -> list[str | None]:
+        return [message.id for message in checks.check_settings()]
+
+    settings.SIMPLE_JWT = {"CHECK_REVOKE_TOKEN": True}
+    assert "quash.W010" not in ids()
+    settings.QUASH = {**settings.QUASH, "PUSH_USERS": False}
+    assert "quash.W010" in ids()
+    settings.SIMPLE_JWT = {"CHECK_REVOKE_TOKEN": False}
+    assert "quash.W010" not in ids()
