@@ -14,7 +14,7 @@ const KEEPING: &str = "(package(quash-server) + package(quash)) & kind(test) - b
 /// runs all.
 const IN_CI: [(&str, &str); 2] = [
     ("postgres", "package(quash-server) & test(/^(accounts|claims|clients|contract|faults|feed)::/)"),
-    ("pgbouncer", "package(quash) & test(/^(race|audit)::/)"),
+    ("pgbouncer", "package(quash) & test(/^audit::/)"),
 ];
 
 /// Runs the tests of the workspace; `args` are passed to the runner. Without them, also runs the tests of the
