@@ -32,6 +32,18 @@ impl Site {
         Self { url, dir: tempfile::tempdir().expect("a temporary directory") }
     }
 
+    /// Returns the row of numbers that a query selects.
+    pub(crate) fn numbers(&self, query: &str) -> Vec<i64> {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let (client, connection) =
+                tokio_postgres::connect(&self.url, NoTls).await.expect("PostgreSQL runs");
+            tokio::spawn(connection);
+            let row = client.query_one(query, &[]).await.expect("a row");
+            (0..row.len()).map(|column| row.get(column)).collect()
+        })
+    }
+
     pub(crate) fn data_dir(&self, node: &str) -> PathBuf {
         self.dir.path().join(node)
     }

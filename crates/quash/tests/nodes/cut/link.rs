@@ -1,13 +1,19 @@
-//! A connection to the database that a test can cut.
+//! A connection to the database that a test can cut or make slow.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
+use quash_core::model::Clock;
+use quash_verify::SystemClock;
 use tokio_postgres::config::Host;
+
+use crate::support::wait::pause;
 
 pub(crate) struct Link {
     pub(crate) address: SocketAddr,
@@ -17,6 +23,8 @@ pub(crate) struct Link {
 #[derive(Default)]
 struct Shared {
     is_cut: AtomicBool,
+    /// The milliseconds by which answers are late.
+    delay: AtomicU64,
     open: Mutex<Vec<TcpStream>>,
 }
 
@@ -41,13 +49,15 @@ impl Link {
                     Host::Tcp(name) => {
                         let server = TcpStream::connect((name.as_str(), port)).expect("PostgreSQL runs");
                         let back = (server.try_clone(), client.try_clone());
-                        join(client, server, back.0.expect("a descriptor"), back.1.expect("a descriptor"));
+                        let back = (back.0.expect("a descriptor"), back.1.expect("a descriptor"));
+                        join(&accepting, client, server, back);
                     }
                     Host::Unix(folder) => {
                         let path = folder.join(format!(".s.PGSQL.{port}"));
                         let server = UnixStream::connect(path).expect("PostgreSQL runs");
                         let back = (server.try_clone(), client.try_clone());
-                        join(client, server, back.0.expect("a descriptor"), back.1.expect("a descriptor"));
+                        let back = (back.0.expect("a descriptor"), back.1.expect("a descriptor"));
+                        join(&accepting, client, server, back);
                     }
                 }
             }
@@ -67,17 +77,43 @@ impl Link {
     pub(crate) fn mend(&self) {
         self.shared.is_cut.store(false, Ordering::SeqCst);
     }
+
+    /// Delays what the server sends from now on. Its chunks are under way at the same time.
+    pub(crate) fn delay(&self, by: Duration) {
+        self.shared.delay.store(u64::try_from(by.as_millis()).expect("short"), Ordering::SeqCst);
+    }
 }
 
 /// Copies both directions until one ends.
 fn join<S: Read + Write + Send + 'static>(
+    shared: &Arc<Shared>,
     client: TcpStream,
     server: S,
-    from_server: S,
-    to_client: TcpStream,
+    (mut from_server, mut to_client): (S, TcpStream),
 ) {
+    let shared = Arc::clone(shared);
     thread::spawn(move || copy(client, server));
-    thread::spawn(move || copy(from_server, to_client));
+    let (late, delivered) = mpsc::channel();
+    thread::spawn(move || {
+        let mut bytes = [0; 16 * 1024];
+        while let Ok(count @ 1..) = from_server.read(&mut bytes) {
+            let delay = Duration::from_millis(shared.delay.load(Ordering::SeqCst));
+            if late.send((SystemClock.uptime() + delay, bytes[..count].to_vec())).is_err() {
+                break;
+            }
+        }
+    });
+    thread::spawn(move || deliver(&delivered, &mut to_client));
+}
+
+/// Writes each chunk when it is due.
+fn deliver(chunks: &Receiver<(Duration, Vec<u8>)>, to: &mut impl Write) {
+    for (due, bytes) in chunks {
+        pause(due.saturating_sub(SystemClock.uptime()));
+        if to.write_all(&bytes).is_err() {
+            break;
+        }
+    }
 }
 
 fn copy(mut from: impl Read, mut to: impl Write) {
