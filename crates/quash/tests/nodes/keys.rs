@@ -7,7 +7,7 @@ use std::thread;
 
 use quash_core::model::Clock;
 use quash_verify::SystemClock;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::REFRESH;
 use super::site::{PASSWORD, Site};
@@ -71,7 +71,7 @@ fn kid(token: &str) -> String {
 fn current(node: &Server) -> String {
     let keys = node.run(&["key", "list", "--json"], "").json();
     let mut keys = keys["keys"].as_array().expect("keys").iter();
-    let current = keys.find(|key| key["state"] == Value::from("current")).expect("a key signs");
+    let current = keys.find(|key| key["state"] == "current").expect("a key signs");
     current["kid"].as_str().expect("a kid").to_owned()
 }
 

@@ -13,7 +13,7 @@ use tokio_postgres::{Config, NoTls};
 
 use super::site::{PASSWORD, Site};
 use super::{REFRESH, children};
-use crate::support::wait::pause;
+use crate::support::wait::{pause, until};
 use crate::support::{Answer, Server, rounds};
 
 /// Where Debian installs it, and what `PATH` names.
@@ -77,9 +77,7 @@ impl Pooler {
 
     fn wait(&self) {
         let socket: PathBuf = self.directory.path().join(".s.PGSQL.6432");
-        while !std::os::unix::net::UnixStream::connect(&socket).is_ok() {
-            pause(Duration::from_millis(10));
-        }
+        until(|| std::os::unix::net::UnixStream::connect(&socket).ok()).expect("pgbouncer listens");
     }
 
     /// Kills it, and starts another one.
