@@ -234,7 +234,7 @@ mod tests {
         let last = KnownLogEnd { seq: None, epoch: Some(Epoch::LAST) };
         let refused = begin_after_restore(&store, &master, last, OldSessions::End, &At(0)).await;
         assert!(matches!(refused, Err(StartError::NoEpochLeft)));
-        let refused = begin_if_gone_back(&store, &master, Seq::MAX, &At(0)).await;
+        let refused = begin_if_gone_back(&store, &master, Seq::MAX.into(), &At(0)).await;
         assert!(matches!(refused, Err(StartError::NoEpochLeft)));
     }
 
@@ -254,7 +254,7 @@ mod tests {
         let begun =
             begin_after_restore(&store, &other, KnownLogEnd::default(), OldSessions::End, &At(0)).await;
         assert!(matches!(begun, Err(StartError::WrongMasterKey)));
-        let begun = begin_if_gone_back(&store, &other, epoch(2).start(), &At(0)).await;
+        let begun = begin_if_gone_back(&store, &other, epoch(2).start().into(), &At(0)).await;
         assert!(matches!(begun, Err(StartError::WrongMasterKey)));
         assert_eq!(store.head().await.expect("a head"), before);
     }
