@@ -3,7 +3,11 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use quash_core::decide::seal_audit;
 use quash_core::model::{
@@ -12,7 +16,7 @@ use quash_core::model::{
     NewEntry, OldSessions, PasswordHash, ScopeKind, Sealed, Seeded, Seq, SessionOpening, Survivor,
 };
 use quash_core::token::{Algorithm, SigningKey};
-use quash_store::{MemoryStore, Store};
+use quash_store::{MemoryStore, Store, StoreError};
 use support::*;
 
 const NAMES: [&str; 4] = ["dana", "kim", "lee", "max"];
@@ -139,8 +143,8 @@ fn wishes() -> impl Strategy<Value = Vec<Vec<Wish>>> {
     prop::collection::vec(prop::collection::vec(wish(), 1..6), 4..24)
 }
 
-/// Turns a wish into a change, based on the state of `model`.
-async fn looked_up(wish: &Wish, model: &MemoryStore) -> Change {
+/// Turns a wish into a change, based on the state of a store.
+async fn looked_up(wish: &Wish, model: &dyn Store) -> Change {
     let head = head(model).await;
     match wish.clone() {
         Wish::AddAccount { who, email } => add(match EMAILS[email] {
@@ -330,17 +334,17 @@ fn key_id(n: u8) -> Kid {
 }
 
 /// The current key, which will be replaced.
-async fn replaced(model: &MemoryStore, n: u8) -> Option<(Kid, KeyState)> {
+async fn replaced(model: &dyn Store, n: u8) -> Option<(Kid, KeyState)> {
     let current = model.keys().await.expect("keys").into_iter().find(|key| key.state == KeyState::Current);
     current.map(|key| (key.kid, KeyState::Retiring { until: at(i64::from(n)) }))
 }
 
-async fn version(model: &MemoryStore, who: usize) -> u64 {
+async fn version(model: &dyn Store, who: usize) -> u64 {
     let loaded = model.account(&AccountBy::Subject(subject(NAMES[who])), NOW).await.expect("a look");
     loaded.account.map_or(1, |account| account.version)
 }
 
-async fn generation(model: &MemoryStore, n: u8) -> u32 {
+async fn generation(model: &dyn Store, n: u8) -> u32 {
     model.session(sid(n)).await.expect("a look").found.map_or(0, |(session, _)| session.generation.0)
 }
 
@@ -407,4 +411,63 @@ fn soak_random_changes_have_the_same_outcome_in_postgresql() {
             agree(groups, async || Box::new(InOrder::new(database.open().await)) as Box<dyn Store>).await;
         });
     });
+}
+
+/// Those that write at once, half of them in each of two processes.
+const WRITERS: usize = 16;
+/// The wishes, a prime number: each writer takes all of them, in an order of its own.
+const WISHES: usize = 401;
+
+#[test]
+fn soak_random_changes_of_two_processes_never_deadlock() {
+    #[expect(clippy::disallowed_methods, reason = "the duration of a test is not a setting of quash")]
+    let secs = if std::env::var_os("QUASH_SOAK").is_some() { 600 } else { 5 };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let Some(database) = support::postgres::database().await else { return };
+        let stores = [Arc::new(database.open().await), Arc::new(database.open().await)];
+        let wishes = Arc::new(drawn());
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(secs);
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|number| {
+                let (store, wishes) = (Arc::clone(&stores[number % 2]), Arc::clone(&wishes));
+                tokio::spawn(async move {
+                    let (mut written, mut conflicts) = (0_u32, 0_u32);
+                    for turn in 0.. {
+                        if tokio::time::Instant::now() > deadline {
+                            break;
+                        }
+                        let wish = &wishes[(turn * (number + 1)) % WISHES];
+                        let change = looked_up(wish, &*store).await;
+                        match store.commit(change).await {
+                            Ok(_) => written += 1,
+                            Err(StoreError::Conflict) => conflicts += 1,
+                            Err(error) => panic!("{wish:?}: {error}"),
+                        }
+                    }
+                    (written, conflicts)
+                })
+            })
+            .collect();
+        let (mut written, mut conflicts) = (0, 0);
+        for writer in writers {
+            let of_one = writer.await.expect("no panic");
+            (written, conflicts) = (written + of_one.0, conflicts + of_one.1);
+        }
+        assert!(written > 0, "{conflicts} conflicts");
+        whole_log(&*stores[0]).await;
+        drop(stores);
+        assert_eq!(database.deadlocks().await, 0, "{written} changes were written, {conflicts} refused");
+        tell(secs, written, conflicts);
+    });
+}
+
+fn drawn() -> Vec<Wish> {
+    let mut runner = TestRunner::deterministic();
+    (0..WISHES).map(|_| wish().new_tree(&mut runner).expect("a wish").current()).collect()
+}
+
+#[expect(clippy::print_stderr, reason = "figures for whoever runs the test with --no-capture")]
+fn tell(secs: u64, written: u32, conflicts: u32) {
+    eprintln!("{written} random changes of two processes in {secs} s, {conflicts} conflicts, no deadlock");
 }

@@ -13,7 +13,7 @@ use crate::support::*;
 /// The number of rounds of each pair.
 #[expect(clippy::disallowed_methods, reason = "the duration of a test is not a setting of quash")]
 fn rounds() -> u32 {
-    std::env::var("QUASH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(50)
+    if std::env::var_os("QUASH_SOAK").is_some() { 1000 } else { 50 }
 }
 
 /// Runs two changes at once on two stores, `rounds` times. `prepare` writes what they need, `check` looks at
@@ -50,9 +50,8 @@ async fn race(
         won[usize::from(written[0]) * 2 + usize::from(written[1])] += 1;
         check(stores.clone(), round, written[0], written[1]).await;
     }
-    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
-    let found = database.client().await.query_one(deadlocks, &[]).await.expect("statistics");
-    assert_eq!(found.get::<_, i64>(0), 0, "deadlocks; neither, second, first, both: {won:?}");
+    drop(stores);
+    assert_eq!(database.deadlocks().await, 0, "deadlocks; neither, second, first, both: {won:?}");
 }
 
 /// Two processes over one database.
@@ -123,7 +122,7 @@ async fn is_live(stores: &PostgresStores, round: u32, n: u8) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_adopted_or_ended() {
+async fn soak_a_token_is_adopted_or_ended() {
     race(
         async |stores: PostgresStores, round| {
             added(&stores, round).await;
@@ -142,7 +141,7 @@ async fn a_token_is_adopted_or_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_subject_is_never_given_out_again() {
+async fn soak_a_subject_is_never_given_out_again() {
     race(
         async |stores: PostgresStores, round| {
             added(&stores, round).await;
@@ -157,7 +156,7 @@ async fn a_subject_is_never_given_out_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_password_ends_a_session_that_is_opened_meanwhile() {
+async fn soak_a_new_password_ends_a_session_that_is_opened_meanwhile() {
     race(
         async |stores: PostgresStores, round| {
             added(&stores, round).await;
@@ -172,7 +171,7 @@ async fn a_new_password_ends_a_session_that_is_opened_meanwhile() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_end_of_everything_ends_a_session_that_is_opened_meanwhile() {
+async fn soak_the_end_of_everything_ends_a_session_that_is_opened_meanwhile() {
     race(
         async |stores: PostgresStores, round| {
             added(&stores, round).await;
@@ -188,7 +187,7 @@ async fn the_end_of_everything_ends_a_session_that_is_opened_meanwhile() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_of_two_ends_of_all_others_wins() {
+async fn soak_one_of_two_ends_of_all_others_wins() {
     race(
         async |stores: PostgresStores, round| {
             added(&stores, round).await;
@@ -211,7 +210,7 @@ async fn one_of_two_ends_of_all_others_wins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_survivor_outlives_the_end_of_everything() {
+async fn soak_no_survivor_outlives_the_end_of_everything() {
     race(
         async |stores: PostgresStores, round| {
             added(&stores, round).await;
@@ -230,7 +229,7 @@ async fn no_survivor_outlives_the_end_of_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_of_two_rotations_wins() {
+async fn soak_one_of_two_rotations_wins() {
     race(
         async |stores: PostgresStores, round| {
             added(&stores, round).await;
@@ -243,7 +242,7 @@ async fn one_of_two_rotations_wins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_ended_session_is_not_rotated() {
+async fn soak_an_ended_session_is_not_rotated() {
     race(
         async |stores: PostgresStores, round| {
             added(&stores, round).await;
@@ -261,7 +260,7 @@ async fn an_ended_session_is_not_rotated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_ends_once() {
+async fn soak_a_session_ends_once() {
     race(
         async |stores: PostgresStores, round| {
             added(&stores, round).await;
@@ -278,7 +277,7 @@ async fn a_session_ends_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_is_deleted_or_changed() {
+async fn soak_an_account_is_deleted_or_changed() {
     race(
         async |stores: PostgresStores, round| {
             added(&stores, round).await;
@@ -292,7 +291,7 @@ async fn an_account_is_deleted_or_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deleted_account_keeps_no_session() {
+async fn soak_a_deleted_account_keeps_no_session() {
     race(
         async |stores: PostgresStores, round| {
             added(&stores, round).await;
@@ -307,7 +306,7 @@ async fn a_deleted_account_keeps_no_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_is_never_the_subject_of_another_account() {
+async fn soak_a_name_is_never_the_subject_of_another_account() {
     race(
         async |_: PostgresStores, round| {
             let number = format!("{}", 1000 + round);
@@ -323,7 +322,7 @@ async fn a_name_is_never_the_subject_of_another_account() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_accounts_never_get_one_address() {
+async fn soak_two_accounts_never_get_one_address() {
     race(
         async |stores: PostgresStores, round| {
             added(&stores, round).await;
@@ -338,7 +337,7 @@ async fn two_accounts_never_get_one_address() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_of_two_keys_becomes_current() {
+async fn soak_one_of_two_keys_becomes_current() {
     race(
         async |stores: PostgresStores, round| {
             let keys = stores.0.keys().await.expect("keys");
@@ -362,7 +361,7 @@ async fn one_of_two_keys_becomes_current() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn changes_of_the_same_rows_in_another_order_do_not_deadlock() {
+async fn soak_changes_of_the_same_rows_in_another_order_do_not_deadlock() {
     race(
         async |stores: PostgresStores, round| {
             for who in ["kim", "lee"] {
@@ -383,7 +382,7 @@ async fn changes_of_the_same_rows_in_another_order_do_not_deadlock() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flow_is_used_once() {
+async fn soak_a_flow_is_used_once() {
     race(
         async |stores: PostgresStores, round| {
             let mut started = flow(1, 1, None, i64::from(round));
@@ -398,7 +397,7 @@ async fn a_flow_is_used_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_is_bound_and_rotated() {
+async fn soak_a_session_is_bound_and_rotated() {
     race(
         async |stores: PostgresStores, round| {
             added(&stores, round).await;

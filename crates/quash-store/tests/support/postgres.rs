@@ -199,6 +199,19 @@ impl TestDatabase {
         }
     }
 
+    /// The deadlocks that the server has found in this database. Called once all stores are closed: a connection
+    /// reports what it has counted when it ends.
+    pub(crate) async fn deadlocks(&self) -> i64 {
+        let client = self.client().await;
+        let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+            AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+        while client.query_one(others, &[]).await.expect("statistics").get::<_, i64>(0) > 0 {
+            tokio::task::yield_now().await;
+        }
+        let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+        client.query_one(deadlocks, &[]).await.expect("statistics").get(0)
+    }
+
     /// A client that isn't quash.
     pub(crate) async fn client(&self) -> Client {
         connect(&self.url()).await
