@@ -8,8 +8,6 @@
 #[path = "../tests/support/hasher.rs"]
 #[allow(dead_code, clippy::allow_attributes, reason = "the benchmark needs only the one that costs nothing")]
 mod hasher;
-#[path = "pauses/wait.rs"]
-mod wait;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,6 +25,7 @@ use quash_store::{PostgresCoordination, PostgresCounters, PostgresOptions, Postg
 use quash_verify::{SystemClock, Verifier, WhenStale};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
+use tokio::time::sleep_until;
 use zeroize::Zeroizing;
 
 /// The calls at once.
@@ -197,13 +196,14 @@ impl Node {
 
     /// The waits of requests at random moments.
     async fn checks(&self) -> Vec<Duration> {
-        let entropy = Seeded::new(3);
+        let (entropy, mut at) = (Seeded::new(3), tokio::time::Instant::now());
         let mut under_way = JoinSet::new();
         for _ in 0..CHECKS {
             let share: [u8; 2] = draw(&entropy);
             // The pauses are distributed exponentially, as those between the requests of many independent users.
             let share = (f64::from(u16::from_be_bytes(share)) + 1.0) / 65_536.0;
-            wait::until_next(CHECK_EVERY.mul_f64(-share.ln())).await;
+            at += CHECK_EVERY.mul_f64(-share.ln());
+            sleep_until(at).await;
             let node = self.clone();
             under_way.spawn(async move { node.check().await });
         }
