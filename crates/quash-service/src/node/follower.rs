@@ -28,6 +28,8 @@ pub(crate) struct NodeFollower {
     unproven: VecDeque<Round>,
     /// The uptime at which the last round began.
     began: Duration,
+    /// The uptime at which all rounds so far would have begun, had each waited for its turn.
+    turn: Duration,
     /// The uptime until which rounds are frequent, because something has happened.
     busy_until: Duration,
     /// The uptime at which rounds began to fail, if they do.
@@ -57,8 +59,10 @@ struct Round {
 const READ_WITHIN: Duration = Duration::from_secs(1);
 /// The time in which the whole log must be read.
 const RENEWED_WITHIN: Duration = Duration::from_secs(60);
-/// The shortest time between the beginnings of two rounds.
+/// The shortest time between the beginnings of two rounds, on average.
 const SHORTEST: Duration = Duration::from_millis(1);
+/// The time by which rounds may be ahead of their turn: so many may begin one after the other.
+const AHEAD: Duration = Duration::from_millis(10);
 /// The same after a round that failed.
 const AFTER_FAILURE: Duration = Duration::from_millis(50);
 /// The time for which rounds must fail before the streams of the feed end.
@@ -89,6 +93,7 @@ impl NodeFollower {
             broadcast,
             unproven: VecDeque::new(),
             began: Duration::ZERO,
+            turn: Duration::ZERO,
             busy_until: Duration::ZERO,
             failing_since: None,
             until: Duration::ZERO,
@@ -133,7 +138,7 @@ impl NodeFollower {
                         tracing::warn!(fault, "failed to reload the set of revocations");
                     }
                 }
-                () = tokio::time::sleep(due) => {
+                () = pause(due) => {
                     hinted = false;
                     let read = self.round().await;
                     self.note(read);
@@ -168,19 +173,21 @@ impl NodeFollower {
     /// The time until the next round begins.
     fn due_in(&self, is_asked: bool) -> Duration {
         let now = self.clock.uptime();
-        let pause = match (is_asked, self.failing_since.is_some()) {
-            (_, true) => AFTER_FAILURE,
-            (true, false) => SHORTEST,
-            (false, false) if now < self.busy_until || self.broadcast.has_readers() => BUSY,
-            (false, false) => IDLE,
+        let begins = match (is_asked, self.failing_since.is_some()) {
+            (_, true) => self.began + AFTER_FAILURE,
+            // A request waits only if many came shortly before.
+            (true, false) => self.turn.saturating_sub(AHEAD),
+            (false, false) if now < self.busy_until || self.broadcast.has_readers() => self.began + BUSY,
+            (false, false) => self.began + IDLE,
         };
-        (self.began + pause).saturating_sub(now)
+        begins.saturating_sub(now)
     }
 
     async fn round(&mut self) -> Result<(), String> {
         // Read before the question is sent: what was committed before now is in the answer.
         let began = self.clock.uptime();
         self.began = began;
+        self.turn = self.turn.max(began) + SHORTEST;
         let followed = within(self.store.follow(self.publisher.cursor(), PAGE)).await?;
         let round = Round { began, seq: followed.head.seq, ring: followed.head.ring };
         self.apply(followed).await?;
@@ -280,6 +287,13 @@ impl NodeFollower {
             self.node.proven.send_replace(at);
         }
         self.node.published.send_if_modified(|before| std::mem::replace(before, published) != published);
+    }
+}
+
+/// Sleeps. The timer counts in whole milliseconds, and would also delay what is due now.
+async fn pause(due: Duration) {
+    if !due.is_zero() {
+        tokio::time::sleep(due).await;
     }
 }
 
