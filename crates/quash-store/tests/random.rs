@@ -4,6 +4,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -427,14 +428,15 @@ fn soak_random_changes_of_two_processes_never_deadlock() {
         let Some(database) = support::postgres::database().await else { return };
         let stores = [Arc::new(database.open().await), Arc::new(database.open().await)];
         let wishes = Arc::new(drawn());
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(secs);
+        let over = Arc::new(AtomicBool::new(false));
         let writers: Vec<_> = (0..WRITERS)
             .map(|number| {
                 let (store, wishes) = (Arc::clone(&stores[number % 2]), Arc::clone(&wishes));
+                let over = Arc::clone(&over);
                 tokio::spawn(async move {
                     let (mut written, mut conflicts) = (0_u32, 0_u32);
                     for turn in 0.. {
-                        if tokio::time::Instant::now() > deadline {
+                        if over.load(Ordering::Relaxed) {
                             break;
                         }
                         let wish = &wishes[(turn * (number + 1)) % WISHES];
@@ -449,6 +451,9 @@ fn soak_random_changes_of_two_processes_never_deadlock() {
                 })
             })
             .collect();
+        let span = Duration::from_secs(secs);
+        tokio::time::timeout(span, std::future::pending::<()>()).await.expect_err("it never ends");
+        over.store(true, Ordering::Relaxed);
         let (mut written, mut conflicts) = (0, 0);
         for writer in writers {
             let of_one = writer.await.expect("no panic");
