@@ -1,10 +1,10 @@
 //! A private PostgreSQL and a private pgbouncer for tests and benchmarks, from the machine's packages. They listen only on
-//! sockets in a directory under target/ that no other user may enter, and end with xtask.
+//! sockets in a directory that no other user may enter, and end with xtask.
 
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -105,14 +105,28 @@ fn major(text: &str) -> Option<u32> {
     number.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
+/// Where a server keeps its data.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Data {
+    /// For tests, which write thousands of databases: no test cuts the power.
+    InMemory,
+    /// For figures.
+    OnDisk,
+}
+
+/// A file system in memory, if the machine has it.
+const MEMORY: &str = "/dev/shm";
+/// The free memory that it must have, in KiB.
+const ENOUGH_KIB: u64 = 4 * 1024 * 1024;
+
 impl Postgres {
     /// Starts a new, empty server, and pgbouncer in transaction mode in front of it.
     ///
     /// # Errors
     /// A server doesn't start. The error contains the end of its log.
-    pub(crate) fn start(&self, pgbouncer: Option<&Path>) -> Result<Servers> {
+    pub(crate) fn start(&self, pgbouncer: Option<&Path>, data: Data) -> Result<Servers> {
         let user = unprivileged()?;
-        let directory = directory(user)?;
+        let directory = directory(user, data)?;
         write_pgbouncer_settings(&directory)?;
         let mut supervisor = as_user(Command::new("sh"), user, &directory);
         supervisor
@@ -248,10 +262,16 @@ fn as_user(mut command: Command, user: Option<User>, directory: &Path) -> Comman
     command
 }
 
-/// Makes an empty directory that only its owner may enter: under target/, or among the temporary files if the
-/// user can't enter target/ or if its path is too long for a socket.
-fn directory(user: Option<User>) -> Result<PathBuf> {
-    let parent = workspace::target_directory()?.join("services");
+/// Makes an empty directory that only its owner may enter: in memory if that is wanted and there is enough, else under
+/// target/, or among the temporary files if the user can't enter target/ or if its path is too long for a socket.
+fn directory(user: Option<User>, data: Data) -> Result<PathBuf> {
+    let parent = match data {
+        Data::InMemory if has_memory() => {
+            let own = fs::metadata("/proc/self").context("reading the user")?.uid();
+            PathBuf::from(MEMORY).join(format!("quash-services-{own}"))
+        }
+        Data::InMemory | Data::OnDisk => workspace::target_directory()?.join("services"),
+    };
     remove_old(&parent);
     let directory = parent.join(std::process::id().to_string());
     fs::create_dir_all(&directory).context(format!("making {}", directory.display()))?;
@@ -264,6 +284,12 @@ fn directory(user: Option<User>) -> Result<PathBuf> {
         return Ok(directory);
     }
     Err(Failure::new("no directory for a private PostgreSQL: set CARGO_TARGET_DIR to one with a short path"))
+}
+
+/// Returns whether there is room for the databases of tests in memory.
+fn has_memory() -> bool {
+    let free = program::output(Command::new("df").args(["-k", "--output=avail", MEMORY])).unwrap_or_default();
+    free.lines().nth(1).and_then(|kib| kib.trim().parse::<u64>().ok()).is_some_and(|kib| kib >= ENOUGH_KIB)
 }
 
 /// Gives the directory to the user, and returns whether the user can enter it and make sockets in it.

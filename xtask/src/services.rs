@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::failure::{Failure, Result};
-use crate::postgres::{self, Servers};
+use crate::postgres::{self, Data, Servers};
 use crate::python::{self, Missing, Ready};
 use crate::{browser, program, workspace};
 
@@ -112,7 +112,7 @@ pub(crate) fn postgres() -> Result<std::result::Result<Servers, String>> {
         return Ok(Err(format!("{POSTGRES_IS_MISSING} ({reason})")));
     }
     match postgres::find() {
-        Some(found) => found.start(None).map(Ok),
+        Some(found) => found.start(None, Data::OnDisk).map(Ok),
         None => Ok(Err(POSTGRES_IS_MISSING.to_owned())),
     }
 }
@@ -172,7 +172,7 @@ impl Services {
             return Ok(());
         };
         let pgbouncer = postgres::pgbouncer();
-        let servers = found.start(pgbouncer.as_deref())?;
+        let servers = found.start(pgbouncer.as_deref(), Data::InMemory)?;
         let version = found.version();
         if pgbouncer.is_some() {
             println!(
