@@ -137,8 +137,7 @@ pub fn set_claims(
 
 /// Sets the hash that the Django site has for an account, or removes its password: its sessions end. Setting
 /// the current hash again changes nothing. If the site has sent no hash so far and now sends an unusable one,
-/// only the mark changes:
-/// a password that was chosen here stays.
+/// only the mark changes: a password that was chosen here stays.
 pub fn set_password_hash(
     account: &Account,
     hash: Option<PasswordHash>,

@@ -61,10 +61,10 @@ const READ_WITHIN: Duration = Duration::from_secs(1);
 const RENEWED_WITHIN: Duration = Duration::from_secs(60);
 /// The shortest time between the beginnings of two rounds, on average.
 const SHORTEST: Duration = Duration::from_millis(1);
+/// The shortest time between the beginnings of two rounds after one that failed.
+const AFTER_FAILURE: Duration = Duration::from_millis(50);
 /// The time by which rounds may be ahead of their turn: so many may begin one after the other.
 const AHEAD: Duration = Duration::from_millis(10);
-/// The same after a round that failed.
-const AFTER_FAILURE: Duration = Duration::from_millis(50);
 /// The time for which rounds must fail before the streams of the feed end.
 const STREAMS_END_AFTER: Duration = Duration::from_secs(1);
 /// The time between two rounds while someone reads the feed, or something was committed.

@@ -1,15 +1,16 @@
 //! Copies a PostgreSQL database that no node uses to a new SQLite store.
 
 use std::fmt;
+use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::super::connect::Target;
 use super::super::fault::message;
-use super::super::{PostgresOptions, migrate, server, statements};
+use super::super::{IfAnother, PostgresOptions, history, migrate, server, statements};
 use super::{Exclusive, NodeRow, node_rows};
 use crate::moving::{MOVED, MOVED_NAME, MoveError, MoveProgress, MoveStage, TABLES};
 use crate::sqlite::SqliteStore;
@@ -24,6 +25,10 @@ const MARGIN: Duration = Duration::from_millis(500);
 const MARK: &str = "INSERT INTO schema_migration (number, name, checksum) VALUES ($1, $2, $3) \
     ON CONFLICT (number) DO UPDATE SET checksum = excluded.checksum";
 
+/// The longest term of a verifier's lease.
+const VERIFIERS: &str =
+    "SELECT coalesce(max(term_ms), 0) FROM lease WHERE kind = 'verifier' AND NOT has_left";
+
 /// A node that was opened before, and has no lease yet, sees other settings than its own, and stops to
 /// answer.
 const FENCE: &str =
@@ -32,6 +37,10 @@ const FENCE: &str =
 /// A PostgreSQL database that nobody else uses until this is dropped.
 pub struct MoveSource {
     exclusive: Exclusive,
+    /// Where an earlier move has begun to move the data.
+    earlier: Option<String>,
+    /// Ends when the leases of verifiers have expired: a server on the new store doesn't know of them.
+    expired: Pin<Box<Sleep>>,
 }
 
 impl MoveSource {
@@ -44,14 +53,23 @@ impl MoveSource {
     pub async fn begin(options: &PostgresOptions) -> Result<Self, MoveError> {
         let target = Target::parse(&options.url)?;
         let connection = server::connect(&target).await?;
-        match migrate::run(&connection, target.shown()).await {
-            // An earlier move has marked it, and then was interrupted.
-            Ok(()) | Err(OpenError::Moved { .. }) => {}
+        let earlier = match migrate::run(&connection, target.shown()).await {
+            Ok(()) => None,
+            // An earlier move has marked it, and perhaps was interrupted.
+            Err(OpenError::Moved { to, .. }) => Some(to),
             Err(error) => return Err(error.into()),
-        }
+        };
         // A refusal has left its transaction open, with the lock that the move takes.
         drop(connection);
         let connection = server::connect(&target).await?;
+        // A restored or copied database, or a promoted server, may lack revocations, and the SQLite file
+        // doesn't say where it comes from.
+        let (judged, _) = history(&connection, target.shown(), IfAnother::Refuse).await?;
+        if judged.found().is_some() {
+            let detail = "its server was promoted, and no node has compared its log yet: \
+                start a node once, and stop it";
+            return Err(MoveError::Failed { store: target.shown().to_owned(), detail: detail.into() });
+        }
         let ended = ended_nodes(&connection, target.shown()).await?;
         let exclusive = Exclusive::begin(connection, &target).await?;
         let found = node_rows(&exclusive.connection).await.map_err(|error| exclusive.failed(&error))?;
@@ -62,12 +80,28 @@ impl MoveSource {
         if exclusive.number("SELECT count(*) FROM signing_key").await? == 0 {
             return Err(exclusive.refused("no server was ever started on it"));
         }
-        Ok(Self { exclusive })
+        let newer = format!(
+            "SELECT count(*) FROM schema_migration WHERE number > {} AND number <> {MOVED}",
+            migrate::NEWEST
+        );
+        if exclusive.number(&newer).await? > 0 {
+            return Err(
+                exclusive.refused("a newer version of quash has migrated it: move it with that version")
+            );
+        }
+        let term = u64::try_from(exclusive.number(VERIFIERS).await?).unwrap_or_default();
+        let expired = Box::pin(sleep(Duration::from_millis(term) + MARGIN));
+        Ok(Self { exclusive, earlier, expired })
     }
 
     /// The database's name for operators.
     pub fn name(&self) -> &str {
         &self.exclusive.store
+    }
+
+    /// Where an earlier move has begun to move the data, as it was named for operators.
+    pub fn earlier(&self) -> Option<&str> {
+        self.earlier.as_deref()
     }
 
     /// Copies all data to a new store, and compares the copy with the source.
@@ -117,13 +151,14 @@ impl MoveSource {
         if copy.heads()? == heads { Ok(()) } else { Err(MoveError::Differs { table: "feed_head" }) }
     }
 
-    /// Records that the data was moved to `to`, a store as it is named for operators. From then on, no node
-    /// opens the database.
+    /// Records that the data was moved to `to`, a store as it is named for operators, once the leases of
+    /// verifiers have expired. From then on, no node opens the database.
     ///
     /// # Errors
     /// It can't be written; after [`MoveError::Unknown`], it may be written.
     pub async fn mark_moved(self, to: &str) -> Result<(), MoveError> {
-        let from = self.exclusive;
+        let Self { exclusive: from, expired, .. } = self;
+        expired.await;
         let number = i32::try_from(MOVED).unwrap_or(i32::MAX);
         let values: [(&(dyn ToSql + Sync), Type); 3] =
             [(&number, Type::INT4), (&MOVED_NAME, Type::TEXT), (&to.as_bytes(), Type::BYTEA)];
@@ -150,7 +185,7 @@ impl Exclusive {
 }
 
 /// Waits until the leases of all nodes have expired, and returns their rows.
-async fn ended_nodes(client: &Client, store: &str) -> Result<Vec<NodeRow>, MoveError> {
+pub(super) async fn ended_nodes(client: &Client, store: &str) -> Result<Vec<NodeRow>, MoveError> {
     let failed =
         |error: tokio_postgres::Error| MoveError::Failed { store: store.to_owned(), detail: message(&error) };
     let first = node_rows(client).await.map_err(failed)?;
@@ -172,7 +207,7 @@ async fn ended_nodes(client: &Client, store: &str) -> Result<Vec<NodeRow>, MoveE
 }
 
 /// The nodes that were renewed, or have come, since `first` was read.
-fn changed(first: &[NodeRow], now: Vec<NodeRow>) -> Vec<RunningNode> {
+pub(super) fn changed(first: &[NodeRow], now: Vec<NodeRow>) -> Vec<RunningNode> {
     let is_known = |row: &NodeRow| {
         first.iter().any(|known| known.instance == row.instance && known.renewal == row.renewal)
     };

@@ -10,7 +10,9 @@ use tokio_postgres::CopyInSink;
 use super::super::connect::Target;
 use super::super::fault::message;
 use super::super::{PostgresOptions, migrate, server};
-use super::{Exclusive, node_rows};
+use super::from::{changed, ended_nodes};
+use super::{Exclusive, NodeRow, node_rows};
+use crate::OpenError;
 use crate::moving::{Lines, MoveError, MoveProgress, MoveStage, TABLES, Table};
 use crate::sqlite::{Heads, Snapshot, SqliteStore};
 
@@ -31,9 +33,14 @@ pub async fn copy_to_postgres(
 ) -> Result<String, MoveError> {
     let target = Target::parse(&options.url)?;
     let connection = server::connect(&target).await?;
-    migrate::run(&connection, target.shown()).await?;
+    migrate::run(&connection, target.shown()).await.map_err(|error| match error {
+        // It still has the data that was moved from it.
+        OpenError::Moved { store, .. } => MoveError::NotEmpty { store, table: "schema_migration" },
+        error => error.into(),
+    })?;
+    let ended = ended_nodes(&connection, target.shown()).await?;
     let into = Exclusive::begin(connection, &target).await?;
-    into.refuse_nodes().await?;
+    into.refuse_nodes(&ended).await?;
     let snapshot = Arc::new(std::sync::Mutex::new(source.snapshot()?));
     let (heads, of) = {
         let snapshot = locked(&snapshot);
@@ -72,14 +79,11 @@ pub async fn copy_to_postgres(
 }
 
 impl Exclusive {
-    /// A node whose row is there may still run: its database isn't empty anyway.
-    async fn refuse_nodes(&self) -> Result<(), MoveError> {
+    /// Refuses nodes that run. One that was killed has left its row, which is among `ended`.
+    async fn refuse_nodes(&self, ended: &[NodeRow]) -> Result<(), MoveError> {
         let rows = node_rows(&self.connection).await.map_err(|error| self.failed(&error))?;
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let nodes = rows.into_iter().map(|row| row.node).collect();
-        Err(MoveError::InUse { store: self.store.clone(), nodes })
+        let nodes = changed(ended, rows);
+        if nodes.is_empty() { Ok(()) } else { Err(MoveError::InUse { store: self.store.clone(), nodes }) }
     }
 
     /// A table that isn't as the migrations leave it.
@@ -131,8 +135,10 @@ impl Exclusive {
         let Heads { seq, chain, forgotten, audit, .. } = heads;
         // The hash is read only while the deleted entry is the newest.
         let chain = if seq == forgotten { quash_core::hex::encode(chain) } else { "00".repeat(32) };
+        // Not settled: verifiers may have leases from a server on the source, which have no rows here.
         let statements = format!(
-            "UPDATE cluster SET base_seq = {forgotten}, base_chain = decode('{chain}', 'hex'), sessions_before = {}, \
+            "UPDATE cluster SET settled = false, base_seq = {forgotten}, \
+             base_chain = decode('{chain}', 'hex'), sessions_before = {}, \
              foreign_after = {}, forgotten_at = {}, forgotten_until = {}, ring = {}, settings = {}, \
              longest_lifetime_ms = {}; UPDATE audit_number SET last = {audit}; \
              SELECT setval(pg_get_serial_sequence('audit', 'row'), {})",

@@ -183,8 +183,10 @@ async fn to_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<MovedShown
             Err(OpenError::Moved { .. }) => {}
             Err(error) => return Err(opening::open_error(error)),
             Ok(_) => {
-                return Err(CommandError::new(Exit::Conflict, format!("{} exists", database.display()))
-                    .hint("move it away, or name another data directory with the same master.key"));
+                return Err(CommandError::new(Exit::Conflict, format!("{} exists", database.display())).hint(
+                    "if an earlier move has put it there, leave storage.url and storage.url_file out, and start quash; \
+                     otherwise move it away",
+                ));
             }
         }
     }
@@ -193,6 +195,11 @@ async fn to_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<MovedShown
     let source = MoveSource::begin(&PostgresOptions::new(url.expose())).await;
     let source = source.map_err(|error| refused(error, data_dir))?;
     let from = source.name().to_owned();
+    if let Some(earlier) = source.earlier() {
+        progress.says(&format!(
+            "an earlier move to {earlier} was begun: if quash was started on that file since, use only that one"
+        ));
+    }
     let staged = StagedRestore::empty(&database).map_err(opening::open_error)?;
     let store = staged.open().map_err(opening::open_error)?;
     source
