@@ -259,7 +259,7 @@ fn every_key_is_read() {
     assert!(
         matches!(&django.keys, ForeignKeys::Secret { algorithm: Algorithm::Hs512, kid: Some(kid), .. } if kid.as_str() == "one")
     );
-    assert_eq!(settings.warnings.len(), 1, "{:?}", settings.warnings);
+    assert_eq!(settings.warnings.len(), 2, "{:?}", settings.warnings);
     assert_eq!((rotation.rotate, rotation.blacklist, rotation.grace), (false, false, Duration::ZERO));
     assert_eq!((sessions.absolute_lifetime, sessions.max_per_account), (None, 5));
     let header = settings.http.token_header;
