@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use quash_core::model::{Chain, Change, Entry, Head, InstanceId, NotedEnd};
+use quash_core::model::{Chain, Change, Entry, Head, InstanceId, KeyRecord, NotedEnd};
 use tokio::sync::watch;
 
 use crate::StoreError;
@@ -21,11 +21,17 @@ pub trait FailOver: Send + Sync + Debug {
     /// Reads the new server, and compares its log with what was seen up to `noted`.
     async fn look(&self, noted: NotedEnd) -> Result<FailOverLook, StoreError>;
 
+    /// Reads the new server's keys.
+    async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;
+
     /// Records that a process has compared what it had seen with the new server's log, and lacks nothing.
     async fn compared(&self, id: &InstanceId) -> Result<(), StoreError>;
 
     /// Begins an epoch on the new server, and records that this process has decided.
     async fn begin_epoch(&self, change: Change) -> Result<(), StoreError>;
+
+    /// Makes all processes load the new server's keys: it may lack a change of them that this process has counted.
+    async fn turn_ring(&self, known: u64) -> Result<(), StoreError>;
 
     /// Records that this process has decided, if no other has, and uses the new server from now on.
     async fn take_over(&self) -> Result<(), StoreError>;

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_lc_rs::rand;
-use quash_core::model::{Change, Entry, InstanceId, NotedEnd};
+use quash_core::model::{Change, Entry, InstanceId, KeyRecord, NotedEnd};
 use tokio::sync::watch;
 
 use super::apply;
 use super::connect::Target;
 use super::fault::PostgresError;
 use super::identity::{History, Identity};
+use super::reader;
 use super::rows;
 use super::statements;
 use super::transaction::{Database, Statement};
@@ -52,6 +53,9 @@ const COMPARED: &str = "UPDATE lease SET compared_on = $3 WHERE (name, instance)
 /// Until a process has waited for a term, leases that the old server had may be unknown to this one.
 const TAKE_OVER: &str = "UPDATE cluster SET timeline = $1, is_synchronous = $2, settled = false \
     WHERE id = 1 AND timeline IS DISTINCT FROM $1";
+
+/// More than any process has counted that uses the server, or will.
+const TURN_RING: &str = "UPDATE cluster SET ring = greatest(ring, $1) + 1 WHERE id = 1";
 
 impl Recent {
     pub(super) fn add(&self, entries: &[Entry]) {
@@ -93,6 +97,14 @@ impl PostgresFailOver {
         let database = Arc::new(Database::new(target, pool, writer));
         *found = Some((identity.clone(), Arc::clone(&database)));
         Ok((identity, database))
+    }
+
+    /// The server of the newest look, unless another one was found since.
+    fn looked_at(&self) -> Result<(Identity, Arc<Database>), StoreError> {
+        let looked = self.found.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        looked
+            .filter(|(identity, _)| self.history.found().as_ref() == Some(identity))
+            .ok_or_else(|| StoreError::Unavailable("another server was found meanwhile".into()))
     }
 
     async fn look_at(
@@ -149,8 +161,13 @@ impl FailOver for PostgresFailOver {
         Ok(self.look_at(&identity, &database, noted).await?)
     }
 
+    async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        let (_, database) = self.found()?;
+        Ok(reader::keys(&database).await?)
+    }
+
     async fn compared(&self, id: &InstanceId) -> Result<(), StoreError> {
-        let (identity, database) = self.found()?;
+        let (identity, database) = self.looked_at()?;
         let transaction = database.begin_durable_unmarked().await?;
         let number = id.number.as_slice();
         let marked = transaction.execute(COMPARED, &[&id.name.as_str(), &number, &identity.timeline]).await;
@@ -159,18 +176,26 @@ impl FailOver for PostgresFailOver {
     }
 
     async fn begin_epoch(&self, change: Change) -> Result<(), StoreError> {
-        let (identity, database) = self.found()?;
+        let (identity, database) = self.looked_at()?;
         let taken: Statement<'_> = (TAKE_OVER, vec![&identity.timeline, &identity.is_synchronous]);
         apply::commit_with(&database, &change, &[taken]).await?;
         Ok(())
     }
 
+    async fn turn_ring(&self, known: u64) -> Result<(), StoreError> {
+        let (_, database) = self.looked_at()?;
+        let transaction = database.begin_durable_unmarked().await?;
+        transaction.execute(TURN_RING, &[&rows::bound(known)]).await?;
+        transaction.commit().await
+    }
+
     async fn take_over(&self) -> Result<(), StoreError> {
-        let (identity, database) = self.found()?;
+        let (identity, database) = self.looked_at()?;
         let transaction = database.begin_durable_unmarked().await?;
         transaction.execute(TAKE_OVER, &[&identity.timeline, &identity.is_synchronous]).await?;
         transaction.commit().await?;
         self.history.take_over(identity);
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
     }
 }

@@ -147,9 +147,12 @@ impl Identity {
         client.execute_typed(RECORD, &values).await.map(drop)
     }
 
-    /// Whether nothing is recorded yet.
-    pub(super) fn is_blank(&self) -> bool {
-        Self { is_synchronous: false, ..self.clone() } == Self::default()
+    /// Whether it lacks a part that the server tells.
+    pub(super) fn lacks_part_of(&self, found: &Self) -> bool {
+        (self.system.is_none() && found.system.is_some())
+            || (self.timeline.is_none() && found.timeline.is_some())
+            || (self.database.is_none() && found.database.is_some())
+            || (self.log.is_none() && found.log.is_some())
     }
 
     /// Compares the parts that both have.
@@ -221,9 +224,12 @@ impl History {
 
     /// Uses a server with another timeline from now on.
     pub(super) fn take_over(&self, identity: Identity) {
+        // Before any read of its leases.
+        self.unsettle();
         *self.own.lock().unwrap_or_else(PoisonError::into_inner) = identity;
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.unsettle();
+        // Those that were opened meanwhile may lead to the old server.
+        self.end_connections();
         self.is_due.send_replace(false);
     }
 
@@ -308,7 +314,7 @@ mod tests {
             assert_eq!(own.relation(&found), relation, "{found:?}");
             assert_eq!(found.relation(&own), relation, "{found:?}");
         }
-        assert!(Identity::default().is_blank() && !own.is_blank());
+        assert!(Identity::default().lacks_part_of(&own) && !own.lacks_part_of(&Identity::default()));
     }
 
     #[test]

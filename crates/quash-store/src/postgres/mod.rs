@@ -198,7 +198,7 @@ async fn history(
             history.find(found);
             return Ok((history, untold));
         }
-        Relation::Same if stored.is_blank() || stored.is_synchronous != found.is_synchronous => {
+        Relation::Same if stored.lacks_part_of(&found) || stored.is_synchronous != found.is_synchronous => {
             found.record(connection).await.map_err(failed)?;
         }
         Relation::Same | Relation::Other(_) | Relation::OtherTimeline => {}

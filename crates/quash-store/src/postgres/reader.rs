@@ -147,7 +147,10 @@ pub(super) async fn entries_after(
 ) -> Result<Vec<Entry>, PostgresError> {
     let values = (rows::bound(after.as_u64()), i64::from(limit));
     let found = database.query(statements::ENTRIES_AFTER, &[&values.0, &values.1]).await?;
-    rows::all(&found, rows::row)
+    let entries: Vec<Entry> = rows::all(&found, rows::row)?;
+    // They may be newer than any head that was read.
+    entries.last().iter().for_each(|last| database.saw_end(last.seq, last.chain));
+    Ok(entries)
 }
 
 pub(super) async fn follow(
@@ -157,6 +160,7 @@ pub(super) async fn follow(
     limit: u32,
 ) -> Result<Followed, PostgresError> {
     let values = (rows::bound(after.as_u64()), i64::from(limit));
+    let seen = database.end.borrow().seq.max(after);
     let found = database.query_on(pool, statements::FOLLOW, &[&values.0, &values.1]).await?;
     let head = rows::only(&found, rows::head)?;
     let entry = |row: &Row| {
@@ -167,7 +171,7 @@ pub(super) async fn follow(
     let entries: Vec<_> =
         found.iter().map(entry).collect::<Result<Vec<_>, PostgresError>>()?.into_iter().flatten().collect();
     // Reads that follow each other never see the log shrink, whatever the server says of itself.
-    if head.seq.epoch() == after.epoch() && (head.seq < after || database.contradicts(&head)) {
+    if head.seq < seen || database.contradicts(&head) {
         database.target.history().iter().for_each(|history| history.find(history.own()));
         let fault = "the log lacks entries that this process has seen";
         return Err(StoreError::Unavailable(fault.into()).into());

@@ -23,8 +23,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// A process that takes over.
 struct Taker<'a> {
     setup: &'a FailOverSetup,
-    /// Its lease. A process that starts has none yet.
+    /// Its lease, and the number of changes of the keys that it has. A process that starts has none yet.
     id: Option<&'a InstanceId>,
+    ring: Option<u64>,
     /// The newest end of the log that it has seen.
     noted: NotedEnd,
     scopes: &'a ScopeHasher,
@@ -44,9 +45,13 @@ pub async fn take_over_at_start(
     clock: &dyn Clock,
     patience: Duration,
 ) -> Result<(), StartError> {
+    // The directory of another installation proves nothing.
+    for record in setup.server.keys().await? {
+        master.open(record.kid.as_str(), &record.secret).map_err(|_| StartError::WrongMasterKey)?;
+    }
     let scopes = scopes(master);
     let noted = noted.unwrap_or_else(|| setup.server.seen());
-    Taker { setup, id: None, noted, scopes: &scopes, clock, patience }.take_over().await
+    Taker { setup, id: None, ring: None, noted, scopes: &scopes, clock, patience }.take_over().await
 }
 
 /// Takes promoted servers over for as long as the process runs.
@@ -63,6 +68,7 @@ pub(crate) async fn follow(context: Weak<Context>, setup: FailOverSetup) {
         let taker = Taker {
             setup: &setup,
             id: Some(&node.id),
+            ring: Some(node.ring()),
             noted: setup.server.seen(),
             scopes: context.guard.scopes(),
             clock: &*context.clock,
@@ -104,7 +110,7 @@ impl Taker<'_> {
             match at_fail_over(self.setup.rule, facts) {
                 AtFailOver::Wait => tokio::time::sleep(AGAIN).await,
                 AtFailOver::Continue => {
-                    server.take_over().await?;
+                    self.use_server().await?;
                     if self.noted.seq > Seq::ZERO && look.head.seq.epoch() > self.noted.seq.epoch() {
                         tracing::warn!("this node uses the promoted server, whose log is in a new epoch");
                     } else {
@@ -120,13 +126,21 @@ impl Taker<'_> {
                     Err(StartError::Store(StoreError::Conflict)) => {}
                     Err(error) => return Err(error),
                     Ok(epoch) => {
-                        server.take_over().await?;
+                        // Only this look knows what is lost.
                         self.report(&look, held, epoch);
+                        self.use_server().await?;
                         return Ok(());
                     }
                 },
             }
         }
+    }
+
+    async fn use_server(&self) -> Result<(), StoreError> {
+        if let Some(ring) = self.ring {
+            self.setup.server.turn_ring(ring).await?;
+        }
+        self.setup.server.take_over().await
     }
 
     async fn begin_epoch(&self, look: &FailOverLook) -> Result<u64, StartError> {

@@ -82,6 +82,8 @@ impl Work<'_> {
             return Err(PostgresError::Conflict);
         }
         let seq = self.append_after(LogEnd { seq: to.start(), ..end }, &[entry]).await?;
+        // What the log has lost, the leases may have lost, too.
+        self.transaction.write_one("UPDATE cluster SET settled = false WHERE id = 1", &[]).await?;
         match sessions {
             OldSessions::End => self.raise_watermark(seq, entry.at).await,
             OldSessions::Keep => Ok(Receipt { seq, pruned: 0 }),

@@ -57,6 +57,9 @@ pub(super) async fn commit_with(
     let mut work = Work { transaction, end: None };
     match work.apply(change).await {
         Ok(receipt) => {
+            if let (Change::BeginEpoch { .. }, Some(history)) = (change, database.target.history()) {
+                history.unsettle();
+            }
             work.transaction.commit_after(also).await?;
             // The end of the log is read by whoever appends to it.
             if let Some(end) = work.end.filter(|end| Some(end.seq) == receipt.seq) {

@@ -95,26 +95,32 @@ impl Database {
         let pids: Vec<Option<i64>> = rows.iter().map(|row| row.label.pid().map(i64::from)).collect();
         let transaction = self.begin_durable_unmarked().await?;
         let params: Params<'_> = &[&names, &numbers, &terms, &bound, &hosts, &pids];
-        let (written, ()) =
+        let (written, is_synchronous) =
             tokio::try_join!(transaction.query(RECORD, params), self.compare_server(&transaction))?;
         let granted = written.iter().map(|row| id(row, 0)).collect::<Result<_, _>>()?;
         transaction.commit().await?;
+        if is_synchronous && let Some(history) = self.target.history() {
+            history.note_synchronous(true);
+        }
         Ok(granted)
     }
 
-    /// Compares the server with the one that this process uses: a pooler may have moved open connections.
-    async fn compare_server(&self, transaction: &Transaction<'_>) -> Result<(), PostgresError> {
-        let Some(history) = self.target.history() else { return Ok(()) };
+    /// Compares the server with the one that this process uses: a pooler may have moved open connections. Returns
+    /// whether commits wait for a standby, which is certain once this one has.
+    async fn compare_server(&self, transaction: &Transaction<'_>) -> Result<bool, PostgresError> {
+        let Some(history) = self.target.history() else { return Ok(false) };
         let found = identity::identity(&transaction.query(history.reading().statement(), &[]).await?)?;
         if let Err(fault) = history.check(&found) {
             history.end_connections();
             return Err(StoreError::Unavailable(fault).into());
         }
         if found.is_synchronous != history.own().is_synchronous {
+            if !found.is_synchronous {
+                history.note_synchronous(false);
+            }
             transaction.execute(SYNCHRONOUS, &[&found.is_synchronous]).await?;
-            history.note_synchronous(found.is_synchronous);
         }
-        Ok(())
+        Ok(found.is_synchronous)
     }
 
     /// Notes that a lease's term has passed since the server was promoted.
