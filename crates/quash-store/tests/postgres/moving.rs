@@ -108,7 +108,7 @@ async fn a_move_and_the_way_back_lose_nothing() {
     let kept = staged.put_in_place("label").expect("it is in place");
     assert!(kept.is_some_and(|kept| kept.exists()));
     let back = SqliteStore::open(&path, SqliteOptions::default()).expect("a store");
-    let settings = |text: &str| text.replacen("settings: 1,", "settings: 0,", 1);
+    let settings = |text: &str| text.replace("settings: 1,", "settings: 0,");
     assert_eq!(settings(&everything(&back).await), settings(&after));
     commit(&back, open(session(9, "dana", head(&back).await), read(&back, "dana").await.version)).await;
 }

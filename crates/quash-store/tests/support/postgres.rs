@@ -58,6 +58,9 @@ pub(crate) fn server() -> Option<String> {
     url
 }
 
+/// The end of the name of a copy that a test makes of its database.
+pub(crate) const COPY: &str = "_copy";
+
 /// A new, migrated database. `None` if there is no server.
 pub(crate) async fn database() -> Option<TestDatabase> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -81,11 +84,13 @@ async fn drop_left_over(admin: &Client) {
     let names = "SELECT datname FROM pg_database WHERE datname LIKE 'quash\\_test\\_%'";
     for row in admin.query(names, &[]).await.expect("a look") {
         let name: String = row.get(0);
-        let lock = format!("SELECT pg_try_advisory_lock(7123, hashtext('{name}'))");
+        // A copy belongs to the process of its original.
+        let original = name.strip_suffix(COPY).unwrap_or(&name);
+        let lock = format!("SELECT pg_try_advisory_lock(7123, hashtext('{original}'))");
         if admin.query_one(&lock, &[]).await.expect("a look").get(0) {
             // Its last connection may be closing.
             let _ = admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
-            let unlock = format!("SELECT pg_advisory_unlock(7123, hashtext('{name}'))");
+            let unlock = format!("SELECT pg_advisory_unlock(7123, hashtext('{original}'))");
             admin.batch_execute(&unlock).await.expect("no lock");
         }
     }

@@ -88,7 +88,9 @@ fn a_database_with_all_entries_is_accepted() {
     let accepted = copied.run(&["epoch", "accept", "--json"]).json();
     assert_eq!(accepted["ended"], Value::Bool(false), "{accepted}");
     let node = copied.start();
-    assert_eq!(me(&node, &pair), 200, "no user is signed out");
+    let answered = me(&node, &pair);
+    let log = node.terminate().stderr;
+    assert_eq!(answered, 200, "no user is signed out: {log}");
 }
 
 #[test]

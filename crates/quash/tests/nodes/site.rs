@@ -96,7 +96,7 @@ impl Site {
     pub(crate) fn copy(&self) -> String {
         let config: tokio_postgres::Config = self.url.parse().expect("a URL");
         let name = config.get_dbname().expect("a database").to_owned();
-        let copy = format!("{name}_copy");
+        let copy = format!("{name}{}", postgres::COPY);
         let statement = format!("CREATE DATABASE {copy} TEMPLATE {name}");
         run_statement(&with_database(&self.url, "postgres"), &statement);
         with_database(&self.url, &copy)

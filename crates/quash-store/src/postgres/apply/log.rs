@@ -98,7 +98,9 @@ impl Work<'_> {
     }
 
     pub(super) async fn raise_longest_lifetime(&mut self, millis: u64) -> Result<Receipt, PostgresError> {
-        self.end = None;
+        if let Some(end) = &mut self.end {
+            end.longest_lifetime_ms = end.longest_lifetime_ms.max(millis);
+        }
         self.transaction.write_one(statements::RAISE_LONGEST_LIFETIME, &[&rows::stored(millis)?]).await?;
         Ok(Receipt::default())
     }
