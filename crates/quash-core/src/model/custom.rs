@@ -139,6 +139,14 @@ mod tests {
     }
 
     #[test]
+    fn numbers_survive_each_renewal() {
+        let sent = format!("{{\"n\":{}71791869184}}", "1".to_owned() + &"6".repeat(58));
+        let claims = CustomClaims::parse(&sent).expect("claims");
+        let renewed = claims.to_json().expect("a claim");
+        assert_eq!(CustomClaims::parse(&renewed), Ok(claims), "{renewed}");
+    }
+
+    #[test]
     fn operators_claims_replace_adopted_ones() {
         let of = |json: &str| CustomClaims::parse(json).expect("claims");
         let adopted = of(r#"{"a":1,"b":2}"#);
