@@ -120,8 +120,10 @@ pub(in crate::postgres) const SURVIVE: &str = concat!(
      WHERE s.sid = $1 AND s.generation = $2 AND s.subject = $7 AND s.ended_reason IS NULL AND ",
     uncovered!()
 );
+// Never waits: the row is locked, unless the session was added after the locks were taken. Whoever holds it then may
+// wait for the lock of the log, which is held here.
 pub(in crate::postgres) const END_SESSION: &str = "UPDATE session SET ended_reason = $2, ended_at = $3, ended_actor = $4 \
-     WHERE sid = $1 AND ended_reason IS NULL";
+     WHERE sid = (SELECT sid FROM session WHERE sid = $1 FOR NO KEY UPDATE SKIP LOCKED) AND ended_reason IS NULL";
 
 // Batches. The session `s` is found by its index, in the order of the ids, which are sorted: so locks are
 // taken in the order in which every transaction takes them.
