@@ -6,10 +6,10 @@
 use quash_core::hex;
 use quash_core::model::{AuditPlace, AuditSeal, Timestamp};
 
-use crate::noted_file::{Noted, NotedFile, Recorder};
+use crate::noted_file::{Announces, Noted, NotedFile, Recorder};
 
 pub(crate) type AuditFile = NotedFile<AuditSeal>;
-pub(crate) type SealRecorder = Recorder<AuditSeal>;
+pub(crate) type SealRecorder = Recorder<Option<AuditSeal>>;
 
 impl Noted for AuditSeal {
     const NAME: &'static str = "audit.seal";
@@ -18,11 +18,6 @@ impl Noted for AuditSeal {
     const HINT: &'static str = "put the file back; if that can't be done, remove it: then a seal missing from the database goes unnoticed this once";
     const WRITE_FAILED: &'static str =
         "failed to write the seal of the audit; trying again with the next seal";
-    type Announced = Option<Self>;
-
-    fn announced(announced: &Option<Self>) -> Option<Self> {
-        announced.clone()
-    }
 
     fn replaces(&self, written: &Self) -> bool {
         self != written
@@ -45,6 +40,14 @@ impl Noted for AuditSeal {
             at: Timestamp::from_millis(at.parse().ok()?),
             signed: (*signed).to_owned(),
         })
+    }
+}
+
+impl Announces for Option<AuditSeal> {
+    type Value = AuditSeal;
+
+    fn value(&self) -> Self {
+        self.clone()
     }
 }
 

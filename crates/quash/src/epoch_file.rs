@@ -11,7 +11,7 @@ use quash_core::hex;
 use quash_core::model::{Epoch, NotedEnd, Seq};
 use tokio::sync::watch;
 
-use crate::noted_file::{Noted, NotedFile, Recorder};
+use crate::noted_file::{Announces, Noted, NotedFile, Recorder};
 
 pub(crate) type EpochFile = NotedFile<NotedEnd>;
 
@@ -35,9 +35,7 @@ impl EpochRecorder {
     /// Keeps `file`, which holds `written`, up to date.
     pub(crate) fn new(file: EpochFile, written: Option<NotedEnd>, newest: AnnouncedEnd) -> Self {
         match newest {
-            AnnouncedEnd::Number(newest) => {
-                Self::Number(Recorder::new(file.with_other_values(), written.map(|end| end.seq), newest))
-            }
+            AnnouncedEnd::Number(newest) => Self::Number(Recorder::new(file, written, newest)),
             AnnouncedEnd::End(newest) => Self::End(Recorder::new(file, written, newest)),
         }
     }
@@ -58,48 +56,13 @@ impl EpochRecorder {
     }
 }
 
-const NAME: &str = "epoch";
-const BYTES: u64 = 128;
-const FAULT: &str = "does not hold a sequence number of the log";
-const HINT: &str = "put the file back; if that can't be done, remove it: then an older copy of the database goes unnoticed this once";
-const WRITE_FAILED: &str = "failed to write the newest sequence number; trying again with the next entry";
-
-impl Noted for Seq {
-    const NAME: &'static str = NAME;
-    const BYTES: u64 = BYTES;
-    const FAULT: &'static str = FAULT;
-    const HINT: &'static str = HINT;
-    const WRITE_FAILED: &'static str = WRITE_FAILED;
-    type Announced = Self;
-
-    fn announced(announced: &Self) -> Option<Self> {
-        Some(*announced)
-    }
-
-    fn replaces(&self, written: &Self) -> bool {
-        self > written
-    }
-
-    fn to_text(&self) -> String {
-        self.to_string()
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        NotedEnd::parse(text).map(|end| end.seq)
-    }
-}
-
 impl Noted for NotedEnd {
-    const NAME: &'static str = NAME;
-    const BYTES: u64 = BYTES;
-    const FAULT: &'static str = FAULT;
-    const HINT: &'static str = HINT;
-    const WRITE_FAILED: &'static str = WRITE_FAILED;
-    type Announced = Self;
-
-    fn announced(announced: &Self) -> Option<Self> {
-        Some(*announced).filter(|end| end.seq > Seq::ZERO)
-    }
+    const NAME: &'static str = "epoch";
+    const BYTES: u64 = 128;
+    const FAULT: &'static str = "does not hold a sequence number of the log";
+    const HINT: &'static str = "put the file back; if that can't be done, remove it: then an older copy of the database goes unnoticed this once";
+    const WRITE_FAILED: &'static str =
+        "failed to write the newest sequence number; trying again with the next entry";
 
     fn replaces(&self, written: &Self) -> bool {
         self.seq > written.seq || (self.seq == written.seq && written.chain.is_none() && self.chain.is_some())
@@ -119,6 +82,22 @@ impl Noted for NotedEnd {
             None => None,
         };
         Some(Self { seq, chain })
+    }
+}
+
+impl Announces for Seq {
+    type Value = NotedEnd;
+
+    fn value(&self) -> Option<NotedEnd> {
+        Some((*self).into())
+    }
+}
+
+impl Announces for NotedEnd {
+    type Value = Self;
+
+    fn value(&self) -> Option<Self> {
+        Some(*self).filter(|end| end.seq > Seq::ZERO)
     }
 }
 

@@ -30,11 +30,6 @@ pub(crate) trait Noted: Clone + Send + Sync + 'static {
     const HINT: &'static str;
     /// The log message after a failed write.
     const WRITE_FAILED: &'static str;
-    /// The contents of the channel that announces new values.
-    type Announced: Send + Sync + 'static;
-
-    /// Returns the announced value, if there is one.
-    fn announced(announced: &Self::Announced) -> Option<Self>;
 
     /// Returns whether this value must be written over `written`.
     fn replaces(&self, written: &Self) -> bool;
@@ -45,6 +40,14 @@ pub(crate) trait Noted: Clone + Send + Sync + 'static {
     fn parse(text: &str) -> Option<Self>;
 }
 
+/// The contents of a channel that announces values.
+pub(crate) trait Announces: Send + Sync + 'static {
+    type Value: Noted;
+
+    /// Returns the announced value, if there is one.
+    fn value(&self) -> Option<Self::Value>;
+}
+
 #[derive(Debug)]
 pub(crate) struct NotedFile<V> {
     path: PathBuf,
@@ -53,22 +56,17 @@ pub(crate) struct NotedFile<V> {
 
 /// Keeps the file up to date.
 #[derive(Debug)]
-pub(crate) struct Recorder<V: Noted> {
-    file: NotedFile<V>,
-    newest: watch::Receiver<V::Announced>,
+pub(crate) struct Recorder<A: Announces> {
+    file: NotedFile<A::Value>,
+    newest: watch::Receiver<A>,
     /// The value in the file. Locked while it is written.
-    written: Arc<Mutex<Option<V>>>,
+    written: Arc<Mutex<Option<A::Value>>>,
 }
 
 impl<V: Noted> NotedFile<V> {
     /// The file of a data directory.
     pub(crate) fn in_directory(data_dir: &Path) -> Self {
         Self { path: data_dir.join(V::NAME), value: PhantomData }
-    }
-
-    /// The same file, for values of another type.
-    pub(crate) fn with_other_values<W>(self) -> NotedFile<W> {
-        NotedFile { path: self.path, value: PhantomData }
     }
 
     /// Returns the newest value that was written; `None`: no value was written yet.
@@ -104,22 +102,28 @@ impl<V: Noted> NotedFile<V> {
     }
 }
 
-impl<V: Noted> Recorder<V> {
+impl<A: Announces> Recorder<A> {
     /// Keeps `file`, which holds `written`, up to date with the value announced in `newest`.
-    pub(crate) fn new(file: NotedFile<V>, written: Option<V>, newest: watch::Receiver<V::Announced>) -> Self {
+    pub(crate) fn new(
+        file: NotedFile<A::Value>,
+        written: Option<A::Value>,
+        newest: watch::Receiver<A>,
+    ) -> Self {
         Self { file, newest, written: Arc::new(Mutex::new(written)) }
     }
 
     /// Brings the file up to date. A failed write is tried again with the next value.
     pub(crate) fn record(&self) {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(newest) = V::announced(&self.newest.borrow()) else { return };
+        let Some(newest) = self.newest.borrow().value() else { return };
         if written.as_ref().is_some_and(|written| !newest.replaces(written)) {
             return;
         }
         match self.file.write(&newest) {
             Ok(()) => *written = Some(newest),
-            Err(error) => tracing::warn!(%error, path = %self.file.path.display(), "{}", V::WRITE_FAILED),
+            Err(error) => {
+                tracing::warn!(%error, path = %self.file.path.display(), "{}", A::Value::WRITE_FAILED)
+            }
         }
     }
 
@@ -140,7 +144,7 @@ impl<V> Clone for NotedFile<V> {
     }
 }
 
-impl<V: Noted> Clone for Recorder<V> {
+impl<A: Announces> Clone for Recorder<A> {
     fn clone(&self) -> Self {
         Self { file: self.file.clone(), newest: self.newest.clone(), written: Arc::clone(&self.written) }
     }
