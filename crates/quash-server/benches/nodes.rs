@@ -8,6 +8,7 @@
 #[path = "../tests/support/hasher.rs"]
 #[allow(dead_code, clippy::allow_attributes, reason = "the benchmark needs only the one that costs nothing")]
 mod hasher;
+mod support;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,7 +23,8 @@ use quash_service::{
     NewState, NodeSetup, Rehash, Service, Setup,
 };
 use quash_store::{PostgresCoordination, PostgresCounters, PostgresOptions, PostgresStore};
-use quash_verify::{SystemClock, Verifier, WhenStale};
+use quash_verify::SystemClock;
+use support::{Refusals, percentiles};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
@@ -61,23 +63,16 @@ async fn main() {
         Some(name @ "revocations") => figure(name, one.log_outs_per_second().await, 0.0),
         Some(name @ "refusal at another node") => {
             let other = Node::start(&url, 2).await;
-            shares(name, refusals(&one, &other).await);
+            percentiles(name, refusals(&one, &other).await);
         }
-        Some(name @ "exact check") => shares(name, one.checks().await),
-        Some(name @ "exact check under load") => shares(name, one.checks_under_load().await),
+        Some(name @ "exact check") => percentiles(name, one.checks().await),
+        Some(name @ "exact check under load") => percentiles(name, one.checks_under_load().await),
         other => panic!("there is no figure {other:?}"),
     }
 }
 
 fn figure(name: &str, ours: f64, other: f64) {
     println!("figure {name} {ours:.3} {other:.3}");
-}
-
-/// Prints the median and the 99th percentile.
-fn shares(name: &str, mut times: Vec<Duration>) {
-    times.sort_unstable();
-    let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)].as_secs_f64() * 1000.0;
-    figure(name, at(50), at(99));
 }
 
 /// A node, and its address.
@@ -252,27 +247,14 @@ async fn refusals(one: &Node, other: &Node) -> Vec<Duration> {
     let client = one.service.add_client("bench", Rights::VERIFIER, None);
     let (_, secret) = client.await.expect("a verifier");
     let credential = secret.into_text().to_string();
-    let mut verifiers = Vec::with_capacity(VERIFIERS);
-    for _ in 0..VERIFIERS {
-        let builder = Verifier::builder(format!("http://{}", other.address)).credential(credential.clone());
-        let builder = builder.when_stale(WhenStale::Deny).start_within(Duration::from_secs(60));
-        verifiers.push(builder.start().await.expect("a verifier"));
-    }
+    let verifiers = support::verifiers(other.address, &credential, VERIFIERS).await;
     let mut times = Vec::with_capacity(ENDS);
     for number in 0..ENDS {
         let (access, refresh) = one.sign_in(number).await;
-        let mut watched = JoinSet::new();
-        for verifier in &verifiers {
-            let guard = verifier.watch(&access).await.expect("a live token");
-            watched.spawn(async move {
-                guard.revoked().await;
-                Instant::now()
-            });
-        }
+        let watched = Refusals::watch(&verifiers, &access).await;
         one.service.blacklist(&refresh).await.expect("an end");
         let answered = Instant::now();
-        let slowest = watched.join_all().await.into_iter().max().expect("verifiers");
-        times.push(slowest.saturating_duration_since(answered));
+        times.push(watched.last().await.saturating_duration_since(answered));
     }
     times
 }

@@ -4,27 +4,28 @@
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time, and takes arguments")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
+#[path = "../tests/support/other_issuer.rs"]
+mod other_issuer;
+mod support;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use quash_core::decide::Device;
 use quash_core::model::{
     Actor, Change, Clock, ForeignTokens, Keep, NewEntry, Policy, Reason, Rights, ScopeKey, ScopeKind, Seeded,
 };
-use quash_core::token::{Algorithm, Expected, Issued};
+use quash_core::token::{Algorithm, Issued};
 use quash_server::HttpSettings;
 use quash_service::{
-    Argon2Hasher, DeviceTokenInput, FetchNothing, ForeignKeys, ForeignSetup, HashSettings, KeySetup,
-    MasterKey, NewAccount, NewState, Rehash, Service, Setup,
+    Argon2Hasher, DeviceTokenInput, FetchNothing, HashSettings, KeySetup, MasterKey, NewAccount, NewState,
+    Rehash, Service, Setup,
 };
 use quash_store::{MemoryCoordination, MemoryCounters, SqliteOptions, SqliteStore, Store};
-use quash_verify::{SystemClock, Verifier, WhenStale};
-use serde_json::json;
+use quash_verify::{SystemClock, Verifier};
+use support::{Refusals, percentiles};
 use tokio::task::JoinSet;
-use zeroize::Zeroizing;
 
 /// The number of sessions that are ended in sequence.
 const ENDS: usize = 1000;
@@ -32,7 +33,6 @@ const ENDS: usize = 1000;
 const ACCOUNTS: usize = 10;
 /// The number of log entries before a snapshot is taken.
 const ENTRIES: u32 = 100_000;
-const SECRET: &[u8] = b"a secret that another issuer signs with, long enough";
 
 #[tokio::main]
 async fn main() {
@@ -41,19 +41,13 @@ async fn main() {
         if asked.as_deref().is_none_or(|asked| asked == name || asked == format!("barrier, {name}")) {
             let world = World::open().await;
             let (refusals, barriers) = world.measure(verifiers, ends).await;
-            figure(name, refusals);
-            figure(&format!("barrier, {name}"), barriers);
+            percentiles(name, refusals);
+            percentiles(&format!("barrier, {name}"), barriers);
         }
     }
     if asked.as_deref().is_none_or(|asked| asked == "snapshot") {
-        figure("snapshot", World::open().await.snapshots().await);
+        percentiles("snapshot", World::open().await.snapshots().await);
     }
-}
-
-fn figure(name: &str, mut times: Vec<Duration>) {
-    times.sort_unstable();
-    let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)].as_secs_f64() * 1000.0;
-    println!("figure {name} {:.3} {:.3}", at(50), at(99));
 }
 
 struct World {
@@ -71,19 +65,6 @@ impl World {
         let store = Arc::new(SqliteStore::open(&path, SqliteOptions::default()).expect("a store"));
         let mut policy = Policy::default();
         policy.tokens.foreign = ForeignTokens::Accept;
-        let foreign = ForeignSetup {
-            name: "other".into(),
-            keys: ForeignKeys::Secret {
-                algorithm: Algorithm::Hs256,
-                secret: Zeroizing::new(SECRET.to_vec()),
-                kid: None,
-            },
-            max_lifetime: Duration::from_secs(30 * 86_400),
-            namespace: None,
-            dropped: Vec::new(),
-            iss: Expected::Anything,
-            aud: Expected::Anything,
-        };
         let coordination = MemoryCoordination::beside(
             Arc::clone(&store) as Arc<dyn Store>,
             policy.feed.term,
@@ -97,7 +78,7 @@ impl World {
             counters: Arc::new(MemoryCounters::new(policy.lockout)),
             audit_seal: None,
             policy,
-            keys: KeySetup { foreign: vec![foreign], ..KeySetup::of(Algorithm::EdDsa) },
+            keys: KeySetup { foreign: vec![other_issuer::setup()], ..KeySetup::of(Algorithm::EdDsa) },
             fetch: Arc::new(FetchNothing),
             master: MasterKey::new(&Seeded::new(1)),
             hasher: Arc::new(Argon2Hasher::new()),
@@ -133,38 +114,20 @@ impl World {
         Self { service, store, address, credential: secret.into_text().to_string(), _directory: directory }
     }
 
-    async fn verifier(&self) -> Verifier {
-        let builder =
-            Verifier::builder(format!("http://{}", self.address)).credential(self.credential.clone());
-        builder
-            .when_stale(WhenStale::Deny)
-            .start_within(Duration::from_secs(60))
-            .start()
-            .await
-            .expect("a verifier")
+    async fn verifiers(&self, count: usize) -> Vec<Verifier> {
+        support::verifiers(self.address, &self.credential, count).await
     }
 
     /// Ends sessions one at a time: first without waiting for the verifiers, then with it.
     async fn measure(&self, count: usize, ends: usize) -> (Vec<Duration>, Vec<Duration>) {
-        let mut verifiers = Vec::with_capacity(count);
-        for _ in 0..count {
-            verifiers.push(self.verifier().await);
-        }
+        let verifiers = self.verifiers(count).await;
         let (mut refusals, mut barriers) = (Vec::with_capacity(ends), Vec::new());
         for number in 0..ends {
             let (access, refresh) = self.session(number).await;
-            let mut watched = JoinSet::new();
-            for verifier in &verifiers {
-                let guard = verifier.watch(&access).await.expect("a live token");
-                watched.spawn(async move {
-                    guard.revoked().await;
-                    Instant::now()
-                });
-            }
+            let watched = Refusals::watch(&verifiers, &access).await;
             let began = Instant::now();
             let ended = self.service.blacklist(&refresh).await.expect("an end");
-            let slowest = watched.join_all().await.into_iter().max().expect("verifiers");
-            refusals.push(slowest.duration_since(began));
+            refusals.push(watched.last().await.duration_since(began));
             if number % 10 == 0 {
                 let began = Instant::now();
                 let effective =
@@ -206,7 +169,7 @@ impl World {
         let mut times = Vec::new();
         for _ in 0..20 {
             let began = Instant::now();
-            let verifier = self.verifier().await;
+            let verifier = support::verifier(self.address, &self.credential).await;
             times.push(began.elapsed());
             assert_eq!(verifier.metrics().entries, ENTRIES as usize);
         }
@@ -215,17 +178,8 @@ impl World {
 
     /// Opens a session with another issuer's token, which costs no password hash.
     async fn session(&self, number: usize) -> (String, String) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-        let user_id = format!("a{}", number % ACCOUNTS);
-        let claims = json!({ "token_type": "refresh", "exp": now + 86_400, "iat": now, "jti": format!("{number:032x}"), "user_id": user_id });
-        let signed = format!(
-            "{}.{}",
-            URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#),
-            URL_SAFE_NO_PAD.encode(claims.to_string())
-        );
-        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, SECRET);
-        let token =
-            format!("{signed}.{}", URL_SAFE_NO_PAD.encode(aws_lc_rs::hmac::sign(&key, signed.as_bytes())));
+        let name = format!("a{}", number % ACCOUNTS);
+        let token = other_issuer::token(&name, SystemClock.now(), &format!("{number:032x}"));
         match self
             .service
             .refresh(&token, &Device::default(), &DeviceTokenInput::Unsupported)

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 use support::Server;
+use support::feed::{cursor, lease_of};
 
 const PASSWORD: &str = "a password of dana's";
 
@@ -20,13 +21,6 @@ fn start() -> (Server, String) {
     (server, secret)
 }
 
-/// Returns the cursor at the end of the log.
-fn cursor(server: &Server, secret: &str) -> String {
-    let snapshot = server.get("/v1/feed/snapshot?v=2", Some(secret)).text;
-    let head: Value = serde_json::from_str(snapshot.lines().next().expect("a head")).expect("JSON");
-    head["cursor"].as_str().expect("a cursor").to_owned()
-}
-
 /// Fetches a snapshot, and requests a lease at its end.
 fn lease(server: &Server, secret: &str, instance: &str) {
     labelled_lease(server, secret, instance, "");
@@ -35,11 +29,7 @@ fn lease(server: &Server, secret: &str, instance: &str) {
 /// The same, with further parameters.
 fn labelled_lease(server: &Server, secret: &str, instance: &str, label: &str) {
     let cursor = cursor(server, secret);
-    let path = format!(
-        "/v1/feed/lease?v=2&cursor={cursor}&instance={}&nonce=AAAAAAAAAAAAAAAAAAAAAA&policy=deny{label}",
-        instance.repeat(16)
-    );
-    assert_eq!(server.get(&path, Some(secret)).status, 200);
+    assert_eq!(lease_of(server, secret, &cursor, instance, label), 200);
 }
 
 fn revoke(server: &Server) -> (i32, Value) {

@@ -12,6 +12,7 @@ use std::thread::ScopedJoinHandle;
 
 use quash_core::model::{Seeded, draw};
 use serde_json::{Value, json};
+use support::feed::{cursor, lease};
 use support::journal::Load;
 use support::{Answer, Finished, Pair, Server, header, on, quash, rounds, sqlite_only};
 use tempfile::TempDir;
@@ -219,22 +220,6 @@ fn an_older_database_is_detected_once() {
     let server = site.start();
     assert_live(&server, &server.sign_in("dana", PASSWORD));
     assert!(!server.terminate().stderr.contains("went back"));
-}
-
-/// Requests a lease at this cursor, and returns the status.
-fn lease(server: &Server, secret: &str, cursor: &str) -> u16 {
-    let instance = "01".repeat(16);
-    let path = format!(
-        "/v1/feed/lease?v=2&cursor={cursor}&instance={instance}&nonce=AAAAAAAAAAAAAAAAAAAAAA&policy=deny"
-    );
-    server.get(&path, Some(secret)).status
-}
-
-/// Returns the end of a server's log, as its verifiers know it.
-fn cursor(server: &Server, secret: &str) -> String {
-    let snapshot = server.get("/v1/feed/snapshot?v=2", Some(secret)).text;
-    let head: Value = serde_json::from_str(snapshot.lines().next().expect("a head")).expect("JSON");
-    head["cursor"].as_str().expect("a cursor").to_owned()
 }
 
 #[test]

@@ -43,6 +43,11 @@ impl Chance {
         }
     }
 
+    /// The id of a token.
+    pub(crate) fn jti(&self) -> String {
+        format!("{:016x}{:016x}", self.below(u64::MAX), self.below(u64::MAX))
+    }
+
     /// Picks one of them.
     pub(crate) fn pick<'a, T>(&self, of: &'a [T]) -> Option<&'a T> {
         let index = usize::try_from(self.below(of.len().max(1) as u64)).ok()?;

@@ -7,6 +7,7 @@ mod disk;
 #[expect(dead_code, reason = "it also checks what nodes accept, for `sim_nodes`")]
 mod journal;
 mod network;
+#[path = "../support/other_issuer.rs"]
 mod other_issuer;
 mod parameters;
 mod seeds;

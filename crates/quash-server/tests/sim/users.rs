@@ -49,7 +49,7 @@ impl World {
                 let refresh =
                     if chance.once_in(3) { sessions.pop().map(|(_, refresh)| refresh) } else { None };
                 let refresh = refresh.unwrap_or_else(|| {
-                    other_issuer::token(name, Issuers(Arc::clone(&self.time)).now(), chance)
+                    other_issuer::token(name, Issuers(Arc::clone(&self.time)).now(), &chance.jti())
                 });
                 let (device, input) = (Device::default(), DeviceTokenInput::Unsupported);
                 let refreshed = self.while_alive(life, service.refresh(&refresh, &device, &input)).await;

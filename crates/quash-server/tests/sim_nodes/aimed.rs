@@ -46,7 +46,11 @@ impl World {
     /// Opens a session at a node.
     pub(crate) async fn open(&self, process: &Process, chance: &Chance) -> Option<(SessionId, String)> {
         let name = *chance.pick(&PEOPLE).expect("there are some");
-        self.refresh(process, &other_issuer::token(name, Issuers(Arc::clone(&self.time)).now(), chance)).await
+        self.refresh(
+            process,
+            &other_issuer::token(name, Issuers(Arc::clone(&self.time)).now(), &chance.jti()),
+        )
+        .await
     }
 
     /// A node is paused between its look at the store and its signature; another one revokes the key.

@@ -87,7 +87,7 @@ impl World {
                 let refresh =
                     if chance.once_in(2) { sessions.pop().map(|(_, refresh)| refresh) } else { None };
                 let refresh = refresh.unwrap_or_else(|| {
-                    other_issuer::token(name, Issuers(Arc::clone(&self.time)).now(), chance)
+                    other_issuer::token(name, Issuers(Arc::clone(&self.time)).now(), &chance.jti())
                 });
                 // Sometimes it is sent to two nodes at once.
                 let other = if chance.once_in(3) { self.any(chance) } else { None };
@@ -144,7 +144,8 @@ impl World {
                 // The very next requests at all nodes get tokens of the new key.
                 for node in 0..self.temper.nodes {
                     let Some(process) = self.process(node) else { continue };
-                    let token = other_issuer::token(PEOPLE[0], Issuers(Arc::clone(&self.time)).now(), chance);
+                    let token =
+                        other_issuer::token(PEOPLE[0], Issuers(Arc::clone(&self.time)).now(), &chance.jti());
                     self.refresh(&process, &token).await;
                 }
             }

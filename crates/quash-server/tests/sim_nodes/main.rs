@@ -24,7 +24,7 @@ mod chance;
 mod journal;
 #[path = "../sim/network.rs"]
 mod network;
-#[path = "../sim/other_issuer.rs"]
+#[path = "../support/other_issuer.rs"]
 mod other_issuer;
 #[path = "../sim/seeds.rs"]
 mod seeds;

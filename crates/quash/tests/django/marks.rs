@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::guide;
-use crate::nodes::SHARED;
+use crate::nodes::comparing_passwords;
 use crate::python::python;
 use crate::quash_dir::{PASSWORD, QuashDir, add_account};
 use crate::site::Site;
@@ -38,9 +38,7 @@ fn nodes_lock_out_no_user_without_a_supported_hash() {
     let Some(python) = python() else { return };
     let dir = QuashDir::new();
     let site = Site::new(&python, &dir);
-    site.configure(r#"SIMPLE_JWT = {"CHECK_REVOKE_TOKEN": True}"#);
-    let checking = guide::settings("# quash.toml, for nodes with CHECK_REVOKE_TOKEN");
-    let quash = dir.quash(&checking.replacen("[tokens]\n", SHARED, 1));
+    let quash = comparing_passwords(&dir, &site);
     let node = site.start();
     let passes = |name: &str, id: u64| {
         let answer = node.orders(&quash.sign_in(name, PASSWORD).access);

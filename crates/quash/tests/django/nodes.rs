@@ -13,7 +13,14 @@ use crate::site::Site;
 use crate::support::{Answer, Server, claims, quash, run, store};
 
 /// A quash that signs with the site's secret.
-pub(crate) const SHARED: &str = "[tokens]\nalgorithm = \"HS256\"\nsigning_key_file = \"django.secret\"\n";
+const SHARED: &str = "[tokens]\nalgorithm = \"HS256\"\nsigning_key_file = \"django.secret\"\n";
+
+/// Configures a site with `CHECK_REVOKE_TOKEN`, and starts the quash that the guide has for it.
+pub(crate) fn comparing_passwords(dir: &QuashDir, site: &Site) -> Server {
+    site.configure(r#"SIMPLE_JWT = {"CHECK_REVOKE_TOKEN": True}"#);
+    let checking = guide::settings("# quash.toml, for nodes with CHECK_REVOKE_TOKEN");
+    dir.quash(&checking.replacen("[tokens]\n", SHARED, 1))
+}
 
 #[test]
 fn nodes_with_the_secret_accept_quash_tokens() {
@@ -134,9 +141,7 @@ fn nodes_can_refuse_tokens_after_password_changes() {
     let Some(python) = python() else { return };
     let dir = QuashDir::new();
     let site = Site::new(&python, &dir);
-    site.configure(r#"SIMPLE_JWT = {"CHECK_REVOKE_TOKEN": True}"#);
-    let checking = guide::settings("# quash.toml, for nodes with CHECK_REVOKE_TOKEN");
-    let quash = dir.quash(&checking.replacen("[tokens]\n", SHARED, 1));
+    let quash = comparing_passwords(&dir, &site);
     import_accounts(&site, &quash, &python);
     let node = site.start();
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::site::{PASSWORD, Site};
 use super::{log_out, me};
+use crate::support::feed::{cursor, lease};
 use crate::support::{Finished, Pair, Server, on};
 
 /// A site whose only node has stopped, and a copy of its database as it was before a session ended.
@@ -101,22 +102,6 @@ fn a_node_without_notes_accepts_nothing() {
     assert_eq!(refused.code(), 1);
     assert!(refused.stderr.contains("nothing to compare"), "{}", refused.stderr);
     copied.refused();
-}
-
-/// Requests a lease at this cursor, and returns the status.
-fn lease(server: &Server, secret: &str, cursor: &str) -> u16 {
-    let instance = "01".repeat(16);
-    let path = format!(
-        "/v1/feed/lease?v=2&cursor={cursor}&instance={instance}&nonce=AAAAAAAAAAAAAAAAAAAAAA&policy=deny"
-    );
-    server.get(&path, Some(secret)).status
-}
-
-/// Returns the end of a server's log, as its verifiers know it.
-fn cursor(server: &Server, secret: &str) -> String {
-    let snapshot = server.get("/v1/feed/snapshot?v=2", Some(secret)).text;
-    let head: Value = serde_json::from_str(snapshot.lines().next().expect("a head")).expect("JSON");
-    head["cursor"].as_str().expect("a cursor").to_owned()
 }
 
 #[test]

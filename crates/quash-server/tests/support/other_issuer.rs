@@ -10,8 +10,6 @@ use quash_service::{ForeignKeys, ForeignSetup};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::chance::Chance;
-
 const SECRET: &[u8] = b"a secret that another issuer signs with, long enough";
 
 /// What the issuers are told of it.
@@ -32,9 +30,8 @@ pub(crate) fn setup() -> ForeignSetup {
 }
 
 /// A refresh token for a user.
-pub(crate) fn token(name: &str, now: Timestamp, chance: &Chance) -> String {
+pub(crate) fn token(name: &str, now: Timestamp, jti: &str) -> String {
     let now = now.as_secs();
-    let jti = format!("{:016x}{:016x}", chance.below(u64::MAX), chance.below(u64::MAX));
     let claims =
         json!({ "token_type": "refresh", "exp": now + 86_400, "iat": now, "jti": jti, "user_id": name });
     let encode = |part: &str| URL_SAFE_NO_PAD.encode(part);
