@@ -132,7 +132,8 @@ impl World {
     pub(crate) async fn end_in_force(self: &Arc<Self>, process: &Process, session: SessionId, refresh: &str) {
         for (what, seq) in self.end_session(process, session, refresh).await {
             let early = tokio::spawn(Arc::clone(self).hunt(what.clone(), seq, false));
-            if self.ask(process, process.service.effective(seq)).await.is_some() {
+            let barrier = self.ask(process, process.service.effective(seq)).await;
+            if barrier.is_some_and(|barrier| barrier.is_ok()) {
                 self.journal.lock().expect("no panic").in_force(seq, self.time.now());
                 self.seen.lock().expect("no panic").barriers += 1;
                 Arc::clone(self).hunt(what, seq, true).await;
