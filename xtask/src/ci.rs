@@ -337,7 +337,7 @@ fn tools() -> Result<Vec<String>> {
             })?;
         }
     }
-    let nextest = program::works(&mut program::cargo(&["nextest", "--version"]));
+    let nextest = test::has_nextest();
     println!(
         "rustfmt and clippy are installed; the tests run with {}",
         if nextest { "cargo nextest" } else { "cargo test (cargo nextest is missing)" }

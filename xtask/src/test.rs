@@ -91,7 +91,8 @@ fn on_store(services: &Services, store: &str, tests: &str, args: &[String]) -> R
     program::run(command.args(args).envs(services.variables.iter().cloned()).env(STORE, store))
 }
 
-fn has_nextest() -> bool {
+/// Returns whether cargo-nextest is installed.
+pub(crate) fn has_nextest() -> bool {
     program::works(&mut program::cargo(&["nextest", "--version"]))
 }
 

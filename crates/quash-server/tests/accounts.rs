@@ -20,7 +20,7 @@ const BCRYPT: &str = "bcrypt$$2b$04$jlNnVSsHDvAC72wwXOBhLeM0tiT4a2CwClmN9LjBL762
 const PATH: &str = "/admin/v1/accounts/";
 
 /// A world, and the secret of a client that may keep its accounts.
-async fn world(plan: Plan) -> (World, String) {
+pub(crate) async fn world(plan: Plan) -> (World, String) {
     let world = World::planned(plan).await;
     let secret = secret(&world, &[Right::Feed, Right::Introspect, Right::Accounts]).await;
     (world, secret)
@@ -36,7 +36,7 @@ fn call(accounts: &Value) -> Call {
     Call::post(&format!("{PATH}batch")).json(&json!({ "accounts": accounts }))
 }
 
-async fn send(world: &World, secret: &str, accounts: &Value) -> Answer {
+pub(crate) async fn send(world: &World, secret: &str, accounts: &Value) -> Answer {
     world.send(call(accounts).bearer(secret)).await
 }
 
@@ -52,7 +52,7 @@ async fn outcomes(world: &World, secret: &str, accounts: &Value) -> Vec<String> 
     answer.json()["accounts"].as_array().expect("a list").iter().map(of).collect()
 }
 
-async fn patch(world: &World, secret: &str, name: &str, changes: &Value) -> Answer {
+pub(crate) async fn patch(world: &World, secret: &str, name: &str, changes: &Value) -> Answer {
     world.send(Call::of(Method::PATCH, &format!("{PATH}{name}")).json(changes).bearer(secret)).await
 }
 

@@ -1,14 +1,14 @@
 //! The marks that tokens carry for Django nodes, which compare them with the hashes in their own table. A user
 //! that quash lets in must pass that comparison, however the account and the user came to their passwords.
 
+use crate::accounts::{self, patch, send};
 use crate::support;
 
-use http::Method;
 use quash_core::decide::ChangeAuthor;
-use quash_core::model::{Actor, PasswordHash, Right};
+use quash_core::model::{Actor, PasswordHash};
 use quash_service::NewPassword;
 use serde_json::{Value, json};
-use support::{Answer, Call, PASSWORD, Plan, World, claims, subject};
+use support::{PASSWORD, Plan, World, claims, subject};
 use zeroize::Zeroizing;
 
 /// Hashes as a site's table may have them; quash can compare with none of them.
@@ -20,10 +20,7 @@ const ANOTHER: &str = "pbkdf2_sha256$10$anotherSaltOfTheirs$Da69/IhV1B9SnRk3poBf
 async fn world() -> (World, String) {
     let mut plan = Plan::default();
     plan.policy.tokens.names.password_mark = Some("hash_password".into());
-    let world = World::planned(plan).await;
-    let rights = [Right::Feed, Right::Introspect, Right::Accounts].into_iter().collect();
-    let (_, secret) = world.service.add_client("site", rights, None).await.expect("a client");
-    (world, secret.into_text().to_string())
+    accounts::world(plan).await
 }
 
 /// Simple JWT's `get_md5_hash_password` of a hash in the site's table.
@@ -39,14 +36,7 @@ fn sent(hash: &str) -> String {
 
 async fn import(world: &World, secret: &str, name: &str, hash: &str) -> Value {
     let account = json!({ "subject": name, "username": name, "password_hash": hash });
-    let body = json!({ "accounts": [account] });
-    world.send(Call::post("/admin/v1/accounts/batch").json(&body).bearer(secret)).await.json()["accounts"][0]
-        .clone()
-}
-
-async fn patch(world: &World, secret: &str, name: &str, changes: &Value) -> Answer {
-    let path = format!("/admin/v1/accounts/{name}");
-    world.send(Call::of(Method::PATCH, &path).json(changes).bearer(secret)).await
+    send(world, secret, &json!([account])).await.json()["accounts"][0].clone()
 }
 
 async fn set_password(world: &World, name: &str) {
@@ -132,7 +122,7 @@ async fn malformed_marks_are_refused() {
     for wrong in ["!mark$", "!mark$D41D8CD98F00B204E9800998ECF8427"] {
         assert_eq!(import(&world, &secret, "bea", wrong).await["code"], "hash_not_supported");
     }
-    let item = json!({ "accounts": [{ "subject": "bea", "username": "bea", "password_mark": text }] });
-    let answer = world.send(Call::post("/admin/v1/accounts/batch").json(&item).bearer(&secret)).await;
+    let item = json!([{ "subject": "bea", "username": "bea", "password_mark": text }]);
+    let answer = send(&world, &secret, &item).await;
     assert_eq!(answer.status, 400, "{answer}");
 }

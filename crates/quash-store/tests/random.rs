@@ -375,8 +375,7 @@ async fn agree(groups: Vec<Vec<Wish>>, open: impl AsyncFn() -> Box<dyn Store>) {
 /// Runs a comparison with many random changes. The short run is deterministic; the long one explores further each
 /// time.
 fn compare(cases: u32, run: impl Fn(Vec<Vec<Wish>>)) {
-    #[expect(clippy::disallowed_methods, reason = "the duration of a test is not a setting of quash")]
-    let soak = std::env::var_os("QUASH_SOAK").is_some();
+    let soak = is_soak();
     let cases = if soak { cases * 25 } else { cases };
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let mut runner = if soak {
@@ -421,8 +420,7 @@ const WISHES: usize = 401;
 
 #[test]
 fn soak_random_changes_of_two_processes_never_deadlock() {
-    #[expect(clippy::disallowed_methods, reason = "the duration of a test is not a setting of quash")]
-    let secs = if std::env::var_os("QUASH_SOAK").is_some() { 600 } else { 5 };
+    let secs = if is_soak() { 600 } else { 5 };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let Some(database) = support::postgres::database().await else { return };

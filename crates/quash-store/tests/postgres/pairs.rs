@@ -11,9 +11,8 @@ use crate::support::postgres::database;
 use crate::support::*;
 
 /// The number of rounds of each pair.
-#[expect(clippy::disallowed_methods, reason = "the duration of a test is not a setting of quash")]
 fn rounds() -> u32 {
-    if std::env::var_os("QUASH_SOAK").is_some() { 1000 } else { 50 }
+    if is_soak() { 1000 } else { 50 }
 }
 
 /// Runs two changes at once on two stores, `rounds` times. `prepare` writes what they need, `check` looks at

@@ -21,9 +21,8 @@ fn id(writer: u32, n: u32) -> SessionId {
     SessionId::from_bytes(bytes)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the duration of a test is not a setting of quash")]
 fn duration() -> Duration {
-    Duration::from_secs(if std::env::var_os("QUASH_SOAK").is_some() { 60 } else { 3 })
+    Duration::from_secs(if is_soak() { 60 } else { 3 })
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,6 +23,12 @@ use quash_store::{SqliteOptions, SqliteStore, Store, StoreError};
 #[allow(unused_imports, clippy::allow_attributes, reason = "each test binary uses another part of it")]
 pub(crate) use in_order::InOrder;
 
+/// Whether the tests run in their long form.
+#[expect(clippy::disallowed_methods, reason = "the duration of a test is not a setting of quash")]
+pub(crate) fn is_soak() -> bool {
+    std::env::var_os("QUASH_SOAK").is_some()
+}
+
 /// A new SQLite store in a directory.
 pub(crate) fn sqlite(directory: &Path) -> SqliteStore {
     SqliteStore::open(&directory.join("quash.db"), SqliteOptions::default()).expect("a store")

@@ -2,11 +2,10 @@
 //! superuser on a maintenance database. Without it, tests that need it are skipped, and say so. The tests of
 //! quash-server and of the binary use this file, too: `QUASH_TEST_STORE` chooses where they keep their data.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use aws_lc_rs::digest::{SHA256, digest};
-use quash_core::hex;
 use quash_store::{PostgresOptions, PostgresStore};
 use tokio_postgres::{Client, NoTls};
 
@@ -118,7 +117,9 @@ async fn template(server: &str, admin: &Client) -> String {
         std::fs::read_dir(directory).expect("migrations").map(|file| file.expect("a file").path()).collect();
     files.sort();
     let texts: Vec<_> = files.iter().flat_map(|file| std::fs::read(file).expect("a migration")).collect();
-    let name = format!("quash_template_{}", &hex::encode(digest(&SHA256, &texts).as_ref())[..16]);
+    let mut hasher = DefaultHasher::new();
+    texts.hash(&mut hasher);
+    let name = format!("quash_template_{:016x}", hasher.finish());
     // Tests run at once in several processes.
     admin.batch_execute("SELECT pg_advisory_lock(7122)").await.expect("a lock");
     let exists = admin.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&name]).await;
@@ -155,7 +156,7 @@ pub(crate) async fn connect(url: &str) -> Client {
 }
 
 /// The URL with another database.
-fn with_database(url: &str, name: &str) -> String {
+pub(crate) fn with_database(url: &str, name: &str) -> String {
     let (base, query) = url.split_once('?').map_or((url, None), |(base, query)| (base, Some(query)));
     let (server, _) = base.rsplit_once('/').expect("a database in the URL");
     match query {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio_postgres::config::Host;
 use tokio_postgres::{Config, NoTls, SimpleQueryMessage};
 
-use super::site::Site;
+use super::site::{Site, host_of};
 use crate::support::wait::until;
 
 /// A directory with servers, which end with it.
@@ -89,10 +89,7 @@ impl Cluster {
 
     /// The URL of a database for nodes: of both servers, in any order.
     pub(crate) fn url(&self, database: &str) -> String {
-        let host = |name: &str| {
-            let path = self.dir.path().join(name);
-            path.to_str().expect("UTF-8").replace('/', "%2F")
-        };
+        let host = |name: &str| host_of(&self.dir.path().join(name));
         format!("postgres://quash@{},{}/{database}?target_session_attrs=read-write", host("a"), host("b"))
     }
 
@@ -144,8 +141,7 @@ impl Instance {
 
     /// The URL of a database on this server alone.
     pub(crate) fn url(&self, database: &str) -> String {
-        let path = self.directory.to_str().expect("UTF-8").replace('/', "%2F");
-        format!("postgres://quash@{path}/{database}")
+        format!("postgres://quash@{}/{database}", host_of(&self.directory))
     }
 
     /// Waits until the standby has applied all that this server has written.

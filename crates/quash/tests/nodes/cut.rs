@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::site::{PASSWORD, Site, at};
 use super::{RECOVERED, log_out, me};
-use crate::support::wait::later;
+use crate::support::wait::within;
 use crate::support::{Pair, rounds};
 
 pub(super) mod link;
@@ -43,14 +43,10 @@ fn soak_a_node_without_the_database_answers_503_and_recovers() {
         });
         assert_eq!(me(&a, &kept), 200, "round {round}");
         link.mend();
-        let recovers = (0..RECOVERED).any(|_| {
+        let recovers = within(RECOVERED, || {
             let statuses: Vec<u16> = ended.iter().map(|pair| me(&b, pair)).collect();
             assert!(!statuses.contains(&200), "round {round}: {statuses:?}");
-            let has_recovered = me(&b, &kept) == 200;
-            if !has_recovered {
-                later();
-            }
-            has_recovered
+            me(&b, &kept) == 200
         });
         assert!(recovers, "round {round}: without help");
         assert!(ended.iter().all(|pair| me(&b, pair) == 401), "round {round}");

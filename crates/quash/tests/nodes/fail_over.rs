@@ -2,7 +2,10 @@
 //! without need.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use quash_core::model::Clock;
+use quash_verify::SystemClock;
 
 use super::cluster::{Cluster, Replication};
 use super::site::{PASSWORD, Site};
@@ -13,9 +16,8 @@ use crate::support::{Pair, Server};
 /// The pause between two requests.
 const PAUSE: Duration = Duration::from_millis(50);
 
-#[expect(clippy::disallowed_methods, reason = "the times of one run are compared")]
-fn now() -> Instant {
-    Instant::now()
+fn now() -> Duration {
+    SystemClock.uptime()
 }
 
 /// Waits until a node answers anything but 503, and returns its answer.
@@ -94,7 +96,7 @@ fn without_proof_a_promotion_ends_everything() {
 }
 
 /// Signs in and out until the database is away, and returns the pairs whose log-out was answered with success.
-fn load(node: &Server, until: Instant) -> Vec<Pair> {
+fn load(node: &Server, until: Duration) -> Vec<Pair> {
     let mut ended = Vec::new();
     while now() < until {
         let body = serde_json::json!({ "username": "dana", "password": PASSWORD });
@@ -126,9 +128,9 @@ fn a_synchronous_standby_loses_nothing_under_load() {
         let crashed = now();
         cluster.primary.crash();
         standby.promote();
-        let promoted = crashed.elapsed();
+        let promoted = now() - crashed;
         assert_eq!(nodes.each_ref().map(|node| answered(node, &kept)), [200, 200], "no user is signed out");
-        let away = (promoted, crashed.elapsed());
+        let away = (promoted, now() - crashed);
         let ended: Vec<_> =
             loads.into_iter().flat_map(|load| load.join().expect("it doesn't panic")).collect();
         (ended, away)
@@ -170,9 +172,9 @@ fn an_isolated_old_primary_accepts_nothing_after_the_term() {
     // The term of a node is 10 seconds.
     let term = Duration::from_millis(10_100);
     let mut last_accepted = None;
-    while promoted.elapsed() < term + Duration::from_secs(2) {
+    while now() - promoted < term + Duration::from_secs(2) {
         if me(&old, &pair) == 200 {
-            last_accepted = Some(ended.elapsed());
+            last_accepted = Some(now() - ended);
         }
         pause(PAUSE);
     }

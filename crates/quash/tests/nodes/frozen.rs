@@ -7,7 +7,7 @@ use quash_core::model::{Seeded, draw};
 
 use super::site::{PASSWORD, Site};
 use super::{RECOVERED, log_out, me};
-use crate::support::wait::{later, pause};
+use crate::support::wait::{pause, within};
 use crate::support::{Pair, rounds};
 
 /// The sessions that end while the node is frozen.
@@ -42,14 +42,10 @@ fn soak_a_frozen_node_accepts_nothing_that_ended_meanwhile() {
             statuses.iter().all(|status| matches!(status, 401 | 503)),
             "round {round}, {span:?}: {statuses:?}"
         );
-        let recovers = (0..RECOVERED).any(|_| {
+        let recovers = within(RECOVERED, || {
             let statuses: Vec<u16> = pairs.iter().map(|pair| me(&b, pair)).collect();
             assert!(!statuses.contains(&200), "round {round}, {span:?}: {statuses:?}");
-            let is_known = statuses.iter().all(|status| *status == 401);
-            if !is_known {
-                later();
-            }
-            is_known
+            statuses.iter().all(|status| *status == 401)
         });
         assert!(recovers, "round {round}, {span:?}");
     }

@@ -1,13 +1,12 @@
 //! Guesses and right passwords at two nodes at once (A20): the places of an account are those of all nodes.
 
-use std::sync::Barrier;
 use std::thread;
 
 use serde_json::json;
 
-use super::RECOVERED;
 use super::site::{PASSWORD, Site};
-use crate::support::wait::later;
+use super::{RECOVERED, at_once};
+use crate::support::wait::{later, within};
 use crate::support::{Answer, Server, rounds};
 
 /// The failures that an account permits.
@@ -19,23 +18,6 @@ const PLACES_EXPIRE: usize = 30;
 
 fn attempt(node: &Server, name: &str, password: &str) -> Answer {
     node.post_json("/api/token/", &json!({ "username": name, "password": password }), None)
-}
-
-/// Runs so many attempts at once, half of them at each node.
-fn at_once<T: Send>(nodes: &[Server; 2], count: usize, run: impl Fn(&Server) -> T + Sync) -> Vec<T> {
-    let barrier = Barrier::new(count);
-    thread::scope(|scope| {
-        let running: Vec<_> = (0..count)
-            .map(|index| {
-                let (node, barrier, run) = (&nodes[index % 2], &barrier, &run);
-                scope.spawn(move || {
-                    barrier.wait();
-                    run(node)
-                })
-            })
-            .collect();
-        running.into_iter().map(|attempt| attempt.join().expect("it doesn't panic")).collect()
-    })
 }
 
 #[test]
@@ -119,13 +101,8 @@ fn soak_a20_places_of_a_killed_node_are_given_back() {
         assert!(evaluated[0] <= FAILURES, "round {round}: {evaluated:?}");
         let unlocked = nodes_left[0].run(&["account", "unlock", "dana"], "");
         assert!(unlocked.status.success(), "round {round}: {}", unlocked.stderr);
-        let signs_in = (0..PLACES_EXPIRE + RECOVERED).any(|_| {
-            let status = attempt(&nodes_left[0], "dana", PASSWORD).status;
-            if status != 200 {
-                later();
-            }
-            status == 200
-        });
+        let signs_in =
+            within(PLACES_EXPIRE + RECOVERED, || attempt(&nodes_left[0], "dana", PASSWORD).status == 200);
         assert!(signs_in, "round {round}: its places are free again");
     }
 }

@@ -2,14 +2,14 @@
 //! stays revoked, and a move that was killed can be repeated.
 
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::json;
 
-use super::site::{PASSWORD, Site};
-use super::{log_out, me};
+use super::site::{PASSWORD, Site, write};
+use super::{REFRESH, log_out, me};
 use crate::support::{Finished, Pair, Server, on, quash};
 
 /// The exit code for data that was moved already, or a target that isn't empty.
@@ -20,9 +20,7 @@ const IN_USE: i32 = 3;
 /// Writes the database's URL into a file of its own.
 fn url_file(site: &Site) -> PathBuf {
     let path = site.data_dir("a").join("database");
-    let mut options = std::fs::OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
-    std::io::Write::write_all(&mut file.expect("it is ours"), site.url.as_bytes()).expect("it is ours");
+    write(&path, &site.url);
     path
 }
 
@@ -45,7 +43,7 @@ fn without_settings(site: &Site) -> PathBuf {
 }
 
 fn refresh(at: &Server, pair: &Pair) -> u16 {
-    at.post_json("/api/token/refresh/", &json!({ "refresh": pair.refresh }), None).status
+    at.post_json(REFRESH, &json!({ "refresh": pair.refresh }), None).status
 }
 
 fn verified(server: &Server) -> u64 {

@@ -72,19 +72,25 @@ fn children(
     parent: &Pair,
     post: impl Fn(&Server, &Value) -> Answer + Sync,
 ) -> BTreeSet<String> {
-    let (barrier, body) = (Barrier::new(AT_ONCE), json!({ "refresh": parent.refresh }));
+    let body = json!({ "refresh": parent.refresh });
+    let pairs = at_once(nodes, AT_ONCE, |node| post(node, &body).pair());
+    pairs.iter().map(|pair| claims(&pair.refresh)["jti"].to_string()).collect()
+}
+
+/// Runs so many requests at once, half of them at each node.
+fn at_once<T: Send>(nodes: &[Server; 2], count: usize, run: impl Fn(&Server) -> T + Sync) -> Vec<T> {
+    let barrier = Barrier::new(count);
     thread::scope(|scope| {
-        let refreshes: Vec<_> = (0..AT_ONCE)
+        let running: Vec<_> = (0..count)
             .map(|index| {
-                let (node, barrier, body, post) = (&nodes[index % 2], &barrier, &body, &post);
+                let (node, barrier, run) = (&nodes[index % 2], &barrier, &run);
                 scope.spawn(move || {
                     barrier.wait();
-                    post(node, body).pair()
+                    run(node)
                 })
             })
             .collect();
-        let pairs = refreshes.into_iter().map(|refresh| refresh.join().expect("it doesn't panic"));
-        pairs.map(|pair| claims(&pair.refresh)["jti"].to_string()).collect()
+        running.into_iter().map(|request| request.join().expect("it doesn't panic")).collect()
     })
 }
 

@@ -40,14 +40,13 @@ impl Copied {
 
     /// Runs a command of the node on the copy.
     fn run(&self, args: &[&str]) -> Finished {
-        self.site.point("a", &self.copy);
-        on(&self.site.data_dir("a"), args, "")
+        on(&self.site.prepare("a", &self.copy), args, "")
     }
 
     fn refused(&self) -> String {
-        self.site.point("a", &self.copy);
+        let dir = self.site.prepare("a", &self.copy);
         let refused = self.site.refused("a");
-        let listed = on(&self.site.data_dir("a"), &["account", "list"], "");
+        let listed = on(&dir, &["account", "list"], "");
         assert_eq!(listed.code(), 1, "commands refuse it, too: {}", listed.stderr);
         refused
     }
@@ -113,8 +112,7 @@ fn a_verifier_of_a_copy_ends_nothing_at_the_original() {
     let pair = production.sign_in("dana", PASSWORD);
     production.terminate();
     let copy = site.copy();
-    let staging_dir = site.prepare("staging", &copy);
-    fs::copy(site.data_dir("a").join("master.key"), staging_dir.join("master.key")).expect("it is there");
+    let staging_dir = site.prepare_with_key("staging", &copy);
     let forked = on(&staging_dir, &["epoch", "fork"], "");
     assert_eq!(forked.code(), 0, "{}", forked.stderr);
     let (production, staging) = (site.start("a"), site.start_through("staging", &copy));

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::me;
 use super::site::{PASSWORD, Site};
-use crate::support::{on, quash, run};
+use super::{REFRESH, me};
+use crate::support::on;
 
 #[test]
 fn nodes_with_other_settings_say_so_and_decide_nothing() {
@@ -16,7 +16,7 @@ fn nodes_with_other_settings_say_so_and_decide_nothing() {
     let body = json!({ "username": "dana", "password": PASSWORD });
     for answer in [
         a.get("/v1/me", Some(&pair.access)),
-        a.post_json("/api/token/refresh/", &json!({ "refresh": pair.refresh }), None),
+        a.post_json(REFRESH, &json!({ "refresh": pair.refresh }), None),
         a.post_json("/api/token/", &body, None),
         a.post_json("/api/token/verify/", &json!({ "token": pair.access }), None),
         a.get("/v1/me/sessions", Some(&pair.access)),
@@ -70,8 +70,7 @@ fn a_start_that_fails_leaves_no_lease() {
     let Some(site) = Site::new() else { return };
     let a = site.start("a");
     a.add_account("dana", PASSWORD);
-    let dir = site.prepare("b", &site.url);
-    std::fs::copy(site.data_dir("a").join("master.key"), dir.join("master.key")).expect("a key");
+    let dir = site.prepare_with_key("b", &site.url);
     let taken = a.address.to_string();
     let failed = on(&dir, &["serve", "--listen", &taken], "");
     assert!(!failed.status.success());
@@ -89,9 +88,7 @@ fn commands_that_read_make_nothing_in_an_empty_database() {
         assert!(refused.stderr.contains("no server was ever started"), "{}", refused.stderr);
     }
     assert!(!dir.join("master.key").exists());
-    let mut add = quash();
-    add.args(["account", "add", "dana", "--password-stdin"]).arg("--data-dir").arg(&dir);
-    let added = run(add, PASSWORD);
+    let added = on(&dir, &["account", "add", "dana", "--password-stdin"], PASSWORD);
     assert!(added.status.success(), "{}", added.stderr);
     assert!(on(&dir, &["account", "list"], "").stdout.contains("dana"));
 }

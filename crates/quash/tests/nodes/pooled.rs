@@ -7,14 +7,15 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio_postgres::Config;
 use tokio_postgres::config::Host;
-use tokio_postgres::{Config, NoTls};
 
-use super::site::{PASSWORD, Site};
+use super::site::{PASSWORD, Site, host_of};
 use super::{REFRESH, children};
 use crate::support::wait::{pause, until};
-use crate::support::{Answer, Server, rounds};
+use crate::support::{Answer, Server, postgres, rounds};
 
 /// Where Debian installs it, and what `PATH` names.
 const PROGRAMS: [&str; 2] = ["/usr/sbin/pgbouncer", "pgbouncer"];
@@ -71,8 +72,7 @@ impl Pooler {
 
     /// The URL of a database behind it.
     fn url(&self, database: &str) -> String {
-        let host = self.directory.path().display().to_string().replace('/', "%2F");
-        format!("postgres://{}@{host}:6432/{database}", self.role)
+        format!("postgres://{}@{}:6432/{database}", self.role, host_of(self.directory.path()))
     }
 
     fn wait(&self) {
@@ -92,12 +92,10 @@ impl Pooler {
 
     /// Replaces its connections to PostgreSQL, each at the end of its transaction.
     fn reconnect(&self) {
-        let config: Config = self.url("pgbouncer").parse().expect("a URL");
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         runtime.block_on(async {
-            let (client, connection) = config.connect(NoTls).await.expect("its console");
-            tokio::spawn(connection);
-            client.simple_query("RECONNECT").await.expect("an administrator may");
+            let console = postgres::connect(&self.url("pgbouncer")).await;
+            console.simple_query("RECONNECT").await.expect("an administrator may");
         });
     }
 }
@@ -126,16 +124,16 @@ fn spawn(program: &str, directory: &Path, (uid, gid): (u32, u32)) -> Child {
         .expect("pgbouncer starts")
 }
 
-/// Refreshes until it isn't refused for a while. The grace covers what was written without an answer.
-fn patiently(node: &Server, body: &serde_json::Value) -> Answer {
+/// Posts until it isn't refused for a while. The grace covers what was written without an answer.
+fn patiently(node: &Server, path: &str, body: &Value) -> Answer {
     for _ in 0..TRIES {
-        let answer = node.post_json(REFRESH, body, None);
+        let answer = node.post_json(path, body, None);
         if answer.status != 503 {
             return answer;
         }
         pause(AGAIN);
     }
-    node.post_json(REFRESH, body, None)
+    node.post_json(path, body, None)
 }
 
 #[test]
@@ -147,30 +145,18 @@ fn soak_one_refresh_wins_while_the_pooler_restarts() {
     let nodes = [site.start_through("a", &url), site.start_through("b", &url)];
     nodes[0].add_account("dana", PASSWORD);
     for round in 0..rounds(10, 200) {
-        let parent = sign_in(&nodes[round % 2]);
+        let body = json!({ "username": "dana", "password": PASSWORD });
+        let parent = patiently(&nodes[round % 2], "/api/token/", &body).pair();
         let children = thread::scope(|scope| {
             let pooler = &mut pooler;
             scope.spawn(move || {
                 pause(STEP * u32::try_from(round % STEPS).expect("few"));
                 if round % 2 == 0 { pooler.restart() } else { pooler.reconnect() }
             });
-            children(&nodes, &parent, patiently)
+            children(&nodes, &parent, |node, body| patiently(node, REFRESH, body))
         });
         assert_eq!(children.len(), 1, "round {round}: within the grace, all get the same successor");
     }
-}
-
-/// Signs in, again if the pooler is away.
-fn sign_in(node: &Server) -> crate::support::Pair {
-    let body = serde_json::json!({ "username": "dana", "password": PASSWORD });
-    let mut answers = (0..TRIES).map(|_| {
-        let answer = node.post_json("/api/token/", &body, None);
-        if answer.status == 503 {
-            pause(AGAIN);
-        }
-        answer
-    });
-    answers.find(|answer| answer.status != 503).expect("the pooler is back").pair()
 }
 
 #[expect(clippy::print_stdout, reason = "a skipped test says so")]

@@ -1,16 +1,14 @@
 //! A database of a test's own, and the nodes over it, each with its data directory.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use tokio_postgres::NoTls;
 use tokio_postgres::error::SqlState;
 
 use crate::support::postgres::{self, Kind};
 use crate::support::wait::until;
-use crate::support::{self, Server, quash};
+use crate::support::{Server, on};
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
@@ -24,7 +22,7 @@ impl Site {
     pub(crate) fn new() -> Option<Self> {
         postgres::server()?;
         let url = postgres::url_for_this_process(Kind::chosen().unwrap_or(Kind::Postgres));
-        Some(Self { url, dir: tempfile::tempdir().expect("a temporary directory") })
+        Some(Self::over(url))
     }
 
     /// Nodes over a database that exists.
@@ -36,9 +34,7 @@ impl Site {
     pub(crate) fn numbers(&self, query: &str) -> Vec<i64> {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         runtime.block_on(async {
-            let (client, connection) =
-                tokio_postgres::connect(&self.url, NoTls).await.expect("PostgreSQL runs");
-            tokio::spawn(connection);
+            let client = postgres::connect(&self.url).await;
             let row = client.query_one(query, &[]).await.expect("a row");
             (0..row.len()).map(|column| row.get(column)).collect()
         })
@@ -55,21 +51,12 @@ impl Site {
 
     /// Starts a node with further arguments.
     pub(crate) fn start_with(&self, node: &str, args: &[&str]) -> Server {
-        let dir = self.prepare(node, &self.url);
-        if node != "a" {
-            std::fs::copy(self.data_dir("a").join("master.key"), dir.join("master.key")).expect("a key");
-        }
-        Server::start_with(quash(), &dir, args)
+        Server::start_in(&self.prepare_with_key(node, &self.url), args)
     }
 
     /// Starts a node that reaches the database by another URL.
     pub(crate) fn start_through(&self, node: &str, url: &str) -> Server {
-        let dir = self.prepare(node, url);
-        let first = self.data_dir("a").join("master.key");
-        if node != "a" {
-            std::fs::copy(first, dir.join("master.key")).expect("the first node has one");
-        }
-        Server::start_with(quash(), &dir, &[])
+        Server::start_in(&self.prepare_with_key(node, url), &[])
     }
 
     /// Starts a node without the master key, which must fail, and returns its message.
@@ -80,16 +67,9 @@ impl Site {
 
     /// Starts a node that must refuse its database, and returns its message.
     pub(crate) fn refused(&self, node: &str) -> String {
-        let mut command: Command = quash();
-        command.arg("serve").arg("--data-dir").arg(self.data_dir(node)).args(["--listen", "127.0.0.1:0"]);
-        let refused = support::run(command, "");
+        let refused = on(&self.data_dir(node), &["serve", "--listen", "127.0.0.1:0"], "");
         assert_eq!(refused.code(), 1, "{}", refused.stderr);
         refused.stderr
-    }
-
-    /// Gives a node another database.
-    pub(crate) fn point(&self, node: &str, url: &str) {
-        self.prepare(node, url);
     }
 
     /// Copies the database while nobody uses it, and returns the URL of the copy.
@@ -98,32 +78,44 @@ impl Site {
         let name = config.get_dbname().expect("a database").to_owned();
         let copy = format!("{name}{}", postgres::COPY);
         let statement = format!("CREATE DATABASE {copy} TEMPLATE {name}");
-        run_statement(&with_database(&self.url, "postgres"), &statement);
-        with_database(&self.url, &copy)
+        run_statement(&postgres::with_database(&self.url, "postgres"), &statement);
+        postgres::with_database(&self.url, &copy)
     }
 
     /// Makes the data directory of a node, with its settings and without the master key.
     pub(crate) fn prepare(&self, node: &str, url: &str) -> PathBuf {
-        use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+        use std::os::unix::fs::DirBuilderExt;
         let dir = self.data_dir(node);
         std::fs::DirBuilder::new().mode(0o700).recursive(true).create(&dir).expect("it is ours");
-        let path = dir.join("quash.toml");
-        let mut file = std::fs::OpenOptions::new();
-        let file = file.write(true).create(true).truncate(true).mode(0o600).open(path);
-        let text = format!("[storage]\nurl = \"{url}\"\n");
-        std::io::Write::write_all(&mut file.expect("it is ours"), text.as_bytes()).expect("it is ours");
+        write(&dir.join("quash.toml"), &format!("[storage]\nurl = \"{url}\"\n"));
+        dir
+    }
+
+    /// The same, and each node after the first gets the first one's master key.
+    pub(crate) fn prepare_with_key(&self, node: &str, url: &str) -> PathBuf {
+        let dir = self.prepare(node, url);
+        if node != "a" {
+            let first = self.data_dir("a").join("master.key");
+            std::fs::copy(first, dir.join("master.key")).expect("the first node has one");
+        }
         dir
     }
 }
 
+/// Writes a file that only its owner can read.
+pub(crate) fn write(path: &Path, text: &str) {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+    std::io::Write::write_all(&mut file.expect("it is ours"), text.as_bytes()).expect("it is ours");
+}
+
 /// Runs a statement on a database. A server process that is ending may still use it.
 fn run_statement(url: &str, statement: &str) {
-    let config: tokio_postgres::Config = url.parse().expect("a URL");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let run = || {
         runtime.block_on(async {
-            let (client, connection) = config.connect(NoTls).await.expect("PostgreSQL runs");
-            tokio::spawn(connection);
+            let client = postgres::connect(url).await;
             match client.batch_execute(statement).await {
                 Err(error) if error.code() == Some(&SqlState::OBJECT_IN_USE) => None,
                 done => {
@@ -136,13 +128,9 @@ fn run_statement(url: &str, statement: &str) {
     until(run).expect("the database is still in use");
 }
 
-/// Replaces the database of a URL.
-fn with_database(url: &str, name: &str) -> String {
-    let (base, query) = url.split_once('?').map_or((url, None), |(base, query)| (base, Some(query)));
-    let scheme = base.find("://").expect("a URL") + 3;
-    let end = base[scheme..].find('/').map_or(base.len(), |at| scheme + at);
-    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-    format!("{}/{name}{query}", &base[..end])
+/// The host of a URL that leads to the sockets in a directory.
+pub(crate) fn host_of(sockets: &Path) -> String {
+    sockets.to_str().expect("UTF-8").replace('/', "%2F")
 }
 
 /// The URL of the same database at another address.

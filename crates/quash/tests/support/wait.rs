@@ -25,6 +25,17 @@ pub(crate) fn until<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     })
 }
 
+/// Asks each second whether it is so, so many times at most. Returns whether it was.
+pub(crate) fn within(seconds: usize, mut is_so: impl FnMut() -> bool) -> bool {
+    (0..seconds).any(|_| {
+        let is_so = is_so();
+        if !is_so {
+            later();
+        }
+        is_so
+    })
+}
+
 /// Waits until the next request of a flood with a fixed rate.
 pub(crate) fn pause(span: Duration) {
     std::thread::sleep(span);
