@@ -48,7 +48,6 @@ const ESCAPES: [(u8, u8); 7] =
     [(b'\\', b'\\'), (8, b'b'), (12, b'f'), (b'\n', b'n'), (b'\r', b'r'), (b'\t', b't'), (11, b'v')];
 
 /// The number of rows and the hash over their lines.
-#[derive(Clone)]
 pub(crate) struct Lines {
     pub(crate) rows: u64,
     hash: Context,

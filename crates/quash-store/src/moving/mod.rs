@@ -1,5 +1,5 @@
-//! Moves a store between SQLite and PostgreSQL: all rows, unchanged. `sqlite/moving.rs` and
-//! `postgres/moving.rs` read and write them; this file has what both need.
+//! Moves a store between SQLite and PostgreSQL: all rows, unchanged. `sqlite/moving.rs` and `postgres/moving/`
+//! read and write them; this folder has what both need.
 
 mod lines;
 mod log;

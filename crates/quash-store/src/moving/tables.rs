@@ -1,5 +1,4 @@
-//! The tables that a move copies, with the names of their columns in both engines, and the form in which rows
-//! travel: lines of PostgreSQL's COPY text format.
+//! The tables that a move copies, with the names of their columns in both engines.
 
 /// The type of a column.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

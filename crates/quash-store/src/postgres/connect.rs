@@ -49,10 +49,12 @@ pub(super) struct Connection {
 }
 
 /// The reason why there is no connection.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
+    #[error("{}", message(.0))]
     Postgres(tokio_postgres::Error),
     /// The server isn't the one that this process uses.
+    #[error("{0}")]
     Refused(String),
 }
 
@@ -233,17 +235,6 @@ impl managed::Manager for Target {
         Ok(())
     }
 }
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Postgres(error) => f.write_str(&message(error)),
-            Self::Refused(fault) => f.write_str(fault),
-        }
-    }
-}
-
-impl std::error::Error for ConnectError {}
 
 impl Connection {
     /// Returns whether the server has sent a warning since this was called last.

@@ -10,9 +10,9 @@ use quash_core::model::{Change, Entry, InstanceId, KeyRecord, NotedEnd};
 use tokio::sync::watch;
 
 use super::apply;
-use super::connect::Target;
 use super::fault::PostgresError;
 use super::identity::{History, Identity};
+use super::params::Params;
 use super::reader;
 use super::rows;
 use super::statements;
@@ -27,8 +27,6 @@ pub struct PostgresFailOver {
     /// What the store uses.
     own: Arc<Database>,
     history: Arc<History>,
-    /// The address, without the comparison.
-    target: Target,
     wait: Duration,
     /// The server that was found, and connections to it alone.
     found: Mutex<Option<(Identity, Arc<Database>)>>,
@@ -75,8 +73,8 @@ impl Recent {
 }
 
 impl PostgresFailOver {
-    pub(super) fn new(own: Arc<Database>, history: Arc<History>, target: Target, wait: Duration) -> Self {
-        Self { own, history, target, wait, found: Mutex::default() }
+    pub(super) fn new(own: Arc<Database>, history: Arc<History>, wait: Duration) -> Self {
+        Self { own, history, wait, found: Mutex::default() }
     }
 
     /// Connections to the server that was found, and to no other.
@@ -92,7 +90,7 @@ impl PostgresFailOver {
         let mut writer = [0; 16];
         rand::fill(&mut writer).map_err(|_| away("no random bytes"))?;
         let history = History::new(self.history.reading().clone(), identity.clone());
-        let target = self.target.clone().compared_with(history);
+        let target = self.own.target.clone().compared_with(history);
         let pool = target.clone().pool(2, self.wait).map_err(|error| away(&error.to_string()))?;
         let database = Arc::new(Database::new(target, pool, writer));
         *found = Some((identity.clone(), Arc::clone(&database)));
@@ -168,11 +166,8 @@ impl FailOver for PostgresFailOver {
 
     async fn compared(&self, id: &InstanceId) -> Result<(), StoreError> {
         let (identity, database) = self.looked_at()?;
-        let transaction = database.begin_durable_unmarked().await?;
-        let number = id.number.as_slice();
-        let marked = transaction.execute(COMPARED, &[&id.name.as_str(), &number, &identity.timeline]).await;
-        marked?;
-        transaction.commit().await
+        let (name, number) = (id.name.as_str(), id.number.as_slice());
+        write(&database, COMPARED, &[&name, &number, &identity.timeline]).await
     }
 
     async fn begin_epoch(&self, change: Change) -> Result<(), StoreError> {
@@ -184,18 +179,21 @@ impl FailOver for PostgresFailOver {
 
     async fn turn_ring(&self, known: u64) -> Result<(), StoreError> {
         let (_, database) = self.looked_at()?;
-        let transaction = database.begin_durable_unmarked().await?;
-        transaction.execute(TURN_RING, &[&rows::bound(known)]).await?;
-        transaction.commit().await
+        write(&database, TURN_RING, &[&rows::bound(known)]).await
     }
 
     async fn take_over(&self) -> Result<(), StoreError> {
         let (identity, database) = self.looked_at()?;
-        let transaction = database.begin_durable_unmarked().await?;
-        transaction.execute(TAKE_OVER, &[&identity.timeline, &identity.is_synchronous]).await?;
-        transaction.commit().await?;
+        write(&database, TAKE_OVER, &[&identity.timeline, &identity.is_synchronous]).await?;
         self.history.take_over(identity);
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
     }
+}
+
+/// Runs a statement durably. It may be repeated when its outcome is unknown.
+async fn write(database: &Database, statement: &str, params: Params<'_>) -> Result<(), StoreError> {
+    let transaction = database.begin_durable_unmarked().await?;
+    transaction.execute(statement, params).await?;
+    transaction.commit().await
 }

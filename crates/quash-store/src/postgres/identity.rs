@@ -72,6 +72,9 @@ const REST: &str = "(SELECT CAST(oid AS bigint) FROM pg_database WHERE datname =
 const STORED: &str = "SELECT system_identifier, timeline, CAST(database_oid AS bigint), CAST(log_oid AS bigint), \
     is_synchronous FROM cluster WHERE id = 1";
 
+/// Until a process has waited for a term, the server may lack rows of leases.
+pub(super) const UNSETTLE: &str = "UPDATE cluster SET settled = false WHERE id = 1";
+
 /// Parts that the server doesn't offer are kept as they are.
 const RECORD: &str = "UPDATE cluster SET system_identifier = coalesce($1, system_identifier), \
     timeline = coalesce($2, timeline), database_oid = CAST($3 AS oid), log_oid = CAST($4 AS oid), \
@@ -132,7 +135,7 @@ impl Identity {
 
     /// Records that no process has waited for a lease's term yet.
     pub(super) async fn unsettle(client: &Client) -> Result<(), tokio_postgres::Error> {
-        client.execute_typed("UPDATE cluster SET settled = false WHERE id = 1", &[]).await.map(drop)
+        client.execute_typed(UNSETTLE, &[]).await.map(drop)
     }
 
     /// Records this identity in the database.

@@ -47,10 +47,7 @@ const fn additive(name: &'static str, sql: &'static str) -> Migration {
     Migration { name, sql, readers: Readers::All }
 }
 
-/// Two processes that start at once migrate one after the other. The number is quash's own.
-const LOCK: &str = "BEGIN; SET LOCAL lock_timeout = '60s'; SELECT pg_advisory_xact_lock(8245928655720965225)";
-
-/// Keeps processes from opening the database until the transaction ends.
+/// Keeps processes from opening the database until the transaction ends. The number is quash's own.
 pub(super) const KEEP_OUT: &str = "SELECT pg_advisory_xact_lock(8245928655720965225)";
 
 const TABLE: &str =
@@ -63,11 +60,13 @@ const RECORDED: &str = "SELECT number, checksum FROM schema_migration ORDER BY n
 
 const RECORD: &str = "INSERT INTO schema_migration (number, name, checksum) VALUES ($1, $2, $3)";
 
-/// Applies the missing migrations, each in one transaction with its record.
+/// Applies the missing migrations, each in one transaction with its record. Two processes that start at once
+/// migrate one after the other.
 pub(super) async fn run(client: &Client, store: &str) -> Result<(), OpenError> {
+    let lock = format!("BEGIN; SET LOCAL lock_timeout = '60s'; {KEEP_OUT}");
     loop {
         let failed = |error: tokio_postgres::Error| unusable(store, &error);
-        client.batch_execute(LOCK).await.map_err(failed)?;
+        client.batch_execute(&lock).await.map_err(failed)?;
         let applied = applied(client, store).await?;
         let Some((number, migration)) = (FIRST..).zip(MIGRATIONS).nth(applied) else {
             return client.batch_execute("COMMIT").await.map_err(failed);

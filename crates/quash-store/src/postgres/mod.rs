@@ -112,7 +112,6 @@ impl PostgresStore {
         migrate::run(&connection, &store).await?;
         let (history, untold) = history(&connection, &store, options.if_another).await?;
         drop(connection);
-        let plain = target.clone();
         let target = target.compared_with(Arc::clone(&history));
         let mut writer = [0; 16];
         rand::fill(&mut writer).map_err(|_| unusable("no random bytes".into()))?;
@@ -126,8 +125,7 @@ impl PostgresStore {
             looks.head().await.map_err(|error| unusable(error.to_string()))?;
         }
         newest::watch(&database, lane()?);
-        let wait = options.wait;
-        let fail_over = PostgresFailOver::new(Arc::clone(&database), Arc::clone(&history), plain, wait);
+        let fail_over = PostgresFailOver::new(Arc::clone(&database), Arc::clone(&history), options.wait);
         let fail_over = Arc::new(fail_over);
         Ok(Self { database, lanes, looks, following: lane()?, history, untold, fail_over })
     }

@@ -149,7 +149,9 @@ pub(super) async fn entries_after(
     let found = database.query(statements::ENTRIES_AFTER, &[&values.0, &values.1]).await?;
     let entries: Vec<Entry> = rows::all(&found, rows::row)?;
     // They may be newer than any head that was read.
-    entries.last().iter().for_each(|last| database.saw_end(last.seq, last.chain));
+    if let Some(last) = entries.last() {
+        database.saw_end(last.seq, last.chain);
+    }
     Ok(entries)
 }
 
@@ -172,7 +174,9 @@ pub(super) async fn follow(
         found.iter().map(entry).collect::<Result<Vec<_>, PostgresError>>()?.into_iter().flatten().collect();
     // Reads that follow each other never see the log shrink, whatever the server says of itself.
     if head.seq < seen || database.contradicts(&head) {
-        database.target.history().iter().for_each(|history| history.find(history.own()));
+        if let Some(history) = database.target.history() {
+            history.find(history.own());
+        }
         let fault = "the log lacks entries that this process has seen";
         return Err(StoreError::Unavailable(fault.into()).into());
     }

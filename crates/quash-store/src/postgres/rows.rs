@@ -137,7 +137,6 @@ impl<'r> ReadColumns<'r> for Columns<'r> {
         self.take()
     }
 
-    /// Decodes a row of a table, whose key is the next column. An error names both.
     fn row_of<T>(
         &mut self,
         table: &'static str,

@@ -106,16 +106,7 @@ impl Database {
     /// The same database, with a pool of its own.
     pub(super) fn with_own_pool(&self, size: usize, wait: Duration) -> Result<Self, OpenError> {
         let pool = self.target.clone().pool(size, wait)?;
-        let newest = watch::Sender::new(Seq::ZERO);
-        Ok(Self {
-            target: self.target.clone(),
-            pool,
-            writer: self.writer,
-            batch: Arc::clone(&self.batch),
-            newest,
-            end: watch::Sender::new(Seq::ZERO.into()),
-            recent: Recent::default(),
-        })
+        Ok(Self { batch: Arc::clone(&self.batch), ..Self::new(self.target.clone(), pool, self.writer) })
     }
 
     /// A connection for a statement that is a transaction by itself.

@@ -1,11 +1,9 @@
 //! SQLite's part in moving a store: reads all rows in one snapshot, and writes them to a new database.
 
-use std::path::Path;
-
 use rusqlite::types::{Value as Stored, ValueRef};
 use rusqlite::{Connection, OpenFlags, named_params, params_from_iter};
 
-use super::{SqliteStore, StagedRestore, check, lock, migrate, restore, unusable};
+use super::{SqliteStore, check, migrate};
 use crate::OpenError;
 use crate::moving::{Cell, Kind, Line, Lines, MoveError, TABLES, Table, Value, line};
 
@@ -94,69 +92,43 @@ impl Snapshot {
         table: &'static Table,
         mut each: impl FnMut(Vec<u8>, u64) -> bool,
     ) -> Result<Lines, MoveError> {
-        lines(&self.conn, table, &mut each).map_err(|fault| fault.of(table, |error| self.failed(error)))
+        let failed = |error: rusqlite::Error| self.failed(&error);
+        let unsuitable = || MoveError::Unsuitable {
+            table: table.file,
+            detail: "a text with the character U+0000, or a value of another type",
+        };
+        let mut all = Lines::new();
+        let mut statement = self.conn.prepare(&table.read_from_file()).map_err(failed)?;
+        let mut found = statement.query([]).map_err(failed)?;
+        let (mut chunk, mut rows) = (Vec::with_capacity(CHUNK + 1024), 0);
+        while let Some(row) = found.next().map_err(failed)? {
+            let mut cells = Vec::with_capacity(table.columns.len());
+            for (place, (_, kind)) in table.columns.iter().enumerate() {
+                let value = row.get_ref(place).map_err(failed)?;
+                cells.push(cell(value, *kind).ok_or_else(unsuitable)?);
+            }
+            if !line(&mut chunk, cells) {
+                return Err(unsuitable());
+            }
+            rows += 1;
+            if chunk.len() >= CHUNK {
+                all.add(&chunk, rows);
+                if !each(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK + 1024)), rows) {
+                    return Ok(all);
+                }
+                rows = 0;
+            }
+        }
+        all.add(&chunk, rows);
+        if rows > 0 {
+            each(chunk, rows);
+        }
+        Ok(all)
     }
 
     fn failed(&self, error: &rusqlite::Error) -> MoveError {
         failed(&self.path, error)
     }
-}
-
-enum LineFault {
-    Sqlite(rusqlite::Error),
-    /// A value that PostgreSQL can't store, or of another type than the column's.
-    Unsuitable,
-}
-
-impl LineFault {
-    fn of(self, table: &'static Table, failed: impl Fn(&rusqlite::Error) -> MoveError) -> MoveError {
-        match self {
-            Self::Sqlite(error) => failed(&error),
-            Self::Unsuitable => MoveError::Unsuitable {
-                table: table.file,
-                detail: "a text with the character U+0000, or a value of another type",
-            },
-        }
-    }
-}
-
-impl From<rusqlite::Error> for LineFault {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
-fn lines(
-    conn: &Connection,
-    table: &Table,
-    each: &mut dyn FnMut(Vec<u8>, u64) -> bool,
-) -> Result<Lines, LineFault> {
-    let mut all = Lines::new();
-    let mut statement = conn.prepare(&table.read_from_file())?;
-    let mut found = statement.query([])?;
-    let (mut chunk, mut rows) = (Vec::with_capacity(CHUNK + 1024), 0);
-    while let Some(row) = found.next()? {
-        let mut cells = Vec::with_capacity(table.columns.len());
-        for (place, (_, kind)) in table.columns.iter().enumerate() {
-            cells.push(cell(row.get_ref(place)?, *kind).ok_or(LineFault::Unsuitable)?);
-        }
-        if !line(&mut chunk, cells) {
-            return Err(LineFault::Unsuitable);
-        }
-        rows += 1;
-        if chunk.len() >= CHUNK {
-            all.add(&chunk, rows);
-            if !each(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK + 1024)), rows) {
-                return Ok(all);
-            }
-            rows = 0;
-        }
-    }
-    all.add(&chunk, rows);
-    if rows > 0 {
-        each(chunk, rows);
-    }
-    Ok(all)
 }
 
 fn cell(value: ValueRef<'_>, kind: Kind) -> Option<Cell<'_>> {
@@ -242,18 +214,6 @@ impl Filling {
 
     fn failed(&self, error: &rusqlite::Error) -> MoveError {
         failed(&self.path, error)
-    }
-}
-
-impl StagedRestore {
-    /// Prepares a new, empty database in place of a backup.
-    ///
-    /// # Errors
-    /// The database is in use, or the directory can't be written.
-    pub fn empty(database: &Path) -> Result<Self, OpenError> {
-        let lock = lock::take(database)?;
-        restore::finish(database).map_err(|error| unusable(database, &error))?;
-        Ok(Self::beside(database, lock))
     }
 }
 

@@ -50,17 +50,20 @@ impl StagedRestore {
     /// The database is in use; the backup is unreadable, damaged or not a backup of quash; or a newer or
     /// another build wrote it.
     pub fn new(backup: &Path, database: &Path) -> Result<Self, OpenError> {
-        let lock = lock::take(database)?;
-        finish(database).map_err(|error| unusable(database, &error))?;
-        let staged = Self::beside(database, lock);
+        let staged = Self::empty(database)?;
         staged.copy(backup).map_err(|error| unusable(backup, &error))?;
         staged.check(backup)?;
         Ok(staged)
     }
 
-    /// A copy that is still to be made. The caller has taken the database's lock.
-    pub(super) fn beside(database: &Path, lock: File) -> Self {
-        Self { database: database.to_owned(), staged: lock::beside(database, STAGED), _lock: lock }
+    /// Prepares a new, empty database in place of a backup.
+    ///
+    /// # Errors
+    /// The database is in use, or the directory can't be written.
+    pub fn empty(database: &Path) -> Result<Self, OpenError> {
+        let lock = lock::take(database)?;
+        finish(database).map_err(|error| unusable(database, &error))?;
+        Ok(Self { database: database.to_owned(), staged: lock::beside(database, STAGED), _lock: lock })
     }
 
     /// Reads the database that the copy would replace, without changing it. `None` if there is none. Reads as

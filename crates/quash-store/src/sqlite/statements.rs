@@ -1,7 +1,7 @@
 //! Every SQL statement of the running store. Guards are conditions of the writing statement; the number of
 //! written rows shows whether they held. `migrations/sqlite` contains the schema.
 
-/// The columns that `rows::row` reads.
+/// The columns of an `Account`, in the order in which `columns.rs` reads them.
 macro_rules! account {
     () => {
         "a.subject, a.username, a.email, a.email_verified_at, a.password, a.state, a.state_at, a.locked_at, a.sessions_before, a.version, \
@@ -9,7 +9,7 @@ macro_rules! account {
     };
 }
 
-/// The columns that `rows::row` reads.
+/// The columns of a `Session`, in the order in which `columns.rs` reads them.
 macro_rules! session {
     () => {
         "s.sid, s.subject, s.generation, s.rotated_at, s.seed, s.opened_seq, s.opened_at, s.idle_until, s.ends_at, \
@@ -18,14 +18,14 @@ macro_rules! session {
     };
 }
 
-/// The columns that `rows::row` reads.
+/// The columns of an `Entry`, in the order in which `columns.rs` reads them.
 macro_rules! entry {
     () => {
         "seq, kind, key, drop_after, reason, at, actor, chain, until"
     };
 }
 
-/// The columns that `rows::row` reads.
+/// The columns of a `Client`, in the order in which `columns.rs` reads them.
 macro_rules! client {
     () => {
         "c.name, c.rights, c.created_at, c.namespace"
@@ -41,7 +41,7 @@ macro_rules! audit {
     };
 }
 
-/// The columns that `rows::row` reads.
+/// The columns of a `Flow`, in the order in which `columns.rs` reads them.
 macro_rules! flow {
     () => {
         "w.id, w.purpose, w.matter, w.subject, w.address, w.binding, w.tries, w.created_at, w.expires_at, \
@@ -49,7 +49,7 @@ macro_rules! flow {
     };
 }
 
-/// The columns that `rows::row` reads.
+/// The columns of a `Mail`, in the order in which `columns.rs` reads them.
 macro_rules! mail {
     () => {
         "id, kind, recipient, whom, flow, created_at, due_at, keep_until, attempts, doubts, sent_at, subject, priority"

@@ -6,6 +6,7 @@ use super::{Work, pruned};
 use crate::log::LogEnd;
 use crate::postgres::batch::EntryColumns;
 use crate::postgres::fault::PostgresError;
+use crate::postgres::identity;
 use crate::postgres::rows;
 use crate::postgres::statements;
 use crate::postgres::transaction::Transaction;
@@ -83,7 +84,7 @@ impl Work<'_> {
         }
         let seq = self.append_after(LogEnd { seq: to.start(), ..end }, &[entry]).await?;
         // What the log has lost, the leases may have lost, too.
-        self.transaction.write_one("UPDATE cluster SET settled = false WHERE id = 1", &[]).await?;
+        self.transaction.write_one(identity::UNSETTLE, &[]).await?;
         match sessions {
             OldSessions::End => self.raise_watermark(seq, entry.at).await,
             OldSessions::Keep => Ok(Receipt { seq, pruned: 0 }),

@@ -4,23 +4,16 @@ use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::time::{Sleep, sleep, timeout};
-use tokio_postgres::Client;
+use tokio::time::{Sleep, sleep};
 use tokio_postgres::types::{ToSql, Type};
 
 use super::super::connect::Target;
 use super::super::fault::message;
 use super::super::{IfAnother, PostgresOptions, history, migrate, server, statements};
-use super::{Exclusive, NodeRow, node_rows};
+use super::{CHUNK, Exclusive, MARGIN, count};
+use crate::OpenError;
 use crate::moving::{MOVED, MOVED_NAME, MoveError, MoveProgress, MoveStage, TABLES};
 use crate::sqlite::SqliteStore;
-use crate::{OpenError, RunningNode};
-
-/// The pause between two looks at the leases of nodes.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-
-/// Added to the term of a lease, for clocks that differ in speed.
-const MARGIN: Duration = Duration::from_millis(500);
 
 const MARK: &str = "INSERT INTO schema_migration (number, name, checksum) VALUES ($1, $2, $3) \
     ON CONFLICT (number) DO UPDATE SET checksum = excluded.checksum";
@@ -70,13 +63,7 @@ impl MoveSource {
                 start a node once, and stop it";
             return Err(MoveError::Failed { store: target.shown().to_owned(), detail: detail.into() });
         }
-        let ended = ended_nodes(&connection, target.shown()).await?;
         let exclusive = Exclusive::begin(connection, &target).await?;
-        let found = node_rows(&exclusive.connection).await.map_err(|error| exclusive.failed(&error))?;
-        let running = changed(&ended, found);
-        if !running.is_empty() {
-            return Err(MoveError::InUse { store: exclusive.store, nodes: running });
-        }
         if exclusive.number("SELECT count(*) FROM signing_key").await? == 0 {
             return Err(exclusive.refused("no server was ever started on it"));
         }
@@ -119,23 +106,24 @@ impl MoveSource {
         let mut filling = to.filling()?;
         let (mut rows, mut sources) = (0, Vec::new());
         for table in TABLES {
-            let mut rest = Vec::new();
-            let mut write = |bytes: &[u8]| {
-                rest.extend_from_slice(bytes);
-                let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-                if whole < super::CHUNK {
-                    return Ok(());
-                }
-                let lines: Vec<u8> = rest.drain(..whole).collect();
-                filling.add(table, &lines)?;
-                rows += super::count(&lines);
+            let mut write = |lines: &[u8]| -> Result<(), MoveError> {
+                filling.add(table, lines)?;
+                rows += count(lines);
                 progress(MoveStage::Copying { table: table.server, rows, of });
                 Ok(())
             };
-            sources.push(from.lines(table, &mut write).await?);
-            filling.add(table, &rest)?;
-            rows += super::count(&rest);
-            progress(MoveStage::Copying { table: table.server, rows, of });
+            let mut rest = Vec::new();
+            let mut each = |bytes: &[u8]| {
+                rest.extend_from_slice(bytes);
+                let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+                if whole < CHUNK {
+                    return Ok(());
+                }
+                let lines: Vec<u8> = rest.drain(..whole).collect();
+                write(&lines)
+            };
+            sources.push(from.lines(table, &mut each).await?);
+            write(&rest)?;
         }
         let heads = from.heads().await?;
         let copy = filling.finish(&heads)?;
@@ -182,34 +170,4 @@ impl Exclusive {
         while self.number(statements::NUMBER_AUDIT).await? >= at_once {}
         Ok(())
     }
-}
-
-/// Waits until the leases of all nodes have expired, and returns their rows.
-pub(super) async fn ended_nodes(client: &Client, store: &str) -> Result<Vec<NodeRow>, MoveError> {
-    let failed =
-        |error: tokio_postgres::Error| MoveError::Failed { store: store.to_owned(), detail: message(&error) };
-    let first = node_rows(client).await.map_err(failed)?;
-    let longest = first.iter().map(|row| u64::try_from(row.term_ms).unwrap_or_default()).max();
-    let Some(longest) = longest else { return Ok(first) };
-    let renewed = async {
-        loop {
-            sleep(LOOK_EVERY).await;
-            let running = changed(&first, node_rows(client).await.map_err(failed)?);
-            if !running.is_empty() {
-                return Err::<(), _>(MoveError::InUse { store: store.to_owned(), nodes: running });
-            }
-        }
-    };
-    match timeout(Duration::from_millis(longest) + MARGIN, renewed).await {
-        Ok(running) => running.map(|()| first),
-        Err(_) => Ok(first),
-    }
-}
-
-/// The nodes that were renewed, or have come, since `first` was read.
-pub(super) fn changed(first: &[NodeRow], now: Vec<NodeRow>) -> Vec<RunningNode> {
-    let is_known = |row: &NodeRow| {
-        first.iter().any(|known| known.instance == row.instance && known.renewal == row.renewal)
-    };
-    now.into_iter().filter(|row| !is_known(row)).map(|row| row.node).collect()
 }

@@ -10,8 +10,7 @@ use tokio_postgres::CopyInSink;
 use super::super::connect::Target;
 use super::super::fault::message;
 use super::super::{PostgresOptions, migrate, server};
-use super::from::{changed, ended_nodes};
-use super::{Exclusive, NodeRow, node_rows};
+use super::Exclusive;
 use crate::OpenError;
 use crate::moving::{Lines, MoveError, MoveProgress, MoveStage, TABLES, Table};
 use crate::sqlite::{Heads, Snapshot, SqliteStore};
@@ -38,9 +37,7 @@ pub async fn copy_to_postgres(
         OpenError::Moved { store, .. } => MoveError::NotEmpty { store, table: "schema_migration" },
         error => error.into(),
     })?;
-    let ended = ended_nodes(&connection, target.shown()).await?;
     let into = Exclusive::begin(connection, &target).await?;
-    into.refuse_nodes(&ended).await?;
     let snapshot = Arc::new(std::sync::Mutex::new(source.snapshot()?));
     let (heads, of) = {
         let snapshot = locked(&snapshot);
@@ -79,13 +76,6 @@ pub async fn copy_to_postgres(
 }
 
 impl Exclusive {
-    /// Refuses nodes that run. One that was killed has left its row, which is among `ended`.
-    async fn refuse_nodes(&self, ended: &[NodeRow]) -> Result<(), MoveError> {
-        let rows = node_rows(&self.connection).await.map_err(|error| self.failed(&error))?;
-        let nodes = changed(ended, rows);
-        if nodes.is_empty() { Ok(()) } else { Err(MoveError::InUse { store: self.store.clone(), nodes }) }
-    }
-
     /// A table that isn't as the migrations leave it.
     async fn used(&self) -> Result<Option<&'static str>, MoveError> {
         for table in TABLES {

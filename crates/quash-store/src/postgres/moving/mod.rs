@@ -5,10 +5,11 @@ mod from;
 mod into;
 
 use std::pin::pin;
+use std::time::Duration;
 
 use futures_util::StreamExt;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::Client;
-use tokio_postgres::types::Type;
 
 use super::connect::{Connection, Target};
 use super::fault::message;
@@ -38,6 +39,12 @@ const HEADS: &str = "SELECT CASE WHEN l.seq > g.base_seq THEN l.seq ELSE g.base_
 const NODES: &str = "SELECT instance, renewal, term_ms, host, pid FROM lease \
     WHERE kind = 'node' AND NOT has_left ORDER BY instance";
 
+/// The pause between two looks at the leases of nodes.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Added to the term of a lease, for clocks that differ in speed.
+const MARGIN: Duration = Duration::from_millis(500);
+
 /// The bytes of lines that are written at once.
 const CHUNK: usize = 64 * 1024;
 
@@ -56,14 +63,18 @@ struct NodeRow {
 }
 
 impl Exclusive {
-    /// Begins the transaction. The tables exist.
+    /// Waits until the leases of all nodes have expired, and begins the transaction. The tables exist.
     async fn begin(connection: Connection, target: &Target) -> Result<Self, MoveError> {
+        let ended = ended_nodes(&connection, target.shown()).await?;
         let exclusive = Self { connection, store: target.shown().to_owned() };
         let tables: Vec<&str> = TABLES.iter().map(|table| table.server).collect();
         let lock = format!("LOCK TABLE {OTHERS}, {} IN EXCLUSIVE MODE", tables.join(", "));
         // In this order: a process that opens the database waits for the first, and then for nothing else.
         exclusive.run(&format!("{BEGIN}; {}; {lock}", migrate::KEEP_OUT)).await?;
-        Ok(exclusive)
+        // A node that was killed has left its row, which is among `ended`.
+        let rows = node_rows(&exclusive.connection).await.map_err(|error| exclusive.failed(&error))?;
+        let nodes = changed(&ended, rows);
+        if nodes.is_empty() { Ok(exclusive) } else { Err(MoveError::InUse { store: exclusive.store, nodes }) }
     }
 
     async fn run(&self, statements: &str) -> Result<(), MoveError> {
@@ -134,8 +145,7 @@ fn count(lines: &[u8]) -> u64 {
 
 /// The rows of nodes that haven't given their leases back.
 async fn node_rows(client: &Client) -> Result<Vec<NodeRow>, tokio_postgres::Error> {
-    let none: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 0] = [];
-    let rows = client.query_typed(NODES, &none).await?;
+    let rows = client.query_typed(NODES, &[]).await?;
     rows.iter()
         .map(|row| {
             let (host, pid): (Option<String>, Option<i64>) = (row.try_get(3)?, row.try_get(4)?);
@@ -151,4 +161,34 @@ async fn node_rows(client: &Client) -> Result<Vec<NodeRow>, tokio_postgres::Erro
             })
         })
         .collect()
+}
+
+/// Waits until the leases of all nodes have expired, and returns their rows.
+async fn ended_nodes(client: &Client, store: &str) -> Result<Vec<NodeRow>, MoveError> {
+    let failed =
+        |error: tokio_postgres::Error| MoveError::Failed { store: store.to_owned(), detail: message(&error) };
+    let first = node_rows(client).await.map_err(failed)?;
+    let longest = first.iter().map(|row| u64::try_from(row.term_ms).unwrap_or_default()).max();
+    let Some(longest) = longest else { return Ok(first) };
+    let renewed = async {
+        loop {
+            sleep(LOOK_EVERY).await;
+            let running = changed(&first, node_rows(client).await.map_err(failed)?);
+            if !running.is_empty() {
+                return Err::<(), _>(MoveError::InUse { store: store.to_owned(), nodes: running });
+            }
+        }
+    };
+    match timeout(Duration::from_millis(longest) + MARGIN, renewed).await {
+        Ok(running) => running.map(|()| first),
+        Err(_) => Ok(first),
+    }
+}
+
+/// The nodes that were renewed, or have come, since `first` was read.
+fn changed(first: &[NodeRow], now: Vec<NodeRow>) -> Vec<RunningNode> {
+    let is_known = |row: &NodeRow| {
+        first.iter().any(|known| known.instance == row.instance && known.renewal == row.renewal)
+    };
+    now.into_iter().filter(|row| !is_known(row)).map(|row| row.node).collect()
 }

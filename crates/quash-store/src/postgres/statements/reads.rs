@@ -1,6 +1,6 @@
 //! Statements that read. A look is one statement, and so one snapshot.
 
-/// The columns that `rows::row` reads.
+/// The columns of an `Account`, in the order in which `columns.rs` reads them.
 macro_rules! account {
     () => {
         "a.subject, a.username, a.email, a.email_verified_at, a.password, a.state, a.state_at, a.locked_at, \
@@ -9,7 +9,7 @@ macro_rules! account {
     };
 }
 
-/// The columns that `rows::row` reads.
+/// The columns of a `Session`, in the order in which `columns.rs` reads them.
 macro_rules! session {
     () => {
         "s.sid, s.subject, s.generation, s.rotated_at, s.seed, s.opened_seq, s.opened_at, s.idle_until, s.ends_at, \
@@ -18,14 +18,14 @@ macro_rules! session {
     };
 }
 
-/// The columns that `rows::row` reads.
+/// The columns of an `Entry`, in the order in which `columns.rs` reads them.
 macro_rules! entry {
     () => {
         "e.seq, e.kind, e.key, e.drop_after, e.reason, e.at, e.actor, e.chain, e.until"
     };
 }
 
-/// The columns that `rows::row` reads.
+/// The columns of a `Client`, in the order in which `columns.rs` reads them.
 macro_rules! client {
     () => {
         "c.name, c.rights, c.created_at, c.namespace"
