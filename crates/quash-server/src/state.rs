@@ -77,7 +77,7 @@ impl AppState {
         let shown = Presentation::of(error, &self.service.policy().tokens);
         // Until it is restarted, that is the cause of every failure.
         if shown.code() == Code::Unavailable && self.service.guard().is_fenced() {
-            return Presentation::of(&HttpError::settings_changed(), &self.service.policy().tokens);
+            return Presentation::settings_changed();
         }
         shown
     }

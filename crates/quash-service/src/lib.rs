@@ -41,7 +41,7 @@ pub use passwords::{
     Arena, Argon2Hasher, Cap, CostClass, FormatFault, FormatName, HashSettings, PasswordHasher, Rehash,
 };
 pub use quash_core::model::NewState;
-pub use quash_store::{Allowance, BackupError, ListedNode, NodeDescription};
+pub use quash_store::{Allowance, BackupError, ListedNode};
 pub use repeated::NamesRevoked;
 pub use sealer::audit_seal_of;
 pub use start::Setup;

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use async_trait::async_trait;
-use quash_core::model::{Chain, Change, Entry, Head, InstanceId, KeyRecord, NotedEnd};
+use quash_core::model::{Chain, Change, Entry, Head, InstanceId, KeyRecord, NotedEnd, Receipt};
 use tokio::sync::watch;
 
 use crate::StoreError;
@@ -28,7 +28,7 @@ pub trait FailOver: Send + Sync + Debug {
     async fn compared(&self, id: &InstanceId) -> Result<(), StoreError>;
 
     /// Begins an epoch on the new server, and records that this process has decided.
-    async fn begin_epoch(&self, change: Change) -> Result<(), StoreError>;
+    async fn begin_epoch(&self, change: Change) -> Result<Receipt, StoreError>;
 
     /// Makes all processes load the new server's keys: it may lack a change of them that this process has counted.
     async fn turn_ring(&self, known: u64) -> Result<(), StoreError>;

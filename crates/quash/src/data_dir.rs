@@ -182,6 +182,17 @@ impl DataDir {
         MasterKey::parse(&text).map(Some).map_err(fault)
     }
 
+    /// Reads the master key of data that exists. `hint` says which one to put there if it is missing.
+    ///
+    /// # Errors
+    /// There is no such file, or as for [`DataDir::master_key`].
+    pub(crate) fn existing_master_key(&self, hint: &str) -> Result<MasterKey, CommandError> {
+        self.master_key()?.ok_or_else(|| {
+            let shown = self.master_key_path();
+            CommandError::failure(format!("the master key {} is missing", shown.display())).hint(hint)
+        })
+    }
+
     /// Creates a master key file. A file that another process created meanwhile is never overwritten, and a
     /// half-written file never becomes visible.
     ///

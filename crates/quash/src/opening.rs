@@ -201,11 +201,7 @@ async fn take_over(
     term: Duration,
     data_dir: &DataDir,
 ) -> Result<(), CommandError> {
-    let master = data_dir.master_key()?.ok_or_else(|| {
-        let path = data_dir.master_key_path();
-        CommandError::failure(format!("the master key {} is missing", path.display()))
-            .hint("copy it from another node: the database was used before")
-    })?;
+    let master = data_dir.existing_master_key("copy it from another node: the database was used before")?;
     let noted = EpochFile::in_directory(data_dir.path()).read()?;
     let taken = take_over_at_start(fail_over, noted, &master, &SystemClock, term).await;
     taken.map_err(|error| start_error(error, data_dir))

@@ -56,8 +56,6 @@ pub(super) enum ErrorKind {
     },
     /// The credential lacks a right.
     MissingRight(Right),
-    /// Another node has changed the settings that define tokens.
-    SettingsChanged,
     /// The refresh token doesn't fit into its cookie.
     TooLongForACookie,
     /// A bug, with its cause for the log.
@@ -138,11 +136,6 @@ impl HttpError {
     /// A bug.
     pub(crate) fn internal(cause: impl Into<String>) -> Self {
         ErrorKind::Internal(cause.into()).into()
-    }
-
-    /// Another node has changed the settings that define tokens.
-    pub(crate) fn settings_changed() -> Self {
-        ErrorKind::SettingsChanged.into()
     }
 
     /// The request took too long.

@@ -93,11 +93,6 @@ impl Presentation {
                     }
                 ),
             ),
-            // Lasts until the operator restarts this node; a balancer finds another one.
-            ErrorKind::SettingsChanged => {
-                let detail = "This node has other settings than the ones in force, and must be restarted.";
-                Self { retry_after: Some(Duration::from_secs(5)), ..Self::new(Code::SettingsChanged, detail) }
-            }
             ErrorKind::TooLongForACookie => {
                 let detail = "The tokens of this account are too long for a cookie.";
                 Self { retry_after: Some(Duration::from_secs(60)), ..Self::new(Code::Unavailable, detail) }
@@ -108,6 +103,13 @@ impl Presentation {
             },
             ErrorKind::Other(code, detail) => Self::new(*code, *detail),
         }
+    }
+
+    /// Another node has changed the settings that define tokens. Lasts until the operator restarts this node; a
+    /// balancer finds another one.
+    pub(crate) fn settings_changed() -> Self {
+        let detail = "This node has other settings than the ones in force, and must be restarted.";
+        Self { retry_after: Some(Duration::from_secs(5)), ..Self::new(Code::SettingsChanged, detail) }
     }
 
     pub(super) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {

@@ -9,12 +9,12 @@ pub(crate) mod follower;
 pub(crate) mod lease;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use quash_core::decide::AfterFailOver;
 use quash_core::model::{Entropy, InstanceId, ProcessLabel, draw};
-use quash_store::{FailOver, Known, NodeDescription};
+use quash_store::{FailOver, Known};
 use quash_verify::VerifyError;
 use tokio::sync::{Notify, watch};
 
@@ -62,8 +62,10 @@ pub(crate) struct Node {
     left: watch::Sender<bool>,
     /// The newest lease that was recorded.
     recorded: watch::Sender<Option<Recorded>>,
-    /// What operators see of this process, and the other settings that were logged last.
-    described: Mutex<(Option<NodeDescription>, BTreeSet<String>)>,
+    /// The hash over this process's settings, once it is shown to operators: a server's.
+    pub(crate) digest: OnceLock<String>,
+    /// The settings of other nodes that were logged last.
+    logged: Mutex<BTreeSet<String>>,
 }
 
 /// A lease of this process that was recorded. It counts once a read of the log's head that began later is
@@ -109,24 +111,15 @@ impl Node {
             proven: watch::Sender::new(Duration::ZERO),
             left: watch::Sender::default(),
             recorded: watch::Sender::new(None),
-            described: Mutex::default(),
+            digest: OnceLock::new(),
+            logged: Mutex::default(),
         }
-    }
-
-    /// Notes what operators see of this process.
-    pub(crate) fn describe(&self, description: NodeDescription) {
-        self.described.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(description);
-    }
-
-    /// What operators see of this process. `None`: it isn't a server.
-    pub(crate) fn description(&self) -> Option<NodeDescription> {
-        self.described.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 
     /// Returns whether these settings of other nodes were logged last, and notes that they are logged now.
     pub(crate) fn has_told(&self, others: &BTreeSet<String>) -> bool {
-        let mut described = self.described.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut described.1, others.clone()) == *others
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *logged, others.clone()) == *others
     }
 
     /// The number of changes of the keys up to which this process has them.

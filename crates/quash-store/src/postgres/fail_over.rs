@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_lc_rs::rand;
-use quash_core::model::{Change, Entry, InstanceId, KeyRecord, NotedEnd};
+use quash_core::model::{Change, Entry, InstanceId, KeyRecord, NotedEnd, Receipt};
 use tokio::sync::watch;
 
 use super::apply;
@@ -170,11 +170,10 @@ impl FailOver for PostgresFailOver {
         write(&database, COMPARED, &[&name, &number, &identity.timeline]).await
     }
 
-    async fn begin_epoch(&self, change: Change) -> Result<(), StoreError> {
+    async fn begin_epoch(&self, change: Change) -> Result<Receipt, StoreError> {
         let (identity, database) = self.looked_at()?;
         let taken: Statement<'_> = (TAKE_OVER, vec![&identity.timeline, &identity.is_synchronous]);
-        apply::commit_with(&database, &change, &[taken]).await?;
-        Ok(())
+        Ok(apply::commit_with(&database, &change, &[taken]).await?)
     }
 
     async fn turn_ring(&self, known: u64) -> Result<(), StoreError> {

@@ -20,7 +20,7 @@ use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 use crate::opening;
 use crate::output;
-use crate::settings::{Engine, LogFormat, LogSettings};
+use crate::settings::Engine;
 use quash_server::SystemClock;
 
 #[derive(Args)]
@@ -72,10 +72,7 @@ pub(super) async fn back_up(args: BackupArgs, context: &CommandContext) -> Resul
 
 pub(super) async fn restore(args: RestoreArgs, context: &CommandContext) -> Result<(), CommandError> {
     let settings = context.settings()?;
-    context.start_log(LogSettings {
-        level: settings.log.level.min(tracing::level_filters::LevelFilter::WARN),
-        format: LogFormat::Text,
-    });
+    context.start_log(&settings);
     match settings.engine {
         Engine::Sqlite => {}
         Engine::Memory => {
@@ -129,10 +126,9 @@ async fn put_back(
     data_dir: &DataDir,
 ) -> Result<RestoredShown, CommandError> {
     let above = args.epoch_above.map(epoch_above).transpose()?;
-    let master = data_dir.master_key()?.ok_or_else(|| {
-        CommandError::failure(format!("the master key {} is missing", data_dir.master_key_path().display()))
-            .hint("put the master key there that belongs to the backup: only that decrypts its secrets")
-    })?;
+    let master = data_dir.existing_master_key(
+        "put the master key there that belongs to the backup: only that decrypts its secrets",
+    )?;
     let noted = EpochFile::in_directory(data_dir.path());
     let beyond = KnownLogEnd { seq: noted.read()?.map(|end| end.seq), epoch: above };
     let staged = StagedRestore::new(&args.path, &data_dir.database()).map_err(opening::open_error)?;

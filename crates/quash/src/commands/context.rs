@@ -68,10 +68,7 @@ impl CommandContext {
     /// Returns the executor for several requests.
     pub(super) fn executor(&self, if_missing: IfMissing) -> Result<Executor<'_>, CommandError> {
         let settings = self.settings()?;
-        self.start_log(LogSettings {
-            level: settings.log.level.min(LevelFilter::WARN),
-            format: LogFormat::Text,
-        });
+        self.start_log(&settings);
         let (data_dir, made) = self.data_dir(if_missing, &settings)?;
         if made {
             output::note(&format!("made the data directory {}", data_dir.path().display()));
@@ -99,9 +96,10 @@ impl CommandContext {
         output::result(self.form, value, text).map(drop)
     }
 
-    /// Starts to write the log to stderr.
-    pub(super) fn start_log(&self, log: LogSettings) {
-        start_log(log, io::stderr, self.is_coloured());
+    /// Starts to write warnings and errors to stderr, as text.
+    pub(super) fn start_log(&self, settings: &Settings) {
+        let level = settings.log.level.min(LevelFilter::WARN);
+        start_log(LogSettings { level, format: LogFormat::Text }, io::stderr, self.is_coloured());
     }
 
     /// Starts a server's log, which never blocks. Panics go there, too: Rust's own hook would wait for

@@ -4,7 +4,7 @@
 use clap::Subcommand;
 use quash_core::decide::Held;
 use quash_core::model::{NotedEnd, OldSessions, Seq};
-use quash_service::{KnownLogEnd, MasterKey, begin_after_restore, compare, renew_store_id};
+use quash_service::{KnownLogEnd, begin_after_restore, compare, renew_store_id};
 use quash_store::{IfAnother, PostgresOptions, PostgresStore, StoreError};
 use serde::Serialize;
 
@@ -16,7 +16,7 @@ use crate::epoch_file::EpochFile;
 use crate::error::{CommandError, Exit};
 use crate::opening;
 use crate::output;
-use crate::settings::{Engine, LogFormat, LogSettings, SecretText};
+use crate::settings::{Engine, SecretText};
 use quash_server::SystemClock;
 
 #[derive(Subcommand)]
@@ -35,6 +35,10 @@ pub(super) enum EpochCommand {
     Fork,
 }
 
+/// The remedy where the master key is missing.
+const WHICH_KEY: &str =
+    "put the master key there that belongs to the database: only that decrypts its secrets";
+
 /// An opened database.
 #[derive(Serialize)]
 struct EpochShown {
@@ -47,10 +51,7 @@ struct EpochShown {
 
 pub(super) async fn run(command: EpochCommand, context: &CommandContext) -> Result<(), CommandError> {
     let settings = context.settings()?;
-    context.start_log(LogSettings {
-        level: settings.log.level.min(tracing::level_filters::LevelFilter::WARN),
-        format: LogFormat::Text,
-    });
+    context.start_log(&settings);
     let Engine::Postgres(url) = &settings.engine else {
         return Err(CommandError::new(
             Exit::Usage,
@@ -94,7 +95,7 @@ async fn begin(
     installation: Installation,
 ) -> Result<EpochShown, CommandError> {
     let above = above.map(epoch_above).transpose()?;
-    let master = master_key(data_dir)?;
+    let master = data_dir.existing_master_key(WHICH_KEY)?;
     let file = EpochFile::in_directory(data_dir.path());
     let beyond = KnownLogEnd { seq: file.read()?.map(|end| end.seq), epoch: above };
     let store = open(url).await?;
@@ -125,7 +126,7 @@ async fn accept(url: &SecretText, data_dir: &DataDir) -> Result<EpochShown, Comm
     let noted = file.read()?.filter(|end| end.chain.is_some()).ok_or_else(|| {
         refused("this data directory has no file `epoch` with the end of the log, so there is nothing to compare it with")
     })?;
-    master_key(data_dir)?;
+    data_dir.existing_master_key(WHICH_KEY)?;
     let store = open(url).await?;
     let away = |error: StoreError| opening::start_error(error.into(), data_dir);
     let (head, held) = compare(&store, noted).await.map_err(away)?;
@@ -163,11 +164,4 @@ async fn record(store: &PostgresStore, file: &EpochFile, data_dir: &DataDir) -> 
         output::note(&format!("failed to write the end of the log ({error}): the next start writes it"));
     }
     Ok(())
-}
-
-fn master_key(data_dir: &DataDir) -> Result<MasterKey, CommandError> {
-    data_dir.master_key()?.ok_or_else(|| {
-        CommandError::failure(format!("the master key {} is missing", data_dir.master_key_path().display()))
-            .hint("put the master key there that belongs to the database: only that decrypts its secrets")
-    })
 }

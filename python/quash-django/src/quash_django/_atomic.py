@@ -6,6 +6,7 @@ names in its code: calls that this doesn't see are found when they happen, by ``
 """
 
 from collections.abc import Iterator
+from inspect import unwrap
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -42,9 +43,7 @@ def issues_and_changes(callback: Any, view: Any) -> bool:
 def _functions(callback: Any, view: Any) -> Iterator[FunctionType]:
     """Returns the functions of a view, and those of its serializer and its form."""
     if view is None:
-        function = callback
-        while hasattr(function, "__wrapped__"):
-            function = function.__wrapped__
+        function = unwrap(callback)
         if isinstance(function, FunctionType):
             yield function
         return

@@ -4,7 +4,7 @@
 use quash_core::decide::{Held, NoEpochLeft, begin_epoch, compare_end, went_back};
 use quash_core::hex;
 use quash_core::model::{
-    Actor, Change, Clock, Entropy, Epoch, Head, NotedEnd, OldSessions, ScopeHasher, Seq, draw,
+    Actor, Change, Clock, Entropy, Epoch, Head, KeyRecord, NotedEnd, OldSessions, ScopeHasher, Seq, draw,
 };
 use quash_store::{Store, StoreError};
 
@@ -44,7 +44,7 @@ pub async fn begin_after_restore(
     sessions: OldSessions,
     clock: &dyn Clock,
 ) -> Result<Seq, StartError> {
-    check_master_key(store, master).await?;
+    check_master_key(&store.keys().await?, master)?;
     let noted = beyond.seq.map(|seq| Epoch::of(seq).ok_or(StartError::NoEpochLeft)).transpose()?;
     let known = noted.max(beyond.epoch);
     let change =
@@ -71,7 +71,7 @@ pub async fn begin_if_gone_back(
             return Ok(None);
         }
         let proven = noted.seq;
-        check_master_key(store, master).await?;
+        check_master_key(&store.keys().await?, master)?;
         let known = Epoch::of(proven).ok_or(StartError::NoEpochLeft)?;
         let change =
             begin_epoch(&head, Some(known), OldSessions::End, Actor::Rule, &scopes(master), clock.now())?;
@@ -175,9 +175,10 @@ pub(crate) fn scopes(master: &MasterKey) -> ScopeHasher {
     ScopeHasher::ours(master.derive("scopes"))
 }
 
-/// With another key, the entry would cover no token that a verifier of this store knows.
-pub(crate) async fn check_master_key(store: &dyn Store, master: &MasterKey) -> Result<(), StartError> {
-    for record in store.keys().await? {
+/// Checks that a store's keys were sealed with this master key. With another one, an entry that ends everything
+/// would cover no token that a verifier of the store knows.
+pub(crate) fn check_master_key(keys: &[KeyRecord], master: &MasterKey) -> Result<(), StartError> {
+    for record in keys {
         master.open(record.kid.as_str(), &record.secret).map_err(|_| StartError::WrongMasterKey)?;
     }
     Ok(())
@@ -191,7 +192,7 @@ impl From<NoEpochLeft> for StartError {
 
 #[cfg(test)]
 mod tests {
-    use quash_core::model::{KeyRecord, KeySource, KeyState, Kid};
+    use quash_core::model::{KeySource, KeyState, Kid};
     use quash_core::model::{Sealed, Seeded, Timestamp};
     use quash_core::token::Algorithm;
     use quash_store::MemoryStore;

@@ -5,13 +5,13 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use quash_core::decide::{AtFailOver, FailOverFacts, Held, at_fail_over, begin_epoch, compare_end};
-use quash_core::model::{Actor, Change, Clock, Epoch, InstanceId, NotedEnd, OldSessions, ScopeHasher, Seq};
+use quash_core::model::{Actor, Clock, Epoch, NotedEnd, OldSessions, ScopeHasher, Seq};
 use quash_store::{FailOverLook, StoreError};
 
-use super::epoch::scopes;
+use super::epoch::{check_master_key, scopes};
 use crate::context::Context;
 use crate::failure::StartError;
-use crate::node::FailOverSetup;
+use crate::node::{FailOverSetup, Node};
 use crate::vault::MasterKey;
 
 /// The pause between two looks at a server while others compare what they have seen.
@@ -23,9 +23,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// A process that takes over.
 struct Taker<'a> {
     setup: &'a FailOverSetup,
-    /// Its lease, and the number of changes of the keys that it has. A process that starts has none yet.
-    id: Option<&'a InstanceId>,
-    ring: Option<u64>,
+    /// Its lease, and the keys that it has. A process that starts has none yet.
+    node: Option<&'a Node>,
     /// The newest end of the log that it has seen.
     noted: NotedEnd,
     scopes: &'a ScopeHasher,
@@ -46,12 +45,10 @@ pub async fn take_over_at_start(
     patience: Duration,
 ) -> Result<(), StartError> {
     // The directory of another installation proves nothing.
-    for record in setup.server.keys().await? {
-        master.open(record.kid.as_str(), &record.secret).map_err(|_| StartError::WrongMasterKey)?;
-    }
+    check_master_key(&setup.server.keys().await?, master)?;
     let scopes = scopes(master);
     let noted = noted.unwrap_or_else(|| setup.server.seen());
-    Taker { setup, id: None, ring: None, noted, scopes: &scopes, clock, patience }.take_over().await
+    Taker { setup, node: None, noted, scopes: &scopes, clock, patience }.take_over().await
 }
 
 /// Takes promoted servers over for as long as the process runs.
@@ -64,11 +61,10 @@ pub(crate) async fn follow(context: Weak<Context>, setup: FailOverSetup) {
         if !found {
             continue;
         }
-        let Some(node) = &context.node else { return };
+        let Some(node) = context.node.as_deref() else { return };
         let taker = Taker {
             setup: &setup,
-            id: Some(&node.id),
-            ring: Some(node.ring()),
+            node: Some(node),
             noted: setup.server.seen(),
             scopes: context.guard.scopes(),
             clock: &*context.clock,
@@ -101,9 +97,9 @@ impl Taker<'_> {
             };
             if held != Held::Lost
                 && !is_marked
-                && let Some(id) = self.id
+                && let Some(node) = self.node
             {
-                server.compared(id).await?;
+                server.compared(&node.id).await?;
                 is_marked = true;
                 continue;
             }
@@ -137,22 +133,19 @@ impl Taker<'_> {
     }
 
     async fn use_server(&self) -> Result<(), StoreError> {
-        if let Some(ring) = self.ring {
-            self.setup.server.turn_ring(ring).await?;
+        if let Some(node) = self.node {
+            self.setup.server.turn_ring(node.ring()).await?;
         }
         self.setup.server.take_over().await
     }
 
+    /// Returns the number of the new epoch.
     async fn begin_epoch(&self, look: &FailOverLook) -> Result<u64, StartError> {
         let known = Epoch::of(self.noted.seq);
         let now = self.clock.now();
         let change = begin_epoch(&look.head, known, OldSessions::End, Actor::Rule, self.scopes, now)?;
-        let to = match &change {
-            Change::BeginEpoch { to, .. } => to.as_u64(),
-            _ => return Err(StartError::NoEpochLeft),
-        };
-        self.setup.server.begin_epoch(change).await?;
-        Ok(to)
+        let begun = self.setup.server.begin_epoch(change).await?;
+        Ok(begun.seq.unwrap_or_default().epoch())
     }
 
     /// Logs what is lost, as far as this process knows it.

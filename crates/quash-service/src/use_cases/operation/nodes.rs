@@ -23,7 +23,7 @@ impl Service {
             settings: settings.to_owned(),
         };
         context.feed.coordination.describe(&description).await?;
-        node.describe(description);
+        let _ = node.digest.set(description.settings);
         self.compare_nodes().await
     }
 
@@ -38,9 +38,9 @@ impl Service {
     /// Logs which nodes have other settings than this one, whenever these are others than before.
     pub(super) async fn compare_nodes(&self) -> Result<(), Failure> {
         let Some(node) = &self.context.node else { return Ok(()) };
-        let Some(own) = node.description() else { return Ok(()) };
+        let Some(own) = node.digest.get() else { return Ok(()) };
         let nodes = self.nodes().await?;
-        let differs = |other: &&ListedNode| other.is_leased && other.node.settings != own.settings;
+        let differs = |other: &&ListedNode| other.is_leased && other.node.settings != *own;
         let others: BTreeSet<String> = nodes
             .iter()
             .filter(differs)
@@ -52,7 +52,7 @@ impl Service {
         if !node.has_told(&others) && !others.is_empty() {
             let others = others.into_iter().collect::<Vec<_>>().join(", ");
             tracing::warn!(
-                own = own.settings,
+                own,
                 others,
                 "other nodes have other settings: that is right during a change alone; see `quash node list`"
             );

@@ -23,7 +23,7 @@ use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 use crate::opening;
 use crate::output;
-use crate::settings::{Engine, LogFormat, LogSettings, SecretText, Settings};
+use crate::settings::{Engine, SecretText, Settings};
 use quash_server::SystemClock;
 
 #[derive(Args)]
@@ -37,6 +37,9 @@ pub(super) struct MigrateArgs {
     #[arg(long, value_name = "FILE")]
     to_file: Option<PathBuf>,
 }
+
+/// The remedy where the master key is missing.
+const WHICH_KEY: &str = "put the master key there that belongs to the data";
 
 /// The result of a move.
 #[derive(Debug, Serialize)]
@@ -69,10 +72,7 @@ enum Target {
 pub(super) async fn run(args: MigrateArgs, context: &CommandContext) -> Result<(), CommandError> {
     let settings = context.settings()?;
     let target = target(&args, &settings)?;
-    context.start_log(LogSettings {
-        level: settings.log.level.min(tracing::level_filters::LevelFilter::WARN),
-        format: LogFormat::Text,
-    });
+    context.start_log(&settings);
     let (data_dir, _) = context.data_dir(IfMissing::Refuse, &settings)?;
     let _lock = data_dir.lock_for_server()?;
     let moved = match target {
@@ -88,13 +88,10 @@ pub(super) async fn run(args: MigrateArgs, context: &CommandContext) -> Result<(
              audit{kept}"
         )
     })?;
-    let is_named = matches!((&settings.engine, args.to.as_deref()), (Engine::Postgres(_), Some("postgres")));
-    output::note(match (args.to.as_deref(), is_named) {
-        (Some("sqlite"), _) => "leave storage.url and storage.url_file out of the settings, and start quash",
-        (_, true) => "start quash; other nodes need a copy of master.key",
-        (_, false) => {
-            "name the database in storage.url_file, and start quash; other nodes need a copy of master.key"
-        }
+    output::note(match args.to.as_deref() {
+        Some("sqlite") => "leave storage.url and storage.url_file out of the settings, and start quash",
+        Some("postgres") => "start quash; other nodes need a copy of master.key",
+        _ => "name the database in storage.url_file, and start quash; other nodes need a copy of master.key",
     });
     Ok(())
 }
@@ -149,7 +146,7 @@ async fn to_postgres(url: &SecretText, data_dir: &DataDir) -> Result<MovedShown,
         return Err(CommandError::new(Exit::NotFound, format!("there is no {}", database.display()))
             .hint("name the data directory of the SQLite file with --data-dir or QUASH_DATA_DIR"));
     }
-    let master = master_key(data_dir)?;
+    let master = data_dir.existing_master_key(WHICH_KEY)?;
     let store = SqliteStore::open(&database, SqliteOptions::default()).map_err(opening::open_error)?;
     let progress = Progress::start();
     progress.says("checking the log and the audit");
@@ -177,7 +174,7 @@ async fn to_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<MovedShown
         return Err(CommandError::new(Exit::Usage, "the settings name no PostgreSQL database to move from")
             .hint("set storage.url_file to a file with its URL"));
     };
-    let (database, master) = (data_dir.database(), master_key(data_dir)?);
+    let (database, master) = (data_dir.database(), data_dir.existing_master_key(WHICH_KEY)?);
     if database.exists() {
         match SqliteStore::open(&database, SqliteOptions::default()) {
             Err(OpenError::Moved { .. }) => {}
@@ -223,18 +220,9 @@ async fn to_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<MovedShown
     Ok(checked.moved(from, to, kept.map(|kept| kept.display().to_string())))
 }
 
-fn master_key(data_dir: &DataDir) -> Result<MasterKey, CommandError> {
-    let missing = || {
-        CommandError::failure(format!("the master key {} is missing", data_dir.master_key_path().display()))
-            .hint("put the master key there that belongs to the data")
-    };
-    data_dir.master_key()?.ok_or_else(missing)
-}
-
 /// Recomputes the chain of the log, and compares the audit with its seals.
 async fn check(store: &SqliteStore, master: &MasterKey, data_dir: &DataDir) -> Result<Checked, CommandError> {
     let failed = |error| opening::start_error(error, data_dir);
-    // Before the audit: another master key would look like a forged seal.
     let noted = AuditFile::in_directory(data_dir.path()).read()?;
     if store.keys().await.map_err(|error| failed(error.into()))?.is_empty() {
         return Err(CommandError::new(
