@@ -144,7 +144,7 @@ async fn rotate(
         idle.push(idle_until.as_millis());
     }
     let update: Statement<'_> = (statements::ROTATE_ALL, vec![&ids, &from_all, &following, &rotated, &idle]);
-    let (transaction, answers) = database.begin_on(pool, statements::IN_ORDER, &[update]).await?;
+    let (transaction, answers) = database.begin_on(pool, &[update]).await?;
     let written = written(answers.first())?;
     finish(transaction, &written, &[]).await?;
     let outcome = |member: &Submitted| {
@@ -173,8 +173,7 @@ async fn end(database: &Database, pool: &Pool, members: &[Submitted]) -> Result<
     let update: Statement<'_> = (statements::END_ALL, vec![&ids, &reasons, &moments, &actors]);
     let lock = (statements::LOCK_LOG, Vec::new());
     let log_end = (statements::LOG_END, Vec::new());
-    let (transaction, answers) =
-        database.begin_on(pool, statements::IN_ORDER, &[update, lock, log_end]).await?;
+    let (transaction, answers) = database.begin_on(pool, &[update, lock, log_end]).await?;
     let written = written(answers.first())?;
     let mut end = rows::log_end(&rows::only(answers.get(2).map_or(&[][..], Vec::as_slice), rows::head)?);
 

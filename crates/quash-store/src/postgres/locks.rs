@@ -1,6 +1,9 @@
 //! The rows that a change locks, in the order in which every transaction takes them: another order could
 //! deadlock. What depends on the log or on a watermark over everything is checked by a statement that begins
 //! when they are held.
+//!
+//! Once it holds them, a transaction waits for no other one. It never waits for a row that it hasn't locked; and if it
+//! adds several rows, it has locked the keys that an index makes unique.
 
 use std::collections::BTreeSet;
 
@@ -12,8 +15,11 @@ use super::statements;
 /// The locks of a change, or of all parts of a [`Change::Together`].
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Locks<'c> {
-    /// Names and subjects, folded: no index says that none of one account is one of another.
-    names: BTreeSet<String>,
+    /// Whether the change is a [`Change::Together`].
+    is_together: bool,
+    /// Names and subjects, folded: no index says that none of one account is one of another. And of a transaction that
+    /// may add several rows, the unique keys, each after a word for its index.
+    keys: BTreeSet<String>,
     accounts: BTreeSet<&'c str>,
     deleted: BTreeSet<&'c str>,
     sessions: BTreeSet<&'c [u8]>,
@@ -28,7 +34,7 @@ pub(super) struct Locks<'c> {
 /// The parameters of the statements that lock.
 #[derive(Debug)]
 pub(super) struct LockParams<'c> {
-    names: Vec<&'c str>,
+    keys: Vec<&'c str>,
     accounts: Vec<&'c str>,
     deleted: Vec<&'c str>,
     sessions: Vec<&'c [u8]>,
@@ -41,33 +47,33 @@ pub(super) struct LockParams<'c> {
 }
 
 impl<'c> Locks<'c> {
-    /// The locks that a change needs before its first statement. A change of one row alone takes its lock
-    /// with the statement that writes it.
+    /// The locks that a change needs before its first statement. A change that writes one row of a kind alone takes its
+    /// lock with the statement that writes it.
     pub(super) fn of(change: &'c Change) -> Self {
-        let mut locks = Self::default();
-        locks.add(change, false);
+        let mut locks = Self { is_together: matches!(change, Change::Together(_)), ..Self::default() };
+        locks.add(change);
         locks
     }
 
-    fn add(&mut self, change: &'c Change, is_part: bool) {
+    fn add(&mut self, change: &'c Change) {
         self.cluster |= change.turns_ring();
         match change {
             Change::AddAccount(account, _) => {
-                self.names.insert(fold(account.subject.as_str()));
-                self.names.insert(account.username.folded().to_owned());
+                self.keys.insert(fold(account.subject.as_str()));
+                self.keys.insert(account.username.folded().to_owned());
+                account.email.iter().for_each(|email| self.add_key("address", &email.folded()));
             }
             Change::OpenSession(opening) => self.add_opening(opening),
             Change::Rotate { session, .. } | Change::BindSession { session, .. } => {
-                if is_part {
-                    self.sessions.insert(session.as_bytes());
-                }
+                self.sessions.insert(session.as_bytes());
             }
             Change::EndSessions { sessions, tokens } => {
                 self.sessions.extend(sessions.iter().map(|end| end.session.as_bytes().as_slice()));
                 self.log |= !sessions.is_empty() || !tokens.is_empty();
             }
             Change::EditAccount(edit) => {
-                self.names.extend(edit.fields.username.iter().map(|name| name.folded().to_owned()));
+                self.keys.extend(edit.fields.username.iter().map(|name| name.folded().to_owned()));
+                edit.fields.email.iter().flatten().for_each(|email| self.add_key("address", &email.folded()));
                 self.accounts.insert(edit.subject.as_str());
                 match &edit.ends {
                     Ends::Nothing => {}
@@ -80,14 +86,17 @@ impl<'c> Locks<'c> {
                 }
             }
             Change::DeleteAccount { subject, .. } => {
+                self.add_key("gone", subject);
                 self.deleted.insert(subject.as_str());
                 self.log = true;
             }
-            Change::Together(changes) => changes.iter().for_each(|change| self.add(change, true)),
-            Change::EndEverything { .. }
-            | Change::BeginEpoch { .. }
-            | Change::ApplySettings { .. }
-            | Change::RaiseLongestLifetime(_) => {
+            Change::Together(changes) => changes.iter().for_each(|change| self.add(change)),
+            Change::EndEverything { .. } | Change::BeginEpoch { .. } | Change::RaiseLongestLifetime(_) => {
+                self.cluster = true;
+                self.log = true;
+            }
+            Change::ApplySettings { values, .. } => {
+                values.iter().for_each(|(name, _)| self.add_key("setting", name));
                 self.cluster = true;
                 self.log = true;
             }
@@ -96,43 +105,58 @@ impl<'c> Locks<'c> {
             }
             Change::RevokeNames(revoked) => self.log |= !revoked.entries.is_empty(),
             Change::RemoveClient { client, .. } => {
-                if is_part {
+                if self.is_together {
                     self.clients.insert(client.name.as_str());
                 }
             }
             Change::SealAudit { .. } | Change::AcceptAudit { .. } => self.audit = true,
-            Change::StartFlow { replaces, .. } => {
-                if is_part {
+            Change::StartFlow { flow, replaces } => {
+                self.add_key("flow", &flow.id);
+                self.add_key("flow about", &flow.subject_hash);
+                if self.is_together {
                     self.flows.extend(replaces.iter().map(|flow| flow.as_bytes().as_slice()));
                 }
             }
             Change::SpendTry(flow) | Change::UseFlow(flow) => {
-                if is_part {
+                if self.is_together {
                     self.flows.insert(flow.as_bytes());
                 }
             }
             Change::TryMail { mail, .. } | Change::SettleMail { mail, .. } | Change::DropMail(mail) => {
-                if is_part {
+                if self.is_together {
                     self.mails.insert(mail.as_bytes());
                 }
             }
             // A page of them takes what no other process is working on, and `cluster` after it.
-            Change::DeleteMarked { .. } => self.cluster |= is_part,
+            Change::DeleteMarked { .. } => self.cluster |= self.is_together,
+            Change::AddClient { client, digest, .. } => {
+                self.add_key("client", &client.name);
+                self.add_key("digest", &digest.0);
+            }
+            Change::AddSecret { name, .. } => self.add_key("secret", name),
+            Change::Remember { name, .. } => self.add_key("setting", name),
+            Change::AddMail(mail) => self.add_key("mail", &mail.id),
+            Change::BlankPersons { subject, .. } => self.add_key("gone", subject),
             Change::AddKey { .. }
             | Change::PromoteKey { .. }
             | Change::ResumeKey { .. }
             | Change::DropKey { .. }
-            | Change::AddClient { .. }
-            | Change::AddSecret { .. }
-            | Change::Remember { .. }
-            | Change::AddMail(_)
-            | Change::BlankPersons { .. }
             | Change::ForgetExpired { .. }
             | Change::MarkExpired { .. } => {}
         }
     }
 
+    /// Locks a unique key of a row that the transaction adds or changes, if it may add others, too: another transaction
+    /// that adds the same rows in another order would wait for this one, and this one for it.
+    fn add_key(&mut self, index: &str, key: &dyn std::fmt::Debug) {
+        if self.is_together {
+            self.keys.insert(format!("{index} {key:?}"));
+        }
+    }
+
     fn add_opening(&mut self, opening: &'c SessionOpening) {
+        self.add_key("session", &opening.session.id);
+        opening.session.adopted.iter().for_each(|adopted| self.add_key("adopted", &adopted.key));
         self.accounts.insert(opening.session.subject.as_str());
         self.sessions.extend(opening.evict.iter().map(|end| end.session.as_bytes().as_slice()));
         self.log |= opening.evict.is_some() || opening.adopts.is_some();
@@ -143,7 +167,7 @@ impl<'c> Locks<'c> {
         let is_strong = !self.deleted.is_empty();
         let all = || self.accounts.union(&self.deleted).copied().collect::<Vec<_>>();
         LockParams {
-            names: self.names.iter().map(String::as_str).collect(),
+            keys: self.keys.iter().map(String::as_str).collect(),
             accounts: if is_strong { Vec::new() } else { all() },
             deleted: if is_strong { all() } else { Vec::new() },
             sessions: self.sessions.iter().copied().collect(),
@@ -161,8 +185,8 @@ impl LockParams<'_> {
     /// The statements that take the locks, in their order.
     pub(super) fn statements(&self) -> Vec<(&'static str, Vec<&dyn Param>)> {
         let mut taken: Vec<(&'static str, Vec<&dyn Param>)> = Vec::new();
-        for name in &self.names {
-            taken.push((statements::LOCK_NAME, vec![name]));
+        for key in &self.keys {
+            taken.push((statements::LOCK_KEY, vec![key]));
         }
         if !self.accounts.is_empty() {
             taken.push((statements::LOCK_ACCOUNTS, vec![&self.accounts]));

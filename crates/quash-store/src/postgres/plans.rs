@@ -149,15 +149,6 @@ async fn every_statement_uses_an_index() {
             assert!(!scanned, "{table}: {statement}\n{plan}");
         }
     }
-    // Where a batch locks several rows, it finds them in the order of their ids.
-    client.batch_execute(&format!("BEGIN; {IN_ORDER}")).await.expect("a transaction");
-    for (statement, params) in [
-        (ROTATE_ALL, vec![&ids as &dyn Param, &numbers, &numbers, &numbers, &numbers]),
-        (END_ALL, vec![&ids, &texts, &numbers, &texts]),
-    ] {
-        let plan = plan(&client, statement, &params).await;
-        assert!(plan.contains("Nested Loop") && plan.contains("session_pkey"), "{plan}");
-    }
 }
 
 #[tokio::test]

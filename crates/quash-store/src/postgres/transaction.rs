@@ -143,21 +143,20 @@ impl Database {
 
     /// Begins a durable transaction on a connection of the pool, and takes locks.
     pub(super) async fn begin(&self, locks: &[Statement<'_>]) -> Result<Transaction<'_>, PostgresError> {
-        let (transaction, _) = self.begin_on(&self.pool, "", locks).await?;
+        let (transaction, _) = self.begin_on(&self.pool, locks).await?;
         Ok(transaction)
     }
 
-    /// Begins a durable transaction with `settings`, and runs statements. Each is sent before the first is
+    /// Begins a durable transaction, and runs statements. Each is sent before the first is
     /// answered. If the connection was lost meanwhile, on another one: nothing is written before COMMIT.
     pub(super) async fn begin_on(
         &self,
         pool: &Pool,
-        settings: &str,
         statements: &[Statement<'_>],
     ) -> Result<(Transaction<'_>, Vec<Vec<Row>>), PostgresError> {
-        match self.begin_once(pool, settings, statements).await {
+        match self.begin_once(pool, statements).await {
             Err(PostgresError::Postgres(error)) if error.is_closed() => {
-                self.begin_once(pool, settings, statements).await
+                self.begin_once(pool, statements).await
             }
             other => other,
         }
@@ -166,7 +165,6 @@ impl Database {
     async fn begin_once(
         &self,
         pool: &Pool,
-        settings: &str,
         statements: &[Statement<'_>],
     ) -> Result<(Transaction<'_>, Vec<Vec<Row>>), PostgresError> {
         let batch = i64::try_from(self.batch.fetch_add(1, Ordering::Relaxed))
@@ -175,14 +173,13 @@ impl Database {
         connection.is_open = true;
         connection.take_warning();
         let transaction = Transaction { database: self, connection: Some(connection), batch: Some(batch) };
-        let begin = format!("{BEGIN}; {settings}");
         let writer = self.writer.as_slice();
         let mark: [&dyn Param; 2] = [&writer, &batch];
         let client = transaction.client()?;
         // They are sent in this order. If one fails, all later ones do, for that reason alone; but if BEGIN itself
         // fails, each later one is a transaction by itself. So the statements of batches write only after `quash.begun`.
         let (begun, marked, answers) = tokio::join!(
-            answered(client.batch_execute(&begin)),
+            answered(client.batch_execute(BEGIN)),
             transaction.execute(ADD_MARK, &mark),
             join_all(statements.iter().map(|(statement, params)| transaction.query(statement, params))),
         );

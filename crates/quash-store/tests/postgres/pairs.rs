@@ -380,6 +380,105 @@ async fn soak_changes_of_the_same_rows_in_another_order_do_not_deadlock() {
     .await;
 }
 
+/// Races two transactions that add the same rows in another order.
+async fn race_to_add(one: impl Fn(u32) -> Change, other: impl Fn(u32) -> Change) {
+    race(
+        async |_, round| {
+            let both = || vec![one(round), other(round)];
+            (Change::Together(both()), Change::Together(both().into_iter().rev().collect()))
+        },
+        async |_, _, _, _| {},
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn soak_rows_that_are_added_in_another_order_do_not_deadlock() {
+    let with_id = |round: u32, n: u8| *id(round, n).as_bytes();
+    let mail = |n: u8| {
+        move |round| {
+            let id = quash_core::model::MailId::from_bytes(with_id(round, n));
+            Change::AddMail(Box::new(quash_core::model::Mail { id, ..mail(n, n, 0) }))
+        }
+    };
+    race_to_add(mail(1), mail(2)).await;
+    let started = |n: u8, about: u8| {
+        move |round| {
+            let mut started = flow(n, about, None, 0);
+            started.id = quash_core::model::FlowId::from_bytes(with_id(round, n));
+            started.subject_hash = quash_core::model::Digest(with_id(round, about));
+            start(started, None)
+        }
+    };
+    race_to_add(started(1, 1), started(2, 2)).await;
+    race_to_add(
+        |_| Change::Remember { name: "one", value: "1".into() },
+        |_| Change::Remember { name: "other", value: "2".into() },
+    )
+    .await;
+    let addressed = |who: &'static str, address: &'static str| {
+        move |round| add(with_email(&format!("{who}{round}"), &format!("{address}{round}@example.org")))
+    };
+    race_to_add(addressed("kim", "one"), addressed("lee", "two")).await;
+    let added = |who: &'static str, n: u8| {
+        move |round| {
+            let mut digest = [n; 32];
+            digest[..4].copy_from_slice(&u32::to_be_bytes(round));
+            match add_client(client(&format!("{who}-{round}"), n), n) {
+                Change::AddClient { client, note, .. } => {
+                    Change::AddClient { client, digest: quash_core::model::SecretDigest(digest), note }
+                }
+                other => other,
+            }
+        }
+    };
+    race_to_add(added("shop", 1), added("blog", 2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn soak_batches_of_the_same_sessions_do_not_deadlock() {
+    const SESSIONS: u8 = 8;
+    let Some(database) = database().await else { return };
+    let stores = PostgresStores(
+        std::sync::Arc::new(database.open().await),
+        std::sync::Arc::new(database.open().await),
+    );
+    let client = database.client().await;
+    // The subjects are in the opposite order of the ids. The server believes that the table is empty, and has pages of
+    // rows that were deleted in its other indexes: so it prefers the index of live sessions, whose order is that of the
+    // subjects.
+    let deleted = "INSERT INTO session (sid, subject, generation, rotated_at, seed, opened_seq, opened_at, idle_until, \
+        ended_reason, ended_at, ended_actor) SELECT decode(lpad(to_hex(n), 32, '0'), 'hex'), 'none', 0, 0, \
+        decode(repeat('00', 16), 'hex'), 0, 0, n * 60000::bigint, 'log_out', 0, 'owner' FROM generate_series(1, 5000) n";
+    commit(&*stores.0, add(account("none"))).await;
+    client.batch_execute(deleted).await.expect("rows");
+    for round in 0..rounds() {
+        client.batch_execute("DELETE FROM session").await.expect("no sessions");
+        client.batch_execute("VACUUM ANALYZE session").await.expect("statistics");
+        for n in 0..SESSIONS {
+            let subject = round * 100 + u32::from(SESSIONS - n);
+            added(&stores, subject).await;
+            let opened = a_session(&stores, subject, n).await;
+            commit(&*stores.0, open(quash_core::model::Session { id: id(round, n), ..opened }, 1)).await;
+        }
+        let end_of = |n| quash_core::model::SessionEnd { session: id(round, n), ..end(1) };
+        let all = ends((0..SESSIONS).map(end_of).collect());
+        let rotations = (0..SESSIONS).map(|n| (stores.0.clone(), rotated(round, n)));
+        let tasks: Vec<_> = rotations
+            .chain([(stores.1.clone(), all)])
+            .map(|(store, change)| tokio::spawn(async move { store.commit(change).await }))
+            .collect();
+        for task in tasks {
+            match task.await.expect("no panic") {
+                Ok(_) | Err(StoreError::Conflict) => {}
+                Err(other) => panic!("round {round}: {other}"),
+            }
+        }
+    }
+    drop((stores, client));
+    assert_eq!(database.deadlocks().await, 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn soak_a_flow_is_used_once() {
     race(

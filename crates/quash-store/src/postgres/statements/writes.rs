@@ -23,7 +23,7 @@ macro_rules! open_session {
 }
 
 // Locks, in the order in which they are taken.
-pub(in crate::postgres) const LOCK_NAME: &str = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
+pub(in crate::postgres) const LOCK_KEY: &str = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))";
 pub(in crate::postgres) const LOCK_ACCOUNTS: &str =
     "SELECT 1 FROM account WHERE subject = ANY($1) ORDER BY subject FOR NO KEY UPDATE";
 pub(in crate::postgres) const LOCK_DELETED_ACCOUNTS: &str =
@@ -106,40 +106,52 @@ pub(in crate::postgres) const SIGNED_IN: &str = "UPDATE account SET \
      claims_adopted = claims_adopted OR (claims IS NULL AND $8 IS NOT NULL), claims = coalesce(claims, $8), \
      devices = CASE WHEN $9 IS NULL THEN devices ELSE right(replace(devices, $9, '') || $9, $10) END \
      WHERE subject = $1 AND version = $2";
+// Statements that write a session never wait for it: its row is locked, unless the session was added after the locks
+// were taken. Another transaction that holds it then may wait for a lock that is held here, such as the log's.
+macro_rules! one_session {
+    () => {
+        "s.sid = (SELECT sid FROM session WHERE sid = $1 FOR NO KEY UPDATE SKIP LOCKED) AND s.ended_reason IS NULL"
+    };
+}
 pub(in crate::postgres) const ROTATE: &str = concat!(
-    "UPDATE session s SET generation = $3, rotated_at = $4, idle_until = $5 \
-     WHERE s.sid = $1 AND s.generation = $2 AND s.ended_reason IS NULL AND ",
+    "UPDATE session s SET generation = $3, rotated_at = $4, idle_until = $5 WHERE ",
+    one_session!(),
+    " AND s.generation = $2 AND ",
     uncovered!()
 );
-pub(in crate::postgres) const BIND_SESSION: &str = concat!(
-    "UPDATE session s SET known_device = $2 WHERE s.sid = $1 AND s.ended_reason IS NULL AND ",
-    uncovered!()
-);
+pub(in crate::postgres) const BIND_SESSION: &str =
+    concat!("UPDATE session s SET known_device = $2 WHERE ", one_session!(), " AND ", uncovered!());
 pub(in crate::postgres) const SURVIVE: &str = concat!(
-    "UPDATE session s SET generation = $3, rotated_at = $4, idle_until = $5, opened_seq = $6 \
-     WHERE s.sid = $1 AND s.generation = $2 AND s.subject = $7 AND s.ended_reason IS NULL AND ",
+    "UPDATE session s SET generation = $3, rotated_at = $4, idle_until = $5, opened_seq = $6 WHERE ",
+    one_session!(),
+    " AND s.generation = $2 AND s.subject = $7 AND ",
     uncovered!()
 );
-// Never waits: the row is locked, unless the session was added after the locks were taken. Whoever holds it then may
-// wait for the lock of the log, which is held here.
-pub(in crate::postgres) const END_SESSION: &str = "UPDATE session SET ended_reason = $2, ended_at = $3, ended_actor = $4 \
-     WHERE sid = (SELECT sid FROM session WHERE sid = $1 FOR NO KEY UPDATE SKIP LOCKED) AND ended_reason IS NULL";
+pub(in crate::postgres) const END_SESSION: &str =
+    concat!("UPDATE session s SET ended_reason = $2, ended_at = $3, ended_actor = $4 WHERE ", one_session!());
 
-// Batches. The session `s` is found by its index, in the order of the ids, which are sorted: so locks are
-// taken in the order in which every transaction takes them.
-pub(in crate::postgres) const IN_ORDER: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; \
-     SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
+// Batches. Another order of the locks could deadlock, and no plan keeps an order by itself: so a statement locks its
+// rows first, sorted as every transaction sorts them, and writes no other row.
+macro_rules! locked {
+    () => {
+        "WITH locked AS (SELECT sid FROM session WHERE sid = ANY($1) ORDER BY sid FOR NO KEY UPDATE) "
+    };
+}
 pub(in crate::postgres) const ROTATE_ALL: &str = concat!(
+    locked!(),
     "UPDATE session s SET generation = q.following, rotated_at = q.rotated_at, idle_until = q.idle_until \
-     FROM unnest($1, $2, $3, $4, $5) AS q(sid, generation, following, rotated_at, idle_until) \
+     FROM unnest($1, $2, $3, $4, $5) AS q(sid, generation, following, rotated_at, idle_until) JOIN locked USING (sid) \
      WHERE s.sid = q.sid AND s.generation = q.generation AND s.ended_reason IS NULL \
      AND current_setting('quash.begun', true) = 'yes' AND ",
     uncovered!(),
     " RETURNING s.sid"
 );
-pub(in crate::postgres) const END_ALL: &str = "UPDATE session s SET ended_reason = q.reason, ended_at = q.at, ended_actor = q.actor \
-     FROM unnest($1, $2, $3, $4) AS q(sid, reason, at, actor) WHERE s.sid = q.sid AND s.ended_reason IS NULL \
-     AND current_setting('quash.begun', true) = 'yes' RETURNING s.sid";
+pub(in crate::postgres) const END_ALL: &str = concat!(
+    locked!(),
+    "UPDATE session s SET ended_reason = q.reason, ended_at = q.at, ended_actor = q.actor \
+     FROM unnest($1, $2, $3, $4) AS q(sid, reason, at, actor) JOIN locked USING (sid) \
+     WHERE s.sid = q.sid AND s.ended_reason IS NULL AND current_setting('quash.begun', true) = 'yes' RETURNING s.sid"
+);
 
 // Keys, clients, secrets and settings. The indexes over the states allow only one current key, and one next
 // key.
