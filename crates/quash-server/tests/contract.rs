@@ -518,6 +518,7 @@ fn codes_are_a_closed_list() {
     400 tokens_of_two_accounts
     409 name_taken
     400 password_refused
+    409 password_mark_differs
     403 change_not_allowed
     400 two_tokens
     400 link_not_valid

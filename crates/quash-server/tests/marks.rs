@@ -14,6 +14,9 @@ use zeroize::Zeroizing;
 /// Hashes as a site's table may have them; quash can compare with none of them.
 const HASHES: [&str; 4] = ["", "!kJ3k1wFv7cQm0b8zXo2nR5tYh4uEi6pLsA9dGjKq", "md5$salt$aGFzaA", "{SSHA}x"];
 
+/// A hash of [`PASSWORD`] by Django, at a low cost.
+const KNOWN: &str = "pbkdf2_sha256$10$uqZlmSoPEuJNjWxOnGTzHz$Da69/IhV1B9SnRk3poBfYNDgeGwQElGo3unJDyYD52o=";
+
 /// A hash of another password than [`PASSWORD`].
 const ANOTHER: &str = "pbkdf2_sha256$10$anotherSaltOfTheirs$Da69/IhV1B9SnRk3poBfYNDgeGwQElGo3unJDyYD52o=";
 
@@ -110,6 +113,82 @@ async fn a_better_hash_of_the_same_password_ends_nothing() {
 }
 
 #[tokio::test]
+async fn a_mark_after_an_unknown_hash_is_refused() {
+    let (world, secret) = world().await;
+    import(&world, &secret, "ada", KNOWN).await;
+    let pair = world.sign_in("ada").await;
+    let better = |before: &str, after: &str| json!({ "password_mark": mark(after), "password_mark_before": mark(before).to_lowercase() });
+    // The site's table was changed without quash, and then the site has stored a better hash of that password.
+    let unknown = better("an unknown hash", ANOTHER);
+    insta::assert_snapshot!(patch(&world, &secret, "ada", &unknown).await, @r#"
+    409
+    content-type: application/problem+json
+    cache-control: no-store
+
+    {"type":"/docs/errors/password_mark_differs","title":"Password mark differs","status":409,"detail":"The password may be another one: `password_mark_before` isn't the mark of the system's last known hash, or quash can't compare a password with that hash. Nothing was changed: send the new hash itself as `password_hash`.","code":"password_mark_differs"}
+    "#);
+    let with_name =
+        json!({ "username": "other", "password_mark": mark(ANOTHER), "password_mark_before": mark("x") });
+    assert_eq!(patch(&world, &secret, "ada", &with_name).await.status, 409);
+    assert_eq!(world.account("ada").await.username.shown(), "ada", "nothing is written");
+    assert_eq!(mark_of_new_tokens(&world, "ada").await, mark(KNOWN));
+    world.assert_live(&pair).await;
+    // The hash itself is another password.
+    let answer = patch(&world, &secret, "ada", &json!({ "password_hash": ANOTHER })).await;
+    assert!(answer.json()["seq"].is_u64(), "{answer}");
+    world.assert_dead(&pair).await;
+    assert_eq!(world.attempt("ada", PASSWORD).await.status, 401);
+    assert_eq!(world.account("ada").await.node_mark(), mark(ANOTHER));
+    // Repeated, it is the one that quash has.
+    let answer = patch(&world, &secret, "ada", &unknown).await;
+    assert_eq!((answer.status, &answer.json()["seq"]), (200, &Value::Null), "{answer}");
+}
+
+#[tokio::test]
+async fn a_mark_after_a_known_hash_ends_nothing() {
+    let (world, secret) = world().await;
+    import(&world, &secret, "ada", KNOWN).await;
+    let pair = world.sign_in("ada").await;
+    // quash has replaced the hash by a better one, too, and knows the site's.
+    assert_ne!(world.account("ada").await.password_mark(), mark(KNOWN));
+    for (before, after) in [(KNOWN, "better"), (KNOWN, "better"), ("better", "md5$x$y"), (KNOWN, "md5$x$y")] {
+        let sent = json!({ "password_mark": mark(after), "password_mark_before": mark(before) });
+        let answer = patch(&world, &secret, "ada", &sent).await;
+        assert_eq!((answer.status, &answer.json()["seq"]), (200, &Value::Null), "{answer}");
+        assert_eq!(mark_of_new_tokens(&world, "ada").await, mark(after));
+    }
+    world.assert_live(&pair).await;
+    // A password that was set at quash meanwhile stays, and so does its absence.
+    set_password(&world, "ada").await;
+    let sent = json!({ "password_mark": mark("best"), "password_mark_before": mark("md5$x$y") });
+    assert_eq!(patch(&world, &secret, "ada", &sent).await.status, 200);
+    assert_eq!(mark_of_new_tokens(&world, "ada").await, mark("best"));
+    let by = ChangeAuthor::from(Actor::Operator);
+    world.service.require_reset(&subject("ada"), by).await.expect("no password");
+    let sent = json!({ "password_mark": mark("better"), "password_mark_before": mark("best") });
+    assert_eq!(patch(&world, &secret, "ada", &sent).await.status, 200);
+    assert_eq!(world.attempt("ada", PASSWORD).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_mark_after_an_unusable_hash_is_refused() {
+    let (world, secret) = world().await;
+    // quash has never had the password, so the site must send its new hash.
+    for (name, hash) in ["ada", "bea", "cleo"].into_iter().zip(HASHES) {
+        import(&world, &secret, name, &sent(hash)).await;
+        let better = json!({ "password_mark": mark(KNOWN), "password_mark_before": mark(hash) });
+        let answer = patch(&world, &secret, name, &better).await;
+        assert_eq!(
+            (answer.status, &answer.json()["code"]),
+            (409, &json!("password_mark_differs")),
+            "{answer}"
+        );
+        assert_eq!(patch(&world, &secret, name, &json!({ "password_hash": KNOWN })).await.status, 200);
+        assert_eq!(mark_of_new_tokens(&world, name).await, mark(KNOWN), "{hash:?}");
+    }
+}
+
+#[tokio::test]
 async fn malformed_marks_are_refused() {
     let (world, secret) = world().await;
     world.add("ada", None, true).await;
@@ -119,10 +198,32 @@ async fn malformed_marks_are_refused() {
         assert_eq!(answer.status, 400, "{answer}");
         assert!(answer.json()["errors"]["password_mark"].is_array(), "{answer}");
     }
+    let wrongly = [
+        (json!({ "password_mark": text, "password_mark_before": "7" }), "32 hexadecimal digits"),
+        (json!({ "password_mark": text, "password_mark_before": 7 }), "a text"),
+        (json!({ "password_mark_before": text }), "together with `password_mark`"),
+        (
+            json!({ "password_mark": text, "password_mark_before": text, "password_hash": ANOTHER }),
+            "without `password_hash`",
+        ),
+        (
+            json!({ "password_mark": text, "password_mark_before": text, "password_hash": null }),
+            "without `password_hash`",
+        ),
+    ];
+    for (wrong, remedy) in wrongly {
+        let answer = patch(&world, &secret, "ada", &wrong).await;
+        assert_eq!(answer.status, 400, "{answer}");
+        let shown = answer.json()["errors"]["password_mark_before"][0].clone();
+        assert!(shown.as_str().is_some_and(|shown| shown.contains(remedy)), "{answer}");
+    }
     for wrong in ["!mark$", "!mark$D41D8CD98F00B204E9800998ECF8427"] {
         assert_eq!(import(&world, &secret, "bea", wrong).await["code"], "hash_not_supported");
     }
-    let item = json!([{ "subject": "bea", "username": "bea", "password_mark": text }]);
-    let answer = send(&world, &secret, &item).await;
-    assert_eq!(answer.status, 400, "{answer}");
+    for name in ["password_mark", "password_mark_before"] {
+        let item = json!([{ "subject": "bea", "username": "bea", name: text }]);
+        let answer = send(&world, &secret, &item).await;
+        assert_eq!(answer.status, 400, "{answer}");
+        assert!(answer.json()["errors"]["accounts"]["0"][name].is_array(), "{answer}");
+    }
 }

@@ -1,5 +1,6 @@
 """Simple JWT's CHECK_REVOKE_TOKEN with quash's tokens: whatever hash Django has of a user, nobody is locked out."""
 
+import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,156 @@ def test_a_better_hash_that_django_stores_at_a_log_in(quash: Quash, settings: An
     assert passes(quash.sign_in("dana")["access"])
     call_command("quash_import", "--without-unknown-hashes")
     assert passes(quash.sign_in("dana")["access"])
+
+
+def changed_unseen(password: str) -> None:
+    """Changes the password in the table, with no signal."""
+    User.objects.filter(pk=17).update(password=make_password(password))
+
+
+def log_in_at_django(settings: Any, password: str, *hashers: str) -> None:
+    """Logs in at Django, which stores a hash by the first of the hashers."""
+    settings.PASSWORD_HASHERS = [*hashers, *CHEAP, MD5]
+    former = User.objects.get(pk=17).password
+    assert User.objects.get(pk=17).check_password(password)
+    assert User.objects.get(pk=17).password != former
+    for row in QuashOutbox.objects.all():
+        assert "$" not in str(row.message), "no table has a second copy of a hash"
+
+
+def send_what_waits(quash: Quash) -> None:
+    quash.start()
+    outbox._quiet_until = 0.0
+    call_command("quash_drain")
+    assert not QuashOutbox.objects.exists()
+
+
+def is_refused(quash: Quash, password: str) -> bool:
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        quash.sign_in("dana", password)
+    return True
+
+
+def assert_known(quash: Quash, password: str, capsys: Any) -> None:
+    """The user signs in with a password, and an import has nothing new to send."""
+    pair = quash.sign_in("dana", password)
+    assert passes(pair["access"]).pk == 17
+    capsys.readouterr()
+    call_command("quash_import")
+    assert "1 users: 0 created, 0 changed, 1 unchanged, 0 refused" in capsys.readouterr().out
+    assert quash.is_live(pair)
+
+
+@pytest.mark.parametrize("is_up", [True, False], ids=["at once", "later"])
+def test_a_better_hash_of_a_password_that_was_changed_unseen(
+    quash: Quash, settings: Any, capsys: Any, is_up: bool
+) -> None:
+    User.objects.create_user("dana", password=PASSWORD, pk=17)
+    pair = quash.sign_in("dana")
+    if not is_up:
+        quash.stop()
+    changed_unseen(OTHER)
+    log_in_at_django(settings, OTHER, CHEAP[1])
+    if not is_up:
+        send_what_waits(quash)
+    assert not QuashOutbox.objects.exists()
+    assert not quash.is_live(pair) and is_refused(quash, PASSWORD)
+    assert_known(quash, OTHER, capsys)
+
+
+@pytest.mark.parametrize("is_unseen", [False, True], ids=["none", "one"])
+def test_several_better_hashes_that_wait(quash: Quash, settings: Any, capsys: Any, is_unseen: bool) -> None:
+    User.objects.create_user("dana", password=PASSWORD, pk=17)
+    pair = quash.sign_in("dana")
+    quash.stop()
+    log_in_at_django(settings, PASSWORD, CHEAP[1])
+    if is_unseen:
+        changed_unseen(OTHER)
+    log_in_at_django(settings, OTHER if is_unseen else PASSWORD, CHEAP[2])
+    log_in_at_django(settings, OTHER if is_unseen else PASSWORD, CHEAP[3])
+    assert QuashOutbox.objects.count() == 3
+    send_what_waits(quash)
+    assert quash.is_live(pair) is not is_unseen
+    assert_known(quash, OTHER if is_unseen else PASSWORD, capsys)
+
+
+def test_a_better_hash_that_is_sent_twice(
+    quash: Quash, settings: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    User.objects.create_user("dana", password=PASSWORD, pk=17)
+    pair = quash.sign_in("dana")
+    monkeypatch.setattr(outbox, "GRACE", -1)
+    with monkeypatch.context() as patched:
+        # The process ends before it deletes the rows.
+        patched.setattr(outbox, "_confirmed", lambda *_: None)
+        log_in_at_django(settings, PASSWORD, CHEAP[1])
+        outbox.drain()
+        log_in_at_django(settings, PASSWORD, CHEAP[2])
+        outbox.drain()
+    assert QuashOutbox.objects.count() == 2 and quash.is_live(pair)
+    # A password that is changed at quash meanwhile stays.
+    set_at_quash(quash, "dana", OTHER)
+    pair = quash.sign_in("dana", OTHER)
+    call_command("quash_drain")
+    assert not QuashOutbox.objects.exists() and quash.is_live(pair)
+    assert_known(quash, OTHER, capsys)
+
+
+def test_a_better_hash_that_is_followed_by_a_change(quash: Quash, settings: Any, capsys: Any) -> None:
+    dana = User.objects.create_user("dana", password=PASSWORD, pk=17)
+    quash.stop()
+    log_in_at_django(settings, PASSWORD, CHEAP[1])
+    # Of a change that was seen, the hash itself is sent; the marks of the first row don't matter any more.
+    dana.set_password(OTHER)
+    dana.save()
+    send_what_waits(quash)
+    assert is_refused(quash, PASSWORD)
+    assert_known(quash, OTHER, capsys)
+    # One that isn't seen is found at the next log-in.
+    quash.stop()
+    log_in_at_django(settings, OTHER, CHEAP[2])
+    changed_unseen(PASSWORD)
+    send_what_waits(quash)
+    log_in_at_django(settings, PASSWORD, CHEAP[3])
+    assert is_refused(quash, OTHER)
+    assert_known(quash, PASSWORD, capsys)
+
+
+@pytest.mark.parametrize("way", ["unseen", "without a password"])
+def test_better_hashes_for_accounts_that_were_made_at_quash(
+    quash: Quash, settings: Any, capsys: Any, way: str
+) -> None:
+    quash.run("account", "add", "dana", "--subject", "17", "--password-stdin", stdin=PASSWORD)
+    pair = quash.sign_in("dana")
+    quash.stop()
+    if way == "unseen":
+        User.objects.bulk_create([User(pk=17, username="dana")])
+    else:
+        User.objects.create_user("dana", pk=17)
+    changed_unseen(OTHER)
+    log_in_at_django(settings, OTHER, CHEAP[1])
+    send_what_waits(quash)
+    assert not quash.is_live(pair) and is_refused(quash, PASSWORD)
+    assert_known(quash, OTHER, capsys)
+
+
+def test_a_better_hash_of_a_password_that_quash_never_had(quash: Quash, settings: Any, capsys: Any, caplog: Any) -> None:
+    User.objects.bulk_create([User(pk=17, username="dana", password=make_password(PASSWORD, hasher="md5"))])
+    call_command("quash_import", "--without-unknown-hashes")
+    assert is_refused(quash, PASSWORD)
+    log_in_at_django(settings, PASSWORD, CHEAP[1])
+    assert_known(quash, PASSWORD, capsys)
+    # The same after a better hash that quash refuses, of a password that was changed unseen.
+    pair = quash.sign_in("dana")
+    changed_unseen(OTHER)
+    log_in_at_django(settings, OTHER, MD5)
+    assert "with the password of this site" in caplog.text and "md5$" not in caplog.text
+    assert not quash.is_live(pair) and is_refused(quash, PASSWORD) and is_refused(quash, OTHER)
+    set_at_quash(quash, "dana", PASSWORD)
+    assert passes(quash.sign_in("dana")["access"]).pk == 17
+    quash.run("account", "require-reset", "dana")
+    log_in_at_django(settings, OTHER, CHEAP[2])
+    assert is_refused(quash, OTHER), "quash asks for another password"
 
 
 def test_a_hash_that_quash_refuses(quash: Quash, settings: Any, caplog: Any) -> None:

@@ -57,7 +57,7 @@ pub use key::{
 pub use lock::{lock_account, lock_span};
 pub use names::{NameRevocation, RevokedName, revoke_names};
 pub use presented::{PresentedForeign, PresentedRefresh, PresentedSliding, TokenRequest, recheck_access};
-pub use provision::{Provisioning, provision, provisioned};
+pub use provision::{MarkDiffers, Provisioning, SiteMark, provision, provisioned};
 pub use recover::{
     SessionSurvival, SurvivorTokens, change_password, counted_from, end_others, reset_password,
 };

@@ -211,6 +211,12 @@ impl Account {
         }
     }
 
+    /// Returns whether a mark is that of the hash that the Django site has had so far, and the account has or had
+    /// its password. It never had that of an unusable hash, which may stand for one that quash doesn't support.
+    pub fn has_had_site_hash(&self, mark: &str) -> bool {
+        self.node_mark() == mark && (self.mark.is_some() || self.has_usable_password())
+    }
+
     /// Returns whether the account has a password that can be compared with.
     pub fn has_usable_password(&self) -> bool {
         self.password.as_ref().is_some_and(PasswordHash::is_usable)

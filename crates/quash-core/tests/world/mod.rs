@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use quash_core::decide::{
-    Cause, Device, Kind, PasswordCheck, PresentedRefresh, PresentedSliding, Provisioning, Refreshed,
-    RevokedKeySessions, SessionSurvival, SurvivorTokens, TokenRequest, change_password, counted_from,
-    edit_account, end_everything, end_others, end_presented, end_token_session, judge_sign_in, open_session,
-    provision, refresh, refresh_sliding, renew_grant, reset_password, revoke_keys,
+    Cause, Device, Kind, MarkDiffers, PasswordCheck, PresentedRefresh, PresentedSliding, Provisioning,
+    Refreshed, RevokedKeySessions, SessionSurvival, SiteMark, SurvivorTokens, TokenRequest, change_password,
+    counted_from, edit_account, end_everything, end_others, end_presented, end_token_session, judge_sign_in,
+    open_session, provision, refresh, refresh_sliding, renew_grant, reset_password, revoke_keys,
 };
 use quash_core::model::{
     Account, AccountBy, AccountFields, AccountLoaded, AccountState, Actor, Change, CustomClaims, Email,
@@ -447,7 +447,11 @@ impl World {
                     wanted.email = Some(Some(Email { verified_at: Some(self.now), ..email }));
                 }
                 ("hash", "none") => wanted.password = Some(None),
-                ("mark", mark) => wanted.mark = Some(mark.into()),
+                ("mark", mark) => wanted.mark = Some(SiteMark { mark: mark.into(), before: None }),
+                ("before", before) => {
+                    let mark = wanted.mark.take().ok_or("a mark comes before the former one")?;
+                    wanted.mark = Some(SiteMark { before: Some(before.into()), ..mark });
+                }
                 ("hash", hash) => wanted.password = Some(Some(PasswordHash::new(hash.into()))),
                 ("claims", "none") => wanted.claims = Some(CustomClaims::default()),
                 ("role", role) => {
@@ -459,7 +463,8 @@ impl World {
             }
         }
         let by = Actor::Operator.into();
-        let edits = provision(&account, &wanted, &by, &self.policy, &self.scopes, self.now);
+        let edits = provision(&account, &wanted, &by, &self.policy, &self.scopes, self.now)
+            .map_err(|MarkDiffers| "refused: another mark".to_owned())?;
         let events: Vec<_> = edits.iter().map(|edit| edit.event.as_str()).collect();
         let edits = edits.into_iter().map(|edit| Change::EditAccount(Box::new(edit)));
         self.write(Change::Together(edits.collect())).await?;

@@ -53,6 +53,8 @@ struct Item<'a> {
     #[serde(borrow)]
     password_mark: Member<'a>,
     #[serde(borrow)]
+    password_mark_before: Member<'a>,
+    #[serde(borrow)]
     state: Member<'a>,
     #[serde(borrow)]
     claims: Member<'a>,
@@ -143,6 +145,10 @@ pub(crate) async fn change(
     let (Changed { account, seq }, warning) = changed.map_err(|fault| match fault {
         ProvisionFault::Failed(failure) => failure.into(),
         ProvisionFault::Gone => unknown(),
+        ProvisionFault::MarkDiffers => HttpError::new(
+            Code::PasswordMarkDiffers,
+            "The password may be another one: `password_mark_before` isn't the mark of the system's last known hash, or quash can't compare a password with that hash. Nothing was changed: send the new hash itself as `password_hash`.",
+        ),
         fault => {
             let RefusalShown { field, detail, .. } = RefusalShown::of(&fault);
             HttpError::of_field(field, &detail)
@@ -171,9 +177,14 @@ impl Item<'_> {
         if !self.username.is_given() {
             return Err(required("username"));
         }
-        if self.password_mark.is_given() {
-            let text = "Only one account can be changed with it: send the hash, or `!mark$` and the mark.";
-            return Err(ItemError { member: "password_mark", text: text.to_owned() });
+        for (member, sent) in
+            [("password_mark", self.password_mark), ("password_mark_before", self.password_mark_before)]
+        {
+            if sent.is_given() {
+                let text =
+                    "Only one account can be changed with it: send the hash, or `!mark$` and the mark.";
+                return Err(ItemError { member, text: text.to_owned() });
+            }
         }
         let record = self.record()?;
         let record = AccountRecord {
@@ -197,16 +208,24 @@ impl Item<'_> {
     /// An empty address or hash is none, as in a line of `quash account add --batch-stdin`.
     fn record(self) -> Result<AccountRecord, ItemError> {
         const STATE: &str = "`active` or `deactivated`";
+        const BEFORE: &str = "password_mark_before";
         let state = self.state.read::<&str>("state", STATE)?.map(|word| match word {
             "active" => Ok(NewState::Active),
             "deactivated" => Ok(NewState::Deactivated),
             _ => Err(ItemError { member: "state", text: format!("Must be {STATE}.") }),
         });
         let hash = text("password_hash", self.password_hash)?.map(Zeroizing::new);
-        let mark = text("password_mark", self.password_mark)?;
-        if mark.as_deref().is_some_and(|mark| !PasswordHash::is_mark(mark)) {
-            let text = "Must be an MD5 in 32 hexadecimal digits.".to_owned();
-            return Err(ItemError { member: "password_mark", text });
+        let password_mark = mark("password_mark", self.password_mark)?;
+        let password_mark_before = mark(BEFORE, self.password_mark_before)?;
+        if password_mark_before.is_some() {
+            if password_mark.is_none() {
+                let text = "Send it together with `password_mark`, the mark of the new hash.".to_owned();
+                return Err(ItemError { member: BEFORE, text });
+            }
+            if self.password_hash.is_given() || self.password_hash.is_null() {
+                let text = "Send it without `password_hash`, which is another password.".to_owned();
+                return Err(ItemError { member: BEFORE, text });
+            }
         }
         Ok(AccountRecord {
             username: text("username", self.username)?,
@@ -217,7 +236,8 @@ impl Item<'_> {
             password_hash: hash
                 .map(|hash| (!hash.is_empty()).then_some(hash))
                 .or(self.password_hash.is_null().then_some(None)),
-            password_mark: mark,
+            password_mark,
+            password_mark_before,
             state: state.transpose()?,
             claims: self.claims.given().map(str::to_owned),
         })
@@ -226,6 +246,14 @@ impl Item<'_> {
 
 fn text(member: &'static str, sent: Member<'_>) -> Result<Option<String>, ItemError> {
     sent.read(member, "a text")
+}
+
+fn mark(member: &'static str, sent: Member<'_>) -> Result<Option<String>, ItemError> {
+    let mark = text(member, sent)?;
+    if mark.as_deref().is_some_and(|mark| !PasswordHash::is_mark(mark)) {
+        return Err(ItemError { member, text: "Must be an MD5 in 32 hexadecimal digits.".to_owned() });
+    }
+    Ok(mark)
 }
 
 fn required(member: &'static str) -> ItemError {
@@ -245,6 +273,7 @@ impl RefusalShown {
             ProvisionFault::Value(ValueFault::Password(_)) => ("invalid", "password_hash"),
             ProvisionFault::Value(ValueFault::Claims(_)) => ("invalid", "claims"),
             ProvisionFault::NoEmail => ("invalid", "email_verified"),
+            ProvisionFault::MarkDiffers => ("invalid", "password_mark_before"),
             ProvisionFault::Taken(field) | ProvisionFault::Repeated(field) => {
                 let field = match field {
                     UniqueField::Subject => "subject",

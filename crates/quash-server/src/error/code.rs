@@ -38,6 +38,8 @@ pub enum Code {
     NameTaken,
     /// The new password isn't accepted.
     PasswordRefused,
+    /// The mark may be of another password than the account's.
+    PasswordMarkDiffers,
     /// The settings don't let users change this.
     ChangeNotAllowed,
     /// A refresh token is both in the body and in the cookie, or twice in the cookie.
@@ -86,7 +88,7 @@ pub enum Code {
 type Row = (&'static str, StatusCode, &'static str, &'static str);
 
 impl Code {
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::TokenNotValid,
         Self::NotAuthenticated,
         Self::BadAuthorizationHeader,
@@ -102,6 +104,7 @@ impl Code {
         Self::TokensOfTwoAccounts,
         Self::NameTaken,
         Self::PasswordRefused,
+        Self::PasswordMarkDiffers,
         Self::ChangeNotAllowed,
         Self::TwoTokens,
         Self::LinkNotValid,
@@ -166,6 +169,7 @@ impl Code {
             | Self::EmailNotVerified
             | Self::TokensOfTwoAccounts
             | Self::PasswordRefused
+            | Self::PasswordMarkDiffers
             | Self::LinkNotValid
             | Self::RegistrationTaken
             | Self::BodyTooLarge
@@ -222,6 +226,8 @@ impl Code {
                 "Another account has this name, or one that looks like it. Choose another."),
             Self::PasswordRefused => ("password_refused", StatusCode::BAD_REQUEST, "Password refused",
                 "The new password is not accepted; the response says why. Nothing was changed: choose another."),
+            Self::PasswordMarkDiffers => ("password_mark_differs", StatusCode::CONFLICT, "Password mark differs",
+                "Another system has sent the mark of a new hash of an account's password. That may be another password: `password_mark_before` is not the mark of the system's last known hash, or the server cannot compare a password with that hash. Nothing was changed: send the new hash itself as `password_hash`. It ends the sessions, as a change of the password does."),
             Self::ChangeNotAllowed => ("change_not_allowed", StatusCode::FORBIDDEN, "Change not allowed",
                 "The settings do not let users change this. Ask the operator of the service."),
             Self::TwoTokens => ("two_tokens", StatusCode::BAD_REQUEST, "Two refresh tokens",

@@ -24,11 +24,16 @@ BYTES = 480 * 1024
 """The most bytes of accounts in a request; quash reads 512 KiB."""
 
 
+class MarkDiffers(Exception):
+    """quash can't tell that a hash is of the password that the account had."""
+
+
 def change(subject: str, changes: dict[str, Any], *, wait: bool = False) -> int | None:
     """Changes an account. Returns the number of the entry, if the change ended anything.
 
-    Raises ``KeyError`` if quash has no such account, ``ValueError`` if quash refuses a value, ``StartFailed`` if the
-    credential may not change accounts, and ``Unavailable`` if quash gives no answer.
+    Raises ``KeyError`` if quash has no such account, ``ValueError`` if quash refuses a value, ``MarkDiffers`` if that is
+    the mark of a hash, ``StartFailed`` if the credential may not change accounts, and ``Unavailable`` if quash gives no
+    answer.
     """
     answer = _send("PATCH", f"/admin/v1/accounts/{quote(subject, safe='')}", changes, LONG if wait else PATIENCE, wait)
     note_warning(subject, answer)
@@ -95,6 +100,8 @@ def _refusal(answer: Answer) -> Exception | None:
             remedy,
         )
     detail = answer.detail
+    if answer.code == "password_mark_differs":
+        return MarkDiffers(detail)
     if answer.status == 404:
         # Its text distinguishes an unknown account from an unknown path.
         no_api = StartFailed("quash has no API for accounts at this address", "check QUASH['ISSUER'], and update quash")

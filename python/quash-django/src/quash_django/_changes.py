@@ -3,7 +3,7 @@
 import logging
 import secrets
 from base64 import b64encode
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 from quash_verify import Unavailable
@@ -17,12 +17,65 @@ ATTEMPTS = 3
 """How often a user's values are sent while they change."""
 
 
-def send(subject: str, fields: Set[str], *, is_new: bool, using: str) -> tuple[int | None, dict[str, ValueError]]:
+def send(
+    subject: str, fields: Set[str], *, is_new: bool, using: str, better_hashes: Sequence[tuple[str, str]] = ()
+) -> tuple[int | None, dict[str, ValueError]]:
     """Sends a user's values. Returns the number of the entry, if the change ended anything, and the refused fields.
 
-    A refused value, or a function of the site that fails, holds up no other value. Raises ``QuashError`` if quash
-    doesn't answer, or doesn't accept the credential.
+    ``better_hashes`` has the marks of hashes of the same password that replaced each other in the table, the oldest
+    first. A refused value, or a function of the site that fails, holds up no other value. Raises ``QuashError`` if
+    quash doesn't answer, or doesn't accept the credential.
     """
+    if is_new or not better_hashes or "password_hash" in fields:
+        return _send_values(subject, fields, is_new=is_new, using=using, notes_hash=is_new)
+    fields = fields - {"password_mark"}
+    try:
+        is_known = _send_marks(subject, better_hashes)
+    except KeyError:
+        # A user that wasn't imported.
+        return None, {}
+    except ValueError as error:
+        seq, refused = _send_values(subject, fields, is_new=False, using=using)
+        return seq, refused | {"password_mark": error}
+    if is_known:
+        return _send_values(subject, fields, is_new=False, using=using)
+    seq, refused = _send_values(subject, fields | {"password_hash"}, is_new=False, using=using, notes_hash=True)
+    if seq is not None:
+        logger.warning(
+            "quash didn't know the hash that the user with the subject %s had before Django stored a better one, such as "
+            "after QuerySet.update(): it has the better one now, and the user's sessions have ended",
+            subject,
+        )
+    if "password_hash" in refused:
+        # The row names the mark, and is sent again as long as that is refused.
+        refused["password_mark"] = refused.pop("password_hash")
+    return seq, refused
+
+
+def _send_marks(subject: str, better_hashes: Iterable[tuple[str, str]]) -> bool:
+    """Sends the marks of better hashes. Returns whether quash knows the newest one: it must have known the one before.
+
+    It may not have, if a hash was changed without a signal. Marks that were sent before change nothing.
+    """
+    is_known = False
+    for before, mark in better_hashes:
+        try:
+            _api.change(subject, {"password_mark": mark, "password_mark_before": before})
+            is_known = True
+        except _api.MarkDiffers:
+            is_known = False
+    return is_known
+
+
+def _send_values(
+    subject: str, fields: Set[str], *, is_new: bool, using: str, notes_hash: bool = False
+) -> tuple[int | None, dict[str, ValueError]]:
+    """Sends values that are read now, together or, if quash refuses that, one by one.
+
+    ``notes_hash`` says that a refused hash ends a password only if the site hasn't had this hash before.
+    """
+    if not fields:
+        return None, {}
     try:
         return _send(subject, fields, is_new=is_new, using=using), {}
     except KeyError:
@@ -33,7 +86,7 @@ def send(subject: str, fields: Set[str], *, is_new: bool, using: str) -> tuple[i
     seq, refused = None, {}
     for field in sorted(fields, key=_order(subject, using).index):
         try:
-            seq = _send_alone(subject, field, using, is_new=is_new) or seq
+            seq = _send_alone(subject, field, using, notes_hash=notes_hash) or seq
         except KeyError:
             # A new user is added with all values or not at all.
             return None, dict.fromkeys(fields, refusal) if is_new else {}
@@ -50,14 +103,14 @@ def _order(subject: str, using: str) -> Sequence[str]:
     return [*others, "state"] if is_active else ["state", *others]
 
 
-def _send_alone(subject: str, field: str, using: str, *, is_new: bool) -> int | None:
+def _send_alone(subject: str, field: str, using: str, *, notes_hash: bool) -> int | None:
     try:
         return _send(subject, {field}, is_new=False, using=using)
     except ValueError as error:
-        if field != "password_hash":
+        if field not in ("password_hash", "password_mark"):
             raise
         user = accounts.find(subject, using)
-        if is_new and user is not None:
+        if notes_hash and user is not None:
             return _note_hash(subject, user, error)
         return _end_password(subject, user, error)
 
@@ -79,7 +132,7 @@ def _end_password(subject: str, user: Any, error: ValueError) -> int | None:
     digest = b64encode(secrets.token_bytes(32)).decode()
     changes = {"password_hash": f"pbkdf2_sha256$1${secrets.token_hex(8)}${digest}"}
     if user is not None:
-        changes["password_mark"] = accounts.mark_of(user)
+        changes["password_mark"] = accounts.mark_of(user.password)
     seq = _request(subject, changes)
     logger.error(
         "the user with the subject %s can't sign in at quash until the password is set again: quash refuses its hash "

@@ -30,11 +30,12 @@ def values(
         account["email"] = address_of(user)
         if account["email"] is not None:
             account["email_verified"] = has_confirmed(user, is_verified)
-    if "password_hash" in wanted:
-        # An unusable one as well: with Simple JWT's CHECK_REVOKE_TOKEN, tokens are compared with its text.
+    if "password_hash" in wanted or "password_mark" in wanted and has_password(user):
+        # An unusable one as well: with Simple JWT's CHECK_REVOKE_TOKEN, tokens are compared with its text. Only a user
+        # without a password has a mark alone: quash must know any password that this user has got since.
         account["password_hash"] = user.password or None
     elif "password_mark" in wanted:
-        account["password_mark"] = mark_of(user)
+        account["password_mark"] = mark_of(user.password)
     if "state" in wanted:
         account["state"] = "active" if getattr(user, "is_active", True) else "deactivated"
     if "claims" in wanted:
@@ -55,14 +56,14 @@ def values_of_deleted(subject: str) -> dict[str, Any]:
     return {"state": "deactivated", "email": None, "username": name}
 
 
-def mark_of(user: Any) -> str:
-    """Returns what Simple JWT's CHECK_REVOKE_TOKEN compares tokens with."""
-    return md5(user.password.encode(), usedforsecurity=False).hexdigest().upper()
+def mark_of(hashed: str) -> str:
+    """Returns the mark of a user's hash: what Simple JWT's CHECK_REVOKE_TOKEN compares tokens with."""
+    return md5(hashed.encode(), usedforsecurity=False).hexdigest().upper()
 
 
 def only_mark(user: Any) -> str:
     """Returns what quash takes in place of a hash that it doesn't support: no password matches."""
-    return f"!mark${mark_of(user)}"
+    return f"!mark${mark_of(user.password)}"
 
 
 def has_password(user: Any) -> bool:

@@ -53,9 +53,21 @@ def add(revocations: Iterable[Revocation], *, using: str | None = None) -> None:
     _add([dict(revocation) for revocation in revocations], using)
 
 
-def add_change(subject: str, fields: Iterable[str], *, is_new: bool, using: str | None = None) -> None:
-    """Writes that values of a user have changed, as ``add`` does. They are read from the database of the change."""
-    message = {"account": subject, "fields": sorted(fields), "new": is_new}
+def add_change(
+    subject: str,
+    fields: Iterable[str],
+    *,
+    is_new: bool,
+    using: str | None = None,
+    better_hash: tuple[str, str] | None = None,
+) -> None:
+    """Writes that values of a user have changed, as ``add`` does. They are read from the database of the change.
+
+    ``better_hash`` has the marks of the hash that the user had and of the better one of the same password.
+    """
+    message: dict[str, Any] = {"account": subject, "fields": sorted(fields), "new": is_new}
+    if better_hash is not None:
+        message["better_hash"] = list(better_hash)
     elsewhere = using is not None and using != database()
     _add([message | ({"using": using} if elsewhere else {})], using)
 
@@ -151,7 +163,9 @@ def _deliver_changes(rows: Sequence[QuashOutbox], using: str, *, is_drain: bool)
         try:
             _raise_if_quiet()
             is_new = any(row.message["new"] for row in own)
-            seq, refused = _changes.send(subject, fields, is_new=is_new, using=source)
+            marked = [row.message for row in own if "password_mark" in row.message["fields"]]
+            marks = [message["better_hash"] for message in marked if "better_hash" in message]
+            seq, refused = _changes.send(subject, fields, is_new=is_new, using=source, better_hashes=marks)
         except QuashError as error:
             _keep(own, using, error, is_drain)
             continue

@@ -1,7 +1,8 @@
 """Changes of users on their way to quash, in the mode ``quash_issues``.
 
 A change is a row of the outbox that names the account and what has changed, never a value. The values are read when the
-row is sent, so a row that waits sends the newest ones, and no table has a second copy of a hash.
+row is sent, so a row that waits sends the newest ones, and no table has a second copy of a hash. Only a better hash of
+the same password has its marks in the row, which tokens contain as well.
 """
 
 from collections.abc import Iterator, Set
@@ -63,10 +64,12 @@ def _is_on() -> bool:
     return not _is_discarding and quash_settings().pushes_users
 
 
-def _push(user: Any, fields: Set[str], using: str, *, is_new: bool = False) -> None:
+def _push(
+    user: Any, fields: Set[str], using: str, *, is_new: bool = False, better_hash: tuple[str, str] | None = None
+) -> None:
     subject = accounts.subjects([user], using, adds=is_new).get(user.pk)
     if fields and subject is not None:
-        outbox.add_change(subject, fields, is_new=is_new, using=using)
+        outbox.add_change(subject, fields, is_new=is_new, using=using, better_hash=better_hash)
 
 
 def _push_new(user: Any, using: str) -> None:
@@ -91,7 +94,7 @@ def _after_save(
     if created:
         _push_new(instance, using)
         return
-    fields = set()
+    fields, better_hash = set(), None
     if quash_settings().claims and _may_matter(update_fields):
         # They may follow from any field; equal ones change nothing.
         fields.add("claims")
@@ -99,13 +102,15 @@ def _after_save(
         new = new_values(sender, instance, raw, using, update_fields, old)
         fields |= {field for field, name in _watched(sender) if old[name] != new[name]}
         if "password_hash" in fields and is_better_hash(instance, old, new, update_fields):
-            # Of the same password: it ends nothing, but nodes compare tokens with it.
+            # Of the same password: it ends nothing, but nodes compare tokens with it. quash applies the new mark only
+            # if it knows the hash before, which no signal may have told of.
             fields = fields - {"password_hash"} | {"password_mark"}
+            better_hash = (accounts.mark_of(old["password"]), accounts.mark_of(new["password"]))
         if _renames_account(sender, old, new):
             outbox.add_change(str(old[id_field(sender)]), _FREED, is_new=False, using=using)
             _push_new(instance, using)
             return
-    _push(instance, fields, using)
+    _push(instance, fields, using, better_hash=better_hash)
 
 
 def _after_receivers(*, instance: Any, using: str, **_: Any) -> None:

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use futures_util::StreamExt;
 use futures_util::stream;
-use quash_core::decide::{ChangeAuthor, Provisioning, provision, provisioned};
+use quash_core::decide::{ChangeAuthor, MarkDiffers, Provisioning, SiteMark, provision, provisioned};
 use quash_core::model::{
     Account, AccountBy, AccountEdit, Actor, Change, Client, Email, NewState, Seq, Subject, Timestamp, fold,
 };
@@ -30,6 +30,8 @@ pub struct AccountRecord {
     pub password_hash: Option<Option<Zeroizing<String>>>,
     /// The mark of the system's hash, if that is another one of the same password.
     pub password_mark: Option<String>,
+    /// The mark of the system's former hash of that password.
+    pub password_mark_before: Option<String>,
     pub state: Option<NewState>,
     /// The custom claims, as a JSON object.
     pub claims: Option<String>,
@@ -87,6 +89,9 @@ pub enum ProvisionFault {
     NoEmail,
     #[error("there is no account with this subject")]
     Gone,
+    /// The mark may be one of another password than the account's.
+    #[error("the password may be another one: send its hash as `password_hash`")]
+    MarkDiffers,
     /// A failure on our side.
     #[error("the account can't be written now")]
     Failed(Failure),
@@ -168,8 +173,20 @@ impl Service {
 
 impl Context {
     fn wanted(&self, subject: &str, record: AccountRecord) -> Result<Wanted, ValueFault> {
-        let AccountRecord { username, email, email_verified, password_hash, password_mark, state, claims } =
-            record;
+        let AccountRecord {
+            username,
+            email,
+            email_verified,
+            password_hash,
+            password_mark,
+            password_mark_before,
+            state,
+            claims,
+        } = record;
+        let mark = password_mark.map(|mark| SiteMark {
+            mark: mark.to_ascii_uppercase(),
+            before: password_mark_before.map(|mark| mark.to_ascii_uppercase()),
+        });
         let is_confirmed = email_verified == Some(true);
         let address = |text: String| imported_address(&text, self.policy.accounts.local_parts, is_confirmed);
         let email = email.map(|email| email.map_or(Ok((None, None)), address)).transpose();
@@ -184,7 +201,7 @@ impl Context {
                 username: None,
                 email,
                 password: password.map_err(ValueFault::PasswordHash)?,
-                mark: password_mark.map(|mark| mark.to_ascii_uppercase()),
+                mark,
                 state,
                 claims: claims.map_err(ValueFault::Claims)?,
             },
@@ -221,7 +238,8 @@ impl Context {
             tried = Some(version);
             let (outcome, change) = match (found, values.username.clone()) {
                 (Some(account), _) => {
-                    let edits = provision(&account, &values, by, &self.policy, self.guard.scopes(), now);
+                    let edits = provision(&account, &values, by, &self.policy, self.guard.scopes(), now)
+                        .map_err(|MarkDiffers| Uncommitted::Failed(ProvisionFault::MarkDiffers))?;
                     if edits.is_empty() {
                         self.announce(head).await?;
                         return Ok((Outcome::Unchanged, None));
