@@ -242,6 +242,17 @@ def test_a_better_hash_of_a_password_that_quash_never_had(quash: Quash, settings
     assert is_refused(quash, OTHER), "quash asks for another password"
 
 
+def test_a_supported_hash_after_one_that_quash_refuses(quash: Quash, settings: Any, capsys: Any) -> None:
+    dana = User.objects.create_user("dana", password=PASSWORD, pk=17)
+    settings.PASSWORD_HASHERS = [MD5, *CHEAP]
+    dana.set_password(OTHER)
+    dana.save()
+    assert is_refused(quash, PASSWORD) and is_refused(quash, OTHER)
+    # The site puts a supported hasher first.
+    log_in_at_django(settings, OTHER, CHEAP[0])
+    assert_known(quash, OTHER, capsys)
+
+
 def test_a_hash_that_quash_refuses(quash: Quash, settings: Any, caplog: Any) -> None:
     dana = User.objects.create_user("dana", password=PASSWORD, pk=17)
     pair = quash.sign_in("dana")

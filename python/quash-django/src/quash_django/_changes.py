@@ -130,14 +130,14 @@ def _end_password(subject: str, user: Any, error: ValueError) -> int | None:
     """Ends the old password and its sessions where quash refuses the new one's hash."""
     # Not `None`, which ends nothing if this site has sent it before, or if the account had no password.
     digest = b64encode(secrets.token_bytes(32)).decode()
-    changes = {"password_hash": f"pbkdf2_sha256$1${secrets.token_hex(8)}${digest}"}
+    seq = _request(subject, {"password_hash": f"pbkdf2_sha256$1${secrets.token_hex(8)}${digest}"})
     if user is not None:
-        changes["password_mark"] = accounts.mark_of(user.password)
-    seq = _request(subject, changes)
+        # So quash knows that it never had the password, and takes a better hash that it supports.
+        seq = _request(subject, {"password_hash": accounts.only_mark(user)}) or seq
     logger.error(
-        "the user with the subject %s can't sign in at quash until the password is set again: quash refuses its hash "
-        "(%s). The old password and its sessions have ended: put a hasher that quash supports first in "
-        "PASSWORD_HASHERS",
+        "the user with the subject %s can't sign in at quash until the password is set again, or until a log-in at Django: "
+        "quash refuses its hash (%s). The old password and its sessions have ended: put a hasher that quash supports "
+        "first in PASSWORD_HASHERS",
         subject,
         error,
     )
