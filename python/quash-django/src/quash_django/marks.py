@@ -45,6 +45,12 @@ def update(subjects: set[str], subject: str, password: Any, is_active: bool) -> 
     marks.filter(pk=subject).update(fingerprint=fingerprint(password), is_active=is_active)
 
 
+def replace(subject: str, former: Any, password: Any) -> None:
+    """Marks a better hash of the same password, if the former one is that of the last run."""
+    marks = QuashMark.objects.using(outbox.database())
+    marks.filter(pk=subject, fingerprint=fingerprint(former)).update(fingerprint=fingerprint(password))
+
+
 def forget(subjects: Iterable[str]) -> None:
     """Drops the marks of users that don't exist any more."""
     QuashMark.objects.using(outbox.database()).filter(pk__in=list(subjects)).delete()
