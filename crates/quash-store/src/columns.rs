@@ -1,5 +1,5 @@
-//! Converts between the columns of rows and the core's types, for both engines. Each of them reads the value of a
-//! column in its own way ([`ReadColumns`]); the order of the columns is the same.
+//! Converts between the columns of rows and the core's types, for both engines. Each engine implements
+//! [`ReadColumns`] to read single values; the order of a table's columns is the same in both.
 
 use quash_core::model::{
     Account, AccountClaims, AccountState, Actor, Adopted, Audit, Client, ClientName, CustomClaims, DeviceId,
@@ -90,7 +90,7 @@ pub(crate) trait ReadColumns<'r>: Sized {
     }
 }
 
-/// What a row, or some columns of it, is decoded to.
+/// A type that is decoded from a row, or from some of its columns.
 pub(crate) trait Decode: Sized {
     fn decode<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Self, C::Error>;
 }

@@ -37,11 +37,11 @@ pub trait FailOver: Send + Sync + Debug {
     async fn take_over(&self) -> Result<(), StoreError>;
 }
 
-/// What was read from a server that hasn't been taken over yet, in one view.
+/// Data read, in one view, from a server that hasn't been taken over yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FailOverLook {
     pub head: Head,
-    /// The hash of the entry with the noted number; `None`: there is none.
+    /// The hash of the entry with the noted number, if the log has that entry.
     pub there: Option<Chain>,
     /// Another process has decided already.
     pub is_decided: bool,

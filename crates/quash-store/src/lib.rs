@@ -253,7 +253,7 @@ pub enum OpenError {
     #[error("{store} isn't the database that quash used before: {detail}")]
     Another {
         store: String,
-        /// What differs.
+        /// The difference.
         detail: String,
     },
     /// A newer version of quash wrote the file.

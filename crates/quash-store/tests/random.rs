@@ -357,7 +357,7 @@ async fn agree(groups: Vec<Vec<Wish>>, open: impl AsyncFn() -> Box<dyn Store>) {
         for wish in &group {
             changes.push(looked_up(wish, &model).await);
         }
-        // Whoever seals entries of the audit has read them.
+        // A caller reads the entries of the audit before it seals them.
         store.audit_head().await.expect("a head");
         let expected = commit_all(&model, changes.clone()).await;
         assert_eq!(commit_all(&*store, changes.clone()).await, expected, "{changes:#?}");

@@ -206,7 +206,7 @@ fn remember(term: Duration) -> Change {
     Change::Remember { name: LONGEST_TERM, value: term.as_millis().to_string() }
 }
 
-/// What both implementations promise is in `tests/soft_state/coordination.rs`.
+/// Tests of this implementation alone. `tests/soft_state/coordination.rs` tests the contract of both.
 #[cfg(test)]
 mod tests {
     use super::*;

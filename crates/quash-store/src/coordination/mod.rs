@@ -21,8 +21,8 @@ pub use rows::{LeaseRows, NodeCoordination};
 /// Times are uptimes of the calling process. Clocks of two processes are never compared.
 #[async_trait]
 pub trait Coordination: Send + Sync {
-    /// Records a lease that was requested at `arrived`. A head may be granted only if it is read after this has
-    /// returned: whoever reads the leases after a commit then sees each lease whose head lacks that commit.
+    /// Records a lease that was requested at `arrived`. The caller must read the head that it grants after this has
+    /// returned: then a process that reads the leases after a commit sees each lease whose head lacks that commit.
     async fn record(&self, lease: NewLease<'_>, arrived: Duration) -> Result<(), NotRecorded>;
 
     /// Records what a process has applied.
@@ -64,7 +64,7 @@ pub trait Coordination: Send + Sync {
     }
 }
 
-/// What operators see of a node. It says this of itself.
+/// A node's description of itself, for operators.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NodeDescription {
     pub id: InstanceId,
@@ -98,7 +98,7 @@ pub struct NewLease<'a> {
     pub term: Duration,
 }
 
-/// What a process has confirmed.
+/// The state that a process has confirmed to have.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Known {
     /// It has applied every entry of the log up to this number.
@@ -131,7 +131,7 @@ pub struct Lease {
     pub label: ProcessLabel,
 }
 
-/// What is known of a lease's holder now.
+/// The current state of a lease's holder.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Standing {
     /// It has confirmed this much.

@@ -18,7 +18,7 @@ pub(crate) struct Table {
     pub(crate) file: &'static str,
     /// Its name in PostgreSQL.
     pub(crate) server: &'static str,
-    /// What PostgreSQL reads it from.
+    /// The `FROM` clause that reads it in PostgreSQL.
     pub(crate) from: &'static str,
     /// The key, by which rows are ordered, in SQLite.
     pub(crate) key: &'static str,

@@ -1,8 +1,7 @@
 //! Writes, numbers, seals, blanks and reads the audit.
 //!
-//! An entry is written without a number: a counter would be a row that all transactions lock. The first
-//! reader after its commit gives it one, in the order in which entries were written, so that whoever knows a
-//! number knows that it stays.
+//! An entry is written without a number, because a counter would be a row that all transactions lock. The first
+//! reader after its commit numbers it, in the order in which entries were written. A number never changes.
 
 use quash_core::model::{
     Audit, AuditHead, AuditPlace, AuditSeal, NewAudit, PersonalData, Reason, Receipt, SealedEntry, SessionId,
@@ -50,7 +49,7 @@ pub(super) async fn seal(
     seal: &AuditSeal,
 ) -> Result<Receipt, PostgresError> {
     check_sealed_up_to(transaction, from).await?;
-    // Whoever has read entries has numbered them; others have no entries to seal.
+    // The caller has read `entries`, so they have numbers already. This numbers newer ones.
     transaction.execute(statements::NUMBER_AUDIT, &[]).await?;
     let numbers: Vec<i64> = entries.iter().map(|entry| rows::stored(entry.id)).collect::<Result<_, _>>()?;
     let persons: Vec<Option<&[u8]>> =

@@ -32,7 +32,7 @@ pub(super) struct Target {
     tls: Option<MakeRustlsConnect>,
     /// The database without user and password, for errors.
     shown: String,
-    /// What each connection's server is compared with.
+    /// The identity that the server of each new connection must have.
     history: Option<Arc<History>>,
 }
 
@@ -80,7 +80,7 @@ impl Target {
             ));
         }
         let Options { url, tls_mode, roots, session } = Options::taken_from(url);
-        // The message of the parser quotes nothing of the URL but names of options.
+        // The parser's message quotes only the names of options, so it can't leak the password.
         let mut config: Config = url.parse().map_err(|error| unusable(message(&error)))?;
         if config.get_hosts().is_empty() {
             return Err(unusable("the URL names no host".into()));
@@ -144,17 +144,16 @@ impl Target {
         &self.shown
     }
 
-    /// Compares each connection of a pool's server from now on.
+    /// Compares the server of each new connection of the pool with `history`.
     pub(super) fn compared_with(self, history: Arc<History>) -> Self {
         Self { history: Some(history), ..self }
     }
 
-    /// What each connection's server is compared with.
     pub(super) fn history(&self) -> Option<&Arc<History>> {
         self.history.as_ref()
     }
 
-    /// Opens a connection, whichever server it leads to.
+    /// Opens a connection without comparing its server.
     pub(super) async fn connect(&self) -> Result<Connection, tokio_postgres::Error> {
         match &self.tls {
             Some(tls) => self.connect_with(tls.clone()).await,
@@ -187,7 +186,8 @@ impl Target {
 
     /// A pool of at most `size` connections. A caller waits at most `wait` for one.
     pub(super) fn pool(mut self, size: usize, wait: Duration) -> Result<Pool, OpenError> {
-        // A name or a balancer may lead to a replica later: most reads don't say which server has answered.
+        // A host name or a load balancer may lead to a replica later, and most reads don't show which server
+        // has answered.
         self.config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         let store = self.shown.clone();
         let hosts = u32::try_from(self.config.get_hosts().len()).unwrap_or(1);
@@ -214,7 +214,7 @@ impl managed::Manager for Target {
     type Error = ConnectError;
 
     async fn create(&self) -> Result<Connection, ConnectError> {
-        // Read first: what is found meanwhile ends this connection, too.
+        // Read first: if another server is found while this connects, `recycle` drops this connection, too.
         let generation = self.history.as_ref().map_or(0, |history| history.generation());
         let mut connection = self.connect().await.map_err(ConnectError::Postgres)?;
         if let Some(history) = &self.history {
@@ -262,7 +262,7 @@ pub(super) async fn take(pool: &Pool) -> Result<Pooled, StoreError> {
     })
 }
 
-/// The options of a URL that tokio-postgres doesn't know, or that have other rules here.
+/// A URL, and those of its options that tokio-postgres doesn't know or that have other rules here.
 struct Options {
     /// The URL without them.
     url: String,

@@ -24,7 +24,7 @@ use crate::fail_over::{FailOver, FailOverLook};
 /// [`FailOver`] for a PostgreSQL store.
 #[derive(Debug)]
 pub struct PostgresFailOver {
-    /// What the store uses.
+    /// The server that the store uses.
     own: Arc<Database>,
     history: Arc<History>,
     wait: Duration,

@@ -15,7 +15,7 @@ use tokio_postgres::{Client, Row};
 
 use super::fault::message;
 
-/// What tells a database from others. A part that the server doesn't offer is `None`, and isn't compared.
+/// The identity of a database. A part that the server doesn't offer is `None`, and isn't compared.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(super) struct Identity {
     system: Option<String>,
@@ -48,7 +48,7 @@ pub(super) enum Part {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Reading(String);
 
-/// What this process uses, and what its connections have found instead.
+/// The identity of the server that this process uses, and of the other one that its connections have found.
 #[derive(Debug)]
 pub(super) struct History {
     reading: Reading,
@@ -204,7 +204,7 @@ impl History {
         &self.reading
     }
 
-    /// What this process uses.
+    /// The identity of the server that this process uses.
     pub(super) fn own(&self) -> Identity {
         self.own.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -1,6 +1,6 @@
-//! The rows that a change locks, in the order in which every transaction takes them: another order could
-//! deadlock. What depends on the log or on a watermark over everything is checked by a statement that begins
-//! when they are held.
+//! Lists the rows that a change locks, in the order in which every transaction takes them: another order could
+//! deadlock. A condition on the log or on a watermark over everything is checked by a statement that begins
+//! when the locks are held.
 //!
 //! Once it holds them, a transaction waits for no other one. It never waits for a row that it hasn't locked; and if it
 //! adds several rows, it has locked the keys that an index makes unique.

@@ -138,7 +138,7 @@ async fn applied(client: &Client, store: &str) -> Result<usize, OpenError> {
             return Err(OpenError::Altered { store: store.to_owned(), number });
         }
     }
-    // What a newer program has added is left alone.
+    // Migrations of a newer version of quash are ignored.
     Ok(found.len().min(MIGRATIONS.len()))
 }
 

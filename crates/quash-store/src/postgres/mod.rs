@@ -60,7 +60,7 @@ pub struct PostgresOptions {
     pub if_another: IfAnother,
 }
 
-/// What to do with a database that isn't the recorded one: a restored or upgraded one, or a copy.
+/// The rule for a database that isn't the recorded one: a restored or upgraded one, or a copy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum IfAnother {
     /// Don't open it: it may lack revocations.
@@ -148,7 +148,8 @@ impl PostgresStore {
         self.database.end.subscribe()
     }
 
-    /// What a process needs to take a promoted server over. Until then, the store answers nothing.
+    /// The interface for taking over a promoted server. Between the promotion and that, all requests to the
+    /// store fail.
     pub fn fail_over(&self) -> Arc<PostgresFailOver> {
         Arc::clone(&self.fail_over)
     }

@@ -172,7 +172,8 @@ pub(super) async fn follow(
     };
     let entries: Vec<_> =
         found.iter().map(entry).collect::<Result<Vec<_>, PostgresError>>()?.into_iter().flatten().collect();
-    // Reads that follow each other never see the log shrink, whatever the server says of itself.
+    // The log never shrinks from one read to the next. If it does, another server has answered, even if its
+    // identity is the same.
     if head.seq < seen || database.contradicts(&head) {
         if let Some(history) = database.target.history() {
             history.find(history.own());

@@ -22,8 +22,8 @@ use super::params::{Param, Params, typed};
 use super::pipeline::join_all;
 use crate::{OpenError, StoreError};
 
-/// Begins a write transaction. Whatever the server's defaults are, a commit is durable; `remote_apply`, which
-/// promises more, is kept. One message, so that a pooler gives all of it to one connection.
+/// Begins a write transaction. A commit is durable even if the server's defaults say otherwise; `remote_apply`,
+/// which promises more, is kept. One message, so that a pooler gives all of it to one connection.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SET LOCAL lock_timeout = '5s'; \
     SET LOCAL statement_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = '2s'; \
     SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit') \

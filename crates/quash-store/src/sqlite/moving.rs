@@ -10,7 +10,7 @@ use crate::moving::{Cell, Kind, Line, Lines, MoveError, TABLES, Table, Value, li
 /// The bytes of lines that are handed over at once.
 const CHUNK: usize = 64 * 1024;
 
-/// What a store knows beside its rows, and its tables don't have in the same form.
+/// The counters and watermarks of a store, which the two engines keep in different tables.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Heads {
     pub(crate) seq: i64,
@@ -59,7 +59,7 @@ impl SqliteStore {
     pub(crate) fn filling(&self) -> Result<Filling, MoveError> {
         let conn = super::open_beside(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         let filling = Filling { conn, path: self.path.display().to_string() };
-        // What a migration has put there.
+        // Deletes the rows that migrations have inserted.
         filling
             .conn
             .execute_batch("BEGIN IMMEDIATE; DELETE FROM remembered")

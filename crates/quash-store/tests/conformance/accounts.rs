@@ -102,7 +102,7 @@ pub(crate) async fn concurrent_changes_never_share_an_address(store: &dyn Store)
         let outcomes = commit_all(store, vec![one, other]).await;
         assert!(outcomes[0].is_ok() && outcomes[1] == Err(StoreError::Conflict), "{outcomes:?}");
     }
-    // In one transaction, too: nothing of it is written.
+    // Two changes of one transaction conflict, too, and nothing is written.
     let both = vec![add(with_email("f", "f@example.org")), add(with_email("g", "F@example.org"))];
     conflict(store, Change::Together(both)).await;
     assert_eq!(store.account(&by_name("f"), NOW).await.expect("a look").account, None);
@@ -112,7 +112,7 @@ pub(crate) async fn concurrent_changes_never_share_an_address(store: &dyn Store)
     commit(store, edit_address_again("first", "e@example.org")).await;
 }
 
-/// A change of an address that was changed once.
+/// Changes the address of an account that was edited once before.
 fn edit_address_again(of: &str, email: &str) -> Change {
     let fields = AccountFields { email: Some(Email::parse(email).ok()), ..AccountFields::default() };
     edit(of, 2, fields, Ends::Nothing)
@@ -127,17 +127,17 @@ pub(crate) async fn a_name_is_never_the_subject_of_another_account(store: &dyn S
     commit(store, add(named("17", "dana"))).await;
     commit(store, add(named("lee", "Lee"))).await;
     commit(store, add(named("Kim", "noor"))).await;
-    // A name in the form that is shown, or folded, is a subject.
+    // The name is another account's subject, as typed or folded.
     for name in ["17", "LEE", "Kim", " \u{ff11}7 "] {
         conflict(store, add(named("other", name))).await;
     }
-    // A subject is a name, in any form.
+    // The subject is another account's name, in any spelling.
     for of in ["dana", "DANA", "Noor"] {
         conflict(store, add(named(of, "other"))).await;
     }
     conflict(store, rename("Kim", 1, "17")).await;
     conflict(store, rename("Kim", 1, "LEE")).await;
-    // Its own subject may be its name, and a deleted account's subject another one's.
+    // An account's name may be its own subject, or the subject of a deleted account.
     commit(store, rename("Kim", 1, "Kim")).await;
     commit(store, rename("17", 1, "17")).await;
     let entry = entry(ScopeKind::Subject, 5);
@@ -298,7 +298,7 @@ pub(crate) async fn password_classes_are_listed_once_each(store: &dyn Store) {
     .await;
     assert_eq!(classes(9).await, ["class 4", "class 9"]);
     commit(store, end_account("lee", 2, None)).await;
-    assert_eq!(classes(9).await, ["class 4", "class 9"], "who keeps the password keeps its class");
+    assert_eq!(classes(9).await, ["class 4", "class 9"], "ending sessions changes no class");
 }
 
 pub(crate) async fn only_live_sessions_are_counted(store: &dyn Store) {
@@ -368,7 +368,7 @@ pub(crate) async fn edits_change_only_named_fields_and_sessions(store: &dyn Stor
         version: 3,
         ..before.clone()
     };
-    assert_eq!(after, wanted, "sessions before, and tokens of others, stay as they were");
+    assert_eq!(after, wanted, "`sessions_before` and `foreign_after` don't change");
     assert_eq!(store.entries_after(Seq::ZERO, 9).await.expect("entries").len(), 1);
     commit(store, rotate(1, 0)).await;
     let empty = AccountFields {
@@ -404,11 +404,7 @@ pub(crate) async fn edits_cannot_take_used_names_or_addresses(store: &dyn Store)
     conflict(store, edit("dana", 1, email("KIM@example.org"), Ends::Nothing)).await;
     let ends = Ends::Sessions { entry: entry(ScopeKind::Subject, 5), survivor: None };
     conflict(store, edit("dana", 1, email("kim@example.org"), ends)).await;
-    assert_eq!(
-        store.entries_after(Seq::ZERO, 9).await.expect("entries"),
-        [],
-        "what conflicts leaves nothing"
-    );
+    assert_eq!(store.entries_after(Seq::ZERO, 9).await.expect("entries"), [], "a conflict leaves no entry");
     commit(store, edit("kim", 1, name("KIM"), Ends::Nothing)).await;
     commit(store, edit("kim", 2, email("Kim@Example.org"), Ends::Nothing)).await;
 }

@@ -1,4 +1,4 @@
-//! What a store refuses to open, with the cause and the remedy.
+//! Databases that a store refuses to open, with the cause and the remedy.
 
 use quash_store::{OpenError, PostgresOptions, PostgresStore, Store};
 

@@ -14,7 +14,7 @@ use crate::server::{Stream, at_address, server_of};
 use crate::support::postgres::database;
 use crate::support::*;
 
-/// What becomes of a COMMIT.
+/// The outcome of a COMMIT.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
     Delivered,

@@ -1,5 +1,5 @@
-//! Many writers in two processes: the numbers of the log have no gap, whoever follows it misses nothing, and
-//! what was answered is what is written.
+//! Many writers in two processes: the numbers of the log have no gap, a reader that follows the log misses no
+//! entry, and each receipt names the entry that was written.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -115,7 +115,7 @@ async fn soak_many_writers_leave_no_gap_and_followers_miss_nothing() {
     let (seen, third) = follower.await.expect("no panic");
     let seen: Vec<_> = seen.into_iter().map(|entry| (entry.seq, entry.key)).collect();
     appended.sort_unstable_by_key(|(seq, _)| *seq);
-    assert_eq!(seen, appended, "whoever follows sees each entry once, in order");
+    assert_eq!(seen, appended, "a follower sees each entry once, in order");
     whole_log(&third).await;
     whole_audit(&third).await;
     drop((stores, third));

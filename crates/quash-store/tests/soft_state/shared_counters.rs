@@ -99,7 +99,7 @@ async fn places_of_a_lost_process_expire() {
     assert_eq!(b.begin(window).await, Ok(()));
 }
 
-/// Otherwise whoever hangs up at the right moment could keep all places of an account.
+/// Otherwise a client that disconnects at the right moment could keep all places of an account.
 #[tokio::test]
 async fn cancelled_requests_give_their_place_back() {
     let Some((database, a, b)) = two_processes().await else { return };

@@ -83,7 +83,7 @@ impl Work<'_> {
             return Err(PostgresError::Conflict);
         }
         let seq = self.append_after(LogEnd { seq: to.start(), ..end }, &[entry]).await?;
-        // What the log has lost, the leases may have lost, too.
+        // A store that lost entries may have lost leases, too.
         self.transaction.write_one(identity::UNSETTLE, &[]).await?;
         match sessions {
             OldSessions::End => self.raise_watermark(seq, entry.at).await,

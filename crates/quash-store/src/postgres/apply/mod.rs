@@ -61,7 +61,7 @@ pub(super) async fn commit_with(
                 history.unsettle();
             }
             work.transaction.commit_after(also).await?;
-            // The end of the log is read by whoever appends to it.
+            // Only a change that appends reads the end of the log.
             if let Some(end) = work.end.filter(|end| Some(end.seq) == receipt.seq) {
                 database.saw_end(end.seq, end.chain);
             }

@@ -35,7 +35,7 @@ pub struct PostgresCoordination {
     departures: mpsc::Sender<Departure>,
 }
 
-/// What the tasks and the callers share.
+/// The state that the background tasks and the callers share.
 struct Shared {
     database: Database,
     sights: Sights,

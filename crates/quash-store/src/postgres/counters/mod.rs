@@ -89,8 +89,8 @@ impl PostgresCounters {
         Ok(Self { database, policy, refusals: Refusals::default(), given_back })
     }
 
-    /// Reserves a place in a task of its own. If the request is cancelled meanwhile, the place is given back: else
-    /// whoever cancels requests at the right moment could keep all places of an account.
+    /// Reserves a place in a task of its own. If the request is cancelled meanwhile, the place is given back:
+    /// otherwise a client that cancels requests at the right moment could keep all places of an account.
     async fn reserve_place(
         &self,
         place: Place,
@@ -103,7 +103,7 @@ impl PostgresCounters {
                 let is_reserved = !rows.is_empty();
                 is_reserved.then(|| Reserved { place: Some(place), given_back })
             });
-            // What nobody takes is dropped.
+            // If the caller is gone, this drops the place, which gives it back.
             let _ = answer.send(reserved);
         });
         let ended = |_| StoreError::Unavailable("the task that reserves has ended".into());

@@ -97,7 +97,7 @@ pub(in crate::postgres) const ADD_GONE: &str = "INSERT INTO gone (subject) VALUE
 pub(in crate::postgres) const OPEN_SESSION: &str = concat!(open_session!(), " ON CONFLICT DO NOTHING");
 pub(in crate::postgres) const ADOPT: &str =
     concat!(open_session!(), " AND a.foreign_after < $21 AND g.foreign_after < $21 ON CONFLICT DO NOTHING");
-// What a sign-in changes in the account's row. Claims of a token become its own if it never had any; a known
+// Updates the account's row at a sign-in. Claims of a token become its own if it never had any; a known
 // device moves to the end of the text, and what exceeds `$10` characters is removed from its start.
 pub(in crate::postgres) const SIGNED_IN: &str = "UPDATE account SET \
      password = coalesce($3, password), mark = CASE WHEN $3 IS NULL THEN mark ELSE $5 END, \
@@ -188,8 +188,8 @@ pub(in crate::postgres) const ADD_AUDIT_WITH_PERSON: &str = "WITH entry AS (\
 pub(in crate::postgres) const ADD_AUDITS: &str = "INSERT INTO audit (at, event, actor, reason, subject, sid, kid, seq, watermark) \
      SELECT q.at, q.event, q.actor, q.reason, q.subject, q.sid, NULL, q.seq, NULL \
      FROM unnest($1, $2, $3, $4, $5, $6, $7) WITH ORDINALITY AS q(at, event, actor, reason, subject, sid, seq, place) ORDER BY q.place";
-// Gives numbers to the entries that have none, in the order in which they were written. Whoever runs it has
-// locked `audit_number` in an earlier statement.
+// Gives numbers to the entries that have none, in the order in which they were written. The caller must have locked
+// `audit_number` in an earlier statement.
 // A page of 20,000: an import may leave a million.
 pub(in crate::postgres) const NUMBER_AUDIT: &str = "WITH fresh AS (\
      SELECT row, row_number() OVER (ORDER BY row) AS place FROM (\
