@@ -1,4 +1,4 @@
-"""A site whose users sign in at a real quash server, in this process, and the clients of its users."""
+"""A site in this process whose users sign in at a real quash server, and the clients of its users."""
 
 import json
 from collections.abc import Iterator

@@ -1,5 +1,5 @@
 """A site under gunicorn that issues its own tokens, while its quash is away: a real server that is killed, and that
-returns. Revocations made meanwhile aren't lost, whatever happens to the worker that made them."""
+returns. Revocations made meanwhile aren't lost, even if the worker that made them is killed."""
 
 import json
 import os

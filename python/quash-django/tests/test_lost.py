@@ -213,7 +213,8 @@ def test_a_change_in_another_database_is_sent_once_it_is_committed(shell: Shell)
     ended = shell.python(code, **both)
     assert ended.returncode == 0, ended.stderr
     lines = [line for line in ended.stdout.splitlines() if line.startswith(("within", "after", "rolled"))]
-    # What was rolled back is sent later: a revocation too many, or values that the account has.
+    # The message of a change that was rolled back is sent later: it is one revocation too many, or repeats the
+    # account's current values.
     assert lines == ["within 1 True", "after 0 False", "rolled back 1 False"], ended.stdout + ended.stderr
     if shell.mode == "quash_issues":
         until(lambda: "0 waiting" in shell.manage("quash_drain", **both).stdout, "the drain has sent it", PATIENCE)

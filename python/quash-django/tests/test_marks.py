@@ -1,4 +1,4 @@
-"""Simple JWT's CHECK_REVOKE_TOKEN with quash's tokens: whatever hash Django has of a user, nobody is locked out."""
+"""Simple JWT's CHECK_REVOKE_TOKEN with quash's tokens: no hash that Django may have of a user locks the user out."""
 
 import urllib.error
 from collections.abc import Iterator

@@ -141,7 +141,7 @@ def test_the_sites_clock_decides_too(shop: WithServer) -> None:
 
 
 def test_random_claims_have_one_meaning(shop: WithServer) -> None:
-    """Whatever is accepted natively, PyJWT accepts with the same claims."""
+    """PyJWT accepts each token that is accepted natively, with the same claims."""
     chance, now = random.Random(7), int(time.time())
     values = [None, True, 0, 5, -1, 1.5, 1e300, "", "17", "x" * 300, [], ["shop"], {}, {"a": [1]}, now, now + 60, now - 60]
     names = [*claims(), "nbf", "sub", "aud", "iss", "sid", "rsq", "gen", "qsq", "role", "id"]

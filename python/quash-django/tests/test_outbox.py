@@ -55,7 +55,7 @@ def test_a_rolled_back_change_ends_nothing(shop_on_commit: Model, dana: User) ->
         dana.save()
         raise Undo
     assert shop_on_commit.sent == [] and not QuashOutbox.objects.exists()
-    # What the transaction left reaches neither the next one nor a change without one.
+    # State left by the transaction affects neither the next transaction nor a change without one.
     with transaction.atomic():
         end_session("s-1")
     with pytest.raises(Undo), transaction.atomic():

@@ -47,7 +47,7 @@ for user in User.objects.all(): user.set_password({PASSWORD!r}); user.save()
 
 
 class Walk(NamedTuple):
-    """What a row starts from: a user who is signed in at quash and at the shop, which issues its own tokens."""
+    """The start of each row: a user who is signed in at quash and at the shop, which issues its own tokens."""
 
     quash: Quash
     client: str  # The shop's credential.

@@ -398,7 +398,7 @@ def test_a_refused_change_waits_and_is_logged(quash: Quash, dana: User, caplog: 
     dana.username = "dana lee"
     dana.save()
     assert account(quash, dana)["name"] == "dana lee", "it holds up no other"
-    # What is sent later is the newest value.
+    # The newest value is sent later.
     kim.email = "kim@example.org"
     kim.save()
     call_command("quash_drain")

@@ -1,4 +1,4 @@
-"""What the tests share: a real quash server."""
+"""Fixtures of the tests: a real quash server."""
 
 import json
 import os

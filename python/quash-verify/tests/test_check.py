@@ -192,7 +192,7 @@ def test_making_a_verifier_starts_nothing(no_follower: None) -> None:
     assert followers() == 0
 
 
-# The threads of the followers of earlier tests. What a framework caches keeps their verifiers.
+# The threads of the followers of earlier tests, whose verifiers a framework's cache keeps alive.
 FORMER: set[str] = set()
 
 

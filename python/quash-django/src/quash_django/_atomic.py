@@ -1,8 +1,8 @@
 """Finds views that change a password and issue tokens within the transaction of ``ATOMIC_REQUESTS``.
 
-Their tokens can't be right. The old sessions must end after the change is committed, as otherwise somebody could sign in
-with the old password in between; and whatever was issued before that ends with them. What a view does is read from the
-names in its code: calls that this doesn't see are found when they happen, by ``outbox.is_waiting``.
+Tokens of such a view are revoked at once. The old sessions must end after the change is committed, because otherwise a
+client could sign in with the old password in between; and all tokens issued before that end with them. This module
+searches the names in a view's code; ``outbox.is_waiting`` finds the other calls when they happen.
 """
 
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ CHANGING = frozenset(
 """Names in code that changes a password."""
 
 DEPTH = 3
-"""How far calls of the site's own functions are followed."""
+"""The number of nested calls of the site's own functions that are followed."""
 
 NEW = ("create", "perform_create", "register", "sign_up", "signup")
-"""What the names of functions begin with whose user is new, and has no old sessions."""
+"""Beginnings of the names of functions that create a user, who has no old sessions."""
 
 _FOREIGN = ("django.", "rest_framework.", "rest_framework_simplejwt.", "quash_django.", "builtins")
 

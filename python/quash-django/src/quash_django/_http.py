@@ -22,7 +22,7 @@ LONGEST = 1 << 20
 """The longest answer, in bytes."""
 
 FAILURES = (OSError, http.client.HTTPException)
-"""What ``send`` raises if there is no answer."""
+"""The exceptions of ``send`` if there is no answer."""
 
 
 class Answer(NamedTuple):

@@ -2,7 +2,7 @@
 
 A log-out may verify a token after it has ended its session: dj-rest-auth calls Django's ``logout`` and then blacklists
 the refresh token. Such a token passes until the request ends, otherwise a valid log-out would answer 401. It gains
-nothing: whatever the request issues in that session is refused at the next one.
+nothing: quash refuses the tokens that the request issues in that session from the next request on.
 """
 
 from collections.abc import Iterator

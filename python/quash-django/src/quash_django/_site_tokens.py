@@ -90,7 +90,7 @@ class SiteWatch:
 
 def _read(token: str) -> SiteToken:
     try:
-        # What can't be judged now is asked about again, as the caller says.
+        # The caller asks again about a token that can't be checked now.
         with simplejwt.passing_unjudged():
             return SiteToken(JWTAuthentication().get_validated_token(token.encode()).payload)
     except InvalidToken as invalid:

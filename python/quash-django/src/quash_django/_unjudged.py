@@ -10,7 +10,7 @@ from .exceptions import VerifierUnavailable
 
 
 class UnjudgedClaims(MutableMapping[str, Any]):
-    """The claims of such a token. Whoever reads them gets the answer that the token's check would have given."""
+    """The claims of such a token. Reading them raises the error that the token's check would have raised."""
 
     def __init__(self, claims: dict[str, Any], unavailable: Unavailable) -> None:
         self._claims = claims

@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from .conf import imported, quash_settings, user_id_field
 
 FIELDS = frozenset({"username", "email", "password_hash", "state", "claims"})
-"""What quash keeps of a user."""
+"""The fields of a user that quash stores."""
 
 NAME_CHARS = 150
 """The most characters of a name at quash."""

@@ -279,7 +279,7 @@ def _keep(batch: Sequence[QuashOutbox], using: str, error: Exception, is_drain: 
         changed = ["before_ms", "message", "refusal"]
         QuashOutbox.objects.using(using).bulk_update(batch, changed, batch_size=MOST // 4)
         if is_drain or "account" in batch[0].message or not isinstance(error, StartFailed | Unavailable):
-            # What quash refuses now, it refuses later, too.
+            # A message that quash refuses now is refused later, too.
             return
         revocations = [_revocation(row) for row in batch]
         _verifier.verifier().revoke_later(quash_settings().namespace, revocations, _key(batch))

@@ -1,4 +1,4 @@
-"""The page of ``quash_django.urls``."""
+"""The page on which users see and end their sessions; ``quash_django.urls`` routes it."""
 
 from typing import Any
 
