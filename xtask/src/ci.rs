@@ -44,7 +44,7 @@ enum Action {
     Python(fn(&Path) -> Result<()>),
 }
 
-/// What became of the steps so far.
+/// The results of the steps so far.
 #[derive(Default)]
 struct Done {
     times: Vec<(String, Duration)>,

@@ -31,7 +31,7 @@ fn mark(hash: &str) -> String {
     PasswordHash::new(hash.to_owned()).mark()
 }
 
-/// What a site sends of a hash: in place of one of no known format, its mark.
+/// Returns the form in which a site sends a hash: the mark instead, if quash doesn't know the hash's format.
 fn sent(hash: &str) -> String {
     let is_known = hash.is_empty() || hash.starts_with('!');
     if is_known { hash.to_owned() } else { format!("!mark${}", mark(hash)) }

@@ -42,7 +42,7 @@ pub struct Setup {
     pub store: Arc<dyn Store>,
     /// The same store, if it is a file.
     pub file: Option<Arc<dyn StoreFile>>,
-    /// What a process needs that shares the store with others. `None`: it is the only one.
+    /// Present if the process shares the store with others.
     pub node: Option<NodeSetup>,
     /// The leases of verifiers, and of nodes.
     pub coordination: Arc<dyn Coordination>,

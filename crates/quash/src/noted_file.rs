@@ -24,7 +24,7 @@ pub(crate) trait Noted: Clone + Send + Sync + 'static {
     const NAME: &'static str;
     /// A size in bytes that no text of a value reaches.
     const BYTES: u64;
-    /// What an invalid file lacks: follows "PATH ".
+    /// The fault of an invalid file; follows "PATH " in the error.
     const FAULT: &'static str;
     /// The remedy for an invalid file.
     const HINT: &'static str;

@@ -65,7 +65,7 @@ struct OpenedStore {
     made: Vec<String>,
 }
 
-/// What a node does where its settings that define tokens differ from the stored ones.
+/// The rule for a node whose settings that define tokens differ from the stored ones.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum FencedSettings {
     /// It doesn't start.
@@ -74,7 +74,7 @@ pub(crate) enum FencedSettings {
     Apply,
 }
 
-/// What the processes over a database share beside the data, and this one's place among them.
+/// The state besides the data that the processes over a database share, and this process's place among them.
 struct Shared {
     coordination: Arc<dyn Coordination>,
     counters: Arc<dyn Counters>,

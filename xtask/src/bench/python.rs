@@ -12,7 +12,7 @@ use crate::failure::{Failure, Result};
 use crate::program;
 use crate::python::{self, Ready};
 
-/// What Django's requests are compared with.
+/// The baseline for Django's requests.
 const SIMPLE_JWT: &str = "Simple JWT's class";
 
 pub(super) const CHECK: Row = Row {

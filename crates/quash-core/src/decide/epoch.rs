@@ -1,5 +1,5 @@
-//! Detects that a store went back: it has lost its latest changes, as after a restore from a backup. Its log
-//! continues in a new epoch. The caller provides the evidence.
+//! Detects that a store went back: that it has lost its latest changes, for example after a restore from a
+//! backup. Its log then continues in a new epoch. The caller provides the evidence.
 
 use crate::model::{
     Actor, Chain, Change, Epoch, Head, Keep, NewEntry, NotedEnd, OldSessions, Reason, ScopeHasher, Seq,
@@ -24,7 +24,7 @@ pub fn went_back(head: &Head, proven: Seq) -> bool {
     proven > head.seq
 }
 
-/// What a log still has of an end that was noted.
+/// The result of comparing a log with an end of it that was noted earlier.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Held {
     /// The log continues from there.
@@ -51,7 +51,7 @@ pub fn compare_end(head: &Head, noted: NotedEnd, there: Option<Chain>) -> Held {
     }
 }
 
-/// Begins an epoch. Its number is one above the highest of three: the log's own epoch, `known`, and the hours
+/// Returns the change that begins an epoch. Its number is one above the highest of three: the log's own epoch, `known`, and the hours
 /// since 2026. The hours prevent a number from being assigned again if the lost part of the log had an epoch
 /// that `known` doesn't cover. They are ignored if the clock is so far ahead that they would use up all
 /// epochs.

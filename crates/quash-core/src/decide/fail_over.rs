@@ -3,7 +3,7 @@
 
 use super::epoch::Held;
 
-/// What a promotion does to sessions, as the operator has chosen.
+/// The operator's choice of what a promotion does to sessions.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum AfterFailOver {
     /// They continue if it is proven that nothing is lost.
@@ -15,7 +15,7 @@ pub enum AfterFailOver {
     Always,
 }
 
-/// What a process knows of a promoted server.
+/// The facts that a process knows about a promoted server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FailOverFacts {
     /// Whether the server's log has the newest end that this process has seen.
@@ -30,7 +30,7 @@ pub struct FailOverFacts {
     pub has_waited: bool,
 }
 
-/// What to do with a promoted server.
+/// The decision about a promoted server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AtFailOver {
     /// Use it: the log continues.

@@ -171,7 +171,7 @@ pub(super) fn unknown() -> HttpError {
 }
 
 impl Item<'_> {
-    /// Returns the whole account. What is left out, it doesn't have; only its claims then stay as they are.
+    /// Returns the whole account: a field that is left out is empty, except that absent claims don't change.
     fn into_record(self) -> Result<(String, AccountRecord), ItemError> {
         let subject = text("subject", self.subject)?.ok_or_else(|| required("subject"))?;
         if !self.username.is_given() {

@@ -1,6 +1,5 @@
-//! What the client sees of an error: maps each refusal and failure to its status, its code and its text. Only
-//! the errors of rejected tokens come from the guard (`quash-verify/src/problem.rs`), because applications
-//! return the same.
+//! Maps each refusal and failure to the status, the code and the text that the client gets. The texts for
+//! rejected tokens come from `quash-verify/src/problem.rs`, so that applications with a verifier return the same.
 //!
 //! Two formats: the bodies of Simple JWT on the paths that follow it; problem documents (RFC 9457) on all
 //! others, except the OAuth endpoints, whose errors are in `oauth_error.rs`. `code.rs` lists the codes.
@@ -25,7 +24,7 @@ use crate::error::http_error::{ErrorKind, HttpError};
 use crate::response::{PROBLEM, of_type, token_json, with_header};
 use crate::settings::{Compat, HttpSettings};
 
-/// What the client sees of an error, and its cause for the log.
+/// An error as the client gets it, and its cause for the log.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Presentation {
     code: Code,
@@ -61,7 +60,7 @@ impl Presentation {
                 ..Self::new(Code::InvalidRequest, format!("The parameter `{name}` {fault}."))
             },
             ErrorKind::MethodNotAllowed { method, allow } => {
-                // Shortens the name: its only limit is that on a request's head.
+                // The name may be as long as a request's head.
                 let name: String = method.as_str().chars().take(32).collect();
                 Self {
                     allow: Some(Arc::clone(allow)),
@@ -105,8 +104,8 @@ impl Presentation {
         }
     }
 
-    /// Another node has changed the settings that define tokens. Lasts until the operator restarts this node; a
-    /// balancer finds another one.
+    /// The error of a node whose settings differ from those that another node has put in force. It lasts until
+    /// the operator restarts this node; meanwhile a load balancer can choose another one.
     pub(crate) fn settings_changed() -> Self {
         let detail = "This node has other settings than the ones in force, and must be restarted.";
         Self { retry_after: Some(Duration::from_secs(5)), ..Self::new(Code::SettingsChanged, detail) }
@@ -371,7 +370,7 @@ impl Presentation {
             Unavailable::StoreFull | Unavailable::StoreAway(_) => {
                 (Duration::from_secs(5), "The service cannot use its store now.")
             }
-            // A refresh that is repeated within the grace period gets the tokens that this one has missed.
+            // If this request was a refresh, repeating it within the grace period returns the same tokens.
             Unavailable::OutcomeUnknown(_) => {
                 (Duration::from_secs(1), "It is not known whether the request was carried out. Try again.")
             }

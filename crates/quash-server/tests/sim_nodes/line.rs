@@ -48,7 +48,7 @@ pub(crate) struct Line {
     pub(crate) lost_answers: AtomicU64,
 }
 
-/// What a process asks of the store.
+/// A kind of request to the store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Act {
     Read,

@@ -42,7 +42,7 @@ use std::time::Duration;
 use seeds::{Seeds, simulate};
 use world::World;
 
-/// What `journal.rs` knows of another issuer's tokens. There are none here.
+/// Stands in for the module that `journal.rs` imports: this simulation has no tokens of other issuers.
 mod shop {
     pub(crate) const NAME: &str = "shop";
 }

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 const SECRET: &[u8] = b"a secret that another issuer signs with, long enough";
 
-/// What the issuers are told of it.
+/// The settings by which quash accepts this issuer.
 pub(crate) fn setup() -> ForeignSetup {
     ForeignSetup {
         name: "other".into(),

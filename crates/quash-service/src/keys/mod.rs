@@ -83,7 +83,7 @@ pub(crate) struct Opened {
     pub(crate) own: OwnKeys,
 }
 
-/// What a start does where the settings name another signing key or algorithm than the current one.
+/// The rule for a start whose settings name another signing key or algorithm than the current one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum CurrentKey {
     /// It changes the current key.

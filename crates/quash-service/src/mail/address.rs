@@ -15,8 +15,8 @@ pub fn mailbox(address: &str) -> Option<String> {
     Some(format!("{local}@{}", idna::domain_to_ascii_strict(domain).ok()?))
 }
 
-/// Parses an address of an account, in the usual form of addresses, whoever gives it: its owner, an operator or
-/// another system.
+/// Parses an address of an account, in the usual form of addresses. The rules are the same for owners, operators
+/// and other systems.
 ///
 /// # Errors
 /// The text isn't such an address, or mail can't be sent to it.

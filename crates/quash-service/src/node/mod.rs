@@ -29,11 +29,11 @@ pub struct NodeSetup {
     /// Whether a start may change the settings that define tokens. Other nodes then stop answering, and
     /// must be restarted.
     pub applies_settings: bool,
-    /// What the process needs where the store's server may be replaced.
+    /// Present if the store's server may be replaced by a promoted standby.
     pub fail_over: Option<FailOverSetup>,
 }
 
-/// What a node needs to take a promoted server over.
+/// The dependencies of a node that can take over a promoted server.
 #[derive(Clone, Debug)]
 pub struct FailOverSetup {
     pub server: Arc<dyn FailOver>,

@@ -81,7 +81,7 @@ pub(super) async fn run(command: EpochCommand, context: &CommandContext) -> Resu
     })
 }
 
-/// Whose data a database has from now on.
+/// The installation to which the database's data belongs from now on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Installation {
     Same,

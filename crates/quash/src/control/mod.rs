@@ -142,7 +142,7 @@ pub(crate) enum AccountSelector {
     Email(String),
 }
 
-/// What another issuer has issued, as an operator names it.
+/// A set of another issuer's tokens, as an operator names it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum NameSelector {

@@ -62,7 +62,7 @@ pub(crate) struct Settings {
     pub(crate) smtp: Option<SmtpSettings>,
     pub(crate) engine: Engine,
     pub(crate) group_access: GroupAccess,
-    /// What happens to sessions when a PostgreSQL standby was promoted.
+    /// The rule for sessions when a PostgreSQL standby was promoted.
     pub(crate) after_failover: AfterFailOver,
     pub(crate) log: LogSettings,
     /// Warnings about insecure but allowed settings, logged at each start.

@@ -1,5 +1,5 @@
-//! A Django node with Simple JWT's `CHECK_REVOKE_TOKEN` compares tokens with the hash in its own table: no user may
-//! be locked out, whatever that is.
+//! A Django node with Simple JWT's `CHECK_REVOKE_TOKEN` compares tokens with the hash in its own table. No hash
+//! there may lock a user out.
 
 use serde_json::json;
 
@@ -81,7 +81,7 @@ fn nodes_lock_out_no_user_without_a_supported_hash() {
         assert!(set.status.success(), "{}", set.stderr);
         passes(&name, id);
 
-        // What a password change at the site ends is refused there.
+        // The site refuses tokens from before a password change there.
         let access = quash.sign_in(&name, PASSWORD).access;
         let changed = hash_at_site(&site, &id_text, "make_password('another one')");
         assert_eq!(node.orders(&access).body["code"], "password_changed");

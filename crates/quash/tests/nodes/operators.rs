@@ -1,4 +1,4 @@
-//! What operators see of nodes, and what nodes leave behind.
+//! Nodes as operators see them, and the rows that ended nodes leave behind.
 
 use serde_json::json;
 

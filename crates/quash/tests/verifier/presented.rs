@@ -1,5 +1,5 @@
-//! Tokens that are presented to a verifier repeatedly, and assertions for every answer, whatever fault the
-//! connection to the issuer has.
+//! Presents tokens to a verifier repeatedly, and asserts rules that hold for every answer under every fault of
+//! the connection to the issuer.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

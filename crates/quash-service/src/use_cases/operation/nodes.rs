@@ -1,4 +1,4 @@
-//! What operators see of the nodes over one store.
+//! Describes this node, lists the nodes over one store, and compares their settings, for operators.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
 //! Password checks, for sign-ins and for all requests that require the password again. Each costs exactly one
-//! hash, whatever is wrong with it. Failures are counted here.
+//! hash, also if it fails. Failures are counted here.
 
 use std::net::IpAddr;
 

@@ -57,7 +57,7 @@ struct MovedShown {
     kept: Option<String>,
 }
 
-/// What was found in a store before it was moved.
+/// The state of a store before it was moved.
 struct Checked {
     head: Head,
     entries: u64,
