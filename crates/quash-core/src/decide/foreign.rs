@@ -59,7 +59,7 @@ pub fn refresh_foreign_sliding(
             let refresh_until = exchangeable(presented.refresh_until, session, policy, now)?;
             let bearer = Bearer::of(account, &session.claims, &policy.tokens.names)?;
             Ok(Refreshed::Answer {
-                grant: Grant::of_sliding(session, bearer, refresh_until, loaded.account.head.look()),
+                grant: Grant::of_sliding(session, bearer, refresh_until, loaded.account.head.versions()),
             })
         }
         None => adopt(Kind::Sliding, presented, loaded, device, policy, scopes, now, entropy),
@@ -180,23 +180,23 @@ fn adopt(
         ..new
     };
     let bearer = Bearer::of(account, &new.claims, &policy.tokens.names)?;
-    let look = loaded.account.head.look();
+    let versions = loaded.account.head.versions();
     let (session, grant) = match kind {
         Kind::Pair if policy.rotation.rotate => {
             let session = Session { generation: Generation(1), ..new };
-            let grant = Grant::of_both(&session, bearer, look);
+            let grant = Grant::of_both(&session, bearer, versions);
             (session, grant)
         }
         // The token remains the session's refresh token until it expires.
         Kind::Pair => {
             let session = Session { idle_until: bounded(presented.expires_at, new.ends_at), ..new };
-            let grant = Grant::of_access(&session, bearer, look);
+            let grant = Grant::of_access(&session, bearer, versions);
             (session, grant)
         }
         Kind::Sliding => {
             let refresh_until = exchangeable(presented.refresh_until, &new, policy, now)?;
             let session = Session { idle_until: sliding_until(refresh_until, new.ends_at, policy), ..new };
-            let grant = Grant::of_sliding(&session, bearer, refresh_until, look);
+            let grant = Grant::of_sliding(&session, bearer, refresh_until, versions);
             (session, grant)
         }
     };

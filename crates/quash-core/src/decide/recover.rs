@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::model::{
-    AccountFields, AccountLoaded, Actor, Change, EndCause, Ends, Invalid, Look, PasswordHash, Policy,
+    AccountFields, AccountLoaded, Actor, Change, EndCause, Ends, HeadVersions, Invalid, PasswordHash, Policy,
     Refusal, ScopeHasher, Seq, Session, SessionLoaded, Survivor, Timestamp, limits,
 };
 use crate::token::{Authentic, Bearer, Grant, RefreshKey, TokenType};
@@ -33,7 +33,7 @@ pub struct SessionSurvival {
     after: Session,
     bearer: Bearer,
     /// The head at the time of the decision.
-    look: Look,
+    versions: HeadVersions,
 }
 
 impl SessionSurvival {
@@ -46,13 +46,13 @@ impl SessionSurvival {
     /// has one.
     pub fn grant(self, seq: Option<Seq>) -> Grant {
         let session = Session { opened_seq: seq.unwrap_or(self.after.opened_seq), ..self.after };
-        let look = Look { seq: seq.unwrap_or(self.look.seq), ..self.look };
+        let versions = HeadVersions { seq: seq.unwrap_or(self.versions.seq), ..self.versions };
         match self.survivor_tokens {
-            SurvivorTokens::Pair => Grant::of_both(&session, self.bearer, look),
+            SurvivorTokens::Pair => Grant::of_both(&session, self.bearer, versions),
             // Its new token expires no later than the last exchange of the previous one could have allowed.
             SurvivorTokens::Sliding { refresh_until } => {
                 let session = Session { ends_at: Some(session.idle_until), ..session };
-                Grant::of_sliding(&session, self.bearer, bounded(refresh_until, session.ends_at), look)
+                Grant::of_sliding(&session, self.bearer, bounded(refresh_until, session.ends_at), versions)
             }
         }
     }
@@ -195,7 +195,7 @@ fn survive(
     let change = Change::EditAccount(Box::new(edit));
     let after =
         Session { generation: session.generation.next(), rotated_at: now, idle_until, ..session.clone() };
-    Ok(SessionSurvival { change, survivor_tokens, after, bearer, look: loaded.head.look() })
+    Ok(SessionSurvival { change, survivor_tokens, after, bearer, versions: loaded.head.versions() })
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Rotation: decides on a refresh token that is presented for the first time, again or out of order.
 
 use crate::model::{
-    Account, Actor, Change, DeviceId, Generation, Head, Invalid, Look, Policy, Reason, Refusal, ScopeHasher,
-    Session, SessionEnd, SessionLoaded, Timestamp,
+    Account, Actor, Change, DeviceId, Generation, Head, HeadVersions, Invalid, Policy, Reason, Refusal,
+    ScopeHasher, Session, SessionEnd, SessionLoaded, Timestamp,
 };
 use crate::token::{Bearer, Grant, RefreshKey};
 
@@ -66,7 +66,7 @@ pub fn renew_grant(grant: &Grant, loaded: &SessionLoaded, policy: &Policy) -> Re
     check_live(session, account, loaded)?;
     check_active(account, policy)?;
     let bearer = Bearer::of(account, &session.claims, &policy.tokens.names)?;
-    let Look { seq: rsq, ring, settings } = loaded.head.look();
+    let HeadVersions { seq: rsq, ring, settings } = loaded.head.versions();
     Ok(Grant { bearer, rsq, ring, settings, ..grant.clone() })
 }
 
@@ -107,7 +107,7 @@ pub(super) fn spend(
     now: Timestamp,
 ) -> Result<Refreshed, Refusal> {
     let bearer = Bearer::of(account, &session.claims, &policy.tokens.names)?;
-    let look = head.look();
+    let versions = head.versions();
     Ok(match presented.cmp(&session.generation) {
         std::cmp::Ordering::Equal if policy.rotation.rotate => {
             let idle_until = idle_until(session.ends_at, policy, now);
@@ -119,11 +119,11 @@ pub(super) fn spend(
             };
             let change =
                 Change::Rotate { session: session.id, from: session.generation, rotated_at: now, idle_until };
-            Refreshed::Write { change, grant: Grant::of_both(&after, bearer, look) }
+            Refreshed::Write { change, grant: Grant::of_both(&after, bearer, versions) }
         }
-        std::cmp::Ordering::Equal => Refreshed::Answer { grant: Grant::of_access(session, bearer, look) },
+        std::cmp::Ordering::Equal => Refreshed::Answer { grant: Grant::of_access(session, bearer, versions) },
         std::cmp::Ordering::Less if forgiven(presented, session, policy, now) => {
-            Refreshed::Answer { grant: Grant::of_both(session, bearer, look) }
+            Refreshed::Answer { grant: Grant::of_both(session, bearer, versions) }
         }
         std::cmp::Ordering::Less => end(session, Reason::Reuse, scopes, now),
         std::cmp::Ordering::Greater => end(session, Reason::Restored, scopes, now),

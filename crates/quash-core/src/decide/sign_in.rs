@@ -143,17 +143,17 @@ pub fn open_session(
     let session =
         Session { known_device: presented, ..new_session(loaded, account, device, policy, now, entropy) };
     let bearer = Bearer::of(account, &session.claims, &policy.tokens.names)?;
-    let look = loaded.head.look();
+    let versions = loaded.head.versions();
     let (session, grant) = match kind {
         Kind::Pair => {
-            let grant = Grant::of_both(&session, bearer, look);
+            let grant = Grant::of_both(&session, bearer, versions);
             (session, grant)
         }
         Kind::Sliding => {
             let refresh_until = bounded(now + policy.tokens.sliding_refresh_lifetime, session.ends_at);
             let session =
                 Session { idle_until: sliding_until(refresh_until, session.ends_at, policy), ..session };
-            let grant = Grant::of_sliding(&session, bearer, refresh_until, look);
+            let grant = Grant::of_sliding(&session, bearer, refresh_until, versions);
             (session, grant)
         }
     };

@@ -22,7 +22,7 @@ pub fn refresh_sliding(
     check_active(account, policy)?;
     let refresh_until = exchangeable(presented.refresh_until, session, policy, now)?;
     let bearer = Bearer::of(account, &session.claims, &policy.tokens.names)?;
-    Ok(Grant::of_sliding(session, bearer, refresh_until, loaded.head.look()))
+    Ok(Grant::of_sliding(session, bearer, refresh_until, loaded.head.versions()))
 }
 
 /// Checks a sliding token without consequences: for `verify`.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{Account, Chain, Entry, Seq, Session, Timestamp, limits};
 
-/// The head of the log (its newest entry), the watermark over everything, and the numbers by which a process
-/// notices that others have changed what it holds in memory.
+/// The head of the log (its newest entry), the watermark over everything, and the versions by which a process
+/// notices that its copies of the keys and the settings are outdated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Head {
     /// The number of the newest entry.
@@ -21,26 +21,25 @@ pub struct Head {
     pub foreign_after: Timestamp,
     /// The entries deleted from the log.
     pub forgotten: Forgotten,
-    /// The number of changes of the signing keys.
+    /// The version of the key ring: the number of changes of the signing keys.
     pub ring: u64,
-    /// The number of changes of the settings that define tokens.
+    /// The version of the settings that define tokens: the number of changes of them.
     pub settings: u64,
     /// The longest lifetime of tokens ever configured.
     pub longest_lifetime: Duration,
 }
 
-/// The part of a head that limits the tokens that are granted from it.
+/// The versions of a head, for the tokens granted from it: a node signs them only with a key ring that is at
+/// least as new, and with these settings.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Look {
+pub struct HeadVersions {
     /// The number of the newest entry, which becomes the token's `rsq`.
     pub seq: Seq,
-    /// The number of changes of the signing keys.
     pub ring: u64,
-    /// The number of changes of the settings that define tokens.
     pub settings: u64,
 }
 
-/// The entries of the log after some number, and the head, in one view of the store.
+/// The entries of the log after a given number, and the head, in one view of the store.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Followed {
     pub head: Head,
@@ -64,8 +63,8 @@ pub struct Forgotten {
 }
 
 impl Head {
-    pub fn look(&self) -> Look {
-        Look { seq: self.seq, ring: self.ring, settings: self.settings }
+    pub fn versions(&self) -> HeadVersions {
+        HeadVersions { seq: self.seq, ring: self.ring, settings: self.settings }
     }
 }
 
@@ -103,8 +102,8 @@ pub struct ForeignLoaded {
     /// The log has an entry for the token or its key, or the token opened a session of a deleted
     /// account.
     pub revoked: bool,
-    /// The last time at which an account with the token's user id was deleted, or gave up that name or
-    /// address.
+    /// The last time at which an account was deleted whose subject, name or address is the token's user id, or
+    /// at which an account gave up that name or address.
     pub freed_at: Option<Timestamp>,
 }
 

@@ -45,7 +45,7 @@ pub use fold::{fold, fold_unbounded};
 pub use id::{DeviceId, FlowId, Generation, IdFault, Jti, Kid, MailId, SessionId, Subject};
 pub use instance::{Binding, InstanceId, LabelFault, ProcessLabel};
 pub use key::{KeyRecord, KeySource, KeyState, Sealed};
-pub use loaded::{AccountLoaded, Followed, ForeignLoaded, Forgotten, Head, Look, SessionLoaded};
+pub use loaded::{AccountLoaded, Followed, ForeignLoaded, Forgotten, Head, HeadVersions, SessionLoaded};
 pub use mail::{Mail, MailKind, MailOutcome, MailPriority};
 pub use namespace::{Namespace, NamespaceClaims};
 pub use policy::{

@@ -3,8 +3,8 @@
 use super::claims::{Audience, Claims, TokenType};
 use super::keys::{RefreshKey, SigningKey, Unsigned};
 use crate::model::{
-    Account, ClaimNames, CustomClaims, Entropy, Generation, Jti, Look, Refusal, Seq, Session, SessionId,
-    Timestamp, TokenPolicy,
+    Account, ClaimNames, CustomClaims, Entropy, Generation, HeadVersions, Jti, Refusal, Seq, Session,
+    SessionId, Timestamp, TokenPolicy,
 };
 
 /// The tokens that a decision grants.
@@ -97,26 +97,31 @@ impl Bearer {
 
 impl Grant {
     /// An access token and the session's current refresh token.
-    pub fn of_both(session: &Session, bearer: Bearer, look: Look) -> Self {
+    pub fn of_both(session: &Session, bearer: Bearer, versions: HeadVersions) -> Self {
         let refresh = RefreshStamp {
             generation: session.generation,
             seed: session.seed,
             minted_at: session.rotated_at,
             expires_at: session.idle_until,
         };
-        Self { tokens: Tokens::Both(refresh), ..Self::of_access(session, bearer, look) }
+        Self { tokens: Tokens::Both(refresh), ..Self::of_access(session, bearer, versions) }
     }
 
     /// An access token alone.
-    pub fn of_access(session: &Session, bearer: Bearer, look: Look) -> Self {
-        let Look { seq: rsq, ring, settings } = look;
+    pub fn of_access(session: &Session, bearer: Bearer, versions: HeadVersions) -> Self {
+        let HeadVersions { seq: rsq, ring, settings } = versions;
         let (session, ends_at) = (session.id, session.ends_at);
         Self { session, bearer, rsq, ring, settings, ends_at, tokens: Tokens::Access }
     }
 
-    pub fn of_sliding(session: &Session, bearer: Bearer, refresh_until: Timestamp, look: Look) -> Self {
+    pub fn of_sliding(
+        session: &Session,
+        bearer: Bearer,
+        refresh_until: Timestamp,
+        versions: HeadVersions,
+    ) -> Self {
         let sliding = SlidingStamp { generation: session.generation, seed: session.seed, refresh_until };
-        Self { tokens: Tokens::Sliding(sliding), ..Self::of_access(session, bearer, look) }
+        Self { tokens: Tokens::Sliding(sliding), ..Self::of_access(session, bearer, versions) }
     }
 }
 
