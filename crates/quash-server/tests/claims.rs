@@ -15,7 +15,7 @@ use support::{Pair, Plan, World, claims, secs, subject};
 /// The change that gives dana this role, as an operator's command makes it.
 async fn role(world: &World, role: &str) -> AccountEdit {
     let loaded =
-        world.store.account(&AccountBy::Subject(subject("dana")), world.clock.now()).await.expect("a look");
+        world.store.account(&AccountBy::Subject(subject("dana")), world.clock.now()).await.expect("a read");
     let claims = CustomClaims::parse(&json!({ "role": role }).to_string()).expect("claims");
     let fields = AccountFields { claims: Some(claims), ..AccountFields::default() };
     let (account, policy, scopes) =
@@ -123,7 +123,7 @@ async fn refreshes_of_sessions_ended_meanwhile_fail() {
             .store
             .account(&AccountBy::Subject(subject("dana")), world.clock.now())
             .await
-            .expect("a look");
+            .expect("a read");
         let (account, policy, scopes) =
             (loaded.account.expect("dana"), world.service.policy(), world.service.guard().scopes());
         let ends = edit_account(

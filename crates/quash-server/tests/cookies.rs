@@ -346,7 +346,7 @@ async fn tokens_too_long_for_a_cookie_fail() {
         Default::default(),
     )
     .await;
-    let account = loaded.expect("a look").account.expect("dana");
+    let account = loaded.expect("a read").account.expect("dana");
     let fields = quash_core::model::AccountFields { claims: Some(long), ..Default::default() };
     let event = quash_core::model::Event::ClaimsChanged;
     let edit = quash_core::decide::change_account(

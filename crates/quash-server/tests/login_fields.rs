@@ -19,7 +19,7 @@ async fn open(login_fields: LoginFields) -> World {
 
 async fn edit(world: &World, name: &str, fields: AccountFields) {
     let loaded =
-        world.store.account(&AccountBy::Subject(subject(name)), world.clock.now()).await.expect("a look");
+        world.store.account(&AccountBy::Subject(subject(name)), world.clock.now()).await.expect("a read");
     let account = loaded.account.expect("it is there");
     let edit = quash_core::decide::change_account(
         &account,

@@ -1,4 +1,4 @@
-//! The promotion of a standby: what a process reads from the promoted server before it uses it.
+//! The interface by which a process inspects a promoted standby before it uses it.
 
 use std::fmt::Debug;
 
@@ -8,8 +8,8 @@ use tokio::sync::watch;
 
 use crate::StoreError;
 
-/// A store whose server may be replaced by one with another history. Until the process has taken the new server
-/// over, the store answers nothing.
+/// A store whose server may be replaced by one with another history. Until the process has taken over the new
+/// server, all requests to the store fail.
 #[async_trait]
 pub trait FailOver: Send + Sync + Debug {
     /// Follows whether there is a server that this process hasn't taken over.
@@ -19,7 +19,7 @@ pub trait FailOver: Send + Sync + Debug {
     fn seen(&self) -> NotedEnd;
 
     /// Reads the new server, and compares its log with what was seen up to `noted`.
-    async fn look(&self, noted: NotedEnd) -> Result<FailOverLook, StoreError>;
+    async fn inspect(&self, noted: NotedEnd) -> Result<PromotedServer, StoreError>;
 
     /// Reads the new server's keys.
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError>;
@@ -31,7 +31,7 @@ pub trait FailOver: Send + Sync + Debug {
     async fn begin_epoch(&self, change: Change) -> Result<Receipt, StoreError>;
 
     /// Makes all processes load the new server's keys: it may lack a change of them that this process has counted.
-    async fn turn_ring(&self, known: u64) -> Result<(), StoreError>;
+    async fn advance_ring(&self, known: u64) -> Result<(), StoreError>;
 
     /// Records that this process has decided, if no other has, and uses the new server from now on.
     async fn take_over(&self) -> Result<(), StoreError>;
@@ -39,10 +39,10 @@ pub trait FailOver: Send + Sync + Debug {
 
 /// Data read, in one view, from a server that hasn't been taken over yet.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct FailOverLook {
+pub struct PromotedServer {
     pub head: Head,
     /// The hash of the entry with the noted number, if the log has that entry.
-    pub there: Option<Chain>,
+    pub noted_chain: Option<Chain>,
     /// Another process has decided already.
     pub is_decided: bool,
     /// Each commit on the old server had waited for a standby.

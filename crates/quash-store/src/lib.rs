@@ -39,7 +39,7 @@ pub use counters::{
     AGAIN_AFTER, ASK_AGAIN, Allowance, Bucket, Counted, CounterKey, Counters, EVALUATED_WITHIN,
     MemoryCounters, RequestKind, RequestLimit, Window, WindowKind,
 };
-pub use fail_over::{FailOver, FailOverLook};
+pub use fail_over::{FailOver, PromotedServer};
 pub use memory::MemoryStore;
 pub use moving::{MoveError, MoveProgress, MoveStage, RunningNode, check_log};
 pub use postgres::{

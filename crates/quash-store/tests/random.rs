@@ -215,7 +215,7 @@ async fn looked_up(wish: &Wish, model: &dyn Store) -> Change {
             let audit = model.audit_head().await.expect("a head");
             let unsealed = audit.seal.as_ref().map_or(0, |seal| seal.last.id);
             let entries =
-                model.audit(unsealed.saturating_sub(u64::from(stale)), None, 5).await.expect("a look");
+                model.audit(unsealed.saturating_sub(u64::from(stale)), None, 5).await.expect("a read");
             let key = SigningKey::new(Algorithm::EdDsa, &[1; 32], None).expect("a key");
             let first = audit.seal.as_ref().map(|seal| AuditPlace {
                 id: seal.first.id + forget.min(seal.last.id - seal.first.id),
@@ -278,7 +278,7 @@ async fn looked_up(wish: &Wish, model: &dyn Store) -> Change {
         }
         Wish::AddClient { who, n, secret } => add_client(client(NAMES[who], n), secret),
         Wish::RemoveClient { who, stale } => {
-            let clients = model.clients(None, u32::MAX).await.expect("a look");
+            let clients = model.clients(None, u32::MAX).await.expect("a read");
             let kept =
                 clients.into_iter().find(|client| client.name.as_str() == NAMES[who]).filter(|_| !stale);
             remove_client(kept.unwrap_or_else(|| client(NAMES[who], 10)))
@@ -294,7 +294,7 @@ async fn looked_up(wish: &Wish, model: &dyn Store) -> Change {
             let asked = model
                 .earlier_requests(&[Digest([subject_hash; 16])], Digest([0; 16]), NOW)
                 .await
-                .expect("a look");
+                .expect("a read");
             let replaces = asked.flows[0].map(|(id, _)| id).filter(|_| !stale);
             let of = (n % 3 != 0).then_some(NAMES[who]);
             let started = if of.is_none() && subject_hash == 3 {
@@ -341,12 +341,12 @@ async fn replaced(model: &dyn Store, n: u8) -> Option<(Kid, KeyState)> {
 }
 
 async fn version(model: &dyn Store, who: usize) -> u64 {
-    let loaded = model.account(&AccountBy::Subject(subject(NAMES[who])), NOW).await.expect("a look");
+    let loaded = model.account(&AccountBy::Subject(subject(NAMES[who])), NOW).await.expect("a read");
     loaded.account.map_or(1, |account| account.version)
 }
 
 async fn generation(model: &dyn Store, n: u8) -> u32 {
-    model.session(sid(n)).await.expect("a look").found.map_or(0, |(session, _)| session.generation.0)
+    model.session(sid(n)).await.expect("a read").found.map_or(0, |(session, _)| session.generation.0)
 }
 
 /// Applies the changes to the model and to a store, which is closed and opened again between some of them.

@@ -231,7 +231,7 @@ impl World {
                     .store
                     .account(&AccountBy::Subject(subject), counted_from(&self.policy, self.now))
                     .await
-                    .expect("a look");
+                    .expect("a read");
                 Request::Others { name: (*name).into(), loaded, counted: Box::new(counted) }
             }
             ["reset", account] => Request::Reset { loaded: self.account(account).await },

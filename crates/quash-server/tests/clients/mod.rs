@@ -72,7 +72,7 @@ fn basic(call: Call, name: &str, secret: &str) -> Call {
 async fn opened_by(world: &World, client: &str) -> Pair {
     let pair = world.sign_in("dana").await;
     let id: SessionId = claims(&pair.access)["sid"].as_str().expect("a session").parse().expect("an id");
-    let (row, account) = world.store.session(id).await.expect("a look").found.expect("a session");
+    let (row, account) = world.store.session(id).await.expect("a read").found.expect("a session");
     let other = SessionId::from_bytes(id.as_bytes().map(|byte| !byte));
     let session = Session { id: other, client: Some(ClientName::parse(client).expect("a name")), ..row };
     let jti = RefreshKey::new(&draw(&Seeded::new(support::SEED)))
@@ -282,7 +282,7 @@ async fn a99_other_credentials_do_not_authenticate_clients() {
             }
         }
     }
-    let verifier = world.service.client(&secret).await.expect("a look").expect("a client");
+    let verifier = world.service.client(&secret).await.expect("a read").expect("a client");
     let may = [Right::Feed, Right::Introspect, Right::Revoke].map(|right| verifier.may(right));
     assert_eq!((verifier.name.as_str(), may), ("guard", [true, true, false]));
     world.store.break_part(Part::Rows, FaultyStore::away());

@@ -113,7 +113,7 @@ async fn requests_without_an_account_store_nothing() {
     let due = world.store.mails_due(Timestamp::from_millis(i64::MAX), 100).await;
     assert_eq!(due, Ok(Vec::new()));
     for flow in flows {
-        assert_eq!(world.store.flow(flow.parse().expect("an id")).await.expect("a look").flow, None);
+        assert_eq!(world.store.flow(flow.parse().expect("an id")).await.expect("a read").flow, None);
     }
 }
 
@@ -312,7 +312,7 @@ async fn a64_password_or_address_changes_invalidate_links() {
         let link = danas_link(&world).await;
         let by = AccountBy::Name("dana".into());
         let account =
-            world.store.account(&by, world.service.now()).await.expect("a look").account.expect("dana");
+            world.store.account(&by, world.service.now()).await.expect("a read").account.expect("dana");
         let (policy, scopes) = (world.service.policy(), world.service.guard().scopes());
         let edit =
             edit_account(&account, cause, fields, Actor::Owner.into(), policy, scopes, world.service.now());

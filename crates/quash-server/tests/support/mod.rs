@@ -370,7 +370,7 @@ impl World {
     /// The stored account.
     pub(crate) async fn account(&self, name: &str) -> Account {
         let loaded =
-            self.store.account(&AccountBy::Subject(subject(name)), self.clock.now()).await.expect("a look");
+            self.store.account(&AccountBy::Subject(subject(name)), self.clock.now()).await.expect("a read");
         loaded.account.expect("it is there")
     }
 

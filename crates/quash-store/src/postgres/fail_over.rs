@@ -1,4 +1,4 @@
-//! The promoted server, as the trait [`FailOver`] shows it.
+//! Implements the trait [`FailOver`]: inspects a promoted server, and takes it over.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +19,7 @@ use super::statements;
 use super::transaction::{Database, Statement};
 use crate::StoreError;
 use crate::columns::ReadColumns;
-use crate::fail_over::{FailOver, FailOverLook};
+use crate::fail_over::{FailOver, PromotedServer};
 
 /// [`FailOver`] for a PostgreSQL store.
 #[derive(Debug)]
@@ -48,12 +48,13 @@ const CHAINS: &str = "SELECT seq, chain FROM revocation_log WHERE seq = ANY($1)"
 
 const COMPARED: &str = "UPDATE lease SET compared_on = $3 WHERE (name, instance) = ($1, $2)";
 
-/// Until a process has waited for a term, leases that the old server had may be unknown to this one.
+/// Sets `settled` to false: the new server may lack leases that the old one had, until a process has waited for a
+/// term.
 const TAKE_OVER: &str = "UPDATE cluster SET timeline = $1, is_synchronous = $2, settled = false \
     WHERE id = 1 AND timeline IS DISTINCT FROM $1";
 
-/// More than any process has counted that uses the server, or will.
-const TURN_RING: &str = "UPDATE cluster SET ring = greatest(ring, $1) + 1 WHERE id = 1";
+/// Sets the version of the key ring above any that a process which uses the server has counted.
+const ADVANCE_RING: &str = "UPDATE cluster SET ring = greatest(ring, $1) + 1 WHERE id = 1";
 
 impl Recent {
     pub(super) fn add(&self, entries: &[Entry]) {
@@ -97,20 +98,20 @@ impl PostgresFailOver {
         Ok((identity, database))
     }
 
-    /// The server of the newest look, unless another one was found since.
-    fn looked_at(&self) -> Result<(Identity, Arc<Database>), StoreError> {
-        let looked = self.found.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        looked
+    /// The server that was inspected last, unless another one was found since.
+    fn inspected(&self) -> Result<(Identity, Arc<Database>), StoreError> {
+        let inspected = self.found.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        inspected
             .filter(|(identity, _)| self.history.found().as_ref() == Some(identity))
             .ok_or_else(|| StoreError::Unavailable("another server was found meanwhile".into()))
     }
 
-    async fn look_at(
+    async fn inspect_server(
         &self,
         identity: &Identity,
         database: &Database,
         noted: NotedEnd,
-    ) -> Result<FailOverLook, PostgresError> {
+    ) -> Result<PromotedServer, PostgresError> {
         let recent = self.own.recent.all();
         let mut numbers: Vec<i64> = vec![rows::bound(noted.seq.as_u64())];
         numbers.extend(recent.iter().map(|entry| rows::bound(entry.seq.as_u64())));
@@ -133,9 +134,9 @@ impl PostgresFailOver {
                     None => entry.seq > head.forgotten.seq,
                 }
         };
-        Ok(FailOverLook {
+        Ok(PromotedServer {
             head,
-            there: chain_at(noted.seq),
+            noted_chain: chain_at(noted.seq),
             is_decided: timeline == identity.timeline,
             was_synchronous: was_synchronous && self.history.own().is_synchronous,
             all_compared,
@@ -154,9 +155,9 @@ impl FailOver for PostgresFailOver {
         *self.own.end.borrow()
     }
 
-    async fn look(&self, noted: NotedEnd) -> Result<FailOverLook, StoreError> {
+    async fn inspect(&self, noted: NotedEnd) -> Result<PromotedServer, StoreError> {
         let (identity, database) = self.found()?;
-        Ok(self.look_at(&identity, &database, noted).await?)
+        Ok(self.inspect_server(&identity, &database, noted).await?)
     }
 
     async fn keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
@@ -165,24 +166,24 @@ impl FailOver for PostgresFailOver {
     }
 
     async fn compared(&self, id: &InstanceId) -> Result<(), StoreError> {
-        let (identity, database) = self.looked_at()?;
+        let (identity, database) = self.inspected()?;
         let (name, number) = (id.name.as_str(), id.number.as_slice());
         write(&database, COMPARED, &[&name, &number, &identity.timeline]).await
     }
 
     async fn begin_epoch(&self, change: Change) -> Result<Receipt, StoreError> {
-        let (identity, database) = self.looked_at()?;
+        let (identity, database) = self.inspected()?;
         let taken: Statement<'_> = (TAKE_OVER, vec![&identity.timeline, &identity.is_synchronous]);
         Ok(apply::commit_with(&database, &change, &[taken]).await?)
     }
 
-    async fn turn_ring(&self, known: u64) -> Result<(), StoreError> {
-        let (_, database) = self.looked_at()?;
-        write(&database, TURN_RING, &[&rows::bound(known)]).await
+    async fn advance_ring(&self, known: u64) -> Result<(), StoreError> {
+        let (_, database) = self.inspected()?;
+        write(&database, ADVANCE_RING, &[&rows::bound(known)]).await
     }
 
     async fn take_over(&self) -> Result<(), StoreError> {
-        let (identity, database) = self.looked_at()?;
+        let (identity, database) = self.inspected()?;
         write(&database, TAKE_OVER, &[&identity.timeline, &identity.is_synchronous]).await?;
         self.history.take_over(identity);
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = None;

@@ -21,7 +21,7 @@ struct Migration {
 enum Readers {
     /// Also those that don't know it: it only adds.
     All,
-    /// Only those that know it. Others answer 503 from their next look on, and don't start again.
+    /// Only those that know it. Others answer 503 from their next read on, and don't start again.
     Newer,
 }
 

@@ -11,7 +11,6 @@ mod fail_over;
 mod fault;
 mod identity;
 mod locks;
-mod looks;
 mod migrate;
 mod moving;
 mod newest;
@@ -19,6 +18,7 @@ mod params;
 mod pipeline;
 #[cfg(test)]
 mod plans;
+mod read_queue;
 mod reader;
 mod rows;
 mod server;
@@ -38,7 +38,7 @@ use self::batch::Lanes;
 use self::connect::{Pool, Target};
 use self::fault::message;
 use self::identity::{History, Identity, Reading, Relation};
-use self::looks::Looks;
+use self::read_queue::ReadQueue;
 use self::transaction::Database;
 use crate::{OpenError, StoreError};
 
@@ -73,7 +73,7 @@ pub enum IfAnother {
 pub struct PostgresStore {
     database: Arc<Database>,
     lanes: Lanes,
-    looks: Looks,
+    reads: ReadQueue,
     /// The connection of the follower, which mustn't wait for changes that wait for locks.
     following: Pool,
     history: Arc<History>,
@@ -119,15 +119,15 @@ impl PostgresStore {
         let database = Arc::new(Database::new(target.clone(), pool, writer));
         let lane = || target.clone().pool(1, options.wait);
         let lanes = Lanes::start(&database, lane()?, lane()?);
-        let looks = Looks::start(&database, vec![lane()?, lane()?]);
+        let reads = ReadQueue::start(&database, vec![lane()?, lane()?]);
         // A promoted server answers once it is taken over.
         if history.found().is_none() {
-            looks.head().await.map_err(|error| unusable(error.to_string()))?;
+            reads.head().await.map_err(|error| unusable(error.to_string()))?;
         }
         newest::watch(&database, lane()?);
         let fail_over = PostgresFailOver::new(Arc::clone(&database), Arc::clone(&history), options.wait);
         let fail_over = Arc::new(fail_over);
-        Ok(Self { database, lanes, looks, following: lane()?, history, untold, fail_over })
+        Ok(Self { database, lanes, reads, following: lane()?, history, untold, fail_over })
     }
 
     /// Records the server and the database as the ones that the data belongs to: processes open it again.

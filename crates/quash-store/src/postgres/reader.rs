@@ -24,9 +24,9 @@ async fn head(database: &Database) -> Result<Head, PostgresError> {
     Ok(head)
 }
 
-/// The statement for a look at an account, and its first parameter. `None` if PostgreSQL can store no such
+/// The statement that loads an account, and its first parameter. `None` if PostgreSQL can store no such
 /// text.
-fn look_at(by: &AccountBy) -> Option<(&'static str, &str)> {
+fn account_query(by: &AccountBy) -> Option<(&'static str, &str)> {
     let (statement, text) = match by {
         AccountBy::Name(folded) => (statements::ACCOUNT_BY_NAME, folded.as_str()),
         AccountBy::Subject(subject) => (statements::ACCOUNT_BY_SUBJECT, subject.as_str()),
@@ -41,9 +41,9 @@ pub(super) async fn account(
     by: &AccountBy,
     now: Timestamp,
 ) -> Result<AccountLoaded, PostgresError> {
-    let Some((statement, text)) = look_at(by) else { return Ok(nobody(head(database).await?)) };
+    let Some((statement, text)) = account_query(by) else { return Ok(nobody(head(database).await?)) };
     let loaded =
-        rows::only(&database.query(statement, &[&text, &now.as_millis()]).await?, read_account_look)?;
+        rows::only(&database.query(statement, &[&text, &now.as_millis()]).await?, read_account_loaded)?;
     database.saw_end(loaded.head.seq, loaded.head.chain);
     Ok(loaded)
 }
@@ -52,7 +52,7 @@ fn nobody(head: Head) -> AccountLoaded {
     AccountLoaded { head, account: None, live_sessions: 0, longest_idle: None }
 }
 
-fn read_account_look(columns: &mut Columns<'_>) -> Result<AccountLoaded, PostgresError> {
+fn read_account_loaded(columns: &mut Columns<'_>) -> Result<AccountLoaded, PostgresError> {
     let head = rows::head(columns)?;
     if columns.skip_null(ACCOUNT)? {
         return Ok(nobody(head));
@@ -76,14 +76,14 @@ pub(super) async fn foreign(
     by: Option<&AccountBy>,
     now: Timestamp,
 ) -> Result<ForeignLoaded, PostgresError> {
-    let look = by.and_then(look_at);
+    let query = by.and_then(account_query);
     let now = now.as_millis();
     let (key, user) = (key.0.as_slice(), user.0.as_slice());
     let scopes: Vec<&[u8]> = scopes.iter().map(|scope| scope.0.as_slice()).collect();
     let snapshot = database.begin_read().await?;
-    let account = match look {
+    let account = match query {
         Some((statement, text)) => {
-            rows::only(&snapshot.query(statement, &[&text, &now]).await?, read_account_look)?
+            rows::only(&snapshot.query(statement, &[&text, &now]).await?, read_account_loaded)?
         }
         None => nobody(rows::only(&snapshot.query(statements::HEAD, &[]).await?, rows::head)?),
     };
@@ -123,7 +123,7 @@ pub(super) async fn password_classes(database: &Database, limit: u32) -> Result<
     rows::all(&found, |columns| columns.take())
 }
 
-pub(super) fn read_session_look(columns: &mut Columns<'_>) -> Result<SessionLoaded, PostgresError> {
+pub(super) fn read_session_loaded(columns: &mut Columns<'_>) -> Result<SessionLoaded, PostgresError> {
     let head = rows::head(columns)?;
     let found = if columns.skip_null(SESSION)? { None } else { Some(read_session_and_account(columns)?) };
     Ok(SessionLoaded { head, found })

@@ -31,7 +31,7 @@ pub(super) fn first<T>(
     rows.first().map(|row| read(&mut Columns::of(row))).transpose()
 }
 
-/// Decodes the row that every look has.
+/// Decodes the row that every statement which reads the head returns.
 pub(super) fn only<T>(
     rows: &[Row],
     read: impl Fn(&mut Columns<'_>) -> Result<T, PostgresError>,

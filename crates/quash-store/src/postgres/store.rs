@@ -15,7 +15,7 @@ use crate::{Store, StoreError};
 #[async_trait]
 impl Store for PostgresStore {
     async fn head(&self) -> Result<Head, StoreError> {
-        self.looks.head().await
+        self.reads.head().await
     }
 
     async fn account(&self, by: &AccountBy, now: Timestamp) -> Result<AccountLoaded, StoreError> {
@@ -50,7 +50,7 @@ impl Store for PostgresStore {
     }
 
     async fn session(&self, id: SessionId) -> Result<SessionLoaded, StoreError> {
-        self.looks.session(id).await
+        self.reads.session(id).await
     }
 
     async fn sessions_of(

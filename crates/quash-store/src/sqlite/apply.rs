@@ -17,7 +17,7 @@ use super::{audit, mail, statements};
 pub(super) fn apply(conn: &Connection, change: &Change) -> Result<Receipt, SqliteError> {
     let receipt = write_change(conn, change)?;
     if change.turns_ring() {
-        write_one(conn, statements::TURN_RING, &[])?;
+        write_one(conn, statements::ADVANCE_RING, &[])?;
     }
     for new in &NewAudit::of(change) {
         audit::record(conn, new, receipt.seq)?;

@@ -222,10 +222,10 @@ impl Store for SqliteStore {
     }
 
     async fn follow(&self, after: Seq, limit: u32) -> Result<Followed, StoreError> {
-        let look = move |conn: &Connection, head| {
+        let read = move |conn: &Connection, head| {
             Ok(Followed { head, entries: reader::entries_after(conn, after, limit)? })
         };
-        self.handles()?.reads.run(look).await
+        self.handles()?.reads.run(read).await
     }
 
     async fn entries_between(

@@ -39,14 +39,14 @@ pub(super) fn queue() -> (Reads, Arc<ReadQueue>) {
 }
 
 impl Reads {
-    /// Runs `look` in a read transaction that has already read the head.
+    /// Runs `read` in a read transaction that has already read the head.
     pub(super) async fn run<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&Connection, Head) -> Result<T, SqliteError> + Send + 'static,
+        read: impl FnOnce(&Connection, Head) -> Result<T, SqliteError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         let read: Read = Box::new(move |conn, head, signals| {
-            let found = head.and_then(|head| look(conn, head).map_err(|fault| signals.to_store_error(fault)));
+            let found = head.and_then(|head| read(conn, head).map_err(|fault| signals.to_store_error(fault)));
             // The receiver is gone if the caller stopped waiting.
             let _ = answer.send(found);
         });

@@ -260,7 +260,7 @@ pub(super) const REMOVE_CLIENT: &str = "DELETE FROM client WHERE name = :name AN
 pub(super) const ADD_SECRET: &str =
     "INSERT INTO secret (name, secret) VALUES (:name, :secret) ON CONFLICT DO NOTHING";
 pub(super) const REMEMBER: &str = "INSERT INTO remembered (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-pub(super) const TURN_RING: &str = "UPDATE feed_head SET ring = ring + 1 WHERE id = 1";
+pub(super) const ADVANCE_RING: &str = "UPDATE feed_head SET ring = ring + 1 WHERE id = 1";
 pub(super) const APPLY_SETTINGS: &str =
     "UPDATE feed_head SET settings = settings + 1 WHERE id = 1 AND settings = :settings";
 pub(super) const RAISE_LONGEST_LIFETIME: &str =

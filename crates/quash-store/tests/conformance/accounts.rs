@@ -19,8 +19,8 @@ pub(crate) async fn a_new_store_is_empty(store: &dyn Store) {
     assert_eq!(store.keys().await, Ok(vec![]));
     assert_eq!(store.secret("first").await, Ok(None));
     assert_eq!((head.ring, head.settings, head.longest_lifetime), (0, 0, Duration::ZERO));
-    assert_eq!(store.session(sid(1)).await.expect("a look").found, None);
-    let loaded = store.account(&by_name("dana"), NOW).await.expect("a look");
+    assert_eq!(store.session(sid(1)).await.expect("a read").found, None);
+    let loaded = store.account(&by_name("dana"), NOW).await.expect("a read");
     assert_eq!((loaded.account, loaded.live_sessions, loaded.longest_idle), (None, 0, None));
 }
 
@@ -40,10 +40,10 @@ pub(crate) async fn an_account_is_read_back(store: &dyn Store) {
     accounts[3].last_login_at = Some(at(4));
     for account in accounts {
         assert_eq!(commit(store, add(account.clone())).await, Receipt::default());
-        let by_name = store.account(&by_name(account.username.folded()), NOW).await.expect("a look");
+        let by_name = store.account(&by_name(account.username.folded()), NOW).await.expect("a read");
         assert_eq!(by_name.account.as_ref(), Some(&account));
         assert_eq!(
-            store.account(&AccountBy::Subject(account.subject.clone()), NOW).await.expect("a look"),
+            store.account(&AccountBy::Subject(account.subject.clone()), NOW).await.expect("a read"),
             by_name
         );
     }
@@ -53,7 +53,7 @@ pub(crate) async fn accounts_are_found_by_a_unique_address(store: &dyn Store) {
     commit(store, add(with_email("dana", "Dana@Example.org"))).await;
     commit(store, add(account("kim"))).await;
     let found = async |folded: &str| {
-        store.account(&AccountBy::Email(folded.into()), NOW).await.expect("a look").account
+        store.account(&AccountBy::Email(folded.into()), NOW).await.expect("a read").account
     };
     assert_eq!(found("dana@example.org").await, Some(with_email("dana", "Dana@Example.org")));
     assert_eq!(found("kim@example.org").await, None);
@@ -62,7 +62,7 @@ pub(crate) async fn accounts_are_found_by_a_unique_address(store: &dyn Store) {
 pub(crate) async fn confirmed_addresses_win_over_names_and_other_addresses(store: &dyn Store) {
     commit(store, add(with_email("dana", "kim@example.org"))).await;
     let found = async |folded: &str| {
-        let found = store.account(&AccountBy::NameOrEmail(folded.into()), NOW).await.expect("a look").account;
+        let found = store.account(&AccountBy::NameOrEmail(folded.into()), NOW).await.expect("a read").account;
         found.map(|account| account.subject.to_string())
     };
     assert_eq!(found("kim@example.org").await.as_deref(), Some("dana"));
@@ -105,7 +105,7 @@ pub(crate) async fn concurrent_changes_never_share_an_address(store: &dyn Store)
     // Two changes of one transaction conflict, too, and nothing is written.
     let both = vec![add(with_email("f", "f@example.org")), add(with_email("g", "F@example.org"))];
     conflict(store, Change::Together(both)).await;
-    assert_eq!(store.account(&by_name("f"), NOW).await.expect("a look").account, None);
+    assert_eq!(store.account(&by_name("f"), NOW).await.expect("a read").account, None);
     // An address that was given up is free.
     let gives_up = AccountFields { email: Some(None), ..AccountFields::default() };
     commit(store, edit("second", 2, gives_up, Ends::Nothing)).await;
@@ -304,7 +304,7 @@ pub(crate) async fn password_classes_are_listed_once_each(store: &dyn Store) {
 pub(crate) async fn only_live_sessions_are_counted(store: &dyn Store) {
     two_sessions(store).await;
     let counted = async |now| {
-        let loaded = store.account(&by_name("dana"), now).await.expect("a look");
+        let loaded = store.account(&by_name("dana"), now).await.expect("a read");
         (loaded.live_sessions, loaded.longest_idle.map(|longest_idle| longest_idle.id))
     };
     assert_eq!(counted(NOW).await, (2, Some(sid(1))));
@@ -329,7 +329,7 @@ pub(crate) async fn the_idlest_session_was_rotated_longest_ago(store: &dyn Store
         store
             .account(&by_name("dana"), NOW)
             .await
-            .expect("a look")
+            .expect("a read")
             .longest_idle
             .map(|longest_idle| longest_idle.id)
     };
@@ -419,9 +419,9 @@ pub(crate) async fn deleted_accounts_lose_sessions_and_keep_subjects_reserved(st
     };
     conflict(store, delete(2)).await;
     commit(store, delete(1)).await;
-    assert_eq!(store.account(&by_name("dana"), NOW).await.expect("a look").account, None);
-    assert_eq!(store.session(sid(1)).await.expect("a look").found, None);
-    assert_eq!(store.sessions_of(&subject("dana"), None, 9).await.expect("a look"), []);
+    assert_eq!(store.account(&by_name("dana"), NOW).await.expect("a read").account, None);
+    assert_eq!(store.session(sid(1)).await.expect("a read").found, None);
+    assert_eq!(store.sessions_of(&subject("dana"), None, 9).await.expect("a read"), []);
     assert_eq!(store.entries_after(Seq::ZERO, 9).await.expect("entries").len(), 1);
     conflict(store, delete(1)).await;
     conflict(store, add(account("dana"))).await;
@@ -435,7 +435,7 @@ pub(crate) async fn grouped_changes_are_atomic(store: &dyn Store) {
     let remember = |value: &str| Change::Remember { name: "a name", value: value.into() };
     let revoke = |n| Change::Revoke { entry: entry(ScopeKind::Token, n) };
     conflict(store, Change::Together(vec![remember("one"), revoke(1), add(account("dana"))])).await;
-    assert_eq!(store.remembered("a name").await.expect("a look"), None);
+    assert_eq!(store.remembered("a name").await.expect("a read"), None);
     assert_eq!(store.entries_after(Seq::ZERO, 9).await.expect("entries"), []);
     // A later change may hold because of an earlier one.
     let both = vec![
@@ -447,7 +447,7 @@ pub(crate) async fn grouped_changes_are_atomic(store: &dyn Store) {
     let receipt = commit(store, Change::Together(both)).await;
     assert_eq!(receipt.seq, Some(head(store).await), "the number of the last entry, whatever came after it");
     assert_eq!(
-        (read(store, "kim").await.version, store.remembered("a name").await.expect("a look")),
+        (read(store, "kim").await.version, store.remembered("a name").await.expect("a read")),
         (2, Some("two".into()))
     );
     assert_eq!(commit(store, Change::Together(Vec::new())).await, Receipt::default());

@@ -27,17 +27,17 @@ pub(crate) async fn an_adopted_session_is_read_back(store: &dyn Store) {
     commit(store, add(account("dana"))).await;
     let opened = adopting(1, "dana", head(store).await);
     let dana = AccountBy::Subject(subject("dana"));
-    let before = store.foreign(token(1), &[token(1)], USER, Some(&dana), NOW).await.expect("a look");
+    let before = store.foreign(token(1), &[token(1)], USER, Some(&dana), NOW).await.expect("a read");
     assert_eq!((before.adopted, before.revoked, before.account.live_sessions), (None, false, 0));
     commit(store, adopt(opened.clone(), 1, 5)).await;
-    let loaded = store.foreign(token(1), &[token(1)], USER, Some(&dana), NOW).await.expect("a look");
+    let loaded = store.foreign(token(1), &[token(1)], USER, Some(&dana), NOW).await.expect("a read");
     assert_eq!(loaded.adopted, Some((opened, account("dana"))));
     assert_eq!(
         (loaded.account.account, loaded.account.live_sessions, loaded.revoked),
         (Some(account("dana")), 1, false)
     );
     assert_eq!(loaded.account.head, store.head().await.expect("a head"));
-    let of_nobody = store.foreign(token(2), &[], USER, None, NOW).await.expect("a look");
+    let of_nobody = store.foreign(token(2), &[], USER, None, NOW).await.expect("a read");
     assert_eq!((of_nobody.account.account, of_nobody.adopted, of_nobody.revoked), (None, None, false));
 }
 
@@ -64,7 +64,7 @@ pub(crate) async fn revoked_foreign_tokens_open_no_session(store: &dyn Store) {
     commit(store, revoke_token(1)).await;
     let opened = adopting(1, "dana", head(store).await);
     conflict(store, adopt(opened.clone(), 1, 5)).await;
-    assert!(store.foreign(token(1), &[token(9), token(1)], USER, None, NOW).await.expect("a look").revoked);
+    assert!(store.foreign(token(1), &[token(9), token(1)], USER, None, NOW).await.expect("a read").revoked);
     // The token's key may have been revoked instead.
     let struck = ScopeKey([77; 16]);
     commit(store, Change::Revoke { entry: NewEntry { keep: Keep::Forever, ..entry(ScopeKind::Key, 77) } })
@@ -133,9 +133,9 @@ pub(crate) async fn session_rows_outlive_their_adopted_tokens(store: &dyn Store)
     commit(store, adopt(opened, 1, 5)).await;
     let forget = |now| Change::ForgetExpired { now, limit: 10 };
     commit(store, forget(until)).await;
-    assert!(store.session(sid(1)).await.expect("a look").found.is_some());
+    assert!(store.session(sid(1)).await.expect("a read").found.is_some());
     commit(store, forget(until + Duration::from_millis(1))).await;
-    assert_eq!(store.session(sid(1)).await.expect("a look").found, None);
+    assert_eq!(store.session(sid(1)).await.expect("a read").found, None);
 }
 
 fn delete(name: &str, version: u64) -> Change {
@@ -153,7 +153,7 @@ pub(crate) async fn adoptions_outlive_their_account(store: &dyn Store) {
     conflict(store, adopt(adopting(1, "dana 2", head(store).await), 1, 100)).await;
     conflict(store, revoke_token(1)).await;
     let revoked =
-        async || store.foreign(token(1), &[token(1)], USER, None, NOW).await.expect("a look").revoked;
+        async || store.foreign(token(1), &[token(1)], USER, None, NOW).await.expect("a read").revoked;
     assert!(revoked().await);
     let forget = |now| Change::ForgetExpired { now, limit: 10 };
     commit(store, forget(until)).await;
@@ -163,7 +163,7 @@ pub(crate) async fn adoptions_outlive_their_account(store: &dyn Store) {
 }
 
 pub(crate) async fn freed_names_have_a_recorded_time(store: &dyn Store) {
-    let freed_at = async || store.foreign(token(1), &[], USER, None, NOW).await.expect("a look").freed_at;
+    let freed_at = async || store.foreign(token(1), &[], USER, None, NOW).await.expect("a read").freed_at;
     commit(store, add(account("dana"))).await;
     for reason in [Reason::LogOutEverywhere, Reason::ClaimsChanged, Reason::PasswordChanged] {
         let entry = NewEntry { key: USER, reason, ..entry(ScopeKind::Subject, 42) };
@@ -175,7 +175,7 @@ pub(crate) async fn freed_names_have_a_recorded_time(store: &dyn Store) {
         commit(store, Change::Revoke { entry }).await;
     }
     assert_eq!(freed_at().await, Some(at(60)));
-    assert_eq!(store.foreign(token(1), &[], token(9), None, NOW).await.expect("a look").freed_at, None);
+    assert_eq!(store.foreign(token(1), &[], token(9), None, NOW).await.expect("a read").freed_at, None);
 }
 
 pub(crate) async fn adopted_claims_are_stored_once(store: &dyn Store) {

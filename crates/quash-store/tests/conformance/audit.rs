@@ -9,7 +9,7 @@ use quash_store::Store;
 use crate::support::*;
 
 async fn events(store: &dyn Store) -> Vec<(u64, Event, Option<String>)> {
-    let read = store.audit(0, None, 100).await.expect("a look");
+    let read = store.audit(0, None, 100).await.expect("a read");
     read.into_iter()
         .map(|Audit { id, new, .. }| (id, new.event, new.subject.map(|subject| subject.to_string())))
         .collect()
@@ -47,7 +47,7 @@ pub(crate) async fn events_are_audited_in_order(store: &dyn Store) {
     assert_eq!(events(store).await, wanted);
     let ids = async |after, of: Option<&str>, limit| -> Vec<u64> {
         let of = of.map(subject);
-        store.audit(after, of.as_ref(), limit).await.expect("a look").iter().map(|audit| audit.id).collect()
+        store.audit(after, of.as_ref(), limit).await.expect("a read").iter().map(|audit| audit.id).collect()
     };
     assert_eq!(ids(2, None, 3).await, [3, 4, 5]);
     assert_eq!(ids(2, Some("dana"), 3).await, [3, 4, 6]);
@@ -57,14 +57,14 @@ pub(crate) async fn events_are_audited_in_order(store: &dyn Store) {
 
 pub(crate) async fn audit_entries_record_actor_reason_and_log_number(store: &dyn Store) {
     two_sessions(store).await;
-    let before = store.audit(0, None, 9).await.expect("a look");
+    let before = store.audit(0, None, 9).await.expect("a read");
     let person = |audit: &Audit| audit.new.person.clone().unwrap_or_default();
     assert_eq!(person(&before[0]), PersonalData { name: Some("dana".into()), ..PersonalData::default() });
     let opened = session(1, "dana", head(store).await);
     assert_eq!((person(&before[1]).address, person(&before[1]).device), (opened.address, opened.device));
     assert_eq!((before[1].new.session, before[1].seq), (Some(sid(1)), None));
     commit(store, Change::EndSessions { sessions: vec![end(2)], tokens: Vec::new() }).await;
-    let ended = &store.audit(3, None, 9).await.expect("a look")[0];
+    let ended = &store.audit(3, None, 9).await.expect("a read")[0];
     let entry = end(2).entry;
     assert_eq!(
         (ended.new.actor.clone(), ended.new.reason, ended.new.at),
@@ -73,7 +73,7 @@ pub(crate) async fn audit_entries_record_actor_reason_and_log_number(store: &dyn
     assert_eq!((ended.new.session, ended.seq), (Some(sid(2)), Some(head(store).await)));
     let fields = AccountFields { state: Some(AccountState::Active), ..AccountFields::default() };
     commit(store, edit("dana", 1, fields, Ends::Nothing)).await;
-    let edited = &store.audit(4, None, 9).await.expect("a look")[0];
+    let edited = &store.audit(4, None, 9).await.expect("a read")[0];
     assert_eq!((edited.new.reason, edited.seq, edited.new.actor.clone()), (None, None, Actor::Operator));
     assert_ne!(ended.new.reason, Some(Reason::Reuse));
 }
@@ -121,7 +121,7 @@ pub(crate) async fn sealed_audit_entries_are_not_resealed(store: &dyn Store) {
     let Change::SealAudit { seal: sealed, .. } = seal(0, 2, 0) else { unreachable!() };
     assert_eq!((head.newest, head.seal), (3, Some(sealed)));
     let sealings: Vec<_> =
-        store.audit(0, None, 9).await.expect("a look").into_iter().map(|audit| audit.sealing).collect();
+        store.audit(0, None, 9).await.expect("a read").into_iter().map(|audit| audit.sealing).collect();
     let sealing = |id| Some(Sealing { salt: Some([9; 16]), person: Some([8; 32]), chain: place(id).chain });
     assert_eq!(sealings, [sealing(1), sealing(2), None]);
     conflict(store, seal(0, 2, 0)).await;
@@ -134,7 +134,7 @@ pub(crate) async fn the_audit_is_pruned_from_its_beginning(store: &dyn Store) {
     two_sessions(store).await;
     commit(store, seal(0, 3, 0)).await;
     assert_eq!(store.commit(seal(3, 3, 2)).await.map(|receipt| receipt.pruned), Ok(2));
-    let left: Vec<_> = store.audit(0, None, 9).await.expect("a look").iter().map(|audit| audit.id).collect();
+    let left: Vec<_> = store.audit(0, None, 9).await.expect("a read").iter().map(|audit| audit.id).collect();
     assert_eq!(left, [3]);
     commit(store, Change::EndSessions { sessions: vec![end(1)], tokens: Vec::new() }).await;
     let head = store.audit_head().await.expect("a head");
@@ -170,7 +170,7 @@ pub(crate) async fn personal_data_of_deleted_accounts_is_blanked(store: &dyn Sto
     let persons: Vec<_> = store
         .audit(0, None, 9)
         .await
-        .expect("a look")
+        .expect("a read")
         .into_iter()
         .map(|audit| (audit.id, audit.new.person))
         .collect();
@@ -180,7 +180,7 @@ pub(crate) async fn personal_data_of_deleted_accounts_is_blanked(store: &dyn Sto
         (kim.name.as_deref(), deletion.note.and_then(|note| note.author).as_deref()),
         (Some("kim"), Some("ops"))
     );
-    let sealing = store.audit(0, None, 1).await.expect("a look")[0].sealing.expect("it stays sealed");
+    let sealing = store.audit(0, None, 1).await.expect("a read")[0].sealing.expect("it stays sealed");
     assert_eq!((sealing.salt, sealing.person), (None, Some([8; 32])));
 }
 
@@ -209,7 +209,7 @@ pub(crate) async fn watermark_endings_use_the_first_later_entry(store: &dyn Stor
     commit(store, edit("kim", 1, fields(), sessions(Reason::Locked))).await;
     let quiet = head(store).await;
     let reasons = async |after: &[Seq]| -> Vec<Option<Reason>> {
-        let found = store.endings(&subject("dana"), after).await.expect("a look");
+        let found = store.endings(&subject("dana"), after).await.expect("a read");
         found.into_iter().map(|ending| ending.map(|ending| ending.reason)).collect()
     };
     assert_eq!(reasons(&[start, quiet, Seq::MAX]).await, [None, None, None]);
@@ -236,10 +236,10 @@ pub(crate) async fn watermark_endings_use_the_first_later_entry(store: &dyn Stor
         ]
     );
     let ending =
-        store.endings(&subject("dana"), &[quiet]).await.expect("a look")[0].clone().expect("a reset");
+        store.endings(&subject("dana"), &[quiet]).await.expect("a read")[0].clone().expect("a reset");
     assert_eq!((ending.at, ending.actor), (at(300), Actor::Operator));
     assert_eq!(
-        store.endings(&subject("nobody"), &[start]).await.expect("a look")[0]
+        store.endings(&subject("nobody"), &[start]).await.expect("a read")[0]
             .as_ref()
             .map(|found| found.reason),
         Some(Reason::Restored)

@@ -7,7 +7,7 @@ use crate::support::*;
 
 async fn names(store: &dyn Store, after: Option<&str>, limit: u32) -> Vec<String> {
     let after = after.map(|name| ClientName::parse(name).expect("a name"));
-    let clients = store.clients(after.as_ref(), limit).await.expect("a look");
+    let clients = store.clients(after.as_ref(), limit).await.expect("a read");
     clients.into_iter().map(|client| client.name.to_string()).collect()
 }
 
@@ -59,7 +59,7 @@ pub(crate) async fn clients_are_paginated(store: &dyn Store) {
 pub(crate) async fn client_changes_are_audited(store: &dyn Store) {
     commit(store, add_client(client("chat", 1), 1)).await;
     commit(store, remove_client(client("chat", 1))).await;
-    let audit = store.audit(0, None, 10).await.expect("a look");
+    let audit = store.audit(0, None, 10).await.expect("a read");
     let told: Vec<_> = audit
         .iter()
         .map(|audit| {

@@ -112,7 +112,7 @@ pub(crate) async fn the_head_is_read_with_the_entries_after_a_number(store: &dyn
     let head = store.head().await.expect("a head");
     for (after, limit) in [(Seq::ZERO, 9), (Seq::start_of(1), 2), (Seq::start_of(1).next(), 2), (head.seq, 9)]
     {
-        let followed = store.follow(after, limit).await.expect("a look");
+        let followed = store.follow(after, limit).await.expect("a read");
         assert_eq!(followed.head, head);
         assert_eq!(Ok(followed.entries), store.entries_after(after, limit).await);
     }

@@ -9,11 +9,11 @@ use quash_store::{Store, StoreError};
 use crate::support::*;
 
 async fn flow_of(store: &dyn Store, n: u8) -> Option<Flow> {
-    store.flow(flow_id(n)).await.expect("a look").flow
+    store.flow(flow_id(n)).await.expect("a read").flow
 }
 
 async fn due(store: &dyn Store, secs: i64) -> Vec<Mail> {
-    store.mails_due(at(secs), 10).await.expect("a look")
+    store.mails_due(at(secs), 10).await.expect("a read")
 }
 
 fn begin_attempt(n: u8, attempts: u32, secs: i64) -> Change {
@@ -29,12 +29,12 @@ pub(crate) async fn a_flow_is_read_back_with_its_account(store: &dyn Store) {
     commit(store, add(dana.clone())).await;
     commit(store, start(flow(1, 1, Some("dana"), 0), None)).await;
     commit(store, start(flow(2, 2, None, 0), None)).await;
-    let loaded = store.flow(flow_id(1)).await.expect("a look");
+    let loaded = store.flow(flow_id(1)).await.expect("a read");
     assert_eq!((loaded.flow, loaded.account), (Some(flow(1, 1, Some("dana"), 0)), Some(dana)));
     assert_eq!(loaded.head, store.head().await.expect("a head"));
-    let loaded = store.flow(flow_id(2)).await.expect("a look");
+    let loaded = store.flow(flow_id(2)).await.expect("a read");
     assert_eq!((loaded.flow, loaded.account), (Some(flow(2, 2, None, 0)), None));
-    let loaded = store.flow(flow_id(3)).await.expect("a look");
+    let loaded = store.flow(flow_id(3)).await.expect("a read");
     assert_eq!((loaded.flow, loaded.account), (None, None));
 }
 
@@ -49,7 +49,7 @@ pub(crate) async fn new_flows_replace_earlier_ones(store: &dyn Store) {
     let asked = store
         .earlier_requests(&[Digest([1; 16]), Digest([2; 16])], Digest([1; 16]), NOW)
         .await
-        .expect("a look");
+        .expect("a read");
     assert_eq!(asked, EarlierRequests { flows: vec![Some((flow_id(2), at(1))), None], mails: 0 });
 }
 
@@ -86,12 +86,12 @@ pub(crate) async fn mails_are_read_when_due(store: &dyn Store) {
     conflict(store, Change::AddMail(Box::new(mail(3, 1, 0)))).await;
     assert_eq!(due(store, 9).await, []);
     assert_eq!(due(store, 20).await, [mail(2, 1, 10), mail(3, 1, 20)]);
-    assert_eq!(store.mails_due(at(99), 1).await.expect("a look"), [mail(2, 1, 10)]);
+    assert_eq!(store.mails_due(at(99), 1).await.expect("a read"), [mail(2, 1, 10)]);
     let far = Timestamp::from_millis(i64::MAX);
-    assert_eq!(store.mails_due(far, 9).await.expect("a look").len(), 3);
+    assert_eq!(store.mails_due(far, 9).await.expect("a read").len(), 3);
     let mut next = Vec::new();
     for secs in [0, 10, 29, 30] {
-        next.push(store.next_mail(at(secs)).await.expect("a look"));
+        next.push(store.next_mail(at(secs)).await.expect("a read"));
     }
     assert_eq!(next, [Some(at(10)), Some(at(20)), Some(at(30)), None]);
 }
@@ -110,7 +110,7 @@ pub(crate) async fn mails_are_ordered_by_priority(store: &dyn Store) {
     }
     let [unrequested, requested, notice, earlier, _] = mails;
     assert_eq!(due(store, 9).await, [earlier.clone(), requested, notice, unrequested]);
-    assert_eq!(store.mails_due(at(9), 1).await.expect("a look"), [earlier]);
+    assert_eq!(store.mails_due(at(9), 1).await.expect("a read"), [earlier]);
 }
 
 pub(crate) async fn the_newest_live_registration_is_found(store: &dyn Store) {
@@ -123,9 +123,9 @@ pub(crate) async fn the_newest_live_registration_is_found(store: &dyn Store) {
     let (by_name, by_email) =
         (RegistrationBy::Name("max".into()), RegistrationBy::Email("max@example.org".into()));
     let found = async |by: &RegistrationBy, secs| {
-        store.registration(by, at(secs)).await.expect("a look").map(|flow| flow.id)
+        store.registration(by, at(secs)).await.expect("a read").map(|flow| flow.id)
     };
-    assert_eq!(store.registration(&by_email, at(0)).await.expect("a look"), Some(first.clone()));
+    assert_eq!(store.registration(&by_email, at(0)).await.expect("a read"), Some(first.clone()));
     assert_eq!((found(&by_name, 0).await, found(&by_name, 3609).await), (Some(second.id), Some(second.id)));
     assert_eq!(
         (found(&by_email, 3599).await, found(&by_email, 3600).await, found(&by_name, 3610).await),
@@ -135,7 +135,7 @@ pub(crate) async fn the_newest_live_registration_is_found(store: &dyn Store) {
     let kept = store
         .flow(second.id)
         .await
-        .expect("a look")
+        .expect("a read")
         .flow
         .and_then(|flow| flow.registration)
         .expect("a registration");
@@ -155,7 +155,7 @@ pub(crate) async fn decoys_store_no_row(store: &dyn Store) {
     commit(store, Change::Together(changes)).await;
     assert_eq!((flow_of(store, 1).await, due(store, 99).await), (None, vec![]));
     assert_eq!(
-        store.earlier_requests(&[decoy.subject_hash], waiting.recipient_hash, at(1)).await.expect("a look"),
+        store.earlier_requests(&[decoy.subject_hash], waiting.recipient_hash, at(1)).await.expect("a read"),
         EarlierRequests { flows: vec![None], mails: 0 }
     );
 }
@@ -187,7 +187,7 @@ pub(crate) async fn sent_mails_still_count_for_their_recipient(store: &dyn Store
         commit(store, Change::AddMail(Box::new(mail(n, recipient_hash, secs)))).await;
     }
     let counted =
-        async |secs| store.earlier_requests(&[], Digest([1; 16]), at(secs)).await.expect("a look").mails;
+        async |secs| store.earlier_requests(&[], Digest([1; 16]), at(secs)).await.expect("a read").mails;
     assert_eq!(
         (counted(3599).await, counted(3600).await, counted(3610).await, counted(3620).await),
         (3, 2, 1, 0)
@@ -204,7 +204,7 @@ pub(crate) async fn mails_do_not_count_before_their_request(store: &dyn Store) {
         commit(store, Change::AddMail(Box::new(mail(n, 1, secs)))).await;
     }
     let counted =
-        async |secs| store.earlier_requests(&[], Digest([1; 16]), at(secs)).await.expect("a look").mails;
+        async |secs| store.earlier_requests(&[], Digest([1; 16]), at(secs)).await.expect("a read").mails;
     assert_eq!((counted(-1).await, counted(0).await, counted(10).await), (0, 1, 2));
     assert_eq!(counted(7 * 86_400 - 1).await, 0, "the clock was a week ahead, and was set back");
     assert_eq!(counted(7 * 86_400).await, 1);
@@ -224,7 +224,7 @@ pub(crate) async fn mails_do_not_wait_for_a_clock_that_was_set_back(store: &dyn 
         commit(store, Change::AddMail(Box::new(mail.clone()))).await;
     }
     let due = async |secs, limit| {
-        let due = store.mails_due(at(secs), limit).await.expect("a look");
+        let due = store.mails_due(at(secs), limit).await.expect("a read");
         due.into_iter().map(|mail| mail.id.as_bytes()[0]).collect::<Vec<_>>()
     };
     // The mail in ten minutes waits: that is the longest pause.

@@ -16,7 +16,7 @@ pub(crate) async fn a_session_is_read_back(store: &dyn Store) {
     opened.ends_at = None;
     opened.address = Some("2001:db8::1".into());
     assert_eq!(commit(store, open(opened.clone(), 1)).await, Receipt::default());
-    let loaded = store.session(sid(1)).await.expect("a look");
+    let loaded = store.session(sid(1)).await.expect("a read");
     assert_eq!(loaded.found, Some((opened, account("dana"))));
     assert_eq!(loaded.head, store.head().await.expect("a head"));
 }
@@ -72,7 +72,7 @@ pub(crate) async fn one_rotation_wins(store: &dyn Store) {
     conflict(store, rotate(1, 0)).await;
     conflict(store, rotate(1, 2)).await;
     conflict(store, rotate(9, 0)).await;
-    let (rotated, _) = store.session(sid(1)).await.expect("a look").found.expect("the session");
+    let (rotated, _) = store.session(sid(1)).await.expect("a read").found.expect("the session");
     assert_eq!(
         (rotated.generation, rotated.rotated_at, rotated.idle_until),
         (Generation(1), at(1000), at(87_400))
@@ -142,10 +142,10 @@ pub(crate) async fn expired_sessions_are_deleted(store: &dyn Store) {
     let gone = session(1, "dana", Seq::ZERO).idle_until + limits::SESSION_KEPT;
     let forget = |now| Change::ForgetExpired { now, limit: 10 };
     commit(store, forget(gone)).await;
-    assert!(store.session(sid(1)).await.expect("a look").found.is_some());
+    assert!(store.session(sid(1)).await.expect("a read").found.is_some());
     commit(store, forget(gone + Duration::from_millis(1))).await;
-    assert_eq!(store.session(sid(1)).await.expect("a look").found, None);
-    assert!(store.session(sid(2)).await.expect("a look").found.is_some());
+    assert_eq!(store.session(sid(1)).await.expect("a read").found, None);
+    assert!(store.session(sid(2)).await.expect("a read").found.is_some());
     conflict(store, rotate(1, 0)).await;
 }
 
@@ -164,7 +164,7 @@ pub(crate) async fn a_live_session_is_bound_to_a_device(store: &dyn Store) {
     two_sessions(store).await;
     let head = head(store).await;
     commit(store, bind(1, 7)).await;
-    let bound = store.session(sid(1)).await.expect("a look").found.expect("a session").0;
+    let bound = store.session(sid(1)).await.expect("a read").found.expect("a session").0;
     assert_eq!(
         bound,
         Session { known_device: Some(DeviceId::from_bytes([7; 16])), ..session(1, "dana", head) }
@@ -174,7 +174,7 @@ pub(crate) async fn a_live_session_is_bound_to_a_device(store: &dyn Store) {
     conflict(store, bind(2, 7)).await;
     conflict(store, bind(9, 7)).await;
     conflict(store, Change::Together(vec![rotate(1, 1), bind(2, 9)])).await;
-    let bound = store.session(sid(1)).await.expect("a look").found.expect("a session").0;
+    let bound = store.session(sid(1)).await.expect("a read").found.expect("a session").0;
     assert_eq!((bound.known_device, bound.generation), (Some(DeviceId::from_bytes([8; 16])), Generation(1)));
     commit(store, end_account("dana", 1, None)).await;
     conflict(store, bind(1, 7)).await;

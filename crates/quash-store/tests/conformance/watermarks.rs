@@ -54,7 +54,7 @@ pub(crate) async fn ending_an_account_raises_a_watermark(store: &dyn Store) {
     );
     // Constant work: no session's row was written.
     assert_eq!((state(store, 1).await, state(store, 2).await), (SessionState::Live, SessionState::Live));
-    let loaded = store.session(sid(1)).await.expect("a look");
+    let loaded = store.session(sid(1)).await.expect("a read");
     let (covered, owner) = loaded.found.expect("the session");
     assert!(!covered.is_live(&owner, &loaded.head));
     commit(store, rotate(3, 0)).await;
@@ -95,7 +95,7 @@ pub(crate) async fn survivors_stay_live(store: &dyn Store) {
     two_sessions(store).await;
     commit(store, rotate(1, 0)).await;
     commit(store, end_account("dana", 1, Some(survivor(1, 1)))).await;
-    let loaded = store.session(sid(1)).await.expect("a look");
+    let loaded = store.session(sid(1)).await.expect("a read");
     let (session, owner) = loaded.found.expect("the session");
     assert!(session.is_live(&owner, &loaded.head));
     assert_eq!(session.opened_seq, loaded.head.seq);

@@ -100,7 +100,7 @@ async fn statements_after_a_refused_begin_write_nothing() {
     commit(&store, rotate(1, 0)).await;
     commit(&store, ends(vec![end(2)])).await;
     assert_eq!(
-        direct.session(sid(1)).await.expect("a look").found.expect("a session").0.generation,
+        direct.session(sid(1)).await.expect("a read").found.expect("a session").0.generation,
         Generation(1)
     );
     assert_ne!(state(&direct, 2).await, SessionState::Live);

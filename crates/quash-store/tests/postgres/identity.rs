@@ -59,8 +59,8 @@ async fn a_promoted_server_answers_once_it_is_taken_over() {
     assert!(*server.is_due().borrow());
     let refused = store.head().await.expect_err("not yet");
     assert!(matches!(&refused, StoreError::Unavailable(_)), "{refused}");
-    let look = server.look(server.seen()).await.expect("a look");
-    assert!(!look.is_decided && !look.was_synchronous && look.all_compared, "{look:?}");
+    let promoted = server.inspect(server.seen()).await.expect("the promoted server");
+    assert!(!promoted.is_decided && !promoted.was_synchronous && promoted.all_compared, "{promoted:?}");
     server.take_over().await.expect("the server");
     let read = store.accounts(None, 9).await.expect("accounts");
     assert_eq!((read.len(), *server.is_due().borrow()), (1, false));
@@ -80,7 +80,8 @@ async fn nodes_that_have_not_compared_are_known() {
     let row = "INSERT INTO lease (name, instance, kind, renewal, term_ms, bound) \
         VALUES ('', decode(repeat('07', 16), 'hex'), 'node', 1, 10000, true)";
     client.batch_execute(row).await.expect("a node's lease");
-    let all_compared = async || server.look(server.seen()).await.expect("a look").all_compared;
+    let all_compared =
+        async || server.inspect(server.seen()).await.expect("the promoted server").all_compared;
     assert!(!all_compared().await);
     server.compared(&id).await.expect("a mark");
     assert!(all_compared().await);
@@ -111,10 +112,10 @@ async fn a_log_that_shrinks_is_noticed() {
         assert!(*store.fail_over().is_due().borrow());
     }
     let server = store.fail_over();
-    let look = server.look(server.seen()).await.expect("a look");
-    assert_eq!(look.lost, followed.entries[1..]);
+    let promoted = server.inspect(server.seen()).await.expect("the promoted server");
+    assert_eq!(promoted.lost, followed.entries[1..]);
     let change =
-        begin_epoch(&look.head, None, OldSessions::End, Actor::Rule, &ScopeHasher::ours([1; 16]), NOW);
+        begin_epoch(&promoted.head, None, OldSessions::End, Actor::Rule, &ScopeHasher::ours([1; 16]), NOW);
     server.begin_epoch(change.expect("an epoch")).await.expect("it begins");
     server.take_over().await.expect("the server");
     let head = store.follow(followed.head.seq, 9).await.expect("another epoch").head;

@@ -187,14 +187,14 @@ async fn cut_commits_are_neither_doubled_nor_lost() {
                 .collect();
             for task in tasks {
                 let (n, rotated, revoked, ended) = task.await.expect("no panic");
-                let loaded = direct.session(id(n)).await.expect("a look").found.expect("a session").0;
+                let loaded = direct.session(id(n)).await.expect("a read").found.expect("a session").0;
                 if let Some(written) = told.count(&rotated) {
                     assert_eq!(loaded.generation.0, u32::from(written), "{rotated:?}");
                 }
                 if let Some(written) = told.count(&ended) {
                     assert_eq!(loaded.state != quash_core::model::SessionState::Live, written, "{ended:?}");
                 }
-                let found = direct.entries_of(&[ScopeKey(*id(n).as_bytes())]).await.expect("a look");
+                let found = direct.entries_of(&[ScopeKey(*id(n).as_bytes())]).await.expect("a read");
                 if let Some(written) = told.count(&revoked) {
                     assert_eq!(found.len(), usize::from(written), "{revoked:?}");
                 }

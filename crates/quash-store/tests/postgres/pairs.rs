@@ -116,7 +116,7 @@ fn password_set(round: u32, survivor: Option<Survivor>) -> Change {
 }
 
 async fn is_live(stores: &PostgresStores, round: u32, n: u8) -> bool {
-    let loaded = stores.0.session(id(round, n)).await.expect("a look");
+    let loaded = stores.0.session(id(round, n)).await.expect("a read");
     loaded.found.is_some_and(|(session, account)| session.is_live(&account, &loaded.head))
 }
 
@@ -220,7 +220,7 @@ async fn soak_no_survivor_outlives_the_end_of_everything() {
         },
         async |stores, round, _, ended| {
             assert!(ended, "round {round}");
-            let loaded = stores.0.session(id(round, 1)).await.expect("a look");
+            let loaded = stores.0.session(id(round, 1)).await.expect("a read");
             assert!(!is_live(&stores, round, 1).await, "round {round}: {loaded:?}");
         },
     )
@@ -250,7 +250,7 @@ async fn soak_an_ended_session_is_not_rotated() {
         },
         async |stores, round, rotated, ended| {
             assert!(ended, "round {round}");
-            let loaded = stores.0.session(id(round, 1)).await.expect("a look").found.expect("a session").0;
+            let loaded = stores.0.session(id(round, 1)).await.expect("a read").found.expect("a session").0;
             assert_eq!(loaded.generation.0, u32::from(rotated), "round {round}");
             assert_ne!(loaded.state, SessionState::Live, "round {round}");
         },
@@ -269,7 +269,7 @@ async fn soak_a_session_ends_once() {
         async |stores, round, one, other| {
             assert!(one != other, "round {round}");
             let key = ScopeKey(*id(round, 1).as_bytes());
-            assert_eq!(stores.0.entries_of(&[key]).await.expect("a look").len(), 1, "round {round}");
+            assert_eq!(stores.0.entries_of(&[key]).await.expect("a read").len(), 1, "round {round}");
         },
     )
     .await;
@@ -298,7 +298,7 @@ async fn soak_a_deleted_account_keeps_no_session() {
         },
         async |stores, round, deleted, _| {
             assert!(deleted, "round {round}");
-            assert_eq!(stores.0.session(id(round, 1)).await.expect("a look").found, None, "round {round}");
+            assert_eq!(stores.0.session(id(round, 1)).await.expect("a read").found, None, "round {round}");
         },
     )
     .await;
@@ -505,7 +505,7 @@ async fn soak_a_session_is_bound_and_rotated() {
         },
         async |stores, round, one, other| {
             assert!(one && other, "round {round}");
-            let loaded = stores.0.session(id(round, 1)).await.expect("a look").found.expect("a session").0;
+            let loaded = stores.0.session(id(round, 1)).await.expect("a read").found.expect("a session").0;
             assert_eq!((loaded.generation.0, loaded.known_device.is_some()), (1, true), "round {round}");
         },
     )

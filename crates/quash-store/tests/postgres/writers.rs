@@ -43,7 +43,7 @@ async fn soak_many_writers_leave_no_gap_and_followers_miss_nothing() {
             let mut cursor = Seq::start_of(1);
             loop {
                 let last = is_over.load(Ordering::Relaxed);
-                let Followed { head, entries } = third.follow(cursor, 100).await.expect("a look");
+                let Followed { head, entries } = third.follow(cursor, 100).await.expect("a read");
                 cursor = entries.last().map_or(cursor, |entry| entry.seq);
                 seen.extend(entries);
                 if last && cursor == head.seq {

@@ -27,8 +27,8 @@ fn large_secret(n: usize) -> Change {
 async fn found(store: &SqliteStore) -> [bool; 16] {
     let mut found = [false; 16];
     for (found, name) in found.iter_mut().zip(NAMES) {
-        let account = store.account(&AccountBy::Subject(subject(name)), NOW).await.expect("a look").account;
-        *found = account.is_some() || store.secret(name).await.expect("a look").is_some();
+        let account = store.account(&AccountBy::Subject(subject(name)), NOW).await.expect("a read").account;
+        *found = account.is_some() || store.secret(name).await.expect("a read").is_some();
     }
     found
 }

@@ -126,7 +126,7 @@ async fn databases_from_before_foreign_tokens_are_migrated() {
     );
     let store = sqlite(directory.path());
     assert_eq!(read(&store, "dana").await, account("dana"));
-    let (session, _) = store.session(sid(0)).await.expect("a look").found.expect("the session");
+    let (session, _) = store.session(sid(0)).await.expect("a read").found.expect("the session");
     assert_eq!((session.generation.0, session.claims.to_json(), session.adopted), (3, None, None));
     let keys = store.keys().await.expect("keys");
     let (made, retiring) = (KeySource::Made, KeyState::Retiring { until: Timestamp::from_millis(7) });
@@ -165,7 +165,7 @@ async fn audits_from_before_endings_give_reasons() {
     }
     let store = sqlite(directory.path());
     let after = [10, 13, 14].map(Seq::from_u64);
-    let endings = store.endings(&subject("dana"), &after).await.expect("a look");
+    let endings = store.endings(&subject("dana"), &after).await.expect("a read");
     let reasons: Vec<_> =
         endings.into_iter().map(|ending| ending.map(|ending| ending.reason.as_str())).collect();
     assert_eq!(reasons, [Some("log_out_everywhere"), Some("revoked"), None]);
@@ -211,7 +211,7 @@ async fn addresses_of_two_accounts_are_kept_and_found_once() {
     }
     let store = sqlite(directory.path());
     let found = async |address: &str| {
-        let found = store.account(&AccountBy::Email(address.into()), NOW).await.expect("a look").account;
+        let found = store.account(&AccountBy::Email(address.into()), NOW).await.expect("a read").account;
         found.map(|account| account.subject.to_string())
     };
     assert_eq!(found("both@example.org").await.as_deref(), Some("early"));

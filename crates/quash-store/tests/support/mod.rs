@@ -343,7 +343,7 @@ pub(crate) async fn everything(store: &dyn Store) -> String {
         [at(0), at(3605)].into_iter().flat_map(|now| ["dana", "kim", "lee", "max"].map(|name| (now, name)))
     {
         for by in [RegistrationBy::Name(name.into()), RegistrationBy::Email(format!("{name}@example.org"))] {
-            let pending = store.registration(&by, now).await.expect("a look");
+            let pending = store.registration(&by, now).await.expect("a read");
             told += &format!(
                 "{pending:?} {:?}\n",
                 pending
@@ -370,7 +370,7 @@ pub(crate) async fn everything(store: &dyn Store) -> String {
             assert_eq!(loaded.found, Some((session.clone(), account.clone())));
             if let Some(adopted) = session.adopted {
                 let foreign =
-                    store.foreign(adopted.key, &[adopted.key], adopted.key, None, NOW).await.expect("a look");
+                    store.foreign(adopted.key, &[adopted.key], adopted.key, None, NOW).await.expect("a read");
                 assert_eq!(foreign.adopted, Some((session.clone(), account.clone())));
                 told += &format!("{:?}\n", foreign.revoked);
             }
@@ -414,13 +414,13 @@ pub(crate) async fn read(store: &dyn Store, name: &str) -> Account {
     store
         .account(&AccountBy::Subject(subject(name)), NOW)
         .await
-        .expect("a look")
+        .expect("a read")
         .account
         .expect("the account")
 }
 
 pub(crate) async fn state(store: &dyn Store, n: u8) -> SessionState {
-    store.session(sid(n)).await.expect("a look").found.expect("the session").0.state
+    store.session(sid(n)).await.expect("a read").found.expect("the session").0.state
 }
 
 /// Checks that the numbers of the log have no gap, and that each entry continues the chain.
@@ -436,7 +436,7 @@ pub(crate) async fn whole_log(store: &dyn Store) {
 
 /// Checks that the numbers of the audit have no gap.
 pub(crate) async fn whole_audit(store: &dyn Store) {
-    let entries = store.audit(0, None, u32::MAX).await.expect("a look");
+    let entries = store.audit(0, None, u32::MAX).await.expect("a read");
     for (entry, number) in entries.iter().zip(1..) {
         assert_eq!(entry.id, number);
     }

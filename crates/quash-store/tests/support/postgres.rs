@@ -81,12 +81,12 @@ pub(crate) async fn database() -> Option<TestDatabase> {
 /// Drops the databases of tests whose process has ended: nobody holds their lock.
 async fn drop_left_over(admin: &Client) {
     let names = "SELECT datname FROM pg_database WHERE datname LIKE 'quash\\_test\\_%'";
-    for row in admin.query(names, &[]).await.expect("a look") {
+    for row in admin.query(names, &[]).await.expect("a read") {
         let name: String = row.get(0);
         // A copy belongs to the process of its original.
         let original = name.strip_suffix(COPY).unwrap_or(&name);
         let lock = format!("SELECT pg_try_advisory_lock(7123, hashtext('{original}'))");
-        if admin.query_one(&lock, &[]).await.expect("a look").get(0) {
+        if admin.query_one(&lock, &[]).await.expect("a read").get(0) {
             // Its last connection may be closing.
             let _ = admin.batch_execute(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
             let unlock = format!("SELECT pg_advisory_unlock(7123, hashtext('{original}'))");
@@ -123,7 +123,7 @@ async fn template(server: &str, admin: &Client) -> String {
     // Tests run at once in several processes.
     admin.batch_execute("SELECT pg_advisory_lock(7122)").await.expect("a lock");
     let exists = admin.query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&name]).await;
-    if exists.expect("a look").is_none() {
+    if exists.expect("a read").is_none() {
         let made = format!("{name}_new");
         admin.batch_execute(&format!("DROP DATABASE IF EXISTS {made}")).await.expect("no database");
         admin

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quash_core::decide::{AtFailOver, FailOverFacts, Held, at_fail_over, begin_epoch, compare_end};
 use quash_core::model::{Actor, Clock, Epoch, NotedEnd, OldSessions, ScopeHasher, Seq};
-use quash_store::{FailOverLook, StoreError};
+use quash_store::{PromotedServer, StoreError};
 
 use super::epoch::{check_master_key, scopes};
 use crate::context::Context;
@@ -14,7 +14,7 @@ use crate::failure::StartError;
 use crate::node::{FailOverSetup, Node};
 use crate::vault::MasterKey;
 
-/// The pause between two looks at a server while others compare what they have seen.
+/// The pause between two inspections of a server while others compare what they have seen.
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// The interval at which the task notices that the service has ended.
@@ -86,13 +86,13 @@ impl Taker<'_> {
         );
         let mut is_marked = false;
         loop {
-            let look = server.look(self.noted).await?;
-            let held = compare_end(&look.head, self.noted, look.there);
+            let promoted = server.inspect(self.noted).await?;
+            let held = compare_end(&promoted.head, self.noted, promoted.noted_chain);
             let facts = FailOverFacts {
                 held,
-                is_decided: look.is_decided,
-                was_synchronous: look.was_synchronous,
-                all_compared: look.all_compared,
+                is_decided: promoted.is_decided,
+                was_synchronous: promoted.was_synchronous,
+                all_compared: promoted.all_compared,
                 has_waited: self.clock.uptime().saturating_sub(began) >= self.patience,
             };
             if held != Held::Lost
@@ -107,23 +107,23 @@ impl Taker<'_> {
                 AtFailOver::Wait => tokio::time::sleep(AGAIN).await,
                 AtFailOver::Continue => {
                     self.use_server().await?;
-                    if self.noted.seq > Seq::ZERO && look.head.seq.epoch() > self.noted.seq.epoch() {
+                    if self.noted.seq > Seq::ZERO && promoted.head.seq.epoch() > self.noted.seq.epoch() {
                         tracing::warn!("this node uses the promoted server, whose log is in a new epoch");
                     } else {
                         tracing::warn!(
-                            synchronous = look.was_synchronous,
+                            synchronous = promoted.was_synchronous,
                             "this node uses the promoted server: the log continues, and no user is signed out"
                         );
                     }
                     return Ok(());
                 }
-                AtFailOver::BeginEpoch => match self.begin_epoch(&look).await {
+                AtFailOver::BeginEpoch => match self.begin_epoch(&promoted).await {
                     // Another process has decided meanwhile.
                     Err(StartError::Store(StoreError::Conflict)) => {}
                     Err(error) => return Err(error),
                     Ok(epoch) => {
-                        // Only this look knows what is lost.
-                        self.report(&look, held, epoch);
+                        // Only this inspection knows what is lost.
+                        self.report(&promoted, held, epoch);
                         self.use_server().await?;
                         return Ok(());
                     }
@@ -134,23 +134,23 @@ impl Taker<'_> {
 
     async fn use_server(&self) -> Result<(), StoreError> {
         if let Some(node) = self.node {
-            self.setup.server.turn_ring(node.ring()).await?;
+            self.setup.server.advance_ring(node.ring()).await?;
         }
         self.setup.server.take_over().await
     }
 
     /// Returns the number of the new epoch.
-    async fn begin_epoch(&self, look: &FailOverLook) -> Result<u64, StartError> {
+    async fn begin_epoch(&self, promoted: &PromotedServer) -> Result<u64, StartError> {
         let known = Epoch::of(self.noted.seq);
         let now = self.clock.now();
-        let change = begin_epoch(&look.head, known, OldSessions::End, Actor::Rule, self.scopes, now)?;
+        let change = begin_epoch(&promoted.head, known, OldSessions::End, Actor::Rule, self.scopes, now)?;
         let begun = self.setup.server.begin_epoch(change).await?;
         Ok(begun.seq.unwrap_or_default().epoch())
     }
 
     /// Logs what is lost, as far as this process knows it.
-    fn report(&self, look: &FailOverLook, held: Held, epoch: u64) {
-        for entry in &look.lost {
+    fn report(&self, promoted: &PromotedServer, held: Held, epoch: u64) {
+        for entry in &promoted.lost {
             tracing::error!(
                 seq = entry.seq.as_u64(),
                 kind = ?entry.kind,
@@ -159,7 +159,7 @@ impl Taker<'_> {
                 "the promoted server has lost this entry of the log"
             );
         }
-        let found = look.head.seq.as_u64();
+        let found = promoted.head.seq.as_u64();
         let seen = self.noted.seq.as_u64();
         if held == Held::Lost {
             tracing::error!(

@@ -79,7 +79,7 @@ impl Work<'_> {
     async fn apply(&mut self, change: &Change) -> Result<Receipt, PostgresError> {
         let receipt = self.write(change).await?;
         if change.turns_ring() {
-            self.transaction.write_one(statements::TURN_RING, &[]).await?;
+            self.transaction.write_one(statements::ADVANCE_RING, &[]).await?;
         }
         for new in &NewAudit::of(change) {
             audit::record(&self.transaction, new, receipt.seq).await?;

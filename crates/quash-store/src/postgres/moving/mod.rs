@@ -39,7 +39,7 @@ const HEADS: &str = "SELECT CASE WHEN l.seq > g.base_seq THEN l.seq ELSE g.base_
 const NODES: &str = "SELECT instance, renewal, term_ms, host, pid FROM lease \
     WHERE kind = 'node' AND NOT has_left ORDER BY instance";
 
-/// The pause between two looks at the leases of nodes.
+/// The pause between two reads of the leases of nodes.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Added to the term of a lease, for clocks that differ in speed.

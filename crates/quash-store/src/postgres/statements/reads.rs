@@ -1,4 +1,4 @@
-//! Statements that read. A look is one statement, and so one snapshot.
+//! Statements that read. Most reads are one statement, which sees one snapshot.
 
 /// The columns of an `Account`, in the order in which `columns.rs` reads them.
 macro_rules! account {

@@ -165,7 +165,7 @@ pub(in crate::postgres) const DROP_KEY: &str =
     "DELETE FROM signing_key WHERE kid = $1 AND state IN ('retiring', 'next')";
 pub(in crate::postgres) const REVOKE_KEY: &str = "UPDATE signing_key SET state = 'struck', state_at = $2, secret = $3 \
      WHERE kid = $1 AND state <> 'struck'";
-pub(in crate::postgres) const TURN_RING: &str = "UPDATE cluster SET ring = ring + 1 WHERE id = 1";
+pub(in crate::postgres) const ADVANCE_RING: &str = "UPDATE cluster SET ring = ring + 1 WHERE id = 1";
 pub(in crate::postgres) const ADD_CLIENT: &str = "INSERT INTO client (name, digest, rights, created_at, namespace) \
      VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
 pub(in crate::postgres) const REMOVE_CLIENT: &str = "DELETE FROM client WHERE name = $1 AND rights = $2 \

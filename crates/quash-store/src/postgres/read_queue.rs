@@ -1,4 +1,4 @@
-//! Reads of the head and of sessions, which almost every request needs: those that wait share one statement,
+//! Queues reads of the head and of sessions, which almost every request needs. Waiting reads share one statement,
 //! which begins after each of them was submitted.
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::connect::Pool;
 use super::fault::PostgresError;
-use super::reader::read_session_look;
+use super::reader::read_session_loaded;
 use super::rows;
 use super::statements;
 use super::transaction::Database;
@@ -21,16 +21,16 @@ const BATCH: usize = 256;
 const QUEUE: usize = 4096;
 
 /// A submitted read, and the channel for its result.
-enum Look {
+enum QueuedRead {
     Head(oneshot::Sender<Result<Head, StoreError>>),
     Session(SessionId, oneshot::Sender<Result<SessionLoaded, StoreError>>),
 }
 
 /// The queue of reads. The readers end when it is dropped.
 #[derive(Clone, Debug)]
-pub(super) struct Looks(mpsc::Sender<Look>);
+pub(super) struct ReadQueue(mpsc::Sender<QueuedRead>);
 
-impl Looks {
+impl ReadQueue {
     /// Starts a reader for each of these pools.
     pub(super) fn start(database: &Arc<Database>, pools: Vec<Pool>) -> Self {
         let (sender, queue) = mpsc::channel(QUEUE);
@@ -43,13 +43,13 @@ impl Looks {
 
     pub(super) async fn head(&self) -> Result<Head, StoreError> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(Look::Head(answer)).await.map_err(|_| closing())?;
+        self.0.send(QueuedRead::Head(answer)).await.map_err(|_| closing())?;
         answered.await.map_err(|_| closing())?
     }
 
     pub(super) async fn session(&self, id: SessionId) -> Result<SessionLoaded, StoreError> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(Look::Session(id, answer)).await.map_err(|_| closing())?;
+        self.0.send(QueuedRead::Session(id, answer)).await.map_err(|_| closing())?;
         answered.await.map_err(|_| closing())?
     }
 }
@@ -59,7 +59,7 @@ fn closing() -> StoreError {
 }
 
 /// Reads until all senders are dropped.
-async fn read(database: Arc<Database>, pool: Pool, queue: Arc<Mutex<mpsc::Receiver<Look>>>) {
+async fn read(database: Arc<Database>, pool: Pool, queue: Arc<Mutex<mpsc::Receiver<QueuedRead>>>) {
     let mut waiting = Vec::with_capacity(BATCH);
     loop {
         let taken = queue.lock().await.recv_many(&mut waiting, BATCH).await;
@@ -67,10 +67,10 @@ async fn read(database: Arc<Database>, pool: Pool, queue: Arc<Mutex<mpsc::Receiv
             return;
         }
         let (mut heads, mut sessions, mut ids) = (Vec::new(), Vec::new(), Vec::new());
-        for look in waiting.drain(..) {
-            match look {
-                Look::Head(answer) => heads.push(answer),
-                Look::Session(id, answer) => {
+        for queued in waiting.drain(..) {
+            match queued {
+                QueuedRead::Head(answer) => heads.push(answer),
+                QueuedRead::Session(id, answer) => {
                     ids.push(id);
                     sessions.push(answer);
                 }
@@ -116,7 +116,7 @@ async fn together(
     let loaded = if ids.is_empty() {
         Vec::new()
     } else {
-        found.iter().map(|row| read_session_look(&mut rows::Columns::of(row))).collect()
+        found.iter().map(|row| read_session_loaded(&mut rows::Columns::of(row))).collect()
     };
     Ok((head, loaded))
 }
