@@ -24,30 +24,31 @@ pub fn went_back(head: &Head, proven: Seq) -> bool {
     proven > head.seq
 }
 
-/// The result of comparing a log with an end of it that was noted earlier.
+/// The state, in a log, of the entry that was noted earlier as its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Held {
-    /// The log continues from there.
-    Whole,
+pub enum NotedEntry {
+    /// The log continues from the entry.
+    Present,
     /// The log lacks the entry or has another one in its place.
     Lost,
     /// The entry was deleted because it isn't needed any more, so that its hash can't be compared.
     Deleted,
 }
 
-/// Compares a log that ends at `head` with a noted end. `there` is the hash of the log's entry with the noted number;
-/// `None` if the log has none. A later epoch has ended everything, so nothing before it counts as lost.
-pub fn compare_end(head: &Head, noted: NotedEnd, there: Option<Chain>) -> Held {
+/// Compares a log that ends at `head` with a noted end. `stored` is the hash of the log's entry with the noted
+/// number, if the log has that entry. A later epoch has ended everything, so nothing before it counts as lost.
+pub fn compare_end(head: &Head, noted: NotedEnd, stored: Option<Chain>) -> NotedEntry {
     if head.seq.epoch() > noted.seq.epoch() {
-        return Held::Whole;
+        return NotedEntry::Present;
     }
     let Some(chain) = noted.chain.filter(|_| head.seq >= noted.seq) else {
-        return if went_back(head, noted.seq) { Held::Lost } else { Held::Whole };
+        return if went_back(head, noted.seq) { NotedEntry::Lost } else { NotedEntry::Present };
     };
-    match if head.seq == noted.seq { Some(head.chain) } else { there } {
-        Some(found) if found == chain => Held::Whole,
-        Some(_) => Held::Lost,
-        None => Held::Deleted,
+    let stored = if head.seq == noted.seq { Some(head.chain) } else { stored };
+    match stored {
+        Some(found) if found == chain => NotedEntry::Present,
+        Some(_) => NotedEntry::Lost,
+        None => NotedEntry::Deleted,
     }
 }
 
@@ -117,17 +118,17 @@ mod tests {
         let first = Epoch::new(3).expect("an epoch").start().next();
         let second = first.next();
         let noted = |seq, chain| NotedEnd { seq, chain };
-        let compared = |end, noted, there| compare_end(&head(end), noted, there);
-        assert_eq!(compared(first, noted(second, None), None), Held::Lost);
-        assert_eq!(compared(first, noted(second, Some([1; 32])), None), Held::Lost);
-        assert_eq!(compared(second, noted(second, Some([1; 32])), None), Held::Whole);
-        assert_eq!(compared(second, noted(second, Some([2; 32])), None), Held::Lost);
-        assert_eq!(compared(second, noted(first, None), None), Held::Whole);
-        assert_eq!(compared(second, noted(first, Some([2; 32])), Some([2; 32])), Held::Whole);
-        assert_eq!(compared(second, noted(first, Some([3; 32])), Some([2; 32])), Held::Lost);
-        assert_eq!(compared(second, noted(first, Some([3; 32])), None), Held::Deleted);
+        let compared = |end, noted, stored| compare_end(&head(end), noted, stored);
+        assert_eq!(compared(first, noted(second, None), None), NotedEntry::Lost);
+        assert_eq!(compared(first, noted(second, Some([1; 32])), None), NotedEntry::Lost);
+        assert_eq!(compared(second, noted(second, Some([1; 32])), None), NotedEntry::Present);
+        assert_eq!(compared(second, noted(second, Some([2; 32])), None), NotedEntry::Lost);
+        assert_eq!(compared(second, noted(first, None), None), NotedEntry::Present);
+        assert_eq!(compared(second, noted(first, Some([2; 32])), Some([2; 32])), NotedEntry::Present);
+        assert_eq!(compared(second, noted(first, Some([3; 32])), Some([2; 32])), NotedEntry::Lost);
+        assert_eq!(compared(second, noted(first, Some([3; 32])), None), NotedEntry::Deleted);
         let later = Epoch::new(4).expect("an epoch").start().next();
-        assert_eq!(compared(later, noted(second, Some([9; 32])), None), Held::Whole);
+        assert_eq!(compared(later, noted(second, Some([9; 32])), None), NotedEntry::Present);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Decides whether a server that was promoted or recovered has lost entries of the log. A server that commits
 //! without waiting for its standby may lose the newest ones when the standby is promoted.
 
-use super::epoch::Held;
+use super::epoch::NotedEntry;
 
 /// The operator's choice of what a promotion does to sessions.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -18,8 +18,8 @@ pub enum AfterFailOver {
 /// The facts that a process knows about a promoted server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FailOverFacts {
-    /// Whether the server's log has the newest end that this process has seen.
-    pub held: Held,
+    /// The entry that is the newest end of the log that this process has seen, as the server's log has it.
+    pub noted_entry: NotedEntry,
     /// Another process has decided already.
     pub is_decided: bool,
     /// Each commit had waited for a standby, so none can be lost.
@@ -44,9 +44,9 @@ pub enum AtFailOver {
 /// Decides. A loss is never overlooked because of a setting: the setting only says what counts as proof that there is
 /// none.
 pub fn at_fail_over(rule: AfterFailOver, facts: FailOverFacts) -> AtFailOver {
-    match (facts.held, rule) {
-        (Held::Lost, _) => AtFailOver::BeginEpoch,
-        (Held::Whole | Held::Deleted, _) if facts.is_decided => AtFailOver::Continue,
+    match (facts.noted_entry, rule) {
+        (NotedEntry::Lost, _) => AtFailOver::BeginEpoch,
+        (NotedEntry::Present | NotedEntry::Deleted, _) if facts.is_decided => AtFailOver::Continue,
         (_, AfterFailOver::Always) => AtFailOver::BeginEpoch,
         (_, AfterFailOver::Evidence) => AtFailOver::Continue,
         (_, AfterFailOver::Proven) if facts.was_synchronous || facts.all_compared => AtFailOver::Continue,
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     const FACTS: FailOverFacts = FailOverFacts {
-        held: Held::Whole,
+        noted_entry: NotedEntry::Present,
         is_decided: false,
         was_synchronous: false,
         all_compared: false,
@@ -76,7 +76,7 @@ mod tests {
             FailOverFacts { was_synchronous: true, ..FACTS },
             FailOverFacts { all_compared: true, has_waited: true, ..FACTS },
             FailOverFacts { is_decided: true, ..FACTS },
-            FailOverFacts { held: Held::Deleted, was_synchronous: true, ..FACTS },
+            FailOverFacts { noted_entry: NotedEntry::Deleted, was_synchronous: true, ..FACTS },
         ] {
             assert_eq!(decided(proven), AtFailOver::Continue, "{proven:?}");
         }
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn a_loss_always_begins_an_epoch() {
         let lost = FailOverFacts {
-            held: Held::Lost,
+            noted_entry: NotedEntry::Lost,
             is_decided: true,
             was_synchronous: true,
             all_compared: true,

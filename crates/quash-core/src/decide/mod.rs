@@ -43,7 +43,7 @@ pub use end::{
     AccountEnd, ForeignEnd, apply_settings, end_account, end_everything, end_foreign, end_presented,
     end_session, end_token_session, log_out_entry,
 };
-pub use epoch::{Held, NoEpochLeft, begin_epoch, compare_end, went_back};
+pub use epoch::{NoEpochLeft, NotedEntry, begin_epoch, compare_end, went_back};
 pub use fail_over::{AfterFailOver, AtFailOver, FailOverFacts, at_fail_over};
 pub use flow::{
     FlowOwner, MailRequest, MailTarget, change_email_by_mail, empty_transaction, judge_flow, notice,

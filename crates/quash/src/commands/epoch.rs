@@ -2,7 +2,7 @@
 //! that, because revocations may be missing from it.
 
 use clap::Subcommand;
-use quash_core::decide::Held;
+use quash_core::decide::NotedEntry;
 use quash_core::model::{NotedEnd, OldSessions, Seq};
 use quash_service::{KnownLogEnd, begin_after_restore, compare, renew_store_id};
 use quash_store::{IfAnother, PostgresOptions, PostgresStore, StoreError};
@@ -129,20 +129,22 @@ async fn accept(url: &SecretText, data_dir: &DataDir) -> Result<EpochShown, Comm
     data_dir.existing_master_key(WHICH_KEY)?;
     let store = open(url).await?;
     let away = |error: StoreError| opening::start_error(error.into(), data_dir);
-    let (head, held) = compare(&store, noted).await.map_err(away)?;
-    match held {
-        Held::Whole if head.seq.epoch() == noted.seq.epoch() => {}
-        Held::Whole => {
+    let (head, noted_entry) = compare(&store, noted).await.map_err(away)?;
+    match noted_entry {
+        NotedEntry::Present if head.seq.epoch() == noted.seq.epoch() => {}
+        NotedEntry::Present => {
             return Err(refused("the log is in another epoch than the one that this node has seen"));
         }
-        Held::Lost => {
+        NotedEntry::Lost => {
             return Err(CommandError::failure(format!(
                 "the log lacks entries: this node has seen number {}, and the log ends at {}, or has another entry there",
                 noted.seq, head.seq
             ))
             .hint("revocations are missing: run `quash epoch begin`"));
         }
-        Held::Deleted => return Err(refused("the newest entry that this node has seen was deleted since")),
+        NotedEntry::Deleted => {
+            return Err(refused("the newest entry that this node has seen was deleted since"));
+        }
     }
     record(&store, &file, data_dir).await?;
     Ok(EpochShown { seq: head.seq.as_u64(), epoch: head.seq.epoch(), ended: false })

@@ -1,7 +1,7 @@
 //! Epochs: begins a new epoch in a store that was restored from a backup or is found to have gone back.
 //! `quash_core::decide` defines the new epoch. The binary remembers the log's position outside of the store.
 
-use quash_core::decide::{Held, NoEpochLeft, begin_epoch, compare_end, went_back};
+use quash_core::decide::{NoEpochLeft, NotedEntry, begin_epoch, compare_end, went_back};
 use quash_core::hex;
 use quash_core::model::{
     Actor, Change, Clock, Entropy, Epoch, Head, KeyRecord, NotedEnd, OldSessions, ScopeHasher, Seq, draw,
@@ -66,8 +66,8 @@ pub async fn begin_if_gone_back(
 ) -> Result<Option<RollbackReport>, StartError> {
     // After a conflict, another node has begun an epoch, which may be the one that is needed.
     repeated(async || {
-        let (head, held) = compare(store, noted).await?;
-        if held != Held::Lost {
+        let (head, noted_entry) = compare(store, noted).await?;
+        if noted_entry != NotedEntry::Lost {
             return Ok(None);
         }
         let proven = noted.seq;
@@ -85,7 +85,7 @@ pub async fn begin_if_gone_back(
 ///
 /// # Errors
 /// The store can't be used.
-pub async fn compare(store: &dyn Store, noted: NotedEnd) -> Result<(Head, Held), StoreError> {
+pub async fn compare(store: &dyn Store, noted: NotedEnd) -> Result<(Head, NotedEntry), StoreError> {
     let head = store.head().await?;
     let before = Seq::from_u64(noted.seq.as_u64().saturating_sub(1));
     let next = store.entries_after(before, 1).await?;

@@ -4,7 +4,7 @@
 use std::sync::Weak;
 use std::time::Duration;
 
-use quash_core::decide::{AtFailOver, FailOverFacts, Held, at_fail_over, begin_epoch, compare_end};
+use quash_core::decide::{AtFailOver, FailOverFacts, NotedEntry, at_fail_over, begin_epoch, compare_end};
 use quash_core::model::{Actor, Clock, Epoch, NotedEnd, OldSessions, ScopeHasher, Seq};
 use quash_store::{PromotedServer, StoreError};
 
@@ -87,15 +87,15 @@ impl Taker<'_> {
         let mut is_marked = false;
         loop {
             let promoted = server.inspect(self.noted).await?;
-            let held = compare_end(&promoted.head, self.noted, promoted.noted_chain);
+            let noted_entry = compare_end(&promoted.head, self.noted, promoted.noted_chain);
             let facts = FailOverFacts {
-                held,
+                noted_entry,
                 is_decided: promoted.is_decided,
                 was_synchronous: promoted.was_synchronous,
                 all_compared: promoted.all_compared,
                 has_waited: self.clock.uptime().saturating_sub(began) >= self.patience,
             };
-            if held != Held::Lost
+            if noted_entry != NotedEntry::Lost
                 && !is_marked
                 && let Some(node) = self.node
             {
@@ -123,7 +123,7 @@ impl Taker<'_> {
                     Err(error) => return Err(error),
                     Ok(epoch) => {
                         // Only this inspection knows what is lost.
-                        self.report(&promoted, held, epoch);
+                        self.report(&promoted, noted_entry, epoch);
                         self.use_server().await?;
                         return Ok(());
                     }
@@ -149,7 +149,7 @@ impl Taker<'_> {
     }
 
     /// Logs what is lost, as far as this process knows it.
-    fn report(&self, promoted: &PromotedServer, held: Held, epoch: u64) {
+    fn report(&self, promoted: &PromotedServer, noted_entry: NotedEntry, epoch: u64) {
         for entry in &promoted.lost {
             tracing::error!(
                 seq = entry.seq.as_u64(),
@@ -161,7 +161,7 @@ impl Taker<'_> {
         }
         let found = promoted.head.seq.as_u64();
         let seen = self.noted.seq.as_u64();
-        if held == Held::Lost {
+        if noted_entry == NotedEntry::Lost {
             tracing::error!(
                 found,
                 seen,
