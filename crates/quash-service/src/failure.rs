@@ -72,7 +72,7 @@ pub enum Unavailable {
     StoreFull,
     /// The store can't be used. The detail is for the log only.
     #[error("the store is unavailable: {0}")]
-    StoreAway(String),
+    StoreFailed(String),
     /// The change may have been written, or it was written and this process doesn't apply it yet. The detail is
     /// for the log only.
     #[error("it is not known whether the change was written: {0}")]
@@ -106,7 +106,7 @@ pub enum Unavailable {
     },
     /// Too many attempts on one account or name are waiting for those being evaluated.
     #[error("too many sign-ins at once for one name")]
-    Crowded {
+    AccountQueueFull {
         /// The time until a place may be free.
         retry_after: Duration,
     },
@@ -115,8 +115,8 @@ pub enum Unavailable {
     Stale,
     /// Another issuer's keys were never fetched, and the token may be signed with one of them.
     #[error("an issuer's keys could not be fetched")]
-    ForeignKeysAway,
-    /// The key in the settings was removed in an emergency, and they name no other.
+    ForeignKeysUnavailable,
+    /// The key in the settings was revoked, and they name no other.
     #[error("there is no key to sign with")]
     NoSigningKey,
     /// The crypto library didn't sign.
@@ -147,7 +147,7 @@ impl From<StoreError> for Failure {
         Self::Unavailable(match error {
             StoreError::Conflict => Unavailable::Contended,
             StoreError::Full => Unavailable::StoreFull,
-            StoreError::Unavailable(detail) => Unavailable::StoreAway(detail),
+            StoreError::Unavailable(detail) => Unavailable::StoreFailed(detail),
             StoreError::Unknown(detail) => Unavailable::OutcomeUnknown(detail),
         })
     }
@@ -157,7 +157,9 @@ impl From<quash_verify::VerifyError> for Failure {
     fn from(denied: quash_verify::VerifyError) -> Self {
         match denied {
             quash_verify::VerifyError::Refused(refusal) => Self::Refused(refusal),
-            quash_verify::VerifyError::KeysUnavailable => Self::Unavailable(Unavailable::ForeignKeysAway),
+            quash_verify::VerifyError::KeysUnavailable => {
+                Self::Unavailable(Unavailable::ForeignKeysUnavailable)
+            }
             _ => Self::Unavailable(Unavailable::Stale),
         }
     }

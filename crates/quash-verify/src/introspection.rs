@@ -21,7 +21,7 @@ pub(crate) enum Answer {
     /// The token isn't valid.
     Inactive,
     /// The issuer's answer says nothing about the token, for example because it is overloaded.
-    Away,
+    Unavailable,
     /// No answer came.
     Silent,
 }
@@ -103,7 +103,7 @@ impl Introspection {
             return Answer::Silent;
         }
         let hash = self.hash(question);
-        let Some(slot) = self.slot(hash) else { return Answer::Away };
+        let Some(slot) = self.slot(hash) else { return Answer::Unavailable };
         let _leave = SlotGuard { introspection: self, hash };
         let answer =
             tokio::time::timeout(WITHIN, self.ask_or_share(question, &slot)).await.unwrap_or(Answer::Silent);
@@ -205,7 +205,7 @@ mod tests {
                 self.asked.fetch_add(1, Ordering::SeqCst);
                 match self.let_go.acquire().await {
                     Ok(permit) => permit.forget(),
-                    Err(_) => return Answer::Away,
+                    Err(_) => return Answer::Unavailable,
                 }
                 Answer::Active
             })
@@ -307,7 +307,7 @@ mod tests {
         let slots: Vec<_> =
             (0..TOKENS).map(|token| introspection.slot(token as u128).expect("a free slot")).collect();
         assert_eq!(slots.len(), TOKENS);
-        assert_eq!(introspection.ask(Question::Token("one more")).await, Answer::Away);
+        assert_eq!(introspection.ask(Question::Token("one more")).await, Answer::Unavailable);
         assert_eq!(issuer.asked.load(Ordering::SeqCst), 1);
     }
 }

@@ -171,7 +171,7 @@ impl Verifier {
             // A revocation that arrived meanwhile overrides the issuer's answer.
             Answer::Active => self.inner.shared.check_named_unvouched(named),
             Answer::Inactive => Err(refused(Refusal::TokenRevoked(None))),
-            Answer::Away | Answer::Silent => Err(stale()),
+            Answer::Unavailable | Answer::Silent => Err(stale()),
         }
     }
 

@@ -349,7 +349,7 @@ impl Verifier {
             // A revocation that arrived meanwhile overrides the issuer's answer.
             Answer::Active => self.inner.shared.check_state_unvouched(token),
             Answer::Inactive => Err(VerifyError::Refused(Refusal::TokenRevoked(None))),
-            Answer::Away | Answer::Silent => Err(VerifyError::Stale),
+            Answer::Unavailable | Answer::Silent => Err(VerifyError::Stale),
         }
     }
 

@@ -357,7 +357,7 @@ impl Presentation {
             Unavailable::NetworkQueueFull { retry_after }
             | Unavailable::NetworkThrottled { retry_after }
             | Unavailable::AccountThrottled { retry_after }
-            | Unavailable::Crowded { retry_after } => {
+            | Unavailable::AccountQueueFull { retry_after } => {
                 let secs = whole_seconds(*retry_after);
                 let detail = format!(
                     "Request was throttled. Expected available in {secs} second{}.",
@@ -367,14 +367,14 @@ impl Presentation {
             }
             Unavailable::HashQueueFull { retry_after } => (*retry_after, "Too many sign-ins are waiting."),
             Unavailable::Contended => (Duration::from_secs(1), "Too many requests for one session at once."),
-            Unavailable::StoreFull | Unavailable::StoreAway(_) => {
+            Unavailable::StoreFull | Unavailable::StoreFailed(_) => {
                 (Duration::from_secs(5), "The service cannot use its store now.")
             }
             // If this request was a refresh, repeating it within the grace period returns the same tokens.
             Unavailable::OutcomeUnknown(_) => {
                 (Duration::from_secs(1), "It is not known whether the request was carried out. Try again.")
             }
-            Unavailable::ForeignKeysAway => {
+            Unavailable::ForeignKeysUnavailable => {
                 return Self::from_guard(
                     Code::Unavailable,
                     Problem::of(Rejection::Token(VerifyError::KeysUnavailable)),

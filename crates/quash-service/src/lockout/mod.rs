@@ -164,7 +164,7 @@ impl Lockout {
         }
         let has_room = shared.queues().enter(counted);
         if !has_room {
-            return Err(Unavailable::Crowded { retry_after: AGAIN_AFTER }.into());
+            return Err(Unavailable::AccountQueueFull { retry_after: AGAIN_AFTER }.into());
         }
         let mut turn = Slot { shared, counted, state: State::Waiting, since };
         loop {
@@ -307,7 +307,7 @@ impl Slot {
     pub(crate) fn in_time(&self) -> Result<(), Failure> {
         let took = self.shared.clock.uptime().saturating_sub(self.since);
         if self.shared.counters.is_shared() && took > EVALUATED_WITHIN {
-            return Err(Unavailable::Crowded { retry_after: AGAIN_AFTER }.into());
+            return Err(Unavailable::AccountQueueFull { retry_after: AGAIN_AFTER }.into());
         }
         Ok(())
     }

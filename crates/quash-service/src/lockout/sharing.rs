@@ -59,5 +59,5 @@ async fn attempts_that_took_too_long_have_no_outcome() {
     assert!(slot.in_time().is_ok());
     clock.0.store(EVALUATED_WITHIN.as_secs() + 1, Ordering::SeqCst);
     let refused = slot.in_time().expect_err("its place may have expired");
-    assert_eq!(refused, Failure::from(Unavailable::Crowded { retry_after: AGAIN_AFTER }));
+    assert_eq!(refused, Failure::from(Unavailable::AccountQueueFull { retry_after: AGAIN_AFTER }));
 }

@@ -299,8 +299,8 @@ async fn pause(due: Duration) {
 
 /// Reads the whole set.
 async fn whole(store: &dyn Store) -> ReadSet {
-    let away = || StoreError::Unavailable("the store doesn't answer".into());
-    tokio::time::timeout(RENEWED_WITHIN, snapshot(store)).await.unwrap_or_else(|_| Err(away()))
+    let unavailable = || StoreError::Unavailable("the store doesn't answer".into());
+    tokio::time::timeout(RENEWED_WITHIN, snapshot(store)).await.unwrap_or_else(|_| Err(unavailable()))
 }
 
 /// Waits for a read of the whole set, if there is one.

@@ -77,7 +77,7 @@ struct Recorded {
     until: Duration,
 }
 
-/// The shortest term of a node's own lease: a database may be away for some seconds.
+/// The shortest term of a node's own lease: a database may be unavailable for some seconds.
 const SHORTEST_TERM: Duration = Duration::from_secs(10);
 /// The longest wait of a request for keys that another node has changed.
 const RING_WITHIN: Duration = Duration::from_secs(5);

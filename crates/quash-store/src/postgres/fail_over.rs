@@ -80,19 +80,19 @@ impl PostgresFailOver {
 
     /// Connections to the server that was found, and to no other.
     fn found(&self) -> Result<(Identity, Arc<Database>), StoreError> {
-        let away = |detail: &str| StoreError::Unavailable(detail.to_owned());
+        let unavailable = |detail: &str| StoreError::Unavailable(detail.to_owned());
         let Some(identity) = self.history.found() else {
-            return Err(away("no other server was found"));
+            return Err(unavailable("no other server was found"));
         };
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, database)) = found.as_ref().filter(|(known, _)| *known == identity) {
             return Ok((identity, Arc::clone(database)));
         }
         let mut writer = [0; 16];
-        rand::fill(&mut writer).map_err(|_| away("no random bytes"))?;
+        rand::fill(&mut writer).map_err(|_| unavailable("no random bytes"))?;
         let history = History::new(self.history.reading().clone(), identity.clone());
         let target = self.own.target.clone().compared_with(history);
-        let pool = target.clone().pool(2, self.wait).map_err(|error| away(&error.to_string()))?;
+        let pool = target.clone().pool(2, self.wait).map_err(|error| unavailable(&error.to_string()))?;
         let database = Arc::new(Database::new(target, pool, writer));
         *found = Some((identity.clone(), Arc::clone(&database)));
         Ok((identity, database))

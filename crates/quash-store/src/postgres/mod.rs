@@ -135,12 +135,12 @@ impl PostgresStore {
     /// # Errors
     /// The database can't be used.
     pub async fn record_identity(&self) -> Result<(), StoreError> {
-        let away = |error: tokio_postgres::Error| StoreError::Unavailable(message(&error));
+        let unavailable = |error: tokio_postgres::Error| StoreError::Unavailable(message(&error));
         let connection = self.database.connection().await?;
-        let found = self.history.reading().read(&connection).await.map_err(away)?;
-        found.record(&connection).await.map_err(away)?;
+        let found = self.history.reading().read(&connection).await.map_err(unavailable)?;
+        found.record(&connection).await.map_err(unavailable)?;
         // Leases on the server before may be unknown to this one.
-        Identity::unsettle(&connection).await.map_err(away)
+        Identity::unsettle(&connection).await.map_err(unavailable)
     }
 
     /// Follows the newest end of the log that this process has seen.

@@ -341,12 +341,12 @@ impl Store for SqliteStore {
 impl StoreFile for SqliteStore {
     async fn back_up(&self, to: &Path) -> Result<Seq, BackupError> {
         let (database, to, ended) = (self.path.clone(), to.to_owned(), self.handles().is_err());
-        let away = || BackupError::Unusable {
+        let unusable = || BackupError::Unusable {
             path: self.path.display().to_string(),
             detail: "it is closing".into(),
         };
         if ended {
-            return Err(away());
+            return Err(unusable());
         }
         let (outcome, copied) = oneshot::channel();
         let copying = std::thread::Builder::new().name("quash-backup".into()).spawn(move || {
@@ -357,7 +357,7 @@ impl StoreFile for SqliteStore {
             path: self.path.display().to_string(),
             detail: error.to_string(),
         })?;
-        copied.await.map_err(|_| away())?
+        copied.await.map_err(|_| unusable())?
     }
 
     fn broken(&self) -> watch::Receiver<bool> {

@@ -27,7 +27,7 @@ impl Introspect for IntrospectionClient {
                 tracing::warn!(%fault, "failed to ask the issuer about a token");
                 match fault {
                     IssuerError::TimedOut | IssuerError::Unreachable => Answer::Silent,
-                    _ => Answer::Away,
+                    _ => Answer::Unavailable,
                 }
             });
             if answer == Answer::Inactive {

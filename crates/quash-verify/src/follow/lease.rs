@@ -110,7 +110,7 @@ impl Leasing {
         }
     }
 
-    /// Notes that the issuer has answered. If it had been away, requests that still wait can be given up.
+    /// Notes that the issuer has answered. If it had been unreachable, requests that still wait can be given up.
     fn note_answer(&self, is_away: &mut bool) {
         if std::mem::take(is_away) {
             self.signals.back.send_replace(());

@@ -32,7 +32,7 @@ pub(crate) struct Streaming {
 /// The reason why a connection is given up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 enum Disconnect {
-    /// The issuer is away, or requires a snapshot.
+    /// The issuer is unreachable, or requires a snapshot.
     #[error("{0}")]
     IssuerError(#[from] IssuerError),
     /// A message from the issuer can't be applied.
@@ -47,7 +47,7 @@ enum Disconnect {
     /// The fetched key set isn't the named one; a new connection starts with the current name.
     #[error("the key set is not the one that the feed names")]
     OtherKeys,
-    /// The issuer was away and has answered a lease request: older requests may never be answered.
+    /// The issuer was unreachable and has answered a lease request: older requests may never be answered.
     #[error("the issuer answers again")]
     Back,
 }
@@ -58,7 +58,7 @@ enum SnapshotPolicy {
     /// Give it up: it may never arrive.
     GiveUp,
     /// Keep it: the one before was given up, and a large snapshot must arrive at some time, however often the
-    /// issuer goes away and comes back.
+    /// issuer becomes unreachable and comes back.
     Keep,
 }
 

@@ -128,8 +128,8 @@ async fn accept(url: &SecretText, data_dir: &DataDir) -> Result<EpochShown, Comm
     })?;
     data_dir.existing_master_key(WHICH_KEY)?;
     let store = open(url).await?;
-    let away = |error: StoreError| opening::start_error(error.into(), data_dir);
-    let (head, noted_entry) = compare(&store, noted).await.map_err(away)?;
+    let start_error = |error: StoreError| opening::start_error(error.into(), data_dir);
+    let (head, noted_entry) = compare(&store, noted).await.map_err(start_error)?;
     match noted_entry {
         NotedEntry::Present if head.seq.epoch() == noted.seq.epoch() => {}
         NotedEntry::Present => {

@@ -31,7 +31,8 @@ impl Context {
             return Ok(NewSubject { subject, _turn: None });
         }
         let turn = self.numbering.lock().await;
-        let used_up = || Unavailable::StoreAway("the largest possible number is in use as a subject".into());
+        let used_up =
+            || Unavailable::StoreFailed("the largest possible number is in use as a subject".into());
         let mut largest = self.store.largest_number().await?;
         loop {
             let subject = Subject::after(largest).ok_or_else(|| Failure::Unavailable(used_up()))?;

@@ -392,5 +392,5 @@ fn refused(refusal: KeyRefusal) -> Uncommitted<KeyChangeFault> {
 
 /// The failure to open a key of the store.
 fn unusable(error: &StartError) -> Failure {
-    Failure::Unavailable(Unavailable::StoreAway(error.to_string()))
+    Failure::Unavailable(Unavailable::StoreFailed(error.to_string()))
 }

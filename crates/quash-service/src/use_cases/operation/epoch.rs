@@ -144,7 +144,7 @@ impl Service {
             if !is_lost(&head) {
                 return Ok(None);
             }
-            let no_epoch_left = || Failure::Unavailable(Unavailable::StoreAway(NoEpochLeft.to_string()));
+            let no_epoch_left = || Failure::Unavailable(Unavailable::StoreFailed(NoEpochLeft.to_string()));
             let known = Epoch::of(proven).ok_or_else(no_epoch_left)?;
             let scopes = context.guard.scopes();
             let change =

@@ -42,9 +42,9 @@ impl Service {
 
 impl Context {
     async fn check_store(&self) -> Result<(), Failure> {
-        let away = |cause: String| Failure::Unavailable(Unavailable::StoreAway(cause));
+        let unavailable = |cause: String| Failure::Unavailable(Unavailable::StoreFailed(cause));
         if self.file.as_ref().is_some_and(|file| *file.broken().borrow()) {
-            return Err(away("a write to the disk failed".into()));
+            return Err(unavailable("a write to the disk failed".into()));
         }
         // A node that can't decide is of no use to a balancer, even if its store is: its settings or its keys are
         // outdated, or it doesn't follow the log.
@@ -59,7 +59,7 @@ impl Context {
             .commit(Change::Together(vec![remember("-".repeat(GROWTH_BYTES)), remember(String::new())]))
             .await?;
         match self.file.as_ref().and_then(|file| file.damage()) {
-            Some(damage) => Err(away(format!("the database is damaged: {damage}"))),
+            Some(damage) => Err(unavailable(format!("the database is damaged: {damage}"))),
             None => Ok(()),
         }
     }

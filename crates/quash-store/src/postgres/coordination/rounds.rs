@@ -177,7 +177,7 @@ fn gathered<T>(first: T, asked: &mut mpsc::Receiver<T>) -> Vec<T> {
     round
 }
 
-/// Answers requests. A requester that has gone away needs no answer.
+/// Answers requests. A caller that has stopped waiting needs no answer.
 fn answer_all<T>(round: Vec<T>, answer: impl Fn(T) -> bool) {
     for asked in round {
         answer(asked);
