@@ -13,7 +13,7 @@ pub struct Credential {
 impl Credential {
     /// Returns whether the secret is still valid with the same rights. Returns `false` while the store is
     /// unavailable.
-    pub(crate) async fn is_good(&self, store: &dyn Store) -> bool {
+    pub(crate) async fn is_valid(&self, store: &dyn Store) -> bool {
         store.client(self.digest).await.is_ok_and(|found| found.as_ref() == Some(&self.client))
     }
 }

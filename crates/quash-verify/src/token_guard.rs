@@ -82,7 +82,7 @@ impl TokenGuard {
         }
     }
 
-    /// Checks the token again, and returns how long the result is good unless a revocation arrives.
+    /// Checks the token again, and returns how long the result is valid unless a revocation arrives.
     async fn check_again(&self) -> Result<Duration, VerifyError> {
         if self.verifier.inner.has_left() {
             return Err(VerifyError::Stale);

@@ -72,7 +72,7 @@ pub fn end_foreign(
     }
 }
 
-/// Ends the session of an access or sliding token with a good signature, when its bearer logs out. A sliding
+/// Ends the session of an access or sliding token with a valid signature, when its bearer logs out. A sliding
 /// token comes without a refresh token, so its id must be genuine, too.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Flows by mail: whether a link or code is good, and its effect. A flow is used up in the transaction that
+//! Flows by mail: whether a link or code is valid, and its effect. A flow is used up in the transaction that
 //! has its effect.
 
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub enum MailTarget<'a> {
     Decoy,
 }
 
-/// The account or registration of a good flow.
+/// The account or registration of a valid flow.
 #[derive(Clone, Copy, Debug)]
 pub enum FlowOwner<'a> {
     Account(&'a Account),
@@ -89,7 +89,7 @@ impl<'a> FlowOwner<'a> {
 }
 
 /// Starts a flow and adds its mail. A request that matches no account gets the id of a decoy. So does one
-/// whose recipient has had too many mails of its kind; the previous flow then stays good. A decoy's rows are deleted in
+/// whose recipient has had too many mails of its kind; the previous flow then stays valid. A decoy's rows are deleted in
 /// the transaction that writes them, so that the request costs as much as any other and leaves no row.
 pub fn start_flow(
     request: &MailRequest<'_>,
@@ -172,7 +172,7 @@ pub fn notice(
     Change::AddMail(Box::new(Mail { subject: Some(account.subject.clone()), ..mail }))
 }
 
-/// Returns a flow that is good for a purpose, and its owner.
+/// Returns a flow that is valid for a purpose, and its owner.
 ///
 /// # Errors
 /// [`Refusal::LinkInvalid`], for every fault.
@@ -185,15 +185,15 @@ pub fn judge_flow<'a>(
     let flow = loaded
         .flow
         .as_ref()
-        .filter(|flow| flow.purpose == purpose && flow.is_good(now))
+        .filter(|flow| flow.purpose == purpose && flow.is_valid(now))
         .ok_or(Refusal::LinkInvalid)?;
     if let Some(pending) = &flow.registration {
         return Ok((flow, FlowOwner::Registration(pending)));
     }
-    let is_good = |account: &&Account| {
+    let is_usable = |account: &&Account| {
         key.binding(account) == flow.binding && !matches!(account.state, AccountState::Deactivated { .. })
     };
-    let account = loaded.account.as_ref().filter(is_good).ok_or(Refusal::LinkInvalid)?;
+    let account = loaded.account.as_ref().filter(is_usable).ok_or(Refusal::LinkInvalid)?;
     Ok((flow, FlowOwner::Account(account)))
 }
 

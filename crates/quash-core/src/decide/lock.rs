@@ -10,7 +10,7 @@ use crate::model::{
 use super::account::edit_ending;
 use super::cause::{Cause, session_end};
 
-/// Returns the length of the next lock after `locks` others since the last good sign-in. Each is twice as
+/// Returns the length of the next lock after `locks` others since the last successful sign-in. Each is twice as
 /// long as the one before, up to the longest.
 pub fn lock_span(locks: u32, policy: &LockoutPolicy) -> Duration {
     let doubled = 2_u32.checked_pow(locks).and_then(|times| policy.first_lock.checked_mul(times));

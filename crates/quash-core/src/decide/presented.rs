@@ -210,7 +210,7 @@ fn check_id(presented: &str, genuine: &str) -> Result<(), Refusal> {
     equal.map_err(|_| Invalid::WrongId.into())
 }
 
-/// Checks by a session's row and the watermarks that its tokens are good.
+/// Checks by a session's row and the watermarks that its tokens are live.
 pub(super) fn check_live(
     session: &Session,
     account: &Account,

@@ -1,10 +1,11 @@
-//! Flows: actions that a mail lets its reader do once.
+//! Flows: permissions that a mail gives to its recipient, each for one action, once.
 //!
 //! Links and codes are derived in `token/keys/flow.rs`; their validity is decided in `decide/flow.rs`.
 
 use super::{Account, FlowId, Head, Name, PasswordHash, Subject, Timestamp, limits};
 
-/// An action that a mail lets its reader do once. Its link and its code aren't stored: both are derived.
+/// A permission for one action that a mail gives to its recipient. It is used once. Its link and its code aren't
+/// stored: both are derived.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Flow {
     pub id: FlowId,
@@ -84,13 +85,13 @@ pub struct EarlierRequests {
 impl Flow {
     /// Returns whether the link is valid at `now`. A flow created after `now` isn't valid: it was made while
     /// the clock was ahead.
-    pub fn is_good(&self, now: Timestamp) -> bool {
+    pub fn is_valid(&self, now: Timestamp) -> bool {
         self.created_at <= now && now < self.expires_at
     }
 
     /// Returns whether the code is valid at `now`.
-    pub fn is_code_good(&self, now: Timestamp) -> bool {
-        self.is_good(now) && now.is_within(limits::CODE_LIFETIME, self.created_at)
+    pub fn is_code_valid(&self, now: Timestamp) -> bool {
+        self.is_valid(now) && now.is_within(limits::CODE_LIFETIME, self.created_at)
     }
 }
 

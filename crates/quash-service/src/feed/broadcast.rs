@@ -258,7 +258,7 @@ impl WatchedCredential {
             return true;
         }
         self.removals.mark_unchanged();
-        if self.credential.is_good(&*self.store).await {
+        if self.credential.is_valid(&*self.store).await {
             return true;
         }
         self.removals.mark_changed();

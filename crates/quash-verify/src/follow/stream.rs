@@ -74,7 +74,7 @@ const UNDER_WAY: Duration = Duration::from_millis(10);
 const OVERDUE_EVERY: Duration = Duration::from_millis(400);
 /// The longest delay between attempts while there is no snapshot.
 const MAX_SNAPSHOT_DELAY: Duration = Duration::from_millis(400);
-/// The age from which a connection counts as good.
+/// The age from which a connection counts as stable.
 const STABLE_AFTER: Duration = Duration::from_secs(5);
 
 impl Streaming {

@@ -209,7 +209,7 @@ impl Context {
                     Err(error) => return Err(error.into()),
                 };
                 let loaded = self.store.flow(id).await?;
-                let is_in_time = loaded.flow.is_some_and(|flow| flow.is_code_good(self.clock.now()));
+                let is_in_time = loaded.flow.is_some_and(|flow| flow.is_code_valid(self.clock.now()));
                 if self.flow_key.is_code(code, id, purpose) && had_tries && is_in_time {
                     return Ok(id);
                 }
