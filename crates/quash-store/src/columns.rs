@@ -18,13 +18,13 @@ pub(crate) struct BadValue(pub(crate) &'static str);
 pub(crate) trait ReadColumns<'r>: Sized {
     type Error: From<BadValue>;
 
-    fn perhaps_whole(&mut self) -> Result<Option<i64>, Self::Error>;
+    fn optional_integer(&mut self) -> Result<Option<i64>, Self::Error>;
 
     fn flag(&mut self) -> Result<bool, Self::Error>;
 
-    fn perhaps_text(&mut self) -> Result<Option<&'r str>, Self::Error>;
+    fn optional_text(&mut self) -> Result<Option<&'r str>, Self::Error>;
 
-    fn perhaps_blob(&mut self) -> Result<Option<&'r [u8]>, Self::Error>;
+    fn optional_blob(&mut self) -> Result<Option<&'r [u8]>, Self::Error>;
 
     /// Decodes a row of a table, whose key is the next column. An error names both.
     fn row_of<T>(
@@ -34,8 +34,8 @@ pub(crate) trait ReadColumns<'r>: Sized {
     ) -> Result<T, Self::Error>;
 
     fn number<T: TryFrom<i64>>(&mut self) -> Result<T, Self::Error> {
-        let whole = self.perhaps_whole()?.ok_or(BadValue("a number"))?;
-        Ok(T::try_from(whole).map_err(|_| BadValue("a number out of range"))?)
+        let integer = self.optional_integer()?.ok_or(BadValue("a number"))?;
+        Ok(T::try_from(integer).map_err(|_| BadValue("a number out of range"))?)
     }
 
     fn count(&mut self) -> Result<u64, Self::Error> {
@@ -46,8 +46,8 @@ pub(crate) trait ReadColumns<'r>: Sized {
         self.count().map(Seq::from_u64)
     }
 
-    fn perhaps_seq(&mut self) -> Result<Option<Seq>, Self::Error> {
-        let number = self.perhaps_whole()?.map(u64::try_from).transpose();
+    fn optional_seq(&mut self) -> Result<Option<Seq>, Self::Error> {
+        let number = self.optional_integer()?.map(u64::try_from).transpose();
         Ok(number.map_err(|_| BadValue("a number out of range"))?.map(Seq::from_u64))
     }
 
@@ -55,37 +55,37 @@ pub(crate) trait ReadColumns<'r>: Sized {
         self.number().map(Timestamp::from_millis)
     }
 
-    fn perhaps_moment(&mut self) -> Result<Option<Timestamp>, Self::Error> {
-        Ok(self.perhaps_whole()?.map(Timestamp::from_millis))
+    fn optional_moment(&mut self) -> Result<Option<Timestamp>, Self::Error> {
+        Ok(self.optional_integer()?.map(Timestamp::from_millis))
     }
 
     fn text(&mut self) -> Result<&'r str, Self::Error> {
-        Ok(self.perhaps_text()?.ok_or(BadValue("a text"))?)
+        Ok(self.optional_text()?.ok_or(BadValue("a text"))?)
     }
 
-    fn perhaps_string(&mut self) -> Result<Option<String>, Self::Error> {
-        Ok(self.perhaps_text()?.map(str::to_owned))
+    fn optional_string(&mut self) -> Result<Option<String>, Self::Error> {
+        Ok(self.optional_text()?.map(str::to_owned))
     }
 
     fn subject(&mut self) -> Result<Subject, Self::Error> {
-        Ok(self.perhaps_subject()?.ok_or(BadValue("a subject"))?)
+        Ok(self.optional_subject()?.ok_or(BadValue("a subject"))?)
     }
 
-    fn perhaps_subject(&mut self) -> Result<Option<Subject>, Self::Error> {
-        let subject = self.perhaps_text()?.map(Subject::parse).transpose();
+    fn optional_subject(&mut self) -> Result<Option<Subject>, Self::Error> {
+        let subject = self.optional_text()?.map(Subject::parse).transpose();
         Ok(subject.map_err(|_| BadValue("a subject"))?)
     }
 
     fn blob(&mut self) -> Result<Vec<u8>, Self::Error> {
-        Ok(self.perhaps_blob()?.ok_or(BadValue("bytes"))?.to_vec())
+        Ok(self.optional_blob()?.ok_or(BadValue("bytes"))?.to_vec())
     }
 
     fn bytes<const N: usize>(&mut self) -> Result<[u8; N], Self::Error> {
-        Ok(self.perhaps_bytes()?.ok_or(BadValue("bytes"))?)
+        Ok(self.optional_bytes()?.ok_or(BadValue("bytes"))?)
     }
 
-    fn perhaps_bytes<const N: usize>(&mut self) -> Result<Option<[u8; N]>, Self::Error> {
-        let bytes = self.perhaps_blob()?.map(TryInto::try_into).transpose();
+    fn optional_bytes<const N: usize>(&mut self) -> Result<Option<[u8; N]>, Self::Error> {
+        let bytes = self.optional_blob()?.map(TryInto::try_into).transpose();
         Ok(bytes.map_err(|_| BadValue("bytes of another length"))?)
     }
 }
@@ -102,18 +102,18 @@ impl Decode for Account {
                 subject: columns.subject()?,
                 username: Name::parse(columns.text()?).map_err(|_| BadValue("a user name"))?,
                 email: email(columns)?,
-                password: columns.perhaps_string()?.map(PasswordHash::new),
+                password: columns.optional_string()?.map(PasswordHash::new),
                 state: account_state(columns)?,
                 sessions_before: columns.seq()?,
                 version: columns.count()?,
                 created_at: columns.moment()?,
                 foreign_after: columns.moment()?,
-                last_login_at: columns.perhaps_moment()?,
-                temporary_until: columns.perhaps_moment()?,
+                last_login_at: columns.optional_moment()?,
+                temporary_until: columns.optional_moment()?,
                 locks: columns.number()?,
                 claims: account_claims(columns)?,
                 devices: Devices::parse(columns.text()?).map_err(|_| BadValue("known devices"))?,
-                mark: columns.perhaps_string()?,
+                mark: columns.optional_string()?,
             })
         })
     }
@@ -131,14 +131,14 @@ impl Decode for Session {
                 opened_seq: columns.seq()?,
                 opened_at: columns.moment()?,
                 idle_until: columns.moment()?,
-                ends_at: columns.perhaps_moment()?,
+                ends_at: columns.optional_moment()?,
                 state: session_state(columns)?,
-                device: columns.perhaps_string()?,
-                address: columns.perhaps_string()?,
+                device: columns.optional_string()?,
+                address: columns.optional_string()?,
                 claims: claims(columns)?,
                 adopted: adopted(columns)?,
-                known_device: columns.perhaps_bytes()?.map(DeviceId::from_bytes),
-                client: columns.perhaps_text()?.map(client_name).transpose()?,
+                known_device: columns.optional_bytes()?.map(DeviceId::from_bytes),
+                client: columns.optional_text()?.map(client_name).transpose()?,
             })
         })
     }
@@ -151,12 +151,12 @@ impl Decode for Entry {
                 seq: columns.seq()?,
                 kind: ScopeKind::from_u8(columns.number()?).ok_or(BadValue("a kind of scope"))?,
                 key: ScopeKey(columns.bytes()?),
-                drop_after: columns.perhaps_moment()?,
+                drop_after: columns.optional_moment()?,
                 reason: reason(columns.text()?)?,
                 at: columns.moment()?,
                 actor: actor(columns.text()?)?,
                 chain: columns.bytes()?,
-                until: columns.perhaps_moment()?,
+                until: columns.optional_moment()?,
             })
         })
     }
@@ -174,7 +174,7 @@ impl Decode for KeyRecord {
             Ok(Self {
                 kid: Kid::parse(columns.text()?).map_err(|_| BadValue("a key id"))?,
                 algorithm: Algorithm::parse(columns.text()?).ok_or(BadValue("an algorithm"))?,
-                state: match (columns.text()?, columns.perhaps_moment()?) {
+                state: match (columns.text()?, columns.optional_moment()?) {
                     ("next", Some(since)) => KeyState::Next { since },
                     ("current", None) => KeyState::Current,
                     ("retiring", Some(until)) => KeyState::Retiring { until },
@@ -196,7 +196,7 @@ impl Decode for Client {
                 name: client_name(columns.text()?)?,
                 rights: Rights::parse(columns.text()?).ok_or(BadValue("rights"))?,
                 created_at: columns.moment()?,
-                namespace: columns.perhaps_string()?,
+                namespace: columns.optional_string()?,
             })
         })
     }
@@ -209,8 +209,8 @@ impl Decode for Flow {
                 id: FlowId::from_bytes(columns.bytes()?),
                 purpose: Purpose::parse(columns.text()?).ok_or(BadValue("a purpose"))?,
                 subject_hash: Digest(columns.bytes()?),
-                subject: columns.perhaps_subject()?,
-                address: columns.perhaps_string()?,
+                subject: columns.optional_subject()?,
+                address: columns.optional_string()?,
                 binding: Digest(columns.bytes()?),
                 tries: columns.number()?,
                 created_at: columns.moment()?,
@@ -227,16 +227,16 @@ impl Decode for Mail {
             Ok(Self {
                 id: MailId::from_bytes(columns.bytes()?),
                 kind: MailKind::parse(columns.text()?).ok_or(BadValue("a kind of mail"))?,
-                to: columns.perhaps_string()?,
+                to: columns.optional_string()?,
                 recipient_hash: Digest(columns.bytes()?),
-                flow: columns.perhaps_bytes()?.map(FlowId::from_bytes),
+                flow: columns.optional_bytes()?.map(FlowId::from_bytes),
                 created_at: columns.moment()?,
                 due_at: columns.moment()?,
                 keep_until: columns.moment()?,
                 attempts: columns.number()?,
                 uncertain_attempts: columns.number()?,
-                sent_at: columns.perhaps_moment()?,
-                subject: columns.perhaps_subject()?,
+                sent_at: columns.optional_moment()?,
+                subject: columns.optional_subject()?,
                 priority: MailPriority::from_u8(columns.number()?).ok_or(BadValue("a mail's priority"))?,
             })
         })
@@ -251,23 +251,23 @@ impl Decode for Audit {
                 at: columns.moment()?,
                 event: Event::parse(columns.text()?).ok_or(BadValue("an event"))?,
                 actor: actor(columns.text()?)?,
-                reason: columns.perhaps_text()?.map(reason).transpose()?,
-                subject: columns.perhaps_subject()?,
-                session: columns.perhaps_bytes()?.map(SessionId::from_bytes),
-                kid: columns.perhaps_string()?,
+                reason: columns.optional_text()?.map(reason).transpose()?,
+                subject: columns.optional_subject()?,
+                session: columns.optional_bytes()?.map(SessionId::from_bytes),
+                kid: columns.optional_string()?,
                 person: None,
             };
-            let seq = columns.perhaps_seq()?;
-            let known = columns.perhaps_whole()?.is_some();
+            let seq = columns.optional_seq()?;
+            let known = columns.optional_integer()?.is_some();
             let (name, address, device) =
-                (columns.perhaps_string()?, columns.perhaps_string()?, columns.perhaps_string()?);
-            let note = Note { author: columns.perhaps_string()?, text: columns.perhaps_string()? };
+                (columns.optional_string()?, columns.optional_string()?, columns.optional_string()?);
+            let note = Note { author: columns.optional_string()?, text: columns.optional_string()? };
             if known {
                 let note = Some(note).filter(|note| *note != Note::default());
                 new.person = Some(PersonalData { name, address, device, note });
             }
-            let (salt, person) = (columns.perhaps_bytes()?, columns.perhaps_bytes()?);
-            let sealing = columns.perhaps_bytes()?.map(|chain| Sealing { salt, person, chain });
+            let (salt, person) = (columns.optional_bytes()?, columns.optional_bytes()?);
+            let sealing = columns.optional_bytes()?.map(|chain| Sealing { salt, person, chain });
             Ok(Self { id, new, seq, sealing })
         })
     }
@@ -312,14 +312,14 @@ pub(crate) fn stored_key_state(state: KeyState) -> (&'static str, Option<i64>) {
 }
 
 fn email<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Option<Email>, C::Error> {
-    let email = columns.perhaps_text()?.map(Email::parse).transpose();
-    let verified_at = columns.perhaps_moment()?;
+    let email = columns.optional_text()?.map(Email::parse).transpose();
+    let verified_at = columns.optional_moment()?;
     let email = email.map_err(|_| BadValue("an e-mail address"))?;
     Ok(email.map(|email| Email { verified_at, ..email }))
 }
 
 fn account_state<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<AccountState, C::Error> {
-    match (columns.text()?, columns.perhaps_moment()?, columns.perhaps_moment()?) {
+    match (columns.text()?, columns.optional_moment()?, columns.optional_moment()?) {
         ("active", None, None) => Ok(AccountState::Active),
         // An older version of quash stored no start.
         ("locked", Some(until), since) => {
@@ -331,24 +331,24 @@ fn account_state<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<AccountState
 }
 
 fn session_state<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<SessionState, C::Error> {
-    match (columns.perhaps_text()?, columns.perhaps_moment()?, columns.perhaps_text()?) {
+    match (columns.optional_text()?, columns.optional_moment()?, columns.optional_text()?) {
         (None, None, None) => Ok(SessionState::Live),
-        (Some(why), Some(at), Some(who)) => {
-            Ok(SessionState::Ended(Ending { reason: reason(why)?, at, actor: actor(who)? }))
+        (Some(reason_text), Some(at), Some(actor_text)) => {
+            Ok(SessionState::Ended(Ending { reason: reason(reason_text)?, at, actor: actor(actor_text)? }))
         }
         _ => Err(BadValue("a session's end").into()),
     }
 }
 
 fn account_claims<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<AccountClaims, C::Error> {
-    let (json, adopted) = (columns.perhaps_text()?, columns.flag()?);
+    let (json, adopted) = (columns.optional_text()?, columns.flag()?);
     let Some(json) = json else { return Ok(AccountClaims::Unset) };
     let claims = custom_claims(json)?;
     Ok(if adopted { AccountClaims::Adopted(claims) } else { AccountClaims::Set(claims) })
 }
 
 fn claims<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<CustomClaims, C::Error> {
-    Ok(columns.perhaps_text()?.map(custom_claims).transpose()?.unwrap_or_default())
+    Ok(columns.optional_text()?.map(custom_claims).transpose()?.unwrap_or_default())
 }
 
 fn custom_claims(json: &str) -> Result<CustomClaims, BadValue> {
@@ -356,7 +356,7 @@ fn custom_claims(json: &str) -> Result<CustomClaims, BadValue> {
 }
 
 fn adopted<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Option<Adopted>, C::Error> {
-    match (columns.perhaps_bytes()?, columns.perhaps_moment()?) {
+    match (columns.optional_bytes()?, columns.optional_moment()?) {
         (None, None) => Ok(None),
         (Some(key), Some(until)) => Ok(Some(Adopted { key: ScopeKey(key), until })),
         _ => Err(BadValue("an adopted token").into()),
@@ -365,7 +365,7 @@ fn adopted<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Option<Adopted>, C
 
 fn registration<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Option<PendingRegistration>, C::Error> {
     let (shown, hash, class) =
-        (columns.perhaps_text()?, columns.perhaps_string()?, columns.perhaps_string()?);
+        (columns.optional_text()?, columns.optional_string()?, columns.optional_string()?);
     let Some((shown, hash)) = shown.zip(hash) else { return Ok(None) };
     let username = Name::parse(shown).map_err(|_| BadValue("a name"))?;
     let hash = PasswordHash::new(hash);

@@ -90,7 +90,8 @@ pub(super) async fn foreign(
     let found = snapshot.query(statements::ADOPTED, &[&key]).await?;
     let adopted = rows::first(&found, read_session_and_account)?;
     let found = snapshot.query(statements::FOREIGN, &[&key, &scopes, &user]).await?;
-    let (revoked, freed_at) = rows::only(&found, |columns| Ok((columns.take()?, columns.perhaps_moment()?)))?;
+    let (revoked, freed_at) =
+        rows::only(&found, |columns| Ok((columns.take()?, columns.optional_moment()?)))?;
     snapshot.roll_back().await;
     database.saw_end(account.head.seq, account.head.chain);
     Ok(ForeignLoaded { account, adopted, revoked, freed_at })
@@ -213,7 +214,7 @@ pub(super) async fn endings(
 ) -> Result<Vec<Option<Ending>>, PostgresError> {
     let after: Vec<i64> = after.iter().map(|seq| rows::bound(seq.as_u64())).collect();
     let found = database.query(statements::ENDINGS, &[&of.as_str(), &after]).await?;
-    rows::all(&found, rows::perhaps_ending)
+    rows::all(&found, rows::optional_ending)
 }
 
 pub(super) async fn keys(database: &Database) -> Result<Vec<KeyRecord>, PostgresError> {

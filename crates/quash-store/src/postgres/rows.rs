@@ -70,7 +70,7 @@ pub(super) fn log_end(head: &Head) -> LogEnd {
 }
 
 /// Decodes an ending by a watermark, if there is one.
-pub(super) fn perhaps_ending(columns: &mut Columns<'_>) -> Result<Option<Ending>, PostgresError> {
+pub(super) fn optional_ending(columns: &mut Columns<'_>) -> Result<Option<Ending>, PostgresError> {
     if columns.skip_null(4)? {
         return Ok(None);
     }
@@ -121,7 +121,7 @@ impl<'r> Columns<'r> {
 impl<'r> ReadColumns<'r> for Columns<'r> {
     type Error = PostgresError;
 
-    fn perhaps_whole(&mut self) -> Result<Option<i64>, PostgresError> {
+    fn optional_integer(&mut self) -> Result<Option<i64>, PostgresError> {
         Ok(self.take::<Option<Whole>>()?.map(|whole| whole.0))
     }
 
@@ -129,11 +129,11 @@ impl<'r> ReadColumns<'r> for Columns<'r> {
         self.take()
     }
 
-    fn perhaps_text(&mut self) -> Result<Option<&'r str>, PostgresError> {
+    fn optional_text(&mut self) -> Result<Option<&'r str>, PostgresError> {
         self.take()
     }
 
-    fn perhaps_blob(&mut self) -> Result<Option<&'r [u8]>, PostgresError> {
+    fn optional_blob(&mut self) -> Result<Option<&'r [u8]>, PostgresError> {
         self.take()
     }
 

@@ -155,7 +155,7 @@ pub(super) fn foreign(
     };
     let of_user = named_params! { ":key": user.0 };
     let freed_at =
-        rows::one(conn, statements::FREED_AT, of_user, |columns| columns.perhaps_moment())?.flatten();
+        rows::one(conn, statements::FREED_AT, of_user, |columns| columns.optional_moment())?.flatten();
     Ok(ForeignLoaded { account, adopted, revoked, freed_at })
 }
 

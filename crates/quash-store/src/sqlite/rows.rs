@@ -112,7 +112,7 @@ impl<'r> Columns<'r, '_> {
 impl<'r> ReadColumns<'r> for Columns<'r, '_> {
     type Error = SqliteError;
 
-    fn perhaps_whole(&mut self) -> Result<Option<i64>, SqliteError> {
+    fn optional_integer(&mut self) -> Result<Option<i64>, SqliteError> {
         self.take()
     }
 
@@ -120,11 +120,11 @@ impl<'r> ReadColumns<'r> for Columns<'r, '_> {
         self.take()
     }
 
-    fn perhaps_text(&mut self) -> Result<Option<&'r str>, SqliteError> {
+    fn optional_text(&mut self) -> Result<Option<&'r str>, SqliteError> {
         Ok(self.value()?.as_str_or_null().map_err(|_| BadValue("a text"))?)
     }
 
-    fn perhaps_blob(&mut self) -> Result<Option<&'r [u8]>, SqliteError> {
+    fn optional_blob(&mut self) -> Result<Option<&'r [u8]>, SqliteError> {
         Ok(self.value()?.as_blob_or_null().map_err(|_| BadValue("bytes"))?)
     }
 
