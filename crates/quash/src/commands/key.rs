@@ -43,7 +43,7 @@ pub(super) async fn run(command: KeyCommand, context: &CommandContext) -> Result
     };
     match context.ask(IfMissing::Refuse, request).await? {
         Reply::Keys(keys) => context.print(&keys, || listed(&keys, SystemClock.now())),
-        Reply::TurnedKey(key) => context.print(&key, || key_in_words(&key)),
+        Reply::ChangedKey(key) => context.print(&key, || key_in_words(&key)),
         _ => Err(unexpected()),
     }
 }

@@ -7,7 +7,7 @@ use quash_core::model::{Actor, Note, limits};
 use quash_service::{Address, Changed, OneTimePassword, Service};
 
 use super::lookup::{self, account};
-use super::replies::{AccountShown, ChangedShown, OneTimeShown};
+use super::replies::{AccountShown, ChangedShown, TemporaryPasswordShown};
 use super::{AccountChange, AccountSelector, Reply, Secret, messages};
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
@@ -45,7 +45,7 @@ pub(super) async fn change(
             let (changed, OneTimePassword { password, until }) =
                 given.map_err(|fault| messages::not_changed(&fault))?;
             let (password, until) = (Secret::new(password), Moment(until));
-            return Ok(Reply::OneTimePassword(OneTimeShown {
+            return Ok(Reply::OneTimePassword(TemporaryPasswordShown {
                 changed: changed_account(service, &changed, before).await?,
                 password,
                 until,

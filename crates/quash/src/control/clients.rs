@@ -228,17 +228,17 @@ impl ClientShown {
 }
 
 impl InstanceShown {
-    fn new(seen: &VerifierInfo) -> Self {
-        let state = match seen.state {
+    fn new(info: &VerifierInfo) -> Self {
+        let state = match info.state {
             VerifierState::Confirmed => "leased",
             state => state.as_str(),
         };
         Self {
-            instance: hex::encode(&seen.id.number),
+            instance: hex::encode(&info.id.number),
             state: state.into(),
-            confirmed: seen.confirmed.as_u64(),
-            host: seen.label.host().map(Into::into),
-            pid: seen.label.pid(),
+            confirmed: info.confirmed.as_u64(),
+            host: info.label.host().map(Into::into),
+            pid: info.label.pid(),
         }
     }
 }

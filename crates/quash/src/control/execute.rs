@@ -80,9 +80,9 @@ pub(crate) async fn execute(
         Request::RotateKey { now } => {
             keys::rotate(service, if now { Takeover::Now } else { Takeover::Announced })
                 .await
-                .map(Reply::TurnedKey)
+                .map(Reply::ChangedKey)
         }
-        Request::RetireKey { kid } => keys::retire(service, &kid).await.map(Reply::TurnedKey),
+        Request::RetireKey { kid } => keys::retire(service, &kid).await.map(Reply::ChangedKey),
         Request::RevokeKey { kid, end_sessions } => {
             let sessions = if end_sessions { RevokedKeySessions::End } else { RevokedKeySessions::Continue };
             keys::revoke(service, &kid, sessions).await.map(Reply::RevokedKey)

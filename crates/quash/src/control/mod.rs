@@ -38,8 +38,8 @@ pub(crate) use messages::refusal as refusal_in_words;
 pub(crate) use nodes::{NodeShown, NodesShown};
 pub(crate) use replies::{
     AccountPage, AccountShown, AddedShown, BackedUpShown, ChangedShown, EffectiveShown, EndCauseShown,
-    EndedShown, InspectionShown, IssuerShown, KeyShown, KeysShown, OneTimeShown, PolicyShown, RestoredShown,
-    RevokedShown, SessionPage, SessionShown, VerifierShown,
+    EndedShown, InspectionShown, IssuerShown, KeyShown, KeysShown, PolicyShown, RestoredShown, RevokedShown,
+    SessionPage, SessionShown, TemporaryPasswordShown, VerifierShown,
 };
 pub(crate) use server::ControlServer;
 
@@ -223,14 +223,15 @@ pub(crate) enum Reply {
     Accounts(AccountPage),
     Sessions(SessionPage),
     Changed(Box<ChangedShown>),
-    OneTimePassword(OneTimeShown),
+    OneTimePassword(TemporaryPasswordShown),
     Policy(PolicyShown),
     Ended(EndedShown),
     Effective(EffectiveShown),
     Keys(KeysShown),
     Clients(ClientReply),
     BackedUp(BackedUpShown),
-    TurnedKey(ChangedKeyShown),
+    #[serde(rename = "turned_key")]
+    ChangedKey(ChangedKeyShown),
     #[serde(rename = "struck_key")]
     RevokedKey(RevokedKeyShown),
     Audit(AuditReply),

@@ -30,11 +30,11 @@ pub(crate) struct AccountShown {
     pub(crate) last_login_at: Option<Moment>,
     /// The expiry of a temporary password, which must be changed at first use.
     pub(crate) must_change_until: Option<Moment>,
-    /// Further claims in its tokens, besides those of quash.
+    /// The custom claims in its tokens.
     pub(crate) claims: Map<String, Value>,
 }
 
-/// The result for one of several accounts.
+/// The result of adding one of several accounts.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AddedShown {
@@ -47,7 +47,7 @@ pub(crate) enum AddedShown {
     Refused(String),
 }
 
-/// A changed account.
+/// A changed account, and the sessions that the change ended.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct ChangedShown {
     #[serde(flatten)]
@@ -62,7 +62,7 @@ pub(crate) struct ChangedShown {
 
 /// A temporary password.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub(crate) struct OneTimeShown {
+pub(crate) struct TemporaryPasswordShown {
     #[serde(flatten)]
     pub(crate) changed: ChangedShown,
     /// The password, shown only once.
@@ -114,9 +114,9 @@ pub(crate) struct SessionShown {
     pub(crate) rotated_at: Moment,
     /// The number of rotations.
     pub(crate) generation: u32,
-    /// The expiry unless the session is refreshed.
+    /// The time at which it expires unless it is refreshed.
     pub(crate) idle_until: Moment,
-    /// The expiry in any case.
+    /// The time at which it expires even if it is refreshed.
     pub(crate) ends_at: Option<Moment>,
     /// The user agent that opened it.
     pub(crate) device: Option<String>,
@@ -179,11 +179,11 @@ pub(crate) struct VerifierShown {
 
 impl EffectiveShown {
     pub(super) fn new(effective: &BarrierResult) -> Self {
-        let shown = |seen: &VerifierResult| VerifierShown {
-            name: seen.id.name.clone(),
-            instance: hex::encode(&seen.id.number),
-            state: seen.state.as_str().into(),
-            ms: u64::try_from(seen.after.as_millis()).unwrap_or(u64::MAX),
+        let shown = |info: &VerifierResult| VerifierShown {
+            name: info.id.name.clone(),
+            instance: hex::encode(&info.id.number),
+            state: info.state.as_str().into(),
+            ms: u64::try_from(info.after.as_millis()).unwrap_or(u64::MAX),
         };
         let verifiers = effective.verifiers.iter().map(shown).collect();
         Self { seq: effective.seq.as_u64(), effective_at: Moment(effective.effective_at), verifiers }
@@ -286,7 +286,7 @@ pub(crate) struct InspectionShown {
 /// The revocation of a token, as far as it is still recorded.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct RevokedShown {
-    /// The kind of what was revoked.
+    /// The kind of scope that was revoked.
     pub(crate) scope: Option<String>,
     pub(crate) reason: Option<String>,
     pub(crate) at: Option<Moment>,
@@ -344,10 +344,10 @@ impl PolicyShown {
 }
 
 impl SessionShown {
-    pub(super) fn new(seen: &SessionInfo) -> Self {
-        let session = &seen.session;
-        let ending = seen.ending.as_ref();
-        let state = match (seen.live, ending) {
+    pub(super) fn new(info: &SessionInfo) -> Self {
+        let session = &info.session;
+        let ending = info.ending.as_ref();
+        let state = match (info.live, ending) {
             (true, _) => "live",
             (false, Some(_)) => "ended",
             (false, None) => "expired",
@@ -370,32 +370,32 @@ impl SessionShown {
 }
 
 impl KeysShown {
-    pub(super) fn new(seen: &KeyList) -> Self {
+    pub(super) fn new(info: &KeyList) -> Self {
         Self {
-            keys: seen.own.iter().map(KeyShown::new).collect(),
-            issuers: seen.issuers.iter().map(IssuerShown::new).collect(),
+            keys: info.own.iter().map(KeyShown::new).collect(),
+            issuers: info.issuers.iter().map(IssuerShown::new).collect(),
         }
     }
 }
 
 impl KeyShown {
-    fn new(seen: &KeyInfo) -> Self {
+    fn new(info: &KeyInfo) -> Self {
         let (mut next_since, mut retiring_until, mut revoked_at) = (None, None, None);
-        match seen.state {
+        match info.state {
             KeyState::Next { since } => next_since = Some(Moment(since)),
             KeyState::Current => {}
             KeyState::Retiring { until } => retiring_until = Some(Moment(until)),
             KeyState::Revoked { at } => revoked_at = Some(Moment(at)),
         }
         Self {
-            kid: seen.kid.to_string(),
-            algorithm: seen.algorithm.as_str().into(),
-            state: key_state(seen.state).into(),
+            kid: info.kid.to_string(),
+            algorithm: info.algorithm.as_str().into(),
+            state: key_state(info.state).into(),
             next_since,
             retiring_until,
             revoked_at,
-            source: seen.source.as_str().into(),
-            created_at: Moment(seen.created_at),
+            source: info.source.as_str().into(),
+            created_at: Moment(info.created_at),
         }
     }
 }
@@ -411,19 +411,19 @@ pub(super) const fn key_state(state: KeyState) -> &'static str {
 }
 
 impl IssuerShown {
-    fn new(seen: &IssuerInfo) -> Self {
-        let (source, address, asked_at, answered_at) = match &seen.origin {
+    fn new(info: &IssuerInfo) -> Self {
+        let (source, address, asked_at, answered_at) = match &info.origin {
             IssuerKeySource::Settings => ("settings", None, None, None),
             IssuerKeySource::Address { address, asked_at, answered_at } => {
                 ("address", Some(address.clone()), *asked_at, *answered_at)
             }
         };
-        let keys = seen.keys.iter().map(|key| IssuerKeyShown {
+        let keys = info.keys.iter().map(|key| IssuerKeyShown {
             kid: key.kid.as_ref().map(ToString::to_string),
             algorithm: key.algorithm.as_str().into(),
         });
         Self {
-            name: seen.name.clone(),
+            name: info.name.clone(),
             source: source.into(),
             address,
             asked_at: asked_at.map(Moment),

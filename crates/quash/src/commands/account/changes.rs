@@ -12,7 +12,8 @@ use super::super::prompt;
 use super::super::revoke::{in_sessions, print_end};
 use super::{StdinSecret, from_stdin, pairs_of};
 use crate::control::{
-    AccountChange, AccountSelector, ChangedShown, GivenPassword, OneTimeShown, Reply, Request, reason_of,
+    AccountChange, AccountSelector, ChangedShown, GivenPassword, Reply, Request, TemporaryPasswordShown,
+    reason_of,
 };
 use crate::data_dir::IfMissing;
 use crate::error::{CommandError, Exit};
@@ -181,7 +182,7 @@ fn changed_in_words(changed: &ChangedShown, context: &CommandContext) -> String 
     output::pairs(&pairs)
 }
 
-fn given_in_words(given: &OneTimeShown) -> String {
+fn given_in_words(given: &TemporaryPasswordShown) -> String {
     output::pairs(&[
         ("name", given.changed.account.name.clone()),
         ("password", given.password.expose().to_owned()),
