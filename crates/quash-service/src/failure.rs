@@ -41,8 +41,8 @@ pub enum StartError {
     /// signatures.
     #[error("the signing key in the settings has signed with {}; a key must not be used with two algorithms", .0.as_str())]
     OfAnotherAlgorithm(Algorithm),
-    /// The signing key in the settings was removed in an emergency.
-    #[error("the signing key in the settings was removed in an emergency and must be replaced by another")]
+    /// The signing key in the settings was revoked in an emergency.
+    #[error("the signing key in the settings was revoked in an emergency and must be replaced by another")]
     RevokedKey,
     /// The stored half of a revoked key is unreadable.
     #[error("the stored public half of the revoked key {0} cannot be read")]

@@ -346,7 +346,7 @@ fn revoked_configured_keys_stop_the_start() {
     let refused = on(&data_dir, &[&["key", "list"][..], &settings].concat(), "");
     assert_eq!(refused.code(), 1);
     assert!(
-        refused.stderr.contains("removed in an emergency")
+        refused.stderr.contains("revoked in an emergency")
             && refused.stderr.contains("tokens.signing_key_file"),
         "{}",
         refused.stderr

@@ -357,7 +357,7 @@ fn configured_keys_revoked_since_the_backup_stop_starts() {
     server.terminate();
     assert_eq!(site.restore(&[])["struck"], json!([stolen]));
     let refused = site.run(&[&["key", "list"][..], &settings].concat());
-    assert!(refused.code() == 1 && refused.stderr.contains("removed in an emergency"), "{}", refused.stderr);
+    assert!(refused.code() == 1 && refused.stderr.contains("revoked in an emergency"), "{}", refused.stderr);
     let server = site.start();
     assert_eq!(states(&server, &stolen), ["struck"]);
     assert_live(&server, &server.sign_in("dana", PASSWORD));

@@ -1,8 +1,8 @@
-//! Tokens of other issuers. A token's first exchange adopts it: it opens a session, and from then on counts
-//! as one of the session's own tokens.
+//! Exchanges and checks tokens of other issuers. A token's first exchange adopts it: it opens a session, and from
+//! then on counts as one of the session's own tokens.
 //!
-//! An adopted refresh token counts as the session's generation 0, and the token issued for it as generation
-//! 1: when presented again, it is the parent and then spent, like any other.
+//! An adopted refresh token counts as the session's generation 0, and the token issued for it as generation 1. If
+//! the adopted token is presented again, the usual rules for the parent and for spent tokens apply.
 
 use crate::model::{
     Account, AccountClaims, Actor, Adopted, Adoption, Change, CustomClaims, Entropy, ForeignLoaded,
@@ -66,7 +66,7 @@ pub fn refresh_foreign_sliding(
     }
 }
 
-/// Checks a token of another issuer that `watch/gate.rs` doesn't check, without consequences: for `verify`.
+/// Checks, for `verify`, a token of another issuer that `watch/gate.rs` doesn't check. Changes nothing.
 ///
 /// # Errors
 /// The refusal that an exchange would give; a spent token counts as revoked.
@@ -98,10 +98,10 @@ pub(super) fn adopted<'a>(
     if loaded.revoked { Err(Refusal::TokenRevoked(None)) } else { Ok(Some((session, account))) }
 }
 
-/// Checks three conditions. A token that fails one counts as revoked, even without an entry in the log:
+/// Checks three conditions. A token that fails one of them counts as revoked, even without an entry in the log:
 ///
-/// - It was minted after its account's sessions, and all sessions, were last ended. The issuer's clock counts
-///   seconds: a token minted in the same second counts as minted before.
+/// - It was minted after the last time that its account's sessions, or all sessions, were ended. The issuer's clock
+///   counts seconds: a token minted in the same second counts as minted before.
 /// - It belongs to the account that has its name or address now, not to an earlier one. The issuer's clock
 ///   may be ahead of ours by [`limits::LEEWAY`].
 /// - No entry deleted from the log may have revoked it.

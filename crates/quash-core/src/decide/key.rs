@@ -1,5 +1,5 @@
-//! Signing keys: when the next one is made, when it signs, and how keys end. `quash-service` makes and seals
-//! them.
+//! Decides when the next signing key is made, when it signs, and when keys are retired, revoked and dropped.
+//! `quash-service` makes and seals the keys.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ pub enum Successor {
     None,
 }
 
-/// The fate of the sessions that were opened before a key was revoked.
+/// The rule for the sessions that were opened before a key was revoked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RevokedKeySessions {
     /// They continue: their next refresh brings tokens signed with another key.
@@ -64,7 +64,7 @@ pub enum KeyRefusal {
     /// The signing key comes from the settings.
     #[error("the signing key comes from the settings")]
     NamedBySettings,
-    /// So many keys verify that a client of the JWK set may not accept another one.
+    /// The JWK set has as many keys as its clients are sure to accept.
     #[error("the limit of {} verification keys is reached", limits::KEYS)]
     TooMany,
     /// The key is the signing key.
@@ -74,7 +74,7 @@ pub enum KeyRefusal {
     #[error("tokens signed with the key may still be valid")]
     StillVerifies { until: Timestamp },
     /// The key was revoked.
-    #[error("the key was removed in an emergency")]
+    #[error("the key was revoked in an emergency")]
     Revoked { at: Timestamp },
 }
 
@@ -89,9 +89,9 @@ pub fn key_due(
     now: Timestamp,
 ) -> Option<KeyDue> {
     // A leeway setting can make tokens valid for that much longer.
-    let spent =
+    let expired =
         |key: &&KeyRecord| matches!(key.state, KeyState::Retiring { until } if until + limits::LEEWAY < now);
-    if let Some(key) = keys.iter().find(spent) {
+    if let Some(key) = keys.iter().find(expired) {
         return Some(KeyDue::Drop(key.kid.clone()));
     }
     // A key of the settings isn't rotated automatically.
@@ -175,22 +175,18 @@ pub fn successor(keys: &[KeyRecord], revoked: &[Kid]) -> Result<Successor, KeyRe
     let Some(current) = current(keys).filter(|current| revoked.contains(&current.kid)) else {
         return Ok(Successor::Same);
     };
-    Ok(
-        match (
-            current.source,
-            next(keys)
-                .filter(|(next, _)| next.algorithm == current.algorithm && !revoked.contains(&next.kid)),
-        ) {
-            (KeySource::Settings, _) => Successor::None,
-            (KeySource::Made, Some((next, _))) => Successor::Next(next.kid.clone()),
-            (KeySource::Made, None) => Successor::Make,
-        },
-    )
+    let usable_next =
+        next(keys).filter(|(next, _)| next.algorithm == current.algorithm && !revoked.contains(&next.kid));
+    Ok(match (current.source, usable_next) {
+        (KeySource::Settings, _) => Successor::None,
+        (KeySource::Made, Some((next, _))) => Successor::Next(next.kid.clone()),
+        (KeySource::Made, None) => Successor::Make,
+    })
 }
 
 /// Returns the change that lets the successor sign once no key is current. `made` is the new key, if one had
 /// to be made.
-pub fn succeed(
+pub fn start_successor(
     successor: Successor,
     made: Option<KeyRecord>,
     actor: Actor,
@@ -203,8 +199,8 @@ pub fn succeed(
     }
 }
 
-/// Revokes keys, each with the secret to keep of it. `signs` is the change of [`succeed`], which lets another
-/// key sign if one of these did.
+/// Revokes keys. Each comes with the sealed secret that is stored in place of its own. `signs` is the change of
+/// [`start_successor`], which lets another key sign if one of these did.
 pub fn revoke_keys(
     revoked: Vec<(Kid, Sealed)>,
     signs: Option<Change>,
@@ -226,9 +222,9 @@ pub fn revoke_keys(
     Change::Together(changes)
 }
 
-/// Repeats, in a store that replaces another one, the revocations of the other store: keys known here are
-/// revoked as in [`revoke_keys`], and `unknown` ones are added as revoked, so that no start loads them. The
-/// new epoch decides about the sessions.
+/// Repeats the revocations of a store in the one that replaces it: keys known here are revoked as in
+/// [`revoke_keys`], and `unknown` ones are added as revoked, so that no start loads them. The sessions are
+/// decided by the change that begins the new epoch.
 pub fn repeat_revocations(
     unknown: Vec<KeyRecord>,
     revoked: Vec<(Kid, Sealed)>,
@@ -403,7 +399,7 @@ mod tests {
             key_entry(&kid(name), &Cause { reason: Reason::KeyRemoved, actor: Actor::Operator }, &scopes, now)
         };
         let (unknown, half) = (key("other", KeyState::Revoked { at: at(5) }), Sealed(vec![1]));
-        let signs = succeed(Successor::Next(kid("next")), None, Actor::Operator, now);
+        let signs = start_successor(Successor::Next(kid("next")), None, Actor::Operator, now);
         let promoted =
             Change::PromoteKey { kid: kid("next"), at: now, replaces: None, actor: Actor::Operator };
         assert_eq!(
@@ -426,9 +422,9 @@ mod tests {
         assert_eq!(entry("now").keep, crate::model::Keep::Forever);
         let made = key("made", KeyState::Current);
         let add = Change::AddKey { key: made.clone(), replaces: None, actor: Actor::Operator };
-        assert_eq!(succeed(Successor::Make, Some(made), Actor::Operator, now), Some(add));
+        assert_eq!(start_successor(Successor::Make, Some(made), Actor::Operator, now), Some(add));
         assert_eq!(
-            [Successor::Same, Successor::None].map(|successor| succeed(
+            [Successor::Same, Successor::None].map(|successor| start_successor(
                 successor,
                 None,
                 Actor::Operator,

@@ -52,7 +52,7 @@ pub use flow::{
 pub use foreign::{is_of_another_password, recheck_foreign, refresh_foreign, refresh_foreign_sliding};
 pub use key::{
     KeyDue, KeyRefusal, RevokedKeySessions, Rotation, Successor, key_due, promote_key, repeat_revocations,
-    replace_key, retire_key, revoke_keys, rotate_keys, succeed, successor,
+    replace_key, retire_key, revoke_keys, rotate_keys, start_successor, successor,
 };
 pub use lock::{lock_account, lock_span};
 pub use names::{NameRevocation, RevokedName, revoke_names};

@@ -263,7 +263,7 @@ mod tests {
         let head = head(entries, seal);
         let mut walk = AuditWalk::new(check_seal(&head, None, &key(1))?);
         entries.iter().try_for_each(|entry| walk.step(entry))?;
-        walk.end()?;
+        walk.check_sealed_end()?;
         let blanked = walk.blanked;
         walk.finish().map(|()| blanked)
     }
@@ -390,7 +390,7 @@ mod tests {
         let mut next = [Audit { id: 7, sealing: None, ..entries[4].clone() }];
         let sealed = self::seal(&mut next, &begun, &key(1));
         let mut walk = AuditWalk::new(check_seal(&sealed, begun.seal.as_ref(), &key(1)).expect("ours"));
-        assert_eq!(walk.step(&next[0]).and_then(|()| walk.end()), Ok(()));
+        assert_eq!(walk.step(&next[0]).and_then(|()| walk.check_sealed_end()), Ok(()));
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub enum EndCause {
     Locked,
     /// An account's custom claims change.
     ClaimsChanged,
-    /// A key is removed in an emergency.
+    /// A key is revoked in an emergency.
     KeyRemoved,
     /// An operator revokes all tokens of an account.
     AccountRevoked,
@@ -147,7 +147,7 @@ impl EndCause {
             Self::Deleted => row("deleted", "an account is deleted", Reason::Deleted, Some(Event::AccountDeleted), EndScope::Sessions, None),
             Self::Locked => row("locked", "an account is locked after failed sign-ins", Reason::Locked, Some(Event::Locked), EndScope::Unbound, Some("lockout.end_sessions")),
             Self::ClaimsChanged => row("claims_changed", "a custom claim changes", Reason::ClaimsChanged, Some(Event::ClaimsChanged), EndScope::Access, Some("claims.on_change")),
-            Self::KeyRemoved => row("key_removed", "a key is removed in an emergency", Reason::KeyRemoved, Some(Event::KeyRevoked), EndScope::Key, None),
+            Self::KeyRemoved => row("key_removed", "a key is revoked in an emergency", Reason::KeyRemoved, Some(Event::KeyRevoked), EndScope::Key, None),
             Self::AccountRevoked => row("account_revoked", "an operator revokes all tokens of an account", Reason::Revoked, Some(Event::SessionsEnded), EndScope::Sessions, None),
             Self::EverythingRevoked => row("everything_revoked", "an operator revokes everything", Reason::Revoked, Some(Event::EverythingEnded), EndScope::Everything, None),
             Self::StoreRestored => row("store_restored", "the store is restored from a backup, or went back", Reason::Restored, Some(Event::EverythingEnded), EndScope::Everything, None),

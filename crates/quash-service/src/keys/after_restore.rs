@@ -1,7 +1,7 @@
 //! Revokes keys again after a restore: the restored backup doesn't know keys that were revoked since, but the
 //! replaced store does. `use_cases/keys/rotation.rs` revokes keys in a running process.
 
-use quash_core::decide::{Successor, repeat_revocations, succeed, successor};
+use quash_core::decide::{Successor, repeat_revocations, start_successor, successor};
 use quash_core::model::{Actor, Clock, Entropy, KeyRecord, KeySource, KeyState, Kid, ScopeHasher, Seq};
 use quash_store::Store;
 
@@ -64,7 +64,7 @@ pub async fn revoke_after_restore(
         }
         _ => None,
     };
-    let signs = succeed(heir, made, Actor::Operator, now);
+    let signs = start_successor(heir, made, Actor::Operator, now);
     let scopes = ScopeHasher::ours(master.derive("scopes"));
     let revoked = kept_after_revocation(&here, master, entropy)?;
     let receipt =

@@ -1,11 +1,11 @@
-//! Reads through a sealed audit and checks each entry.
+//! Checks each entry of a sealed audit in order, and compares the audit with its seal.
 
 use std::collections::BTreeMap;
 
 use super::{AuditFault, hash_entry, hash_person};
 use crate::model::{Audit, AuditPlace, AuditSeal, Event, Subject};
 
-/// Reads through the audit and compares it with its seal.
+/// The state of a check of the audit, entry by entry, against its seal.
 #[derive(Clone, Debug)]
 pub struct AuditWalk {
     last: AuditPlace,
@@ -44,7 +44,7 @@ impl AuditWalk {
             (None, None, None) => {}
             _ => return Err(AuditFault::PersonalData(id)),
         }
-        self.see_deletion(audit);
+        self.record_deletion(audit);
         self.entries += 1;
         self.at = AuditPlace { id, chain };
         Ok(())
@@ -58,13 +58,13 @@ impl AuditWalk {
         if audit.id != self.at.id + 1 {
             return Err(AuditFault::Missing(self.at.id + 1));
         }
-        self.see_deletion(audit);
+        self.record_deletion(audit);
         self.at.id = audit.id;
         Ok(())
     }
 
-    /// Records a blanked entry. Only the deletion of its account may blank an entry, and never the deletion's
-    /// own.
+    /// Records a blanked entry. Deleting an account blanks the account's entries, except that of the deletion itself;
+    /// no other entry may be blank.
     fn blank(&mut self, audit: &Audit) -> Result<(), AuditFault> {
         let subject = audit.new.subject.as_ref().filter(|_| audit.new.event != Event::AccountDeleted);
         let subject = subject.ok_or(AuditFault::Blanked(audit.id))?;
@@ -73,7 +73,7 @@ impl AuditWalk {
         Ok(())
     }
 
-    fn see_deletion(&mut self, audit: &Audit) {
+    fn record_deletion(&mut self, audit: &Audit) {
         if let (Event::AccountDeleted, Some(subject)) = (audit.new.event, &audit.new.subject) {
             self.undeleted.remove(subject);
         }
@@ -96,15 +96,15 @@ impl AuditWalk {
     }
 
     /// Returns the number of sealed entries left to check.
-    pub const fn ahead(&self) -> u64 {
+    pub const fn remaining(&self) -> u64 {
         self.last.id.saturating_sub(self.at.id)
     }
 
-    /// Ends the walk through the sealed part.
+    /// Checks that the walk has reached the end of the sealed part.
     ///
     /// # Errors
     /// The walk isn't at the seal's last place.
-    pub fn end(&self) -> Result<(), AuditFault> {
+    pub fn check_sealed_end(&self) -> Result<(), AuditFault> {
         if self.at.id < self.last.id {
             return Err(AuditFault::Cut(self.last.id));
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use quash_core::decide::{
     KeyDue, KeyRefusal, RevokedKeySessions, Rotation, Successor, key_due, promote_key, replace_key,
-    retire_key, revoke_keys, rotate_keys, succeed, successor,
+    retire_key, revoke_keys, rotate_keys, start_successor, successor,
 };
 use quash_core::model::{Actor, Change, KeyRecord, KeySource, KeyState, Kid, Receipt, Seq, Timestamp};
 use quash_core::token::{Family, SigningKey};
@@ -189,7 +189,7 @@ impl Context {
             let revoked = kept_after_revocation(&same, &self.keys.master, &*self.entropy)
                 .map_err(|error| unusable(&error))?;
             let change = |now| {
-                let signs = succeed(next_signer, fresh, actor.clone(), now);
+                let signs = start_successor(next_signer, fresh, actor.clone(), now);
                 revoke_keys(revoked, signs, sessions, actor.clone(), self.guard.scopes(), now)
             };
             let receipt = self.change_keys(change, &mut loaded_keys).await?;

@@ -187,8 +187,8 @@ impl AuditReader<'_> {
         let mut ahead: Vec<AuditPlace> = noted.into_iter().chain(remembered).collect();
         let mut walk = AuditWalk::new(seal);
         ahead.retain(|place| *place != walk.at());
-        while walk.ahead() > 0 {
-            let entries = self.audit_after(walk.at().id, walk.ahead()).await?;
+        while walk.remaining() > 0 {
+            let entries = self.audit_after(walk.at().id, walk.remaining()).await?;
             if entries.is_empty() {
                 break;
             }
@@ -197,7 +197,7 @@ impl AuditReader<'_> {
                 ahead.retain(|place| *place != walk.at());
             }
         }
-        walk.end()?;
+        walk.check_sealed_end()?;
         if let Some(place) = ahead.first() {
             return Err(AuditRefused::NotThrough(place.id));
         }
