@@ -1,14 +1,14 @@
-//! `cargo xtask ci`: runs every check, also after one that fails. Steps that mostly wait run beside those that
+//! `cargo xtask ci`: runs every check, also after one that fails. Steps that mostly wait run in the background of those that
 //! compile. The Rust tests come last, so that the runner's summaries are at the end of the output.
 
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::beside::{Beside, LEFT_OUT};
+use crate::background::{BackgroundSteps, LEFT_OUT};
 use crate::failure::{Failure, Result};
 use crate::python::{self, Ready};
-use crate::{fuzz, program, pythons, services, test, tidy, wheels, workspace};
+use crate::{fuzz, program, python_versions, services, test, tidy, wheels, workspace};
 
 /// One check.
 struct Step {
@@ -21,12 +21,12 @@ struct Step {
 /// When a step runs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Beside `Check`, because it mostly waits for the network.
+    /// In the background of `Check`, because it mostly waits for the network.
     Fetch,
     Check,
     /// After the stages before.
     Build,
-    /// Beside `Compute`, because it mostly waits for servers.
+    /// In the background of `Compute`, because it mostly waits for servers.
     Wait,
     /// Gives way to `Wait`.
     Compute,
@@ -89,7 +89,7 @@ fn steps() -> Result<Vec<Step>> {
     compile.arg("--no-run");
     let tests = test::runner()?;
     let needed = format!(
-        "what the tests need beside Rust, installed where missing: strace, faketime, Chromium with axe, PostgreSQL, pgbouncer, and for Python {}",
+        "what the tests need besides Rust, installed where missing: strace, faketime, Chromium with axe, PostgreSQL, pgbouncer, and for Python {}",
         python::packages().join(", ")
     );
     let call = |stage, name, what: &str, call| Step {
@@ -146,7 +146,7 @@ fn steps() -> Result<Vec<Step>> {
             Stage::Wait,
             "python",
             "the packages in python/: the types, and pytest against the built server",
-            pythons::test_installed,
+            python_versions::test_installed,
         ),
         run(Stage::Compute, "doctests", cargo("test --workspace --doc --quiet --locked")?),
         call(Stage::Compute, "fuzz", "random and mutated inputs, half a minute for each target", || {
@@ -170,7 +170,7 @@ fn steps() -> Result<Vec<Step>> {
 
 impl Done {
     fn run_all(&mut self, steps: Vec<Step>) {
-        let mut beside: Option<Beside> = None;
+        let mut background: Option<BackgroundSteps> = None;
         let (waiting, here): (Vec<Step>, Vec<Step>) =
             steps.into_iter().partition(|step| matches!(step.stage, Stage::Fetch | Stage::Wait));
         let names = |stage| -> Vec<&str> {
@@ -181,26 +181,26 @@ impl Done {
             if stage != Some(step.stage) {
                 stage = Some(step.stage);
                 match step.stage {
-                    Stage::Check => beside = self.start(&names(Stage::Fetch)),
+                    Stage::Check => background = self.start(&names(Stage::Fetch)),
                     Stage::Compute => {
-                        beside = self.start(&names(Stage::Wait));
+                        background = self.start(&names(Stage::Wait));
                         give_way();
                     }
-                    _ => self.finish(beside.take()),
+                    _ => self.finish(background.take()),
                 }
             }
             self.run(step);
         }
     }
 
-    fn start(&mut self, names: &[&str]) -> Option<Beside> {
-        Beside::start(names).map_err(|failure| self.fail(&names.join(", "), failure)).ok()
+    fn start(&mut self, names: &[&str]) -> Option<BackgroundSteps> {
+        BackgroundSteps::start(names).map_err(|failure| self.fail(&names.join(", "), failure)).ok()
     }
 
-    fn finish(&mut self, beside: Option<Beside>) {
-        let Some(beside) = beside else { return };
-        let names = beside.names().to_owned();
-        let ended = beside.finish();
+    fn finish(&mut self, background: Option<BackgroundSteps>) {
+        let Some(background) = background else { return };
+        let names = background.names().to_owned();
+        let ended = background.finish();
         self.left_out.extend(ended.left_out);
         if let Err(failure) = ended.outcome {
             self.fail(&names, failure);
@@ -261,7 +261,7 @@ fn with_python(check: fn(&Path) -> Result<()>) -> Result<()> {
     }
 }
 
-/// Lowers the priority of this process, so that waiting steps beside it get the processor when they need it.
+/// Lowers the priority of this process, so that the waiting steps in the background get the processor when they need it.
 fn give_way() {
     let _ = program::works(Command::new("renice").args(["-n", "10", "-p", &std::process::id().to_string()]));
 }

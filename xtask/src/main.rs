@@ -8,8 +8,8 @@
     reason = "xtask times its steps and reads its command line; it isn't part of the product"
 )]
 
+mod background;
 mod bench;
-mod beside;
 mod browser;
 mod ci;
 mod failure;
@@ -17,7 +17,7 @@ mod fuzz;
 mod postgres;
 mod program;
 mod python;
-mod pythons;
+mod python_versions;
 mod services;
 mod sim;
 mod soak;

@@ -1,5 +1,5 @@
-//! Python environments made once under the target directory: for tests, with Django, Simple JWT and PyJWT, which
-//! they compare quash with, and what the packages in `python/` are tested with; and for the benchmark's baseline.
+//! Makes Python environments under the target directory, once: one for tests, with Django, Simple JWT and PyJWT,
+//! which quash is compared with, and with the tools that test `python/`; and one for the benchmark's baseline.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

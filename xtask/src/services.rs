@@ -1,4 +1,4 @@
-//! Finds what the tests need beside Rust, installs what may be installed, and reports both.
+//! Finds what the tests need besides Rust, installs what may be installed, and reports both.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -211,8 +211,8 @@ impl Services {
 
 /// Finds the vectors of other projects. They stay outside of the repository, under their own licences.
 fn vectors() -> Result<std::result::Result<(), String>> {
-    let beside = workspace::root()?.join("../shared/vectors");
-    let folder = std::env::var_os(VECTORS).map_or(beside, PathBuf::from);
+    let default = workspace::root()?.join("../shared/vectors");
+    let folder = std::env::var_os(VECTORS).map_or(default, PathBuf::from);
     if folder.is_dir() {
         println!("The vectors of other projects are present: the tests with them will run");
         return Ok(Ok(()));

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::failure::{Failure, Result};
 use crate::services::{PGBOUNCER, POSTGRES, Services};
-use crate::{program, pythons, services, workspace};
+use crate::{program, python_versions, services, workspace};
 
 /// Chooses where the tests of the server and of the binary keep their data.
 const STORE: &str = "QUASH_TEST_STORE";
@@ -30,11 +30,11 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         return on_store(&services, store, KEEPING, rest);
     }
     if args == ["--python"] {
-        return services.with_python(pythons::test_packages);
+        return services.with_python(python_versions::test_packages);
     }
     program::run(runner()?.args(args).envs(services.variables.iter().cloned()))?;
     if args.is_empty() {
-        services.with_python(pythons::test_packages)
+        services.with_python(python_versions::test_packages)
     } else {
         println!("The tests of the packages in python/ are left out: the arguments are for Rust's runner.");
         Ok(())

@@ -1,5 +1,5 @@
 //! `cargo xtask wheels`: builds the packages of `python/` as they would be published, audits them, and runs them
-//! in an empty environment. The quick form, which CI runs, compiles no wheel.
+//! in an empty environment. With `--quick`, as in CI, it compiles no wheel.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,11 +25,11 @@ const PACKAGES: [Package; 3] = [
 ];
 /// The version of all packages.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
-/// The tools that only the long form needs, each with its version.
+/// The tools that only the full command needs, each with its version.
 const TOOLS: &str = include_str!("../../python/wheels.txt");
 /// The target for `uvx quash demo`, in seconds. A miss fails nothing, because the time depends on the machine.
-const DEMO: u64 = 10;
-/// Runs with the installed packages.
+const DEMO_TARGET_SECS: u64 = 10;
+/// A Python program that uses the installed packages.
 const SMOKE: &str = "
 import quash_django
 from quash_verify import Refused
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 /// # Errors
 /// Like [`run`].
 pub(crate) fn check(python: &Path) -> Result<()> {
-    let folder = emptied("python/sdists")?;
+    let folder = empty_folder("python/sdists")?;
     for package in &PACKAGES {
         let mut build = package.build(python, &folder)?;
         program::output(if package.is_native { build.arg("--sdist") } else { &mut build })?;
@@ -83,7 +83,7 @@ pub(crate) fn check(python: &Path) -> Result<()> {
         let mut cargo = program::cargo(&["metadata", "--format-version", "1"]);
         program::output(cargo.current_dir(folder.join(package.stem())))?;
     }
-    let empty = Empty::make(python)?;
+    let empty = EmptyEnvironment::make(python)?;
     for package in PACKAGES.iter().filter(|package| !package.is_native) {
         empty.install(&[package.find(&folder, ".whl")?], &["--no-deps", "--no-index"])?;
         let module = package.name.replace('-', "_");
@@ -95,10 +95,10 @@ pub(crate) fn check(python: &Path) -> Result<()> {
 fn build_all(python: &Path) -> Result<()> {
     let options =
         if install_tools(python)? { "--zig --compatibility manylinux2014" } else { "--compatibility pypi" };
-    let folder = emptied("wheels")?;
-    // The packages share what they have in common. An earlier run's crates can't be kept: all files of a source
-    // distribution have one old date, so cargo would take changed sources for those that it has compiled.
-    let compiled = emptied("python/dist")?;
+    let folder = empty_folder("wheels")?;
+    // The packages share their compiled crates. Those of an earlier run can't be kept: all files of a source
+    // distribution have the same old date, so cargo wouldn't notice that they have changed.
+    let compiled = empty_folder("python/dist")?;
     for package in &PACKAGES {
         println!("building the source distribution of {}, and from that its wheel", package.name);
         let mut build = package.build(python, &folder)?;
@@ -114,7 +114,7 @@ fn build_all(python: &Path) -> Result<()> {
     let (demo, uvx) = try_out(python, &wheels)?;
     report(&folder)?;
     println!("quash demo: {:.1} s", demo.as_secs_f64());
-    println!("uvx quash demo: {:.1} s with an empty cache (target: {DEMO} s)", uvx.as_secs_f64());
+    println!("uvx quash demo: {:.1} s with an empty cache (target: {DEMO_TARGET_SECS} s)", uvx.as_secs_f64());
     Ok(())
 }
 
@@ -135,7 +135,7 @@ fn audit(python: &Path, wheels: &[PathBuf]) -> Result<()> {
 /// Installs the wheels into an empty environment and uses them. Returns the times of `quash demo` and
 /// `uvx quash demo`.
 fn try_out(python: &Path, wheels: &[PathBuf]) -> Result<(Duration, Duration)> {
-    let empty = Empty::make(python)?;
+    let empty = EmptyEnvironment::make(python)?;
     // pip gets Django from its index, in the version that the tests use.
     let pins = workspace::root()?.join("xtask/requirements.txt");
     empty.install(wheels, &["--constraint", &pins.display().to_string()])?;
@@ -147,11 +147,12 @@ fn try_out(python: &Path, wheels: &[PathBuf]) -> Result<(Duration, Duration)> {
     let demo = empty.demo(&mut Command::new(empty.program("quash")))?;
     let mut uvx = Command::new(python);
     uvx.args(["-m", "uv", "tool", "run", "--offline", "--python"]).arg(empty.program("python"));
-    uvx.arg("--from").arg(&wheels[0]).arg("quash").env("UV_CACHE_DIR", emptied("python/uv-cache")?);
+    uvx.arg("--from").arg(&wheels[0]).arg("quash").env("UV_CACHE_DIR", empty_folder("python/uv-cache")?);
     Ok((demo, empty.demo(&mut uvx)?))
 }
 
-/// Installs what only the long form needs. Returns whether zig is there, which links for manylinux2014.
+/// Installs the tools that only the full command needs. Returns whether zig could be installed, which links for
+/// manylinux2014.
 fn install_tools(python: &Path) -> Result<bool> {
     let packages = || TOOLS.lines().filter(|line| !line.starts_with('#'));
     let pip = |packages: Vec<&str>| {
@@ -222,7 +223,7 @@ impl Package {
         Ok(build)
     }
 
-    /// Finds what was built.
+    /// Returns the built file with this ending.
     fn find(&self, folder: &Path, suffix: &str) -> Result<PathBuf> {
         let stem = self.stem();
         let mut files = files(folder)?.into_iter();
@@ -235,17 +236,17 @@ impl Package {
     }
 }
 
-/// A Python environment without packages, and a folder without files.
-struct Empty {
+/// A Python environment without packages, and an empty folder to run programs in.
+struct EmptyEnvironment {
     environment: PathBuf,
     folder: PathBuf,
 }
 
-impl Empty {
+impl EmptyEnvironment {
     fn make(python: &Path) -> Result<Self> {
-        let environment = emptied("python/empty")?;
+        let environment = empty_folder("python/empty")?;
         program::output(Command::new(python).args(["-m", "venv"]).arg(&environment))?;
-        Ok(Self { environment, folder: emptied("python/empty-folder")? })
+        Ok(Self { environment, folder: empty_folder("python/empty-folder")? })
     }
 
     fn program(&self, name: &str) -> PathBuf {
@@ -272,8 +273,8 @@ impl Empty {
     }
 }
 
-/// Makes a folder of the target directory, without what an earlier run has left there.
-fn emptied(folder: &str) -> Result<PathBuf> {
+/// Makes an empty folder in the target directory. Deletes the files of an earlier run.
+fn empty_folder(folder: &str) -> Result<PathBuf> {
     let folder = workspace::target_directory()?.join(folder);
     if folder.exists() {
         fs::remove_dir_all(&folder).context(format!("removing {}", folder.display()))?;

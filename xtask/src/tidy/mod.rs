@@ -3,7 +3,6 @@
 
 mod code;
 mod crates;
-mod guard;
 mod lexer;
 mod links;
 mod migrations;
@@ -12,6 +11,7 @@ mod paths;
 mod programs;
 mod report;
 mod shape;
+mod verify_tree;
 mod walls;
 
 use std::path::Path;
@@ -30,7 +30,7 @@ pub(crate) fn run() -> Result<()> {
     let graph = crates::Graph::read(&workspace::metadata()?, &root)?;
     let guard = workspace::guard_tree()?;
     let mut findings = graph.findings();
-    findings.extend(guard::findings(&guard, &text_of(&root, guard::BUDGET)?.unwrap_or_default()));
+    findings.extend(verify_tree::findings(&guard, &text_of(&root, verify_tree::LIST)?.unwrap_or_default()));
     findings.extend(migrations::findings(&files));
     findings.extend(programs::findings(&files, &|path| text_of(&root, path).ok().flatten()));
     findings.extend(shape::stale_exceptions(&files));

@@ -1,5 +1,5 @@
-//! Steps of `cargo xtask ci` that run beside others, in a process of their own. What they print is shown whole
-//! when they have ended, so that it doesn't mix with the others' output.
+//! Runs steps of `cargo xtask ci` in the background, in a process of their own. Their output is shown when they
+//! have ended, so that it doesn't mix with that of the steps in the foreground.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -12,26 +12,26 @@ use crate::{program, workspace};
 /// The beginning of a line that says what was left out.
 pub(crate) const LEFT_OUT: &str = "ci: left out: ";
 
-/// Running steps.
-pub(crate) struct Beside {
+/// Steps that run in the background.
+pub(crate) struct BackgroundSteps {
     names: String,
     child: Child,
     log: PathBuf,
     began: Instant,
 }
 
-/// What became of them.
+/// The result of the steps.
 pub(crate) struct Ended {
     pub(crate) time: Duration,
     pub(crate) left_out: Vec<String>,
     pub(crate) outcome: Result<()>,
 }
 
-impl Beside {
+impl BackgroundSteps {
     /// Starts steps, one after the other.
     ///
     /// # Errors
-    /// Returns an error if the process can't be started, or has no place for what it prints.
+    /// Returns an error if the process can't be started, or its log can't be created.
     pub(crate) fn start(names: &[&str]) -> Result<Self> {
         let folder = workspace::target_directory()?.join("ci");
         fs::create_dir_all(&folder).context(format!("making {}", folder.display()))?;
@@ -42,7 +42,7 @@ impl Beside {
         command.stdout(printed.try_clone().context("sharing the log")?).stderr(printed);
         let child =
             command.spawn().context(format!("couldn't start `{}`", program::command_line(&command)))?;
-        println!("\n== beside the following steps: {}", names.join(", "));
+        println!("\n== in the background of the following steps: {}", names.join(", "));
         Ok(Self { names: names.join(", "), child, log, began: Instant::now() })
     }
 
@@ -57,7 +57,7 @@ impl Beside {
         let printed = fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let printed = printed.unwrap_or_else(|error| format!("{}: {error}\n", self.log.display()));
         println!(
-            "\n== {}, which ran beside other steps, printed:\n{printed}== the end of {}",
+            "\n== {}, which ran in the background, printed:\n{printed}== the end of {}",
             self.names, self.names
         );
         let outcome = status.context(format!("waiting for {}", self.names)).and_then(|status| {

@@ -1,5 +1,5 @@
-//! The versions of Python that the Python packages support, as far as they are installed: one native module
-//! is for all of them, and each runs the tests that need no further package.
+//! Tests the Python packages with each supported version of Python that is installed. All versions use the same
+//! native module; each runs the tests that need no further package.
 
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
