@@ -409,6 +409,24 @@ pub struct Receipt {
     pub pruned: u32,
 }
 
+impl Receipt {
+    /// The receipt of a change that appended an entry.
+    pub const fn appended(seq: Seq) -> Self {
+        Self { seq: Some(seq), pruned: 0 }
+    }
+
+    /// The receipt of a change that deleted rows.
+    pub fn pruned(rows: impl TryInto<u32>) -> Self {
+        Self { seq: None, pruned: rows.try_into().unwrap_or(u32::MAX) }
+    }
+
+    /// The receipt of this change and a later one together.
+    #[must_use]
+    pub fn then(self, later: Self) -> Self {
+        Self { seq: later.seq.or(self.seq), pruned: self.pruned.saturating_add(later.pruned) }
+    }
+}
+
 impl AccountEdit {
     /// An edit that only ends the account's sessions.
     pub fn ending(account: &Account, event: Event, entry: NewEntry) -> Self {

@@ -48,7 +48,7 @@ impl AuditState {
         let kept = self.entries.split_off(&(seal.first.id + 1));
         let forgotten = std::mem::replace(&mut self.entries, kept);
         self.seal = Some(seal.clone());
-        Ok(Receipt { seq: None, pruned: u32::try_from(forgotten.len()).unwrap_or(u32::MAX) })
+        Ok(Receipt::pruned(forgotten.len()))
     }
 
     pub(super) fn accept(&mut self, from: &AuditPlace, seal: &AuditSeal) -> Result<Receipt, StoreError> {
@@ -77,7 +77,7 @@ impl AuditState {
         if blanked < limit {
             self.unblanked.remove(subject);
         }
-        Receipt { seq: None, pruned: blanked }
+        Receipt::pruned(blanked)
     }
 
     pub(super) fn head(&self) -> AuditHead {

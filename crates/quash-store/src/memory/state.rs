@@ -17,7 +17,7 @@ use quash_core::watch::feed;
 use super::audit::AuditState;
 use super::keys::Keys;
 use super::mail::FlowsAndMails;
-use super::outcome::{WRITTEN, appended, guard};
+use super::outcome::{WRITTEN, guard};
 use crate::StoreError;
 use crate::log::LogEnd;
 
@@ -110,9 +110,9 @@ impl State {
             Change::BeginEpoch { from, to, entry, sessions } => {
                 self.begin_epoch(*from, *to, entry, *sessions)
             }
-            Change::Revoke { entry } => Ok(appended(self.append(entry))),
+            Change::Revoke { entry } => Ok(Receipt::appended(self.append(entry))),
             Change::RevokeNames(revoked) => {
-                Ok(revoked.entries.iter().fold(WRITTEN, |_, entry| appended(self.append(entry))))
+                Ok(revoked.entries.iter().fold(WRITTEN, |_, entry| Receipt::appended(self.append(entry))))
             }
             Change::AddKey { key, replaces, .. } => self.keys.add(key, replaces.as_ref()),
             Change::PromoteKey { kid, replaces, .. } => self.keys.promote(kid, replaces.as_ref()),
@@ -120,11 +120,11 @@ impl State {
             Change::DropKey { kid, .. } => self.keys.drop(kid),
             Change::RevokeKey { kid, secret, entry } => {
                 self.keys.revoke(kid, secret, entry.at)?;
-                Ok(appended(self.append(entry)))
+                Ok(Receipt::appended(self.append(entry)))
             }
             Change::AddRevokedKey { key, entry } => {
                 self.keys.add_revoked(key)?;
-                Ok(appended(self.append(entry)))
+                Ok(Receipt::appended(self.append(entry)))
             }
             Change::AddClient { client, digest, .. } => self.add_client(client, *digest),
             Change::RemoveClient { client, .. } => self.remove_client(client),
@@ -215,7 +215,7 @@ impl State {
                 account.devices = std::mem::take(&mut account.devices).with(*device);
             }
         }
-        Ok(Receipt { seq, pruned: 0 })
+        Ok(Receipt { seq, ..Receipt::default() })
     }
 
     fn rotate(
@@ -259,7 +259,7 @@ impl State {
         for entry in tokens {
             seq = Some(self.append(entry));
         }
-        Ok(Receipt { seq, pruned: 0 })
+        Ok(Receipt { seq, ..Receipt::default() })
     }
 
     fn edit_account(&mut self, edit: &AccountEdit) -> Result<Receipt, StoreError> {
@@ -302,7 +302,7 @@ impl State {
             session.idle_until = survivor.idle_until;
             session.opened_seq = seq.unwrap_or(session.opened_seq);
         }
-        Ok(Receipt { seq, pruned: 0 })
+        Ok(Receipt { seq, ..Receipt::default() })
     }
 
     fn delete_account(
@@ -322,7 +322,7 @@ impl State {
         self.accounts.remove(subject);
         self.gone.insert(subject.clone());
         self.audit.deleted(subject);
-        Ok(appended(self.append(entry)))
+        Ok(Receipt::appended(self.append(entry)))
     }
 
     /// Applies the changes to a copy first: a guard may hold only because of a preceding change.
@@ -330,8 +330,7 @@ impl State {
         let mut tried = self.clone();
         let mut all = WRITTEN;
         for change in changes {
-            let Receipt { seq, pruned } = tried.apply(change)?;
-            all = Receipt { seq: seq.or(all.seq), pruned: all.pruned.saturating_add(pruned) };
+            all = all.then(tried.apply(change)?);
         }
         *self = tried;
         Ok(all)
@@ -340,7 +339,7 @@ impl State {
     fn end_everything(&mut self, entry: &NewEntry) -> Receipt {
         self.sessions_before = self.append(entry);
         self.foreign_after = self.foreign_after.max(entry.at);
-        appended(self.sessions_before)
+        Receipt::appended(self.sessions_before)
     }
 
     fn begin_epoch(
@@ -354,7 +353,7 @@ impl State {
         self.seq = to.start();
         Ok(match sessions {
             OldSessions::End => self.end_everything(entry),
-            OldSessions::Keep => appended(self.append(entry)),
+            OldSessions::Keep => Receipt::appended(self.append(entry)),
         })
     }
 
@@ -385,7 +384,7 @@ impl State {
         guard(self.settings == from)?;
         self.settings += 1;
         self.remembered.extend(values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-        Ok(entry.map_or(WRITTEN, |entry| appended(self.append(entry))))
+        Ok(entry.map_or(WRITTEN, |entry| Receipt::appended(self.append(entry))))
     }
 
     fn raise_longest_lifetime(&mut self, millis: u64) -> Receipt {

@@ -8,7 +8,6 @@ use quash_core::model::{
     Subject,
 };
 
-use super::apply::pruned;
 use super::fault::PostgresError;
 use super::params::Params;
 use super::rows::{self, Columns, ReadColumns};
@@ -69,7 +68,7 @@ pub(super) async fn seal(
         entries.iter().filter_map(|entry| entry.sealing.salt.as_ref().map(<[u8; 16]>::as_slice)).collect();
     transaction.execute(statements::SALT_PERSONS, &[&salted, &salts]).await?;
     set_seal(transaction, seal).await?;
-    transaction.execute(statements::FORGET_AUDIT, &[&rows::stored(seal.first.id)?]).await.map(pruned)
+    transaction.execute(statements::FORGET_AUDIT, &[&rows::stored(seal.first.id)?]).await.map(Receipt::pruned)
 }
 
 pub(super) async fn accept(
@@ -118,7 +117,7 @@ pub(super) async fn blank(
     if blanked < u64::from(limit) {
         transaction.execute(statements::ALL_BLANKED, &[&subject]).await?;
     }
-    Ok(pruned(blanked))
+    Ok(Receipt::pruned(blanked))
 }
 
 /// Gives numbers to the entries that have none.

@@ -191,7 +191,7 @@ async fn end(database: &Database, pool: &Pool, members: &[Submitted]) -> Result<
             entries.push(entry);
         }
         audits.extend(NewAudit::of(&member.change).into_iter().map(|new| (new, end.seq)));
-        outcomes.push(Ok(Receipt { seq: Some(end.seq), pruned: 0 }));
+        outcomes.push(Ok(Receipt::appended(end.seq)));
     }
     let columns = EntryColumns::of(&entries)?;
     let rows = AuditColumns::of(&audits)?;

@@ -1,6 +1,5 @@
 //! Implements the trait [`FailOver`]: inspects a promoted server, and takes it over.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,13 +31,6 @@ pub struct PostgresFailOver {
     found: Mutex<Option<(Identity, Arc<Database>)>>,
 }
 
-/// The newest entries that were read, for a report of those that are lost.
-#[derive(Debug, Default)]
-pub(super) struct Recent(Mutex<VecDeque<Entry>>);
-
-/// The most entries that are kept for the report.
-const KEPT: usize = 1_000;
-
 const STATE: &str = "SELECT timeline, is_synchronous, \
     NOT EXISTS (SELECT 1 FROM lease WHERE kind = 'node' AND NOT has_left AND compared_on IS DISTINCT FROM $1) \
     FROM cluster WHERE id = 1";
@@ -55,23 +47,6 @@ const TAKE_OVER: &str = "UPDATE cluster SET timeline = $1, is_synchronous = $2, 
 
 /// Sets the version of the key ring above any that a process which uses the server has counted.
 const ADVANCE_RING: &str = "UPDATE cluster SET ring = greatest(ring, $1) + 1 WHERE id = 1";
-
-impl Recent {
-    pub(super) fn add(&self, entries: &[Entry]) {
-        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for entry in entries {
-            if recent.back().is_none_or(|last| last.seq < entry.seq) {
-                recent.push_back(entry.clone());
-            }
-        }
-        let surplus = recent.len().saturating_sub(KEPT);
-        recent.drain(..surplus);
-    }
-
-    fn all(&self) -> Vec<Entry> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
-    }
-}
 
 impl PostgresFailOver {
     pub(super) fn new(own: Arc<Database>, history: Arc<History>, wait: Duration) -> Self {

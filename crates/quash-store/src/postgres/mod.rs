@@ -20,6 +20,7 @@ mod pipeline;
 mod plans;
 mod read_queue;
 mod reader;
+mod recent_entries;
 mod rows;
 mod server;
 mod statements;

@@ -16,10 +16,10 @@ use tokio::time::{sleep, timeout};
 use tokio_postgres::Row;
 
 use super::connect::{self, Pool, Pooled, Target};
-use super::fail_over::Recent;
 use super::fault::{PostgresError, is_refusal, message};
 use super::params::{Param, Params, typed};
 use super::pipeline::join_all;
+use super::recent_entries::RecentEntries;
 use crate::{OpenError, StoreError};
 
 /// Begins a write transaction. A commit is durable even if the server's defaults say otherwise; `remote_apply`,
@@ -77,7 +77,7 @@ pub(super) struct Database {
     /// The same with the hash there, for comparing another server's log with it.
     pub(super) end: watch::Sender<NotedEnd>,
     /// The newest entries that this process has read.
-    pub(super) recent: Recent,
+    pub(super) recent: RecentEntries,
 }
 
 /// An open transaction. If it is dropped, its connection is closed, and the server undoes it.
@@ -99,7 +99,7 @@ impl Database {
             batch: Arc::new(AtomicU64::new(1)),
             newest: watch::Sender::new(Seq::ZERO),
             end: watch::Sender::new(Seq::ZERO.into()),
-            recent: Recent::default(),
+            recent: RecentEntries::default(),
         }
     }
 

@@ -10,7 +10,7 @@ use quash_core::model::{Change, NewAudit, Receipt};
 use rusqlite::Connection;
 
 use super::fault::SqliteError;
-use super::write::{appended, write_one};
+use super::write::write_one;
 use super::{audit, mail, statements};
 
 /// Writes a change and its audit entry in the open transaction.
@@ -43,7 +43,7 @@ fn write_change(conn: &Connection, change: &Change) -> Result<Receipt, SqliteErr
         Change::BeginEpoch { from, to, entry, sessions } => {
             log::begin_epoch(conn, *from, *to, entry, *sessions)
         }
-        Change::Revoke { entry } => log::append(conn, entry).map(appended),
+        Change::Revoke { entry } => log::append(conn, entry).map(Receipt::appended),
         Change::RevokeNames(revoked) => log::append_all(conn, &revoked.entries),
         Change::AddKey { key, replaces, .. } => keys::add_key(conn, key, replaces.as_ref()),
         Change::PromoteKey { kid, replaces, .. } => keys::make_current(conn, kid, "next", replaces.as_ref()),
@@ -97,8 +97,7 @@ pub(super) fn weight(change: &Change) -> usize {
 fn together(conn: &Connection, changes: &[Change]) -> Result<Receipt, SqliteError> {
     let mut all = Receipt::default();
     for change in changes {
-        let Receipt { seq, pruned } = apply(conn, change)?;
-        all = Receipt { seq: seq.or(all.seq), pruned: all.pruned.saturating_add(pruned) };
+        all = all.then(apply(conn, change)?);
     }
     Ok(all)
 }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, named_params};
 use super::fault::SqliteError;
 use super::rows::{self, Columns, ReadColumns};
 use super::statements;
-use super::write::{pruned, write, write_one};
+use super::write::{write, write_one};
 
 /// Writes an entry. Assigns its number inside the transaction, so that numbers follow the order of commits.
 pub(super) fn record(conn: &Connection, new: &NewAudit, seq: Option<Seq>) -> Result<(), SqliteError> {
@@ -68,7 +68,7 @@ pub(super) fn seal(
     }
     set_seal(conn, seal)?;
     let values = named_params! { ":until": rows::stored(seal.first.id)? };
-    write(conn, statements::FORGET_AUDIT, values).map(pruned)
+    write(conn, statements::FORGET_AUDIT, values).map(Receipt::pruned)
 }
 
 pub(super) fn accept(conn: &Connection, from: &AuditPlace, seal: &AuditSeal) -> Result<Receipt, SqliteError> {
@@ -101,7 +101,7 @@ pub(super) fn blank(conn: &Connection, subject: &Subject, limit: u32) -> Result<
     if blanked < limit as usize {
         write(conn, statements::ALL_BLANKED, named_params! { ":subject": subject.as_str() })?;
     }
-    Ok(pruned(blanked))
+    Ok(Receipt::pruned(blanked))
 }
 
 pub(super) fn head(conn: &Connection) -> Result<AuditHead, SqliteError> {

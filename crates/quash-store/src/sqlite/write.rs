@@ -1,6 +1,6 @@
-//! Runs statements that write, and builds their results. `apply.rs` and its siblings define the changes.
+//! Runs statements that write, and checks the number of rows. `apply.rs` and its siblings define the changes.
 
-use quash_core::model::{Receipt, Seq};
+use quash_core::model::Receipt;
 use rusqlite::Connection;
 
 use super::fault::SqliteError;
@@ -20,14 +20,4 @@ pub(super) fn write(conn: &Connection, statement: &str, values: Values<'_>) -> R
     named::prepare(conn, statement, values)
         .and_then(|mut prepared| Ok(prepared.execute(values)?))
         .map_err(|fault| named::name_row(fault, statement, values))
-}
-
-/// The receipt of a change that appended an entry.
-pub(super) fn appended(seq: Seq) -> Receipt {
-    Receipt { seq: Some(seq), pruned: 0 }
-}
-
-/// The receipt of a change that deleted rows.
-pub(super) fn pruned(rows: usize) -> Receipt {
-    Receipt { seq: None, pruned: u32::try_from(rows).unwrap_or(u32::MAX) }
 }

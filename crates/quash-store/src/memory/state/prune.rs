@@ -3,7 +3,6 @@
 use quash_core::model::{Forgotten, Receipt, Session, Timestamp, limits};
 
 use super::{Logged, State};
-use crate::memory::outcome::pruned;
 
 impl State {
     pub(super) fn mark_expired(&mut self, now: Timestamp, limit: u32) -> Receipt {
@@ -20,7 +19,7 @@ impl State {
                 logged.marked_at = Some(now);
             }
         }
-        pruned(due.len())
+        Receipt::pruned(due.len())
     }
 
     pub(super) fn forget_expired(&mut self, now: Timestamp, limit: u32) -> Receipt {
@@ -45,7 +44,7 @@ impl State {
         for (_, key) in &spent {
             self.adopted.remove(key);
         }
-        pruned(forgotten.len() + spent.len() + self.mail.forget_expired(now, limit))
+        Receipt::pruned(forgotten.len() + spent.len() + self.mail.forget_expired(now, limit))
     }
 
     pub(super) fn delete_marked(&mut self, now: Timestamp, marked_until: Timestamp, limit: u32) -> Receipt {
@@ -67,6 +66,6 @@ impl State {
             let until = entry.drop_after.map_or(until, |after| after.max(until));
             self.forgotten = Forgotten { seq: seq.max(entry.seq), at: at.max(entry.at), until };
         }
-        pruned(due.len())
+        Receipt::pruned(due.len())
     }
 }

@@ -72,7 +72,7 @@ impl Work<'_> {
             _ => (None, None),
         };
         self.write_fields(subject, *version, fields, before, foreign_after).await?;
-        Ok(Receipt { seq, pruned: 0 })
+        Ok(Receipt { seq, ..Receipt::default() })
     }
 
     async fn write_fields(
@@ -135,6 +135,6 @@ impl Work<'_> {
         self.transaction.execute(statements::FORGET_SESSIONS_OF, &[&theirs]).await?;
         self.transaction.write_one(statements::DELETE_ACCOUNT, &[&theirs, &rows::stored(version)?]).await?;
         self.transaction.write_one(statements::ADD_GONE, &[&theirs]).await?;
-        Ok(Receipt { seq, pruned: 0 })
+        Ok(Receipt { seq, ..Receipt::default() })
     }
 }

@@ -2,7 +2,7 @@
 
 use quash_core::model::{Entry, Epoch, NewEntry, OldSessions, Receipt, ScopeKey, Seq, Timestamp, limits};
 
-use super::{Work, pruned};
+use super::Work;
 use crate::log::LogEnd;
 use crate::postgres::batch::EntryColumns;
 use crate::postgres::fault::PostgresError;
@@ -87,7 +87,7 @@ impl Work<'_> {
         self.transaction.write_one(identity::UNSETTLE, &[]).await?;
         match sessions {
             OldSessions::End => self.raise_watermark(seq, entry.at).await,
-            OldSessions::Keep => Ok(Receipt { seq, pruned: 0 }),
+            OldSessions::Keep => Ok(Receipt { seq, ..Receipt::default() }),
         }
     }
 
@@ -95,7 +95,7 @@ impl Work<'_> {
     async fn raise_watermark(&self, seq: Option<Seq>, at: Timestamp) -> Result<Receipt, PostgresError> {
         let number = rows::stored(seq.unwrap_or(Seq::ZERO).as_u64())?;
         self.transaction.write_one(statements::END_EVERYTHING, &[&number, &at.as_millis()]).await?;
-        Ok(Receipt { seq, pruned: 0 })
+        Ok(Receipt { seq, ..Receipt::default() })
     }
 
     pub(super) async fn raise_longest_lifetime(&mut self, millis: u64) -> Result<Receipt, PostgresError> {
@@ -108,7 +108,7 @@ impl Work<'_> {
 
     pub(super) async fn mark_expired(&self, now: Timestamp, limit: u32) -> Result<Receipt, PostgresError> {
         let (now, limit) = (now.as_millis(), i64::from(limit));
-        self.transaction.execute(statements::MARK_ENTRIES, &[&now, &limit]).await.map(pruned)
+        self.transaction.execute(statements::MARK_ENTRIES, &[&now, &limit]).await.map(Receipt::pruned)
     }
 
     pub(super) async fn forget_expired(&self, now: Timestamp, limit: u32) -> Result<Receipt, PostgresError> {
@@ -124,7 +124,7 @@ impl Work<'_> {
             deleted += self.transaction.execute(statement, &[&until, &limit]).await?;
         }
         self.transaction.execute(statements::FORGET_MARKS, &[]).await?;
-        Ok(pruned(deleted))
+        Ok(Receipt::pruned(deleted))
     }
 
     pub(super) async fn delete_marked(
@@ -147,7 +147,7 @@ impl Work<'_> {
         if let Some((seq, chain, ..)) = deleted.iter().max_by_key(|(seq, ..)| *seq) {
             self.transaction.write_one(statements::RAISE_FORGOTTEN, &[seq, chain, &at, &until]).await?;
         }
-        Ok(pruned(u64::try_from(deleted.len()).unwrap_or(u64::MAX)))
+        Ok(Receipt::pruned(deleted.len()))
     }
 }
 

@@ -153,14 +153,8 @@ impl Work<'_> {
     async fn together(&mut self, changes: &[Change]) -> Result<Receipt, PostgresError> {
         let mut all = Receipt::default();
         for change in changes {
-            let Receipt { seq, pruned } = self.apply(change).await?;
-            all = Receipt { seq: seq.or(all.seq), pruned: all.pruned.saturating_add(pruned) };
+            all = all.then(self.apply(change).await?);
         }
         Ok(all)
     }
-}
-
-/// The receipt of a change that deleted rows.
-pub(super) fn pruned(rows: u64) -> Receipt {
-    Receipt { seq: None, pruned: u32::try_from(rows).unwrap_or(u32::MAX) }
 }

@@ -24,7 +24,7 @@ impl Work<'_> {
         }
         self.insert(opening).await?;
         self.signed_in(opening).await?;
-        Ok(Receipt { seq, pruned: 0 })
+        Ok(Receipt { seq, ..Receipt::default() })
     }
 
     async fn insert(&self, opening: &SessionOpening) -> Result<(), PostgresError> {

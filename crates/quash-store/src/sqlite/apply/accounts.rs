@@ -9,7 +9,7 @@ use rusqlite::{Connection, named_params};
 use super::log::append;
 use super::sessions::survive;
 use crate::sqlite::fault::SqliteError;
-use crate::sqlite::write::{appended, write, write_one};
+use crate::sqlite::write::{write, write_one};
 use crate::sqlite::{rows, statements};
 
 pub(super) fn add_account(conn: &Connection, account: &Account) -> Result<Receipt, SqliteError> {
@@ -61,7 +61,7 @@ pub(super) fn edit_account(conn: &Connection, edit: &AccountEdit) -> Result<Rece
         _ => (None, None),
     };
     write_fields(conn, subject, *version, fields, before, foreign_after)?;
-    Ok(Receipt { seq, pruned: 0 })
+    Ok(Receipt { seq, ..Receipt::default() })
 }
 
 fn write_fields(
@@ -122,5 +122,5 @@ pub(super) fn delete_account(
     let values = named_params! { ":subject": subject.as_str(), ":version": rows::stored(version)? };
     write_one(conn, statements::DELETE_ACCOUNT, values)?;
     write_one(conn, statements::ADD_GONE, theirs)?;
-    Ok(appended(seq))
+    Ok(Receipt::appended(seq))
 }

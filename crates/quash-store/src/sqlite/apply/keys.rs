@@ -6,7 +6,7 @@ use rusqlite::{Connection, named_params};
 
 use super::log::append;
 use crate::sqlite::fault::SqliteError;
-use crate::sqlite::write::{appended, write_one};
+use crate::sqlite::write::write_one;
 use crate::sqlite::{rows, statements};
 
 pub(super) fn add_key(
@@ -68,7 +68,7 @@ pub(super) fn revoke_key(
         ":kid": kid.as_str(), ":state_at": entry.at.as_millis(), ":secret": secret.0,
     };
     write_one(conn, statements::REVOKE_KEY, values)?;
-    append(conn, entry).map(appended)
+    append(conn, entry).map(Receipt::appended)
 }
 
 pub(super) fn add_revoked_key(
@@ -80,7 +80,7 @@ pub(super) fn add_revoked_key(
         return Err(SqliteError::Conflict);
     }
     insert_key(conn, key)?;
-    append(conn, entry).map(appended)
+    append(conn, entry).map(Receipt::appended)
 }
 
 fn retire_key(conn: &Connection, (kid, state): &(Kid, KeyState)) -> Result<(), SqliteError> {
@@ -141,5 +141,5 @@ pub(super) fn apply_settings(
     for (name, value) in values {
         remember(conn, name, value)?;
     }
-    entry.map_or(Ok(Receipt::default()), |entry| append(conn, entry).map(appended))
+    entry.map_or(Ok(Receipt::default()), |entry| append(conn, entry).map(Receipt::appended))
 }

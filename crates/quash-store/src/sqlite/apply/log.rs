@@ -5,7 +5,7 @@ use rusqlite::{Connection, named_params};
 
 use crate::log::LogEnd;
 use crate::sqlite::fault::SqliteError;
-use crate::sqlite::write::{appended, pruned, write, write_one};
+use crate::sqlite::write::{write, write_one};
 use crate::sqlite::{mail, rows, statements};
 
 /// Appends an entry to the log. Reads its number inside the transaction, so that numbers follow the order of
@@ -19,7 +19,7 @@ pub(super) fn append(conn: &Connection, new: &NewEntry) -> Result<Seq, SqliteErr
 pub(super) fn append_all(conn: &Connection, entries: &[NewEntry]) -> Result<Receipt, SqliteError> {
     let mut receipt = Receipt::default();
     for entry in entries {
-        receipt = appended(append(conn, entry)?);
+        receipt = Receipt::appended(append(conn, entry)?);
     }
     Ok(receipt)
 }
@@ -77,7 +77,7 @@ pub(super) fn begin_epoch(
     let seq = append_after(conn, end.seq, &LogEnd { seq: to.start(), ..end }, entry)?;
     match sessions {
         OldSessions::End => raise_watermark(conn, seq, entry.at),
-        OldSessions::Keep => Ok(appended(seq)),
+        OldSessions::Keep => Ok(Receipt::appended(seq)),
     }
 }
 
@@ -85,7 +85,7 @@ pub(super) fn begin_epoch(
 fn raise_watermark(conn: &Connection, seq: Seq, at: Timestamp) -> Result<Receipt, SqliteError> {
     let values = named_params! { ":seq": rows::stored(seq.as_u64())?, ":at": at.as_millis() };
     write_one(conn, statements::END_EVERYTHING, values)?;
-    Ok(appended(seq))
+    Ok(Receipt::appended(seq))
 }
 
 pub(super) fn raise_longest_lifetime(conn: &Connection, millis: u64) -> Result<Receipt, SqliteError> {
@@ -95,7 +95,7 @@ pub(super) fn raise_longest_lifetime(conn: &Connection, millis: u64) -> Result<R
 
 pub(super) fn mark_expired(conn: &Connection, now: Timestamp, limit: u32) -> Result<Receipt, SqliteError> {
     let values = named_params! { ":now": now.as_millis(), ":limit": limit };
-    write(conn, statements::MARK_ENTRIES, values).map(pruned)
+    write(conn, statements::MARK_ENTRIES, values).map(Receipt::pruned)
 }
 
 pub(super) fn forget_expired(conn: &Connection, now: Timestamp, limit: u32) -> Result<Receipt, SqliteError> {
@@ -103,7 +103,7 @@ pub(super) fn forget_expired(conn: &Connection, now: Timestamp, limit: u32) -> R
     let values = named_params! { ":until": past, ":limit": limit };
     let sessions = write(conn, statements::FORGET_SESSIONS, values)?;
     let adopted = write(conn, statements::FORGET_ADOPTIONS, values)?;
-    Ok(pruned(sessions + adopted + mail::forget_expired(conn, now, limit)?))
+    Ok(Receipt::pruned(sessions + adopted + mail::forget_expired(conn, now, limit)?))
 }
 
 pub(super) fn delete_marked(
@@ -125,5 +125,5 @@ pub(super) fn delete_marked(
         let values = named_params! { ":seq": seq, ":at": at, ":until": until };
         write_one(conn, statements::RAISE_FORGOTTEN, values)?;
     }
-    Ok(pruned(deleted.len()))
+    Ok(Receipt::pruned(deleted.len()))
 }

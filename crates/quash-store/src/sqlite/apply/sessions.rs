@@ -50,7 +50,7 @@ pub(super) fn open(conn: &Connection, opening: &SessionOpening) -> Result<Receip
     if let Some(device) = known_device {
         know_device(conn, *device, &session.subject, version)?;
     }
-    Ok(Receipt { seq, pruned: 0 })
+    Ok(Receipt { seq, ..Receipt::default() })
 }
 
 fn open_session(
