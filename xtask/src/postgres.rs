@@ -11,8 +11,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::failure::{Context, Failure, Result};
-use crate::services::{PGBOUNCER, POSTGRES};
 use crate::{program, workspace};
+
+/// Name the maintenance database of the private PostgreSQL, directly and through pgbouncer.
+pub(crate) const POSTGRES: &str = "QUASH_TEST_POSTGRES";
+pub(crate) const PGBOUNCER: &str = "QUASH_TEST_PGBOUNCER";
 
 /// The oldest major version that quash supports.
 const OLDEST: u32 = 14;

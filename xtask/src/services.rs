@@ -27,10 +27,6 @@ const PYTHON: &str = "QUASH_TEST_PYTHON";
 const CHROMIUM: &str = "QUASH_TEST_CHROMIUM";
 const AXE: &str = "QUASH_TEST_AXE";
 
-/// Name the maintenance database of the private PostgreSQL, directly and through pgbouncer.
-pub(crate) const POSTGRES: &str = "QUASH_TEST_POSTGRES";
-pub(crate) const PGBOUNCER: &str = "QUASH_TEST_PGBOUNCER";
-
 const POSTGRES_IS_MISSING: &str =
     "PostgreSQL 14 or newer is missing: install its server (on Debian: apt-get install postgresql)";
 const PGBOUNCER_IS_MISSING: &str = "pgbouncer is missing: install it (on Debian: apt-get install pgbouncer)";

@@ -3,7 +3,8 @@
 use std::process::Command;
 
 use crate::failure::{Failure, Result};
-use crate::services::{PGBOUNCER, POSTGRES, Services};
+use crate::postgres::{PGBOUNCER, POSTGRES};
+use crate::services::Services;
 use crate::{program, python_versions, services, workspace};
 
 /// Chooses where the tests of the server and of the binary keep their data.
