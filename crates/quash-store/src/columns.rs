@@ -1,12 +1,14 @@
 //! Converts between the columns of rows and the core's types, for both engines. Each engine implements
 //! [`ReadColumns`] to read single values; the order of a table's columns is the same in both.
 
+use std::time::Duration;
+
 use quash_core::model::{
     Account, AccountClaims, AccountState, Actor, Adopted, Audit, Client, ClientName, CustomClaims, DeviceId,
-    Devices, Digest, Email, Ending, Entry, Event, Flow, FlowId, Generation, KeyRecord, KeySource, KeyState,
-    Kid, Mail, MailId, MailKind, MailPriority, Name, NewAudit, Note, PasswordHash, PendingRegistration,
-    PersonalData, Purpose, Reason, Rights, ScopeKey, ScopeKind, Sealed, Sealing, Seq, Session, SessionId,
-    SessionState, Subject, Timestamp,
+    Devices, Digest, Email, Ending, Entry, Event, Flow, FlowId, Forgotten, Generation, Head, KeyRecord,
+    KeySource, KeyState, Kid, Mail, MailId, MailKind, MailPriority, Name, NewAudit, Note, PasswordHash,
+    PendingRegistration, PersonalData, Purpose, Reason, Rights, ScopeKey, ScopeKind, Sealed, Sealing, Seq,
+    Session, SessionId, SessionState, Subject, Timestamp,
 };
 use quash_core::token::Algorithm;
 
@@ -95,6 +97,16 @@ pub(crate) trait Decode: Sized {
     fn decode<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Self, C::Error>;
 }
 
+/// The columns of the table `account`, called `a`, in the order in which [`Account`] is decoded.
+macro_rules! account {
+    () => {
+        "a.subject, a.username, a.email, a.email_verified_at, a.password, a.state, a.state_at, a.locked_at, \
+         a.sessions_before, a.version, a.created_at, a.foreign_after, a.last_login_at, a.must_change, a.locks, \
+         a.claims, a.claims_adopted, a.devices, a.mark"
+    };
+}
+pub(crate) use account;
+
 impl Decode for Account {
     fn decode<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Self, C::Error> {
         columns.row_of("account", |columns| {
@@ -118,6 +130,16 @@ impl Decode for Account {
         })
     }
 }
+
+/// The columns of the table `session`, called `s`, in the order in which [`Session`] is decoded.
+macro_rules! session {
+    () => {
+        "s.sid, s.subject, s.generation, s.rotated_at, s.seed, s.opened_seq, s.opened_at, s.idle_until, s.ends_at, \
+         s.ended_reason, s.ended_at, s.ended_actor, s.device, s.address, s.claims, s.foreign_key, s.foreign_until, \
+         s.known_device, s.client"
+    };
+}
+pub(crate) use session;
 
 impl Decode for Session {
     fn decode<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Self, C::Error> {
@@ -162,6 +184,21 @@ impl Decode for Entry {
     }
 }
 
+impl Decode for Head {
+    fn decode<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Self, C::Error> {
+        Ok(Self {
+            seq: columns.seq()?,
+            chain: columns.bytes()?,
+            sessions_before: columns.seq()?,
+            foreign_after: columns.moment()?,
+            forgotten: Forgotten { seq: columns.seq()?, at: columns.moment()?, until: columns.moment()? },
+            ring: columns.count()?,
+            settings: columns.count()?,
+            longest_lifetime: Duration::from_millis(columns.count()?),
+        })
+    }
+}
+
 impl Decode for Ending {
     fn decode<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Self, C::Error> {
         Ok(Self { reason: reason(columns.text()?)?, at: columns.moment()?, actor: actor(columns.text()?)? })
@@ -189,6 +226,14 @@ impl Decode for KeyRecord {
     }
 }
 
+/// The columns of the table `client`, called `c`, in the order in which [`Client`] is decoded.
+macro_rules! client {
+    () => {
+        "c.name, c.rights, c.created_at, c.namespace"
+    };
+}
+pub(crate) use client;
+
 impl Decode for Client {
     fn decode<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Self, C::Error> {
         columns.row_of("client", |columns| {
@@ -201,6 +246,15 @@ impl Decode for Client {
         })
     }
 }
+
+/// The columns of the table `flow`, called `w`, in the order in which [`Flow`] is decoded.
+macro_rules! flow {
+    () => {
+        "w.id, w.purpose, w.matter, w.subject, w.address, w.binding, w.tries, w.created_at, w.expires_at, \
+         w.username, w.password, w.password_class"
+    };
+}
+pub(crate) use flow;
 
 impl Decode for Flow {
     fn decode<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Self, C::Error> {

@@ -1,9 +1,7 @@
 //! Converts between rows and the core's types. An undecodable row is a [`PostgresError`], never a panic.
 //! `statements` selects the columns.
 
-use std::time::Duration;
-
-use quash_core::model::{Ending, Forgotten, Head};
+use quash_core::model::{Ending, Head};
 use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Type};
 
@@ -41,16 +39,7 @@ pub(super) fn only<T>(
 
 /// The head. A replica's may lack entries, so it counts as none; so does one that only a newer quash understands.
 pub(super) fn head(columns: &mut Columns<'_>) -> Result<Head, PostgresError> {
-    let head = Head {
-        seq: columns.seq()?,
-        chain: columns.bytes()?,
-        sessions_before: columns.seq()?,
-        foreign_after: columns.moment()?,
-        forgotten: Forgotten { seq: columns.seq()?, at: columns.moment()?, until: columns.moment()? },
-        ring: columns.count()?,
-        settings: columns.count()?,
-        longest_lifetime: Duration::from_millis(columns.count()?),
-    };
+    let head: Head = row(columns)?;
     if columns.take::<bool>()? {
         return Err(StoreError::Unavailable("the server is a replica".into()).into());
     }

@@ -1,9 +1,7 @@
 //! Converts between rows and the core's types. An undecodable row is a [`SqliteError`], never a panic.
 //! `statements.rs` and `reader.rs` select the rows.
 
-use std::time::Duration;
-
-use quash_core::model::{Ending, Forgotten, Head, Seq};
+use quash_core::model::{Ending, Head, Seq};
 use rusqlite::types::{FromSql, ValueRef};
 use rusqlite::{Connection, Row};
 
@@ -56,19 +54,7 @@ pub(super) fn all<T>(
 
 /// Reads the head of the log and the watermark over everything.
 pub(super) fn head(conn: &Connection) -> Result<Head, SqliteError> {
-    let read = |columns: &mut Columns<'_, '_>| {
-        Ok(Head {
-            seq: columns.seq()?,
-            chain: columns.take()?,
-            sessions_before: columns.seq()?,
-            foreign_after: columns.moment()?,
-            forgotten: Forgotten { seq: columns.seq()?, at: columns.moment()?, until: columns.moment()? },
-            ring: columns.count()?,
-            settings: columns.count()?,
-            longest_lifetime: Duration::from_millis(columns.count()?),
-        })
-    };
-    one(conn, statements::HEAD, &[], read)?.ok_or(SqliteError::Value("no head of the log"))
+    one(conn, statements::HEAD, &[], row)?.ok_or(SqliteError::Value("no head of the log"))
 }
 
 /// Reads the end of the log, for appending.

@@ -1,22 +1,7 @@
 //! Every SQL statement of the running store. Guards are conditions of the writing statement; the number of
 //! written rows shows whether they held. `migrations/sqlite` contains the schema.
 
-/// The columns of an `Account`, in the order in which `columns.rs` reads them.
-macro_rules! account {
-    () => {
-        "a.subject, a.username, a.email, a.email_verified_at, a.password, a.state, a.state_at, a.locked_at, a.sessions_before, a.version, \
-         a.created_at, a.foreign_after, a.last_login_at, a.must_change, a.locks, a.claims, a.claims_adopted, a.devices, a.mark"
-    };
-}
-
-/// The columns of a `Session`, in the order in which `columns.rs` reads them.
-macro_rules! session {
-    () => {
-        "s.sid, s.subject, s.generation, s.rotated_at, s.seed, s.opened_seq, s.opened_at, s.idle_until, s.ends_at, \
-         s.ended_reason, s.ended_at, s.ended_actor, s.device, s.address, s.claims, s.foreign_key, s.foreign_until, \
-         s.known_device, s.client"
-    };
-}
+use crate::columns::{account, client, flow, session};
 
 /// The columns of an `Entry`, in the order in which `columns.rs` reads them.
 macro_rules! entry {
@@ -25,27 +10,12 @@ macro_rules! entry {
     };
 }
 
-/// The columns of a `Client`, in the order in which `columns.rs` reads them.
-macro_rules! client {
-    () => {
-        "c.name, c.rights, c.created_at, c.namespace"
-    };
-}
-
-/// The columns that `audit::entry` reads.
+/// The columns of an `Audit`, in the order in which `columns.rs` reads them.
 macro_rules! audit {
     () => {
         "u.id, u.at, u.event, u.actor, u.reason, u.subject, u.sid, u.kid, u.seq, p.id, p.name, p.address, p.device, p.author, p.note, p.salt, \
          u.person, u.chain \
          FROM audit u LEFT JOIN audit_person p ON p.id = u.id"
-    };
-}
-
-/// The columns of a `Flow`, in the order in which `columns.rs` reads them.
-macro_rules! flow {
-    () => {
-        "w.id, w.purpose, w.matter, w.subject, w.address, w.binding, w.tries, w.created_at, w.expires_at, \
-         w.username, w.password, w.password_class"
     };
 }
 

@@ -1,22 +1,6 @@
 //! Statements that read. Most reads are one statement, which sees one snapshot.
 
-/// The columns of an `Account`, in the order in which `columns.rs` reads them.
-macro_rules! account {
-    () => {
-        "a.subject, a.username, a.email, a.email_verified_at, a.password, a.state, a.state_at, a.locked_at, \
-         a.sessions_before, a.version, a.created_at, a.foreign_after, a.last_login_at, a.must_change, a.locks, \
-         a.claims, a.claims_adopted, a.devices, a.mark"
-    };
-}
-
-/// The columns of a `Session`, in the order in which `columns.rs` reads them.
-macro_rules! session {
-    () => {
-        "s.sid, s.subject, s.generation, s.rotated_at, s.seed, s.opened_seq, s.opened_at, s.idle_until, s.ends_at, \
-         s.ended_reason, s.ended_at, s.ended_actor, s.device, s.address, s.claims, s.foreign_key, s.foreign_until, \
-         s.known_device, s.client"
-    };
-}
+use crate::columns::{account, client, flow, session};
 
 /// The columns of an `Entry`, in the order in which `columns.rs` reads them.
 macro_rules! entry {
@@ -25,14 +9,7 @@ macro_rules! entry {
     };
 }
 
-/// The columns of a `Client`, in the order in which `columns.rs` reads them.
-macro_rules! client {
-    () => {
-        "c.name, c.rights, c.created_at, c.namespace"
-    };
-}
-
-/// The columns that `audit::read_entry` reads.
+/// The columns of an `Audit`, in the order in which `columns.rs` reads them.
 macro_rules! audit {
     () => {
         "u.number, u.at, u.event, u.actor, u.reason, u.subject, u.sid, u.kid, u.seq, p.row, p.name, p.address, \
@@ -40,15 +17,7 @@ macro_rules! audit {
     };
 }
 
-/// The columns that `mail::read_flow` reads.
-macro_rules! flow {
-    () => {
-        "w.id, w.purpose, w.matter, w.subject, w.address, w.binding, w.tries, w.created_at, w.expires_at, \
-         w.username, w.password, w.password_class"
-    };
-}
-
-/// The columns that `mail::read_mail` reads.
+/// The columns of a `Mail`, in the order in which `columns.rs` reads them.
 macro_rules! mail {
     () => {
         "m.id, m.kind, m.recipient, m.whom, m.flow, m.created_at, m.due_at, m.keep_until, m.attempts, m.doubts, \
@@ -83,7 +52,7 @@ macro_rules! counted {
 
 /// The head, the account that a condition over `$1` finds, its live sessions as of `$2`, and the idlest of
 /// them.
-macro_rules! account_look {
+macro_rules! account_loaded {
     ($found:literal) => {
         concat!(
             "SELECT ",
@@ -109,12 +78,12 @@ pub(in crate::postgres) const HEAD: &str =
     concat!("SELECT ", head!(), " FROM ", cluster!(), " WHERE g.id = 1");
 pub(in crate::postgres) const NEWEST: &str =
     concat!("SELECT coalesce(l.seq, g.base_seq) FROM ", cluster!(), " WHERE g.id = 1");
-pub(in crate::postgres) const ACCOUNT_BY_NAME: &str = account_look!("WHERE username_folded = $1");
-pub(in crate::postgres) const ACCOUNT_BY_SUBJECT: &str = account_look!("WHERE subject = $1");
-pub(in crate::postgres) const ACCOUNT_BY_EMAIL: &str = account_look!("WHERE email_folded = $1");
+pub(in crate::postgres) const ACCOUNT_BY_NAME: &str = account_loaded!("WHERE username_folded = $1");
+pub(in crate::postgres) const ACCOUNT_BY_SUBJECT: &str = account_loaded!("WHERE subject = $1");
+pub(in crate::postgres) const ACCOUNT_BY_EMAIL: &str = account_loaded!("WHERE email_folded = $1");
 // The account that has confirmed the address; else the account of that name; else the account that has the
 // address.
-pub(in crate::postgres) const ACCOUNT_BY_NAME_OR_EMAIL: &str = account_look!(
+pub(in crate::postgres) const ACCOUNT_BY_NAME_OR_EMAIL: &str = account_loaded!(
     "WHERE username_folded = $1 OR email_folded = $1 \
      ORDER BY CASE WHEN email_folded = $1 AND email_verified_at IS NOT NULL THEN 0 \
      WHEN username_folded = $1 THEN 1 ELSE 2 END"
