@@ -19,7 +19,7 @@ struct Package {
 }
 
 const PACKAGES: [Package; 3] = [
-    Package { name: "quash", is_native: true, budget: 10.0 },
+    Package { name: "quash", is_native: true, budget: 11.0 },
     Package { name: "quash-verify", is_native: true, budget: 4.0 },
     Package { name: "quash-django", is_native: false, budget: 0.2 },
 ];
@@ -112,10 +112,9 @@ fn build_all(python: &Path) -> Result<()> {
     let wheels = PACKAGES.iter().map(|package| package.find(&folder, ".whl")).collect::<Result<Vec<_>>>()?;
     audit(python, &wheels)?;
     let (demo, uvx) = try_out(python, &wheels)?;
-    report(&folder)?;
     println!("quash demo: {:.1} s", demo.as_secs_f64());
     println!("uvx quash demo: {:.1} s with an empty cache (target: {DEMO_TARGET_SECS} s)", uvx.as_secs_f64());
-    Ok(())
+    report(&folder)
 }
 
 /// Checks that the native wheels need no newer system, and no newer Python, than their names say.
