@@ -185,6 +185,36 @@ def test_a_better_hash_that_is_sent_twice(
     assert_known(quash, OTHER, capsys)
 
 
+def test_better_hashes_of_workers_whose_clocks_differ(quash: Quash, settings: Any, capsys: Any) -> None:
+    User.objects.create_user("dana", password=PASSWORD, pk=17)
+    pair = quash.sign_in("dana")
+    quash.stop()
+    for hasher in CHEAP[1:4]:
+        log_in_at_django(settings, PASSWORD, hasher)
+    oldest, middle, newest = QuashOutbox.objects.order_by("at_ms")
+    QuashOutbox.objects.filter(pk=newest.pk).update(at_ms=oldest.at_ms - 2000)
+    QuashOutbox.objects.filter(pk=middle.pk).update(at_ms=oldest.at_ms - 1000)
+    send_what_waits(quash)
+    assert quash.is_live(pair)
+    assert_known(quash, PASSWORD, capsys)
+
+
+@pytest.mark.parametrize("numbers", [[0], [1], [0, 1]], ids=["before", "after", "alone"])
+def test_better_hashes_of_workers_that_write_no_marks(
+    quash: Quash, settings: Any, capsys: Any, numbers: list[int]
+) -> None:
+    User.objects.create_user("dana", password=PASSWORD, pk=17)
+    quash.stop()
+    log_in_at_django(settings, PASSWORD, CHEAP[1])
+    log_in_at_django(settings, PASSWORD, CHEAP[2])
+    rows = list(QuashOutbox.objects.order_by("at_ms"))
+    for number in numbers:
+        del rows[number].message["better_hash"]
+    QuashOutbox.objects.bulk_update(rows, ["message"])
+    send_what_waits(quash)
+    assert_known(quash, PASSWORD, capsys)
+
+
 def test_a_better_hash_that_is_followed_by_a_change(quash: Quash, settings: Any, capsys: Any) -> None:
     dana = User.objects.create_user("dana", password=PASSWORD, pk=17)
     quash.stop()

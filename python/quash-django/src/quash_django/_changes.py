@@ -22,15 +22,15 @@ def send(
 ) -> tuple[int | None, dict[str, ValueError]]:
     """Sends a user's values. Returns the number of the entry, if the change ended anything, and the refused fields.
 
-    ``better_hashes`` has the marks of hashes of the same password that replaced each other in the table, the oldest
-    first. A refused value, or a function of the site that fails, holds up no other value. Raises ``QuashError`` if
-    quash doesn't answer, or doesn't accept the credential.
+    ``better_hashes`` has the marks of hashes of the same password that replaced each other in the table. A refused
+    value, or a function of the site that fails, holds up no other value. Raises ``QuashError`` if quash doesn't answer,
+    or doesn't accept the credential.
     """
     if is_new or not better_hashes or "password_hash" in fields:
         return _send_values(subject, fields, is_new=is_new, using=using, notes_hash=is_new)
     fields = fields - {"password_mark"}
     try:
-        is_known = _send_marks(subject, better_hashes)
+        is_known = _send_mark(subject, better_hashes, using)
     except KeyError:
         # A user that wasn't imported.
         return None, {}
@@ -52,19 +52,27 @@ def send(
     return seq, refused
 
 
-def _send_marks(subject: str, better_hashes: Iterable[tuple[str, str]]) -> bool:
-    """Sends the marks of better hashes. Returns whether quash knows the newest one: it must have known the one before.
+def _send_mark(subject: str, better_hashes: Iterable[tuple[str, str]], using: str) -> bool:
+    """Sends the mark of the user's hash. Returns whether quash knows it: it must have known one of those before it.
 
-    It may not have, if a hash was changed without a signal. Marks that were sent before change nothing.
+    It may not have, if a hash was changed without a signal. The hashes follow each other from mark to mark, because the
+    clocks of several machines may differ. A mark that was sent before changes nothing.
     """
-    is_known = False
-    for before, mark in better_hashes:
+    user = accounts.find(subject, using)
+    if user is None:
+        return False
+    newest = mark = accounts.mark_of(user.password)
+    former, known = {after: before for before, after in better_hashes}, []
+    while mark in former:
+        mark = former.pop(mark)
+        known.append(mark)
+    for before in reversed(known):
         try:
-            _api.change(subject, {"password_mark": mark, "password_mark_before": before})
-            is_known = True
+            _api.change(subject, {"password_mark": newest, "password_mark_before": before})
+            return True
         except _api.MarkDiffers:
-            is_known = False
-    return is_known
+            pass
+    return False
 
 
 def _send_values(

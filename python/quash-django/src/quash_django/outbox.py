@@ -164,7 +164,9 @@ def _deliver_changes(rows: Sequence[QuashOutbox], using: str, *, is_drain: bool)
             _raise_if_quiet()
             is_new = any(row.message["new"] for row in own)
             marked = [row.message for row in own if "password_mark" in row.message["fields"]]
-            marks = [message["better_hash"] for message in marked if "better_hash" in message]
+            # A worker of an older version writes none: what it stored is known from its hash alone.
+            has_marks = all("better_hash" in message for message in marked)
+            marks = [message["better_hash"] for message in marked] if has_marks else []
             seq, refused = _changes.send(subject, fields, is_new=is_new, using=source, better_hashes=marks)
         except QuashError as error:
             _keep(own, using, error, is_drain)
