@@ -387,11 +387,16 @@ def test_a_better_hash_is_no_change(shop: Model, dana: User) -> None:
     younger = sign_in()
     assert identify_hasher(User.objects.get(pk=dana.pk).password).algorithm == "md5"
     assert shop.sent == [] and me(pair["access"]) == me(younger["access"]) == 200
-    # The same write is a change if the hash needed no other form.
+    # The same write is a change if no log-in made it, whether the former hash needed another form or not.
     user = User.objects.get(pk=dana.pk)
     user.password = make_password("other")
     user.save(update_fields=["password"])
     assert len(shop.sent) == 1
+    User.objects.filter(pk=dana.pk).update(password=old)
+    user = User.objects.get(pk=dana.pk)
+    user.password = make_password("third")
+    user.save(update_fields=["password"])
+    assert len(shop.sent) == 2
 
 
 def test_a_new_user_is_no_change(shop: Model) -> None:

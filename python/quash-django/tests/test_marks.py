@@ -312,6 +312,18 @@ def test_the_import_leaves_out_an_unknown_hash(quash: Quash, settings: Any) -> N
     assert quash.is_live(pair), "the site has sent nothing new"
 
 
+def test_an_assigned_hash_is_one_of_another_password(quash: Quash, settings: Any, capsys: Any) -> None:
+    User.objects.create_user("dana", password=PASSWORD, pk=17)
+    pair = quash.sign_in("dana")
+    # An upgrade of Django makes all hashes outdated.
+    settings.PASSWORD_HASHERS = [CHEAP[1], *CHEAP]
+    dana = User.objects.get(pk=17)
+    dana.password = make_password(OTHER)
+    dana.save(update_fields=["password"])
+    assert not quash.is_live(pair) and is_refused(quash, PASSWORD)
+    assert_known(quash, OTHER, capsys)
+
+
 def test_a_site_that_sends_no_hashes_is_warned(quash: Quash, settings: Any) -> None:
     def ids() -> list[str | None]:
         return [message.id for message in checks.check_settings()]

@@ -153,8 +153,11 @@ def _reason(instance: Any, old: dict[str, Any], new: dict[str, Any], update_fiel
 
 
 def is_better_hash(instance: Any, old: dict[str, Any], new: dict[str, Any], update_fields: Any) -> bool:
-    """Returns whether ``check_password`` has stored another hash of the same password."""
-    if update_fields is None or set(update_fields) != {"password"} or getattr(instance, "_password", None) is not None:
+    """Returns whether ``check_password`` has stored another hash of the same password.
+
+    It sets ``_password`` to None first. A site that assigns ``make_password(…)`` doesn't set it.
+    """
+    if update_fields is None or set(update_fields) != {"password"} or instance.__dict__.get("_password", "") is not None:
         return False
     if not is_password_usable(old["password"]) or not is_password_usable(new["password"]):
         return False
