@@ -14,7 +14,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework_simplejwt.settings import api_settings
 from servers import BINARY, PASSWORD, Quash, post
 
-from quash_django import _verifier, checks, outbox, push_user
+from quash_django import _changes, _verifier, checks, outbox, push_user
 from quash_django.models import QuashOutbox
 from quash_django.rest_framework import JWTAuthentication
 
@@ -322,6 +322,28 @@ def test_an_assigned_hash_is_one_of_another_password(quash: Quash, settings: Any
     dana.save(update_fields=["password"])
     assert not quash.is_live(pair) and is_refused(quash, PASSWORD)
     assert_known(quash, OTHER, capsys)
+
+
+def test_a_supported_hash_that_is_sent_while_quash_refuses_another(
+    quash: Quash, settings: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dana = User.objects.create_user("dana", password=PASSWORD, pk=17)
+    end_password = _changes._end_password
+
+    def end_after_a_change(*arguments: Any) -> int | None:
+        monkeypatch.setattr(_changes, "_end_password", end_password)
+        settings.PASSWORD_HASHERS = [*CHEAP, MD5]
+        newer = User.objects.get(pk=17)
+        newer.set_password("third horse battery staple")
+        newer.save()
+        return end_password(*arguments)
+
+    monkeypatch.setattr(_changes, "_end_password", end_after_a_change)
+    settings.PASSWORD_HASHERS = [MD5, *CHEAP]
+    dana.set_password(OTHER)
+    dana.save()
+    assert is_refused(quash, PASSWORD) and is_refused(quash, OTHER)
+    assert_known(quash, "third horse battery staple", capsys)
 
 
 def test_a_site_that_sends_no_hashes_is_warned(quash: Quash, settings: Any) -> None:

@@ -112,15 +112,23 @@ def _order(subject: str, using: str) -> Sequence[str]:
 
 
 def _send_alone(subject: str, field: str, using: str, *, notes_hash: bool) -> int | None:
-    try:
-        return _send(subject, {field}, is_new=False, using=using)
-    except ValueError as error:
-        if field not in ("password_hash", "password_mark"):
-            raise
+    seq = None
+    for _ in range(ATTEMPTS):
         user = accounts.find(subject, using)
-        if notes_hash and user is not None:
-            return _note_hash(subject, user, error)
-        return _end_password(subject, user, error)
+        try:
+            return _send(subject, {field}, is_new=False, using=using) or seq
+        except ValueError as error:
+            if field not in ("password_hash", "password_mark"):
+                raise
+            if notes_hash and user is not None:
+                seq = _note_hash(subject, user, error)
+            else:
+                seq = _end_password(subject, user, error)
+        newer = accounts.find(subject, using)
+        if newer is None or user is not None and newer.password == user.password:
+            return seq
+        # Another process may have sent a newer hash before this ended the password.
+    raise Unavailable("unavailable", f"the user with the subject {subject} changes too fast", 1)
 
 
 def _note_hash(subject: str, user: Any, error: ValueError) -> int | None:
