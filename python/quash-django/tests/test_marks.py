@@ -9,7 +9,7 @@ import pytest
 from cheap_hashers import CHEAP
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework_simplejwt.settings import api_settings
 from servers import BINARY, PASSWORD, Quash, post
@@ -344,6 +344,49 @@ def test_a_supported_hash_that_is_sent_while_quash_refuses_another(
     dana.save()
     assert is_refused(quash, PASSWORD) and is_refused(quash, OTHER)
     assert_known(quash, "third horse battery staple", capsys)
+
+
+@pytest.mark.parametrize("is_up", [True, False], ids=["at once", "later"])
+@pytest.mark.parametrize("hash", ["of the site", "", "!no password"])
+def test_the_next_user_of_a_subject_gets_no_password(quash: Quash, settings: Any, hash: str, is_up: bool) -> None:
+    if hash == "of the site":
+        dana = User.objects.create_user("dana", password=PASSWORD, pk=17)
+    else:
+        dana = User.objects.create(username="dana", password=hash, pk=17)
+        set_at_quash(quash, "dana", PASSWORD)
+    pair = quash.sign_in("dana")
+    if not is_up:
+        quash.stop()
+    dana.delete()
+    again = User.objects.create(username="dana", password="" if hash == "" else make_password(None), pk=17)
+    if not is_up:
+        send_what_waits(quash)
+    assert not quash.is_live(pair) and is_refused(quash, PASSWORD)
+    set_at_quash(quash, "dana", OTHER)
+    assert passes(quash.sign_in("dana", OTHER)["access"]) == again
+
+
+def test_the_next_user_of_a_subject_that_is_added_without_a_signal(quash: Quash, settings: Any, capsys: Any) -> None:
+    dana = User.objects.create_user("dana", "dana@example.org", PASSWORD, pk=17)
+    pair = quash.sign_in("dana")
+    User.objects.create_user("kim", "kim@example.org", PASSWORD, pk=18)
+    quash.stop()
+    dana.delete()
+    # quash refuses the address for now. What the user does meanwhile isn't undone.
+    User.objects.bulk_create([User(pk=17, username="dana", email="kim@example.org", password=make_password(OTHER))])
+    quash.start()
+    outbox._quiet_until = 0.0
+    with pytest.raises(CommandError):
+        call_command("quash_drain")
+    assert is_refused(quash, PASSWORD) and not quash.is_live(pair)
+    pair = quash.sign_in("dana", OTHER)
+    with pytest.raises(CommandError):
+        call_command("quash_drain")
+    assert quash.is_live(pair)
+    call_command("quash_drain", "--discard", str(QuashOutbox.objects.get().pk))
+    User.objects.filter(pk=17).update(email="")
+    User.objects.filter(pk=18).delete()
+    assert_known(quash, OTHER, capsys)
 
 
 def test_a_site_that_sends_no_hashes_is_warned(quash: Quash, settings: Any) -> None:

@@ -52,6 +52,23 @@ def send(
     return seq, refused
 
 
+def send_deletion(subject: str, using: str) -> int | None:
+    """Ends what a deleted user had, if another user has the subject since: ``send`` sends that one's values alone.
+
+    Returns the number of the entry, and raises what ``send`` raises.
+    """
+    if accounts.find(subject, using) is None:
+        return None
+    try:
+        return _request(subject, accounts.values_of_deleted(subject))
+    except KeyError:
+        return None
+    except ValueError as error:
+        # The next user's own password replaces the former one.
+        logger.error("%s", error)
+        return None
+
+
 def _send_mark(subject: str, better_hashes: Iterable[tuple[str, str]], using: str) -> bool:
     """Sends the mark of the user's hash. Returns whether quash knows it: it must have known one of those before it.
 

@@ -1,5 +1,6 @@
 """Users of the site as accounts at quash."""
 
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import md5, sha256
 from operator import attrgetter
@@ -8,6 +9,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import is_password_usable
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.crypto import salted_hmac
 
 from .conf import imported, quash_settings, user_id_field
 
@@ -48,12 +50,16 @@ def values(
 def values_of_deleted(subject: str) -> dict[str, Any]:
     """Returns the values of an account whose user doesn't exist any more: another user may have its name and address.
 
-    quash deletes no account at a request: a subject is never used again, but a site may undo a deletion.
+    quash deletes no account at a request: a subject is never used again, but a site may undo a deletion, or give the key
+    to another user, who must not get the password.
     """
     name = f"deleted: {subject}"
     if len(name) > NAME_CHARS:
         name = f"deleted: {sha256(subject.encode()).hexdigest()}"
-    return {"state": "deactivated", "email": None, "username": name}
+    # Not `None`, which leaves a password that was chosen at quash if the site has none.
+    digest = b64encode(salted_hmac("quash_django.deleted", subject, algorithm="sha256").digest()).decode()
+    hashed = f"pbkdf2_sha256$1$deleted${digest}"
+    return {"state": "deactivated", "email": None, "username": name, "password_hash": hashed}
 
 
 def mark_of(hashed: str) -> str:

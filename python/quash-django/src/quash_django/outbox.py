@@ -17,7 +17,7 @@ from django.db import DatabaseError, connections, router, transaction
 from django.db.models import Q, QuerySet
 from quash_verify import QuashError, Revocation, StartFailed, Unavailable
 
-from . import _changes, _request, _verifier
+from . import _changes, _request, _verifier, accounts
 from .conf import quash_settings
 from .models import QuashOutbox
 
@@ -68,6 +68,15 @@ def add_change(
     message: dict[str, Any] = {"account": subject, "fields": sorted(fields), "new": is_new}
     if better_hash is not None:
         message["better_hash"] = list(better_hash)
+    _add_message(message, using)
+
+
+def add_deletion(subject: str, *, using: str | None = None) -> None:
+    """Writes that a user was deleted, or has another subject now, as ``add_change`` does."""
+    _add_message({"account": subject, "fields": sorted(accounts.FIELDS), "new": False, "deleted": True}, using)
+
+
+def _add_message(message: dict[str, Any], using: str | None) -> None:
     elsewhere = using is not None and using != database()
     _add([message | ({"using": using} if elsewhere else {})], using)
 
@@ -167,7 +176,10 @@ def _deliver_changes(rows: Sequence[QuashOutbox], using: str, *, is_drain: bool)
             # A worker of an older version writes none: what it stored is known from its hash alone.
             has_marks = all("better_hash" in message for message in marked)
             marks = [message["better_hash"] for message in marked] if has_marks else []
+            was_deleted = any(row.message.get("deleted") for row in own)
+            ended = _changes.send_deletion(subject, source) if was_deleted else None
             seq, refused = _changes.send(subject, fields, is_new=is_new, using=source, better_hashes=marks)
+            seq = seq or ended
         except QuashError as error:
             _keep(own, using, error, is_drain)
             continue
@@ -175,6 +187,8 @@ def _deliver_changes(rows: Sequence[QuashOutbox], using: str, *, is_drain: bool)
         for row in own:
             if row not in confirmed:
                 row.message["fields"] = [field for field in row.message["fields"] if field in refused]
+                # Sent again, it would end what the next user of the subject has since.
+                row.message.pop("deleted", None)
                 _keep([row], using, refused[row.message["fields"][0]], is_drain)
         delivered += len(confirmed)
         _confirmed(confirmed, using, seq)

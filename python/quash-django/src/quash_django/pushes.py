@@ -19,7 +19,6 @@ from . import _saves, accounts, outbox
 from .conf import quash_settings
 from .receivers import id_field, is_better_hash, new_values, old_values, user_models
 
-_FREED = frozenset({"state", "email", "username"})
 _OLD = "_quash_pushed"
 _CONFIRMED = "_quash_confirmed"
 _SUBJECT = "_quash_subject"
@@ -107,7 +106,7 @@ def _after_save(
             fields = fields - {"password_hash"} | {"password_mark"}
             better_hash = (accounts.mark_of(old["password"]), accounts.mark_of(new["password"]))
         if _renames_account(sender, old, new):
-            outbox.add_change(str(old[id_field(sender)]), _FREED, is_new=False, using=using)
+            outbox.add_deletion(str(old[id_field(sender)]), using=using)
             _push_new(instance, using)
             return
     _push(instance, fields, using, better_hash=better_hash)
@@ -135,7 +134,7 @@ def _before_delete(*, instance: Any, using: str, **_: Any) -> None:
 def _after_delete(*, instance: Any, using: str, **_: Any) -> None:
     subject = instance.__dict__.pop(_SUBJECT, None)
     if subject is not None:
-        outbox.add_change(subject, _FREED, is_new=False, using=using)
+        outbox.add_deletion(subject, using=using)
 
 
 def _relation_changed(
