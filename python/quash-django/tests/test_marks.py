@@ -14,7 +14,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework_simplejwt.settings import api_settings
 from servers import BINARY, PASSWORD, Quash, post
 
-from quash_django import _changes, _verifier, checks, outbox, push_user
+from quash_django import _api, _changes, _verifier, checks, outbox, push_user
 from quash_django.models import QuashOutbox
 from quash_django.rest_framework import JWTAuthentication
 
@@ -344,6 +344,26 @@ def test_a_supported_hash_that_is_sent_while_quash_refuses_another(
     dana.save()
     assert is_refused(quash, PASSWORD) and is_refused(quash, OTHER)
     assert_known(quash, "third horse battery staple", capsys)
+
+
+def test_changes_during_an_import_stay(
+    quash: Quash, settings: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dana = User.objects.create_user("dana", password=PASSWORD, pk=17)
+    kim = User.objects.create_user("kim", password=PASSWORD, pk=18)
+    batch = _api.batch
+
+    def batch_after_changes(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(_api, "batch", batch)
+        dana.set_password(OTHER)
+        dana.save()
+        kim.delete()
+        return batch(*arguments, **options)
+
+    monkeypatch.setattr(_api, "batch", batch_after_changes)
+    call_command("quash_import")
+    assert is_refused(quash, PASSWORD) and quash.accounts()["18"]["state"] == "deactivated"
+    assert_known(quash, OTHER, capsys)
 
 
 @pytest.mark.parametrize("is_up", [True, False], ids=["at once", "later"])

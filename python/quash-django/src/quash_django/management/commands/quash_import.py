@@ -111,12 +111,17 @@ class Command(BaseCommand):
                 self._refuse(user, str(error))
                 continue
             if waiting and size + length > _api.BYTES:
-                self._request(waiting)
+                self._request_all(waiting)
                 waiting, size = [], 0
             waiting.append((user, account))
             size += length
         if waiting:
-            self._request(waiting)
+            self._request_all(waiting)
+
+    def _request_all(self, waiting: list[tuple[Any, dict[str, Any]]]) -> None:
+        self._request(waiting)
+        if not self.is_dry:
+            self._push_changed(waiting)
 
     def _request(self, waiting: list[tuple[Any, dict[str, Any]]]) -> None:
         again = []
@@ -132,6 +137,24 @@ class Command(BaseCommand):
                 self._refuse(user, f"{outcome['field']}: {outcome['detail']} ({outcome['code']})")
         if again:
             self._request(again)
+
+    def _push_changed(self, sent: list[tuple[Any, dict[str, Any]]]) -> None:
+        """Sends users who were changed or deleted since they were read: the import may have undone it at quash."""
+        newer = get_user_model()._default_manager.using(self.using).in_bulk([user.pk for user, _account in sent])
+        for user, account in sent:
+            if user.pk not in newer:
+                outbox.add_deletion(account["subject"], using=self.using)
+            elif self._differs(newer[user.pk], account):
+                outbox.add_change(account["subject"], accounts.FIELDS, is_new=True, using=self.using)
+
+    def _differs(self, user: Any, account: dict[str, Any]) -> bool:
+        try:
+            values = accounts.values(user, is_verified=self.is_verified)
+        except ValueError:
+            return True
+        if values["email"] is not None and values["email"].lower() in self.shared:
+            values["email"] = None
+        return any(account.get(name) != value for name, value in values.items())
 
     def _outcomes(self, waiting: list[tuple[Any, dict[str, Any]]]) -> list[dict[str, Any]]:
         return _api.batch([account for _user, account in waiting], dry_run=self.is_dry)
