@@ -201,6 +201,7 @@ async fn malformed_marks_are_refused() {
     let wrongly = [
         (json!({ "password_mark": text, "password_mark_before": "7" }), "32 hexadecimal digits"),
         (json!({ "password_mark": text, "password_mark_before": 7 }), "a text"),
+        (json!({ "password_mark": text, "password_mark_before": null }), "Must not be `null`"),
         (json!({ "password_mark_before": text }), "together with `password_mark`"),
         (
             json!({ "password_mark": text, "password_mark_before": text, "password_hash": ANOTHER }),
@@ -218,7 +219,9 @@ async fn malformed_marks_are_refused() {
         assert!(shown.as_str().is_some_and(|shown| shown.contains(remedy)), "{answer}");
     }
     for wrong in ["!mark$", "!mark$D41D8CD98F00B204E9800998ECF8427"] {
-        assert_eq!(import(&world, &secret, "bea", wrong).await["code"], "hash_not_supported");
+        let answer = import(&world, &secret, "bea", wrong).await;
+        assert_eq!(answer["code"], "hash_not_supported");
+        assert!(answer["detail"].as_str().is_some_and(|text| text.contains("`!mark$`, after which")), "{answer}");
     }
     for name in ["password_mark", "password_mark_before"] {
         let item = json!([{ "subject": "bea", "username": "bea", name: text }]);

@@ -217,6 +217,11 @@ impl Item<'_> {
         let hash = text("password_hash", self.password_hash)?.map(Zeroizing::new);
         let password_mark = mark("password_mark", self.password_mark)?;
         let password_mark_before = mark(BEFORE, self.password_mark_before)?;
+        if self.password_mark_before.is_null() && password_mark.is_some() {
+            // A client that has lost the mark mustn't skip the comparison.
+            let text = "Must not be `null`: send the mark of the former hash, or the new hash as `password_hash`.";
+            return Err(ItemError { member: BEFORE, text: text.to_owned() });
+        }
         if password_mark_before.is_some() {
             if password_mark.is_none() {
                 let text = "Send it together with `password_mark`, the mark of the new hash.".to_owned();

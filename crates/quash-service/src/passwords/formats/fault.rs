@@ -14,6 +14,8 @@ pub enum FormatFault {
     TooLong,
     #[error("is of no known format")]
     Unknown,
+    #[error("begins with `!mark$`, after which an MD5 in 32 hexadecimal digits is required")]
+    BrokenMark,
     /// The text begins like a known format, but has errors.
     #[error("is not a valid {0} hash")]
     Malformed(FormatName),

@@ -48,7 +48,7 @@ impl Format {
             return Err(FormatFault::TooLong);
         }
         if hash.is_broken_mark() {
-            return Err(FormatFault::Unknown);
+            return Err(FormatFault::BrokenMark);
         }
         if text.starts_with('!') {
             return Ok(Self::Unusable);
