@@ -221,7 +221,10 @@ async fn malformed_marks_are_refused() {
     for wrong in ["!mark$", "!mark$D41D8CD98F00B204E9800998ECF8427"] {
         let answer = import(&world, &secret, "bea", wrong).await;
         assert_eq!(answer["code"], "hash_not_supported");
-        assert!(answer["detail"].as_str().is_some_and(|text| text.contains("`!mark$`, after which")), "{answer}");
+        assert!(
+            answer["detail"].as_str().is_some_and(|text| text.contains("`!mark$`, after which")),
+            "{answer}"
+        );
     }
     for name in ["password_mark", "password_mark_before"] {
         let item = json!([{ "subject": "bea", "username": "bea", name: text }]);

@@ -219,7 +219,8 @@ impl Item<'_> {
         let password_mark_before = mark(BEFORE, self.password_mark_before)?;
         if self.password_mark_before.is_null() && password_mark.is_some() {
             // A client that has lost the mark mustn't skip the comparison.
-            let text = "Must not be `null`: send the mark of the former hash, or the new hash as `password_hash`.";
+            let text =
+                "Must not be `null`: send the mark of the former hash, or the new hash as `password_hash`.";
             return Err(ItemError { member: BEFORE, text: text.to_owned() });
         }
         if password_mark_before.is_some() {
