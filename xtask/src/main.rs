@@ -45,7 +45,8 @@ Usage: cargo xtask <command>
                         random inputs, for a minute each: tokens, keys, bodies, settings, the feed
   sim [--seed N] [--runs K]
                         the simulation of the guard with K seeds, each with its own clocks, crashes and network
-  sim --mutants [name]  builds faults into a copy of the code, and checks that the simulation finds each
+  sim --mutants [name] [--runs K]
+                        builds faults into a copy of the code, and checks that the simulations find each
   bench [row] [--write] the figures of docs/reference/benchmarks.md, against baselines on this machine;
                         [row] is a part of a row's name; --write puts the table into the page
   wheels [--quick]      the Python packages as they would be published: built, audited and installed into an

@@ -13,7 +13,7 @@ use crate::{program, workspace};
 
 use self::mutants::{MUTANTS, Mutant};
 use self::node_mutants::NODE_MUTANTS;
-use self::workspace_copy::WorkspaceCopy;
+use self::workspace_copy::{Found, WorkspaceCopy};
 
 /// A simulation: a test of quash-server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,17 +39,17 @@ const MUTANT_RUNS: u64 = 1000;
 #[derive(PartialEq, Eq, Debug)]
 enum SimArgs {
     Seeds { first: u64, runs: u64 },
-    Mutants { filter: String },
+    Mutants { filter: String, runs: u64 },
 }
 
-/// Runs `cargo xtask sim [--seed N] [--runs K]`, or `cargo xtask sim --mutants [name]`.
+/// Runs `cargo xtask sim [--seed N] [--runs K]`, or `cargo xtask sim --mutants [name] [--runs K]`.
 ///
 /// # Errors
 /// Returns an error if a seed finds a fault, or if a mutant isn't found.
 pub(crate) fn command(args: &[String]) -> Result<()> {
     match parse(args)? {
         SimArgs::Seeds { first, runs } => seeds(first, runs),
-        SimArgs::Mutants { filter } => find(&filter),
+        SimArgs::Mutants { filter, runs } => find(&filter, runs),
     }
 }
 
@@ -59,31 +59,35 @@ pub(crate) fn command(args: &[String]) -> Result<()> {
 /// Like [`command`].
 pub(crate) fn soak() -> Result<()> {
     seeds(1, SOAK_RUNS)?;
-    find("")
+    find("", MUTANT_RUNS)
 }
 
 fn parse(args: &[String]) -> Result<SimArgs> {
-    let usage =
-        || Failure::usage("sim takes --seed N and --runs K, or --mutants with a part of a mutant's name");
-    if let Some((first, rest)) = args.split_first()
-        && first == "--mutants"
-    {
-        return match rest {
-            [] => Ok(SimArgs::Mutants { filter: String::new() }),
-            [filter] => Ok(SimArgs::Mutants { filter: filter.clone() }),
-            _ => Err(usage()),
-        };
-    }
-    let (mut seed, mut runs, mut args) = (None, RUNS, args.iter());
+    let usage = || {
+        Failure::usage(
+            "sim takes --seed N and --runs K, or --mutants with a part of a mutant's name and --runs K",
+        )
+    };
+    let (mut seed, mut runs, mut mutants) = (None, None, None);
+    let mut args = args.iter().map(String::as_str).peekable();
     while let Some(arg) = args.next() {
-        let number = args.next().and_then(|number| number.parse().ok()).ok_or_else(usage)?;
-        match arg.as_str() {
+        if arg == "--mutants" && mutants.is_none() {
+            let filter = args.next_if(|next| !next.starts_with("--")).unwrap_or_default();
+            mutants = Some(filter.to_owned());
+            continue;
+        }
+        let number: u64 = args.next().and_then(|number| number.parse().ok()).ok_or_else(usage)?;
+        match arg {
             "--seed" => seed = Some(number),
-            "--runs" if number > 0 => runs = number,
+            "--runs" if number > 0 => runs = Some(number),
             _ => return Err(usage()),
         }
     }
-    Ok(SimArgs::Seeds { first: seed.unwrap_or(1), runs })
+    match (mutants, seed) {
+        (Some(filter), None) => Ok(SimArgs::Mutants { filter, runs: runs.unwrap_or(MUTANT_RUNS) }),
+        (Some(_), Some(_)) => Err(usage()),
+        (None, seed) => Ok(SimArgs::Seeds { first: seed.unwrap_or(1), runs: runs.unwrap_or(RUNS) }),
+    }
 }
 
 /// Returns the command that builds an optimized simulation and runs it.
@@ -124,22 +128,26 @@ fn seeds_of(of: Simulation, first: u64, runs: u64) -> Result<()> {
 }
 
 /// Checks that the simulations find each mutant whose name contains the filter.
-fn find(filter: &str) -> Result<()> {
+fn find(filter: &str, runs: u64) -> Result<()> {
     let began = Instant::now();
     let named = |mutant: &&Mutant| mutant.name.contains(filter);
     let guards = MUTANTS.iter().filter(named).map(|mutant| (GUARD, mutant));
-    let mutants: Vec<_> =
+    let mut mutants: Vec<_> =
         guards.chain(NODE_MUTANTS.iter().filter(named).map(|mutant| (NODES, mutant))).collect();
+    // A mutant and the one before it rebuild all crates above theirs.
+    mutants.sort_by_key(|(simulation, mutant)| (simulation.file, height(mutant.file)));
     let workspace_copy = WorkspaceCopy::set_up(&mutants)?;
     let (mut found, mut missed) = (0, Vec::new());
     for (simulation, mutant) in mutants {
-        match workspace_copy.find(simulation, mutant, MUTANT_RUNS)? {
+        let Found { finding, built_in, ran_in } = workspace_copy.find(simulation, mutant, runs)?;
+        let took = format!("built in {:.0} s, run for {:.0} s", built_in.as_secs_f64(), ran_in.as_secs_f64());
+        match finding {
             Some(finding) => {
                 found += 1;
-                println!("sim: {}: {finding}", mutant.name);
+                println!("sim: {}: {finding} ({took})", mutant.name);
             }
             None => {
-                println!("sim: {}: NOT FOUND by {MUTANT_RUNS} seeds", mutant.name);
+                println!("sim: {}: NOT FOUND by {runs} seeds ({took})", mutant.name);
                 missed.push(mutant.name);
             }
         }
@@ -161,6 +169,13 @@ fn find(filter: &str) -> Result<()> {
     Ok(())
 }
 
+/// The place of a file's crate in the order in which crates are built.
+fn height(file: &str) -> Option<usize> {
+    ["quash-core", "quash-store", "quash-verify", "quash-service", "quash-server"]
+        .iter()
+        .position(|name| file.split('/').any(|part| part == *name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,8 +188,21 @@ mod tests {
     fn sim_arguments_are_parsed() {
         assert_eq!(asked_with(""), Some(SimArgs::Seeds { first: 1, runs: RUNS }));
         assert_eq!(asked_with("--runs 3 --seed 9"), Some(SimArgs::Seeds { first: 9, runs: 3 }));
-        assert_eq!(asked_with("--mutants lease"), Some(SimArgs::Mutants { filter: "lease".into() }));
-        for wrong in ["--runs 0", "--runs", "--seed x", "lease", "--mutants a b"] {
+        let mutants = |filter: &str, runs| Some(SimArgs::Mutants { filter: filter.into(), runs });
+        assert_eq!(asked_with("--mutants"), mutants("", MUTANT_RUNS));
+        assert_eq!(asked_with("--mutants lease"), mutants("lease", MUTANT_RUNS));
+        assert_eq!(asked_with("--mutants lease --runs 9"), mutants("lease", 9));
+        assert_eq!(asked_with("--mutants --runs 9"), mutants("", 9));
+        let wrong_ones = [
+            "--runs 0",
+            "--runs",
+            "--seed x",
+            "lease",
+            "--mutants a b",
+            "--mutants a --seed 3",
+            "--mutants a --mutants b",
+        ];
+        for wrong in wrong_ones {
             assert_eq!(asked_with(wrong), None, "{wrong}");
         }
     }

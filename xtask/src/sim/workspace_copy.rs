@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::Simulation;
 use super::mutants::Mutant;
@@ -17,6 +18,13 @@ pub(crate) struct WorkspaceCopy {
     build: PathBuf,
     /// The workspace's files at the start, so that it can be edited meanwhile.
     files: BTreeMap<String, Vec<u8>>,
+}
+
+/// What a simulation has found in a mutant, and how long that took.
+pub(crate) struct Found {
+    pub(crate) finding: Option<String>,
+    pub(crate) built_in: Duration,
+    pub(crate) ran_in: Duration,
 }
 
 impl WorkspaceCopy {
@@ -44,18 +52,21 @@ impl WorkspaceCopy {
         Ok(workspace_copy)
     }
 
-    /// Runs a simulation with a mutant, and returns the first finding.
+    /// Runs a simulation with a mutant until its first finding.
     ///
     /// # Errors
     /// Returns an error if the mutant's text doesn't occur exactly once, or if the mutant can't be built.
-    pub(crate) fn find(&self, simulation: Simulation, mutant: &Mutant, runs: u64) -> Result<Option<String>> {
+    pub(crate) fn find(&self, simulation: Simulation, mutant: &Mutant, runs: u64) -> Result<Found> {
         self.restore()?;
         let path = self.copy.join(mutant.file);
         let text = fs::read_to_string(&path).context(format!("reading {}", mutant.file))?;
         let mutated = mutant.applied_to(&text)?;
         fs::write(&path, mutated).context(format!("writing {}", path.display()))?;
+        let began = Instant::now();
         self.build(simulation)?;
-        self.run(simulation, runs)
+        let built_in = began.elapsed();
+        let finding = self.run(simulation, runs)?;
+        Ok(Found { finding, built_in, ran_in: began.elapsed() - built_in })
     }
 
     fn build(&self, simulation: Simulation) -> Result<()> {
