@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
@@ -69,6 +70,10 @@ const REST: &str = "(SELECT CAST(oid AS bigint) FROM pg_database WHERE datname =
     CAST(CAST(to_regclass('revocation_log') AS oid) AS bigint), \
     current_setting('synchronous_standby_names') <> ''";
 
+/// The errors of a server that doesn't offer a part.
+const NOT_OFFERED: [SqlState; 3] =
+    [SqlState::UNDEFINED_FUNCTION, SqlState::INSUFFICIENT_PRIVILEGE, SqlState::FEATURE_NOT_SUPPORTED];
+
 const STORED: &str = "SELECT system_identifier, timeline, CAST(database_oid AS bigint), CAST(log_oid AS bigint), \
     is_synchronous FROM cluster WHERE id = 1";
 
@@ -82,21 +87,25 @@ const RECORD: &str = "UPDATE cluster SET system_identifier = coalesce($1, system
 
 impl Reading {
     /// Finds out which parts the server offers. A managed service may refuse some; each is reported in words.
-    pub(super) async fn probe(client: &Client) -> (Self, Vec<String>) {
+    ///
+    /// # Errors
+    /// A part can't be read for another reason: the server may offer it.
+    pub(super) async fn probe(client: &Client) -> Result<(Self, Vec<String>), tokio_postgres::Error> {
         let mut missing = Vec::new();
         let mut offered = async |part: &'static str, null: &'static str, name: &str| match client
             .query_typed(&format!("SELECT {part}"), &[])
             .await
         {
-            Ok(_) => part,
-            Err(error) => {
+            Ok(_) => Ok(part),
+            Err(error) if error.code().is_some_and(|code| NOT_OFFERED.contains(code)) => {
                 missing.push(format!("{name} ({})", message(&error)));
-                null
+                Ok(null)
             }
+            Err(error) => Err(error),
         };
-        let system = offered(SYSTEM, "CAST(NULL AS text)", "its system identifier").await;
-        let timeline = offered(TIMELINE, "CAST(NULL AS int)", "its timeline").await;
-        (Self(format!("SELECT {system}, {timeline}, {REST}")), missing)
+        let system = offered(SYSTEM, "CAST(NULL AS text)", "its system identifier").await?;
+        let timeline = offered(TIMELINE, "CAST(NULL AS int)", "its timeline").await?;
+        Ok((Self(format!("SELECT {system}, {timeline}, {REST}")), missing))
     }
 
     /// Reads the server's identity.

@@ -186,7 +186,7 @@ async fn history(
         store: store.to_owned(),
         detail: message(&error),
     };
-    let (reading, untold) = Reading::probe(connection).await;
+    let (reading, untold) = Reading::probe(connection).await.map_err(failed)?;
     let found = reading.read(connection).await.map_err(failed)?;
     let stored = Identity::stored(connection).await.map_err(failed)?;
     match stored.relation(&found) {

@@ -123,6 +123,22 @@ async fn a_log_that_shrinks_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_cannot_be_read_now_is_an_error() {
+    let Some(database) = database().await else { return };
+    drop(database.open().await);
+    let client = database.client().await;
+    let failing = format!(
+        "CREATE SCHEMA failing; CREATE FUNCTION failing.pg_control_system() RETURNS TABLE (system_identifier bigint) \
+         LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no memory is left' USING ERRCODE = '53200'; END $$; \
+         ALTER DATABASE {} SET search_path = public, failing, pg_catalog",
+        database.name()
+    );
+    client.batch_execute(&failing).await.expect("a function");
+    let refused = PostgresStore::open(PostgresOptions::new(database.url())).await.expect_err("no identity");
+    assert!(refused.to_string().contains("no memory is left"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn parts_that_the_server_does_not_tell_are_left_out() {
     let Some(database) = database().await else { return };
     let client = database.client().await;
