@@ -87,7 +87,7 @@ impl PostgresFailOver {
         database: &Database,
         noted: NotedEnd,
     ) -> Result<PromotedServer, PostgresError> {
-        let recent = self.own.recent.all();
+        let (recent, own) = (self.own.recent.all(), self.history.own());
         let mut numbers: Vec<i64> = vec![rows::bound(noted.seq.as_u64())];
         numbers.extend(recent.iter().map(|entry| rows::bound(entry.seq.as_u64())));
         let snapshot = database.begin_read().await?;
@@ -113,7 +113,8 @@ impl PostgresFailOver {
             head,
             noted_chain: chain_at(noted.seq),
             is_decided: timeline == identity.timeline,
-            was_synchronous: was_synchronous && self.history.own().is_synchronous,
+            // A server that wasn't its standby proves nothing.
+            was_synchronous: was_synchronous && own.is_synchronous && own.may_be_followed_by(identity),
             all_compared,
             lost: recent.into_iter().filter(is_lost).collect(),
         })

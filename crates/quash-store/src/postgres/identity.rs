@@ -25,6 +25,8 @@ pub(super) struct Identity {
     log: Option<i64>,
     /// Whether commits wait for a standby.
     pub(super) is_synchronous: bool,
+    /// The timeline on which the database was used last, as it says itself.
+    recorded: Option<i32>,
 }
 
 /// How one identity relates to another.
@@ -68,14 +70,14 @@ const SYSTEM: &str = "(SELECT CAST(system_identifier AS text) FROM pg_control_sy
 const TIMELINE: &str = "CAST(('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32) AS int)";
 const REST: &str = "(SELECT CAST(oid AS bigint) FROM pg_database WHERE datname = current_database()), \
     CAST(CAST(to_regclass('revocation_log') AS oid) AS bigint), \
-    current_setting('synchronous_standby_names') <> ''";
+    current_setting('synchronous_standby_names') <> '', (SELECT timeline FROM cluster WHERE id = 1)";
 
 /// The errors of a server that doesn't offer a part.
 const NOT_OFFERED: [SqlState; 3] =
     [SqlState::UNDEFINED_FUNCTION, SqlState::INSUFFICIENT_PRIVILEGE, SqlState::FEATURE_NOT_SUPPORTED];
 
 const STORED: &str = "SELECT system_identifier, timeline, CAST(database_oid AS bigint), CAST(log_oid AS bigint), \
-    is_synchronous FROM cluster WHERE id = 1";
+    is_synchronous, timeline FROM cluster WHERE id = 1";
 
 /// Until a process has waited for a term, the server may lack rows of leases.
 pub(super) const UNSETTLE: &str = "UPDATE cluster SET settled = false WHERE id = 1";
@@ -127,6 +129,7 @@ pub(super) fn identity(rows: &[Row]) -> Result<Identity, tokio_postgres::Error> 
         database: row.try_get(2)?,
         log: row.try_get(3)?,
         is_synchronous: row.try_get(4)?,
+        recorded: row.try_get(5)?,
     })
 }
 
@@ -175,11 +178,28 @@ impl Identity {
             Relation::Other(Part::Database)
         } else if differ(self.log.as_ref(), found.log.as_ref()) {
             Relation::Other(Part::Log)
-        } else if differ(self.timeline.as_ref(), found.timeline.as_ref()) {
+        } else if differ(self.timeline.as_ref(), found.timeline.as_ref()) || self.is_twin(found) {
             Relation::OtherTimeline
         } else {
             Relation::Same
         }
+    }
+
+    /// Whether the other has the same timeline by chance: two standbys of one primary that are promoted get the same
+    /// number. The database of the second one doesn't say that it was used on this timeline.
+    fn is_twin(&self, found: &Self) -> bool {
+        found.timeline.is_some() && found.recorded != found.timeline && found.recorded != self.recorded
+    }
+
+    /// Whether the other can be a standby of this one, which replicates what is recorded here.
+    pub(super) fn may_be_followed_by(&self, found: &Self) -> bool {
+        found.recorded >= self.timeline
+    }
+
+    /// This identity once it is recorded in the database.
+    #[must_use]
+    pub(super) fn recorded(self) -> Self {
+        Self { recorded: self.timeline.or(self.recorded), ..self }
     }
 }
 
@@ -238,7 +258,7 @@ impl History {
     pub(super) fn take_over(&self, identity: Identity) {
         // Before any read of its leases.
         self.unsettle();
-        *self.own.lock().unwrap_or_else(PoisonError::into_inner) = identity;
+        *self.own.lock().unwrap_or_else(PoisonError::into_inner) = identity.recorded();
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = None;
         // Those that were opened meanwhile may lead to the old server.
         self.end_connections();
@@ -309,7 +329,27 @@ mod tests {
             database: Some(database),
             log: Some(log),
             is_synchronous: false,
+            recorded: timeline,
         }
+    }
+
+    #[test]
+    fn a_second_standby_with_the_same_timeline_is_noticed() {
+        let own = identity(Some("7"), Some(2), 5, 9);
+        let twin = Identity { recorded: Some(1), ..own.clone() };
+        assert_eq!(own.relation(&twin), Relation::OtherTimeline);
+        assert!(!own.may_be_followed_by(&twin) && own.may_be_followed_by(&own));
+        let history = History::new(Reading(String::new()), own);
+        assert!(history.check(&twin).is_err());
+        assert_eq!(history.found(), Some(twin.clone()));
+        history.take_over(twin.clone());
+        assert_eq!(history.check(&twin.recorded()), Ok(()));
+        // A command has opened it, and records it later.
+        let opened = Identity { recorded: Some(1), ..identity(Some("7"), Some(2), 5, 9) };
+        assert_eq!(opened.relation(&opened), Relation::Same);
+        assert_eq!(opened.relation(&opened.clone().recorded()), Relation::Same);
+        let untold = Identity { timeline: None, ..identity(Some("7"), Some(2), 5, 9) };
+        assert_eq!(untold.relation(&Identity { recorded: None, ..untold.clone() }), Relation::Same);
     }
 
     #[test]

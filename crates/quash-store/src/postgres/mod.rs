@@ -203,7 +203,8 @@ async fn history(
         }
         Relation::Same | Relation::Other(_) | Relation::OtherTimeline => {}
     }
-    let history = History::new(reading, found);
+    let is_recorded = stored.relation(&found) == Relation::Same;
+    let history = History::new(reading, if is_recorded { found.recorded() } else { found });
     if !Identity::is_settled(connection).await.map_err(failed)? {
         history.unsettle();
     }

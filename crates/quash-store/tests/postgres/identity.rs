@@ -1,6 +1,8 @@
 //! The databases that a store opens: the recorded one, a copy, one on a promoted server, and one on a server that
 //! doesn't say what it is.
 
+use std::time::Duration;
+
 use quash_core::decide::begin_epoch;
 use quash_core::model::{Actor, Change, InstanceId, OldSessions, ScopeHasher, ScopeKind, Seq, Timestamp};
 use quash_store::{FailOver, IfAnother, OpenError, PostgresOptions, PostgresStore, Store, StoreError};
@@ -120,6 +122,33 @@ async fn a_log_that_shrinks_is_noticed() {
     server.take_over().await.expect("the server");
     let head = store.follow(followed.head.seq, 9).await.expect("another epoch").head;
     assert!(head.seq.epoch() > followed.head.seq.epoch());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_standby_with_the_same_timeline_is_noticed() {
+    let Some(database) = database().await else { return };
+    let store = database.open().await;
+    commit(&store, add(account("dana"))).await;
+    let client = database.client().await;
+    // Its database was last used on the primary of both.
+    client.batch_execute("UPDATE cluster SET timeline = 0, is_synchronous = true").await.expect("a twin");
+    let close = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}' AND pid <> pg_backend_pid()",
+        database.name()
+    );
+    client.batch_execute(&close).await.expect("the old primary is gone");
+    store.head().await.expect_err("the first server is gone");
+    let server = store.fail_over();
+    let noticed = tokio::time::timeout(Duration::from_secs(10), async {
+        server.is_due().wait_for(|due| *due).await.map(|due| *due)
+    });
+    assert!(matches!(noticed.await, Ok(Ok(true))), "it isn't noticed");
+    assert!(
+        !server.look(server.seen()).await.expect("a look").was_synchronous,
+        "it was no standby of the first one"
+    );
+    server.take_over().await.expect("the server");
+    assert_eq!(store.accounts(None, 9).await.expect("accounts").len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
