@@ -144,7 +144,7 @@ async fn a_second_standby_with_the_same_timeline_is_noticed() {
     });
     assert!(matches!(noticed.await, Ok(Ok(true))), "it isn't noticed");
     assert!(
-        !server.look(server.seen()).await.expect("a look").was_synchronous,
+        !server.inspect(server.seen()).await.expect("the promoted server").was_synchronous,
         "it was no standby of the first one"
     );
     server.take_over().await.expect("the server");
