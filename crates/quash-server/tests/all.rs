@@ -29,6 +29,7 @@ mod networks;
 mod node_settings;
 mod nodes;
 mod own;
+mod paths;
 mod refresh;
 mod revocations;
 mod sessions;

@@ -48,7 +48,7 @@ pub(crate) use clock::{HandClock, Ticking};
 pub(crate) use faulty_store::{FaultyStore, Part};
 pub(crate) use hasher::{Cheap, Counted, Gated, Spent, Unmade, Valved};
 pub(crate) use mailbox::{Mailbox, code, kinds_and_places, link};
-pub(crate) use paths::{CLIENT_PATHS, MAIL_PATHS, OWN_PATHS, READ_PATHS, TOKEN_PATHS};
+pub(crate) use paths::{CLIENT_PATHS, MAIL_PATHS, OTHER_PATHS, OWN_PATHS, READ_PATHS, TOKEN_PATHS};
 pub(crate) use wait::{settle, time_is_paused};
 
 /// The time at which every test begins.

@@ -53,3 +53,21 @@ pub(crate) const OWN_PATHS: [(&str, &str, &str); 8] = [
     ("POST", "/v1/me/deactivate", r#"{"password":"correct horse battery staple"}"#),
     ("DELETE", "/v1/me", r#"{"password":"correct horse battery staple"}"#),
 ];
+
+/// The paths that no other list has: each takes other credentials or none, and has tests of its own.
+pub(crate) const OTHER_PATHS: [&str; 14] = [
+    "/v1/password",
+    "/v1/feed",
+    "/v1/feed/snapshot",
+    "/v1/feed/lease",
+    "/v1/revocations",
+    "/v1/revocations/query",
+    "/admin/v1/accounts/batch",
+    "/admin/v1/accounts/{subject}",
+    "/admin/v1/accounts/{subject}/sessions",
+    "/metrics",
+    "/.well-known/oauth-authorization-server",
+    "/.well-known/oauth-authorization-server/{*path}",
+    "/docs/errors/{code}",
+    "/pages.css",
+];
