@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
+use deadpool::managed::{self, Metrics, RecycleError, RecycleResult, TimeoutType};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -19,16 +19,14 @@ use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::fault::message;
+use super::hosts::{CONNECT_TIMEOUT, Hosts, address};
 use super::identity::History;
 use crate::{OpenError, StoreError};
-
-/// The longest time to connect to one host.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A database, as a URL names it.
 #[derive(Clone)]
 pub(super) struct Target {
-    config: Config,
+    hosts: Hosts,
     tls: Option<MakeRustlsConnect>,
     /// The database without user and password, for errors.
     shown: String,
@@ -53,6 +51,12 @@ pub(super) struct Connection {
 pub(super) enum ConnectError {
     #[error("{}", message(.0))]
     Postgres(tokio_postgres::Error),
+    /// It has accepted the connection, or not even that.
+    #[error("the server didn't answer within {} s", .0.as_secs())]
+    Silent(Duration),
+    /// Several hosts, each with its error.
+    #[error("no host is a primary that answers ({})", each(.0))]
+    NoPrimary(Vec<(String, ConnectError)>),
     /// The server isn't the one that this process uses.
     #[error("{0}")]
     Refused(String),
@@ -136,7 +140,7 @@ impl Target {
         if config.get_application_name().is_none() {
             config.application_name("quash");
         }
-        Ok(Self { config, tls, shown, history: None })
+        Ok(Self { hosts: Hosts::of(&config), tls, shown, history: None })
     }
 
     /// The database without user and password.
@@ -154,21 +158,21 @@ impl Target {
     }
 
     /// Opens a connection without comparing its server.
-    pub(super) async fn connect(&self) -> Result<Connection, tokio_postgres::Error> {
+    pub(super) async fn connect(&self) -> Result<Connection, ConnectError> {
         match &self.tls {
             Some(tls) => self.connect_with(tls.clone()).await,
             None => self.connect_with(NoTls).await,
         }
     }
 
-    async fn connect_with<T>(&self, tls: T) -> Result<Connection, tokio_postgres::Error>
+    async fn connect_with<T>(&self, tls: T) -> Result<Connection, ConnectError>
     where
         T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
         T::Stream: Send,
         T::TlsConnect: Send,
         <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
     {
-        let (client, mut connection) = self.config.connect(tls).await?;
+        let (client, mut connection) = self.hosts.connect(tls).await?;
         let warned = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&warned);
         // Ends when the client is dropped.
@@ -188,14 +192,13 @@ impl Target {
     pub(super) fn pool(mut self, size: usize, wait: Duration) -> Result<Pool, OpenError> {
         // A host name or a load balancer may lead to a replica later, and most reads don't show which server
         // has answered.
-        self.config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        self.hosts.require_primary();
         let store = self.shown.clone();
-        let hosts = u32::try_from(self.config.get_hosts().len()).unwrap_or(1);
-        let create = *self.config.get_connect_timeout().unwrap_or(&CONNECT_TIMEOUT) * (hosts + 1);
+        let create = self.hosts.patience();
         Pool::builder(self)
             .max_size(size)
             .wait_timeout(Some(wait))
-            // The limit for a host covers neither TLS nor the server's answer.
+            // Covers the comparison of the server, too.
             .create_timeout(Some(create))
             .runtime(deadpool::Runtime::Tokio1)
             .build()
@@ -216,7 +219,7 @@ impl managed::Manager for Target {
     async fn create(&self) -> Result<Connection, ConnectError> {
         // Read first: if another server is found while this connects, `recycle` drops this connection, too.
         let generation = self.history.as_ref().map_or(0, |history| history.generation());
-        let mut connection = self.connect().await.map_err(ConnectError::Postgres)?;
+        let mut connection = self.connect().await?;
         if let Some(history) = &self.history {
             let found = history.reading().read(&connection).await.map_err(ConnectError::Postgres)?;
             history.check(&found).map_err(ConnectError::Refused)?;
@@ -256,6 +259,7 @@ pub(super) async fn take(pool: &Pool) -> Result<Pooled, StoreError> {
     pool.get().await.map_err(|error| {
         StoreError::Unavailable(match error {
             managed::PoolError::Backend(error) => format!("cannot connect: {error}"),
+            managed::PoolError::Timeout(TimeoutType::Create) => "the server didn't answer in time".into(),
             managed::PoolError::Timeout(_) => "all connections are in use".into(),
             other => other.to_string(),
         })
@@ -325,21 +329,12 @@ fn is_local(host: &Host) -> bool {
 
 /// The hosts and the name of a database, without user and password.
 fn shown(config: &Config) -> String {
-    let ports = config.get_ports();
-    let hosts: Vec<_> = config
-        .get_hosts()
-        .iter()
-        .enumerate()
-        .map(|(index, host)| {
-            let port = ports.get(index).or(ports.first()).copied().unwrap_or(5432);
-            match host {
-                Host::Tcp(name) => format!("{name}:{port}"),
-                #[cfg(unix)]
-                Host::Unix(path) => format!("{}:{port}", path.display()),
-            }
-        })
-        .collect();
+    let hosts: Vec<_> = (0..config.get_hosts().len()).map(|index| address(config, index)).collect();
     format!("the PostgreSQL database {} at {}", config.get_dbname().unwrap_or("?"), hosts.join(", "))
+}
+
+fn each(failed: &[(String, ConnectError)]) -> String {
+    failed.iter().map(|(host, error)| format!("{host}: {error}")).collect::<Vec<_>>().join("; ")
 }
 
 /// TLS that verifies the server's certificate and its name.

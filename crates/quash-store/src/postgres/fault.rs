@@ -1,5 +1,7 @@
 //! The errors inside the PostgreSQL store, and the conversion to [`StoreError`].
 
+use std::io;
+
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::StoreError;
@@ -87,10 +89,20 @@ pub(super) fn is_refusal(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_some_and(|refused| refused.parsed_severity() == Some(Severity::Error))
 }
 
+/// Returns whether a server was refused because of `target_session_attrs`.
+fn is_read_only(error: &tokio_postgres::Error) -> bool {
+    std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>()).is_some_and(
+        |cause| cause.kind() == io::ErrorKind::PermissionDenied && cause.raw_os_error().is_none(),
+    )
+}
+
 /// The text of an error for logs: never the detail of the server's message, which may name data.
 pub(super) fn message(error: &tokio_postgres::Error) -> String {
     if let Some(refused) = error.as_db_error() {
         return format!("{} (SQLSTATE {})", refused.message(), refused.code().code());
+    }
+    if is_read_only(error) {
+        return "it accepts no writes: it is a standby, or default_transaction_read_only is on".into();
     }
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);

@@ -9,6 +9,7 @@ mod coordination;
 mod counters;
 mod fail_over;
 mod fault;
+mod hosts;
 mod identity;
 mod locks;
 mod migrate;

@@ -4,7 +4,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-use super::connect::{Connection, Target};
+use super::connect::{ConnectError, Connection, Target};
 use super::fault::message;
 use crate::OpenError;
 
@@ -26,8 +26,16 @@ pub(super) async fn connect(target: &Target) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-fn unreachable(error: &tokio_postgres::Error) -> String {
-    let remedy = match error.code() {
+fn unreachable(error: &ConnectError) -> String {
+    let code = match error {
+        ConnectError::Postgres(error) => error.code(),
+        ConnectError::NoPrimary(hosts) => hosts.iter().find_map(|(_, error)| match error {
+            ConnectError::Postgres(error) => error.code(),
+            _ => None,
+        }),
+        ConnectError::Silent(_) | ConnectError::Refused(_) => None,
+    };
+    let remedy = match code {
         Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION) => {
             "check the user and the password of the URL, and the server's pg_hba.conf"
         }
@@ -35,10 +43,13 @@ fn unreachable(error: &tokio_postgres::Error) -> String {
         Some(&SqlState::INSUFFICIENT_PRIVILEGE) => "grant the user CONNECT on the database",
         Some(&SqlState::TOO_MANY_CONNECTIONS) => "raise max_connections, or use a pooler",
         Some(&SqlState::CANNOT_CONNECT_NOW) => "the server is starting or stopping: try again",
-        Some(_) => return message(error),
+        Some(_) => return error.to_string(),
+        None if matches!(error, ConnectError::NoPrimary(_)) => {
+            "start the primary or promote a standby, and check that hosts, ports and TLS of the URL are right"
+        }
         None => "check that the server runs and that host, port and TLS of the URL are right",
     };
-    format!("{}: {remedy}", message(error))
+    format!("{error}: {remedy}")
 }
 
 async fn check(client: &Client) -> Result<(), String> {

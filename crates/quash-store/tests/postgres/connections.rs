@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use quash_core::model::{Generation, SessionState};
 use quash_store::{PostgresOptions, PostgresStore, Store, StoreError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_postgres::Config;
+use tokio_postgres::config::Host;
 
 use crate::server::{at_address, server_of};
 use crate::support::postgres::database;
@@ -31,12 +33,39 @@ async fn replicas_are_not_read() {
         let read = store.accounts(None, 9).await;
         assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
         let read = store.head().await;
-        assert!(matches!(read, Err(StoreError::Unavailable(_))), "{read:?}");
+        assert!(
+            matches!(&read, Err(StoreError::Unavailable(told)) if told.contains("it is a standby")),
+            "{read:?}"
+        );
     }
     let back = format!("ALTER DATABASE {} RESET default_transaction_read_only", database.name());
     client.batch_execute(&back).await.expect("a setting");
     assert_eq!(store.accounts(None, 9).await.expect("accounts").len(), 1);
     assert_eq!(store.head().await.expect("a head").seq, head(&database.open().await).await);
+}
+
+/// The kernel of a server that was stopped, or whose disk hangs, still accepts connections.
+#[tokio::test]
+async fn a_silent_host_does_not_hide_the_primary() {
+    let Some(database) = database().await else { return };
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("an address");
+    let silent_port = silent.local_addr().expect("an address").port();
+    let config: Config = database.url().parse().expect("a URL");
+    let user = config.get_user().expect("a user");
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    let host = match &config.get_hosts()[0] {
+        Host::Tcp(name) => name.clone(),
+        Host::Unix(path) => path.display().to_string(),
+    };
+    let url = format!(
+        "postgres://{user}@/{}?host=127.0.0.1&host={host}&port={silent_port},{port}&target_session_attrs=read-write",
+        database.name()
+    );
+    let opening = PostgresStore::open(PostgresOptions::new(url));
+    let opened = tokio::time::timeout(Duration::from_secs(30), opening).await;
+    let store = opened.expect("the other host is tried").expect("a store");
+    commit(&store, add(account("dana"))).await;
+    assert_eq!(store.accounts(None, 9).await.expect("accounts").len(), 1);
 }
 
 /// A proxy that makes the server refuse BEGIN, while it is told to.

@@ -1,6 +1,9 @@
 //! Databases that a store refuses to open, with the cause and the remedy.
 
+use std::time::Duration;
+
 use quash_store::{OpenError, PostgresOptions, PostgresStore, Store};
+use tokio::net::TcpListener;
 
 use crate::support::postgres::{TestDatabase, database};
 use crate::support::{account, add, commit};
@@ -30,10 +33,28 @@ async fn urls_are_refused_with_a_remedy() {
             "cannot read sslrootcert=/nowhere/ca.pem",
         ),
         ("postgres://127.0.0.1:1/quash", "check that the server runs"),
+        (
+            "postgres://127.0.0.1:1,127.0.0.1:2/quash?target_session_attrs=read-write",
+            "127.0.0.1:2: error connecting to server: Connection refused",
+        ),
+        (
+            "postgres://127.0.0.1:1,127.0.0.1:2/quash?target_session_attrs=read-write",
+            "start the primary or promote a standby",
+        ),
     ] {
         let text = refused(url).await;
         assert!(text.contains(told), "{url}: {text}");
     }
+}
+
+#[tokio::test]
+async fn servers_that_do_not_answer_are_named() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("an address");
+    let address = silent.local_addr().expect("an address");
+    let url = format!("postgres://{address}/quash?connect_timeout=1");
+    let told = tokio::time::timeout(Duration::from_secs(30), refused(&url)).await.expect("an error");
+    assert!(told.contains(&address.to_string()) && told.contains("didn't answer within 2 s"), "{told}");
+    assert!(told.contains("check that the server runs"), "{told}");
 }
 
 #[tokio::test]
