@@ -99,7 +99,16 @@ fn is_read_only(error: &tokio_postgres::Error) -> bool {
 /// The text of an error for logs: never the detail of the server's message, which may name data.
 pub(super) fn message(error: &tokio_postgres::Error) -> String {
     if let Some(refused) = error.as_db_error() {
-        return format!("{} (SQLSTATE {})", refused.message(), refused.code().code());
+        let text = format!("{} (SQLSTATE {})", refused.message(), refused.code().code());
+        // Transactions are short: a lock is held that long only by one that can't end.
+        return match *refused.code() {
+            SqlState::LOCK_NOT_AVAILABLE => {
+                format!(
+                    "{text}: another transaction holds the lock; does its commit wait for a standby that is away?"
+                )
+            }
+            _ => text,
+        };
     }
     if is_read_only(error) {
         return "it accepts no writes: it is a standby, or default_transaction_read_only is on".into();

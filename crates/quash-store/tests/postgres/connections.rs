@@ -44,6 +44,17 @@ async fn replicas_are_not_read() {
     assert_eq!(store.head().await.expect("a head").seq, head(&database.open().await).await);
 }
 
+/// A commit that waits for its standby keeps its locks.
+#[tokio::test]
+async fn locks_that_are_not_released_point_to_the_standby() {
+    let Some(database) = database().await else { return };
+    let store = database.open().await;
+    let client = database.client().await;
+    client.batch_execute("BEGIN; LOCK TABLE account").await.expect("a lock");
+    let told = store.commit(add(account("dana"))).await.expect_err("a lock is held").to_string();
+    assert!(told.contains("55P03") && told.contains("wait for a standby"), "{told}");
+}
+
 /// The kernel of a server that was stopped, or whose disk hangs, still accepts connections.
 #[tokio::test]
 async fn a_silent_host_does_not_hide_the_primary() {
