@@ -199,8 +199,7 @@ fn other_hash_formats_are_unknown() {
     ] {
         assert_eq!(parse(text).err(), Some(FormatFault::Unknown), "{text:?}");
     }
-    for text in
-        ["!mark$", "!mark$D41D8CD98F00B204E9800998ECF8427", "!mark$D41D8CD98F00B204E9800998ECF8427G"]
+    for text in ["!mark$", "!mark$D41D8CD98F00B204E9800998ECF8427", "!mark$D41D8CD98F00B204E9800998ECF8427G"]
     {
         assert_eq!(parse(text).err(), Some(FormatFault::BrokenMark), "{text:?}");
     }
