@@ -150,6 +150,8 @@ class Terminal:
         if not self._bash:
             try:
                 os.chdir(room)
+                # A shell that starts the tests in the background ignores Ctrl-C, and every child would.
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
                 os.execvpe("bash", ["bash", "--norc", "--noprofile", "--noediting", "-i"], environment)
             finally:
                 os._exit(127)
