@@ -2,7 +2,6 @@
 
 import logging
 import secrets
-from base64 import b64encode
 from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
@@ -162,8 +161,8 @@ def _note_hash(subject: str, user: Any, error: ValueError) -> int | None:
 def _end_password(subject: str, user: Any, error: ValueError) -> int | None:
     """Ends the old password and its sessions where quash refuses the new one's hash."""
     # Not `None`, which ends nothing if this site has sent it before, or if the account had no password.
-    digest = b64encode(secrets.token_bytes(32)).decode()
-    seq = _request(subject, {"password_hash": f"pbkdf2_sha256$1${secrets.token_hex(8)}${digest}"})
+    hashed = accounts.hash_of_no_password(secrets.token_hex(8), secrets.token_bytes(32))
+    seq = _request(subject, {"password_hash": hashed})
     if user is not None:
         # So quash knows that it never had the password, and takes a better hash that it supports.
         seq = _request(subject, {"password_hash": accounts.only_mark(user)}) or seq

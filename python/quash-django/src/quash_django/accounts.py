@@ -57,9 +57,14 @@ def values_of_deleted(subject: str) -> dict[str, Any]:
     if len(name) > NAME_CHARS:
         name = f"deleted: {sha256(subject.encode()).hexdigest()}"
     # Not `None`, which leaves a password that was chosen at quash if the site has none.
-    digest = b64encode(salted_hmac("quash_django.deleted", subject, algorithm="sha256").digest()).decode()
-    hashed = f"pbkdf2_sha256$1$deleted${digest}"
+    digest = salted_hmac("quash_django.deleted", subject, algorithm="sha256").digest()
+    hashed = hash_of_no_password("deleted", digest)
     return {"state": "deactivated", "email": None, "username": name, "password_hash": hashed}
+
+
+def hash_of_no_password(salt: str, digest: bytes) -> str:
+    """Returns a hash that quash takes for that of another password, and that no password matches."""
+    return f"pbkdf2_sha256$1${salt}${b64encode(digest).decode()}"
 
 
 def mark_of(hashed: str) -> str:

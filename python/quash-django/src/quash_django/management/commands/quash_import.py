@@ -149,22 +149,27 @@ class Command(BaseCommand):
 
     def _differs(self, user: Any, account: dict[str, Any]) -> bool:
         try:
-            values = accounts.values(user, is_verified=self.is_verified)
+            values, _is_shared = self._read(user)
         except ValueError:
             return True
-        if values["email"] is not None and values["email"].lower() in self.shared:
-            values["email"] = None
         return any(account.get(name) != value for name, value in values.items())
 
     def _outcomes(self, waiting: list[tuple[Any, dict[str, Any]]]) -> list[dict[str, Any]]:
         return _api.batch([account for _user, account in waiting], dry_run=self.is_dry)
 
     def _values(self, user: Any) -> dict[str, Any]:
-        account = accounts.values(user, is_verified=self.is_verified)
-        if account["email"] is not None and account["email"].lower() in self.shared:
+        account, is_shared = self._read(user)
+        if is_shared:
             self.stderr.write(f"{_named(user)}: several users have this address: it is left out")
-            account["email"] = None
         return account
+
+    def _read(self, user: Any) -> tuple[dict[str, Any], bool]:
+        """Returns the values of the user's account, and whether several users have the address, which is left out."""
+        account = accounts.values(user, is_verified=self.is_verified)
+        is_shared = account["email"] is not None and account["email"].lower() in self.shared
+        if is_shared:
+            account["email"] = None
+        return account, is_shared
 
     def _refuse(self, user: Any, reason: str) -> None:
         self.stderr.write(f"{_named(user)}: refused: {reason}")
