@@ -166,3 +166,20 @@ fn only(config: &Config, index: usize) -> Config {
         .load_balance_hosts(config.get_load_balance_hosts());
     one
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_host_keeps_all_parameters() {
+        let parameters = "connect_timeout=7&tcp_user_timeout=8&keepalives=0&keepalives_idle=9&keepalives_interval=10\
+            &keepalives_retries=11&application_name=me&options=-c%20geqo%3Doff&sslmode=require&sslnegotiation=direct\
+            &target_session_attrs=read-write&channel_binding=require&load_balance_hosts=random";
+        let parsed = |hosts: &str| -> Config {
+            format!("postgres://dana:secret@{hosts}/quash?{parameters}").parse().expect("a URL")
+        };
+        let each = Hosts::of(&parsed("one:1,other:2")).0;
+        assert_eq!(each, [parsed("one:1"), parsed("other:2")]);
+    }
+}

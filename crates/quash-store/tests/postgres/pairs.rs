@@ -7,7 +7,7 @@ use quash_core::model::{
 };
 use quash_store::{PostgresStore, Store, StoreError};
 
-use crate::support::postgres::database;
+use crate::support::postgres::{TestDatabase, database};
 use crate::support::*;
 
 /// The number of rounds of each pair.
@@ -22,10 +22,7 @@ async fn race(
     check: impl AsyncFn(PostgresStores, u32, bool, bool),
 ) {
     let Some(database) = database().await else { return };
-    let stores = PostgresStores(
-        std::sync::Arc::new(database.open().await),
-        std::sync::Arc::new(database.open().await),
-    );
+    let stores = PostgresStores::open(&database).await;
     let mut won = [0; 4];
     for round in 0..rounds() {
         let (one, other) = prepare(stores.clone(), round).await;
@@ -56,6 +53,13 @@ async fn race(
 /// Two processes over one database.
 #[derive(Clone)]
 struct PostgresStores(std::sync::Arc<PostgresStore>, std::sync::Arc<PostgresStore>);
+
+impl PostgresStores {
+    async fn open(database: &TestDatabase) -> Self {
+        let (one, other) = (database.open().await, database.open().await);
+        Self(std::sync::Arc::new(one), std::sync::Arc::new(other))
+    }
+}
 
 /// An id of a session that no other round uses.
 fn id(round: u32, n: u8) -> quash_core::model::SessionId {
@@ -424,12 +428,9 @@ async fn soak_rows_that_are_added_in_another_order_do_not_deadlock() {
         move |round| {
             let mut digest = [n; 32];
             digest[..4].copy_from_slice(&u32::to_be_bytes(round));
-            match add_client(client(&format!("{who}-{round}"), n), n) {
-                Change::AddClient { client, note, .. } => {
-                    Change::AddClient { client, digest: quash_core::model::SecretDigest(digest), note }
-                }
-                other => other,
-            }
+            let (client, digest) =
+                (client(&format!("{who}-{round}"), n), quash_core::model::SecretDigest(digest));
+            Change::AddClient { client, digest, note: None }
         }
     };
     race_to_add(added("shop", 1), added("blog", 2)).await;
@@ -439,10 +440,7 @@ async fn soak_rows_that_are_added_in_another_order_do_not_deadlock() {
 async fn soak_batches_of_the_same_sessions_do_not_deadlock() {
     const SESSIONS: u8 = 8;
     let Some(database) = database().await else { return };
-    let stores = PostgresStores(
-        std::sync::Arc::new(database.open().await),
-        std::sync::Arc::new(database.open().await),
-    );
+    let stores = PostgresStores::open(&database).await;
     let client = database.client().await;
     // The subjects are in the opposite order of the ids. The server believes that the table is empty, and has pages of
     // rows that were deleted in its other indexes: so it prefers the index of live sessions, whose order is that of the
