@@ -1,5 +1,5 @@
-//! `cargo xtask ci`: runs every check, also after one that fails. Steps that mostly wait run in the background of those that
-//! compile. The Rust tests come last, so that the runner's summaries are at the end of the output.
+//! `cargo xtask ci`: runs every check, also after one that fails. Steps that mostly wait run in the background of
+//! those that compile. The Rust tests come last, so that the runner's summaries are at the end of the output.
 
 use std::path::Path;
 use std::process::Command;

@@ -52,10 +52,10 @@ pub fn compare_end(head: &Head, noted: NotedEnd, stored: Option<Chain>) -> Noted
     }
 }
 
-/// Returns the change that begins an epoch. Its number is one above the highest of three: the log's own epoch, `known`, and the hours
-/// since 2026. The hours prevent a number from being assigned again if the lost part of the log had an epoch
-/// that `known` doesn't cover. They are ignored if the clock is so far ahead that they would use up all
-/// epochs.
+/// Returns the change that begins an epoch. Its number is one above the highest of three: the log's own epoch,
+/// `known`, and the hours since 2026. The hours prevent a number from being assigned again if the lost part of
+/// the log had an epoch that `known` doesn't cover. They are ignored if the clock is so far ahead that they
+/// would use up all epochs.
 ///
 /// The epoch's first entry covers everything. It is kept forever, because the lifetime of the tokens that the
 /// lost part of the log has seen isn't known. If the sessions are kept, the entry revokes access tokens only,
