@@ -98,7 +98,7 @@ impl Metrics {
         self.entries.set(as_gauge(service.guard().entries() as u64));
         match service.verifiers().await {
             Ok(seen) => self.set_verifiers(&seen, cursor),
-            Err(failure) => tracing::warn!(?failure, "failed to read the verifiers for their metrics"),
+            Err(failure) => tracing::warn!(%failure, "failed to read the verifiers for their metrics"),
         }
         let mut text = String::new();
         // Writing to a string can't fail.

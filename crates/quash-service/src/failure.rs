@@ -56,12 +56,14 @@ pub enum StartError {
 }
 
 /// A reason why a use case has no result.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Failure {
     /// The client's request is refused.
-    Refused(Refusal),
+    #[error("{0}")]
+    Refused(#[source] Refusal),
     /// A failure on our side: the request may be valid, but can't be answered now.
-    Unavailable(Unavailable),
+    #[error("{0}")]
+    Unavailable(#[source] Unavailable),
 }
 
 /// A resource that is unavailable now.

@@ -20,6 +20,7 @@ mod passwords;
 mod quota;
 mod repeated;
 mod retry;
+mod rfc3339;
 mod sealer;
 mod start;
 mod use_cases;
@@ -43,6 +44,7 @@ pub use passwords::{
 pub use quash_core::model::NewState;
 pub use quash_store::{Allowance, BackupError, ListedNode};
 pub use repeated::NamesRevoked;
+pub use rfc3339::rfc3339;
 pub use sealer::audit_seal_of;
 pub use start::Setup;
 pub use use_cases::account::add::{AddFault, ClaimsFault, NewAccount, NewPassword, ValueFault};
@@ -58,7 +60,8 @@ pub use use_cases::operation::audit::{AuditRefused, AuditVerified, NotAccepted, 
 pub use use_cases::operation::backup::{BackedUp, BackupFault};
 pub use use_cases::operation::clients::{ClientFault, ClientSecret};
 pub use use_cases::operation::epoch::{
-    KnownLogEnd, RollbackReport, begin_after_restore, begin_if_gone_back, compare, renew_store_id,
+    KnownLogEnd, RollbackReport, begin_after_restore, begin_if_gone_back, compare,
+    renew_store_id,
 };
 pub use use_cases::operation::fail_over::take_over_at_start;
 pub use use_cases::operation::upkeep::UpkeepReport;

@@ -18,6 +18,11 @@ const IGNORED: Rule = Rule {
     why: "a test that doesn't run proves nothing, and soon no longer compiles or passes",
     remedy: "fix it or delete it; for a long test, run a short form by default and the long one under QUASH_SOAK=1",
 };
+const DEBUG_FIELD: Rule = Rule {
+    name: "no-debug-output-in-logs",
+    why: "an operator reads the log, and Debug shows names of types and variants instead of the cause",
+    remedy: "log the field with `%`, or with its `as_str()`; derive thiserror's Error for an enum without a Display",
+};
 const SLEEP: Rule = Rule {
     name: "no-sleep-in-tests",
     why: "a test that sleeps is slow on a quick machine and wrong on a slow one",
@@ -52,6 +57,10 @@ pub(crate) fn findings(path: &str, tokens: &[Token<'_>]) -> Vec<Finding> {
     if path != CLOCK_FILE && !is_test_path(path) {
         let statics = statics(tokens).into_iter().map(|at| &tokens[at]).filter(|token| !token.in_test);
         forbid(&GLOBAL, statics.collect(), "a static that is mutable or lazily initialized");
+    }
+    // The operator `?` never follows one of these.
+    for before in ["(", ",", "="] {
+        forbid(&DEBUG_FIELD, in_product(&[before, "?"]), "a field with `?`");
     }
     forbid(&IGNORED, anywhere(&["#", "[", "ignore"]), "#[ignore]");
     forbid(&IGNORED, conditional_ignores(tokens), "#[cfg_attr(.., ignore)]");
@@ -136,6 +145,16 @@ mod tests {
             .is_empty()
         );
         assert!(found("crates/quash/tests/a.rs", "static A: OnceLock<u8> = x;").is_empty());
+    }
+
+    #[test]
+    fn logs_show_no_debug_output() {
+        let path = "crates/quash-service/src/a.rs";
+        let source =
+            "fn a() -> R {\n warn!(?b, \"c\");\n warn!(%b, ?c);\n warn!(b = ?c);\n b(c?, d)?; e = f?; }";
+        let rule = "no-debug-output-in-logs";
+        assert_eq!(found(path, source), [2, 3, 4].map(|line| format!("{rule}:{line}")));
+        assert!(found("crates/quash/tests/a.rs", source).is_empty());
     }
 
     #[test]

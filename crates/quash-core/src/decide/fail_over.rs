@@ -30,11 +30,24 @@ pub struct FailOverFacts {
     pub has_waited: bool,
 }
 
+/// The reason why a promoted server's log continues.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Grounds {
+    /// Another process has decided.
+    Decided,
+    /// Each commit had waited for a standby.
+    Synchronous,
+    /// Every process that had a lease has compared what it had seen.
+    AllCompared,
+    /// The operator requires no proof.
+    Unproven,
+}
+
 /// The decision about a promoted server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AtFailOver {
     /// Use it: the log continues.
-    Continue,
+    Continue(Grounds),
     /// Other processes may know of a loss: ask again soon, and accept nothing meanwhile.
     Wait,
     /// Begin a new epoch: everything issued before ends.
@@ -46,12 +59,27 @@ pub enum AtFailOver {
 pub fn at_fail_over(rule: AfterFailOver, facts: FailOverFacts) -> AtFailOver {
     match (facts.noted_entry, rule) {
         (NotedEntry::Lost, _) => AtFailOver::BeginEpoch,
-        (NotedEntry::Present | NotedEntry::Deleted, _) if facts.is_decided => AtFailOver::Continue,
+        (NotedEntry::Present | NotedEntry::Deleted, _) if facts.is_decided => {
+            AtFailOver::Continue(Grounds::Decided)
+        }
         (_, AfterFailOver::Always) => AtFailOver::BeginEpoch,
-        (_, AfterFailOver::Evidence) => AtFailOver::Continue,
-        (_, AfterFailOver::Proven) if facts.was_synchronous || facts.all_compared => AtFailOver::Continue,
+        (_, _) if facts.was_synchronous => AtFailOver::Continue(Grounds::Synchronous),
+        (_, _) if facts.all_compared => AtFailOver::Continue(Grounds::AllCompared),
+        (_, AfterFailOver::Evidence) => AtFailOver::Continue(Grounds::Unproven),
         (_, AfterFailOver::Proven) if facts.has_waited => AtFailOver::BeginEpoch,
         (_, AfterFailOver::Proven) => AtFailOver::Wait,
+    }
+}
+
+impl Grounds {
+    /// The reason in words, for the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Decided => "another node has decided",
+            Self::Synchronous => "the old primary waited for its standby",
+            Self::AllCompared => "all nodes have compared what they had seen",
+            Self::Unproven => "no loss is proven (postgres.after_failover)",
+        }
     }
 }
 
@@ -72,13 +100,17 @@ mod tests {
         let decided = |facts| at_fail_over(AfterFailOver::default(), facts);
         assert_eq!(decided(FACTS), AtFailOver::Wait);
         assert_eq!(decided(FailOverFacts { has_waited: true, ..FACTS }), AtFailOver::BeginEpoch);
-        for proven in [
-            FailOverFacts { was_synchronous: true, ..FACTS },
-            FailOverFacts { all_compared: true, has_waited: true, ..FACTS },
-            FailOverFacts { is_decided: true, ..FACTS },
-            FailOverFacts { noted_entry: NotedEntry::Deleted, was_synchronous: true, ..FACTS },
+        for (proven, grounds) in [
+            (FailOverFacts { was_synchronous: true, ..FACTS }, Grounds::Synchronous),
+            (FailOverFacts { all_compared: true, has_waited: true, ..FACTS }, Grounds::AllCompared),
+            // The process that decided has noted the promoted server's own replication.
+            (FailOverFacts { is_decided: true, ..FACTS }, Grounds::Decided),
+            (
+                FailOverFacts { noted_entry: NotedEntry::Deleted, was_synchronous: true, ..FACTS },
+                Grounds::Synchronous,
+            ),
         ] {
-            assert_eq!(decided(proven), AtFailOver::Continue, "{proven:?}");
+            assert_eq!(decided(proven), AtFailOver::Continue(grounds), "{proven:?}");
         }
     }
 
@@ -98,10 +130,11 @@ mod tests {
 
     #[test]
     fn other_rules_need_no_proof() {
-        assert_eq!(at_fail_over(AfterFailOver::Evidence, FACTS), AtFailOver::Continue);
+        assert_eq!(at_fail_over(AfterFailOver::Evidence, FACTS), AtFailOver::Continue(Grounds::Unproven));
         let proven = FailOverFacts { was_synchronous: true, all_compared: true, ..FACTS };
         assert_eq!(at_fail_over(AfterFailOver::Always, proven), AtFailOver::BeginEpoch);
         let decided = FailOverFacts { is_decided: true, ..FACTS };
-        assert_eq!(at_fail_over(AfterFailOver::Always, decided), AtFailOver::Continue, "one epoch is enough");
+        let answer = AtFailOver::Continue(Grounds::Decided);
+        assert_eq!(at_fail_over(AfterFailOver::Always, decided), answer, "one epoch is enough");
     }
 }

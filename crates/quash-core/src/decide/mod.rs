@@ -44,7 +44,7 @@ pub use end::{
     end_session, end_token_session, log_out_entry,
 };
 pub use epoch::{NoEpochLeft, NotedEntry, begin_epoch, compare_end, went_back};
-pub use fail_over::{AfterFailOver, AtFailOver, FailOverFacts, at_fail_over};
+pub use fail_over::{AfterFailOver, AtFailOver, FailOverFacts, Grounds, at_fail_over};
 pub use flow::{
     FlowOwner, MailRequest, MailTarget, change_email_by_mail, empty_transaction, judge_flow, notice,
     register_by_mail, reset_by_mail, start_flow, verify_by_mail,

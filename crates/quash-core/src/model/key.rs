@@ -47,6 +47,16 @@ pub enum KeyState {
 }
 
 impl KeyState {
+    /// The phase's name in answers and in the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Next { .. } => "next",
+            Self::Current => "current",
+            Self::Retiring { .. } => "retiring",
+            Self::Revoked { .. } => "struck",
+        }
+    }
+
     /// Returns whether the key was revoked in an emergency.
     pub const fn is_revoked(self) -> bool {
         matches!(self, Self::Revoked { .. })

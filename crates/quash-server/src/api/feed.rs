@@ -155,7 +155,7 @@ fn unwritable(fault: FrameFault) -> HttpError {
 fn lines(snapshot: SnapshotFeed) -> impl Stream<Item = io::Result<Bytes>> {
     stream::unfold(snapshot, |mut snapshot| async move {
         let next = snapshot.next().await?.map(Bytes::from).map_err(|refused| {
-            tracing::warn!(?refused, "a snapshot response was aborted");
+            tracing::warn!(%refused, "a snapshot response was aborted");
             io::Error::other("the snapshot was aborted")
         });
         Some((next, snapshot))

@@ -50,7 +50,6 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, StatusCode};
-use quash_core::model::Timestamp;
 use quash_core::token::Issued;
 use quash_verify::HeaderFault;
 use serde::Serialize;
@@ -124,13 +123,6 @@ pub(crate) fn no_content() -> Response {
     let mut answer = Response::new(Body::empty());
     *answer.status_mut() = StatusCode::NO_CONTENT;
     with_header(answer, CACHE_CONTROL, "no-store")
-}
-
-/// A point in time in UTC (RFC 3339).
-pub(crate) fn rfc3339(at: Timestamp) -> String {
-    // No clock returns a time outside jiff's range.
-    jiff::Timestamp::from_millisecond(at.as_millis())
-        .map_or_else(|_| String::new(), |rfc3339| format!("{rfc3339:.3}"))
 }
 
 /// Returns the refresh token of a request that has no other field.

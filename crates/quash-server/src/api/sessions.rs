@@ -11,11 +11,11 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use quash_core::model::{Account, AccountBy, Refusal, Right, SessionId, Subject, Timestamp, limits};
 use quash_core::watch::Live;
-use quash_service::{SessionFilter, SessionInfo};
+use quash_service::{SessionFilter, SessionInfo, rfc3339};
 use serde::Serialize;
 
 use super::accounts::unknown;
-use super::{no_content, own_tokens, rfc3339};
+use super::{no_content, own_tokens};
 use crate::error::http_error::HttpError;
 use crate::request::body_error::BodyError;
 use crate::request::credential::credential_with;

@@ -56,7 +56,7 @@ fn summary(effective: &BarrierResult) -> Value {
     let slowest = effective.verifiers.iter().map(|verifier| verifier.after).max().unwrap_or_default();
     json!({
         "seq": effective.seq.as_u64(),
-        "effective_at": crate::api::rfc3339(effective.effective_at),
+        "effective_at": quash_service::rfc3339(effective.effective_at),
         "verifiers": {
             "confirmed": count(VerifierState::Confirmed),
             "stale": count(VerifierState::Stale),

@@ -84,7 +84,7 @@ async fn run_with_log(
     let ready = prepare(settings, args.fenced(), &data_dir, tls.as_ref(), stderr).await?;
     // Only operators see it.
     if let Err(failure) = ready.service.describe_node(env!("CARGO_PKG_VERSION"), digest).await {
-        tracing::warn!(?failure, "failed to show this node to operators");
+        tracing::warn!(%failure, "failed to show this node to operators");
     }
     let (form, url) = (context.form, ready.server_address.to_string());
     let print =

@@ -237,7 +237,7 @@ async fn inspect(service: &Service, token: &str) -> Result<InspectionShown, Comm
     });
     let (standing, refusal, revoked) = match &standing {
         TokenStatus::Live => ("live", None, None),
-        TokenStatus::Refused(refusal) => ("refused", Some(messages::refusal(*refusal)), None),
+        TokenStatus::Refused(refusal) => ("refused", Some(refusal.to_string()), None),
         TokenStatus::Revoked(by) => ("revoked", None, Some(RevokedShown::new(by))),
     };
     Ok(InspectionShown {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lookup::shown_end;
 use super::messages;
-use super::replies::{EndedShown, key_state};
+use super::replies::EndedShown;
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 
@@ -78,7 +78,7 @@ fn changed_key(changed: ChangedKey) -> ChangedKeyShown {
     };
     ChangedKeyShown {
         kid: changed.kid.to_string(),
-        state: changed.state.map(|state| key_state(state).to_owned()),
+        state: changed.state.map(|state| state.as_str().to_owned()),
         next_since,
     }
 }

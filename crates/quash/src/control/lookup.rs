@@ -114,6 +114,6 @@ pub(super) fn is_full(length: usize, limit: u32) -> bool {
 pub(super) fn failed(failure: &Failure) -> CommandError {
     match failure {
         Failure::Unavailable(fault) => messages::unavailable(fault),
-        Failure::Refused(refusal) => CommandError::failure(messages::refusal(*refusal)),
+        Failure::Refused(refusal) => CommandError::failure(refusal.to_string()),
     }
 }

@@ -23,41 +23,6 @@ pub(super) fn scope(kind: ScopeKind) -> &'static str {
     }
 }
 
-/// Returns the reason for a refusal, in words.
-pub(crate) fn refusal(refusal: Refusal) -> String {
-    match refusal {
-        Refusal::TokenInvalid(invalid) => invalid.to_string(),
-        Refusal::TokenExpired => "expired".into(),
-        Refusal::TokenWithoutExp => "without an exp claim".into(),
-        Refusal::TokenWithoutId => "without an id".into(),
-        Refusal::TokenWithoutType => "without a type".into(),
-        Refusal::TokenOfWrongType => "of another type".into(),
-        Refusal::TokenWithoutUser => "without an account".into(),
-        Refusal::TokenRevoked(reason) => {
-            format!("revoked ({})", reason.map_or("no reason is recorded", |reason| reason.as_str()))
-        }
-        Refusal::BadCredentials => "wrong name or password".into(),
-        Refusal::EmailNotVerified => "an unconfirmed address".into(),
-        Refusal::NoActiveAccount => "no active account".into(),
-        Refusal::TokenWithoutRefreshExp => "without the time until which it can be exchanged".into(),
-        Refusal::TokenRefreshExpired => "past the time until which it can be exchanged".into(),
-        Refusal::AccountNotFound => "of an account that doesn't exist".into(),
-        Refusal::AccountInactive => "of an account that is deactivated".into(),
-        Refusal::PasswordChanged => "from before a change of the password".into(),
-        Refusal::TokensOfTwoAccounts => "tokens of two accounts".into(),
-        Refusal::PasswordChangeRequired => "a password that must be changed first".into(),
-        Refusal::WrongPassword => "a wrong password".into(),
-        Refusal::SessionNotFound => "no such session".into(),
-        Refusal::SessionRequired => "without a session of this quash".into(),
-        Refusal::NameRefused(fault) => format!("a name that {fault}"),
-        Refusal::NameTaken => "a name that another account has".into(),
-        Refusal::ChangeNotAllowed => "a change that users may not make".into(),
-        Refusal::PasswordRefused(fault) => format!("a new password that {fault}"),
-        Refusal::RegistrationTaken => "a registration whose name or address another account has taken".into(),
-        Refusal::LinkInvalid => "an invalid link or code".into(),
-    }
-}
-
 /// Describes a temporary failure.
 pub(super) fn unavailable(unavailable: &Unavailable) -> CommandError {
     CommandError::new(Exit::Unavailable, unavailable.to_string())

@@ -34,7 +34,6 @@ pub(crate) use clients::{
 };
 pub(crate) use execute::execute;
 pub(crate) use keys::{ChangedKeyShown, RevokedKeyShown};
-pub(crate) use messages::refusal as refusal_in_words;
 pub(crate) use nodes::{NodeShown, NodesShown};
 pub(crate) use replies::{
     AccountPage, AccountShown, AddedShown, BackedUpShown, ChangedShown, EffectiveShown, EndCauseShown,

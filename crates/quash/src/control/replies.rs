@@ -390,23 +390,13 @@ impl KeyShown {
         Self {
             kid: info.kid.to_string(),
             algorithm: info.algorithm.as_str().into(),
-            state: key_state(info.state).into(),
+            state: info.state.as_str().into(),
             next_since,
             retiring_until,
             revoked_at,
             source: info.source.as_str().into(),
             created_at: Moment(info.created_at),
         }
-    }
-}
-
-/// Returns the name of a key's state.
-pub(super) const fn key_state(state: KeyState) -> &'static str {
-    match state {
-        KeyState::Next { .. } => "next",
-        KeyState::Current => "current",
-        KeyState::Retiring { .. } => "retiring",
-        KeyState::Revoked { .. } => "struck",
     }
 }
 

@@ -155,7 +155,7 @@ impl Context {
                 }
             };
             changed?;
-            tracing::info!(%kid, ?state, "changed the state of a key");
+            tracing::info!(%kid, state = state.as_str(), "changed the state of a key");
             Ok(ChangedKey { kid, state: Some(state) })
         })
     }
@@ -352,12 +352,14 @@ pub(crate) async fn follow_keys(context: Weak<Context>) {
         let Some(node) = context.upgrade().and_then(|context| context.node.clone()) else { return };
         node.ring_needed().await;
         let Some(context) = context.upgrade() else { return };
-        let reloaded = tokio::time::timeout(RELOADED_WITHIN, context.reload_keys()).await;
-        if !matches!(reloaded, Ok(Ok(()))) {
-            tracing::warn!(?reloaded, "failed to load changed keys; retrying");
-            node.reload.notify_one();
-            tokio::time::sleep(RELOAD_AGAIN).await;
-        }
+        let failure = match tokio::time::timeout(RELOADED_WITHIN, context.reload_keys()).await {
+            Ok(Ok(())) => continue,
+            Ok(Err(failure)) => failure.to_string(),
+            Err(elapsed) => elapsed.to_string(),
+        };
+        tracing::warn!(failure, "failed to load changed keys; retrying");
+        node.reload.notify_one();
+        tokio::time::sleep(RELOAD_AGAIN).await;
     }
 }
 

@@ -31,7 +31,7 @@ impl Service {
             let pause = match self.deliver_overdue(&post, overdue).await {
                 Ok(pause) => pause,
                 Err(failure) => {
-                    tracing::warn!(?failure, "failed to read the due mails");
+                    tracing::warn!(%failure, "failed to read the due mails");
                     LOOK_AGAIN
                 }
             };

@@ -78,7 +78,7 @@ impl Service {
             match self.context.seal_round().await {
                 Ok(sealed) if sealed >= BATCH as usize => continue,
                 Ok(_) => {}
-                Err(failure) => tracing::warn!(?failure, "the audit could not be sealed now"),
+                Err(failure) => tracing::warn!(%failure, "the audit could not be sealed now"),
             }
             tokio::time::sleep(SEALED_EVERY).await;
         }
@@ -90,7 +90,7 @@ impl Service {
             match self.context.seal_round().await {
                 Ok(sealed) if sealed >= BATCH as usize => {}
                 Ok(_) => return,
-                Err(failure) => return tracing::warn!(?failure, "the audit could not be sealed now"),
+                Err(failure) => return tracing::warn!(%failure, "the audit could not be sealed now"),
             }
         }
     }

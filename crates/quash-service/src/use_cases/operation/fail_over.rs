@@ -12,6 +12,7 @@ use super::epoch::{check_master_key, scopes};
 use crate::context::Context;
 use crate::failure::StartError;
 use crate::node::{FailOverSetup, Node};
+use crate::rfc3339::rfc3339;
 use crate::vault::MasterKey;
 
 /// The pause between two inspections of a server while others compare what they have seen.
@@ -105,13 +106,13 @@ impl Taker<'_> {
             }
             match at_fail_over(self.setup.rule, facts) {
                 AtFailOver::Wait => tokio::time::sleep(AGAIN).await,
-                AtFailOver::Continue => {
+                AtFailOver::Continue(grounds) => {
                     self.use_server().await?;
                     if self.noted.seq > Seq::ZERO && promoted.head.seq.epoch() > self.noted.seq.epoch() {
                         tracing::warn!("this node uses the promoted server, whose log is in a new epoch");
                     } else {
                         tracing::warn!(
-                            synchronous = promoted.was_synchronous,
+                            because = grounds.as_str(),
                             "this node uses the promoted server: the log continues, and no user is signed out"
                         );
                     }
@@ -153,9 +154,9 @@ impl Taker<'_> {
         for entry in &promoted.lost {
             tracing::error!(
                 seq = entry.seq.as_u64(),
-                kind = ?entry.kind,
+                kind = entry.kind.as_str(),
                 reason = entry.reason.as_str(),
-                at = entry.at.as_millis(),
+                at = rfc3339(entry.at),
                 "the promoted server has lost this entry of the log"
             );
         }

@@ -43,7 +43,7 @@ impl Service {
         }
         loop {
             if let Err(failure) = self.upkeep_round(&mut rounds).await {
-                tracing::warn!(?failure, "a round of upkeep failed");
+                tracing::warn!(%failure, "a round of upkeep failed");
             }
             tokio::time::sleep(EVERY).await;
         }

@@ -24,7 +24,7 @@ pub(crate) async fn follow(context: Weak<Context>, mut orders: mpsc::Receiver<Or
                 tracing::error!(%subject, cause = %unknown, "a lock may not be in the store; the account is locked in this process in any case")
             }
             Err(failure) => {
-                tracing::error!(%subject, ?failure, "failed to write a lock to the store; the account is locked in this process only")
+                tracing::error!(%subject, %failure, "failed to write a lock to the store; the account is locked in this process only")
             }
         }
     }

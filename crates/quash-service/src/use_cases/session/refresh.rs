@@ -95,7 +95,7 @@ impl Service {
                 }
                 Err(refusal) => {
                     context.metrics.exchanged(Exchanged::ended);
-                    tracing::warn!(session = ?token.claims().sid, ?refusal, "refused an exchange and ended the session or the token");
+                    tracing::warn!(session = token.claims().sid.map(tracing::field::display), %refusal, "refused an exchange and ended the session or the token");
                     Err(refusal.into())
                 }
             }

@@ -15,7 +15,6 @@ use serde_json::{Map, Value};
 use super::super::context::CommandContext;
 use super::offline::{Expectations, Keys, Verification, verify_offline};
 use super::{check_source, keys, part, read_stdin};
-use crate::control::refusal_in_words;
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
 use crate::output;
@@ -172,7 +171,7 @@ impl Verdict {
         let (algorithm, kid) = header.map(|header| (header.algorithm, header.kid)).unzip();
         Self {
             accepted: verdict.is_ok(),
-            reason: verdict.err().map(refusal_in_words),
+            reason: verdict.err().map(|refusal| refusal.to_string()),
             signature_good: genuine,
             algorithm,
             kid: kid.flatten(),
