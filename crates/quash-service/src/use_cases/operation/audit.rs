@@ -45,7 +45,7 @@ pub struct AuditVerified {
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum NotAccepted {
     /// There is nothing to accept.
-    #[error("the audit matches its seals: there is nothing to accept")]
+    #[error("the audit matches its seals")]
     Intact,
     /// A failure on our side.
     #[error("the audit could not be read or written now")]
