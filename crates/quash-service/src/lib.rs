@@ -60,7 +60,7 @@ pub use use_cases::operation::audit::{AuditRefused, AuditVerified, NotAccepted, 
 pub use use_cases::operation::backup::{BackedUp, BackupFault};
 pub use use_cases::operation::clients::{ClientFault, ClientSecret};
 pub use use_cases::operation::epoch::{
-    KnownLogEnd, RollbackReport, begin_after_restore, begin_if_gone_back, compare,
+    KnownLogEnd, RollbackReport, begin_after_restore, begin_if_gone_back, check_master_key_of, compare,
     renew_store_id,
 };
 pub use use_cases::operation::fail_over::take_over_at_start;

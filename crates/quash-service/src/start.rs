@@ -30,7 +30,7 @@ use crate::repeated::Repeated;
 use crate::retry::repeated;
 use crate::sealer::Sealer;
 use crate::use_cases::keys::rotation;
-use crate::use_cases::operation::epoch::store_id;
+use crate::use_cases::operation::epoch::{check_master_key, store_id};
 use crate::use_cases::operation::fail_over;
 use crate::use_cases::session::lock;
 use crate::vault::MasterKey;
@@ -91,6 +91,8 @@ impl Service {
             entropy,
         } = setup;
         let fail_over = node.as_ref().and_then(|node| node.fail_over.clone());
+        // Before the audit, whose seal would look forged, and before any change.
+        check_master_key(&store.keys().await?, &master)?;
         let open_sealer = || Sealer::open(&master, audit_seal.clone(), &*store, &*clock, &*entropy);
         let sealer = repeated(open_sealer).await?;
         let longest = longest_lifetime(&policy, &key_setup);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use quash_core::model::{AuditSeal, Clock, ProcessLabel};
 use quash_service::{
     FailOverSetup, HashSettings, MasterKey, NodeSetup, Service, Setup, StartError, begin_if_gone_back,
-    take_over_at_start,
+    check_master_key_of, take_over_at_start,
 };
 use quash_store::{
     Coordination, Counters, MemoryCoordination, MemoryCounters, MemoryStore, OpenError, PostgresCoordination,
@@ -237,6 +237,8 @@ async fn beside_directory(
             data_dir.make_master_key(&SystemEntropy)?
         }
     };
+    // Before this directory's files are compared with the store, or renewed.
+    check_master_key_of(&*store, &master).await.map_err(|error| start_error(error, data_dir))?;
     let epoch = detect_rollback(&*store, newest, &master, data_dir).await?;
     let file = AuditFile::in_directory(data_dir.path());
     let audit_seal = file.read()?;

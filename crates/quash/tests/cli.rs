@@ -296,9 +296,13 @@ fn missing_or_readable_master_keys_stop_the_start() {
     assert!(refused.stderr.contains("is missing") && !key.exists(), "{}", refused.stderr);
     fs::write(&key, "0".repeat(64)).expect("it is ours");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    let kept = ["audit.seal", "epoch"].map(|name| fs::read(data_dir.join(name)).expect("it is there"));
     let refused = on(&data_dir, &["serve"], "");
     assert_eq!(refused.code(), 1);
     assert!(refused.stderr.contains("another master key"), "{}", refused.stderr);
+    // With another key, the seal of the audit would look forged.
+    assert!(!refused.stderr.contains("audit"), "{}", refused.stderr);
+    assert_eq!(["audit.seal", "epoch"].map(|name| fs::read(data_dir.join(name)).expect("it is there")), kept);
 }
 
 #[test]

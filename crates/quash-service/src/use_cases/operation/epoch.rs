@@ -184,6 +184,14 @@ pub(crate) fn check_master_key(keys: &[KeyRecord], master: &MasterKey) -> Result
     Ok(())
 }
 
+/// Checks that a store that no service uses was sealed with this master key.
+///
+/// # Errors
+/// It was sealed with another one, or can't be read.
+pub async fn check_master_key_of(store: &dyn Store, master: &MasterKey) -> Result<(), StartError> {
+    check_master_key(&store.keys().await?, master)
+}
+
 impl From<NoEpochLeft> for StartError {
     fn from(_: NoEpochLeft) -> Self {
         Self::NoEpochLeft
