@@ -3,6 +3,7 @@
 use crate::support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use serde_json::json;
@@ -109,6 +110,35 @@ fn show_prints_the_settings_in_force() {
         json!({ "value": "https://auth.example", "origin": format!("file {path}:2") })
     );
     assert_eq!(run(config(&dir, &["show", "--set", "tokens.leeway=6m"]), "").code(), 2);
+}
+
+#[test]
+fn wrong_urls_of_databases_are_refused_by_check_as_by_serve() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let data_dir = dir.path().join("data");
+    let file = dir.path().join("url");
+    for (url, fault) in [
+        ("mysql://db/quash", "doesn't begin with postgres://"),
+        ("postgres://quash@:5432/quash", "names an empty host"),
+        ("postgres://db:0/quash", "names the port 0"),
+        ("postgres://db/quash?sslcert=a.pem", "has a parameter that quash doesn't know"),
+        (
+            "postgres://db/quash?sslrootcert=/nowhere/ca.pem",
+            "sslrootcert=/nowhere/ca.pem, which can't be read",
+        ),
+    ] {
+        fs::write(&file, url).expect("it is ours");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("it is ours");
+        let set = format!("storage.url_file={}", file.display());
+        let refused = [&["config", "check"][..], &["serve"]].map(|command| {
+            let refused = on(&data_dir, &[command, &["--set", &set]].concat(), "");
+            assert_eq!(refused.code(), 2, "{url}: {}", refused.stderr);
+            refused.stderr
+        });
+        assert!(refused[0].contains(fault) && refused[0].contains("hint: "), "{url}: {}", refused[0]);
+        assert_eq!(refused[0], refused[1]);
+    }
+    assert!(!data_dir.exists());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Connects to the primary: the rules for the URL, TLS, and the pool's connections.
+//! Connects to the primary: TLS, and the pool's connections. `url.rs` has the rules for the URL.
 
 use std::fmt;
 use std::ops::Deref;
@@ -12,7 +12,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
-use tokio_postgres::config::{ChannelBinding, Host, SslMode, TargetSessionAttrs};
+use tokio_postgres::config::{ChannelBinding, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Socket};
@@ -21,6 +21,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::fault::message;
 use super::hosts::{CONNECT_TIMEOUT, Hosts, address};
 use super::identity::History;
+use super::url::{DatabaseUrl, Encryption, UrlFault};
 use crate::{OpenError, StoreError};
 
 /// A database, as a URL names it.
@@ -66,68 +67,15 @@ pub(super) type Pool = managed::Pool<Target>;
 pub(super) type Pooled = managed::Object<Target>;
 
 impl Target {
-    /// Parses a URL, such as `postgres://user@db.example.org/quash?sslmode=verify-full`.
+    /// Parses a URL, and reads the authorities that it names.
     ///
     /// # Errors
     /// The URL is malformed, or names servers or a TLS mode that quash doesn't use.
-    pub(super) fn parse(url: &str) -> Result<Self, OpenError> {
-        let unusable =
-            |detail: String| OpenError::Unusable { store: "the PostgreSQL database".into(), detail };
-        let is_url = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
-        if !is_url {
-            return Err(unusable("the URL must begin with postgres://".into()));
-        }
-        // Otherwise the rest of a password with an @ would count as the host, and be shown in errors.
-        if url.matches('@').count() > 1 {
-            return Err(unusable(
-                "the URL has several @: write those in the user and the password as %40".into(),
-            ));
-        }
-        let Options { url, tls_mode, roots, session } = Options::taken_from(url);
-        // The parser's message quotes only the names of options, so it can't leak the password.
-        let mut config: Config = url.parse().map_err(|error| unusable(message(&error)))?;
-        if config.get_hosts().is_empty() {
-            return Err(unusable("the URL names no host".into()));
-        }
-        if config.get_dbname().is_none() {
-            return Err(unusable("the URL names no database: add /quash after the host".into()));
-        }
-        match (session.as_deref(), config.get_hosts().len()) {
-            (None | Some("read-write"), 1) | (Some("read-write"), _) => {}
-            (None, _) => {
-                let detail = "the URL names several hosts: add target_session_attrs=read-write, so that only \
-                              the primary is used";
-                return Err(unusable(detail.into()));
-            }
-            (Some(other), _) => {
-                let detail = format!(
-                    "target_session_attrs={other} may connect to a replica: quash reads and writes the \
-                     primary alone; use read-write"
-                );
-                return Err(unusable(detail));
-            }
-        }
-        if session.is_some() {
-            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
-        }
-        let is_local = config.get_hosts().iter().all(is_local);
-        let shown = shown(&config);
-        let tls = match (tls_mode.as_deref(), is_local) {
-            (None | Some("verify-full"), false) | (Some("verify-full"), true) => {
-                Some(tls(roots.as_deref().map(Path::new)).map_err(unusable)?)
-            }
-            (None | Some("disable"), true) => None,
-            (Some(other), false) => {
-                let detail = format!(
-                    "sslmode={other} doesn't verify the server of another machine: use sslmode=verify-full, \
-                     with sslrootcert=FILE if its certificate is by a private authority"
-                );
-                return Err(unusable(detail));
-            }
-            (Some(other), true) => {
-                let detail = format!("sslmode={other}: use verify-full, or disable on this machine");
-                return Err(unusable(detail));
-            }
+    pub(super) fn parse(url: &str) -> Result<Self, UrlFault> {
+        let DatabaseUrl { mut config, encryption } = DatabaseUrl::parse(url)?;
+        let tls = match encryption {
+            Encryption::Verified(roots) => Some(tls(roots.as_deref())?),
+            Encryption::Off => None,
         };
         config.ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable });
         if tls.is_none() {
@@ -140,7 +88,7 @@ impl Target {
         if config.get_application_name().is_none() {
             config.application_name("quash");
         }
-        Ok(Self { hosts: Hosts::of(&config), tls, shown, history: None })
+        Ok(Self { hosts: Hosts::of(&config), tls, shown: shown(&config), history: None })
     }
 
     /// The database without user and password.
@@ -266,67 +214,6 @@ pub(super) async fn take(pool: &Pool) -> Result<Pooled, StoreError> {
     })
 }
 
-/// A URL, and those of its options that tokio-postgres doesn't know or that have other rules here.
-struct Options {
-    /// The URL without them.
-    url: String,
-    tls_mode: Option<String>,
-    roots: Option<String>,
-    session: Option<String>,
-}
-
-impl Options {
-    fn taken_from(url: &str) -> Self {
-        let (base, query) = url.split_once('?').unwrap_or((url, ""));
-        let mut taken = Self { url: base.to_owned(), tls_mode: None, roots: None, session: None };
-        let mut kept = Vec::new();
-        for option in query.split('&').filter(|option| !option.is_empty()) {
-            match option.split_once('=') {
-                Some(("sslmode", value)) => taken.tls_mode = Some(value.to_owned()),
-                Some(("sslrootcert", value)) => taken.roots = Some(unescaped(value)),
-                Some(("target_session_attrs", value)) => taken.session = Some(value.to_owned()),
-                _ => kept.push(option),
-            }
-        }
-        if !kept.is_empty() {
-            taken.url = format!("{base}?{}", kept.join("&"));
-        }
-        taken
-    }
-}
-
-/// Decodes percent-encoding.
-fn unescaped(value: &str) -> String {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let byte = after.get(..2).filter(|_| first == b'%');
-        let byte = byte.and_then(|digits| std::str::from_utf8(digits).ok());
-        match byte.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// Returns whether a host is a socket of this machine or its loopback address.
-fn is_local(host: &Host) -> bool {
-    match host {
-        Host::Tcp(name) => {
-            name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-        }
-        #[cfg(unix)]
-        Host::Unix(_) => true,
-    }
-}
-
 /// The hosts and the name of a database, without user and password.
 fn shown(config: &Config) -> String {
     let hosts: Vec<_> = (0..config.get_hosts().len()).map(|index| address(config, index)).collect();
@@ -338,27 +225,40 @@ fn each(failed: &[(String, ConnectError)]) -> String {
 }
 
 /// TLS that verifies the server's certificate and its name.
-fn tls(roots: Option<&Path>) -> Result<MakeRustlsConnect, String> {
+fn tls(roots: Option<&Path>) -> Result<MakeRustlsConnect, UrlFault> {
+    let unusable = |error: rustls::Error| {
+        UrlFault::new(
+            format!("needs TLS, which can't be used ({error})"),
+            "install the system's certificates, or add sslrootcert=FILE",
+        )
+    };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
+        .map_err(unusable)?;
     let config = match roots {
-        Some(path) => {
-            let failed = |detail: String| format!("cannot read sslrootcert={}: {detail}", path.display());
-            let mut store = RootCertStore::empty();
-            let certificates =
-                CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))?;
-            for certificate in certificates {
-                let certificate = certificate.map_err(|error| failed(error.to_string()))?;
-                store.add(certificate).map_err(|error| failed(error.to_string()))?;
-            }
-            if store.is_empty() {
-                return Err(failed("it contains no certificate".into()));
-            }
-            builder.with_root_certificates(store)
-        }
-        None => builder.with_platform_verifier().map_err(|error| error.to_string())?,
+        Some(path) => builder.with_root_certificates(authorities(path)?),
+        None => builder.with_platform_verifier().map_err(unusable)?,
     };
     Ok(MakeRustlsConnect::new(config.with_no_client_auth()))
+}
+
+/// Reads a file with certificates of authorities.
+pub(super) fn authorities(path: &Path) -> Result<RootCertStore, UrlFault> {
+    let failed = |detail: String| {
+        UrlFault::new(
+            format!("has sslrootcert={}, which can't be read: {detail}", path.display()),
+            "name a PEM file with the certificate of the authority",
+        )
+    };
+    let mut store = RootCertStore::empty();
+    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))?;
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| failed(error.to_string()))?;
+        store.add(certificate).map_err(|error| failed(error.to_string()))?;
+    }
+    if store.is_empty() {
+        return Err(failed("it contains no certificate".into()));
+    }
+    Ok(store)
 }

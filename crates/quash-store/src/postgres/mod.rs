@@ -27,6 +27,7 @@ mod server;
 mod statements;
 mod store;
 mod transaction;
+mod url;
 
 use std::fmt;
 use std::sync::Arc;
@@ -42,12 +43,14 @@ use self::fault::message;
 use self::identity::{History, Identity, Reading, Relation};
 use self::read_queue::ReadQueue;
 use self::transaction::Database;
+use self::url::{DatabaseUrl, Encryption};
 use crate::{OpenError, StoreError};
 
 pub use self::coordination::PostgresCoordination;
 pub use self::counters::PostgresCounters;
 pub use self::fail_over::PostgresFailOver;
 pub use self::moving::{MoveSource, copy_to_postgres};
+pub use self::url::UrlFault;
 
 /// Options of a [`PostgresStore`].
 #[derive(Clone)]
@@ -87,6 +90,23 @@ impl PostgresOptions {
     /// The defaults, for a database.
     pub fn new(url: impl Into<String>) -> Self {
         Self { url: url.into(), connections: 8, wait: Duration::from_secs(5), if_another: IfAnother::Refuse }
+    }
+}
+
+/// Checks a database's URL, and the file of authorities that it names, without connecting.
+///
+/// # Errors
+/// [`PostgresStore::open`] would refuse it.
+pub fn check_postgres_url(url: &str) -> Result<(), UrlFault> {
+    match DatabaseUrl::parse(url)?.encryption {
+        Encryption::Verified(Some(roots)) => connect::authorities(&roots).map(drop),
+        Encryption::Verified(None) | Encryption::Off => Ok(()),
+    }
+}
+
+impl From<UrlFault> for OpenError {
+    fn from(fault: UrlFault) -> Self {
+        Self::Unusable { store: "the PostgreSQL database".into(), detail: fault.to_string() }
     }
 }
 

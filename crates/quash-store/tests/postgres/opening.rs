@@ -18,7 +18,7 @@ async fn refused(url: &str) -> String {
 #[tokio::test]
 async fn urls_are_refused_with_a_remedy() {
     for (url, told) in [
-        ("mysql://db/quash", "must begin with postgres://"),
+        ("mysql://db/quash", "doesn't begin with postgres://"),
         ("postgres://db.example.org", "names no database"),
         ("postgres://db.example.org/quash?sslmode=require", "use sslmode=verify-full"),
         ("postgres://db.example.org/quash?sslmode=prefer", "use sslmode=verify-full"),
@@ -30,7 +30,7 @@ async fn urls_are_refused_with_a_remedy() {
         ("postgres://a/quash?target_session_attrs=prefer-standby", "use read-write"),
         (
             "postgres://db.example.org/quash?sslrootcert=/nowhere/ca.pem",
-            "cannot read sslrootcert=/nowhere/ca.pem",
+            "sslrootcert=/nowhere/ca.pem, which can't be read",
         ),
         ("postgres://127.0.0.1:1/quash", "check that the server runs"),
         (

@@ -44,7 +44,7 @@ impl MoveSource {
     /// # Errors
     /// The database can't be used, nodes use it, or no server was ever started on it.
     pub async fn begin(options: &PostgresOptions) -> Result<Self, MoveError> {
-        let target = Target::parse(&options.url)?;
+        let target = Target::parse(&options.url).map_err(OpenError::from)?;
         let connection = server::connect(&target).await?;
         let earlier = match migrate::run(&connection, target.shown()).await {
             Ok(()) => None,

@@ -30,7 +30,7 @@ pub async fn copy_to_postgres(
     options: &PostgresOptions,
     progress: MoveProgress<'_>,
 ) -> Result<String, MoveError> {
-    let target = Target::parse(&options.url)?;
+    let target = Target::parse(&options.url).map_err(OpenError::from)?;
     let connection = server::connect(&target).await?;
     migrate::run(&connection, target.shown()).await.map_err(|error| match error {
         // It still has the data that was moved from it.

@@ -1,5 +1,7 @@
 //! `[storage]`: the database and the data directory.
 
+use quash_store::{UrlFault, check_postgres_url};
+
 use crate::data_dir::GroupAccess;
 use crate::settings::engine::fault::Reported;
 use crate::settings::engine::key::{DefaultsTo, Key, Optional};
@@ -77,7 +79,10 @@ fn engine(section: &mut Section<'_>) -> Result<Engine, Reported> {
     match (named?, url?) {
         (None | Some(Named::Sqlite), None) => Ok(Engine::Sqlite),
         (Some(Named::Memory), None) => Ok(Engine::Memory),
-        (None | Some(Named::Postgres), Some(url)) => Ok(Engine::Postgres(url)),
+        (None | Some(Named::Postgres), Some(url)) => match check_postgres_url(url.expose()) {
+            Ok(()) => Ok(Engine::Postgres(url)),
+            Err(UrlFault { fault, remedy }) => Err(section.fault(&URL, fault, remedy)),
+        },
         (Some(Named::Postgres), None) => Err(section.fault(
             &ENGINE,
             "is \"postgres\" without a database",

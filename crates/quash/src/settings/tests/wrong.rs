@@ -81,6 +81,11 @@ pub(super) const WRONG_KIND: &[(&str, &str)] = &[
 
 /// Lines that only quash refuses, not the schema.
 pub(super) const WRONG_MEANING: &[(&str, &str)] = &[
+    ("storage.url = \"mysql://db/quash\"", "doesn't begin with postgres://"),
+    ("storage.url = \"postgres:///quash\"", "names no host"),
+    ("storage.url = \"postgres://db:65536/quash\"", "invalid value for option `port`"),
+    ("storage.url = \"postgres://db/quash?sslcert=a.pem\"", "doesn't know sslcert"),
+    ("storage.url = \"postgres://db/quash?sslrootcert=/nowhere/ca.pem\"", "which can't be read"),
     ("accounts.login_fields = [\"phone\"]", "isn't a sign-in name"),
     ("accounts.login_fields = [\"username\", \"phone\"]", "isn't a sign-in name"),
     ("accounts.username_field = \"password\"", "is the field of the password"),
