@@ -117,8 +117,9 @@ async fn connect(data_dir: &DataDir) -> Result<Option<UnixStream>, CommandError>
 
 async fn ask_server(server: UnixStream, request: &Request) -> Result<Reply, CommandError> {
     let disconnected = || {
-        CommandError::new(Exit::Unavailable, "the server closed the connection before it answered")
-            .hint("check whether the change was made, and try again")
+        let hint =
+            if request.changes() { "check whether the change was made, and try again" } else { "try again" };
+        CommandError::new(Exit::Unavailable, "the server closed the connection before it answered").hint(hint)
     };
     let mut line = Zeroizing::new(
         serde_json::to_vec(request).map_err(|error| CommandError::failure(error.to_string()))?,

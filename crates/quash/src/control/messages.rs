@@ -23,10 +23,29 @@ pub(super) fn scope(kind: ScopeKind) -> &'static str {
     }
 }
 
-/// Describes a temporary failure.
+/// Describes a temporary failure. Only a lost answer to a commit leaves it open whether a change was made.
 pub(super) fn unavailable(unavailable: &Unavailable) -> CommandError {
-    CommandError::new(Exit::Unavailable, unavailable.to_string())
-        .hint("the change may or may not have been made: check, and try again")
+    let error = CommandError::new(Exit::Unavailable, unavailable.to_string());
+    match unavailable {
+        Unavailable::OutcomeUnknown(_) => {
+            error.hint("the change may or may not have been made: check, and try again")
+        }
+        Unavailable::StoreFull => error.hint("free space on the disk of the database, and try again"),
+        Unavailable::StoreFailed(_) | Unavailable::Stale => {
+            error.hint("check that the database answers, and try again")
+        }
+        Unavailable::NoSigningKey => {
+            error.hint("set another tokens.signing_key, or none, and restart the server")
+        }
+        Unavailable::Contended
+        | Unavailable::HashQueueFull { .. }
+        | Unavailable::NetworkQueueFull { .. }
+        | Unavailable::NetworkThrottled { .. }
+        | Unavailable::AccountThrottled { .. }
+        | Unavailable::AccountQueueFull { .. }
+        | Unavailable::ForeignKeysUnavailable
+        | Unavailable::Unsigned => error.hint("try again"),
+    }
 }
 
 /// Describes why a session or an account wasn't ended.

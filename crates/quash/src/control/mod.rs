@@ -246,6 +246,38 @@ enum Answer {
     Failed(CommandError),
 }
 
+impl Request {
+    /// Returns whether the request may change the data.
+    const fn changes(&self) -> bool {
+        match self {
+            Self::Accounts { .. }
+            | Self::Account { .. }
+            | Self::Policy
+            | Self::Sessions { .. }
+            | Self::Effective { .. }
+            | Self::Keys
+            | Self::Clients(ClientRequest::List { .. })
+            | Self::Audit(AuditRequest::Entries { .. } | AuditRequest::Head | AuditRequest::Verify { .. })
+            | Self::Nodes
+            | Self::InspectToken { .. } => false,
+            Self::AddAccount(_)
+            | Self::AddAccounts { .. }
+            | Self::ChangeAccount { .. }
+            | Self::EndSession { .. }
+            | Self::RevokeSession { .. }
+            | Self::RevokeAccount { .. }
+            | Self::RevokeEverything
+            | Self::RevokeName { .. }
+            | Self::BackUp { .. }
+            | Self::Clients(_)
+            | Self::RotateKey { .. }
+            | Self::RetireKey { .. }
+            | Self::RevokeKey { .. }
+            | Self::Audit(AuditRequest::Accept { .. }) => true,
+        }
+    }
+}
+
 impl GivenPassword {
     fn into_new(self) -> NewPassword {
         match self {

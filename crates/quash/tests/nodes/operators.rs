@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::cluster::Cluster;
 use super::site::{PASSWORD, Site};
 use super::{REFRESH, me};
 use crate::support::on;
@@ -76,6 +77,38 @@ fn a_start_that_fails_leaves_no_lease() {
     assert!(!failed.status.success());
     let listed = a.run(&["node", "list", "--json"], "").json();
     assert_eq!(listed["nodes"].as_array().map(Vec::len), Some(1), "nothing waits for it: {listed}");
+}
+
+/// Commands that only read.
+const READING: [&[&str]; 6] = [
+    &["node", "list"],
+    &["account", "list"],
+    &["key", "list"],
+    &["client", "list"],
+    &["audit", "list"],
+    &["audit", "verify"],
+];
+
+#[test]
+fn reading_without_a_database_says_nothing_of_changes() {
+    let Some(mut cluster) = Cluster::start() else { return };
+    let site = Site::over(cluster.primary.url("quash"));
+    cluster.primary.run("CREATE DATABASE quash");
+    let a = site.start("a");
+    cluster.primary.crash();
+    for command in READING {
+        let failed = a.run(command, "");
+        assert_eq!(failed.code(), 75, "{command:?}: {}", failed.stderr);
+        assert!(failed.stderr.contains("hint: check that the database answers"), "{}", failed.stderr);
+        assert!(!failed.stderr.contains("change"), "{}", failed.stderr);
+    }
+    a.kill();
+    // By itself, as no server runs.
+    for command in READING {
+        let failed = on(&site.data_dir("a"), command, "");
+        assert!(failed.stderr.contains("check that the server runs"), "{command:?}: {}", failed.stderr);
+        assert!(!failed.stderr.contains("change"), "{}", failed.stderr);
+    }
 }
 
 #[test]
