@@ -84,8 +84,8 @@ pub struct ListedNode {
     pub started_at: Timestamp,
     /// The time since which this process has seen no renewal of its lease.
     pub renewed_before: Duration,
-    /// Whether its lease may be valid.
-    pub is_leased: bool,
+    /// The longest time for which its lease may still be valid if it isn't renewed. `None`: it has expired.
+    pub leased_for: Option<Duration>,
 }
 
 /// A process's request for a lease.

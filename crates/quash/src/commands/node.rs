@@ -28,7 +28,14 @@ fn listed(NodesShown { nodes }: &NodesShown) -> String {
     };
     let row = |node: &NodeShown| {
         let pid = node.pid.map(|pid| pid.to_string()).unwrap_or_default();
-        let lease = format!("{}, {} s ago", node.state, node.lease_age_ms / 1000);
+        // A killed node holds its lease until then.
+        let until = node.leased_until.map(|until| format!(" until {}", until.to_the_second()));
+        let lease = format!(
+            "{}{}, no renewal for {} s",
+            node.state,
+            until.unwrap_or_default(),
+            node.lease_age_ms / 1000
+        );
         [
             node.host.clone(),
             pid,

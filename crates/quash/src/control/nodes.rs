@@ -1,5 +1,6 @@
 //! The request for the nodes over one database, and the shape of its reply.
 
+use quash_core::model::Timestamp;
 use quash_service::{ListedNode, Service};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,9 @@ pub(crate) struct NodeShown {
     pub(crate) state: String,
     /// The milliseconds since which the answering process has seen no renewal of the lease.
     pub(crate) lease_age_ms: u64,
+    /// The time until which the lease is valid at the latest, unless it is renewed; `null` if it has expired.
+    #[serde(default)]
+    pub(crate) leased_until: Option<Moment>,
 }
 
 /// Executes the request.
@@ -38,12 +42,12 @@ pub(crate) struct NodeShown {
 /// The database can't be read now.
 pub(super) async fn execute(service: &Service) -> Result<NodesShown, CommandError> {
     let nodes = service.nodes().await.map_err(|failure| failed(&failure))?;
-    Ok(NodesShown { nodes: nodes.into_iter().map(NodeShown::new).collect() })
+    Ok(NodesShown { nodes: nodes.into_iter().map(|node| NodeShown::new(node, service.now())).collect() })
 }
 
 impl NodeShown {
-    fn new(listed: ListedNode) -> Self {
-        let ListedNode { node, label, started_at, renewed_before, is_leased } = listed;
+    fn new(listed: ListedNode, now: Timestamp) -> Self {
+        let ListedNode { node, label, started_at, renewed_before, leased_for } = listed;
         Self {
             instance: quash_core::hex::encode(&node.id.number),
             host: node.host,
@@ -51,8 +55,9 @@ impl NodeShown {
             version: node.version,
             started_at: Moment(started_at),
             settings: node.settings,
-            state: if is_leased { "leased" } else { "expired" }.into(),
+            state: if leased_for.is_some() { "leased" } else { "expired" }.into(),
             lease_age_ms: u64::try_from(renewed_before.as_millis()).unwrap_or(u64::MAX),
+            leased_until: leased_for.map(|left| Moment(now + left)),
         }
     }
 }

@@ -6,6 +6,7 @@ use super::cluster::Cluster;
 use super::site::{PASSWORD, Site};
 use super::{REFRESH, me};
 use crate::support::on;
+use crate::support::wait::until as until_some;
 
 #[test]
 fn nodes_with_other_settings_say_so_and_decide_nothing() {
@@ -51,6 +52,11 @@ fn nodes_are_listed_with_their_settings() {
     assert_ne!(nodes[0]["settings"], nodes[1]["settings"]);
     let shown = b.run(&["node", "list"], "");
     assert!(shown.stdout.contains("the settings differ"), "{}", shown.stdout);
+    assert!(
+        shown.stdout.contains("leased until 20") && shown.stdout.contains("no renewal for "),
+        "{}",
+        shown.stdout
+    );
     let told = b.terminate();
     assert!(told.stderr.contains("other nodes have other settings"), "{}", told.stderr);
     // The same settings at another address.
@@ -64,6 +70,22 @@ fn nodes_are_listed_with_their_settings() {
     assert_eq!(listed["nodes"][0]["settings"], listed["nodes"][1]["settings"]);
     let told = c.terminate();
     assert!(!told.stderr.contains("other settings"), "{}", told.stderr);
+}
+
+#[test]
+fn killed_nodes_are_listed_with_the_end_of_their_lease() {
+    let Some(site) = Site::new() else { return };
+    let (a, b) = (site.start("a"), site.start("b"));
+    b.kill();
+    let killed = || a.run(&["node", "list", "--json"], "").json()["nodes"][1].clone();
+    let leased = killed();
+    assert_eq!(leased["state"], "leased", "{leased}");
+    let until = leased["leased_until"].as_str().expect("a time").to_owned();
+    // It doesn't renew its lease: the end stays, and the age grows.
+    let expired =
+        until_some(|| Some(killed()).filter(|node| node["state"] == "expired")).expect("it expires");
+    assert_eq!(expired["leased_until"], json!(null));
+    assert!(expired["lease_age_ms"].as_u64().is_some_and(|age| age >= 10_000), "{expired} {until}");
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl Service {
         let Some(node) = &self.context.node else { return Ok(()) };
         let Some(own) = node.digest.get() else { return Ok(()) };
         let nodes = self.nodes().await?;
-        let differs = |other: &&ListedNode| other.is_leased && other.node.settings != *own;
+        let differs = |other: &&ListedNode| other.leased_for.is_some() && other.node.settings != *own;
         let others: BTreeSet<String> = nodes
             .iter()
             .filter(differs)

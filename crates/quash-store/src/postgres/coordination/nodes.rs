@@ -52,8 +52,8 @@ impl Database {
         };
         let read = found.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let listed = |(node, started_at): (NodeDescription, Timestamp)| {
-            let (label, renewed_before, is_leased) = sights.holder(&node.id, now)?;
-            Some(ListedNode { node, label, started_at, renewed_before, is_leased })
+            let (label, renewed_before, leased_for) = sights.holder(&node.id, now)?;
+            Some(ListedNode { node, label, started_at, renewed_before, leased_for })
         };
         Ok(read.into_iter().filter_map(listed).collect())
     }

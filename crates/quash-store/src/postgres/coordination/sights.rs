@@ -115,12 +115,17 @@ impl Sights {
         self.rows().get(id).is_some_and(|sight| sight.found.known.and(known) == sight.found.known)
     }
 
-    /// The label of a lease's holder, the time since which no renewal of the lease was seen, and whether the
-    /// lease may be valid. `None`: it has none, or has given it back.
-    pub(super) fn holder(&self, id: &InstanceId, now: Duration) -> Option<(ProcessLabel, Duration, bool)> {
+    /// The label of a lease's holder, the time since which no renewal of the lease was seen, and the
+    /// longest time for which the lease may still be valid. `None`: it has none, or has given it back.
+    pub(super) fn holder(
+        &self,
+        id: &InstanceId,
+        now: Duration,
+    ) -> Option<(ProcessLabel, Duration, Option<Duration>)> {
         let rows = self.rows();
         let sight = rows.get(id).filter(|sight| !sight.found.has_left)?;
-        Some((sight.found.label.clone(), now.saturating_sub(sight.since), sight.until() > now))
+        let left = sight.until().checked_sub(now).filter(|left| !left.is_zero());
+        Some((sight.found.label.clone(), now.saturating_sub(sight.since), left))
     }
 
     /// Returns whether the process has a row.
