@@ -2,12 +2,17 @@
 
 use crate::support;
 
+use std::fs;
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::process::Stdio;
 
+use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
-use support::{Server, on};
+use support::wait::within;
+use support::{Server, on, quash};
 
 const PASSWORD: &str = "a password of dana's";
 
@@ -22,6 +27,32 @@ fn a_second_server_refuses() {
     assert_eq!(same_address.code(), 3, "{}", same_address.stderr);
     assert_eq!(server.get("/livez", None).status, 200, "the first server keeps running");
     assert!(server.data_dir.join("control.sock").exists(), "and keeps its socket");
+}
+
+#[test]
+fn sigterm_ends_a_server_whose_database_does_not_answer() {
+    // It accepts connections, and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("an address");
+    let address = silent.local_addr().expect("an address");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let url = dir.path().join("url");
+    fs::write(&url, format!("postgres://quash@{address}/quash?connect_timeout=60")).expect("it is ours");
+    fs::set_permissions(&url, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    let mut command = quash();
+    command
+        .args(["serve", "--listen", "127.0.0.1:0", "--set"])
+        .arg(format!("storage.url_file={}", url.display()));
+    command.arg("--data-dir").arg(dir.path().join("data")).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut server = command.spawn().expect("the binary starts");
+    let _connection = silent.accept().expect("it connects");
+    rustix::process::kill_process(Pid::from_child(&server), Signal::TERM).expect("it runs");
+    // The database has longer than this to answer.
+    let ended = within(30, || server.try_wait().expect("it is ours").is_some());
+    let _ = server.kill();
+    let finished = server.wait_with_output().expect("it has ended");
+    let log = String::from_utf8_lossy(&finished.stderr);
+    assert!(ended && finished.status.success(), "{log}");
+    assert!(log.contains("SIGTERM: stopped before the store was open"), "{log}");
 }
 
 #[test]

@@ -74,7 +74,9 @@ async fn run_with_log(
     stderr: &Stderr,
     dropped: &DroppedLines,
 ) -> Result<(), CommandError> {
-    let mut signals = Signals::start()?;
+    let (stop, stopping) = watch::channel(false);
+    let (opened, is_open) = watch::channel(false);
+    tokio::spawn(stop_on_signals(Signals::start()?, is_open, stop, stderr.clone()));
     let mut hangup = install_signal_handler(SignalKind::hangup())?;
     let tls = settings.tls.as_ref().map(listen::load).transpose()?;
     let (data_dir, made) = context.data_dir(IfMissing::Create, settings)?;
@@ -82,6 +84,7 @@ async fn run_with_log(
         tracing::info!("made the data directory {}", data_dir.path().display());
     }
     let ready = prepare(settings, args.fenced(), &data_dir, tls.as_ref(), stderr).await?;
+    opened.send_replace(true);
     // Only operators see it.
     if let Err(failure) = ready.service.describe_node(env!("CARGO_PKG_VERSION"), digest).await {
         tracing::warn!(%failure, "failed to show this node to operators");
@@ -95,20 +98,31 @@ async fn run_with_log(
             listen::reload(tls.as_ref());
         }
     });
-    let (stop, stopping) = watch::channel(false);
-    let leaving = stderr.clone();
-    tokio::spawn(async move {
-        let name = signals.next().await;
-        tracing::info!("{name}: no new connections; requests under way are finished");
-        stop.send_replace(true);
-        let name = signals.next().await;
-        tracing::warn!("{name} again: stopping at once");
-        leaving.drain();
-        std::process::exit(i32::from(Exit::Failure.code()));
-    });
     serve(ready, stopping, dropped).await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Stops the server in order at the first signal, and at once at the second. Before the store is open, the first one
+/// ends the process: a database that doesn't answer would hold it up.
+async fn stop_on_signals(
+    mut signals: Signals,
+    is_open: watch::Receiver<bool>,
+    stop: watch::Sender<bool>,
+    stderr: Stderr,
+) {
+    let name = signals.next().await;
+    if !*is_open.borrow() {
+        tracing::info!("{name}: stopped before the store was open");
+        stderr.drain();
+        std::process::exit(0);
+    }
+    tracing::info!("{name}: no new connections; requests under way are finished");
+    stop.send_replace(true);
+    let name = signals.next().await;
+    tracing::warn!("{name} again: stopping at once");
+    stderr.drain();
+    std::process::exit(i32::from(Exit::Failure.code()));
 }
 
 /// Opens the store and the sockets. From then on, the kernel queues connections.
