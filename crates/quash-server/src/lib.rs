@@ -26,6 +26,8 @@ mod metrics;
 
 mod net;
 
+mod outage;
+
 pub use error::code::Code;
 pub use metrics::DroppedLines;
 pub use net::accept::serve;

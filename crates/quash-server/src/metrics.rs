@@ -1,6 +1,7 @@
 //! Metrics of the HTTP layer: counters, and gauges that are read on request. Labels are routes and constants:
 //! no label contains client input.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -21,6 +22,19 @@ pub(crate) struct Metrics {
     entries: Gauge,
     verifiers: Family<State, Gauge>,
     lag: Gauge,
+    node: NodeMetrics,
+}
+
+/// Metrics of a process that shares its store with others.
+#[derive(Default)]
+struct NodeMetrics {
+    leased: Gauge,
+    renewed_before: Gauge<f64, AtomicU64>,
+    read_before: Gauge<f64, AtomicU64>,
+    in_doubt: Gauge,
+    connections: Family<State, Gauge>,
+    waiting: Gauge,
+    errors: Counter,
 }
 
 /// Counts the log lines that were dropped because standard error blocked. Clones share the count.
@@ -82,7 +96,11 @@ impl Metrics {
             dropped.0.clone(),
         );
         service.register_metrics(&mut registry);
-        Self { registry, requests, latency, head, entries, verifiers, lag }
+        let node = NodeMetrics::default();
+        if service.is_node() {
+            node.register(&mut registry);
+        }
+        Self { registry, requests, latency, head, entries, verifiers, lag, node }
     }
 
     /// Counts a response.
@@ -100,6 +118,7 @@ impl Metrics {
             Ok(seen) => self.set_verifiers(&seen, cursor),
             Err(failure) => tracing::warn!(%failure, "failed to read the verifiers for their metrics"),
         }
+        self.node.set(service);
         let mut text = String::new();
         // Writing to a string can't fail.
         let _ = encode(&mut text, &self.registry);
@@ -118,6 +137,57 @@ impl Metrics {
         let leased = seen.iter().filter(|verifier| verifier.state == VerifierState::Confirmed);
         let lag = leased.map(|verifier| cursor.saturating_sub(verifier.confirmed.as_u64())).max();
         self.lag.set(as_gauge(lag.unwrap_or_default()));
+    }
+}
+
+impl NodeMetrics {
+    fn register(&self, registry: &mut Registry) {
+        let Self { leased, renewed_before, read_before, in_doubt, connections, waiting, errors } = self;
+        registry.register("node_leased", "Whether this node's lease is valid: 0 or 1", leased.clone());
+        registry.register_with_unit(
+            "node_lease_age",
+            "The time since this node's lease was renewed",
+            Unit::Seconds,
+            renewed_before.clone(),
+        );
+        registry.register_with_unit(
+            "node_log_read_age",
+            "The time since this node has read the end of the log",
+            Unit::Seconds,
+            read_before.clone(),
+        );
+        registry.register(
+            "node_promotion_in_doubt",
+            "Whether a promoted server may lack entries of the log: 0 or 1",
+            in_doubt.clone(),
+        );
+        registry.register("store_connections", "Connections to the database, by state", connections.clone());
+        registry.register(
+            "store_connections_waiting",
+            "Requests that wait for a connection to the database",
+            waiting.clone(),
+        );
+        registry.register(
+            "store_connection_errors",
+            "Requests for a connection to the database that failed",
+            errors.clone(),
+        );
+    }
+
+    fn set(&self, service: &Service) {
+        if let Some(status) = service.node_status() {
+            self.leased.set(i64::from(status.is_leased));
+            self.renewed_before.set(status.renewed_before.as_secs_f64());
+            self.read_before.set(status.read_before.as_secs_f64());
+            self.in_doubt.set(i64::from(status.is_in_doubt));
+        }
+        if let Some(connections) = service.store_connections() {
+            for (state, count) in [("in_use", connections.in_use), ("idle", connections.idle)] {
+                self.connections.get_or_create(&State { state }).set(as_gauge(count as u64));
+            }
+            self.waiting.set(as_gauge(connections.waiting as u64));
+            self.errors.inner().store(connections.errors, Ordering::Relaxed);
+        }
     }
 }
 

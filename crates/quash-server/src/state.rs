@@ -14,6 +14,7 @@ use crate::error::code::Code;
 use crate::error::http_error::HttpError;
 use crate::error::presentation::{Presentation, whole_seconds};
 use crate::metrics::{DroppedLines, Metrics};
+use crate::outage::Outage;
 use crate::request::cookie;
 use crate::request::fields::{Fields, Whitespace};
 use crate::response::with_header;
@@ -28,6 +29,7 @@ pub(crate) struct AppState {
     pub(crate) service: Service,
     pub(crate) settings: HttpSettings,
     pub(crate) metrics: Metrics,
+    pub(crate) outage: Outage,
     /// Set once the warning about untrusted forwarding headers was logged.
     warned_of_forwarding: AtomicBool,
 }
@@ -35,7 +37,13 @@ pub(crate) struct AppState {
 impl AppState {
     pub(crate) fn new(service: Service, settings: HttpSettings, dropped: &DroppedLines) -> Self {
         let metrics = Metrics::new(&service, dropped);
-        Self { service, settings, metrics, warned_of_forwarding: AtomicBool::new(false) }
+        Self {
+            service,
+            settings,
+            metrics,
+            outage: Outage::default(),
+            warned_of_forwarding: AtomicBool::new(false),
+        }
     }
 
     /// Warns, once, that a proxy's forwarding headers aren't trusted.

@@ -97,7 +97,7 @@ async fn a45_a89_unreadable_state_is_never_guessed() {
     cache-control: no-store
     retry-after: 5
 
-    {"status":"unavailable","checks":{"store":"unavailable","log_seq":17179869184,"mail":"ok"}}
+    {"status":"unavailable","checks":{"store":"unavailable","log_seq":17179869184,"mail":"ok"},"reason":"the store can't be read or written: the log has the cause"}
     "#);
     world.store.mend();
     world.assert_live(&pair).await;

@@ -12,7 +12,7 @@ use quash_core::model::{
     SessionState, Timestamp, TokenPolicy, fold,
 };
 use quash_core::token::{FlowKey, Grant, Issued, JwkSet, Minting, SigningKey, mint};
-use quash_store::{Allowance, Store, StoreError, StoreFile};
+use quash_store::{Allowance, Store, StoreConnections, StoreError, StoreFile};
 use quash_verify::issuer::Guard;
 use tokio::sync::{Mutex, Notify, watch};
 
@@ -23,7 +23,7 @@ use crate::known_device::DeviceKey;
 use crate::lockout::Lockout;
 use crate::mail::Outbox;
 use crate::metrics::Metrics;
-use crate::node::Node;
+use crate::node::{Node, NodeStatus};
 use crate::passwords::Passwords;
 use crate::quota::{Quotas, caused_by_users};
 use crate::repeated::{NamesRevoked, Repeated};
@@ -77,6 +77,9 @@ const ANNOUNCE_WITHIN: Duration = Duration::from_secs(5);
 /// How often a node signs a grant whose signature came too late.
 const SIGNATURES: u32 = 3;
 
+/// The time within which a node reads the log many times, unless the database is away.
+const READ_LATELY: Duration = Duration::from_secs(2);
+
 impl Service {
     /// The guard of this process, for callers that only need to know whether a token is live.
     pub fn guard(&self) -> &Guard {
@@ -98,6 +101,27 @@ impl Service {
     /// The failed attempts that the address's networks have left. Reveals nothing about any account.
     pub async fn allowance(&self, address: IpAddr) -> Option<Allowance> {
         self.context.lockout.allowance(address).await
+    }
+
+    /// Whether this process is one of several over one store.
+    pub fn is_node(&self) -> bool {
+        self.context.node.is_some()
+    }
+
+    /// The state of this node. `None`: the process is the only one over its store.
+    pub fn node_status(&self) -> Option<NodeStatus> {
+        let node = self.context.node.as_deref()?;
+        Some(node.status(self.context.clock.uptime()))
+    }
+
+    /// Whether this node has a lease and reads the log now.
+    pub fn follows_the_log(&self) -> bool {
+        self.node_status().is_some_and(|status| status.is_leased && status.read_before < READ_LATELY)
+    }
+
+    /// The store's connections to its server. `None`: it has no server.
+    pub fn store_connections(&self) -> Option<StoreConnections> {
+        self.context.store.connections()
     }
 
     /// Registers the metrics of the use cases.

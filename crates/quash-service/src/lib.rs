@@ -37,12 +37,12 @@ pub use keys::{
 };
 pub use known_device::{DeviceToken, DeviceTokenInput};
 pub use mail::{AddressWarning, EmailProof, Mailer, MailerError, OutgoingEmail, mailbox};
-pub use node::{FailOverSetup, NodeSetup};
+pub use node::{FailOverSetup, NodeSetup, NodeStatus};
 pub use passwords::{
     Arena, Argon2Hasher, Cap, CostClass, FormatFault, FormatName, HashSettings, PasswordHasher, Rehash,
 };
 pub use quash_core::model::NewState;
-pub use quash_store::{Allowance, BackupError, ListedNode};
+pub use quash_store::{Allowance, BackupError, ListedNode, StoreConnections};
 pub use repeated::NamesRevoked;
 pub use rfc3339::rfc3339;
 pub use sealer::audit_seal_of;
@@ -64,6 +64,7 @@ pub use use_cases::operation::epoch::{
     renew_store_id,
 };
 pub use use_cases::operation::fail_over::take_over_at_start;
+pub use use_cases::operation::ready::NotReady;
 pub use use_cases::operation::upkeep::UpkeepReport;
 pub use use_cases::session::end::{Ended, RefusedAccess};
 pub use use_cases::session::end_named::NamedEnd;

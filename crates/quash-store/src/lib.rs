@@ -48,12 +48,28 @@ pub use postgres::{
 };
 pub use sqlite::{Replaced, SqliteOptions, SqliteStore, StagedRestore, open_or_create, share_with_group};
 
+/// The connections of a store to its server.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct StoreConnections {
+    pub in_use: usize,
+    pub idle: usize,
+    /// The requests that wait for one.
+    pub waiting: usize,
+    /// The number of requests for one that have failed.
+    pub errors: u64,
+}
+
 /// The storage of quash's data.
 ///
 /// Each read is a consistent snapshot; reads that return a head read it first. [`Store::commit`] is the only
 /// write: one change, one transaction.
 #[async_trait]
 pub trait Store: Send + Sync {
+    /// The connections to the store's server, if it has one.
+    fn connections(&self) -> Option<StoreConnections> {
+        None
+    }
+
     async fn head(&self) -> Result<Head, StoreError>;
 
     /// An account, with its sessions counted as of `now`.

@@ -25,16 +25,20 @@ pub(crate) async fn readyz(State(state): State<Arc<AppState>>, RawQuery(query): 
     let store_is_ready = ready.is_ok();
     let word = if store_is_ready { "ok" } else { "unavailable" };
     let verbose = query.as_deref().is_some_and(|query| query.split('&').any(|part| part == "verbose=1"));
-    let body = if verbose {
+    let mut body = value!({ "status": word });
+    if verbose {
         let mail = match state.settings.mail {
             MailWay::Sent => "ok".to_owned(),
             MailWay::Written => "development: written to standard error".to_owned(),
             MailWay::Waiting(setting) => format!("waiting: {setting} is not set"),
         };
-        value!({ "status": word, "checks": { "store": word, "log_seq": state.service.guard().cursor().as_u64(), "mail": mail } })
-    } else {
-        value!({ "status": word })
-    };
+        let log_seq = state.service.guard().cursor().as_u64();
+        body["checks"] = value!({ "store": word, "log_seq": log_seq, "mail": mail });
+        if let Err(failure) = &ready {
+            // Without details of the store: anyone may read it.
+            body["reason"] = state.service.not_ready(failure).as_str().into();
+        }
+    }
     if store_is_ready {
         return json(StatusCode::OK, &body);
     }

@@ -38,11 +38,16 @@ pub(crate) struct Presentation {
     body: Option<Value>,
     /// The cause, for the log only.
     cause: Option<String>,
+    is_outage: bool,
 }
 
 /// The cause of a 5xx, for the log: an extension of the response that never leaves the process.
 #[derive(Clone, Debug)]
-pub(crate) struct ErrorCause(pub(crate) String);
+pub(crate) struct ErrorCause {
+    pub(crate) text: String,
+    /// The store can't be used, or the node must be restarted: all requests fail for this reason.
+    pub(crate) is_outage: bool,
+}
 
 impl Presentation {
     pub(crate) fn of(error: &HttpError, tokens: &TokenPolicy) -> Self {
@@ -108,7 +113,8 @@ impl Presentation {
     /// the operator restarts this node; meanwhile a load balancer can choose another one.
     pub(crate) fn settings_changed() -> Self {
         let detail = "This node has other settings than the ones in force, and must be restarted.";
-        Self { retry_after: Some(Duration::from_secs(5)), ..Self::new(Code::SettingsChanged, detail) }
+        let retry_after = Some(Duration::from_secs(5));
+        Self { retry_after, is_outage: true, ..Self::new(Code::SettingsChanged, detail) }
     }
 
     pub(super) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
@@ -121,6 +127,7 @@ impl Presentation {
             shows_code: code.is_in_simple_jwt_bodies(),
             body: None,
             cause: None,
+            is_outage: false,
         }
     }
 
@@ -152,8 +159,8 @@ impl Presentation {
 
     /// The cause of a 5xx. Client errors need none.
     pub(crate) fn cause(&self) -> Option<ErrorCause> {
-        let cause = || self.cause.clone().unwrap_or_else(|| self.detail.clone().into_owned());
-        self.status().is_server_error().then(|| ErrorCause(cause()))
+        let text = || self.cause.clone().unwrap_or_else(|| self.detail.clone().into_owned());
+        self.status().is_server_error().then(|| ErrorCause { text: text(), is_outage: self.is_outage })
     }
 
     /// The response on a path that follows Simple JWT.
@@ -242,7 +249,8 @@ impl Presentation {
         match failure {
             Failure::Refused(refusal) => Self::refused(*refusal, names),
             Failure::Unavailable(unavailable) => {
-                Self { cause: Some(unavailable.to_string()), ..Self::unavailable(unavailable) }
+                let is_outage = matches!(unavailable, Unavailable::StoreFailed(_) | Unavailable::Stale);
+                Self { cause: Some(unavailable.to_string()), is_outage, ..Self::unavailable(unavailable) }
             }
         }
     }

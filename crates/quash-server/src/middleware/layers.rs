@@ -15,6 +15,7 @@ use crate::error::presentation::ErrorCause;
 use crate::middleware::host_header;
 use crate::net::connection::OverTls;
 use crate::net::memory::{Full, MemoryAccount};
+use crate::outage::{Counted, Refused};
 use crate::request::body_error::BodyError;
 use crate::state::AppState;
 
@@ -28,7 +29,7 @@ const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives the request an id, which the response carries, and logs the outcome: method, route, status and id;
-/// for a 5xx the cause; never an address, a header or a body.
+/// for a 5xx the cause; never an address, a header or a body. In an outage, `outage.rs` limits the lines.
 pub(crate) async fn log_and_add_headers(
     State(state): State<Arc<AppState>>,
     request: Request,
@@ -42,13 +43,28 @@ pub(crate) async fn log_and_add_headers(
     let mut answer = next.run(request).await;
     let status = answer.status().as_u16();
     let route = route.as_deref().unwrap_or("-");
-    state.metrics.answered(route, answer.status(), state.service.uptime().saturating_sub(began));
+    let now = state.service.uptime();
+    state.metrics.answered(route, answer.status(), now.saturating_sub(began));
+    if let Some(Counted { refused, over }) = state.outage.ended(now, || state.service.follows_the_log()) {
+        tracing::warn!(refused, over_secs = over.as_secs(), "requests are no longer refused");
+    }
     if status >= 500 {
-        let cause = answer
-            .extensions_mut()
-            .remove::<ErrorCause>()
-            .map_or_else(|| "unknown".to_owned(), |ErrorCause(cause)| cause);
-        tracing::warn!(%method, route, status, id, cause, "answered");
+        let unknown = || ErrorCause { text: "unknown".to_owned(), is_outage: false };
+        let ErrorCause { text: cause, is_outage } =
+            answer.extensions_mut().remove::<ErrorCause>().unwrap_or_else(unknown);
+        // A database of several nodes fails over, and then each request fails for some seconds.
+        let logged = if is_outage && state.service.is_node() {
+            state.outage.refused(&cause, now)
+        } else {
+            Refused::Cause
+        };
+        match logged {
+            Refused::Cause => tracing::warn!(%method, route, status, id, cause, "answered"),
+            Refused::Lasts(Counted { refused, over }) => {
+                tracing::warn!(refused, over_secs = over.as_secs(), cause, "still refusing requests");
+            }
+            Refused::Nothing => tracing::debug!(%method, route, status, id, cause, "answered"),
+        }
     } else {
         tracing::debug!(%method, route, status, id, "answered");
     }

@@ -284,6 +284,7 @@ impl NodeFollower {
                 self.until = self.until.max(recorded.until);
             }
             self.publisher.prove(at, self.until);
+            self.node.until.send_replace(self.until);
             self.node.proven.send_replace(at);
         }
         self.node.published.send_if_modified(|before| std::mem::replace(before, published) != published);

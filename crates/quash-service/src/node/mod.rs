@@ -62,10 +62,27 @@ pub(crate) struct Node {
     left: watch::Sender<bool>,
     /// The newest lease that was recorded.
     recorded: watch::Sender<Option<Recorded>>,
+    /// The uptime until which the lease lasts, as far as it counts.
+    until: watch::Sender<Duration>,
+    /// Whether a promoted server was found that isn't taken over yet.
+    promoted: Option<watch::Receiver<bool>>,
     /// The hash over this process's settings, once it is shown to operators: a server's.
     pub(crate) digest: OnceLock<String>,
     /// The settings of other nodes that were logged last.
     logged: Mutex<BTreeSet<String>>,
+}
+
+/// The state of a node, for operators.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NodeStatus {
+    /// Its lease is valid, so it may accept and sign.
+    pub is_leased: bool,
+    /// The time since the newest renewal of its lease.
+    pub renewed_before: Duration,
+    /// The time since the newest read of the log began that the node has applied.
+    pub read_before: Duration,
+    /// A promoted server was found, and it isn't known yet whether it lacks entries of the log.
+    pub is_in_doubt: bool,
 }
 
 /// A lease of this process that was recorded. It counts once a read of the log's head that began later is
@@ -98,7 +115,7 @@ impl NodeSetup {
 impl Node {
     /// A node whose guard has nothing that is proven. Its keys are as new as `ring` changes of them.
     pub(crate) fn new(setup: NodeSetup, settings: u64, ring: u64) -> Self {
-        let NodeSetup { id, label, term, .. } = setup;
+        let NodeSetup { id, label, term, fail_over, .. } = setup;
         Self {
             id,
             label,
@@ -111,8 +128,21 @@ impl Node {
             proven: watch::Sender::new(Duration::ZERO),
             left: watch::Sender::default(),
             recorded: watch::Sender::new(None),
+            until: watch::Sender::new(Duration::ZERO),
+            promoted: fail_over.map(|fail_over| fail_over.server.is_due()),
             digest: OnceLock::new(),
             logged: Mutex::default(),
+        }
+    }
+
+    /// The state of the lease, of the reads of the log, and of the server, at the uptime `now`.
+    pub(crate) fn status(&self, now: Duration) -> NodeStatus {
+        let renewed = *self.recorded.borrow();
+        NodeStatus {
+            is_leased: now < *self.until.borrow() && !*self.left.borrow(),
+            renewed_before: renewed.map_or(now, |recorded| now.saturating_sub(recorded.at)),
+            read_before: now.saturating_sub(*self.proven.borrow()),
+            is_in_doubt: self.promoted.as_ref().is_some_and(|due| *due.borrow()),
         }
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult, TimeoutType};
@@ -33,6 +33,8 @@ pub(super) struct Target {
     shown: String,
     /// The identity that the server of each new connection must have.
     history: Option<Arc<History>>,
+    /// The number of requests for a connection that have failed.
+    failed: Arc<AtomicU64>,
 }
 
 /// A connection of the pool.
@@ -88,7 +90,13 @@ impl Target {
         if config.get_application_name().is_none() {
             config.application_name("quash");
         }
-        Ok(Self { hosts: Hosts::of(&config), tls, shown: shown(&config), history: None })
+        Ok(Self {
+            hosts: Hosts::of(&config),
+            tls,
+            shown: shown(&config),
+            history: None,
+            failed: Arc::default(),
+        })
     }
 
     /// The database without user and password.
@@ -99,6 +107,11 @@ impl Target {
     /// Compares the server of each new connection of the pool with `history`.
     pub(super) fn compared_with(self, history: Arc<History>) -> Self {
         Self { history: Some(history), ..self }
+    }
+
+    /// The number of requests for a connection that have failed.
+    pub(super) fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
     }
 
     pub(super) fn history(&self) -> Option<&Arc<History>> {
@@ -205,6 +218,7 @@ impl Deref for Connection {
 /// Takes a connection from a pool.
 pub(super) async fn take(pool: &Pool) -> Result<Pooled, StoreError> {
     pool.get().await.map_err(|error| {
+        pool.manager().failed.fetch_add(1, Ordering::Relaxed);
         StoreError::Unavailable(match error {
             managed::PoolError::Backend(error) => format!("cannot connect: {error}"),
             managed::PoolError::Timeout(TimeoutType::Create) => "the server didn't answer in time".into(),

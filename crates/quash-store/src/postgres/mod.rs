@@ -44,7 +44,7 @@ use self::identity::{History, Identity, Reading, Relation};
 use self::read_queue::ReadQueue;
 use self::transaction::Database;
 use self::url::{DatabaseUrl, Encryption};
-use crate::{OpenError, StoreError};
+use crate::{OpenError, StoreConnections, StoreError};
 
 pub use self::coordination::PostgresCoordination;
 pub use self::counters::PostgresCounters;
@@ -81,6 +81,8 @@ pub struct PostgresStore {
     reads: ReadQueue,
     /// The connection of the follower, which mustn't wait for changes that wait for locks.
     following: Pool,
+    /// All of its pools.
+    pools: Vec<Pool>,
     history: Arc<History>,
     untold: Vec<String>,
     fail_over: Arc<PostgresFailOver>,
@@ -139,7 +141,12 @@ impl PostgresStore {
         rand::fill(&mut writer).map_err(|_| unusable("no random bytes".into()))?;
         let pool = target.clone().pool(options.connections.max(2), options.wait)?;
         let database = Arc::new(Database::new(target.clone(), pool, writer));
-        let lane = || target.clone().pool(1, options.wait);
+        let mut pools = vec![database.pool.clone()];
+        let mut lane = || {
+            let lane = target.clone().pool(1, options.wait)?;
+            pools.push(lane.clone());
+            Ok::<_, OpenError>(lane)
+        };
         let lanes = Lanes::start(&database, lane()?, lane()?);
         let reads = ReadQueue::start(&database, vec![lane()?, lane()?]);
         // A promoted server answers once it is taken over.
@@ -147,9 +154,10 @@ impl PostgresStore {
             reads.head().await.map_err(|error| unusable(error.to_string()))?;
         }
         newest::watch(&database, lane()?);
+        let following = lane()?;
         let fail_over = PostgresFailOver::new(Arc::clone(&database), Arc::clone(&history), options.wait);
         let fail_over = Arc::new(fail_over);
-        Ok(Self { database, lanes, reads, following: lane()?, history, untold, fail_over })
+        Ok(Self { database, lanes, reads, following, pools, history, untold, fail_over })
     }
 
     /// Records the server and the database as the ones that the data belongs to: processes open it again.
@@ -189,6 +197,18 @@ impl PostgresStore {
         let target = Target::parse(&options.url)?;
         let connection = server::connect(&target).await?;
         migrate::is_new(&connection, target.shown()).await
+    }
+
+    /// The state of the connections.
+    fn counted(&self) -> StoreConnections {
+        let mut sum =
+            StoreConnections { errors: self.database.target.failed(), ..StoreConnections::default() };
+        for status in self.pools.iter().map(Pool::status) {
+            sum.in_use += status.size.saturating_sub(status.available);
+            sum.idle += status.available;
+            sum.waiting += status.waiting;
+        }
+        sum
     }
 
     /// The connections, for what is kept beside the data.

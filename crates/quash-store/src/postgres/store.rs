@@ -10,7 +10,7 @@ use quash_core::model::{
 use tokio::sync::watch;
 
 use super::{PostgresStore, audit, reader};
-use crate::{Store, StoreError};
+use crate::{Store, StoreConnections, StoreError};
 
 #[async_trait]
 impl Store for PostgresStore {
@@ -60,6 +60,10 @@ impl Store for PostgresStore {
         limit: u32,
     ) -> Result<Vec<Session>, StoreError> {
         Ok(reader::sessions_of(&self.database, subject, after, limit).await?)
+    }
+
+    fn connections(&self) -> Option<StoreConnections> {
+        Some(self.counted())
     }
 
     async fn entries_after(&self, after: Seq, limit: u32) -> Result<Vec<Entry>, StoreError> {

@@ -66,6 +66,11 @@ impl Cluster {
         Some(Self { primary: cluster.run("a"), ..cluster })
     }
 
+    /// Starts the primary after a crash.
+    pub(crate) fn start_again(&mut self) {
+        self.primary = self.run("a");
+    }
+
     /// Starts a standby of the primary, from a base backup of it.
     pub(crate) fn standby(&self, replication: Replication) -> Instance {
         let directory = self.dir.path().join("b");

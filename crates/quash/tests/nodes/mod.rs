@@ -7,6 +7,7 @@ mod effective;
 mod fail_over;
 mod frozen;
 mod guesses;
+mod health;
 mod keys;
 mod migrate;
 mod moved;

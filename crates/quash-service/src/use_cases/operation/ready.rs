@@ -20,7 +20,57 @@ const NAME: &str = "readiness";
 /// More than the free space of the row's page, so that a file that can't grow refuses the write.
 const GROWTH_BYTES: usize = 3 * 4096;
 
+/// The reason why a process can't serve, in words that reveal nothing of its store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NotReady {
+    /// Another node has applied other settings that define tokens.
+    SettingsChanged,
+    /// A promoted server may lack entries of the log.
+    PromotionInDoubt,
+    /// This node couldn't renew its lease.
+    LeaseExpired,
+    /// The log couldn't be read in time.
+    LogUnread,
+    /// The disk is full.
+    StoreFull,
+    /// The store can't be read or written for another reason.
+    StoreFailed,
+}
+
+impl NotReady {
+    /// The reason in words, for operators.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SettingsChanged => {
+                "another node has applied other settings that define tokens: restart this node with the same settings"
+            }
+            Self::PromotionInDoubt => {
+                "a promoted database server was found, and it isn't known yet whether it lacks entries of the log"
+            }
+            Self::LeaseExpired => {
+                "this node's lease has expired, because the database didn't let the node renew it in time"
+            }
+            Self::LogUnread => "the database didn't answer a read of the log in time",
+            Self::StoreFull => "the disk of the store is full",
+            Self::StoreFailed => "the store can't be read or written: the log has the cause",
+        }
+    }
+}
+
 impl Service {
+    /// The reason for a failure of [`Service::ready`].
+    pub fn not_ready(&self, failure: &Failure) -> NotReady {
+        let status = self.node_status();
+        match failure {
+            _ if self.context.guard.is_fenced() => NotReady::SettingsChanged,
+            _ if status.is_some_and(|status| status.is_in_doubt) => NotReady::PromotionInDoubt,
+            Failure::Unavailable(Unavailable::StoreFull) => NotReady::StoreFull,
+            _ if status.is_some_and(|status| !status.is_leased) => NotReady::LeaseExpired,
+            Failure::Unavailable(Unavailable::Stale) => NotReady::LogUnread,
+            Failure::Unavailable(_) | Failure::Refused(_) => NotReady::StoreFailed,
+        }
+    }
+
     /// Checks that the store can be read and written. Requests within a second share one check.
     ///
     /// # Errors

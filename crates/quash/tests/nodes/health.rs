@@ -1,0 +1,111 @@
+//! A node without its database: the reason in `/readyz`, the metrics, and the lines of its log.
+
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::cluster::Cluster;
+use super::me;
+use super::site::{PASSWORD, Site};
+use crate::support::wait::{pause, until};
+use crate::support::{Pair, Server};
+
+/// Requests at once, each of which is refused after some seconds.
+const REQUESTS: usize = 100;
+
+/// The answer of `/readyz`, as an operator reads it.
+fn readiness(node: &Server) -> (u16, String) {
+    let answer = node.get("/readyz?verbose=1", None);
+    (answer.status, answer.body["reason"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Waits until `/readyz` has this reason.
+fn has_reason(node: &Server, part: &str) {
+    let found =
+        until(|| Some(readiness(node)).filter(|(status, reason)| *status == 503 && reason.contains(part)));
+    assert!(found.is_some(), "{part}: {:?}", readiness(node));
+}
+
+/// The value of a metric.
+fn metric(node: &Server, secret: &str, name: &str) -> f64 {
+    let text = node.get("/metrics", Some(secret)).text;
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.unwrap_or_else(|| panic!("{name}: {text}")).parse().expect("a number")
+}
+
+fn secret(node: &Server) -> String {
+    let added = node.run(&["verifier", "add", "metrics", "--json"], "").json();
+    added["secret"].as_str().expect("a secret").to_owned()
+}
+
+/// Sends many requests, and returns the number of those that are refused.
+fn flood(node: &Server, pair: &Pair) -> usize {
+    thread::scope(|scope| {
+        let running: Vec<_> = (0..REQUESTS).map(|_| scope.spawn(|| me(node, pair))).collect();
+        running.into_iter().filter_map(|request| request.join().ok()).filter(|status| *status == 503).count()
+    })
+}
+
+#[test]
+fn a_node_without_its_database_says_why_in_few_lines() {
+    let Some(mut cluster) = Cluster::start() else { return };
+    cluster.primary.run("CREATE DATABASE quash");
+    let site = Site::over(cluster.primary.url("quash"));
+    let node = site.start("a");
+    node.add_account("dana", PASSWORD);
+    let (pair, secret) = (node.sign_in("dana", PASSWORD), secret(&node));
+    let answer = node.get("/readyz?verbose=1", None);
+    assert_eq!((answer.status, &answer.body["reason"]), (200, &Value::Null), "{}", answer.text);
+    let metric = |name: &str| metric(&node, &secret, name);
+    assert_eq!((metric("quash_node_leased"), metric("quash_node_promotion_in_doubt")), (1.0, 0.0));
+    assert!(metric("quash_node_lease_age_seconds") < 10.0 && metric("quash_node_log_read_age_seconds") < 5.0);
+    assert!(metric("quash_store_connections{state=\"idle\"}") >= 1.0);
+    assert_eq!(metric("quash_store_connections_waiting"), 0.0);
+
+    cluster.primary.crash();
+    has_reason(&node, "the database didn't answer");
+    has_reason(&node, "lease has expired");
+    assert_eq!(flood(&node, &pair), REQUESTS);
+    cluster.start_again();
+    until(|| (me(&node, &pair) == 200).then_some(())).expect("it recovers by itself");
+    // The credential can be checked again.
+    assert!(metric("quash_store_connection_errors_total") >= 1.0);
+    assert_eq!(metric("quash_node_leased"), 1.0);
+    // Longer than the pause after which an outage is over.
+    pause(Duration::from_secs(6));
+    assert_eq!(readiness(&node), (200, String::new()));
+    let log = node.terminate().stderr;
+    let lines = |part: &str| log.lines().filter(|line| line.contains(part)).count();
+    assert!(lines(" WARN ") < 60, "{log}");
+    assert!(lines("answered") >= 1, "the cause: {log}");
+    let ended = log.lines().find(|line| line.contains("requests are no longer refused")).expect("the end");
+    let counted = ended.split("refused=").nth(1).and_then(|rest| rest.split(' ').next());
+    let counted: usize = counted.and_then(|text| text.parse().ok()).expect("a number");
+    assert!(counted >= REQUESTS, "{ended}");
+}
+
+#[test]
+fn nodes_say_why_they_wait_after_a_promotion() {
+    let Some(mut cluster) = Cluster::start() else { return };
+    let standby = cluster.standby(super::cluster::Replication::Asynchronous);
+    let site = cluster.site();
+    let (a, b) = (site.start("a"), site.start("b"));
+    cluster.primary.replicates();
+    // The other waits for what this one may have seen.
+    b.kill();
+    cluster.primary.crash();
+    standby.promote();
+    has_reason(&a, "a promoted database server was found");
+    until(|| (readiness(&a).0 == 200).then_some(())).expect("it decides");
+}
+
+#[test]
+fn nodes_with_other_settings_name_them_as_the_reason() {
+    let Some(site) = Site::new() else { return };
+    let a = site.start("a");
+    let _b = site.start_with("b", &["--apply-settings", "--set", "tokens.user_id_claim=uid"]);
+    has_reason(&a, "another node has applied other settings");
+    let answer = a.get("/readyz", None);
+    assert_eq!((answer.status, answer.body), (503, json!({ "status": "unavailable" })));
+}
