@@ -5,7 +5,7 @@ use super::{NameFault, Reason};
 
 /// The reason for which a request is refused. Each has one status and one text, in
 /// `quash-server/src/error/presentation.rs`. The reasons for which a guard refuses a token are in
-/// `quash-verify/src/problem.rs`.
+/// `quash-verify/src/http/problem.rs`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
     /// The token is invalid, for a reason that isn't disclosed to the client.

@@ -3,25 +3,17 @@
 
 mod apply;
 mod audit;
-mod batch;
-mod connect;
 mod coordination;
 mod counters;
 mod fail_over;
 mod fault;
-mod hosts;
-mod identity;
-mod locks;
 mod migrate;
 mod moving;
-mod newest;
 mod params;
 mod pipeline;
 #[cfg(test)]
 mod plans;
-mod read_queue;
-mod reader;
-mod recent_entries;
+mod read;
 mod rows;
 mod server;
 mod statements;
@@ -36,11 +28,13 @@ use aws_lc_rs::rand;
 use quash_core::model::NotedEnd;
 use tokio::sync::watch;
 
-use self::batch::Lanes;
-use self::connect::{Pool, Target};
+use self::apply::batch::Lanes;
 use self::fault::message;
-use self::identity::{History, Identity, Reading, Relation};
-use self::read_queue::ReadQueue;
+use self::read::newest;
+use self::read::queue::ReadQueue;
+use self::server::connect::{Pool, Target};
+use self::server::identity::{History, Identity, Reading, Relation};
+use self::server::{connect, requirements};
 use self::transaction::Database;
 use crate::{OpenError, StoreError};
 
@@ -110,7 +104,7 @@ impl PostgresStore {
         let target = Target::parse(&options.url)?;
         let store = target.shown().to_owned();
         let unusable = |detail: String| OpenError::Unusable { store: store.clone(), detail };
-        let connection = server::connect(&target).await?;
+        let connection = requirements::connect(&target).await?;
         migrate::run(&connection, &store).await?;
         let (history, untold) = history(&connection, &store, options.if_another).await?;
         drop(connection);
@@ -167,7 +161,7 @@ impl PostgresStore {
     /// As for [`PostgresStore::open`].
     pub async fn is_new(options: &PostgresOptions) -> Result<bool, OpenError> {
         let target = Target::parse(&options.url)?;
-        let connection = server::connect(&target).await?;
+        let connection = requirements::connect(&target).await?;
         migrate::is_new(&connection, target.shown()).await
     }
 

@@ -15,11 +15,11 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Row;
 
-use super::connect::{self, Pool, Pooled, Target};
 use super::fault::{PostgresError, is_refusal, message};
 use super::params::{Param, Params, typed};
 use super::pipeline::join_all;
-use super::recent_entries::RecentEntries;
+use super::read::recent_entries::RecentEntries;
+use super::server::connect::{self, Pool, Pooled, Target};
 use crate::{OpenError, StoreError};
 
 /// Begins a write transaction. A commit is durable even if the server's defaults say otherwise; `remote_apply`,

@@ -1,0 +1,364 @@
+//! Connects to the primary: the rules for the URL, TLS, and the pool's connections.
+
+use std::fmt;
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use deadpool::managed::{self, Metrics, RecycleError, RecycleResult, TimeoutType};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::BuilderVerifierExt;
+use tokio_postgres::config::{ChannelBinding, Host, SslMode, TargetSessionAttrs};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::postgres::fault::message;
+use crate::postgres::server::hosts::{CONNECT_TIMEOUT, Hosts, address};
+use crate::postgres::server::identity::History;
+use crate::{OpenError, StoreError};
+
+/// A database, as a URL names it.
+#[derive(Clone)]
+pub(in crate::postgres) struct Target {
+    hosts: Hosts,
+    tls: Option<MakeRustlsConnect>,
+    /// The database without user and password, for errors.
+    shown: String,
+    /// The identity that the server of each new connection must have.
+    history: Option<Arc<History>>,
+}
+
+/// A connection of the pool.
+#[derive(Debug)]
+pub(in crate::postgres) struct Connection {
+    client: Client,
+    /// The server has sent a warning: a commit may not have reached the standby.
+    warned: Arc<AtomicBool>,
+    /// A transaction may be open. Such a connection isn't used again.
+    pub(in crate::postgres) is_open: bool,
+    /// The generation of [`History`] at which it was opened.
+    generation: u64,
+}
+
+/// The reason why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::postgres) enum ConnectError {
+    #[error("{}", message(.0))]
+    Postgres(tokio_postgres::Error),
+    /// It has accepted the connection, or not even that.
+    #[error("the server didn't answer within {} s", .0.as_secs())]
+    Silent(Duration),
+    /// Several hosts, each with its error.
+    #[error("no host is a primary that answers ({})", each(.0))]
+    NoPrimary(Vec<(String, ConnectError)>),
+    /// The server isn't the one that this process uses.
+    #[error("{0}")]
+    Refused(String),
+}
+
+pub(in crate::postgres) type Pool = managed::Pool<Target>;
+pub(in crate::postgres) type Pooled = managed::Object<Target>;
+
+impl Target {
+    /// Parses a URL, such as `postgres://user@db.example.org/quash?sslmode=verify-full`.
+    ///
+    /// # Errors
+    /// The URL is malformed, or names servers or a TLS mode that quash doesn't use.
+    pub(in crate::postgres) fn parse(url: &str) -> Result<Self, OpenError> {
+        let unusable =
+            |detail: String| OpenError::Unusable { store: "the PostgreSQL database".into(), detail };
+        let is_url = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
+        if !is_url {
+            return Err(unusable("the URL must begin with postgres://".into()));
+        }
+        // Otherwise the rest of a password with an @ would count as the host, and be shown in errors.
+        if url.matches('@').count() > 1 {
+            return Err(unusable(
+                "the URL has several @: write those in the user and the password as %40".into(),
+            ));
+        }
+        let Options { url, tls_mode, roots, session } = Options::taken_from(url);
+        // The parser's message quotes only the names of options, so it can't leak the password.
+        let mut config: Config = url.parse().map_err(|error| unusable(message(&error)))?;
+        if config.get_hosts().is_empty() {
+            return Err(unusable("the URL names no host".into()));
+        }
+        if config.get_dbname().is_none() {
+            return Err(unusable("the URL names no database: add /quash after the host".into()));
+        }
+        match (session.as_deref(), config.get_hosts().len()) {
+            (None | Some("read-write"), 1) | (Some("read-write"), _) => {}
+            (None, _) => {
+                let detail = "the URL names several hosts: add target_session_attrs=read-write, so that only \
+                              the primary is used";
+                return Err(unusable(detail.into()));
+            }
+            (Some(other), _) => {
+                let detail = format!(
+                    "target_session_attrs={other} may connect to a replica: quash reads and writes the \
+                     primary alone; use read-write"
+                );
+                return Err(unusable(detail));
+            }
+        }
+        if session.is_some() {
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
+        let is_local = config.get_hosts().iter().all(is_local);
+        let shown = shown(&config);
+        let tls = match (tls_mode.as_deref(), is_local) {
+            (None | Some("verify-full"), false) | (Some("verify-full"), true) => {
+                Some(tls(roots.as_deref().map(Path::new)).map_err(unusable)?)
+            }
+            (None | Some("disable"), true) => None,
+            (Some(other), false) => {
+                let detail = format!(
+                    "sslmode={other} doesn't verify the server of another machine: use sslmode=verify-full, \
+                     with sslrootcert=FILE if its certificate is by a private authority"
+                );
+                return Err(unusable(detail));
+            }
+            (Some(other), true) => {
+                let detail = format!("sslmode={other}: use verify-full, or disable on this machine");
+                return Err(unusable(detail));
+            }
+        };
+        config.ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable });
+        if tls.is_none() {
+            config.channel_binding(ChannelBinding::Disable);
+        }
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT_TIMEOUT);
+        }
+        config.keepalives_idle(Duration::from_secs(30)).tcp_user_timeout(Duration::from_secs(30));
+        if config.get_application_name().is_none() {
+            config.application_name("quash");
+        }
+        Ok(Self { hosts: Hosts::of(&config), tls, shown, history: None })
+    }
+
+    /// The database without user and password.
+    pub(in crate::postgres) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Compares the server of each new connection of the pool with `history`.
+    pub(in crate::postgres) fn compared_with(self, history: Arc<History>) -> Self {
+        Self { history: Some(history), ..self }
+    }
+
+    pub(in crate::postgres) fn history(&self) -> Option<&Arc<History>> {
+        self.history.as_ref()
+    }
+
+    /// Opens a connection without comparing its server.
+    pub(in crate::postgres) async fn connect(&self) -> Result<Connection, ConnectError> {
+        match &self.tls {
+            Some(tls) => self.connect_with(tls.clone()).await,
+            None => self.connect_with(NoTls).await,
+        }
+    }
+
+    async fn connect_with<T>(&self, tls: T) -> Result<Connection, ConnectError>
+    where
+        T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
+        T::Stream: Send,
+        T::TlsConnect: Send,
+        <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+    {
+        let (client, mut connection) = self.hosts.connect(tls).await?;
+        let warned = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&warned);
+        // Ends when the client is dropped.
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
+                if let AsyncMessage::Notice(notice) = message
+                    && [SqlState::WARNING, SqlState::ADMIN_SHUTDOWN].contains(notice.code())
+                {
+                    flag.store(true, Ordering::Release);
+                }
+            }
+        });
+        Ok(Connection { client, warned, is_open: false, generation: 0 })
+    }
+
+    /// A pool of at most `size` connections. A caller waits at most `wait` for one.
+    pub(in crate::postgres) fn pool(mut self, size: usize, wait: Duration) -> Result<Pool, OpenError> {
+        // A host name or a load balancer may lead to a replica later, and most reads don't show which server
+        // has answered.
+        self.hosts.require_primary();
+        let store = self.shown.clone();
+        let create = self.hosts.patience();
+        Pool::builder(self)
+            .max_size(size)
+            .wait_timeout(Some(wait))
+            // Covers the comparison of the server, too.
+            .create_timeout(Some(create))
+            .runtime(deadpool::Runtime::Tokio1)
+            .build()
+            .map_err(|error| OpenError::Unusable { store, detail: error.to_string() })
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Target").field(&self.shown).finish()
+    }
+}
+
+impl managed::Manager for Target {
+    type Type = Connection;
+    type Error = ConnectError;
+
+    async fn create(&self) -> Result<Connection, ConnectError> {
+        // Read first: if another server is found while this connects, `recycle` drops this connection, too.
+        let generation = self.history.as_ref().map_or(0, |history| history.generation());
+        let mut connection = self.connect().await?;
+        if let Some(history) = &self.history {
+            let found = history.reading().read(&connection).await.map_err(ConnectError::Postgres)?;
+            history.check(&found).map_err(ConnectError::Refused)?;
+        }
+        connection.generation = generation;
+        Ok(connection)
+    }
+
+    async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<Self::Error> {
+        if connection.is_open || connection.client.is_closed() {
+            return Err(RecycleError::message("it is closed, or a transaction is open"));
+        }
+        if self.history.as_ref().is_some_and(|history| history.generation() != connection.generation) {
+            return Err(RecycleError::message("it may lead to another server than before"));
+        }
+        Ok(())
+    }
+}
+
+impl Connection {
+    /// Returns whether the server has sent a warning since this was called last.
+    pub(in crate::postgres) fn take_warning(&self) -> bool {
+        self.warned.swap(false, Ordering::AcqRel)
+    }
+}
+
+impl Deref for Connection {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+/// Takes a connection from a pool.
+pub(in crate::postgres) async fn take(pool: &Pool) -> Result<Pooled, StoreError> {
+    pool.get().await.map_err(|error| {
+        StoreError::Unavailable(match error {
+            managed::PoolError::Backend(error) => format!("cannot connect: {error}"),
+            managed::PoolError::Timeout(TimeoutType::Create) => "the server didn't answer in time".into(),
+            managed::PoolError::Timeout(_) => "all connections are in use".into(),
+            other => other.to_string(),
+        })
+    })
+}
+
+/// A URL, and those of its options that tokio-postgres doesn't know or that have other rules here.
+struct Options {
+    /// The URL without them.
+    url: String,
+    tls_mode: Option<String>,
+    roots: Option<String>,
+    session: Option<String>,
+}
+
+impl Options {
+    fn taken_from(url: &str) -> Self {
+        let (base, query) = url.split_once('?').unwrap_or((url, ""));
+        let mut taken = Self { url: base.to_owned(), tls_mode: None, roots: None, session: None };
+        let mut kept = Vec::new();
+        for option in query.split('&').filter(|option| !option.is_empty()) {
+            match option.split_once('=') {
+                Some(("sslmode", value)) => taken.tls_mode = Some(value.to_owned()),
+                Some(("sslrootcert", value)) => taken.roots = Some(unescaped(value)),
+                Some(("target_session_attrs", value)) => taken.session = Some(value.to_owned()),
+                _ => kept.push(option),
+            }
+        }
+        if !kept.is_empty() {
+            taken.url = format!("{base}?{}", kept.join("&"));
+        }
+        taken
+    }
+}
+
+/// Decodes percent-encoding.
+fn unescaped(value: &str) -> String {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let byte = after.get(..2).filter(|_| first == b'%');
+        let byte = byte.and_then(|digits| std::str::from_utf8(digits).ok());
+        match byte.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Returns whether a host is a socket of this machine or its loopback address.
+fn is_local(host: &Host) -> bool {
+    match host {
+        Host::Tcp(name) => {
+            name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        }
+        #[cfg(unix)]
+        Host::Unix(_) => true,
+    }
+}
+
+/// The hosts and the name of a database, without user and password.
+fn shown(config: &Config) -> String {
+    let hosts: Vec<_> = (0..config.get_hosts().len()).map(|index| address(config, index)).collect();
+    format!("the PostgreSQL database {} at {}", config.get_dbname().unwrap_or("?"), hosts.join(", "))
+}
+
+fn each(failed: &[(String, ConnectError)]) -> String {
+    failed.iter().map(|(host, error)| format!("{host}: {error}")).collect::<Vec<_>>().join("; ")
+}
+
+/// TLS that verifies the server's certificate and its name.
+fn tls(roots: Option<&Path>) -> Result<MakeRustlsConnect, String> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let config = match roots {
+        Some(path) => {
+            let failed = |detail: String| format!("cannot read sslrootcert={}: {detail}", path.display());
+            let mut store = RootCertStore::empty();
+            let certificates =
+                CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))?;
+            for certificate in certificates {
+                let certificate = certificate.map_err(|error| failed(error.to_string()))?;
+                store.add(certificate).map_err(|error| failed(error.to_string()))?;
+            }
+            if store.is_empty() {
+                return Err(failed("it contains no certificate".into()));
+            }
+            builder.with_root_certificates(store)
+        }
+        None => builder.with_platform_verifier().map_err(|error| error.to_string())?,
+    };
+    Ok(MakeRustlsConnect::new(config.with_no_client_auth()))
+}
