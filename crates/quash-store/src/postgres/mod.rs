@@ -52,8 +52,20 @@ pub struct PostgresOptions {
     pub connections: usize,
     /// The longest time that a request waits for a connection.
     pub wait: Duration,
+    /// Whether the server prepares statements.
+    pub names: StatementNames,
     /// Whether to open a database that is a copy of the recorded one, or on another server.
     pub if_another: IfAnother,
+}
+
+/// Whether statements have names on the server, which then parses and plans each once for a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StatementNames {
+    /// They have none, so that they work behind a pooler that gives each transaction another connection.
+    None,
+    /// Statements are prepared. A pooler must tell those of its clients apart: otherwise a statement may run in place of
+    /// another one.
+    Prepared,
 }
 
 /// The rule for a database that isn't the recorded one: a restored or upgraded one, or a copy.
@@ -80,7 +92,13 @@ pub struct PostgresStore {
 impl PostgresOptions {
     /// The defaults, for a database.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), connections: 8, wait: Duration::from_secs(5), if_another: IfAnother::Refuse }
+        Self {
+            url: url.into(),
+            connections: 8,
+            wait: Duration::from_secs(5),
+            names: StatementNames::None,
+            if_another: IfAnother::Refuse,
+        }
     }
 }
 
@@ -108,7 +126,7 @@ impl PostgresStore {
         migrate::run(&connection, &store).await?;
         let (history, untold) = history(&connection, &store, options.if_another).await?;
         drop(connection);
-        let target = target.compared_with(Arc::clone(&history));
+        let target = target.compared_with(Arc::clone(&history)).with(options.names);
         let mut writer = [0; 16];
         rand::fill(&mut writer).map_err(|_| unusable("no random bytes".into()))?;
         let pool = target.clone().pool(options.connections.max(2), options.wait)?;

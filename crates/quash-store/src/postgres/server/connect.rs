@@ -15,10 +15,13 @@ use rustls_platform_verifier::BuilderVerifierExt;
 use tokio_postgres::config::{ChannelBinding, Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Socket};
+use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::prepared::{self, Prepared, Ready};
+use crate::postgres::StatementNames;
 use crate::postgres::fault::message;
+use crate::postgres::params::Params;
 use crate::postgres::server::hosts::{CONNECT_TIMEOUT, Hosts, address};
 use crate::postgres::server::identity::History;
 use crate::{OpenError, StoreError};
@@ -28,6 +31,7 @@ use crate::{OpenError, StoreError};
 pub(in crate::postgres) struct Target {
     hosts: Hosts,
     tls: Option<MakeRustlsConnect>,
+    names: StatementNames,
     /// The database without user and password, for errors.
     shown: String,
     /// The identity that the server of each new connection must have.
@@ -38,6 +42,8 @@ pub(in crate::postgres) struct Target {
 #[derive(Debug)]
 pub(in crate::postgres) struct Connection {
     client: Client,
+    /// `None`: statements have no names.
+    prepared: Option<Prepared>,
     /// The server has sent a warning: a commit may not have reached the standby.
     warned: Arc<AtomicBool>,
     /// A transaction may be open. Such a connection isn't used again.
@@ -140,7 +146,7 @@ impl Target {
         if config.get_application_name().is_none() {
             config.application_name("quash");
         }
-        Ok(Self { hosts: Hosts::of(&config), tls, shown, history: None })
+        Ok(Self { hosts: Hosts::of(&config), tls, names: StatementNames::None, shown, history: None })
     }
 
     /// The database without user and password.
@@ -151,6 +157,10 @@ impl Target {
     /// Compares the server of each new connection of the pool with `history`.
     pub(in crate::postgres) fn compared_with(self, history: Arc<History>) -> Self {
         Self { history: Some(history), ..self }
+    }
+
+    pub(in crate::postgres) fn with(self, names: StatementNames) -> Self {
+        Self { names, ..self }
     }
 
     pub(in crate::postgres) fn history(&self) -> Option<&Arc<History>> {
@@ -185,7 +195,8 @@ impl Target {
                 }
             }
         });
-        Ok(Connection { client, warned, is_open: false, generation: 0 })
+        let prepared = (self.names == StatementNames::Prepared).then(Prepared::default);
+        Ok(Connection { client, prepared, warned, is_open: false, generation: 0 })
     }
 
     /// A pool of at most `size` connections. A caller waits at most `wait` for one.
@@ -240,6 +251,47 @@ impl managed::Manager for Target {
 }
 
 impl Connection {
+    /// Prepares statements, if they have names. They are then sent in the order in which their futures are polled.
+    pub(in crate::postgres) async fn ready<'s>(
+        &self,
+        statements: impl IntoIterator<Item = (&'s str, Params<'s>)>,
+    ) -> Result<Vec<Ready<'s>>, tokio_postgres::Error> {
+        prepared::ready(&self.client, self.prepared.as_ref(), statements).await
+    }
+
+    /// Runs one statement, and returns its rows.
+    pub(in crate::postgres) async fn run(
+        &self,
+        statement: &str,
+        params: Params<'_>,
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let ready = prepared::one(&self.client, self.prepared.as_ref(), statement, params).await?;
+        self.query(ready).await
+    }
+
+    /// Runs one statement, and returns the number of rows that it wrote.
+    pub(in crate::postgres) async fn write(
+        &self,
+        statement: &str,
+        params: Params<'_>,
+    ) -> Result<u64, tokio_postgres::Error> {
+        let ready = prepared::one(&self.client, self.prepared.as_ref(), statement, params).await?;
+        self.execute(ready).await
+    }
+
+    /// Sends a statement, and returns its rows.
+    pub(in crate::postgres) async fn query(
+        &self,
+        ready: Ready<'_>,
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        prepared::query(&self.client, self.prepared.as_ref(), ready).await
+    }
+
+    /// Sends a statement, and returns the number of rows that it wrote.
+    pub(in crate::postgres) async fn execute(&self, ready: Ready<'_>) -> Result<u64, tokio_postgres::Error> {
+        prepared::execute(&self.client, self.prepared.as_ref(), ready).await
+    }
+
     /// Returns whether the server has sent a warning since this was called last.
     pub(in crate::postgres) fn take_warning(&self) -> bool {
         self.warned.swap(false, Ordering::AcqRel)

@@ -3,4 +3,5 @@
 pub(super) mod connect;
 pub(super) mod hosts;
 pub(super) mod identity;
+pub(super) mod prepared;
 pub(super) mod requirements;
