@@ -17,7 +17,7 @@ from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 from quash_verify import WhenStale
 
-from ._backends import configured
+from .authentication.sign_in_backends import configured
 
 Mode = Literal["keep_issuing", "quash_issues"]
 

@@ -22,10 +22,12 @@ from rest_framework_simplejwt import backends, serializers, tokens
 from rest_framework_simplejwt.exceptions import TokenBackendError, TokenBackendExpiredToken, TokenError
 from rest_framework_simplejwt.settings import api_settings
 
-from . import _unjudged, _verifier, native, outbox
-from ._request import has_ended, is_rotating, rotating
+from .authentication import native, unjudged
+from .changes import outbox
+from .changes.current_request import has_ended, is_rotating, rotating
+from .changes.endings import end_blacklisted, end_claims, end_session_at_once
+from .client import shared_verifier
 from .conf import quash_settings
-from .endings import end_blacklisted, end_claims, end_session_at_once
 from .exceptions import VerifierUnavailable
 
 __all__ = [
@@ -51,7 +53,7 @@ def issuing() -> Iterator[None]:
     if _position.get() is not None:
         yield
         return
-    former = _position.set((_verifier.head(),))
+    former = _position.set((shared_verifier.head(),))
     try:
         yield
     finally:
@@ -106,7 +108,7 @@ def verify(token: tokens.Token) -> None:
     if has_ended("session", asked["session"]) or has_ended("token", asked["token"]):
         return
     try:
-        _verifier.verifier().ask(**asked)
+        shared_verifier.verifier().ask(**asked)
     except Refused as refused:
         end_spent(token)
         raise TokenError(_(refused.detail)) from refused
@@ -115,7 +117,7 @@ def verify(token: tokens.Token) -> None:
             return
         if _is_refresh_token(token) and hasattr(token, "blacklist") and not is_rotating():
             # A log-out must succeed now, too.
-            _unjudged.withhold(token, unavailable)
+            unjudged.withhold(token, unavailable)
             return
         raise VerifierUnavailable(unavailable) from unavailable
 
@@ -189,7 +191,7 @@ def _end_session_of(token: tokens.Token, claims: dict[str, Any]) -> None:
         return
     now = int(time.time())
     try:
-        _verifier.verifier().ask(quash_settings().namespace, session=session, issued_at=now, expires_at=now + 1)
+        shared_verifier.verifier().ask(quash_settings().namespace, session=session, issued_at=now, expires_at=now + 1)
     except Refused:
         # It has ended already, as after most log-outs.
         return
@@ -213,7 +215,7 @@ def log_out(serializer: Any, attrs: dict[str, Any]) -> None:
 def _write_position(token: tokens.Token) -> None:
     name = quash_settings().position_claim
     known = _position.get()
-    position = _verifier.head() if known is None else known[0]
+    position = shared_verifier.head() if known is None else known[0]
     if position is None:
         # Revocations cover such a token by the second in which it was issued.
         token.payload.pop(name, None)
@@ -290,7 +292,7 @@ class GuardedTokenMixin(tokens.Token):
         def blacklist(self) -> Any:
             if is_installed():
                 return super().blacklist()  # type: ignore[misc]
-            with _unjudged.readable(self):
+            with unjudged.readable(self):
                 found = super().blacklist()  # type: ignore[misc]
             _end_again(found)
             return found
@@ -428,7 +430,7 @@ def _check_blacklist(original: Any) -> Any:
 
 def _blacklist_token(original: Any) -> Any:
     def blacklist(self: Any) -> Any:
-        with _unjudged.readable(self):
+        with unjudged.readable(self):
             found = original(self)
         _end_again(found)
         return found

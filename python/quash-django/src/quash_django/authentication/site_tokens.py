@@ -13,7 +13,8 @@ from quash_verify import Denied, Refused, WhenStale, _native
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import InvalidToken, TokenError
 
-from . import _verifier, simplejwt
+from .. import simplejwt
+from ..client import shared_verifier
 
 AGAIN = 3.0
 """The longest time, in seconds, between two questions about a token: the verifier may have become stale."""
@@ -36,7 +37,7 @@ class SiteToken:
 
     async def ask(self, when_stale: WhenStale | None) -> None:
         """Asks quash. Raises ``Denied`` if the token isn't accepted any more."""
-        await _verifier.verifier().aask(**self._question, when_stale=when_stale)
+        await shared_verifier.verifier().aask(**self._question, when_stale=when_stale)
         if self.expires_at <= time.time():
             raise Refused("token_not_valid", "Token is expired")
 
@@ -73,7 +74,7 @@ class SiteWatch:
 
     async def ended(self) -> Denied:
         """Completes once the token is no longer accepted, with the reason."""
-        verifier = _verifier.verifier()
+        verifier = shared_verifier.verifier()
         while True:
             # Read before the question, so that no entry is missed.
             head = verifier.head()

@@ -17,9 +17,10 @@ from django.db import DatabaseError, connections, router, transaction
 from django.db.models import Q, QuerySet
 from quash_verify import QuashError, Revocation, StartFailed, Unavailable
 
-from . import _changes, _request, _verifier, accounts
-from .conf import quash_settings
-from .models import QuashOutbox
+from ..client import shared_verifier
+from ..conf import quash_settings
+from ..models import QuashOutbox
+from . import account_changes, accounts, current_request
 
 logger = logging.getLogger("quash_django")
 
@@ -129,7 +130,7 @@ def deliver(rows: Sequence[QuashOutbox], using: str, *, is_drain: bool = False) 
         batch = rows[start : start + MOST]
         try:
             _raise_if_quiet()
-            receipt = _verifier.verifier().revoke(
+            receipt = shared_verifier.verifier().revoke(
                 found.namespace,
                 [_revocation(row) for row in batch],
                 key=_key(batch),
@@ -177,8 +178,8 @@ def _deliver_changes(rows: Sequence[QuashOutbox], using: str, *, is_drain: bool)
             has_marks = all("better_hash" in message for message in marked)
             marks = [message["better_hash"] for message in marked] if has_marks else []
             was_deleted = any(row.message.get("deleted") for row in own)
-            ended = _changes.send_deletion(subject, source) if was_deleted else None
-            seq, refused = _changes.send(subject, fields, is_new=is_new, using=source, better_hashes=marks)
+            ended = account_changes.send_deletion(subject, source) if was_deleted else None
+            seq, refused = account_changes.send(subject, fields, is_new=is_new, using=source, better_hashes=marks)
             seq = seq or ended
         except QuashError as error:
             _keep(own, using, error, is_drain)
@@ -298,7 +299,7 @@ def _keep(batch: Sequence[QuashOutbox], using: str, error: Exception, is_drain: 
             # A message that quash refuses now is refused later, too.
             return
         revocations = [_revocation(row) for row in batch]
-        _verifier.verifier().revoke_later(quash_settings().namespace, revocations, _key(batch))
+        shared_verifier.verifier().revoke_later(quash_settings().namespace, revocations, _key(batch))
     except Exception:
         # The rows are in the database, and the answer to the user must not change.
         logger.exception("failed to leave revocations to the follower; quash_drain sends them")
@@ -323,9 +324,9 @@ def _key(batch: Sequence[QuashOutbox]) -> str:
 
 def catch_up(seq: int) -> None:
     """Waits a moment for an entry that this request has caused: its next one, and new tokens, come after it."""
-    _request.note_sent(seq)
+    current_request.note_sent(seq)
     try:
-        _verifier.verifier().caught_up(seq)
+        shared_verifier.verifier().caught_up(seq)
     except QuashError as error:
         logger.warning("this process hasn't received its own revocation yet: %s", error)
 

@@ -11,7 +11,7 @@ from django.contrib.auth.hashers import is_password_usable
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.crypto import salted_hmac
 
-from .conf import imported, quash_settings, user_id_field
+from ..conf import imported, quash_settings, user_id_field
 
 FIELDS = frozenset({"username", "email", "password_hash", "state", "claims"})
 """The fields of a user that quash stores."""
@@ -107,7 +107,7 @@ def subjects(users: Sequence[Any], using: str, *, adds: bool) -> dict[Any, str]:
         raise ImproperlyConfigured(
             "QUASH['USER_BY'] is a function, which doesn't tell the subject of a user: use 'pk' or 'subject'"
         )
-    from .models import QuashAccount, new_subject
+    from ..models import QuashAccount, new_subject
 
     known = QuashAccount.objects.using(using)
     keys = [user.pk for user in users]

@@ -8,10 +8,10 @@ from django.contrib.auth import get_user_model
 from django.db import connections, transaction
 from django.utils.crypto import salted_hmac
 
+from ..conf import user_id_field
+from ..models import QuashMark
 from . import outbox
-from .conf import user_id_field
 from .endings import end_subjects
-from .models import QuashMark
 
 CHUNK = 500
 

@@ -13,11 +13,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from quash_verify import Live, QuashError
 
-from . import _issuer, _verifier
-from ._backends import signs_in_at_quash
-from ._http import as_site
-from .conf import quash_settings
-from .endings import SESSION_KEY, end_session
+from ..changes.endings import SESSION_KEY, end_session
+from ..client import sessions_api, shared_verifier
+from ..client.http import as_site
+from ..conf import quash_settings
+from .sign_in_backends import signs_in_at_quash
 
 _NAMES = "_quash_names"
 _BEFORE = "_quash_session"
@@ -80,7 +80,7 @@ def renewed(names: dict[str, Any]) -> dict[str, Any] | None:
 
     A change of claims revokes access tokens, whose clients get new ones, and refuses what was issued before it.
     """
-    position = _verifier.head()
+    position = shared_verifier.head()
     question = {
         "session": names["sid"],
         "subject": names["sub"],
@@ -88,7 +88,7 @@ def renewed(names: dict[str, Any]) -> dict[str, Any] | None:
         "expires_at": names["exp"],
     }
     try:
-        answer = _issuer.request("POST", "/v1/revocations/query", question, as_site())
+        answer = sessions_api.request("POST", "/v1/revocations/query", question, as_site())
     except QuashError:
         return None
     if answer.status != 200 or answer.body != {"revoked": False}:

@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 
-from .conf import imported, quash_settings, user_id_field
+from ..conf import imported, quash_settings, user_id_field
 
 
 def find(subject: str) -> Any:
@@ -22,7 +22,7 @@ def find(subject: str) -> Any:
 
 def by_account(subject: str) -> Any:
     """Returns the user of an account in the table ``quash_account``, or None."""
-    from .models import QuashAccount
+    from ..models import QuashAccount
 
     if "\0" in str(subject):
         return None

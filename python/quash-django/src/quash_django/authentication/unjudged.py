@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from quash_verify import Unavailable
 
-from .exceptions import VerifierUnavailable
+from ..exceptions import VerifierUnavailable
 
 
 class UnjudgedClaims(MutableMapping[str, Any]):

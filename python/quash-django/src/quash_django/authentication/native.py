@@ -16,8 +16,8 @@ from quash_verify import _native
 from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.settings import api_settings
 
-from . import _verifier
-from .conf import quash_settings
+from ..client import shared_verifier
+from ..conf import quash_settings
 
 # The claims that `decode` has returned last, until their token asks quash about them.
 _accepted: ContextVar[dict[str, Any] | None] = ContextVar("quash_accepted", default=None)
@@ -42,7 +42,7 @@ class Backend:
 def decode(backend: TokenBackend, token: Any) -> dict[str, Any] | None:
     """Returns the claims of a token that isn't revoked and that PyJWT would accept; None where that isn't certain."""
     key = _key(backend, token) if isinstance(token, str | bytes) else None
-    live = None if key is None else _verifier.verifier()._accept_now(token, key)
+    live = None if key is None else shared_verifier.verifier()._accept_now(token, key)
     if live is None:
         return None
     part = (token if isinstance(token, str) else token.decode()).split(".")[1]

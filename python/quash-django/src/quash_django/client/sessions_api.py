@@ -12,7 +12,7 @@ from django.utils.dateparse import parse_datetime
 from django.views.decorators.debug import sensitive_variables
 from quash_verify import Unavailable
 
-from ._http import FAILURES, Answer, addresses, as_site, send
+from .http import FAILURES, Answer, addresses, as_site, send
 
 logger = logging.getLogger("quash_django")
 

@@ -2,8 +2,8 @@
 
 from quash_verify import QuashError, StartFailed, Unavailable
 
-from ._http import FAILURES, addresses, send
-from .conf import command, credential_fault, quash_settings
+from ..conf import command, credential_fault, quash_settings
+from .http import FAILURES, addresses, send
 
 PATIENCE = 2.0
 """How long each address may take, in seconds."""

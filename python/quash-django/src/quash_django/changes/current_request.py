@@ -11,7 +11,6 @@ from contextvars import ContextVar
 
 from django.core.signals import request_finished, request_started
 
-
 _is_rotating: ContextVar[bool] = ContextVar("quash_rotating", default=False)
 
 

@@ -10,9 +10,10 @@ from django.db import connections
 from django.http import HttpRequest
 from quash_verify import QuashError, Revocation
 
-from . import _verifier, outbox
-from ._request import has_ended, is_rotating, note_ended
-from .conf import quash_settings, user_id_field
+from ..client import shared_verifier
+from ..conf import quash_settings, user_id_field
+from . import outbox
+from .current_request import has_ended, is_rotating, note_ended
 
 SESSION_KEY = "_quash"
 """The key of Django's session under which ``quash_django.middleware`` keeps the session's id at quash."""
@@ -121,7 +122,7 @@ def end_session_at_once(session: str, reason: str) -> None:
 
 def _sends(revocation: Revocation) -> bool:
     """Returns whether quash has confirmed a revocation. If not, the follower's thread has it."""
-    found, verifier, key = quash_settings(), _verifier.verifier(), str(uuid.uuid4())
+    found, verifier, key = quash_settings(), shared_verifier.verifier(), str(uuid.uuid4())
     try:
         # Without a head, quash hasn't answered for seconds.
         if verifier.head() is not None:
@@ -151,7 +152,7 @@ def subject_of(user: Any) -> str:
     if found.keeps_issuing or found.user_by == "pk":
         return str(getattr(user, user_id_field()))
     if found.user_by == "subject":
-        from .models import QuashAccount
+        from ..models import QuashAccount
 
         account = QuashAccount.objects.filter(user=user).first()
         if account is not None:

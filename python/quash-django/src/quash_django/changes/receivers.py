@@ -11,8 +11,8 @@ from django.contrib.auth.signals import user_logged_out
 from django.core.exceptions import ImproperlyConfigured
 from django.db.models import signals
 
-from . import _saves, marks, outbox
-from .conf import quash_settings, user_id_field
+from ..conf import quash_settings, user_id_field
+from . import marks, outbox, saves
 from .endings import end_blacklisted, end_session, end_subjects, subject_of
 
 logger = logging.getLogger("quash_django")
@@ -28,11 +28,11 @@ def connect() -> None:
         signals.pre_save.connect(_before_save, sender=model, dispatch_uid="quash_django")
         # Deletions send it in their transaction.
         signals.post_delete.connect(_after_delete, sender=model, dispatch_uid="quash_django")
-    _saves.connect(get_user_model(), _after_save)
+    saves.connect(get_user_model(), _after_save)
     if apps.is_installed("rest_framework_simplejwt.token_blacklist"):
         from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken
 
-        _saves.connect(BlacklistedToken, _blacklisted)
+        saves.connect(BlacklistedToken, _blacklisted)
     connect_locks()
 
 
@@ -58,11 +58,11 @@ def disconnect() -> None:
     for model in user_models():
         for signal in (signals.pre_save, signals.post_delete):
             signal.disconnect(sender=model, dispatch_uid="quash_django")
-    _saves.disconnect(get_user_model(), _after_save)
+    saves.disconnect(get_user_model(), _after_save)
     if apps.is_installed("rest_framework_simplejwt.token_blacklist"):
         from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken
 
-        _saves.disconnect(BlacklistedToken, _blacklisted)
+        saves.disconnect(BlacklistedToken, _blacklisted)
     if apps.is_installed("axes"):
         from axes.signals import user_locked_out
 

@@ -9,8 +9,8 @@ from urllib.parse import quote
 from django.core.serializers.json import DjangoJSONEncoder
 from quash_verify import StartFailed, Unavailable
 
-from ._http import FAILURES, Answer, addresses, as_site, send
-from .conf import command, quash_settings
+from ..conf import command, quash_settings
+from .http import FAILURES, Answer, addresses, as_site, send
 
 logger = logging.getLogger("quash_django")
 

@@ -15,8 +15,8 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import router
 from django.db.models import signals
 
-from . import _saves, accounts, outbox
-from .conf import quash_settings
+from ..conf import quash_settings
+from . import accounts, outbox, saves
 from .receivers import id_field, is_better_hash, new_values, old_values, user_models
 
 _OLD = "_quash_pushed"
@@ -33,7 +33,7 @@ def connect() -> None:
         signals.post_save.connect(_after_receivers, sender=model, dispatch_uid="quash_django.pushes")
         signals.pre_delete.connect(_before_delete, sender=model, dispatch_uid="quash_django.pushes")
         signals.post_delete.connect(_after_delete, sender=model, dispatch_uid="quash_django.pushes")
-    _saves.connect(get_user_model(), _after_save)
+    saves.connect(get_user_model(), _after_save)
     for through in _relations():
         signals.m2m_changed.connect(_relation_changed, sender=through, dispatch_uid="quash_django.pushes")
 

@@ -11,7 +11,7 @@ import quash_verify
 from django.core.signals import setting_changed
 from quash_verify import QuashError, Unavailable, Verifier
 
-from .conf import QuashSettings, credential, quash_settings
+from ..conf import QuashSettings, credential, quash_settings
 
 logger = logging.getLogger("quash_django")
 

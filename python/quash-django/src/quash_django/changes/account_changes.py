@@ -7,8 +7,9 @@ from typing import Any
 
 from quash_verify import Unavailable
 
-from . import _api, accounts
-from .conf import quash_settings
+from ..client import accounts_api
+from ..conf import quash_settings
+from . import accounts
 
 logger = logging.getLogger("quash_django")
 
@@ -84,9 +85,9 @@ def _send_mark(subject: str, better_hashes: Iterable[tuple[str, str]], using: st
         known.append(mark)
     for before in reversed(known):
         try:
-            _api.change(subject, {"password_mark": newest, "password_mark_before": before})
+            accounts_api.change(subject, {"password_mark": newest, "password_mark_before": before})
             return True
-        except _api.MarkDiffers:
+        except accounts_api.MarkDiffers:
             pass
     return False
 
@@ -205,15 +206,15 @@ def _request(subject: str, changes: dict[str, Any], added: dict[str, Any] | None
     # An account in a batch has no password if none is sent, so a change comes first.
     if not adds or "password_hash" not in changes:
         try:
-            return _api.change(subject, changes, wait=quash_settings().wait_for_verifiers)
+            return accounts_api.change(subject, changes, wait=quash_settings().wait_for_verifiers)
         except KeyError:
             if not adds:
                 raise
     account = {"subject": subject, **(added or {}), **changes}
     # The hash says it.
     account.pop("password_mark", None)
-    outcome = _api.batch([account], within=_api.PATIENCE)[0]
+    outcome = accounts_api.batch([account], within=accounts_api.PATIENCE)[0]
     if outcome["outcome"] == "refused":
         raise ValueError(f"quash refused the account {subject}: {outcome['field']}: {outcome['detail']}")
-    _api.note_warning(subject, outcome)
+    accounts_api.note_warning(subject, outcome)
     return None

@@ -2,7 +2,7 @@
 
 Tokens of such a view are revoked at once. The old sessions must end after the change is committed, because otherwise a
 client could sign in with the old password in between; and all tokens issued before that end with them. This module
-searches the names in a view's code; ``outbox.is_waiting`` finds the other calls when they happen.
+searches the names in a view's code; ``changes.outbox.is_waiting`` finds the other calls when they happen.
 """
 
 from collections.abc import Iterator

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from django.views.decorators.debug import sensitive_variables
 from quash_verify import _credential
 
-from .conf import credential, quash_settings
+from ..conf import credential, quash_settings
 
 LONGEST = 1 << 20
 """The longest answer, in bytes."""
