@@ -22,10 +22,9 @@ from django.views.decorators.debug import sensitive_variables
 from quash_verify import QuashError, Unavailable
 
 from .authentication import opened_sessions, users
-from .authentication.sign_in_backends import SignsInAtQuash
 from .client import sessions_api, shared_verifier
 from .client.http import Answer
-from .conf import quash_settings
+from .conf import SignsInAtQuash, quash_settings
 
 __all__ = ["QuashBackend", "SignInRefused"]
 

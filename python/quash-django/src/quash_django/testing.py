@@ -18,11 +18,10 @@ from quash_verify.testing import TestIssuer
 from rest_framework.test import APIClient
 
 from .authentication import opened_sessions
-from .authentication.sign_in_backends import configured
 from .changes import outbox, pushes
 from .changes.endings import subject_of
 from .client import shared_verifier
-from .conf import quash_settings
+from .conf import quash_settings, sign_in_backend
 
 __all__ = ["QuashAPIClient", "log_in", "quash_issuer"]
 
@@ -52,7 +51,7 @@ def log_in(client: Client, user: Any, issuer: TestIssuer) -> str:
     token = issuer.token(subject_of(user))
     live = shared_verifier.verifier().check(token)
     opened_sessions.note(None, user, opened_sessions.names_of(live, live.expires_at))
-    client.force_login(user, backend=configured())
+    client.force_login(user, backend=sign_in_backend())
     return token
 
 

@@ -16,8 +16,7 @@ from quash_verify import Live, QuashError
 from ..changes.endings import SESSION_KEY, end_session
 from ..client import sessions_api, shared_verifier
 from ..client.http import as_site
-from ..conf import quash_settings
-from .sign_in_backends import signs_in_at_quash
+from ..conf import quash_settings, signs_in_at_quash
 
 _NAMES = "_quash_names"
 _BEFORE = "_quash_session"

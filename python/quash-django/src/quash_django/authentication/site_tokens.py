@@ -13,8 +13,8 @@ from quash_verify import Denied, Refused, WhenStale, _native
 from rest_framework_simplejwt.authentication import JWTAuthentication
 from rest_framework_simplejwt.exceptions import InvalidToken, TokenError
 
-from .. import simplejwt
 from ..client import shared_verifier
+from . import token_checks
 
 AGAIN = 3.0
 """The longest time, in seconds, between two questions about a token: the verifier may have become stale."""
@@ -24,7 +24,7 @@ class SiteToken:
     """An access token of Simple JWT that was accepted a moment ago."""
 
     def __init__(self, claims: dict[str, Any]) -> None:
-        self._question = simplejwt.question(claims)
+        self._question = token_checks.question(claims)
         self.claims: Mapping[str, Any] = MappingProxyType(claims)
         self.user_id: str = self._question["subject"] or ""
         self.session: str | None = self._question["session"]
@@ -92,7 +92,7 @@ class SiteWatch:
 def _read(token: str) -> SiteToken:
     try:
         # The caller asks again about a token that can't be checked now.
-        with simplejwt.passing_unjudged():
+        with token_checks.passing_unjudged():
             return SiteToken(JWTAuthentication().get_validated_token(token.encode()).payload)
     except InvalidToken as invalid:
         raise Refused("token_not_valid", str(invalid.detail["detail"])) from invalid  # type: ignore[index,call-overload]

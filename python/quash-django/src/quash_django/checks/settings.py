@@ -10,9 +10,8 @@ from django.db import router
 from django.utils.module_loading import import_string
 
 from .. import __version__
-from ..authentication.sign_in_backends import configured
 from ..changes import accounts, outbox
-from ..conf import QuashSettings, credential_fault, imported, read
+from ..conf import QuashSettings, credential_fault, imported, read, sign_in_backend
 from ..models import QuashOutbox
 
 SIMPLE_JWT = "5.5"
@@ -108,7 +107,7 @@ def check_database(**_: object) -> list[CheckMessage]:
 
 
 def _check_backend(found: QuashSettings) -> Iterator[CheckMessage]:
-    backend = configured()
+    backend = sign_in_backend()
     if backend is None:
         return
     if found.keeps_issuing:
