@@ -14,10 +14,10 @@ use quash_verify::{
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{Notify, SetOnce};
 
+use super::outbox::{self, Outbox};
 use crate::config::Config;
 use crate::errors::Failure;
 use crate::local_issuer::Issuer;
-use crate::outbox::Outbox;
 use crate::revocations::Batch;
 
 /// A running follower, as the threads of Python see it.
@@ -192,7 +192,7 @@ impl Follower {
         if let Some(Err(failure)) = self.made.get() {
             return Err(failure.clone());
         }
-        if self.outbox.push(batch).ok_or(Failure::OutboxFull)? {
+        if self.outbox.push(batch).ok_or(Failure::OutboxFull(outbox::CAPACITY))? {
             let on = Arc::clone(self);
             self.spawn(async move { on.send_outbox().await });
         }

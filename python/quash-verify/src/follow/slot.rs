@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
 
-use crate::follower::Follower;
+use super::follower::Follower;
 
 /// The place of a verifier's slot, which changes at a fork and at `close()`.
 pub(crate) struct Place {
