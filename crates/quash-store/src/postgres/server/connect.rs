@@ -22,7 +22,7 @@ use super::prepared::{self, Prepared, Ready};
 use crate::postgres::StatementNames;
 use crate::postgres::fault::message;
 use crate::postgres::params::Params;
-use crate::postgres::server::hosts::{CONNECT_TIMEOUT, Hosts, address};
+use crate::postgres::server::hosts::{CONNECT_TIMEOUT, ConnectError, Hosts, address};
 use crate::postgres::server::identity::History;
 use crate::{OpenError, StoreError};
 
@@ -50,22 +50,6 @@ pub(in crate::postgres) struct Connection {
     pub(in crate::postgres) is_open: bool,
     /// The generation of [`History`] at which it was opened.
     generation: u64,
-}
-
-/// The reason why there is no connection.
-#[derive(Debug, thiserror::Error)]
-pub(in crate::postgres) enum ConnectError {
-    #[error("{}", message(.0))]
-    Postgres(tokio_postgres::Error),
-    /// It has accepted the connection, or not even that.
-    #[error("the server didn't answer within {} s", .0.as_secs())]
-    Silent(Duration),
-    /// Several hosts, each with its error.
-    #[error("no host is a primary that answers ({})", each(.0))]
-    NoPrimary(Vec<(String, ConnectError)>),
-    /// The server isn't the one that this process uses.
-    #[error("{0}")]
-    Refused(String),
 }
 
 pub(in crate::postgres) type Pool = managed::Pool<Target>;
@@ -383,10 +367,6 @@ fn is_local(host: &Host) -> bool {
 fn shown(config: &Config) -> String {
     let hosts: Vec<_> = (0..config.get_hosts().len()).map(|index| address(config, index)).collect();
     format!("the PostgreSQL database {} at {}", config.get_dbname().unwrap_or("?"), hosts.join(", "))
-}
-
-fn each(failed: &[(String, ConnectError)]) -> String {
-    failed.iter().map(|(host, error)| format!("{host}: {error}")).collect::<Vec<_>>().join("; ")
 }
 
 /// TLS that verifies the server's certificate and its name.

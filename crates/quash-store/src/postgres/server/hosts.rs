@@ -10,7 +10,7 @@ use tokio_postgres::config::{Host, TargetSessionAttrs};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, Connection, Socket};
 
-use crate::postgres::server::connect::ConnectError;
+use crate::postgres::fault::message;
 
 /// The time after which the next host is tried, too.
 const NEXT_HOST: Duration = Duration::from_millis(250);
@@ -21,6 +21,22 @@ pub(in crate::postgres) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5)
 /// The hosts of a URL, each with all other parameters.
 #[derive(Clone)]
 pub(in crate::postgres) struct Hosts(Vec<Config>);
+
+/// The reason why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::postgres) enum ConnectError {
+    #[error("{}", message(.0))]
+    Postgres(tokio_postgres::Error),
+    /// It has accepted the connection, or not even that.
+    #[error("the server didn't answer within {} s", .0.as_secs())]
+    Silent(Duration),
+    /// Several hosts, each with its error.
+    #[error("no host is a primary that answers ({})", each(.0))]
+    NoPrimary(Vec<(String, ConnectError)>),
+    /// The server isn't the one that this process uses.
+    #[error("{0}")]
+    Refused(String),
+}
 
 impl Hosts {
     /// Separates the hosts of a configuration. There is at least one.
@@ -165,6 +181,10 @@ fn only(config: &Config, index: usize) -> Config {
         .channel_binding(config.get_channel_binding())
         .load_balance_hosts(config.get_load_balance_hosts());
     one
+}
+
+fn each(failed: &[(String, ConnectError)]) -> String {
+    failed.iter().map(|(host, error)| format!("{host}: {error}")).collect::<Vec<_>>().join("; ")
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use tokio_postgres::types::Type;
 
 use crate::OpenError;
 use crate::postgres::fault::message;
-use crate::postgres::server::connect::{ConnectError, Connection, Target};
+use crate::postgres::server::connect::{Connection, Target};
+use crate::postgres::server::hosts::ConnectError;
 
 /// The oldest version of PostgreSQL, as `server_version_num` counts.
 const OLDEST: i32 = 140_000;
