@@ -1,7 +1,7 @@
 //! Measures nodes over one database of PostgreSQL, whose URL is the second argument: log-outs a second, the time
 //! from the answer of one node to the refusal at verifiers of another, and the time that a guarded request waits
-//! for the log's head. Prints `figure <name> <ours> <other>` for `cargo xtask bench`: log-outs a second and 0, or
-//! the median and the 99th percentile in milliseconds.
+//! for the log's head. Prints `figure <name> <ours> <other>` for `cargo xtask bench`: log-outs a second and 0;
+//! the median and the 99th percentile in milliseconds; or, for checks, that percentile and the one of a bare read.
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time, and takes arguments")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints its results")]
 
@@ -22,9 +22,9 @@ use quash_service::{
     Attempt, DeviceTokenInput, FetchNothing, HashSettings, KeySetup, MasterKey, NewAccount, NewPassword,
     NewState, NodeSetup, Rehash, Service, Setup,
 };
-use quash_store::{PostgresCoordination, PostgresCounters, PostgresOptions, PostgresStore};
+use quash_store::{PostgresCoordination, PostgresCounters, PostgresOptions, PostgresStore, StatementNames};
 use quash_verify::SystemClock;
-use support::{Refusals, percentiles};
+use support::{Refusals, percentiles, shares};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
@@ -65,7 +65,10 @@ async fn main() {
             let other = Node::start(&url, 2).await;
             percentiles(name, refusals(&one, &other).await);
         }
-        Some(name @ "exact check") => percentiles(name, one.checks().await),
+        Some(name @ "exact check") => {
+            let ([ours], [bare]) = (shares(one.checks().await, [99]), shares(reads(&url).await, [99]));
+            figure(name, ours, bare);
+        }
         Some(name @ "exact check under load") => percentiles(name, one.checks_under_load().await),
         other => panic!("there is no figure {other:?}"),
     }
@@ -84,7 +87,8 @@ struct Node {
 impl Node {
     async fn start(url: &str, number: u64) -> Self {
         let policy = Policy::default();
-        let store = PostgresStore::open(PostgresOptions::new(url)).await.expect("a store");
+        let options = PostgresOptions { names: StatementNames::Prepared, ..PostgresOptions::new(url) };
+        let store = PostgresStore::open(options).await.expect("a store");
         let coordination = PostgresCoordination::beside(&store, Arc::new(SystemClock), policy.feed.term)
             .await
             .expect("leases");
@@ -189,20 +193,13 @@ impl Node {
         rates[ROUNDS / 2]
     }
 
-    /// The waits of requests at random moments.
+    /// The waits of guarded requests at random moments.
     async fn checks(&self) -> Vec<Duration> {
-        let (entropy, mut at) = (Seeded::new(3), tokio::time::Instant::now());
-        let mut under_way = JoinSet::new();
-        for _ in 0..CHECKS {
-            let share: [u8; 2] = draw(&entropy);
-            // The pauses are distributed exponentially, as those between the requests of many independent users.
-            let share = (f64::from(u16::from_be_bytes(share)) + 1.0) / 65_536.0;
-            at += CHECK_EVERY.mul_f64(-share.ln());
-            sleep_until(at).await;
+        at_random_moments(|| {
             let node = self.clone();
-            under_way.spawn(async move { node.check().await });
-        }
-        under_way.join_all().await
+            async move { node.check().await }
+        })
+        .await
     }
 
     /// The waits of many callers, each of which asks again at once.
@@ -233,6 +230,41 @@ impl Node {
         let callers: JoinSet<()> = (0..CALLERS).map(|_| work(self.clone())).collect();
         callers.join_all().await;
     }
+}
+
+/// The times of a bare read of one row at such moments, over one connection.
+async fn reads(url: &str) -> Vec<Duration> {
+    let (client, connection) =
+        tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("a connection");
+    tokio::spawn(connection);
+    let client = Arc::new(client);
+    at_random_moments(|| {
+        let client = Arc::clone(&client);
+        async move {
+            let began = Instant::now();
+            client.query_typed("SELECT id FROM log_lock", &[]).await.expect("a row");
+            began.elapsed()
+        }
+    })
+    .await
+}
+
+/// Makes calls at random moments.
+async fn at_random_moments<F>(call: impl Fn() -> F) -> Vec<Duration>
+where
+    F: Future<Output = Duration> + Send + 'static,
+{
+    let (entropy, mut at) = (Seeded::new(3), tokio::time::Instant::now());
+    let mut under_way = JoinSet::new();
+    for _ in 0..CHECKS {
+        let share: [u8; 2] = draw(&entropy);
+        // The pauses are distributed exponentially, as those between the requests of many independent users.
+        let share = (f64::from(u16::from_be_bytes(share)) + 1.0) / 65_536.0;
+        at += CHECK_EVERY.mul_f64(-share.ln());
+        sleep_until(at).await;
+        under_way.spawn(call());
+    }
+    under_way.join_all().await
 }
 
 impl Clone for Node {

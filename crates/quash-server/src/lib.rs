@@ -28,8 +28,10 @@ mod net;
 
 mod outage;
 
+mod process_usage;
+
 pub use error::code::Code;
-pub use metrics::DroppedLines;
+pub use metrics::{DroppedLines, ProgramMetrics};
 pub use net::accept::serve;
 pub use net::listen::{Listener, SocketFault};
 pub use net::tls::{Tls, TlsFault, TlsFaultKind, TlsFiles};

@@ -6,22 +6,33 @@ use std::time::Duration;
 
 use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
-use quash_service::{Service, VerifierInfo, VerifierState};
+use quash_core::model::Timestamp;
+use quash_service::{Load, Service, VerifierInfo, VerifierState};
+
+use crate::net::tls::Tls;
+use crate::process_usage::ProcessUsage;
 
 pub(crate) struct Metrics {
     registry: Registry,
+    /// Without quash's prefix: dashboards for any program read these.
+    of_process: Registry,
     requests: Family<Answered, Counter>,
-    latency: Histogram,
+    latency: Family<Route, Histogram, fn() -> Histogram>,
     head: Gauge,
     entries: Gauge,
     verifiers: Family<State, Gauge>,
     lag: Gauge,
+    hashes: Family<State, Gauge>,
+    feed_streams: Gauge,
+    rotation_due: Gauge,
+    certificate: Option<(Tls, Gauge)>,
     node: NodeMetrics,
 }
 
@@ -35,6 +46,17 @@ struct NodeMetrics {
     connections: Family<State, Gauge>,
     waiting: Gauge,
     errors: Counter,
+}
+
+/// The parts of the metrics that the program knows.
+#[derive(Clone, Debug, Default)]
+pub struct ProgramMetrics {
+    /// The log lines that were dropped.
+    pub dropped: DroppedLines,
+    /// The certificate of a server with TLS.
+    pub certificate: Option<Tls>,
+    /// The program's version.
+    pub version: &'static str,
 }
 
 /// Counts the log lines that were dropped because standard error blocked. Clones share the count.
@@ -58,6 +80,11 @@ struct Answered {
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct Route {
+    route: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct State {
     state: &'static str,
 }
@@ -66,15 +93,17 @@ struct State {
 const LATENCY: [f64; 10] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 30.0];
 
 impl Metrics {
-    pub(crate) fn new(service: &Service, dropped: &DroppedLines) -> Self {
+    pub(crate) fn new(service: &Service, program: &ProgramMetrics) -> Self {
         let mut registry = Registry::with_prefix("quash");
         let (requests, verifiers) = (Family::default(), Family::default());
         let (head, entries, lag) = (Gauge::default(), Gauge::default(), Gauge::default());
-        let latency = Histogram::new(LATENCY);
+        let (hashes, feed_streams, rotation_due) = (Family::default(), Gauge::default(), Gauge::default());
+        let latency: Family<_, _, fn() -> Histogram> =
+            Family::new_with_constructor(|| Histogram::new(LATENCY));
         registry.register("requests", "Requests that were answered", requests.clone());
         registry.register_with_unit(
             "request_duration",
-            "The time to answer a request",
+            "The time to answer a request, by route",
             Unit::Seconds,
             latency.clone(),
         );
@@ -93,20 +122,54 @@ impl Metrics {
         registry.register(
             "log_lines_dropped",
             "Log lines that standard error did not take in time",
-            dropped.0.clone(),
+            program.dropped.0.clone(),
         );
+        registry.register(
+            "hashes",
+            "Passwords that are hashed, and those that wait, by state",
+            hashes.clone(),
+        );
+        registry.register("feed_streams", "Open streams of the feed", feed_streams.clone());
+        registry.register_with_unit(
+            "rotation_due_timestamp",
+            "The time at which the next signing key is due, or 0 if keys don't rotate by themselves",
+            Unit::Seconds,
+            rotation_due.clone(),
+        );
+        let certificate = program.certificate.clone().map(|tls| (tls, Gauge::default()));
+        if let Some((_, until)) = &certificate {
+            let help = "The end of the certificate's validity";
+            registry.register_with_unit("certificate_until_timestamp", help, Unit::Seconds, until.clone());
+        }
+        registry.register("build", "The program", Info::new([("version", program.version)]));
+        let mut of_process = Registry::default();
+        of_process.register_collector(Box::new(ProcessUsage));
         service.register_metrics(&mut registry);
         let node = NodeMetrics::default();
         if service.is_node() {
             node.register(&mut registry);
         }
-        Self { registry, requests, latency, head, entries, verifiers, lag, node }
+        Self {
+            registry,
+            of_process,
+            requests,
+            latency,
+            head,
+            entries,
+            verifiers,
+            lag,
+            hashes,
+            feed_streams,
+            rotation_due,
+            certificate,
+            node,
+        }
     }
 
     /// Counts a response.
     pub(crate) fn answered(&self, route: &str, status: StatusCode, after: Duration) {
         self.requests.get_or_create(&Answered { route: route.to_owned(), status: status.as_u16() }).inc();
-        self.latency.observe(after.as_secs_f64());
+        self.latency.get_or_create(&Route { route: route.to_owned() }).observe(after.as_secs_f64());
     }
 
     /// Renders all metrics as OpenMetrics text. If the verifiers can't be read, theirs are the previous values.
@@ -118,10 +181,24 @@ impl Metrics {
             Ok(seen) => self.set_verifiers(&seen, cursor),
             Err(failure) => tracing::warn!(%failure, "failed to read the verifiers for their metrics"),
         }
+        let Load { hashes_running, hashes_waiting, feed_streams } = service.load();
+        for (state, count) in [("running", hashes_running), ("waiting", hashes_waiting)] {
+            self.hashes.get_or_create(&State { state }).set(as_gauge(count as u64));
+        }
+        self.feed_streams.set(as_gauge(feed_streams as u64));
+        match service.rotation_due().await {
+            Ok(due) => drop(self.rotation_due.set(due.map_or(0, Timestamp::as_secs))),
+            Err(failure) => tracing::warn!(%failure, "failed to read the keys for their metrics"),
+        }
+        if let Some((tls, until)) = &self.certificate {
+            until.set(tls.valid_until().as_secs());
+        }
         self.node.set(service);
         let mut text = String::new();
         // Writing to a string can't fail.
-        let _ = encode(&mut text, &self.registry);
+        let _ = encode_registry(&mut text, &self.registry)
+            .and_then(|()| encode_registry(&mut text, &self.of_process))
+            .and_then(|()| encode_eof(&mut text));
         text
     }
 

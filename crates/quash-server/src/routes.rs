@@ -14,7 +14,7 @@ use crate::api;
 use crate::api::describe::describe;
 use crate::error::http_error::HttpError;
 use crate::listed::{ListedMethods, ListedRouter, delete, get, patch, post};
-use crate::metrics::DroppedLines;
+use crate::metrics::ProgramMetrics;
 use crate::middleware::cors::{Cors, across_origins};
 use crate::middleware::cross_site::{same_site, same_site_with_cookies};
 use crate::middleware::errors::{ErrorFormat, render_errors};
@@ -29,12 +29,12 @@ use crate::settings::{HttpSettings, Registration};
 use crate::state::AppState;
 
 pub fn router(service: Service, settings: HttpSettings) -> Router {
-    router_counting(service, settings, &DroppedLines::default())
+    router_counting(service, settings, &ProgramMetrics::default())
 }
 
-/// Like [`router`], but adds the server's count of dropped log lines to the metrics.
-pub fn router_counting(service: Service, settings: HttpSettings, dropped: &DroppedLines) -> Router {
-    let state = Arc::new(AppState::new(service, settings, dropped));
+/// Like [`router`], with the metrics that the program knows.
+pub fn router_counting(service: Service, settings: HttpSettings, program: &ProgramMetrics) -> Router {
+    let state = Arc::new(AppState::new(service, settings, program));
     let cors = Arc::new(Cors::new(&state.settings));
     let on_panic = |payload: Box<dyn std::any::Any + Send>| {
         let text = payload
@@ -59,7 +59,7 @@ pub fn router_counting(service: Service, settings: HttpSettings, dropped: &Dropp
 
 /// The paths of all endpoints, with `{…}` for parameters, for tests that must reach each of them.
 pub fn paths(service: Service, settings: HttpSettings) -> Vec<String> {
-    endpoints(&Arc::new(AppState::new(service, settings, &DroppedLines::default()))).into_paths()
+    endpoints(&Arc::new(AppState::new(service, settings, &ProgramMetrics::default()))).into_paths()
 }
 
 fn endpoints(state: &Arc<AppState>) -> ListedRouter {

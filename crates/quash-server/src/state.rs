@@ -13,7 +13,7 @@ use quash_service::{Allowance, Service};
 use crate::error::code::Code;
 use crate::error::http_error::HttpError;
 use crate::error::presentation::{Presentation, whole_seconds};
-use crate::metrics::{DroppedLines, Metrics};
+use crate::metrics::{Metrics, ProgramMetrics};
 use crate::outage::Outage;
 use crate::request::cookie;
 use crate::request::fields::{Fields, Whitespace};
@@ -35,8 +35,8 @@ pub(crate) struct AppState {
 }
 
 impl AppState {
-    pub(crate) fn new(service: Service, settings: HttpSettings, dropped: &DroppedLines) -> Self {
-        let metrics = Metrics::new(&service, dropped);
+    pub(crate) fn new(service: Service, settings: HttpSettings, program: &ProgramMetrics) -> Self {
+        let metrics = Metrics::new(&service, program);
         Self {
             service,
             settings,

@@ -24,6 +24,7 @@ mod login_fields;
 mod mailed;
 mod marks;
 mod me;
+mod metrics;
 mod negotiation;
 mod networks;
 mod node_settings;

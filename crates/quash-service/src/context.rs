@@ -8,8 +8,8 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 use quash_core::decide::{PresentedForeign, renew_grant};
 use quash_core::model::{
-    Account, AccountBy, Change, Clock, Entropy, ForeignLoaded, Head, Policy, Receipt, Refusal, Seq, Session,
-    SessionState, Timestamp, TokenPolicy, fold,
+    Account, AccountBy, Change, Clock, Entropy, ForeignLoaded, Head, KeySource, KeyState, Policy, Receipt,
+    Refusal, Seq, Session, SessionState, Timestamp, TokenPolicy, fold,
 };
 use quash_core::token::{FlowKey, Grant, Issued, JwkSet, Minting, SigningKey, mint};
 use quash_store::{Allowance, Store, StoreConnections, StoreError, StoreFile};
@@ -22,7 +22,7 @@ use crate::keys::{Foreign, Keys};
 use crate::known_device::DeviceKey;
 use crate::lockout::Lockout;
 use crate::mail::Outbox;
-use crate::metrics::Metrics;
+use crate::metrics::{Load, Metrics};
 use crate::node::{Node, NodeStatus};
 use crate::passwords::Passwords;
 use crate::quota::{Quotas, caused_by_users};
@@ -129,6 +129,23 @@ impl Service {
         self.context.metrics.register(registry);
     }
 
+    /// The work of this process now.
+    pub fn load(&self) -> Load {
+        let (hashes_running, hashes_waiting) = self.context.passwords.jobs();
+        Load { hashes_running, hashes_waiting, feed_streams: self.context.feed.broadcast.readers() }
+    }
+
+    /// The time at which the signing key's successor is due, if keys rotate automatically.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn rotation_due(&self) -> Result<Option<Timestamp>, Failure> {
+        let Some(every) = self.context.keys.rotate_every else { return Ok(None) };
+        let keys = self.context.store.keys().await?;
+        let signs = keys.iter().find(|key| key.state == KeyState::Current && key.source == KeySource::Made);
+        Ok(signs.map(|key| key.created_at + every))
+    }
+
     /// Becomes `true` when the process must exit, because a write to disk failed. `None` if the store isn't a
     /// file.
     pub fn broken(&self) -> Option<watch::Receiver<bool>> {
@@ -149,7 +166,10 @@ impl Context {
             ));
         }
         let caused = caused_by_users(&change);
-        let receipt = self.store.commit(change).await?;
+        let began = self.clock.uptime();
+        let committed = self.store.commit(change).await;
+        self.metrics.committed(&committed, self.clock.uptime().saturating_sub(began));
+        let receipt = committed?;
         self.quotas.count_all(&caused, self.clock.uptime());
         if let Some(seq) = receipt.seq {
             self.announce(seq).await?;

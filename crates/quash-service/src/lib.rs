@@ -37,6 +37,7 @@ pub use keys::{
 };
 pub use known_device::{DeviceToken, DeviceTokenInput};
 pub use mail::{AddressWarning, EmailProof, Mailer, MailerError, OutgoingEmail, mailbox};
+pub use metrics::Load;
 pub use node::{FailOverSetup, NodeSetup, NodeStatus};
 pub use passwords::{
     Arena, Argon2Hasher, Cap, CostClass, FormatFault, FormatName, HashSettings, PasswordHasher, Rehash,

@@ -5,15 +5,34 @@ use std::time::Duration;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use quash_core::model::Timestamp;
+use quash_store::StoreError;
 
 use crate::failure::Failure;
+use crate::mail::MailerError;
 
 pub(crate) struct Metrics {
     attempts: Family<AttemptOutcome, Counter>,
     exchanges: Family<ExchangeOutcome, Counter>,
     propagation: Histogram,
+    commits: Family<CommitOutcome, Counter>,
+    commit_duration: Histogram,
+    mails: Family<MailOutcome, Counter>,
+    last_mail: Gauge,
+}
+
+/// The work of this process at a moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Load {
+    /// The passwords that are hashed now.
+    pub hashes_running: usize,
+    /// The passwords that wait for a hashing thread.
+    pub hashes_waiting: usize,
+    /// The streams of the feed that are open.
+    pub feed_streams: usize,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -24,6 +43,41 @@ struct AttemptOutcome {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct ExchangeOutcome {
     outcome: Exchanged,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct CommitOutcome {
+    outcome: Committed,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct MailOutcome {
+    outcome: Sent,
+}
+
+/// The outcome of a change at the store.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "the names are the labels")]
+enum Committed {
+    written,
+    /// Another change came first.
+    conflict,
+    unavailable,
+    /// It may be written.
+    unknown,
+}
+
+/// The outcome of an attempt to send a mail.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "the names are the labels")]
+enum Sent {
+    sent,
+    /// It will be tried again.
+    not_now,
+    /// It was dropped.
+    refused,
+    /// It may have been sent.
+    unknown,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, EncodeLabelValue)]
@@ -46,16 +100,36 @@ pub(crate) enum Exchanged {
     ended,
 }
 
+/// From a commit in memory to a disk or database that hardly answers, in seconds.
+const COMMIT: [f64; 10] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
 /// From one millisecond to longer than any lease.
 const PROPAGATION: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 10.0, 25.0];
 
 impl Metrics {
     pub(crate) fn new() -> Self {
-        Self {
+        let metrics = Self {
             attempts: Family::default(),
             exchanges: Family::default(),
             propagation: Histogram::new(PROPAGATION),
+            commits: Family::default(),
+            commit_duration: Histogram::new(COMMIT),
+            mails: Family::default(),
+            last_mail: Gauge::default(),
+        };
+        // Rates begin at zero, not at the first occurrence.
+        for outcome in [Outcome::good, Outcome::refused, Outcome::unavailable] {
+            drop(metrics.attempts.get_or_create(&AttemptOutcome { outcome }));
         }
+        for outcome in [Exchanged::rotated, Exchanged::answered, Exchanged::ended] {
+            drop(metrics.exchanges.get_or_create(&ExchangeOutcome { outcome }));
+        }
+        for outcome in [Committed::written, Committed::conflict, Committed::unavailable, Committed::unknown] {
+            drop(metrics.commits.get_or_create(&CommitOutcome { outcome }));
+        }
+        for outcome in [Sent::sent, Sent::not_now, Sent::refused, Sent::unknown] {
+            drop(metrics.mails.get_or_create(&MailOutcome { outcome }));
+        }
+        metrics
     }
 
     /// Counts an attempt to sign in.
@@ -77,12 +151,38 @@ impl Metrics {
     pub(crate) fn confirmed(&self, after: Duration) {
         self.propagation.observe(after.as_secs_f64());
     }
+
+    /// Counts a commit of a use case.
+    pub(crate) fn committed<T>(&self, result: &Result<T, StoreError>, after: Duration) {
+        let outcome = match result {
+            Ok(_) => Committed::written,
+            Err(StoreError::Conflict) => Committed::conflict,
+            Err(StoreError::Unknown(_)) => Committed::unknown,
+            Err(_) => Committed::unavailable,
+        };
+        self.commits.get_or_create(&CommitOutcome { outcome }).inc();
+        self.commit_duration.observe(after.as_secs_f64());
+    }
+
+    /// Counts an attempt to send a mail.
+    pub(crate) fn mailed(&self, result: &Result<(), MailerError>, now: Timestamp) {
+        let outcome = match result {
+            Ok(()) => {
+                self.last_mail.set(now.as_secs());
+                Sent::sent
+            }
+            Err(MailerError::NotNow(_)) => Sent::not_now,
+            Err(MailerError::Never(_)) => Sent::refused,
+            Err(MailerError::Doubtful(_)) => Sent::unknown,
+        };
+        self.mails.get_or_create(&MailOutcome { outcome }).inc();
+    }
 }
 
 impl Metrics {
     /// Adds these metrics to the registry.
     pub(crate) fn register(&self, registry: &mut Registry) {
-        let Self { attempts, exchanges, propagation } = self;
+        let Self { attempts, exchanges, propagation, commits, commit_duration, mails, last_mail } = self;
         registry.register("sign_ins", "Attempts to sign in", attempts.clone());
         registry.register(
             "exchanges",
@@ -91,5 +191,11 @@ impl Metrics {
         );
         let help = "Time that each verifier took to confirm an entry that a request waited for";
         registry.register_with_unit("propagation", help, Unit::Seconds, propagation.clone());
+        registry.register("commits", "Changes that use cases committed, by outcome", commits.clone());
+        let help = "Time that the store took to commit a change of a use case";
+        registry.register_with_unit("commit_duration", help, Unit::Seconds, commit_duration.clone());
+        registry.register("mails", "Attempts to send a mail, by outcome", mails.clone());
+        let help = "The time of the last mail that was sent, or 0";
+        registry.register_with_unit("last_mail_timestamp", help, Unit::Seconds, last_mail.clone());
     }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::trust::Terms;
+use crate::shared::trust::Terms;
 
 /// A token that was accepted a moment ago.
 #[derive(Clone)]

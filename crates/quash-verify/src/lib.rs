@@ -67,23 +67,16 @@
 mod accepted;
 #[cfg(feature = "follow")]
 mod builder;
-mod catch_up;
 #[cfg(feature = "clock")]
 mod clock;
-#[cfg(feature = "axum")]
-pub mod extract;
 #[cfg(feature = "follow")]
 mod follow;
-mod header;
+mod http;
 #[cfg(feature = "follow")]
 mod introspection;
 #[cfg(feature = "issuer")]
 pub mod issuer;
-mod key_fetcher;
-pub mod layer;
 pub mod named;
-mod problem;
-mod publisher;
 mod revocation;
 #[cfg(feature = "follow")]
 mod revoke;
@@ -92,9 +85,7 @@ mod stale;
 mod state;
 #[cfg(feature = "test")]
 pub mod test;
-mod token_cache;
 pub mod token_guard;
-mod trust;
 mod verifier;
 mod verify_error;
 
@@ -107,16 +98,16 @@ pub use accepted::{Accepted, Claims, TextOrNumber, claim_says};
 pub use builder::VerifierBuilder;
 #[cfg(feature = "clock")]
 pub use clock::SystemClock;
-#[cfg(feature = "axum")]
-pub use extract::{Auth, AuthRejection, OptionalAuth};
 #[cfg(feature = "follow")]
 pub use follow::fault::StartError;
 #[cfg(feature = "follow")]
 pub use follow::transport::{self, BodyStream, BoxFuture, Connection, IssuerError, Transport};
-pub use header::{HeaderFault, SchemeCase, TokenHeader};
-pub use layer::{Verified, VerifierLayer};
+#[cfg(feature = "axum")]
+pub use http::extract::{self, Auth, AuthRejection, OptionalAuth};
+pub use http::header::{HeaderFault, SchemeCase, TokenHeader};
+pub use http::layer::{self, Verified, VerifierLayer};
+pub use http::problem::{Problem, Rejection};
 pub use named::{AskError, Named};
-pub use problem::{Problem, Rejection};
 pub use revocation::{Receipt, Revocation};
 #[cfg(feature = "follow")]
 pub use revoke::RevokeError;

@@ -1,6 +1,12 @@
 //! The immutable state that guards and verifiers read, and the check itself. `publisher.rs` builds the next
 //! state.
 
+pub(crate) mod catch_up;
+pub(crate) mod key_fetcher;
+pub(crate) mod publisher;
+pub(crate) mod token_cache;
+pub(crate) mod trust;
+
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -11,9 +17,9 @@ use quash_core::watch::{Freshness, Live, Revoked, Verdict, admit, admit_without_
 use tokio::sync::{Notify, watch};
 
 use crate::accepted::Accepted;
-use crate::key_fetcher::{KeyFetch, KeyFetcher};
-use crate::token_cache::TokenCache;
-use crate::trust::{Terms, Trust};
+use crate::shared::key_fetcher::{KeyFetch, KeyFetcher};
+use crate::shared::token_cache::TokenCache;
+use crate::shared::trust::{Terms, Trust};
 use crate::verify_error::VerifyError;
 
 /// The state that a check reads, replaced as a whole.

@@ -37,12 +37,12 @@ use serde_json::Value;
 
 pub use quash_core::model::Entropy;
 
-use crate::publisher::Publisher;
 use crate::revocation::{Revocation, RevocationName};
+use crate::shared::publisher::Publisher;
+use crate::shared::trust::Terms;
 use crate::shared::{State, VerifierShared};
 use crate::stale::WhenStale;
 use crate::state::Counts;
-use crate::trust::Terms;
 use crate::verifier::{Inner, Verifier};
 
 /// An in-memory issuer. Everything in it, keys included, follows from a fixed seed: never use it outside of

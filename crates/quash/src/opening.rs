@@ -162,14 +162,15 @@ async fn open_postgres(
     data_dir: &DataDir,
 ) -> Result<OpenedStore, CommandError> {
     data_dir.check_owner()?;
-    let store = PostgresStore::open(PostgresOptions::new(url.expose())).await.map_err(open_error)?;
+    let options = PostgresOptions { names: settings.postgres.names, ..PostgresOptions::new(url.expose()) };
+    let store = PostgresStore::open(options).await.map_err(open_error)?;
     for part in store.untold() {
         tracing::warn!(
             part,
             "the PostgreSQL server doesn't tell this: a copy or a promotion may go unnoticed"
         );
     }
-    let fail_over = FailOverSetup { server: store.fail_over(), rule: settings.after_failover };
+    let fail_over = FailOverSetup { server: store.fail_over(), rule: settings.postgres.after_failover };
     let node = NodeSetup {
         applies_settings: fenced == FencedSettings::Apply,
         fail_over: Some(fail_over.clone()),

@@ -19,6 +19,7 @@ mod mail;
 mod manual;
 mod million;
 mod nodes;
+mod observability;
 mod operators;
 mod provisioning;
 mod race;

@@ -13,8 +13,9 @@ from model import Model
 from quash_verify.testing import TestIssuer
 from servers import PASSWORD, Quash
 
-from quash_django import _verifier, outbox
 from quash_django.apps import guard_keep_issuing, unguard
+from quash_django.changes import outbox
+from quash_django.client import shared_verifier
 from quash_django.testing import quash_issuer as installed_issuer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -39,10 +40,10 @@ def shop_on_commit(settings: Any) -> Iterator[Model]:
     settings.QUASH = {"ISSUER": "https://issuer.test", "CREDENTIAL": "qn_test", "NAMESPACE": "shop"}
     guard_keep_issuing(hook=True)
     model = Model()
-    _verifier.install(model)  # type: ignore[arg-type]
+    shared_verifier.install(model)  # type: ignore[arg-type]
     outbox._quiet_until = 0.0
     yield model
-    _verifier.install(None)
+    shared_verifier.install(None)
     unguard()
     model.close()
 

@@ -40,7 +40,8 @@ def main() -> None:
     from rest_framework_simplejwt.tokens import AccessToken
     from with_server import site
 
-    from quash_django import _verifier, conf, rest_framework, simplejwt
+    from quash_django import conf, rest_framework, simplejwt
+    from quash_django.client import shared_verifier
     from quash_django.testing import quash_issuer
 
     call_command("migrate", verbosity=0)
@@ -63,7 +64,7 @@ def main() -> None:
 
         def prepare() -> None:
             simplejwt.install()
-            _verifier.install(verifier)
+            shared_verifier.install(verifier)
 
         return prepare
 
@@ -85,11 +86,11 @@ def main() -> None:
             print(f"figure {name}, {SCHEMES[scheme]} {1 / seconds:.0f} {1 / plain:.0f}")
 
     with quash_issuer() as issuer:
-        of_quash = _verifier.verifier()
+        of_quash = shared_verifier.verifier()
 
         def quash_issues() -> None:
             simplejwt.uninstall()
-            _verifier.install(of_quash)
+            shared_verifier.install(of_quash)
 
         settings.QUASH = {"ISSUER": found.url, "CREDENTIAL": found.credential, "NAMESPACE": "shop"}
         conf._read.clear()

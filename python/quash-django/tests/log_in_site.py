@@ -8,7 +8,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from servers import PASSWORD, Quash
 
-from quash_django import _issuer, _verifier, outbox
+from quash_django.changes import outbox
+from quash_django.client import sessions_api, shared_verifier
 
 BACKEND = "quash_django.backends.QuashBackend"
 
@@ -21,11 +22,11 @@ def the_site(settings: Any, quash: Quash, store: str) -> Iterator[Quash]:
     settings.ROOT_URLCONF = "log_in_urls"
     settings.LOGIN_URL = "/log-in/"
     settings.QUASH = {"ISSUER": quash.url, "CREDENTIAL": quash.secret, "MODE": "quash_issues", "PUSH_USERS": False}
-    _issuer._quiet_until = outbox._quiet_until = 0.0
+    sessions_api._quiet_until = outbox._quiet_until = 0.0
     User.objects.create_user("dana", pk=17)
     with outbox.sent_immediately():
         yield quash
-    _verifier.verifier().close()
+    shared_verifier.verifier().close()
 
 
 def log_in(client: Client, password: str = PASSWORD, **headers: Any) -> Any:

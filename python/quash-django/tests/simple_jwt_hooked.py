@@ -26,14 +26,15 @@ LazySettings.configure = configure  # type: ignore[method-assign, assignment]
 
 @pytest.fixture(autouse=True)
 def _shop() -> Any:
-    from quash_django import _verifier, simplejwt
+    from quash_django import simplejwt
+    from quash_django.client import shared_verifier
 
     assert simplejwt.is_installed()
     # That of `with_server` with this plugin.
     quash = model.Model()
-    _verifier.install(quash)  # type: ignore[arg-type]
+    shared_verifier.install(quash)  # type: ignore[arg-type]
     yield
-    _verifier.install(None)
+    shared_verifier.install(None)
     quash.close()
     if quash.accepted:
         with Path(os.environ["QUASH_ACCEPTED"]).open("a") as file:

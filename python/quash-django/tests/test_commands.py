@@ -11,8 +11,8 @@ from model import Model
 from quash_verify.testing import TestIssuer
 from rest_framework.test import APIClient
 
-from quash_django import outbox
-from quash_django.marks import reconcile
+from quash_django.changes import outbox
+from quash_django.changes.marks import reconcile
 from quash_django.models import QuashMark, QuashOutbox
 
 pytestmark = pytest.mark.django_db
@@ -146,9 +146,9 @@ def test_status_shows_the_verifier(issuer: Any, capsys: Any) -> None:
 
 def test_check_probes_the_connection(issuer: Any, capsys: Any, settings: Any) -> None:
     settings.QUASH = {**settings.QUASH, "PUSH_USERS": False}
-    from quash_django import _verifier
+    from quash_django.client import shared_verifier
 
-    _verifier.install(issuer.verifier())
+    shared_verifier.install(issuer.verifier())
     call_command("quash_check")
     out = capsys.readouterr().out
     assert "ok   the verifier is fresh" in out

@@ -17,7 +17,7 @@ from rest_framework_simplejwt.settings import api_settings
 from servers import BINARY, PASSWORD, Quash
 from test_lost import no_room
 
-from quash_django import _verifier
+from quash_django.client import shared_verifier
 
 pytestmark = [
     pytest.mark.django_db,
@@ -78,7 +78,7 @@ def test_changes_of_such_users_reach_quash(settings: Any, tmp_path: Path) -> Non
     quash = Quash(tmp_path)
     settings.QUASH = {"ISSUER": quash.url, "CREDENTIAL": quash.keeper(), "MODE": "quash_issues"}
     settings.PASSWORD_HASHERS = CHEAP
-    _verifier.install(None)
+    shared_verifier.install(None)
     try:
         for kind in ("Person", "Proxy", "Staff"):
             user: Any = getattr(models, kind).objects.create_user(kind, password=PASSWORD)
@@ -97,11 +97,11 @@ def test_changes_of_such_users_reach_quash(settings: Any, tmp_path: Path) -> Non
         assert len(quash.accounts()) == 23
     finally:
         quash.stop()
-        _verifier.install(None)
+        shared_verifier.install(None)
 
 
 def test_reconcile_knows_such_users(shop: Model) -> None:
-    from quash_django.marks import reconcile
+    from quash_django.changes.marks import reconcile
 
     user = get_user_model().objects.create_user("dana", password="x")
     assert reconcile() == (1, 1, 0, 0, 0)

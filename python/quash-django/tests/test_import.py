@@ -20,7 +20,7 @@ from django.contrib.auth.models import Group, User
 from django.core.management import CommandError, call_command
 from servers import BINARY, PASSWORD, ROOT, Quash, environment, until
 
-from quash_django import _verifier
+from quash_django.client import shared_verifier
 from quash_django.models import QuashAccount
 
 pytestmark = [
@@ -50,7 +50,7 @@ def site(settings: Any, quash: Quash, tmp_path: Path, monkeypatch: pytest.Monkey
     }
     monkeypatch.chdir(tmp_path)
     yield
-    _verifier.install(None)
+    shared_verifier.install(None)
 
 
 def may_sign_in(quash: Quash, name: str, password: str = PASSWORD) -> bool:

@@ -117,7 +117,7 @@ def test_a_log_out_ends_the_session(shop: Model, dana: User, log_out: Any) -> No
 def test_what_a_request_has_ended_passes_in_no_other(shop: Model, dana: User) -> None:
     from django.core.signals import request_started
 
-    from quash_django._request import has_ended
+    from quash_django.changes.current_request import has_ended
 
     pair = sign_in()
     sid = claims(pair["access"])["qsid"]
@@ -234,9 +234,9 @@ def test_a_rotated_token_ends_nothing_elsewhere(
     with pytest.raises(TokenError):
         forged.check_blacklist()
     settings.QUASH = {**settings.QUASH, "END_ON": ["password"]}
-    from quash_django import _verifier
+    from quash_django.client import shared_verifier
 
-    _verifier.install(shop)  # type: ignore[arg-type]
+    shared_verifier.install(shop)  # type: ignore[arg-type]
     assert log_out_at_the_view(pair) == 401 and shop.sent == [] and me(successor["access"]) == 200
 
 
@@ -474,10 +474,10 @@ def test_a_log_out_answers_as_before_while_quash_is_unavailable(shop: Model, dan
 
 
 def test_end_on_selects_the_events(shop: Model, dana: User, settings: Any) -> None:
-    from quash_django import _verifier
+    from quash_django.client import shared_verifier
 
     settings.QUASH = {**settings.QUASH, "END_ON": []}
-    _verifier.install(shop)  # type: ignore[arg-type]
+    shared_verifier.install(shop)  # type: ignore[arg-type]
     pair = sign_in()
     for log_out in (log_out_of_django, log_out_at_the_view):
         assert log_out(pair) == 200

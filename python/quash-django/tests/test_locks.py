@@ -15,7 +15,8 @@ from rest_framework.test import APIClient
 from rest_framework_simplejwt.tokens import AccessToken
 from servers import BINARY, Quash
 
-from quash_django import _verifier, outbox, pushes, receivers
+from quash_django.changes import outbox, pushes, receivers
+from quash_django.client import shared_verifier
 from quash_django.conf import command, quash_settings
 from quash_django.testing import QuashAPIClient, quash_issuer
 
@@ -72,10 +73,10 @@ def issues(settings: Any) -> Iterator[Model]:
     settings.AXES_LOCKOUT_PARAMETERS = ["username"]
     receivers.connect_locks()
     model = Model(None)
-    _verifier.install(model)  # type: ignore[arg-type]
+    shared_verifier.install(model)  # type: ignore[arg-type]
     with outbox.sent_immediately(), pushes.discarded():
         yield model
-    _verifier.install(None)
+    shared_verifier.install(None)
     receivers.disconnect()
 
 
@@ -116,7 +117,7 @@ def test_a_user_without_a_known_subject_is_locked_all_the_same(issues: Model, da
 @pytest.mark.skipif(not BINARY.exists(), reason=f"needs {BINARY}: `cargo build` makes it")
 def test_check_names_a_command_with_all_rights(tmp_path: Path, settings: Any, capsys: Any) -> None:
     quash = Quash(tmp_path)
-    _verifier.install(None)
+    shared_verifier.install(None)
     try:
         settings.PASSWORD_HASHERS = CHEAP
         settings.QUASH = {"ISSUER": quash.url, "CREDENTIAL": quash.keeper(), "MODE": "quash_issues"}
@@ -124,11 +125,11 @@ def test_check_names_a_command_with_all_rights(tmp_path: Path, settings: Any, ca
             call_command("quash_check")
         assert "--right feed --right introspect --right revoke --right accounts`" in capsys.readouterr().out
         settings.QUASH = {**settings.QUASH, "CREDENTIAL": quash.credential("site")}
-        _verifier.install(None)
+        shared_verifier.install(None)
         call_command("quash_check")
         assert "ok   the credential can end sessions" in capsys.readouterr().out
     finally:
-        _verifier.install(None)
+        shared_verifier.install(None)
         quash.stop()
 
 

@@ -18,9 +18,11 @@ from django.test import AsyncClient, Client
 from log_in_site import BACKEND, log_in, sessions, signed_in, the_site, who
 from servers import BINARY, PASSWORD, Quash, post, until
 
-from quash_django import _issuer, _verifier, end_user, outbox
+from quash_django import end_user
 from quash_django.backends import DEVICE_COOKIE, SignInRefused
-from quash_django.endings import SESSION_KEY
+from quash_django.changes import outbox
+from quash_django.changes.endings import SESSION_KEY
+from quash_django.client import sessions_api, shared_verifier
 from quash_django.models import QuashAccount, QuashOutbox
 
 pytestmark = [
@@ -109,14 +111,14 @@ def test_a_log_out_without_quash_ends_the_session_later(simple: Quash) -> None:
 
 
 def test_a_log_out_ends_the_tokens_of_its_session(site: Quash, monkeypatch: pytest.MonkeyPatch) -> None:
-    request, tokens = _issuer.request, []
+    request, tokens = sessions_api.request, []
 
     def recorded(*arguments: Any) -> Any:
         answer = request(*arguments)
         tokens.append(answer.body)
         return answer
 
-    monkeypatch.setattr(_issuer, "request", recorded)
+    monkeypatch.setattr(sessions_api, "request", recorded)
     client = signed_in()
     (pair,) = tokens
     assert is_accepted(site, pair)
@@ -154,7 +156,7 @@ def test_other_claims_sign_nobody_out(site: Quash) -> None:
     client = signed_in()
     before = client.session[SESSION_KEY]
     site.run("account", "set", "dana", "--claims-stdin", stdin=json.dumps({"role": time.monotonic_ns()}))
-    until(lambda: (_verifier.head() or 0) > before["seq"], "the entry has arrived")
+    until(lambda: (shared_verifier.head() or 0) > before["seq"], "the entry has arrived")
     assert who(client) == "dana"
     after = client.session[SESSION_KEY]
     assert after == {**before, "seq": after["seq"]} and after["seq"] > before["seq"]

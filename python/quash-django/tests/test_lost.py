@@ -18,7 +18,7 @@ from django.db.models import signals
 from model import Model
 from servers import BINARY, PASSWORD, PATIENCE, Quash, environment, until
 
-from quash_django import outbox
+from quash_django.changes import outbox
 from quash_django.models import QuashOutbox
 
 needs_binary = pytest.mark.skipif(not BINARY.exists(), reason=f"needs {BINARY}: `cargo build` makes it")
@@ -116,8 +116,8 @@ def test_a_process_killed_after_the_change_loses_nothing(shell: Shell, change: s
     refused = shell.python(
         "from rest_framework_simplejwt.tokens import AccessToken\n"
         "from rest_framework_simplejwt.exceptions import TokenError\n"
-        "from quash_django import _verifier\n"
-        "_verifier.verifier().warm()\n"
+        "from quash_django.client import shared_verifier\n"
+        "shared_verifier.verifier().warm()\n"
         f"try:\n    AccessToken('{token}')\nexcept TokenError as error:\n    print(error)\n"
     )
     assert "blacklisted" in refused.stdout, refused.stdout + refused.stderr
@@ -350,7 +350,7 @@ def test_claims_from_a_row_of_another_receiver_are_sent(
     import user_functions
     from cheap_hashers import CHEAP
 
-    from quash_django import _verifier
+    from quash_django.client import shared_verifier
 
     quash = Quash(tmp_path)
     settings.PASSWORD_HASHERS = CHEAP
@@ -358,7 +358,7 @@ def test_claims_from_a_row_of_another_receiver_are_sent(
     settings.QUASH |= {"CLAIMS": "user_functions.profile"}
     known: dict[Any, str] = {}
     monkeypatch.setattr(user_functions, "profile", lambda user: {"role": known[user.pk]}, raising=False)
-    _verifier.install(None)
+    shared_verifier.install(None)
     outbox._quiet_until = 0.0
 
     def write(instance: User, **_: Any) -> None:
@@ -370,4 +370,4 @@ def test_claims_from_a_row_of_another_receiver_are_sent(
         assert quash.sign_in() and not QuashOutbox.objects.exists()
     finally:
         quash.stop()
-        _verifier.install(None)
+        shared_verifier.install(None)

@@ -14,7 +14,10 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework_simplejwt.settings import api_settings
 from servers import BINARY, PASSWORD, Quash, post
 
-from quash_django import _api, _changes, _verifier, checks, outbox, push_user
+from quash_django import push_user
+from quash_django.changes import account_changes, outbox
+from quash_django.checks.settings import check_settings
+from quash_django.client import accounts_api, shared_verifier
 from quash_django.models import QuashOutbox
 from quash_django.rest_framework import JWTAuthentication
 
@@ -34,11 +37,11 @@ def quash(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Ite
     settings.QUASH = {"ISSUER": quash.url, "CREDENTIAL": quash.keeper(), "MODE": "quash_issues"}
     monkeypatch.setattr(api_settings, "CHECK_REVOKE_TOKEN", True)
     monkeypatch.chdir(tmp_path)
-    _verifier.install(None)
+    shared_verifier.install(None)
     outbox._quiet_until = 0.0
     yield quash
     quash.stop()
-    _verifier.install(None)
+    shared_verifier.install(None)
 
 
 def passes(access: str) -> User:
@@ -328,17 +331,17 @@ def test_a_supported_hash_that_is_sent_while_quash_refuses_another(
     quash: Quash, settings: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dana = User.objects.create_user("dana", password=PASSWORD, pk=17)
-    end_password = _changes._end_password
+    end_password = account_changes._end_password
 
     def end_after_a_change(*arguments: Any) -> int | None:
-        monkeypatch.setattr(_changes, "_end_password", end_password)
+        monkeypatch.setattr(account_changes, "_end_password", end_password)
         settings.PASSWORD_HASHERS = [*CHEAP, MD5]
         newer = User.objects.get(pk=17)
         newer.set_password("third horse battery staple")
         newer.save()
         return end_password(*arguments)
 
-    monkeypatch.setattr(_changes, "_end_password", end_after_a_change)
+    monkeypatch.setattr(account_changes, "_end_password", end_after_a_change)
     settings.PASSWORD_HASHERS = [MD5, *CHEAP]
     dana.set_password(OTHER)
     dana.save()
@@ -351,16 +354,16 @@ def test_changes_during_an_import_stay(
 ) -> None:
     dana = User.objects.create_user("dana", password=PASSWORD, pk=17)
     kim = User.objects.create_user("kim", password=PASSWORD, pk=18)
-    batch = _api.batch
+    batch = accounts_api.batch
 
     def batch_after_changes(*arguments: Any, **options: Any) -> Any:
-        monkeypatch.setattr(_api, "batch", batch)
+        monkeypatch.setattr(accounts_api, "batch", batch)
         dana.set_password(OTHER)
         dana.save()
         kim.delete()
         return batch(*arguments, **options)
 
-    monkeypatch.setattr(_api, "batch", batch_after_changes)
+    monkeypatch.setattr(accounts_api, "batch", batch_after_changes)
     call_command("quash_import")
     assert is_refused(quash, PASSWORD) and quash.accounts()["18"]["state"] == "deactivated"
     assert_known(quash, OTHER, capsys)
@@ -411,7 +414,7 @@ def test_the_next_user_of_a_subject_that_is_added_without_a_signal(quash: Quash,
 
 def test_a_site_that_sends_no_hashes_is_warned(quash: Quash, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def ids() -> list[str | None]:
-        return [message.id for message in checks.check_settings()]
+        return [message.id for message in check_settings()]
 
     # Without a signal, at which Simple JWT would replace the object that other tests have imported.
     monkeypatch.setattr("django.conf.settings.SIMPLE_JWT", {"CHECK_REVOKE_TOKEN": True}, raising=False)

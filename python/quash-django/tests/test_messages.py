@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from servers import BINARY, Quash
 
-from quash_django import _verifier
+from quash_django.client import shared_verifier
 
 pytestmark = [
     pytest.mark.django_db,
@@ -44,7 +44,7 @@ def shop_site(shop_server: Quash, settings: Any, tmp_path: Path) -> Iterator[Any
     (tmp_path / "credential").write_text(shop_server.secret)
     change()
     yield change
-    _verifier.install(None)
+    shared_verifier.install(None)
 
 
 def check(capsys: Any) -> str:
@@ -122,6 +122,6 @@ def test_revoke_names_an_empty_session(shop_site: Any) -> None:
 def test_a_verifier_that_does_not_confirm_is_listed(shop_site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The site's own process isn't bound if it accepts tokens while it is stale."""
     shop_site(WHEN_STALE="allow")
-    _verifier.verifier().warm()
+    shared_verifier.verifier().warm()
     with pytest.raises(CommandError, match="1 not bound: `quash verifier list`.* an hour"):
         call_command("quash_revoke", "--session", "s-1", "--wait")

@@ -23,7 +23,10 @@ from rest_framework_simplejwt.exceptions import TokenBackendError, TokenError
 from rest_framework_simplejwt.settings import api_settings
 from with_server import WithServer
 
-from quash_django import _verifier, end_session, native, outbox, simplejwt
+from quash_django import end_session, simplejwt
+from quash_django.authentication import native
+from quash_django.changes import outbox
+from quash_django.client import shared_verifier
 from quash_django.conf import quash_settings
 
 pytestmark = pytest.mark.skipif(not BINARY.exists(), reason=f"needs {BINARY}: `cargo build` makes it")
@@ -249,5 +252,5 @@ def test_the_secrets_are_simple_jwts(
     settings.QUASH = {"ISSUER": "https://issuer.test", "CREDENTIAL": "qn_test", "NAMESPACE": "shop", **changes}
     for name, value in simple_jwt.items():
         monkeypatch.setattr(api_settings, name, value)
-    assert _verifier._secrets(quash_settings()) == expected
+    assert shared_verifier._secrets(quash_settings()) == expected
     assert SECRET not in repr(quash_settings())

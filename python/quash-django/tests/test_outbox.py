@@ -10,7 +10,8 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 from model import Model
 
-from quash_django import end_session, end_user, outbox
+from quash_django import end_session, end_user
+from quash_django.changes import outbox
 from quash_django.models import QuashOutbox
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -20,7 +20,10 @@ from quash_verify import StartFailed, Unavailable
 from servers import BINARY, PASSWORD, Quash
 from user_functions import is_staff
 
-from quash_django import _api, _verifier, apush_user, checks, end_session, outbox, push_user
+from quash_django import apush_user, end_session, push_user
+from quash_django.changes import outbox
+from quash_django.checks.settings import check_settings
+from quash_django.client import accounts_api, shared_verifier
 from quash_django.models import QuashAccount, QuashOutbox
 from quash_django.testing import quash_issuer
 
@@ -51,10 +54,10 @@ def quash(server: Quash, settings: Any) -> Iterator[Quash]:
         server.run("account", "delete", "--subject", subject, "--yes")
     settings.PASSWORD_HASHERS = CHEAP
     settings.QUASH = {"ISSUER": server.url, "CREDENTIAL": server.keeper(), "MODE": "quash_issues"}
-    _verifier.install(None)
+    shared_verifier.install(None)
     outbox._quiet_until = 0.0
     yield server
-    _verifier.install(None)
+    shared_verifier.install(None)
 
 
 @pytest.fixture
@@ -107,7 +110,7 @@ def test_a_new_user_without_a_password_leaves_that_of_the_account(quash: Quash) 
 
 def test_this_process_refuses_the_session_at_its_next_request(quash: Quash, dana: User) -> None:
     pair = quash.sign_in()
-    verifier = _verifier.verifier()
+    verifier = shared_verifier.verifier()
     verifier.check(pair["access"])
     dana.set_password(OTHER)
     dana.save()
@@ -343,7 +346,7 @@ def test_a_site_sends_a_user_itself(quash: Quash, dana: User, settings: Any) -> 
 
 
 def test_without_claims_groups_send_nothing(quash: Quash, dana: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_api, "_send", lambda *_: pytest.fail("a request"))
+    monkeypatch.setattr(accounts_api, "_send", lambda *_: pytest.fail("a request"))
     Group.objects.create(name="clerks").user_set.add(dana)
     dana.groups.clear()
     assert not QuashOutbox.objects.exists()
@@ -372,7 +375,7 @@ def test_changes_wait_while_quash_is_unavailable(quash: Quash, dana: User, capsy
 def test_the_newest_value_wins_when_requests_cross(
     quash: Quash, dana: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, sent = _api.change, []
+    real, sent = accounts_api.change, []
 
     def crossing(subject: str, changes: dict[str, Any], **options: Any) -> Any:
         sent.append(changes["username"])
@@ -382,7 +385,7 @@ def test_the_newest_value_wins_when_requests_cross(
             real(subject, {"username": "newest"})
         return real(subject, changes, **options)
 
-    monkeypatch.setattr(_api, "change", crossing)
+    monkeypatch.setattr(accounts_api, "change", crossing)
     dana.username = "older"
     dana.save()
     assert account(quash, dana)["name"] == "newest" and sent == ["older", "newest"]
@@ -579,7 +582,7 @@ def test_the_settings_can_turn_it_off(quash: Quash, settings: Any) -> None:
     settings.QUASH = {**settings.QUASH, "PUSH_USERS": True, "USER_BY": "user_functions.find"}
     User.objects.create(username="kim").delete()
     assert not QuashOutbox.objects.exists() and quash.accounts() == {}
-    assert [message.id for message in checks.check_settings()] == ["quash.W001", "quash.W007"]
+    assert [message.id for message in check_settings()] == ["quash.W001", "quash.W007"]
 
 
 def test_a_sites_own_tests_need_no_server(quash: Quash) -> None:
@@ -623,10 +626,10 @@ def test_requests_follow_no_redirect_and_no_proxy(monkeypatch: pytest.MonkeyPatc
     settings.QUASH = {"ISSUER": f"http://127.0.0.1:{listening.server_port}", "CREDENTIAL": "x", "MODE": "quash_issues"}
     try:
         with pytest.raises(Unavailable, match="another server answered 307"):
-            _api.change("a/b", {})
+            accounts_api.change("a/b", {})
         # Another address, or a proxy without this path.
         with pytest.raises(StartFailed, match="another server answered 404"):
-            _api.batch([])
+            accounts_api.batch([])
     finally:
         listening.shutdown()
     assert seen == ["/admin/v1/accounts/a%2Fb"]

@@ -210,9 +210,9 @@ def test_accounts_are_found_by_subject(issuer: TestIssuer, dana: User, settings:
     from quash_django.models import QuashAccount
 
     settings.QUASH = {**settings.QUASH, "USER_BY": "subject"}
-    from quash_django import _verifier
+    from quash_django.client import shared_verifier
 
-    _verifier.install(issuer.verifier())
+    shared_verifier.install(issuer.verifier())
     QuashAccount.objects.create(user=dana, subject="s-1")
     assert with_token(issuer.token("s-1")).get("/me/").json()["user"] == "dana"
     assert with_token(issuer.token(dana.pk)).get("/me/").json()["code"] == "user_not_found"
@@ -225,9 +225,9 @@ def find_user(subject: str) -> User | None:
 
 def test_accounts_are_found_by_a_function(issuer: TestIssuer, dana: User, settings: Any) -> None:
     settings.QUASH = {**settings.QUASH, "USER_BY": "test_rest_framework.find_user"}
-    from quash_django import _verifier
+    from quash_django.client import shared_verifier
 
-    _verifier.install(issuer.verifier())
+    shared_verifier.install(issuer.verifier())
     assert with_token(issuer.token("dana")).get("/me/").status_code == 200
     assert with_token(issuer.token("kim")).get("/me/").json()["code"] == "user_not_found"
 
@@ -239,10 +239,10 @@ def test_simple_jwts_own_checks_apply(
     from rest_framework_simplejwt.settings import api_settings
     from rest_framework_simplejwt.utils import get_md5_hash_password
 
-    from quash_django import _verifier
+    from quash_django.client import shared_verifier
 
     settings.QUASH = {**settings.QUASH, "USER_BY": by}
-    _verifier.install(issuer.verifier())
+    shared_verifier.install(issuer.verifier())
     subject = dana.pk if by == "pk" else "dana"
     good = issuer.token(subject, hash_password=get_md5_hash_password(dana.password))
     monkeypatch.setattr(api_settings, "CHECK_REVOKE_TOKEN", True, raising=False)

@@ -11,7 +11,7 @@ from django.utils.decorators import async_only_middleware
 from model import Model
 
 from quash_django import end_session, end_user
-from quash_django.endings import SESSION_KEY
+from quash_django.changes.endings import SESSION_KEY
 from quash_django.models import QuashOutbox
 
 pytestmark = pytest.mark.django_db

@@ -10,7 +10,7 @@ from log_in_site import BACKEND, sessions, signed_in, who
 from quash_verify.testing import TestIssuer
 from servers import BINARY, Quash
 
-from quash_django.endings import SESSION_KEY
+from quash_django.changes.endings import SESSION_KEY
 from quash_django.testing import log_in
 
 pytestmark = [
@@ -74,7 +74,7 @@ def test_posts_need_the_page(clean: Quash) -> None:
 
 def test_the_page_without_quash_is_503(clean: Quash, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     client = signed_in()
-    monkeypatch.setattr("quash_django._issuer.TIMEOUT", 0.0)
+    monkeypatch.setattr("quash_django.client.sessions_api.TIMEOUT", 0.0)
     answer = client.get("/sessions/")
     assert (answer.status_code, answer["Retry-After"]) == (503, "1")
 
@@ -96,7 +96,7 @@ def test_the_admin_lists_a_users_sessions(clean: Quash) -> None:
 def test_the_admin_without_quash_shows_the_user(clean: Quash, monkeypatch: pytest.MonkeyPatch) -> None:
     User.objects.filter(pk=17).update(is_staff=True, is_superuser=True)
     boss = signed_in()
-    monkeypatch.setattr("quash_django._issuer.TIMEOUT", 0.0)
+    monkeypatch.setattr("quash_django.client.sessions_api.TIMEOUT", 0.0)
     html = boss.get("/admin/auth/user/17/change/").content.decode()
     assert "The list isn&#x27;t available: quash can&#x27;t be reached." in html
 

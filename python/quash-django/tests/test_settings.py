@@ -10,8 +10,8 @@ import pytest
 from django.core.checks import CheckMessage, run_checks
 from django.core.exceptions import ImproperlyConfigured
 
-from quash_django import _verifier
 from quash_django.backends import QuashBackend
+from quash_django.client import shared_verifier
 from quash_django.conf import quash_settings
 from quash_django.middleware import SessionMiddleware
 
@@ -140,21 +140,21 @@ def test_a_credential_is_never_shown(settings: Any) -> None:
 def test_wrong_settings_stop_the_first_use(settings: Any) -> None:
     settings.QUASH = {"ISSUER": "nowhere", "MODE": "what"}
     with pytest.raises(ImproperlyConfigured, match="ISSUER.*https://.*MODE"):
-        _verifier.verifier()
+        shared_verifier.verifier()
 
 
 def test_a_missing_credential_file_is_named(settings: Any, tmp_path: Path) -> None:
     settings.QUASH = {**GOOD, "CREDENTIAL_FILE": tmp_path / "absent"}
     with pytest.raises(ImproperlyConfigured, match="CREDENTIAL_FILE.*absent"):
-        _verifier.verifier()
+        shared_verifier.verifier()
 
 
 def test_one_verifier_is_made_lazily(settings: Any, tmp_path: Path) -> None:
     (tmp_path / "credential").write_text("qn_test\n")
     settings.QUASH = {**GOOD, "CREDENTIAL_FILE": str(tmp_path / "credential")}
-    assert "verifier" not in _verifier._made
-    assert _verifier.verifier() is _verifier.verifier()
-    assert _verifier.verifier().state == "idle"
+    assert "verifier" not in shared_verifier._made
+    assert shared_verifier.verifier() is shared_verifier.verifier()
+    assert shared_verifier.verifier().state == "idle"
 
 
 def test_django_starts_nothing(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_django_starts_nothing(tmp_path: Path) -> None:
         "import threading, django; django.setup();"
         "from django.core.wsgi import get_wsgi_application; get_wsgi_application();"
         "from django.core.management import call_command; call_command('check', verbosity=0);"
-        "from quash_django import _verifier; assert not _verifier._made;"
+        "from quash_django.client import shared_verifier; assert not shared_verifier._made;"
         "import os; assert len(os.listdir('/proc/self/task')) == 1, os.listdir('/proc/self/task')"
     )
     ended = subprocess.run(

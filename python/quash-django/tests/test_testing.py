@@ -8,8 +8,8 @@ from django.contrib.auth.models import User
 from quash_verify.testing import TestIssuer
 from rest_framework.test import APIClient
 
-from quash_django import outbox
 from quash_django.apps import guard_keep_issuing, unguard
+from quash_django.changes import outbox
 from quash_django.models import QuashOutbox
 from quash_django.testing import quash_issuer
 

@@ -10,7 +10,7 @@ from django.db import connection
 from model import Model
 from rest_framework.test import APIClient
 
-from quash_django import checks
+from quash_django.checks.views import check_transactions
 
 PATHS = ["/change/", "/right-change/", "/serializer/", "/reset/", "/right-reset/"]
 WRONG = ["/change/", "/serializer/", "/reset/"]
@@ -69,19 +69,19 @@ def test_a_new_users_tokens_are_live(site: Model) -> None:
 
 
 def test_the_system_check_names_such_views(site: Model, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    (warning,) = checks.check_transactions()
+    (warning,) = check_transactions()
     assert warning.id == "quash.W011" and all(path in warning.msg for path in WRONG), warning
     assert warning.msg.count("/") == 2 * len(WRONG), "no other"
     assert warning.hint is not None and "non_atomic_requests" in warning.hint
     settings.QUASH = {**settings.QUASH, "END_ON": ["log_out"]}
-    assert checks.check_transactions() == []
+    assert check_transactions() == []
     del settings.QUASH["END_ON"]
     settings.QUASH = {**settings.QUASH}
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", False)
-    assert checks.check_transactions() == []
+    assert check_transactions() == []
 
 
 def test_the_articles_views_are_not_named(site: Model, settings: Any) -> None:
     settings.ROOT_URLCONF = "keep_urls"
-    (warning,) = checks.check_transactions()
+    (warning,) = check_transactions()
     assert "/password/" in warning.msg and warning.msg.count("/") == 2, "this one alone"

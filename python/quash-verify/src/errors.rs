@@ -7,8 +7,6 @@ use pyo3::types::PyType;
 use quash_core::model::Refusal;
 use quash_verify::{AskError, Problem, Rejection, RevokeError, StartError, VerifyError};
 
-use crate::outbox;
-
 /// The reason why a call has no result.
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
@@ -17,8 +15,8 @@ pub(crate) enum Failure {
     /// The issuer has no such namespace.
     UnknownNamespace(String),
     Revoke(RevokeError),
-    /// Too many revocations wait for the issuer.
-    OutboxFull,
+    /// More revocations than this limit would wait for the issuer.
+    OutboxFull(usize),
     /// The system provides no further thread.
     NoThread,
     /// The verifier was closed, or its thread ended with the process.
@@ -84,10 +82,10 @@ impl Failure {
                 "write it into a section [foreign.<name>] of quash's settings, or correct the name here",
             ),
             Self::Revoke(error) => revoke_failed(py, classes, error),
-            Self::OutboxFull => unavailable(
+            Self::OutboxFull(capacity) => unavailable(
                 classes.unavailable.bind(py),
                 "unavailable",
-                &format!("No more than {} revocations can wait for the issuer.", outbox::CAPACITY),
+                &format!("No more than {capacity} revocations can wait for the issuer."),
                 1,
             ),
             Self::NoThread => start_failed(

@@ -1,23 +1,18 @@
 //! The native module `quash_verify._native`: quash-verify for Python, safe under servers that fork.
 //!
-//! `slot.rs` and `follower.rs` are the process-safety core. The follower's thread never touches a Python
-//! object: `answers.rs` and `records.rs` hold its results until a call from Python takes them.
+//! `follow/` is the process-safety core; the other modules are what Python calls, and the values that it passes.
 
-mod answers;
 mod config;
 mod errors;
 mod exit;
-mod follower;
+mod follow;
 mod issuer;
 mod key;
 mod live;
 mod local_issuer;
 mod named;
-mod outbox;
-mod records;
 mod revocations;
 mod secret;
-mod slot;
 mod verifier;
 mod watch;
 mod web;
@@ -31,17 +26,17 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
         return Err(pyo3::exceptions::PyMemoryError::new_err("no memory to register a handler of forks"));
     }
     errors::prepare(module.py())?;
-    records::install();
+    follow::records::install();
     module.add_class::<verifier::Verifier>()?;
     module.add_class::<live::Live>()?;
     module.add_class::<watch::Watch>()?;
-    module.add_class::<answers::Answers>()?;
+    module.add_class::<follow::answers::Answers>()?;
     module.add_class::<issuer::TestIssuer>()?;
     module.add_class::<key::Key>()?;
     module.add_function(wrap_pyfunction!(live::says, module)?)?;
     module.add_function(wrap_pyfunction!(web::bearer, module)?)?;
     module.add_function(wrap_pyfunction!(web::problem, module)?)?;
-    module.add_function(wrap_pyfunction!(records::take, module)?)?;
+    module.add_function(wrap_pyfunction!(follow::records::take, module)?)?;
     module.add_function(wrap_pyfunction!(exit::begin_exit, module)?)?;
     module.add_function(wrap_pyfunction!(exit::end_waits, module)?)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))

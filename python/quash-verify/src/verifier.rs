@@ -10,19 +10,19 @@ use quash_core::model::Invalid;
 use quash_verify::{VerifierState, VerifyError, WhenStale};
 use zeroize::Zeroizing;
 
-use crate::answers::{Answer, Answers, Reply, wait};
 use crate::config::{self, Config};
 use crate::errors::Failure;
 use crate::exit;
-use crate::follower::Follower;
+use crate::follow::answers::{Answer, Answers, Reply, wait};
+use crate::follow::follower::Follower;
+use crate::follow::records;
+use crate::follow::slot::Place;
 use crate::issuer::TestIssuer;
 use crate::key::Key;
 use crate::live::Live;
 use crate::named::{Names, NamesTuple, OwnedNamed};
-use crate::records;
 use crate::revocations::Batch;
 use crate::secret::TextOrBytes;
-use crate::slot::Place;
 use crate::watch;
 
 /// The native part of `quash_verify.Verifier`.

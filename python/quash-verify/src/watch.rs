@@ -8,8 +8,8 @@ use pyo3::prelude::*;
 use quash_verify::TokenGuard;
 use tokio::task::AbortHandle;
 
-use crate::answers::{Answer, Answers, Reply};
-use crate::follower::Follower;
+use crate::follow::answers::{Answer, Answers, Reply};
+use crate::follow::follower::Follower;
 use crate::live::Live;
 
 /// A watched token. It belongs to the process that made it.

@@ -54,7 +54,7 @@ pub(super) fn prepare(binary: PathBuf) -> Result<Prepared> {
 /// Like [`prepare`].
 pub(super) fn prepare_on(binary: PathBuf, url: &str) -> Result<Prepared> {
     let data = folder("quash-data")?;
-    std::fs::write(data.join(SETTINGS), format!("[storage]\nurl = \"{url}\"\n"))
+    std::fs::write(data.join(SETTINGS), format!("[storage]\nurl = \"{url}\"\n[postgres]\nprepared = true\n"))
         .context("writing the settings")?;
     Prepared { binary, data }.with_account()
 }

@@ -12,6 +12,8 @@ pub(super) enum Outcome {
     Unjudged { figures: Compared, unit: &'static str, reason: String },
     /// A figure without a comparison: for an absolute limit, or a baseline.
     Alone { figure: f64, unit: &'static str },
+    /// A figure for an absolute limit, and a baseline that shows what the machine does.
+    Beside { figure: f64, baseline: f64, unit: &'static str },
     /// The row couldn't be measured, for this reason.
     NotMeasured(String),
 }
@@ -64,11 +66,11 @@ pub(super) fn markdown(lines: &[Line]) -> String {
     for Line { work, baseline, target, outcome } in lines {
         let cells = match outcome {
             Outcome::Compared { figures, unit } => {
-                compared(figures, unit, baseline, *target, target.met(figures.ratio))
+                compared(figures, unit, baseline, target, target.met(figures.ratio))
             }
             Outcome::Unjudged { figures, unit, reason } => {
                 let _ = write!(notes, "\nNot judged: {work}: {reason}.\n");
-                compared(figures, unit, baseline, *target, "-")
+                compared(figures, unit, baseline, target, "-")
             }
             Outcome::Alone { figure, unit } => {
                 let met = target.met(*figure);
@@ -78,6 +80,11 @@ pub(super) fn markdown(lines: &[Line]) -> String {
                     format!("{target} {unit}")
                 };
                 format!("{} {unit} | {baseline} | - | {target} | {met}", number(*figure))
+            }
+            Outcome::Beside { figure, baseline: base, unit } => {
+                let figures = Compared { measured: *figure, baseline: *base, ratio: figure / base };
+                let limit = format!("{target} {unit}");
+                compared(&figures, unit, baseline, &limit, target.met(*figure))
             }
             Outcome::NotMeasured(reason) => {
                 // Writing to a `String` can't fail.
@@ -90,7 +97,7 @@ pub(super) fn markdown(lines: &[Line]) -> String {
     table + &notes
 }
 
-fn compared(figures: &Compared, unit: &str, baseline: &str, target: Target, met: &str) -> String {
+fn compared(figures: &Compared, unit: &str, baseline: &str, target: &dyn fmt::Display, met: &str) -> String {
     let (measured, base) = (number(figures.measured), number(figures.baseline));
     format!("{measured} {unit} | {baseline}: {base} {unit} | {:.2} | {target} | {met}", figures.ratio)
 }
@@ -130,6 +137,7 @@ mod tests {
             line(Outcome::Compared { figures: figures(40.0), unit: "/s" }),
             line(Outcome::Unjudged { figures: figures(40.0), unit: "/s", reason: "one core".into() }),
             line(Outcome::Alone { figure: 5.0, unit: "/s" }),
+            line(Outcome::Beside { figure: 60.0, baseline: 50.0, unit: "/s" }),
             line(Outcome::NotMeasured("no python3".into())),
         ]);
         let expected = "\
@@ -139,6 +147,7 @@ mod tests {
 | w | 4,000 /s | b: 100 /s | 40.00 | >= 50 | **no** |
 | w | 4,000 /s | b: 100 /s | 40.00 | >= 50 | - |
 | w | 5.00 /s | b | - | >= 50 /s | **no** |
+| w | 60.0 /s | b: 50.0 /s | 1.20 | >= 50 /s | yes |
 | w | not measured | b | - | >= 50 | - |
 
 Not judged: w: one core.

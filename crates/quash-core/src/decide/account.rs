@@ -1,4 +1,4 @@
-//! Changes to accounts. The table of `model/end_cause.rs` says which sessions and tokens end with each.
+//! Changes to accounts. The table of `model/log/end_cause.rs` says which sessions and tokens end with each.
 
 use crate::model::{
     Account, AccountClaims, AccountEdit, AccountFields, AccountState, Actor, Change, CustomClaims, Devices,

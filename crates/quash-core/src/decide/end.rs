@@ -1,5 +1,5 @@
 //! Ends one session, by its token or by its id, or everything. Changes to accounts are in
-//! `decide/account.rs`; the table of end causes is in `model/end_cause.rs`.
+//! `decide/account.rs`; the table of end causes is in `model/log/end_cause.rs`.
 
 use std::time::Duration;
 

@@ -4,8 +4,8 @@
 use super::{NameFault, Reason};
 
 /// The reason for which a request is refused. Each has one status and one text for clients, in
-/// `quash-server/src/error/presentation.rs`; the text here is for operators. The reasons for which a guard refuses a token are in
-/// `quash-verify/src/problem.rs`.
+/// `quash-server/src/error/presentation.rs`; the text here is for operators. The reasons for which a guard refuses a
+/// token are in `quash-verify/src/http/problem.rs`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refusal {
     /// The token is invalid, for a reason that isn't disclosed to the client.

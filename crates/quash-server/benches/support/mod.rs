@@ -49,8 +49,13 @@ impl Refusals {
 }
 
 /// Prints the median and the 99th percentile, in milliseconds.
-pub(crate) fn percentiles(name: &str, mut times: Vec<Duration>) {
+pub(crate) fn percentiles(name: &str, times: Vec<Duration>) {
+    let [median, slow] = shares(times, [50, 99]);
+    println!("figure {name} {median:.3} {slow:.3}");
+}
+
+/// The times, in milliseconds, within which these percentages lie.
+pub(crate) fn shares<const N: usize>(mut times: Vec<Duration>, percentages: [usize; N]) -> [f64; N] {
     times.sort_unstable();
-    let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)].as_secs_f64() * 1000.0;
-    println!("figure {name} {:.3} {:.3}", at(50), at(99));
+    percentages.map(|share| times[(times.len() * share / 100).min(times.len() - 1)].as_secs_f64() * 1000.0)
 }

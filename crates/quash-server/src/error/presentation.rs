@@ -1,5 +1,5 @@
 //! Maps each refusal and failure to the status, the code and the text that the client gets. The texts for
-//! rejected tokens come from `quash-verify/src/problem.rs`, so that applications with a verifier return the same.
+//! rejected tokens come from `quash-verify/src/http/problem.rs`, so that applications with a verifier return the same.
 //!
 //! Two formats: the bodies of Simple JWT on the paths that follow it; problem documents (RFC 9457) on all
 //! others, except the OAuth endpoints, whose errors are in `oauth_error.rs`. `code.rs` lists the codes.

@@ -121,7 +121,12 @@ impl FeedBroadcast {
 
     /// Returns whether anyone reads the feed.
     pub(crate) fn has_readers(&self) -> bool {
-        self.newest.receiver_count() > 0
+        self.readers() > 0
+    }
+
+    /// The number of readers.
+    pub(crate) fn readers(&self) -> usize {
+        self.newest.receiver_count()
     }
 
     /// Ends the readers of now: this process can't read the log, and they may find another node that can.

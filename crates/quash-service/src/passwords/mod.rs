@@ -58,6 +58,11 @@ impl HashJob {
 }
 
 impl Passwords {
+    /// The passwords that are hashed now, and those that wait.
+    pub(crate) fn jobs(&self) -> (usize, usize) {
+        self.pool.jobs()
+    }
+
     /// Starts the pool. `secret` determines the decoy that a name without a hash is compared with.
     pub(crate) fn start(
         hasher: Arc<dyn PasswordHasher>,

@@ -134,6 +134,12 @@ impl Pool {
         Self { shared }
     }
 
+    /// The jobs that run, and those that wait.
+    pub(crate) fn jobs(&self) -> (usize, usize) {
+        let queue = self.shared.queue();
+        (queue.busy, queue.common.len() + queue.preferred.len())
+    }
+
     /// Runs a job in a slot, or refuses it if the queue is full.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
@@ -322,8 +328,7 @@ mod tests {
 
     impl Pool {
         fn waiting(&self) -> usize {
-            let queue = self.shared.queue();
-            queue.common.len() + queue.preferred.len()
+            self.jobs().1
         }
     }
 

@@ -10,10 +10,10 @@ use tokio::sync::watch;
 
 use super::apply;
 use super::fault::PostgresError;
-use super::identity::{History, Identity};
 use super::params::Params;
-use super::reader;
+use super::read::reader;
 use super::rows;
+use super::server::identity::{History, Identity};
 use super::statements;
 use super::transaction::{Database, Statement};
 use crate::StoreError;

@@ -3,31 +3,22 @@
 
 mod apply;
 mod audit;
-mod batch;
-mod connect;
 mod coordination;
 mod counters;
 mod fail_over;
 mod fault;
-mod hosts;
-mod identity;
-mod locks;
 mod migrate;
 mod moving;
-mod newest;
 mod params;
 mod pipeline;
 #[cfg(test)]
 mod plans;
-mod read_queue;
-mod reader;
-mod recent_entries;
+mod read;
 mod rows;
 mod server;
 mod statements;
 mod store;
 mod transaction;
-mod url;
 
 use std::fmt;
 use std::sync::Arc;
@@ -37,20 +28,22 @@ use aws_lc_rs::rand;
 use quash_core::model::NotedEnd;
 use tokio::sync::watch;
 
-use self::batch::Lanes;
-use self::connect::{Pool, Target};
+use self::apply::batch::Lanes;
 use self::fault::message;
-use self::identity::{History, Identity, Reading, Relation};
-use self::read_queue::ReadQueue;
+use self::read::newest;
+use self::read::queue::ReadQueue;
+use self::server::connect::{Pool, Target};
+use self::server::identity::{History, Identity, Reading, Relation};
+use self::server::url::{DatabaseUrl, Encryption};
+use self::server::{connect, requirements};
 use self::transaction::Database;
-use self::url::{DatabaseUrl, Encryption};
 use crate::{OpenError, StoreConnections, StoreError};
 
 pub use self::coordination::PostgresCoordination;
 pub use self::counters::PostgresCounters;
 pub use self::fail_over::PostgresFailOver;
 pub use self::moving::{MoveSource, copy_to_postgres};
-pub use self::url::UrlFault;
+pub use self::server::url::UrlFault;
 
 /// Options of a [`PostgresStore`].
 #[derive(Clone)]
@@ -61,8 +54,20 @@ pub struct PostgresOptions {
     pub connections: usize,
     /// The longest time that a request waits for a connection.
     pub wait: Duration,
+    /// Whether the server prepares statements.
+    pub names: StatementNames,
     /// Whether to open a database that is a copy of the recorded one, or on another server.
     pub if_another: IfAnother,
+}
+
+/// Whether statements have names on the server, which then parses and plans each once for a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum StatementNames {
+    /// They have none, so that they work behind a pooler that gives each transaction another connection.
+    None,
+    /// Statements are prepared. A pooler must tell those of its clients apart: otherwise a statement may run in place of
+    /// another one.
+    Prepared,
 }
 
 /// The rule for a database that isn't the recorded one: a restored or upgraded one, or a copy.
@@ -91,7 +96,13 @@ pub struct PostgresStore {
 impl PostgresOptions {
     /// The defaults, for a database.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), connections: 8, wait: Duration::from_secs(5), if_another: IfAnother::Refuse }
+        Self {
+            url: url.into(),
+            connections: 8,
+            wait: Duration::from_secs(5),
+            names: StatementNames::None,
+            if_another: IfAnother::Refuse,
+        }
     }
 }
 
@@ -132,11 +143,11 @@ impl PostgresStore {
         let target = Target::parse(&options.url)?;
         let store = target.shown().to_owned();
         let unusable = |detail: String| OpenError::Unusable { store: store.clone(), detail };
-        let connection = server::connect(&target).await?;
+        let connection = requirements::connect(&target).await?;
         migrate::run(&connection, &store).await?;
         let (history, untold) = history(&connection, &store, options.if_another).await?;
         drop(connection);
-        let target = target.compared_with(Arc::clone(&history));
+        let target = target.compared_with(Arc::clone(&history)).with(options.names);
         let mut writer = [0; 16];
         rand::fill(&mut writer).map_err(|_| unusable("no random bytes".into()))?;
         let pool = target.clone().pool(options.connections.max(2), options.wait)?;
@@ -195,7 +206,7 @@ impl PostgresStore {
     /// As for [`PostgresStore::open`].
     pub async fn is_new(options: &PostgresOptions) -> Result<bool, OpenError> {
         let target = Target::parse(&options.url)?;
-        let connection = server::connect(&target).await?;
+        let connection = requirements::connect(&target).await?;
         migrate::is_new(&connection, target.shown()).await
     }
 

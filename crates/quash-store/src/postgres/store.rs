@@ -9,7 +9,8 @@ use quash_core::model::{
 };
 use tokio::sync::watch;
 
-use super::{PostgresStore, audit, reader};
+use super::read::reader;
+use super::{PostgresStore, audit};
 use crate::{Store, StoreConnections, StoreError};
 
 #[async_trait]

@@ -15,11 +15,12 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Row;
 
-use super::connect::{self, Pool, Pooled, Target};
 use super::fault::{PostgresError, is_refusal, message};
-use super::params::{Param, Params, typed};
+use super::params::{Param, Params};
 use super::pipeline::join_all;
-use super::recent_entries::RecentEntries;
+use super::read::recent_entries::RecentEntries;
+use super::server::connect::{self, Pool, Pooled, Target};
+use super::server::prepared::is_stale;
 use crate::{OpenError, StoreError};
 
 /// Begins a write transaction. A commit is durable even if the server's defaults say otherwise; `remote_apply`,
@@ -127,7 +128,9 @@ impl Database {
         params: Params<'_>,
     ) -> Result<Vec<Row>, PostgresError> {
         match once(pool, statement, params).await {
-            Err(PostgresError::Postgres(error)) if error.is_closed() => once(pool, statement, params).await,
+            Err(PostgresError::Postgres(error)) if error.is_closed() || is_stale(&error) => {
+                once(pool, statement, params).await
+            }
             other => other,
         }
     }
@@ -155,7 +158,7 @@ impl Database {
         statements: &[Statement<'_>],
     ) -> Result<(Transaction<'_>, Vec<Vec<Row>>), PostgresError> {
         match self.begin_once(pool, statements).await {
-            Err(PostgresError::Postgres(error)) if error.is_closed() => {
+            Err(PostgresError::Postgres(error)) if error.is_closed() || is_stale(&error) => {
                 self.begin_once(pool, statements).await
             }
             other => other,
@@ -176,15 +179,17 @@ impl Database {
         let writer = self.writer.as_slice();
         let mark: [&dyn Param; 2] = [&writer, &batch];
         let client = transaction.client()?;
+        let marks = answered(client.ready([(ADD_MARK, mark.as_slice())])).await?;
+        let statements = answered(client.ready(sendable(statements))).await?;
         // They are sent in this order. If one fails, all later ones do, for that reason alone; but if BEGIN itself
         // fails, each later one is a transaction by itself. So the statements of batches write only after `quash.begun`.
         let (begun, marked, answers) = tokio::join!(
             answered(client.batch_execute(BEGIN)),
-            transaction.execute(ADD_MARK, &mark),
-            join_all(statements.iter().map(|(statement, params)| transaction.query(statement, params))),
+            join_all(marks.into_iter().map(|ready| answered(client.execute(ready)))),
+            join_all(statements.into_iter().map(|ready| answered(client.query(ready)))),
         );
         begun?;
-        marked?;
+        marked.into_iter().collect::<Result<Vec<_>, _>>()?;
         let answers = answers.into_iter().collect::<Result<_, _>>()?;
         Ok((transaction, answers))
     }
@@ -271,11 +276,16 @@ impl Database {
     }
 }
 
+/// The statements of a transaction, as a connection prepares them.
+fn sendable<'s>(statements: &'s [Statement<'s>]) -> impl Iterator<Item = (&'s str, Params<'s>)> {
+    statements.iter().map(|(statement, params)| (*statement, params.as_slice()))
+}
+
 async fn once(pool: &Pool, statement: &str, params: Params<'_>) -> Result<Vec<Row>, PostgresError> {
     let mut connection = connect::take(pool).await?;
     // Until it has answered, it isn't used again.
     connection.is_open = true;
-    let rows = timeout(READ_TIMEOUT, connection.query_typed(statement, &typed(params))).await;
+    let rows = timeout(READ_TIMEOUT, connection.run(statement, params)).await;
     connection.is_open = rows.is_err();
     Ok(rows.map_err(|_| StoreError::Unavailable("the server doesn't answer".into()))??)
 }
@@ -296,7 +306,7 @@ impl Transaction<'_> {
 
     /// Runs a statement, and returns the number of rows that it wrote.
     pub(super) async fn execute(&self, statement: &str, params: Params<'_>) -> Result<u64, PostgresError> {
-        answered(self.client()?.execute_typed(statement, &typed(params))).await
+        answered(self.client()?.write(statement, params)).await
     }
 
     /// Runs a statement that writes exactly one row. Otherwise its guard doesn't hold.
@@ -305,7 +315,7 @@ impl Transaction<'_> {
     }
 
     pub(super) async fn query(&self, statement: &str, params: Params<'_>) -> Result<Vec<Row>, PostgresError> {
-        answered(self.client()?.query_typed(statement, &typed(params))).await
+        answered(self.client()?.run(statement, params)).await
     }
 
     /// Returns whether a statement finds a row.
@@ -321,13 +331,14 @@ impl Transaction<'_> {
     /// Runs statements that have no guard, and commits. All is sent before the first is answered.
     pub(super) async fn commit_after(mut self, statements: &[Statement<'_>]) -> Result<(), PostgresError> {
         let client = self.client()?;
-        let answered = async {
+        let statements = answered(client.ready(sendable(statements))).await?;
+        let sent = async {
             tokio::join!(
-                join_all(statements.iter().map(|(statement, params)| self.execute(statement, params))),
+                join_all(statements.into_iter().map(|ready| answered(client.execute(ready)))),
                 client.batch_execute("COMMIT"),
             )
         };
-        let cause = match timeout(COMMIT_TIMEOUT, answered).await {
+        let cause = match timeout(COMMIT_TIMEOUT, sent).await {
             Ok((written, committed)) => {
                 // The server has refused a statement, so COMMIT has undone the transaction. A fatal error says nothing
                 // of COMMIT: a pooler answers the first statement with it if it loses the server, which may have read all.

@@ -8,7 +8,7 @@ use rusqlite::ErrorCode;
 use rusqlite::ffi;
 use tokio::sync::watch;
 
-use super::check;
+use super::file::check;
 use crate::StoreError;
 use crate::columns::BadValue;
 

@@ -52,7 +52,7 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (
 
 /// Checks, without writing, that the applied migrations match those of this program. Returns their number.
 pub(super) fn applied(conn: &Connection, path: &Path) -> Result<usize, OpenError> {
-    let found = recorded(conn).map_err(|error| super::check::refused(path, &error))?;
+    let found = recorded(conn).map_err(|error| super::file::check::refused(path, &error))?;
     let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
     if let Some((MOVED, to)) = found.last() {
         let to = String::from_utf8_lossy(to).into_owned();

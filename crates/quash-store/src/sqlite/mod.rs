@@ -3,11 +3,8 @@
 
 mod apply;
 mod audit;
-mod backup;
-mod check;
-mod checkpoint;
 mod fault;
-mod lock;
+mod file;
 mod mail;
 mod migrate;
 mod moving;
@@ -15,7 +12,6 @@ mod named;
 #[cfg(test)]
 mod plans;
 mod reader;
-mod restore;
 mod rows;
 mod statements;
 mod write;
@@ -39,15 +35,16 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::checkpoint::Checkpoints;
 use self::fault::{StoreSignals, unavailable};
+use self::file::checkpoint::Checkpoints;
+use self::file::{backup, check, checkpoint, lock, restore};
 use self::reader::Reads;
 use self::writer::{Write, Writer};
 use crate::{BackupError, OpenError, Store, StoreError, StoreFile};
 
-pub use self::lock::{open_or_create, share_with_group};
+pub use self::file::lock::{open_or_create, share_with_group};
+pub use self::file::restore::{Replaced, StagedRestore};
 pub(crate) use self::moving::{Heads, Snapshot};
-pub use self::restore::{Replaced, StagedRestore};
 
 /// The longest time that a transaction waits for another process, such as an operator's SQLite shell.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -3,7 +3,8 @@
 use rusqlite::types::{Value as Stored, ValueRef};
 use rusqlite::{Connection, OpenFlags, named_params, params_from_iter};
 
-use super::{SqliteStore, check, migrate};
+use super::file::check;
+use super::{SqliteStore, migrate};
 use crate::OpenError;
 use crate::moving::{Cell, Kind, Line, Lines, MoveError, TABLES, Table, Value, line};
 

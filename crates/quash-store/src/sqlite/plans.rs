@@ -119,7 +119,7 @@ const STATEMENTS: &[&str] = &[
 fn every_statement_uses_an_index() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("quash.db");
-    super::lock::create_private(&path).expect("a file");
+    super::file::lock::create_private(&path).expect("a file");
     let conn = open_writer(&path, &SqliteOptions::default()).expect("a database");
     for &statement in STATEMENTS {
         let steps = plan(&conn, statement);
@@ -137,7 +137,7 @@ fn every_statement_uses_an_index() {
 fn every_statement_has_a_table_and_named_parameters() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("quash.db");
-    super::lock::create_private(&path).expect("a file");
+    super::file::lock::create_private(&path).expect("a file");
     let conn = open_writer(&path, &SqliteOptions::default()).expect("a database");
     let keys_of = |table: &str| -> Vec<String> {
         let mut columns =
@@ -176,7 +176,7 @@ fn every_statement_is_checked() {
         include_str!("apply/log.rs"),
         include_str!("apply/sessions.rs"),
         include_str!("audit.rs"),
-        include_str!("checkpoint.rs"),
+        include_str!("file/checkpoint.rs"),
         include_str!("mail.rs"),
         include_str!("reader.rs"),
         include_str!("mail.rs"),

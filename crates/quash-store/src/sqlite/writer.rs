@@ -7,8 +7,8 @@ use quash_core::model::{Change, Receipt};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::checkpoint::Checkpoints;
 use super::fault::{SqliteError, StoreSignals};
+use super::file::checkpoint::Checkpoints;
 use super::{apply, statements};
 use crate::StoreError;
 

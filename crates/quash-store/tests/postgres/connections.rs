@@ -44,6 +44,27 @@ async fn replicas_are_not_read() {
     assert_eq!(store.head().await.expect("a head").seq, head(&database.open().await).await);
 }
 
+/// A plan that was made before a change of the tables can't be used after it.
+#[tokio::test]
+async fn statements_are_prepared_again_after_tables_have_changed() {
+    let Some(database) = database().await else { return };
+    let store = database.open().await;
+    commit(&store, add(account("dana"))).await;
+    assert_eq!(store.accounts(None, 9).await.expect("accounts").len(), 1);
+    let named = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()";
+    let client = database.client().await;
+    assert!(client.query_one(named, &[]).await.expect("a count").get::<_, i64>(0) > 1);
+    client
+        .batch_execute("ALTER TABLE account ALTER COLUMN username TYPE varchar(200)")
+        .await
+        .expect("a table");
+    for _ in 0..3 {
+        assert_eq!(store.accounts(None, 9).await.expect("accounts").len(), 1);
+    }
+    commit(&store, add(account("noor"))).await;
+    assert_eq!(store.accounts(None, 9).await.expect("accounts").len(), 2);
+}
+
 /// A commit that waits for its standby keeps its locks.
 #[tokio::test]
 async fn locks_that_are_not_released_point_to_the_standby() {

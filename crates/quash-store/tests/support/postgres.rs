@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use quash_store::{PostgresOptions, PostgresStore};
+use quash_store::{PostgresOptions, PostgresStore, StatementNames};
 use tokio_postgres::{Client, NoTls};
 
 /// A database that is dropped at the end of the test. If the process ends before, a later test drops it.
@@ -174,9 +174,10 @@ impl TestDatabase {
         &self.name
     }
 
-    /// Opens the store as one process.
+    /// Opens the store as one process. It prepares statements; that behind the pooler doesn't.
     pub(crate) async fn open(&self) -> PostgresStore {
-        PostgresStore::open(PostgresOptions::new(self.url())).await.expect("a store")
+        let options = PostgresOptions { names: StatementNames::Prepared, ..PostgresOptions::new(self.url()) };
+        PostgresStore::open(options).await.expect("a store")
     }
 
     /// Opens the store behind a pooler that gives each transaction another connection, which

@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 use super::fault::IssuerError;
 use super::http::{Http, READ_TIMEOUT};
 use super::publisher_task::Message;
-use crate::key_fetcher::{KeyFetch, KeyFetcher};
+use crate::shared::key_fetcher::{KeyFetch, KeyFetcher};
 
 /// Fetches an issuer's keys.
 pub(crate) struct Keys {

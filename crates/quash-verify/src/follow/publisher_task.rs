@@ -12,10 +12,10 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
 use super::fault::{IssuerError, StartError};
-use crate::publisher::Publisher;
 use crate::shared::VerifierShared;
+use crate::shared::publisher::Publisher;
+use crate::shared::trust::{Terms, Trust};
 use crate::state::VerifierState;
-use crate::trust::{Terms, Trust};
 
 /// A message to the task.
 pub(crate) enum Message {

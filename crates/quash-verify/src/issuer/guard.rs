@@ -8,11 +8,11 @@ use quash_core::token::{Authentic, KeyRing, Minted, Purposes, TokenType};
 use quash_core::watch::{Follower, Live, Revoked, Verdict};
 
 use super::proofs::Proofs;
-use crate::catch_up::CATCH_UP;
-use crate::key_fetcher::KeyFetcher;
-use crate::publisher::Publisher;
+use crate::shared::catch_up::CATCH_UP;
+use crate::shared::key_fetcher::KeyFetcher;
+use crate::shared::publisher::Publisher;
+use crate::shared::trust::{Terms, Trust};
 use crate::shared::{State, Uncertain, VerifierShared};
-use crate::trust::{Terms, Trust};
 use crate::verify_error::VerifyError;
 
 /// Checks tokens in the issuer's own process. Clones are cheap and share their state.

@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use http::{Request, Response};
 
 use super::guard::Guard;
-use crate::header::TokenHeader;
-use crate::problem::Rejection;
+use crate::http::header::TokenHeader;
+use crate::http::problem::Rejection;
 
 /// Layer that passes on requests with a token of a type that the policy accepts. A function of the caller
 /// answers rejected requests.

@@ -50,5 +50,5 @@ mod proofs;
 pub use self::guard::{Guard, GuardSetup, guard, guard_of_node};
 pub use self::guard_layer::{GuardLayer, Guarded};
 pub(crate) use self::proofs::Proofs;
-pub use crate::key_fetcher::{KeyFetch, KeyFetcher};
-pub use crate::publisher::Publisher;
+pub use crate::shared::key_fetcher::{KeyFetch, KeyFetcher};
+pub use crate::shared::publisher::Publisher;

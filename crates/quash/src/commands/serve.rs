@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clap::Args;
-use quash_server::{DroppedLines, HttpSettings, Listener, MailWay, Tls};
+use quash_server::{DroppedLines, HttpSettings, Listener, MailWay, ProgramMetrics, Tls};
 use quash_service::{Mailer, Service};
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -89,6 +89,7 @@ async fn run_with_log(
     if let Err(failure) = ready.service.describe_node(env!("CARGO_PKG_VERSION"), digest).await {
         tracing::warn!(%failure, "failed to show this node to operators");
     }
+    let certificate = tls.clone();
     let (form, url) = (context.form, ready.server_address.to_string());
     let print =
         move || output::result(form, &json!({ "listening": url }), || format!("quash is listening on {url}"));
@@ -98,7 +99,9 @@ async fn run_with_log(
             listen::reload(tls.as_ref());
         }
     });
-    serve(ready, stopping, dropped).await?;
+    let program =
+        ProgramMetrics { dropped: dropped.clone(), certificate, version: env!("CARGO_PKG_VERSION") };
+    serve(ready, stopping, &program).await?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -189,10 +192,10 @@ async fn open_sockets(
 pub(super) async fn serve(
     ready: Ready,
     mut stopping: watch::Receiver<bool>,
-    dropped: &DroppedLines,
+    program: &ProgramMetrics,
 ) -> Result<(), CommandError> {
     let Ready { service, state_files, listener, http, mailer, control, stderr, .. } = ready;
-    let router = quash_server::router_counting(service.clone(), http, dropped);
+    let router = quash_server::router_counting(service.clone(), http, program);
     let (upkeep_service, seal_service, feed_service, closing_service, watch_service) =
         (service.clone(), service.clone(), service.clone(), service.clone(), service);
     let upkeep = tokio::spawn(async move { upkeep_service.upkeep().await });

@@ -10,7 +10,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use quash_core::decide::AfterFailOver;
 use quash_core::model::Policy;
 use quash_server::{HttpSettings, TlsFiles};
 use quash_service::{KeySetup, Rehash};
@@ -35,6 +34,7 @@ pub(crate) use sections::http::{Named, NamedKey};
 pub(crate) use sections::log::{LogFormat, LogSettings};
 pub(crate) use sections::mail::{Encryption, SmtpSettings};
 pub(crate) use sections::passwords::{Argon2, LEAST_COSTS, MOST_PASSES};
+pub(crate) use sections::postgres::Postgres;
 pub(crate) use sections::storage::Engine;
 pub(crate) use sections::tokens::fault_of_claim_name;
 
@@ -63,7 +63,7 @@ pub(crate) struct Settings {
     pub(crate) engine: Engine,
     pub(crate) group_access: GroupAccess,
     /// The rule for sessions when a PostgreSQL standby was promoted.
-    pub(crate) after_failover: AfterFailOver,
+    pub(crate) postgres: Postgres,
     pub(crate) log: LogSettings,
     /// Warnings about insecure but allowed settings, logged at each start.
     pub(crate) warnings: Vec<String>,

@@ -14,9 +14,9 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from quash_verify import QuashError
 
-from . import _issuer
+from .changes.endings import end_subjects, subject_of
+from .client import sessions_api
 from .conf import quash_settings
-from .endings import end_subjects, subject_of
 from .models import QuashOutbox
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class EndSessionsMixin(_Admin):
         if quash_settings().keeps_issuing:
             return "This site issues its tokens and keeps no list. The action “End all sessions” ends them."
         try:
-            sessions = _issuer.sessions(subject_of(user))
+            sessions = sessions_api.sessions(subject_of(user))
         except (ImproperlyConfigured, QuashError) as error:
             return f"The list isn't available: {error}"
         return render_to_string("quash_django/session_table.html", {"sessions": sessions})

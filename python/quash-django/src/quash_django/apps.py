@@ -35,21 +35,22 @@ class QuashConfig(AppConfig):
         if given.get("MODE") != "quash_issues":
             guard_keep_issuing(hook=given.get("HOOK_SIMPLE_JWT") is not False)
         else:
-            from . import _opened, _request, pushes, receivers
+            from .authentication import opened_sessions
+            from .changes import current_request, pushes, receivers
 
-            _request.connect()
-            _opened.connect()
+            current_request.connect()
+            opened_sessions.connect()
             pushes.connect()
             receivers.connect_locks()
         if apps.is_installed("drf_spectacular") and importlib.util.find_spec("rest_framework_simplejwt"):
-            from . import _spectacular  # noqa: F401
+            from .authentication import spectacular  # noqa: F401
 
 
 def guard_keep_issuing(*, hook: bool) -> None:
     """Connects the events that end sessions and, with ``hook``, guards Simple JWT's own classes."""
-    from . import _request, receivers
+    from .changes import current_request, receivers
 
-    _request.connect()
+    current_request.connect()
     receivers.connect()
     if hook and importlib.util.find_spec("rest_framework_simplejwt"):
         from . import simplejwt
@@ -59,8 +60,9 @@ def guard_keep_issuing(*, hook: bool) -> None:
 
 def unguard() -> None:
     """Undoes ``guard_keep_issuing``, for tests."""
-    from . import _request, receivers, simplejwt
+    from . import simplejwt
+    from .changes import current_request, receivers
 
-    _request.disconnect()
+    current_request.disconnect()
     receivers.disconnect()
     simplejwt.uninstall()

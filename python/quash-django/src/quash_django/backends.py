@@ -21,10 +21,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 from quash_verify import QuashError, Unavailable
 
-from . import _issuer, _opened, _users, _verifier
-from ._backends import SignsInAtQuash
-from ._http import Answer
-from .conf import quash_settings
+from .authentication import opened_sessions, users
+from .client import sessions_api, shared_verifier
+from .client.http import Answer
+from .conf import SignsInAtQuash, quash_settings
 
 __all__ = ["QuashBackend", "SignInRefused"]
 
@@ -63,11 +63,11 @@ class QuashBackend(ModelBackend, SignsInAtQuash):
         names = _sign_in(request, {"username": username, model.USERNAME_FIELD: username, "password": password})
         if names is None:
             return None
-        user = _users.find(names["sub"])
+        user = users.find(names["sub"])
         if user is None or not self.user_can_authenticate(user):
-            _opened.end(names)
+            opened_sessions.end(names)
             return None
-        _opened.note(request, user, names)
+        opened_sessions.note(request, user, names)
         return user
 
     async def aauthenticate(self, request: Any, username: Any = None, password: Any = None, **credentials: Any) -> Any:
@@ -78,7 +78,7 @@ class QuashBackend(ModelBackend, SignsInAtQuash):
 @sensitive_variables()
 def _sign_in(request: Any, credentials: dict[str, str]) -> dict[str, Any] | None:
     """Returns the names of a new session at quash; None for a wrong password."""
-    answer = _issuer.request("POST", quash_settings().token_path, credentials, _headers(request))
+    answer = sessions_api.request("POST", quash_settings().token_path, credentials, _headers(request))
     if answer.status == 200:
         if request is not None and "Quash-Device" in answer.headers:
             request.__dict__[DEVICE_COOKIE] = answer.headers["Quash-Device"]
@@ -89,10 +89,10 @@ def _sign_in(request: Any, credentials: dict[str, str]) -> dict[str, Any] | None
         return None
     if answer.status in (400, 413):
         # Such as an empty password, or a name that contains a null character.
-        _issuer.logger.warning("quash can't read a sign-in: %s", answer.detail)
+        sessions_api.logger.warning("quash can't read a sign-in: %s", answer.detail)
         return None
     if answer.status != 503:
-        _issuer.logger.error(
+        sessions_api.logger.error(
             "quash answered a sign-in with %d: check QUASH['ISSUER'] and QUASH['TOKEN_PATH']", answer.status
         )
     raise _unavailable(answer.retry_after)
@@ -102,16 +102,16 @@ def _sign_in(request: Any, credentials: dict[str, str]) -> dict[str, Any] | None
 def _checked(answer: Answer) -> dict[str, Any]:
     """Checks the access token. Returns the names of its session."""
     try:
-        live = _verifier.verifier().check(answer.body["access"])
+        live = shared_verifier.verifier().check(answer.body["access"])
         refresh = answer.body.get("refresh") or _cookie(answer)
         expiry = json.loads(base64.urlsafe_b64decode(refresh.split(".")[1] + "=="))["exp"]
-        return _opened.names_of(live, int(expiry))
+        return opened_sessions.names_of(live, int(expiry))
     except Unavailable:
         raise
     except (QuashError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         # Never the value of an error that a token may be in.
         cause = str(error) if isinstance(error, QuashError) else type(error).__name__
-        _issuer.logger.error("the tokens that quash has just issued can't be used here: %s", cause)
+        sessions_api.logger.error("the tokens that quash has just issued can't be used here: %s", cause)
     raise _unavailable(1)
 
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, cast
 from quash_verify import Live, Verifier, WhenStale
 from quash_verify.asgi import GuardMiddleware
 
-from . import _verifier
+from .client import shared_verifier
 from .conf import quash_settings
 
 if TYPE_CHECKING:
-    from ._site_tokens import SiteToken
+    from .authentication.site_tokens import SiteToken
 
 __all__ = ["Guarded"]
 
@@ -59,7 +59,7 @@ class Guarded:
 
 def _accepted_by() -> Verifier:
     if not quash_settings().keeps_issuing:
-        return _verifier.verifier()
-    from ._site_tokens import SiteVerifier
+        return shared_verifier.verifier()
+    from .authentication.site_tokens import SiteVerifier
 
     return cast(Verifier, SiteVerifier())

@@ -1,4 +1,7 @@
-"""The setting ``QUASH``: reads it and reports each mistake with its remedy."""
+"""The setting ``QUASH``: reads it and reports each mistake with its remedy.
+
+Also tells which of ``AUTHENTICATION_BACKENDS`` signs users in at quash.
+"""
 
 import difflib
 import ipaddress
@@ -12,12 +15,11 @@ from urllib.parse import urlsplit
 
 from django.apps import apps
 from django.conf import settings
+from django.contrib.auth import load_backend
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 from quash_verify import WhenStale
-
-from ._backends import configured
 
 Mode = Literal["keep_issuing", "quash_issues"]
 
@@ -165,7 +167,28 @@ def ends_sessions(found: QuashSettings) -> bool:
     if not apps.ready:
         return False
     locks = apps.is_installed("axes") or apps.is_installed("defender")
-    return locks and "lock_out" in found.end_on or configured() is not None
+    return locks and "lock_out" in found.end_on or sign_in_backend() is not None
+
+
+class SignsInAtQuash:
+    """The base of the authentication backends that sign users in at quash."""
+
+
+def signs_in_at_quash(path: object) -> bool:
+    """Returns whether a backend's dotted path names one that does."""
+    return isinstance(path, str) and isinstance(load_backend(path), SignsInAtQuash)
+
+
+def sign_in_backend() -> str | None:
+    """Returns the first of ``AUTHENTICATION_BACKENDS`` that signs users in at quash."""
+    for path in settings.AUTHENTICATION_BACKENDS:
+        try:
+            if signs_in_at_quash(path):
+                return path
+        except ImportError:
+            # Django reports it at the first log-in.
+            continue
+    return None
 
 
 def user_id_field() -> str:

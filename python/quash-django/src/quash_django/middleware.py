@@ -26,10 +26,12 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from quash_verify import Refused, Unavailable
 
-from . import _opened, _request, _verifier
+from .authentication import opened_sessions
 from .backends import DEVICE_COOKIE, SignInRefused
+from .changes import current_request
+from .changes.endings import SESSION_KEY, subject_of
+from .client import shared_verifier
 from .conf import quash_settings
-from .endings import SESSION_KEY, subject_of
 
 RENEWALS = 8
 """How many times in its lifetime a session that is in use gets a new time and position."""
@@ -101,7 +103,7 @@ class SessionMiddleware(UnavailableMiddleware):
         if USER_KEY not in request.session or keeps_issuing and not request.user.is_authenticated:
             if keeps_issuing and request.method not in ("GET", "HEAD", "OPTIONS", "TRACE"):
                 # It may be a log-in, whose position must be older than the check of the password.
-                request.__dict__[_POSITION] = _verifier.head()
+                request.__dict__[_POSITION] = shared_verifier.head()
             return None
         own: Any = request.session.get(SESSION_KEY)
         try:
@@ -120,10 +122,10 @@ class SessionMiddleware(UnavailableMiddleware):
         request.__dict__[_HASH] = request.session.get(HASH_KEY)
         if not _is_ours(own):
             # It began before the middleware was installed.
-            self._begin(request, _verifier.head())
+            self._begin(request, shared_verifier.head())
             return
-        position = _verifier.head() if self._is_due(request, own) else None
-        _verifier.verifier().ask(
+        position = shared_verifier.head() if self._is_due(request, own) else None
+        shared_verifier.verifier().ask(
             quash_settings().namespace,
             session=own["sid"],
             subject=subject_of(request.user),
@@ -141,7 +143,7 @@ class SessionMiddleware(UnavailableMiddleware):
         if own["exp"] <= time.time():
             raise Refused("token_not_valid", "The session has expired.")
         try:
-            _verifier.verifier().ask(
+            shared_verifier.verifier().ask(
                 None,
                 session=own["sid"],
                 subject=own["sub"],
@@ -150,17 +152,17 @@ class SessionMiddleware(UnavailableMiddleware):
                 expires_at=own["exp"],
             )
         except Refused:
-            renewed = _opened.renewed(own)
+            renewed = opened_sessions.renewed(own)
             if renewed is None:
                 raise
             request.session[SESSION_KEY] = renewed
-        _opened.note_present(request, own)
+        opened_sessions.note_present(request, own)
 
     def _after(self, request: HttpRequest, response: HttpResponseBase) -> None:
         if quash_settings().keeps_issuing:
             self._settle_kept(request)
             return
-        _opened.settle(request)
+        opened_sessions.settle(request)
         device = request.__dict__.get(DEVICE_COOKIE)
         if device is not None:
             response.set_cookie(
@@ -174,11 +176,12 @@ class SessionMiddleware(UnavailableMiddleware):
         own: Any = request.session.get(SESSION_KEY)
         if not _is_ours(own):
             # A change of the password in this request, such as a reset, must not end the log-in that follows it.
-            known = [number for number in (request.__dict__.get(_POSITION), _request.sent()) if number is not None]
-            self._begin(request, max(known) if known else _verifier.head())
+            positions = (request.__dict__.get(_POSITION), current_request.sent())
+            known = [number for number in positions if number is not None]
+            self._begin(request, max(known) if known else shared_verifier.head())
         elif _HASH in request.__dict__ and request.session.get(HASH_KEY) != request.__dict__[_HASH]:
             # `update_session_auth_hash`: the user has changed the password in this session.
-            request.session[SESSION_KEY] = {**own, "seq": _verifier.head(), "iat": int(time.time())}
+            request.session[SESSION_KEY] = {**own, "seq": shared_verifier.head(), "iat": int(time.time())}
 
     @staticmethod
     def _begin(request: HttpRequest, position: int | None) -> None:

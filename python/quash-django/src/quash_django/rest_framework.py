@@ -21,7 +21,8 @@ from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken
 from rest_framework_simplejwt.utils import aware_utcnow, get_md5_hash_password
 
-from . import _users, _verifier
+from .authentication import users
+from .client import shared_verifier
 from .conf import quash_settings
 from .exceptions import VerifierUnavailable
 
@@ -92,7 +93,7 @@ class LiveToken(AccessToken):
     @staticmethod
     def _check(token: str | bytes) -> Live:
         try:
-            return _verifier.verifier().check(token, when_stale=_when_stale.get())
+            return shared_verifier.verifier().check(token, when_stale=_when_stale.get())
         except Refused as refused:
             raise TokenError(_(refused.detail)) from refused
         except Unavailable as unavailable:
@@ -181,10 +182,10 @@ class JWTAuthentication(LiveAuthenticationMixin):
         by = quash_settings().user_by
         subject = validated_token.live.user_id
         if by == "pk":
-            if not _users.can_be(self.user_model, api_settings.USER_ID_FIELD, subject):
+            if not users.can_be(self.user_model, api_settings.USER_ID_FIELD, subject):
                 raise _user_not_found()
             return super().get_user(validated_token)
-        user = _users.find(subject)
+        user = users.find(subject)
         if user is None:
             raise _user_not_found()
         if api_settings.CHECK_USER_IS_ACTIVE and not user.is_active:

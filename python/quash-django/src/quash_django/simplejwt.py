@@ -7,26 +7,23 @@ subclass and view is guarded. Without it, a site uses the classes and mixins of 
 import functools
 import logging
 import secrets
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, cast
 
-import jwt
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.utils.translation import gettext as _
-from quash_verify import QuashError, Refused, Unavailable
 from rest_framework_simplejwt import backends, serializers, tokens
-from rest_framework_simplejwt.exceptions import TokenBackendError, TokenBackendExpiredToken, TokenError
 from rest_framework_simplejwt.settings import api_settings
 
-from . import _unjudged, _verifier, native, outbox
-from ._request import has_ended, is_rotating, rotating
+from .authentication import native, token_checks, unjudged
+from .authentication.token_checks import ending_expired, ending_spent, passing_unjudged
+from .changes import outbox
+from .changes.current_request import rotating
+from .changes.endings import end_blacklisted, end_claims
+from .client import shared_verifier
 from .conf import quash_settings
-from .endings import end_blacklisted, end_claims, end_session_at_once
-from .exceptions import VerifierUnavailable
 
 __all__ = [
     "AccessToken",
@@ -42,7 +39,6 @@ logger = logging.getLogger("quash_django")
 
 # The position for tokens that this call issues, read before it checked a password or a token. A tuple of one.
 _position: ContextVar[tuple[int | None] | None] = ContextVar("quash_position", default=None)
-_passes_unjudged: ContextVar[bool] = ContextVar("quash_passes_unjudged", default=False)
 
 
 @contextmanager
@@ -51,7 +47,7 @@ def issuing() -> Iterator[None]:
     if _position.get() is not None:
         yield
         return
-    former = _position.set((_verifier.head(),))
+    former = _position.set((shared_verifier.head(),))
     try:
         yield
     finally:
@@ -62,16 +58,6 @@ def issuing() -> Iterator[None]:
 def _rotating() -> Iterator[None]:
     with rotating(), issuing():
         yield
-
-
-@contextmanager
-def passing_unjudged() -> Iterator[None]:
-    """Lets tokens pass that can't be judged now: a user must be able to log out while quash is unavailable."""
-    former = _passes_unjudged.set(True)
-    try:
-        yield
-    finally:
-        _passes_unjudged.reset(former)
 
 
 def begin_session(token: tokens.Token) -> None:
@@ -97,113 +83,6 @@ def renew_position(token: tokens.Token) -> None:
         _write_position(token)
 
 
-def verify(token: tokens.Token) -> None:
-    """Asks quash about a token that Simple JWT has verified. Raises ``TokenError`` if it was revoked."""
-    claims = token.payload
-    if native.has_accepted(claims):
-        return
-    asked = question(claims)
-    if has_ended("session", asked["session"]) or has_ended("token", asked["token"]):
-        return
-    try:
-        _verifier.verifier().ask(**asked)
-    except Refused as refused:
-        end_spent(token)
-        raise TokenError(_(refused.detail)) from refused
-    except Unavailable as unavailable:
-        if _passes_unjudged.get():
-            return
-        if _is_refresh_token(token) and hasattr(token, "blacklist") and not is_rotating():
-            # A log-out must succeed now, too.
-            _unjudged.withhold(token, unavailable)
-            return
-        raise VerifierUnavailable(unavailable) from unavailable
-
-
-def question(claims: dict[str, Any]) -> dict[str, Any]:
-    """Returns what quash is asked about a token. Raises ``TokenError`` if no answer would be certain."""
-    namespace, session, jti, subject, position = native.names(claims)
-    issued_at, expires_at = claims.get("iat"), claims.get("exp")
-    if not _is_integer(issued_at) or not _is_integer(expires_at):
-        # Whether it is older than a revocation can't be known.
-        raise TokenError(_("Token is invalid"))
-    if not isinstance(session, str | None) or (position is not None and not _is_integer(position)):
-        raise TokenError(_("Token is invalid"))
-    return {
-        "namespace": namespace,
-        "session": session,
-        "token": jti,
-        "subject": subject,
-        "position": position,
-        "issued_at": issued_at,
-        "expires_at": expires_at,
-    }
-
-
-def end_spent(token: tokens.Token) -> None:
-    """Ends the session of a refresh token that is refused as blacklisted, unless a refresh presents it.
-
-    A log-out may present a token that was rotated since: its session, with younger tokens, must end nevertheless.
-    """
-    if is_rotating() or "log_out" not in quash_settings().end_on or not _is_refresh_token(token):
-        return
-    try:
-        # A view may have skipped this check. Anybody can name a session, and only its tokens may end it.
-        claims = token.get_token_backend().decode(cast(Any, token.token), verify=True)
-    except TokenBackendExpiredToken:
-        end_expired(token)
-        return
-    except TokenBackendError:
-        return
-    _end_session_of(token, claims)
-
-
-def end_expired(token: tokens.Token) -> None:
-    """Ends the session of a genuine refresh token that has expired, unless a refresh presents it.
-
-    A younger refresh token of the session, or its last access token, may be valid for longer.
-    """
-    if is_rotating() or "log_out" not in quash_settings().end_on or not _is_refresh_token(token):
-        return
-    backend = token.get_token_backend()
-    text = cast(Any, token.token)
-    try:
-        # As the backend does, but for the expiry.
-        claims = jwt.decode(
-            text,
-            backend.get_verifying_key(text),
-            algorithms=[backend.algorithm],
-            audience=backend.audience,
-            issuer=backend.issuer,
-            leeway=backend.get_leeway(),
-            options={"verify_aud": backend.audience is not None, "verify_exp": False},
-        )
-    except (jwt.InvalidTokenError, TokenBackendError):
-        return
-    _end_session_of(token, claims)
-
-
-def _end_session_of(token: tokens.Token, claims: dict[str, Any]) -> None:
-    session = claims.get(quash_settings().session_claim)
-    if claims.get(api_settings.TOKEN_TYPE_CLAIM) != token.token_type or not isinstance(session, str):
-        return
-    now = int(time.time())
-    try:
-        _verifier.verifier().ask(quash_settings().namespace, session=session, issued_at=now, expires_at=now + 1)
-    except Refused:
-        # It has ended already, as after most log-outs.
-        return
-    except QuashError:
-        # Whether it has can't be told now.
-        pass
-    end_session_at_once(session, "log_out")
-
-
-def _is_refresh_token(token: tokens.Token) -> bool:
-    # Each request presents a sliding token, too.
-    return isinstance(token, tokens.BlacklistMixin) and not isinstance(token, tokens.SlidingToken)
-
-
 def log_out(serializer: Any, attrs: dict[str, Any]) -> None:
     """Ends the session of a refresh token that ``TokenBlacklistSerializer`` has accepted."""
     if "log_out" in quash_settings().end_on:
@@ -213,35 +92,12 @@ def log_out(serializer: Any, attrs: dict[str, Any]) -> None:
 def _write_position(token: tokens.Token) -> None:
     name = quash_settings().position_claim
     known = _position.get()
-    position = _verifier.head() if known is None else known[0]
+    position = shared_verifier.head() if known is None else known[0]
     if position is None:
         # Revocations cover such a token by the second in which it was issued.
         token.payload.pop(name, None)
     else:
         token.payload[name] = position
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-@contextmanager
-def _ending_spent(token: tokens.Token) -> Iterator[None]:
-    try:
-        yield
-    except TokenError:
-        end_spent(token)
-        raise
-
-
-@contextmanager
-def _ending_expired(token: tokens.Token) -> Iterator[None]:
-    try:
-        yield
-    except TokenError as error:
-        if isinstance(error.__cause__, TokenBackendExpiredToken):
-            end_expired(token)
-        raise
 
 
 def _end_again(found: Any) -> None:
@@ -262,7 +118,7 @@ class GuardedTokenMixin(tokens.Token):
         if is_installed():
             super().__init__(token, verify)
         else:
-            with _ending_expired(self):
+            with ending_expired(self):
                 super().__init__(token, verify)
         if token is None and not is_installed():
             # Here rather than in `for_user`, where `BlacklistMixin` has already stored the token.
@@ -276,7 +132,7 @@ class GuardedTokenMixin(tokens.Token):
     def verify(self) -> None:
         super().verify()
         if not is_installed():
-            verify(self)
+            token_checks.verify(self)
 
     if _HAS_BLACKLIST:
 
@@ -284,13 +140,13 @@ class GuardedTokenMixin(tokens.Token):
             if is_installed():
                 super().check_blacklist()  # type: ignore[misc]
                 return
-            with _ending_spent(self):
+            with ending_spent(self):
                 super().check_blacklist()  # type: ignore[misc]
 
         def blacklist(self) -> Any:
             if is_installed():
                 return super().blacklist()  # type: ignore[misc]
-            with _unjudged.readable(self):
+            with unjudged.readable(self):
                 found = super().blacklist()  # type: ignore[misc]
             _end_again(found)
             return found
@@ -387,7 +243,7 @@ def _wrap(owner: type, name: str, wrapper: Callable[[Any], Any]) -> None:
 
 def _init(original: Any) -> Any:
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
-        with _ending_expired(self):
+        with ending_expired(self):
             original(self, *args, **kwargs)
 
     return init
@@ -413,14 +269,14 @@ def _set_iat(original: Any) -> Any:
 def _verify(original: Any) -> Any:
     def verify_with_quash(self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
-        verify(self)
+        token_checks.verify(self)
 
     return verify_with_quash
 
 
 def _check_blacklist(original: Any) -> Any:
     def check_blacklist(self: Any) -> None:
-        with _ending_spent(self):
+        with ending_spent(self):
             original(self)
 
     return check_blacklist
@@ -428,7 +284,7 @@ def _check_blacklist(original: Any) -> Any:
 
 def _blacklist_token(original: Any) -> Any:
     def blacklist(self: Any) -> Any:
-        with _unjudged.readable(self):
+        with unjudged.readable(self):
             found = original(self)
         _end_again(found)
         return found

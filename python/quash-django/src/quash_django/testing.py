@@ -17,10 +17,11 @@ from quash_verify import WhenStale
 from quash_verify.testing import TestIssuer
 from rest_framework.test import APIClient
 
-from . import _opened, _verifier, outbox, pushes
-from ._backends import configured
-from .conf import quash_settings
-from .endings import subject_of
+from .authentication import opened_sessions
+from .changes import outbox, pushes
+from .changes.endings import subject_of
+from .client import shared_verifier
+from .conf import quash_settings, sign_in_backend
 
 __all__ = ["QuashAPIClient", "log_in", "quash_issuer"]
 
@@ -35,12 +36,12 @@ def quash_issuer(*, when_stale: WhenStale = "introspect") -> Iterator[TestIssuer
     issuer = TestIssuer(namespace=quash_settings().namespace)
     # The times of the site's own tokens must not be in the issuer's future.
     issuer.advance(max(0.0, time.time() - issuer.now()))
-    former = _verifier.install(issuer.verifier(when_stale=when_stale))
+    former = shared_verifier.install(issuer.verifier(when_stale=when_stale))
     try:
         with outbox.sent_immediately(), pushes.discarded():
             yield issuer
     finally:
-        installed = _verifier.install(former)
+        installed = shared_verifier.install(former)
         if installed is not None:
             installed.close()
 
@@ -48,9 +49,9 @@ def quash_issuer(*, when_stale: WhenStale = "introspect") -> Iterator[TestIssuer
 def log_in(client: Client, user: Any, issuer: TestIssuer) -> str:
     """Signs a user in with Django's session, as ``QuashBackend`` does, and returns a token of the same session."""
     token = issuer.token(subject_of(user))
-    live = _verifier.verifier().check(token)
-    _opened.note(None, user, _opened.names_of(live, live.expires_at))
-    client.force_login(user, backend=configured())
+    live = shared_verifier.verifier().check(token)
+    opened_sessions.note(None, user, opened_sessions.names_of(live, live.expires_at))
+    client.force_login(user, backend=sign_in_backend())
     return token
 
 

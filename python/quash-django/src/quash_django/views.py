@@ -11,9 +11,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
 from django.views.generic import TemplateView
 
-from . import _issuer, outbox
+from .changes import outbox
+from .changes.endings import SESSION_KEY, subject_of
+from .client import sessions_api
 from .conf import quash_settings
-from .endings import SESSION_KEY, subject_of
 
 __all__ = ["SessionsView"]
 
@@ -41,8 +42,8 @@ class SessionsView(LoginRequiredMixin, TemplateView):
             logout(request)
         return redirect(request.path)
 
-    def _sessions(self) -> list[_issuer.Session]:
+    def _sessions(self) -> list[sessions_api.Session]:
         if quash_settings().keeps_issuing:
             raise Http404("QUASH['MODE'] is 'keep_issuing': quash knows no sessions of this site's users")
         own = self.request.session.get(SESSION_KEY) or {}
-        return _issuer.sessions(own.get("sub") or subject_of(self.request.user), own.get("sid"))
+        return sessions_api.sessions(own.get("sub") or subject_of(self.request.user), own.get("sid"))

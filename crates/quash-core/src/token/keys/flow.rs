@@ -1,4 +1,4 @@
-//! Derivation of the links and codes in mails, and of the hashes in flows. A flow (`model/flow.rs`) is an
+//! Derivation of the links and codes in mails, and of the hashes in flows. A flow (`model/accounts/flow.rs`) is an
 //! action that a mail lets its reader do once. Links and codes aren't stored: a reader of the store can't
 //! make a link without the key.
 

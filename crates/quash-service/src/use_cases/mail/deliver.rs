@@ -107,7 +107,9 @@ impl Context {
         }
         let attempts = mail.attempts + 1;
         let settled = |outcome| Change::SettleMail { mail: mail.id, attempts, outcome };
-        match post.send(&outgoing).await {
+        let sent = post.send(&outgoing).await;
+        self.metrics.mailed(&sent, self.clock.now());
+        match sent {
             Ok(()) => self.settle(settled(MailOutcome::Sent(self.clock.now()))).await,
             Err(fault) => {
                 tracing::warn!(mail = %mail.id, kind = mail.kind.as_str(), account, attempts, %fault, "failed to send a mail");

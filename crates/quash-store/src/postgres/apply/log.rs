@@ -4,10 +4,10 @@ use quash_core::model::{Entry, Epoch, NewEntry, OldSessions, Receipt, ScopeKey, 
 
 use super::Work;
 use crate::log::LogEnd;
-use crate::postgres::batch::EntryColumns;
+use crate::postgres::apply::batch::EntryColumns;
 use crate::postgres::fault::PostgresError;
-use crate::postgres::identity;
 use crate::postgres::rows;
+use crate::postgres::server::identity;
 use crate::postgres::statements;
 use crate::postgres::transaction::Transaction;
 

@@ -2,7 +2,9 @@
 //! fail with [`PostgresError::Conflict`] if it doesn't hold. The transaction is then undone.
 
 mod accounts;
+pub(super) mod batch;
 mod keys;
+pub(super) mod locks;
 mod log;
 mod mail;
 mod sessions;
@@ -12,9 +14,9 @@ use std::time::Duration;
 use quash_core::model::{Change, NewAudit, Receipt};
 use tokio::time::sleep;
 
+use self::locks::Locks;
 use super::audit;
 use super::fault::PostgresError;
-use super::locks::Locks;
 use super::statements;
 use super::transaction::{Database, Statement, Transaction};
 use crate::StoreError;

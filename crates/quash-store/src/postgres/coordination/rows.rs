@@ -6,8 +6,8 @@ use quash_core::model::{Binding, InstanceId, ProcessLabel, Seq};
 use tokio_postgres::Row;
 
 use super::super::fault::PostgresError;
-use super::super::identity;
 use super::super::params::Params;
+use super::super::server::identity;
 use super::super::transaction::{Database, Transaction};
 use super::sights::{Found, Renewal};
 use crate::StoreError;

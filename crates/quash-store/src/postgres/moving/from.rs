@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio::time::{Sleep, sleep};
 use tokio_postgres::types::{ToSql, Type};
 
-use super::super::connect::Target;
 use super::super::fault::message;
-use super::super::{IfAnother, PostgresOptions, history, migrate, server, statements};
+use super::super::server::connect::Target;
+use super::super::server::requirements;
+use super::super::{IfAnother, PostgresOptions, history, migrate, statements};
 use super::{CHUNK, Exclusive, MARGIN, count};
 use crate::OpenError;
 use crate::moving::{MOVED, MOVED_NAME, MoveError, MoveProgress, MoveStage, TABLES};
@@ -45,7 +46,7 @@ impl MoveSource {
     /// The database can't be used, nodes use it, or no server was ever started on it.
     pub async fn begin(options: &PostgresOptions) -> Result<Self, MoveError> {
         let target = Target::parse(&options.url).map_err(OpenError::from)?;
-        let connection = server::connect(&target).await?;
+        let connection = requirements::connect(&target).await?;
         let earlier = match migrate::run(&connection, target.shown()).await {
             Ok(()) => None,
             // An earlier move has marked it, and perhaps was interrupted.
@@ -54,7 +55,7 @@ impl MoveSource {
         };
         // A refusal has left its transaction open, with the lock that the move takes.
         drop(connection);
-        let connection = server::connect(&target).await?;
+        let connection = requirements::connect(&target).await?;
         // A restored or copied database, or a promoted server, may lack revocations, and the SQLite file
         // doesn't say where it comes from.
         let (judged, _) = history(&connection, target.shown(), IfAnother::Refuse).await?;

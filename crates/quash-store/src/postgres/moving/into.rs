@@ -7,9 +7,10 @@ use futures_util::SinkExt;
 use tokio::sync::mpsc;
 use tokio_postgres::CopyInSink;
 
-use super::super::connect::Target;
 use super::super::fault::message;
-use super::super::{PostgresOptions, migrate, server};
+use super::super::server::connect::Target;
+use super::super::server::requirements;
+use super::super::{PostgresOptions, migrate};
 use super::Exclusive;
 use crate::OpenError;
 use crate::moving::{Lines, MoveError, MoveProgress, MoveStage, TABLES, Table};
@@ -31,7 +32,7 @@ pub async fn copy_to_postgres(
     progress: MoveProgress<'_>,
 ) -> Result<String, MoveError> {
     let target = Target::parse(&options.url).map_err(OpenError::from)?;
-    let connection = server::connect(&target).await?;
+    let connection = requirements::connect(&target).await?;
     migrate::run(&connection, target.shown()).await.map_err(|error| match error {
         // It still has the data that was moved from it.
         OpenError::Moved { store, .. } => MoveError::NotEmpty { store, table: "schema_migration" },

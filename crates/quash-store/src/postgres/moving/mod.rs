@@ -11,9 +11,9 @@ use futures_util::StreamExt;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Client;
 
-use super::connect::{Connection, Target};
 use super::fault::message;
 use super::migrate;
+use super::server::connect::{Connection, Target};
 use crate::moving::{Lines, MoveError, RunningNode, TABLES, Table};
 use crate::sqlite::Heads;
 

@@ -26,7 +26,7 @@ use crate::opening::FencedSettings;
 use crate::output::{self, OutputFormat};
 use crate::settings::{self, Listen, Settings};
 use crate::stderr::Stderr;
-use quash_server::{DroppedLines, SystemClock};
+use quash_server::{DroppedLines, ProgramMetrics, SystemClock};
 
 /// A directory that is removed when this is dropped.
 struct TemporaryDirectory(PathBuf);
@@ -53,7 +53,8 @@ pub(super) async fn run(context: &CommandContext) -> Result<(), CommandError> {
         return Err(CommandError::failure("the server listens at an unexpected address"));
     };
     let (stop, stopping) = watch::channel(false);
-    let serving = tokio::spawn(async move { serve::serve(ready, stopping, &dropped).await });
+    let program = ProgramMetrics { dropped, version: env!("CARGO_PKG_VERSION"), certificate: None };
+    let serving = tokio::spawn(async move { serve::serve(ready, stopping, &program).await });
     let delay = tokio::select! {
         delay = run_steps(context, &settings, &data_dir, address) => delay,
         name = signals.next() => Err(CommandError::failure(format!("interrupted by {name}"))),

@@ -13,7 +13,7 @@ mod lockout;
 pub(crate) mod log;
 pub(crate) mod mail;
 pub(crate) mod passwords;
-mod postgres;
+pub(crate) mod postgres;
 mod registration;
 mod rotation;
 mod sessions;
@@ -83,13 +83,13 @@ pub(super) fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Rep
     let public_url = http.as_ref().map(|http| http.public_url.as_ref()).map_err(|reported| *reported);
     let mail = mail::read(reader.section(&mail::TABLE), public_url);
     let storage = storage::read(reader.section(&storage::TABLE));
-    let after_failover = postgres::read(reader.section(&postgres::TABLE));
+    let postgres = postgres::read(reader.section(&postgres::TABLE));
     let log = log::read(reader.section(&log::TABLE));
     // Only now, so that all faults are reported.
     let (tokens, foreign, grace, sessions) = (tokens?, foreign?, grace?, sessions?);
     let (passwords, lockout, http, mail) = (passwords?, lockout?, http?, mail?);
     let Storage { engine, group_access } = storage?;
-    let (registration, accounts, after_failover) = (registration?, accounts?, after_failover?);
+    let (registration, accounts, postgres) = (registration?, accounts?, postgres?);
     let Accounts { login_fields, username_field, names, numeric_names, subjects } = accounts;
     let accounts = AccountPolicy {
         login_fields,
@@ -105,7 +105,7 @@ pub(super) fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Rep
     let mut warnings = tokens.signing.warnings;
     warnings.extend(foreign.warnings);
     warnings.extend(mail.warning);
-    warnings.extend(postgres::warning(after_failover));
+    warnings.extend(postgres::warning(postgres.after_failover));
     warnings.extend(conflict_warning(tokens.policy.foreign, &foreign.setups));
     Ok(Settings {
         policy: Policy {
@@ -153,7 +153,7 @@ pub(super) fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Rep
         smtp: mail.smtp,
         engine,
         group_access,
-        after_failover,
+        postgres,
         log: log?,
         warnings,
     })

@@ -1,10 +1,11 @@
 //! `[postgres]`: how nodes use a PostgreSQL database.
 
 use quash_core::decide::AfterFailOver;
+use quash_store::StatementNames;
 
 use crate::settings::engine::fault::Reported;
 use crate::settings::engine::key::{DefaultsTo, Key};
-use crate::settings::engine::kind::Words;
+use crate::settings::engine::kind::{Switch, Words};
 use crate::settings::engine::section::Section;
 use crate::settings::engine::table::{Naming, Table};
 
@@ -12,7 +13,7 @@ pub(super) const TABLE: Table = Table {
     name: "postgres",
     doc: "how nodes use a PostgreSQL database",
     naming: Naming::One,
-    keys: &[&AFTER_FAILOVER],
+    keys: &[&AFTER_FAILOVER, &PREPARED],
 };
 
 const AFTER_FAILOVER: Key<Words<AfterFailOver>> = Key {
@@ -30,8 +31,26 @@ const AFTER_FAILOVER: Key<Words<AfterFailOver>> = Key {
           only a lost node had seen may then be undone. `always`: they end with each promotion.",
 };
 
-pub(super) fn read(mut section: Section<'_>) -> Result<AfterFailOver, Reported> {
-    section.read(&AFTER_FAILOVER)
+const PREPARED: Key<Switch> = Key {
+    name: "prepared",
+    kind: Switch,
+    unset: DefaultsTo("false"),
+    doc: "Whether the database parses and plans each statement once for a connection instead of each time. Behind a \
+          pooler in transaction mode this needs pgbouncer 1.21 or newer with `max_prepared_statements = 200`: \
+          with others, a statement may run in place of another one.",
+};
+
+/// The section's values.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Postgres {
+    pub(crate) after_failover: AfterFailOver,
+    pub(crate) names: StatementNames,
+}
+
+pub(super) fn read(mut section: Section<'_>) -> Result<Postgres, Reported> {
+    let (after_failover, prepared) = (section.read(&AFTER_FAILOVER), section.read(&PREPARED));
+    let names = if prepared? { StatementNames::Prepared } else { StatementNames::None };
+    Ok(Postgres { after_failover: after_failover?, names })
 }
 
 /// The risk of a setting, for the log of each start.

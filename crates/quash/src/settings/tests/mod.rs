@@ -15,6 +15,7 @@ mod wrong;
 use std::ffi::OsString;
 use std::time::Duration;
 
+use quash_core::decide::AfterFailOver;
 use quash_core::model::{
     AccountPolicy, ClaimsChange, ForeignTokens, InactiveAccounts, LastLogin, LocalParts, LockEnds,
     LockoutPolicy, LoginFields, NameChanges, Namespace, NamespaceClaims, NumericNames, Subjects, Timestamp,
@@ -23,6 +24,7 @@ use quash_core::model::{
 use quash_core::token::{Algorithm, Expected, TokenType};
 use quash_server::{Compat, RefreshCookie, Registration, SchemeCase};
 use quash_service::{ForeignKeys, RefreshSigning};
+use quash_store::StatementNames;
 
 use self::wrong::{WRONG_KIND, WRONG_MEANING};
 use super::*;
@@ -138,6 +140,7 @@ url = "postgres://quash:a-password@db.example/quash"
 group_access = true
 [postgres]
 after_failover = "evidence"
+prepared = true
 [log]
 level = "trace"
 format = "json"
@@ -273,7 +276,8 @@ fn every_key_is_read() {
     );
     assert_eq!((algorithm, settings.group_access), (Algorithm::Hs256, GroupAccess::Allowed));
     assert!(matches!(settings.engine, Engine::Postgres(_)), "{:?}", settings.engine);
-    assert_eq!(settings.after_failover, AfterFailOver::Evidence);
+    let Postgres { after_failover, names } = settings.postgres;
+    assert_eq!((after_failover, names), (AfterFailOver::Evidence, StatementNames::Prepared));
     assert!(
         settings.http.username_field == "phone_number"
             && settings.http.paths != quash_server::Paths::default()

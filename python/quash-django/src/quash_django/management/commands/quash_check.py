@@ -13,8 +13,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 from quash_verify import QuashError, StartFailed
 
-from quash_django import _api, _verifier, outbox
-from quash_django._reasons import explained
+from quash_django.changes import outbox
+from quash_django.client import accounts_api, shared_verifier
+from quash_django.client.reasons import explained
 from quash_django.conf import QuashSettings, command, ends_sessions, quash_settings
 from quash_django.models import QuashOutbox
 
@@ -51,7 +52,7 @@ class Command(BaseCommand):
             raise CommandError(f"{failures} failed")
 
     def _probe(self, found: QuashSettings) -> Iterator[tuple[bool, str, str | None]]:
-        verifier = _verifier.verifier()
+        verifier = shared_verifier.verifier()
         try:
             verifier.warm()
         except QuashError as error:
@@ -89,7 +90,7 @@ class Command(BaseCommand):
     @staticmethod
     def _asks(found: QuashSettings) -> tuple[bool, str, str | None]:
         """Asks about a token with the longest lifetime that the site issues."""
-        verifier = _verifier.verifier()
+        verifier = shared_verifier.verifier()
         longest = _longest_lifetime()
         now = int(time.time())
         try:
@@ -105,7 +106,7 @@ class Command(BaseCommand):
     @staticmethod
     def _revokes(found: QuashSettings) -> tuple[bool, str, str | None]:
         """Revokes a session that can't exist, and sees it refused."""
-        verifier = _verifier.verifier()
+        verifier = shared_verifier.verifier()
         session = f"quash_check-{secrets.token_hex(8)}"
         now = int(time.time())
         try:
@@ -127,7 +128,7 @@ class Command(BaseCommand):
     def _ends() -> tuple[bool, str, str | None]:
         """Ends a session that can't exist."""
         try:
-            _verifier.verifier().revoke(None, [{"session": secrets.token_hex(16), "reason": "log_out"}])
+            shared_verifier.verifier().revoke(None, [{"session": secrets.token_hex(16), "reason": "log_out"}])
         except QuashError as error:
             remedy = f"create the credential with `{command(quash_settings())}`"
             return False, f"the credential can't end sessions: {error}", remedy
@@ -136,9 +137,10 @@ class Command(BaseCommand):
     @staticmethod
     def _changes_accounts() -> tuple[bool, str, str | None]:
         """Asks what would become of an account that doesn't exist, with a hash as Django makes them."""
-        account = {"subject": "quash_check", "username": "quash_check"}
+        hashed = make_password(secrets.token_hex(16))
+        account = {"subject": "quash_check", "username": "quash_check", "password_hash": hashed}
         try:
-            outcome = _api.batch([{**account, "password_hash": make_password(secrets.token_hex(16))}], dry_run=True)[0]
+            outcome = accounts_api.batch([account], dry_run=True)[0]
         except StartFailed as error:
             return False, error.args[0], f"{error.remedy}, or set QUASH['PUSH_USERS'] to False"
         except (QuashError, ValueError, KeyError) as error:
@@ -159,7 +161,8 @@ def _verified_by() -> str:
         from rest_framework_simplejwt.settings import api_settings
         from rest_framework_simplejwt.tokens import AccessToken
 
-        from quash_django import native, simplejwt
+        from quash_django import simplejwt
+        from quash_django.authentication import native
     except ImportError:
         return "Simple JWT isn't installed"
     token = AccessToken()

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 
-from quash_django import outbox
+from quash_django.changes import outbox
 from quash_django.management.watching import add_watch, watch_seconds
 
 SHOWN = 20

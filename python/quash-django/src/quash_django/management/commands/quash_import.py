@@ -15,7 +15,8 @@ from django.db.models import Count, QuerySet
 from django.db.models.functions import Lower, Trim
 from quash_verify import QuashError
 
-from quash_django import _api, accounts, outbox
+from quash_django.changes import accounts, outbox
+from quash_django.client import accounts_api
 from quash_django.conf import quash_settings
 
 STATE = Path("quash_import.json")
@@ -106,11 +107,11 @@ class Command(BaseCommand):
             try:
                 # In a dry run, a user may have no row in quash_account yet.
                 account = {"subject": subjects.get(user.pk, f"(new) {user.pk}"), **self._values(user)}
-                length = _api.size(account)
+                length = accounts_api.size(account)
             except ValueError as error:
                 self._refuse(user, str(error))
                 continue
-            if waiting and size + length > _api.BYTES:
+            if waiting and size + length > accounts_api.BYTES:
                 self._request_all(waiting)
                 waiting, size = [], 0
             waiting.append((user, account))
@@ -155,7 +156,7 @@ class Command(BaseCommand):
         return any(account.get(name) != value for name, value in values.items())
 
     def _outcomes(self, waiting: list[tuple[Any, dict[str, Any]]]) -> list[dict[str, Any]]:
-        return _api.batch([account for _user, account in waiting], dry_run=self.is_dry)
+        return accounts_api.batch([account for _user, account in waiting], dry_run=self.is_dry)
 
     def _values(self, user: Any) -> dict[str, Any]:
         account, is_shared = self._read(user)

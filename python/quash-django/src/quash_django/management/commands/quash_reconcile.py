@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from quash_django import marks
+from quash_django.changes import marks
 from quash_django.conf import quash_settings
 from quash_django.management.watching import add_watch, watch_seconds
 

@@ -9,10 +9,10 @@ from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from quash_verify import QuashError, Revocation, StartFailed
 
-from quash_django import _verifier
-from quash_django._reasons import explained
+from quash_django.changes.endings import subject_of
+from quash_django.client import shared_verifier
+from quash_django.client.reasons import explained
 from quash_django.conf import quash_settings
-from quash_django.endings import subject_of
 
 
 class Command(BaseCommand):
@@ -36,7 +36,7 @@ class Command(BaseCommand):
             revocation: Revocation = (
                 {"subject": subject_of(self._user(user))} if session is None else {"session": session}
             )
-            verifier = _verifier.verifier()
+            verifier = shared_verifier.verifier()
         except ImproperlyConfigured as error:
             raise CommandError(f"nothing was revoked: {error}") from error
         revocation["reason"] = "revoked"

@@ -7,8 +7,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from quash_verify import QuashError
 
-from quash_django import _verifier, outbox
-from quash_django._reasons import explained
+from quash_django.changes import outbox
+from quash_django.client import shared_verifier
+from quash_django.client.reasons import explained
 from quash_django.conf import credential_fault, quash_settings
 from quash_django.models import QuashMark, QuashOutbox
 
@@ -26,10 +27,10 @@ class Command(BaseCommand):
             raise CommandError(f"{fault[0]}; `manage.py quash_check` names the remedy")
         status: dict[str, Any] = {"mode": found.mode, "issuer": found.issuer}
         try:
-            _verifier.verifier().warm()
+            shared_verifier.verifier().warm()
         except QuashError as error:
             status["error"] = ": ".join(explained(error))
-        metrics = _verifier.verifier().metrics()
+        metrics = shared_verifier.verifier().metrics()
         status |= {"state": metrics.state, "newest entry": metrics.cursor, "revoked scopes": metrics.entries}
         using = outbox.database()
         rows = QuashOutbox.objects.using(using)

@@ -1,0 +1,1 @@
+"""Requests to quash: over HTTP, and with the native verifier."""
