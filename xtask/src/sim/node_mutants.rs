@@ -76,9 +76,11 @@ pub(crate) const NODE_MUTANTS: &[Mutant] = &[
     Mutant {
         name: "nodes: a node confirms what it has read, and not what it has published",
         file: NODE_FOLLOWER,
-        text: "        self.has_deleted |= head.forgotten.seq != self.forgotten.seq;",
-        replacement: "        self.node.published.send_replace(Known { seq: head.seq, ring: head.ring });\n        \
-                      self.has_deleted |= head.forgotten.seq != self.forgotten.seq;",
+        // Shows in the keys, which another task loads. A confirmation of entries alone breaks no promise: it can't leave
+        // the process between the read and the application of its entries, which is one step.
+        text: "        self.node.published.send_if_modified(|before| std::mem::replace(before, published) != published);",
+        replacement: "        let read = self.unproven.back().map_or(published, |round| Known { seq: round.seq, ring: round.ring });\n        \
+                      self.node.published.send_if_modified(|before| std::mem::replace(before, read) != read);",
     },
     Mutant {
         name: "nodes: a barrier doesn't wait for nodes",

@@ -6,6 +6,7 @@ use std::time::Duration;
 use quash_core::model::{Clock, SessionId};
 use tokio::task::JoinSet;
 
+use crate::TERM;
 use crate::chance::Chance;
 use crate::journal::Given;
 use crate::node::Process;
@@ -14,24 +15,20 @@ use crate::time::Issuers;
 use crate::verifier::Exit;
 use crate::wait::pass;
 use crate::world::{PEOPLE, World};
-use crate::{NODES, TERM};
 
 /// The longest time between two of them, in milliseconds.
-const BETWEEN: u64 = 1500;
+pub(crate) const BETWEEN: u64 = 1500;
 /// The pause between two looks at whether something has happened.
 const LOOK: Duration = Duration::from_millis(2);
-/// The number of looks.
-const LOOKS: usize = 500;
+/// The time for which something may take to happen.
+const WITHIN: Duration = Duration::from_secs(1);
 
 impl World {
     /// Causes one after the other.
     pub(crate) async fn aim(self: Arc<Self>, chance: Chance, until: Duration) {
         while self.time.now() < until {
             pass(chance.millis(BETWEEN)).await;
-            let (Some(one), Some(other)) = (self.any(&chance), self.any(&chance)) else { continue };
-            if one.life == other.life {
-                continue;
-            }
+            let Some((one, other)) = self.two(&chance) else { continue };
             match chance.below(5) {
                 0 => self.revoke_a_key_while_it_signs(&one, &other, &chance).await,
                 1 => self.revoke_a_key_while_a_rotation_is_written(&one, &other, &chance).await,
@@ -45,12 +42,18 @@ impl World {
 
     /// Opens a session at a node.
     pub(crate) async fn open(&self, process: &Process, chance: &Chance) -> Option<(SessionId, String)> {
-        let name = *chance.pick(&PEOPLE).expect("there are some");
-        self.refresh(
-            process,
-            &other_issuer::token(name, Issuers(Arc::clone(&self.time)).now(), &chance.jti()),
-        )
-        .await
+        self.open_as(chance.pick(&PEOPLE).expect("there are some"), process, chance).await
+    }
+
+    /// Opens a session of a user at a node.
+    pub(crate) async fn open_as(
+        &self,
+        name: &str,
+        process: &Process,
+        chance: &Chance,
+    ) -> Option<(SessionId, String)> {
+        let token = other_issuer::token(name, Issuers(Arc::clone(&self.time)).now(), &chance.jti());
+        self.refresh(process, &token).await
     }
 
     /// A node is paused between its look at the store and its signature; another one revokes the key.
@@ -145,7 +148,7 @@ impl World {
     /// Presents a token to a node again and again.
     async fn present_often(self: &Arc<Self>, process: &Process, given: Option<&Given>, span: Duration) {
         let Some(given) = given else { return };
-        let node = usize::try_from(process.life).expect("few") % NODES;
+        let node = process.node();
         let (until, mut presented) = (self.time.now() + span, JoinSet::new());
         while self.time.now() < until {
             pass(Duration::from_millis(25)).await;
@@ -156,15 +159,19 @@ impl World {
 }
 
 /// Waits until something has happened, or for a while.
-async fn until(happened: impl Fn() -> bool) {
-    for _ in 0..LOOKS {
-        if happened() {
-            return;
-        }
+pub(crate) async fn until(happened: impl Fn() -> bool) {
+    until_within(WITHIN, happened).await;
+}
+
+/// Waits until something has happened, or for this time.
+pub(crate) async fn until_within(span: Duration, happened: impl Fn() -> bool) {
+    let mut waited = Duration::ZERO;
+    while waited < span && !happened() {
         pass(LOOK).await;
+        waited += LOOK;
     }
 }
 
-fn millis(span: Duration) -> u64 {
+pub(crate) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).expect("a short run")
 }

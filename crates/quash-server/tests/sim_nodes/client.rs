@@ -110,7 +110,7 @@ impl World {
                 let ended = async { service.end_account(&subject, cause, by).await.ok()?.seq };
                 self.while_ending(process, vec![Ended::Subject(name.into())], ended).await
             }
-            _ if chance.once_in(4) => {
+            _ if chance.once_in(4) && !self.temper.only_leases => {
                 let ended =
                     async { service.end_everything(Reason::Revoked, Actor::Operator).await.ok()?.seq };
                 self.while_ending(process, vec![Ended::Everything], ended).await

@@ -12,6 +12,7 @@ use quash_store::{MemoryStore, StoreError};
 
 use crate::TERM;
 use crate::chance::Chance;
+use crate::gate::Gates;
 use crate::parameters::Parameters;
 use crate::time::{Issuers, Time};
 use crate::wait::pass;
@@ -42,6 +43,7 @@ pub(crate) struct Line {
     pause_at_signature: AtomicU64,
     has_rotated: AtomicBool,
     old_primary: std::sync::Mutex<Option<Arc<MemoryStore>>>,
+    pub(crate) gates: Gates,
     /// How often it was left alone with an old primary.
     isolations: AtomicU64,
     pub(crate) pauses: AtomicU64,
@@ -91,6 +93,7 @@ impl Line {
             pause_at_signature: AtomicU64::new(0),
             has_rotated: AtomicBool::new(false),
             old_primary: std::sync::Mutex::default(),
+            gates: Gates::default(),
             isolations: AtomicU64::new(0),
             pauses: AtomicU64::new(0),
             lost_answers: AtomicU64::new(0),
@@ -218,6 +221,11 @@ impl Line {
         if act == Act::Lease && self.is(&self.races_until) {
             pass(Duration::from_millis(300) + self.chance.millis(600)).await;
         }
+        match act {
+            Act::Lease => self.gates.leases.passed(&self.calm).await,
+            Act::Keys => self.gates.keys.passed(&self.calm).await,
+            Act::Read | Act::Write => {}
+        }
         self.runs().await;
         if self.is(&self.cut_until) {
             pass(NOTICED_AFTER).await;
@@ -247,6 +255,11 @@ impl Line {
         }
         if act == Act::Write && self.is(&self.slow_commits_until) {
             pass(self.chance.millis(millis(TERM) * 2)).await;
+        }
+        match act {
+            Act::Read => self.gates.reads.passed(&self.calm).await,
+            Act::Write => self.gates.commits.passed(&self.calm).await,
+            Act::Lease | Act::Keys => {}
         }
         self.runs().await;
         let is_lost = self.is(&self.cut_until) || self.is_lost();

@@ -246,6 +246,7 @@ impl Coordination for LeaseLink {
         self.reaches(Act::Read).await?;
         let expired = self.rows.expired(self.uptime());
         pass(self.chance.millis(300)).await;
+        self.line.gates.deletions.passed(&self.line.calm).await;
         self.reaches(Act::Lease).await?;
         for (id, renewal) in expired {
             self.rows.delete(&id, renewal);

@@ -10,7 +10,9 @@
 //! thing: a run with the same seed can differ.
 
 mod aimed;
+mod aimed_leases;
 mod client;
+mod gate;
 mod line;
 mod link;
 mod node;
@@ -76,6 +78,8 @@ struct Seen {
     isolated: usize,
     /// Faults that were aimed at a rule.
     aimed: usize,
+    /// Of those aimed at leases, the ones whose last step was reached.
+    aimed_at_leases: usize,
     /// Changes of the settings that define tokens.
     settings: usize,
     /// Changes whose outcome the node doesn't know.
@@ -112,6 +116,7 @@ fn simulated_nodes_never_accept_ended_tokens() {
             cuts: all.cuts + seen.cuts,
             isolated: all.isolated + seen.isolated,
             aimed: all.aimed + seen.aimed,
+            aimed_at_leases: all.aimed_at_leases + seen.aimed_at_leases,
             settings: all.settings + seen.settings,
             lost_answers: all.lost_answers + seen.lost_answers,
         };
@@ -135,6 +140,7 @@ fn simulated_nodes_never_accept_ended_tokens() {
         all.cuts,
         all.isolated,
         all.aimed,
+        all.aimed_at_leases,
         all.lost_answers,
     ];
     assert!(runs < 15 || all.settings > 0, "no settings were changed: {all:?}");

@@ -15,12 +15,12 @@ use quash_service::{
 };
 use quash_store::{Coordination, MemoryCounters, NodeCoordination, Store};
 
-use crate::TERM;
 use crate::line::{Draws, Line};
 use crate::link::{LeaseLink, StoreLink};
 use crate::other_issuer;
 use crate::wait::pass;
 use crate::world::World;
+use crate::{NODES, TERM};
 
 /// A process of a node.
 #[derive(Clone)]
@@ -38,6 +38,11 @@ pub(crate) struct Process {
 pub(crate) const ROWS_KEPT: Duration = Duration::from_millis(500);
 
 impl Process {
+    /// The number of its node.
+    pub(crate) fn node(&self) -> usize {
+        usize::try_from(self.life).expect("few") % NODES
+    }
+
     /// Nothing goes wrong while it starts.
     pub(crate) async fn start(world: &World, life: u64) -> Self {
         let line = Arc::new(Line::new(Arc::clone(&world.time), world.temper, world.chance.fork()));
@@ -86,7 +91,9 @@ impl Process {
         tokio::spawn(async move {
             loop {
                 pass(Duration::from_millis(300)).await;
-                let _ = coordination.upkeep(deleting.uptime()).await;
+                let (coordination, deleting) = (Arc::clone(&coordination), Arc::clone(&deleting));
+                // One that takes long doesn't delay the next.
+                tokio::spawn(async move { coordination.upkeep(deleting.uptime()).await });
             }
         });
         Self { life, line, service, door, since: world.time.now() }

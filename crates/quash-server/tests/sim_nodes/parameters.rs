@@ -31,20 +31,24 @@ pub(crate) struct Parameters {
     pub(crate) slow_keys: u64,
     /// Of ten faults, the number that delay all answers of the store to a node.
     pub(crate) lags: u64,
-    /// Of ten faults, the number that let a verifier come back after its row was deleted.
-    pub(crate) comebacks: u64,
     /// Of ten faults, the number that apply other settings, and restart all nodes one after the other.
     pub(crate) settings: u64,
     /// Of all deeds, one in this many changes the keys.
     pub(crate) key_changes: u64,
+    /// Whether faults are only aimed at leases. These have several steps, which other faults would disturb, and so would
+    /// a change of the keys, or an end of everything.
+    pub(crate) only_leases: bool,
 }
+
+/// One in so many: never.
+const NEVER: u64 = 1 << 40;
 
 impl Parameters {
     pub(crate) fn of(chance: &Chance) -> Self {
         let one_of = |values: &[u64]| *chance.pick(values).expect("there are some");
         let millis = |values: &[u64]| Duration::from_millis(one_of(values));
         let count = |values: &[u64]| usize::try_from(one_of(values)).expect("few");
-        Self {
+        let parameters = Self {
             nodes: count(&[2, 2, 3]),
             verifiers: count(&[1, 2]),
             between_faults: millis(&[600, 2000, 5000]),
@@ -52,15 +56,26 @@ impl Parameters {
             slow: one_of(&[10, 40, 200]),
             lossy: one_of(&[40, 200, 2000]),
             faulty: one_of(&[100, 400, 2000]),
-            pauses: one_of(&[1000, 5000, 1 << 40]),
+            pauses: one_of(&[1000, 5000, NEVER]),
             kills: one_of(&[0, 1, 3]),
             cuts: one_of(&[1, 2, 3]),
             isolations: one_of(&[0, 1, 2]),
             slow_keys: one_of(&[0, 1, 2]),
             lags: one_of(&[0, 0, 1, 2]),
-            comebacks: one_of(&[0, 1, 2]),
             settings: one_of(&[0, 0, 1]),
             key_changes: one_of(&[4, 8, 16]),
+            only_leases: one_of(&[0, 0, 1]) == 1,
+        };
+        if parameters.only_leases {
+            return Self {
+                slow: NEVER,
+                lossy: NEVER,
+                faulty: NEVER,
+                pauses: NEVER,
+                key_changes: NEVER,
+                ..parameters
+            };
         }
+        parameters
     }
 }

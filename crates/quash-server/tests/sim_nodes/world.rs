@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::chance::Chance;
 use crate::journal::{Given, Journal};
 use crate::link::Shared;
-use crate::node::{Process, ROWS_KEPT};
+use crate::node::Process;
 use crate::parameters::Parameters;
 use crate::time::{Drifting, Time};
 use crate::verifier::{Exit, Verifier};
@@ -63,6 +63,8 @@ pub(crate) struct Credentials {
 
 const STEP: Duration = Duration::from_millis(1);
 pub(crate) const PEOPLE: [&str; 4] = ["dana", "noor", "kim", "sam"];
+/// A user whose sessions only aimed faults end.
+pub(crate) const TARGET: &str = "lee";
 /// The number of clients that act at once.
 const PERSONS: usize = 6;
 /// The simulated time between two presented tokens.
@@ -110,7 +112,7 @@ impl World {
             world.node_starts(node).await;
         }
         let service = world.process(0).expect("it runs").service;
-        for name in PEOPLE {
+        for name in PEOPLE.into_iter().chain([TARGET]) {
             let new = NewAccount {
                 name: name.into(),
                 email: None,
@@ -155,6 +157,14 @@ impl World {
     pub(crate) fn any(&self, chance: &Chance) -> Option<Process> {
         let running: Vec<_> = (0..self.nodes.len()).filter_map(|node| self.process(node)).collect();
         chance.pick(&running).cloned()
+    }
+
+    /// The processes of two nodes that run, in any order.
+    pub(crate) fn two(&self, chance: &Chance) -> Option<(Process, Process)> {
+        let one = self.any(chance)?;
+        let others = (0..self.nodes.len()).filter_map(|node| self.process(node));
+        let others: Vec<_> = others.filter(|other| other.life != one.life).collect();
+        Some((one, chance.pick(&others)?.clone()))
     }
 
     /// The number of some node's process, and its router while it runs.
@@ -238,8 +248,13 @@ impl World {
         self.set_calm(false);
         let people: Vec<_> =
             (0..PERSONS).map(|_| tokio::spawn(Arc::clone(self).live(self.chance.fork(), until))).collect();
-        let faults = tokio::spawn(Arc::clone(self).cause_faults(self.chance.fork(), until));
-        let aimed = tokio::spawn(Arc::clone(self).aim(self.chance.fork(), until));
+        let mut faults = Vec::new();
+        if self.temper.only_leases {
+            faults.push(tokio::spawn(Arc::clone(self).aim_at_leases(self.chance.fork(), until)));
+        } else {
+            faults.push(tokio::spawn(Arc::clone(self).cause_faults(self.chance.fork(), until)));
+            faults.push(tokio::spawn(Arc::clone(self).aim(self.chance.fork(), until)));
+        }
         let mut presented = JoinSet::new();
         while self.time.now() < until {
             pass(self.chance.millis(BETWEEN)).await;
@@ -249,17 +264,14 @@ impl World {
             }
         }
         presented.join_all().await;
-        for task in [faults, aimed] {
-            task.await.expect("nobody has found something");
-        }
-        for task in people {
+        for task in faults.into_iter().chain(people) {
             task.await.expect("nobody has found something");
         }
     }
 
     async fn cause_faults(self: Arc<Self>, chance: Chance, until: Duration) {
         let span = |longest: Duration| chance.millis(u64::try_from(longest.as_millis()).expect("short"));
-        let Parameters { kills, cuts, isolations, slow_keys, lags, comebacks, settings, .. } = self.temper;
+        let Parameters { kills, cuts, isolations, slow_keys, lags, settings, .. } = self.temper;
         let mut aside = JoinSet::new();
         while self.time.now() < until {
             pass(span(self.temper.between_faults)).await;
@@ -302,8 +314,6 @@ impl World {
                 line.slow_keys(TERM * 4);
             } else if is_one_of(lags) {
                 line.lag(TERM);
-            } else if is_one_of(comebacks) {
-                aside.spawn(Arc::clone(&self).let_a_verifier_come_back(chance.fork(), process));
             } else if chance.once_in(2) {
                 line.pause(span(TERM * 2));
             } else if chance.once_in(2) {
@@ -317,27 +327,6 @@ impl World {
             }
         }
         aside.join_all().await;
-    }
-
-    /// Cuts a verifier and a node off for longer than rows are kept. The verifier comes back, gets a lease,
-    /// and is cut off again.
-    async fn let_a_verifier_come_back(self: Arc<Self>, chance: Chance, process: Process) {
-        let verifier = Arc::clone(chance.pick(&self.verifiers).expect("there are some"));
-        let number = verifier.number;
-        verifier.restart(Exit::IsKilled, Duration::ZERO, Arc::clone(&self)).await;
-        pass(chance.millis(1500)).await;
-        let away = TERM + ROWS_KEPT + chance.millis(1000);
-        self.cut_off(number, away);
-        process.line.cut(away);
-        pass(away + chance.millis(600)).await;
-        if self.is_calm() {
-            return;
-        }
-        let opened = self.open(&process, &chance).await;
-        self.cut_off(number, TERM);
-        if let Some((session, refresh)) = opened {
-            self.end_in_force(&process, session, &refresh).await;
-        }
     }
 
     /// Writes that the settings which define tokens have changed, as another node would at its start.
