@@ -15,8 +15,12 @@ pub trait FailOver: Send + Sync + Debug {
     /// Follows whether there is a server that this process hasn't taken over.
     fn is_due(&self) -> watch::Receiver<bool>;
 
-    /// The newest end of the log that this process has seen.
+    /// The newest end of the log that this process has seen, or the one that it doubts.
     fn seen(&self) -> NotedEnd;
+
+    /// Notes that the store's log isn't the one that this process knows up to `known`: the server has lost entries,
+    /// even if its identity is the same and its log has grown since. The server is then due to be inspected.
+    fn doubt(&self, known: NotedEnd);
 
     /// Reads the new server, and compares its log with what was seen up to `noted`.
     async fn inspect(&self, noted: NotedEnd) -> Result<PromotedServer, StoreError>;

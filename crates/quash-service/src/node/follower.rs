@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quash_core::model::{Clock, Followed, Forgotten, Seq};
+use quash_core::decide::NotedEntry;
+use quash_core::model::{Clock, Followed, Forgotten, NotedEnd, Seq};
 use quash_core::watch::Revoked;
 use quash_store::{Coordination, Known, Store, StoreError};
 use quash_verify::issuer::Publisher;
@@ -16,6 +17,7 @@ use tokio::task::JoinHandle;
 use super::Node;
 use crate::feed::{FeedBroadcast, PAGE, snapshot};
 use crate::keys::RingUpdate;
+use crate::use_cases::operation::epoch;
 
 pub(crate) struct NodeFollower {
     node: Arc<Node>,
@@ -205,7 +207,7 @@ impl NodeFollower {
         let Followed { head, mut entries } = followed;
         let cursor = self.publisher.cursor();
         if head.seq < cursor || (head.seq == cursor && head.chain != self.publisher.chain()) {
-            return Err(format!("the log ends at {}, which isn't the known log up to {cursor}", head.seq));
+            return Err(self.doubt(head.seq));
         }
         if head.settings != self.node.settings {
             self.publisher.fence();
@@ -225,7 +227,7 @@ impl NodeFollower {
                 entries.clear();
             }
             if entries.is_empty() {
-                return self.renew().await.map_err(|error| error.to_string());
+                return self.renew().await;
             }
             self.broadcast.push(&entries);
             self.busy_until = self.clock.uptime() + BUSY_FOR;
@@ -236,11 +238,25 @@ impl NodeFollower {
         Ok(())
     }
 
+    /// The end of the log as far as the guard has it.
+    fn known(&self) -> NotedEnd {
+        NotedEnd { seq: self.publisher.cursor(), chain: Some(self.publisher.chain()) }
+    }
+
+    /// Reports that the store's log, which ends at `end`, isn't the known one. Until that is settled, nothing is
+    /// proven.
+    fn doubt(&self, end: Seq) -> String {
+        let known = self.known();
+        if let Some(server) = &self.node.fail_over {
+            server.doubt(known);
+        }
+        format!("the log ends at {end}, which isn't the known log up to {}", known.seq)
+    }
+
     /// Replaces the whole set.
-    async fn renew(&mut self) -> Result<(), StoreError> {
-        let (revoked, forgotten) = whole(&*self.store).await?;
-        self.replace(revoked, forgotten);
-        Ok(())
+    async fn renew(&mut self) -> Result<(), String> {
+        let (revoked, forgotten) = whole(&*self.store).await.map_err(|error| error.to_string())?;
+        self.replace(revoked, forgotten).await
     }
 
     /// Replaces the whole set with one that lacks deleted entries, after adding what was committed while it was read.
@@ -255,16 +271,21 @@ impl NodeFollower {
                 revoked.follow(entry).map_err(|gap| gap.to_string())?;
             }
         }
-        self.replace(revoked, forgotten);
-        Ok(())
+        self.replace(revoked, forgotten).await
     }
 
-    fn replace(&mut self, revoked: Revoked, forgotten: Forgotten) {
+    async fn replace(&mut self, revoked: Revoked, forgotten: Forgotten) -> Result<(), String> {
+        // A log that went back may have grown since beyond what this node knows: then the set lacks what is lost.
+        let (head, known) = within(epoch::compare(&*self.store, self.known())).await?;
+        if known == NotedEntry::Lost {
+            return Err(self.doubt(head.seq));
+        }
         // Entries in the snapshot that the guard lacked reach readers from the store.
         self.publisher.replace(revoked);
         self.broadcast.begin_anew(self.publisher.cursor());
         self.forgotten = forgotten;
         self.has_deleted = false;
+        Ok(())
     }
 
     /// Publishes the proof of the newest round whose entries and keys the guard has.

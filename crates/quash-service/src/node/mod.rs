@@ -45,6 +45,8 @@ pub(crate) struct Node {
     pub(crate) id: InstanceId,
     pub(crate) label: ProcessLabel,
     pub(crate) term: Duration,
+    /// Present if the store's server may be replaced, and with it the log.
+    fail_over: Option<Arc<dyn FailOver>>,
     /// The number of changes of the settings that define tokens, when this process started.
     settings: u64,
     /// The number of changes of the signing keys, as the newest read of the log's head says.
@@ -120,6 +122,7 @@ impl Node {
             id,
             label,
             term,
+            fail_over: fail_over.map(|fail_over| fail_over.server),
             settings,
             ring_in_store: watch::Sender::new(ring),
             ring: watch::Sender::new(ring),

@@ -29,6 +29,8 @@ pub struct PostgresFailOver {
     wait: Duration,
     /// The server that was found, and connections to it alone.
     found: Mutex<Option<(Identity, Arc<Database>)>>,
+    /// The end that this process knows of a log which the server doesn't continue.
+    doubted: Mutex<Option<NotedEnd>>,
 }
 
 const STATE: &str = "SELECT timeline, is_synchronous, \
@@ -50,7 +52,7 @@ const ADVANCE_RING: &str = "UPDATE cluster SET ring = greatest(ring, $1) + 1 WHE
 
 impl PostgresFailOver {
     pub(super) fn new(own: Arc<Database>, history: Arc<History>, wait: Duration) -> Self {
-        Self { own, history, wait, found: Mutex::default() }
+        Self { own, history, wait, found: Mutex::default(), doubted: Mutex::default() }
     }
 
     /// Connections to the server that was found, and to no other.
@@ -128,7 +130,16 @@ impl FailOver for PostgresFailOver {
     }
 
     fn seen(&self) -> NotedEnd {
-        *self.own.end.borrow()
+        let doubted = *self.doubted.lock().unwrap_or_else(PoisonError::into_inner);
+        doubted.unwrap_or_else(|| *self.own.end.borrow())
+    }
+
+    fn doubt(&self, known: NotedEnd) {
+        // Reads of the server's log may have moved the end that was seen.
+        self.doubted.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(known);
+        if self.history.found().is_none() {
+            self.history.find(self.history.own());
+        }
     }
 
     async fn inspect(&self, noted: NotedEnd) -> Result<PromotedServer, StoreError> {
@@ -161,6 +172,7 @@ impl FailOver for PostgresFailOver {
     async fn take_over(&self) -> Result<(), StoreError> {
         let (identity, database) = self.inspected()?;
         write(&database, TAKE_OVER, &[&identity.timeline, &identity.is_synchronous]).await?;
+        *self.doubted.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.history.take_over(identity);
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use deadpool::managed::Object;
-use quash_core::model::{Chain, Head, NotedEnd, Seq};
+use quash_core::model::{Chain, Entry, Head, NotedEnd, Seq};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Row;
@@ -234,10 +234,16 @@ impl Database {
         self.saw(seq);
     }
 
-    /// Returns whether the log has another entry than this process has seen under the same number.
-    pub(super) fn contradicts(&self, head: &Head) -> bool {
-        let end = *self.end.borrow();
-        end.seq == head.seq && end.chain.is_some_and(|chain| chain != head.chain)
+    /// Returns whether a log that ends at `head`, and has these entries before that, has another entry than this
+    /// process has seen under the same number.
+    pub(super) fn contradicts(&self, head: &Head, entries: &[Entry]) -> bool {
+        let NotedEnd { seq, chain } = *self.end.borrow();
+        let there = if seq == head.seq {
+            Some(head.chain)
+        } else {
+            entries.iter().find(|entry| entry.seq == seq).map(|entry| entry.chain)
+        };
+        chain.zip(there).is_some_and(|(seen, there)| seen != there)
     }
 
     /// Announces that the log has at least this number.

@@ -181,9 +181,9 @@ pub(in crate::postgres) async fn follow(
     };
     let entries: Vec<_> =
         found.iter().map(entry).collect::<Result<Vec<_>, PostgresError>>()?.into_iter().flatten().collect();
-    // The log never shrinks from one read to the next. If it does, another server has answered, even if its
-    // identity is the same.
-    if head.seq < seen || database.contradicts(&head) {
+    // The log never shrinks from one read to the next, and keeps its entries. If it doesn't, another server has
+    // answered, even if its identity is the same.
+    if head.seq < seen || database.contradicts(&head, &entries) {
         if let Some(history) = database.target.history() {
             history.find(history.own());
         }
