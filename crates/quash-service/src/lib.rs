@@ -30,7 +30,7 @@ pub use context::{PublishedKeys, Service};
 pub use credential::Credential;
 pub use embedded::subscriber;
 pub use failure::{Failure, StartError, Unavailable};
-pub use feed::{FeedEvent, FeedReader, FeedRefused, SnapshotFeed};
+pub use feed::{FeedEvent, FeedReader, FeedRefused, SnapshotFeed, compare};
 pub use keys::{
     FetchFault, FetchKeys, FetchNothing, ForeignKeys, ForeignSetup, IssuerInfo, IssuerKeyInfo,
     IssuerKeySource, KeyInfo, KeyList, KeySetup, KeysRevokedAgain, RefreshSigning, revoke_after_restore,
@@ -61,8 +61,7 @@ pub use use_cases::operation::audit::{AuditRefused, AuditVerified, NotAccepted, 
 pub use use_cases::operation::backup::{BackedUp, BackupFault};
 pub use use_cases::operation::clients::{ClientFault, ClientSecret};
 pub use use_cases::operation::epoch::{
-    KnownLogEnd, RollbackReport, begin_after_restore, begin_if_gone_back, check_master_key_of, compare,
-    renew_store_id,
+    KnownLogEnd, RollbackReport, begin_after_restore, begin_if_gone_back, check_master_key_of, renew_store_id,
 };
 pub use use_cases::operation::fail_over::take_over_at_start;
 pub use use_cases::operation::ready::NotReady;

@@ -7,7 +7,8 @@ mod snapshot;
 
 use std::sync::Arc;
 
-use quash_core::model::{Entry, Followed, Forgotten, Head, Seq};
+use quash_core::decide::{NotedEntry, compare_end};
+use quash_core::model::{Entry, Followed, Forgotten, Head, NotedEnd, Seq};
 use quash_core::watch::Revoked;
 use quash_core::watch::frame::CursorKey;
 use quash_store::{Coordination, Store, StoreError};
@@ -37,6 +38,18 @@ pub(crate) const PAGE: u32 = 1024;
 pub(crate) async fn snapshot(store: &dyn Store) -> Result<(Revoked, Forgotten), StoreError> {
     let (head, entries) = everything(store).await?;
     Ok((Revoked::from_snapshot(head.seq, head.chain, &entries).forgetting(head.forgotten), head.forgotten))
+}
+
+/// Compares a store's log with an end that was noted.
+///
+/// # Errors
+/// The store can't be used.
+pub async fn compare(store: &dyn Store, noted: NotedEnd) -> Result<(Head, NotedEntry), StoreError> {
+    let head = store.head().await?;
+    let before = Seq::from_u64(noted.seq.as_u64().saturating_sub(1));
+    let next = store.entries_after(before, 1).await?;
+    let there = next.iter().find(|entry| entry.seq == noted.seq).map(|entry| entry.chain);
+    Ok((head, compare_end(&head, noted, there)))
 }
 
 /// The log's head, all entries up to it, and the summary of deleted entries.

@@ -15,9 +15,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
 use super::Node;
-use crate::feed::{FeedBroadcast, PAGE, snapshot};
+use crate::feed::{FeedBroadcast, PAGE, compare, snapshot};
 use crate::keys::RingUpdate;
-use crate::use_cases::operation::epoch;
 
 pub(crate) struct NodeFollower {
     node: Arc<Node>,
@@ -276,7 +275,7 @@ impl NodeFollower {
 
     async fn replace(&mut self, revoked: Revoked, forgotten: Forgotten) -> Result<(), String> {
         // A log that went back may have grown since beyond what this node knows: then the set lacks what is lost.
-        let (head, known) = within(epoch::compare(&*self.store, self.known())).await?;
+        let (head, known) = within(compare(&*self.store, self.known())).await?;
         if known == NotedEntry::Lost {
             return Err(self.doubt(head.seq));
         }

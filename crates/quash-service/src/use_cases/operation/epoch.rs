@@ -1,7 +1,7 @@
 //! Epochs: begins a new epoch in a store that was restored from a backup or is found to have gone back.
 //! `quash_core::decide` defines the new epoch. The binary remembers the log's position outside of the store.
 
-use quash_core::decide::{NoEpochLeft, NotedEntry, begin_epoch, compare_end, went_back};
+use quash_core::decide::{NoEpochLeft, NotedEntry, begin_epoch, went_back};
 use quash_core::hex;
 use quash_core::model::{
     Actor, Change, Clock, Entropy, Epoch, Head, KeyRecord, NotedEnd, OldSessions, ScopeHasher, Seq, draw,
@@ -10,6 +10,7 @@ use quash_store::{Store, StoreError};
 
 use crate::context::Service;
 use crate::failure::{Failure, StartError, Unavailable};
+use crate::feed::compare;
 use crate::retry::{repeated, retry};
 use crate::vault::MasterKey;
 
@@ -79,18 +80,6 @@ pub async fn begin_if_gone_back(
         Ok(Some(RollbackReport { found: head.seq, proven, seq: begun.seq.unwrap_or_default() }))
     })
     .await
-}
-
-/// Compares a store's log with an end that was noted.
-///
-/// # Errors
-/// The store can't be used.
-pub async fn compare(store: &dyn Store, noted: NotedEnd) -> Result<(Head, NotedEntry), StoreError> {
-    let head = store.head().await?;
-    let before = Seq::from_u64(noted.seq.as_u64().saturating_sub(1));
-    let next = store.entries_after(before, 1).await?;
-    let there = next.iter().find(|entry| entry.seq == noted.seq).map(|entry| entry.chain);
-    Ok((head, compare_end(&head, noted, there)))
 }
 
 /// The name of the id that distinguishes a store from others under the same master key.
