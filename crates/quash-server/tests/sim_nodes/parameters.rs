@@ -62,7 +62,7 @@ impl Parameters {
             isolations: one_of(&[0, 1, 2]),
             slow_keys: one_of(&[0, 1, 2]),
             lags: one_of(&[0, 0, 1, 2]),
-            settings: one_of(&[0, 0, 1]),
+            settings: one_of(&[0, 1]),
             key_changes: one_of(&[4, 8, 16]),
             only_leases: one_of(&[0, 0, 1]) == 1,
         };

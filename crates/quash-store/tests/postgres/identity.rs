@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
-use quash_core::decide::begin_epoch;
-use quash_core::model::{Actor, Change, InstanceId, OldSessions, ScopeHasher, ScopeKind, Seq, Timestamp};
+use quash_core::decide::{NotedEntry, begin_epoch, compare_end};
+use quash_core::model::{
+    Actor, Change, Followed, InstanceId, NotedEnd, OldSessions, ScopeHasher, ScopeKind, Seq, Timestamp,
+};
 use quash_store::{FailOver, IfAnother, OpenError, PostgresOptions, PostgresStore, Store, StoreError};
 use tokio_postgres::Client;
 
@@ -122,6 +124,51 @@ async fn a_log_that_shrinks_is_noticed() {
     server.take_over().await.expect("the server");
     let head = store.follow(followed.head.seq, 9).await.expect("another epoch").head;
     assert!(head.seq.epoch() > followed.head.seq.epoch());
+}
+
+/// A log with two entries, as a process knows it that has followed it up to the second one or to the first.
+async fn grown_past_a_loss(database: &TestDatabase, limit: u32) -> (PostgresStore, Followed) {
+    let store = database.open().await;
+    for number in 1..=2 {
+        commit(&store, Change::Revoke { entry: entry(ScopeKind::Token, number) }).await;
+    }
+    let followed = store.follow(Seq::start_of(1), limit).await.expect("entries");
+    let grown = "UPDATE revocation_log SET chain = sha256(chain) WHERE seq = (SELECT max(seq) FROM revocation_log); \
+         INSERT INTO revocation_log SELECT seq + 1, kind, key, drop_after, reason, at, actor, sha256(chain) \
+         FROM revocation_log ORDER BY seq DESC LIMIT 1";
+    database.client().await.batch_execute(grown).await.expect("another log");
+    (store, followed)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_has_grown_past_a_loss_is_noticed() {
+    let Some(database) = database().await else { return };
+    // The process has applied the first entry, and seen the number of the second.
+    let (store, followed) = grown_past_a_loss(&database, 1).await;
+    let refused =
+        store.follow(followed.entries[0].seq, 9).await.expect_err("another second entry").to_string();
+    assert!(refused.contains("lacks entries"), "{refused}");
+    assert!(*store.fail_over().is_due().borrow());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doubted_log_is_compared_up_to_what_was_known() {
+    let Some(database) = database().await else { return };
+    let (store, followed) = grown_past_a_loss(&database, 9).await;
+    let (head, server) = (followed.head, store.fail_over());
+    let known = NotedEnd { seq: head.seq, chain: Some(head.chain) };
+    assert!(!*server.is_due().borrow());
+    // A read moves the end that this process has seen past the loss.
+    store.follow(head.seq, 9).await.expect("the newest entry");
+    assert!(server.seen().seq > known.seq);
+    server.doubt(known);
+    assert!(*server.is_due().borrow());
+    assert_eq!(server.seen(), known);
+    let promoted = server.inspect(server.seen()).await.expect("the server");
+    assert_eq!(compare_end(&promoted.head, known, promoted.noted_chain), NotedEntry::Lost);
+    assert_eq!(promoted.lost, followed.entries[1..]);
+    server.take_over().await.expect("the server");
+    assert_eq!((*server.is_due().borrow(), server.seen().seq), (false, promoted.head.seq));
 }
 
 #[tokio::test(flavor = "multi_thread")]

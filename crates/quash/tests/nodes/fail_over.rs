@@ -60,6 +60,32 @@ fn a_standby_that_was_behind_ends_everything() {
     assert!(logs.contains("failed to") && !logs.contains("StoreFailed"), "{logs}");
 }
 
+/// The log loses its newest entry, and has grown by another one when the next node reads it.
+const GROWN_PAST_A_LOSS: &str = "BEGIN; \
+    UPDATE revocation_log SET key = decode(repeat('07', 16), 'hex'), chain = sha256(chain) \
+    WHERE seq = (SELECT max(seq) FROM revocation_log); \
+    INSERT INTO revocation_log (seq, kind, key, drop_after, reason, at, actor, chain) \
+    SELECT seq + 1, kind, key, drop_after, reason, at, actor, sha256(chain) FROM revocation_log ORDER BY seq DESC LIMIT 1; \
+    COMMIT";
+
+#[test]
+fn a_log_that_has_grown_past_a_loss_ends_everything() {
+    let Some(site) = Site::new() else { return };
+    let [a, b] = nodes(&site);
+    let (kept, ended) = (a.sign_in("dana", PASSWORD), a.sign_in("dana", PASSWORD));
+    log_out(&a, &ended);
+    assert_eq!((me(&b, &ended), me(&b, &kept)), (401, 200));
+    site.run(GROWN_PAST_A_LOSS);
+    for node in [&a, &b] {
+        assert_eq!((answered(node, &ended), answered(node, &kept)), (401, 401));
+    }
+    let again = b.sign_in("dana", PASSWORD);
+    assert_eq!((answered(&a, &again), answered(&b, &again)), (200, 200));
+    let logs = format!("{}{}", a.terminate().stderr, b.terminate().stderr);
+    assert!(logs.contains("has lost this entry") && logs.contains("log_out"), "{logs}");
+    assert!(logs.contains("all users must sign in again"), "{logs}");
+}
+
 #[test]
 fn a_standby_that_lacks_nothing_signs_nobody_out() {
     let Some(mut cluster) = Cluster::start() else { return };

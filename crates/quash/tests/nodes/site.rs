@@ -40,6 +40,11 @@ impl Site {
         })
     }
 
+    /// Runs statements on the database.
+    pub(crate) fn run(&self, statements: &str) {
+        run_statement(&self.url, statements);
+    }
+
     pub(crate) fn data_dir(&self, node: &str) -> PathBuf {
         self.dir.path().join(node)
     }
