@@ -164,6 +164,7 @@ async fn looked_up(wish: &Wish, model: &dyn Store) -> Change {
                 (hash, format!("mark {n}"))
             }),
             evict: evict.map(end),
+            most_live: if n % 5 > 0 { u32::MAX } else { 2 },
             last_login: rehash.then(|| at(i64::from(n))),
             known_device: (n % 3 > 1).then(|| DeviceId::from_bytes([n; 16])),
             locks: (n % 3 == 0).then_some(u32::from(n)),

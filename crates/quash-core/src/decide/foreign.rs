@@ -14,7 +14,7 @@ use crate::token::{Bearer, Grant};
 use super::cause::{Cause, token_entry};
 use super::presented::{PresentedForeign, check_active, check_live};
 use super::refresh::{Refreshed, recheck_generation, spend};
-use super::sign_in::{Device, Kind, bounded, evicted, new_session, sliding_until};
+use super::sign_in::{Device, Kind, Room, bounded, new_session, room, sliding_until};
 use super::sliding::exchangeable;
 
 /// Exchanges a refresh token of another issuer.
@@ -200,11 +200,13 @@ fn adopt(
             (session, grant)
         }
     };
+    let Room { evict, most_live } = room(&loaded.account, policy, scopes, now);
     let opening = SessionOpening {
         session,
         version: account.version,
         rehash: None,
-        evict: evicted(&loaded.account, policy, scopes, now),
+        evict,
+        most_live,
         last_login: (policy.accounts.last_login == LastLogin::Recorded).then_some(now),
         known_device: None,
         locks: None,

@@ -157,12 +157,14 @@ pub fn open_session(
             (session, grant)
         }
     };
+    let Room { evict, most_live } = room(loaded, policy, scopes, now);
     let opening = SessionOpening {
         session,
         version: account.version,
         // The site still has the former hash.
         rehash: rehash.map(|hash| (hash, account.node_mark())),
-        evict: evicted(loaded, policy, scopes, now),
+        evict,
+        most_live,
         known_device,
         last_login: (policy.accounts.last_login == LastLogin::Recorded).then_some(now),
         locks: (account.locks > 0 && account.status(now) != AccountStatus::Locked).then_some(0),
@@ -202,19 +204,25 @@ pub(super) fn new_session(
     }
 }
 
-/// Returns the session to end to make room for one more.
-pub(super) fn evicted(
-    loaded: &AccountLoaded,
-    policy: &Policy,
-    scopes: &ScopeHasher,
-    now: Timestamp,
-) -> Option<SessionEnd> {
-    if loaded.live_sessions < policy.sessions.max_per_account {
-        return None;
+/// The room that an account has for one more session.
+pub(super) struct Room {
+    /// The session to end.
+    pub(super) evict: Option<SessionEnd>,
+    /// The most live sessions that the account may have afterwards.
+    pub(super) most_live: u32,
+}
+
+/// Makes room for one more session. A limit that was lowered doesn't end the sessions above it: their number only stops
+/// growing.
+pub(super) fn room(loaded: &AccountLoaded, policy: &Policy, scopes: &ScopeHasher, now: Timestamp) -> Room {
+    let limit = policy.sessions.max_per_account;
+    if loaded.live_sessions < limit {
+        return Room { evict: None, most_live: limit };
     }
     let cause = Cause { reason: Reason::OverLimit, actor: Actor::Rule };
-    let longest_idle = loaded.longest_idle.as_ref()?;
-    Some(session_end(longest_idle, &cause, scopes, now))
+    let evict =
+        loaded.longest_idle.as_ref().map(|longest_idle| session_end(longest_idle, &cause, scopes, now));
+    Room { evict, most_live: loaded.live_sessions }
 }
 
 /// Returns the expiry of a refresh token minted now: whole seconds, and never after its session.

@@ -15,8 +15,9 @@ use super::{
 pub enum Change {
     /// Adds an account. Only while its subject, name and address are unused.
     AddAccount(Account, Actor),
-    /// Opens a session. Only while the account's row is at its version and no watermark is above the
-    /// session's `opened_seq`. If the session adopts a token, the conditions of [`Adoption`] apply too.
+    /// Opens a session. Only while the account's row is at its version, no watermark is above the session's
+    /// `opened_seq`, and the account then has at most `most_live` live sessions. If the session adopts a token,
+    /// the conditions of [`Adoption`] apply too.
     OpenSession(Box<SessionOpening>),
     /// Advances a session to the next generation. Only while the session is live, at generation `from`, and
     /// no watermark covers it.
@@ -350,6 +351,9 @@ pub struct SessionOpening {
     pub rehash: Option<(PasswordHash, String)>,
     /// The session that is ended to stay within the limit.
     pub evict: Option<SessionEnd>,
+    /// The most live sessions that the account may have with this one, as of its `opened_at`. Sign-ins that were
+    /// decided on at the same time don't know of each other.
+    pub most_live: u32,
     /// The time of the sign-in, if the settings record it.
     pub last_login: Option<Timestamp>,
     /// The device to add to the account's known devices, as the one with the latest sign-in.

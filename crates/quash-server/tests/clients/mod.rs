@@ -84,6 +84,7 @@ async fn opened_by(world: &World, client: &str) -> Pair {
         version,
         rehash: None,
         evict: None,
+        most_live: u32::MAX,
         last_login: None,
         known_device: None,
         locks: None,

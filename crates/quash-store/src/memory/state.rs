@@ -177,6 +177,7 @@ impl State {
             version,
             rehash,
             evict,
+            most_live,
             last_login,
             known_device,
             locks,
@@ -188,6 +189,9 @@ impl State {
         guard(!self.sessions.contains_key(&session.id))?;
         guard(session.adopted.is_none_or(|adopted| self.adopted_by(adopted.key).is_none()))?;
         guard(evict.as_ref().is_none_or(|end| self.live(end.session).is_some()))?;
+        let others = self.counted(&session.subject, session.opened_at);
+        let others = others.filter(|other| evict.as_ref().is_none_or(|end| end.session != other.id));
+        guard(others.count() < *most_live as usize)?;
         if let Some(Adoption { minted_at, scopes }) = adopts {
             // As in the SQLite transaction: evicted sessions have their entries by then.
             let evicted: Vec<_> = evict.iter().flat_map(entries_of).map(|entry| entry.key).collect();

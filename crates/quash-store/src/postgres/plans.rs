@@ -66,7 +66,7 @@ async fn every_statement_uses_an_index() {
     let (name, names) = ("name7", vec!["subject7", "subject8"]);
     let (number, numbers, more) = (17_179_869_190_i64, vec![7_i64, 8], 17_179_869_199_i64);
     let (limit, no) = (100_i64, false);
-    let (none, no_text): (Option<i64>, Option<&str>) = (None, None);
+    let (none, no_text, no_id): (Option<i64>, Option<&str>, Option<&[u8]>) = (None, None, None);
     let texts = vec!["log_out", "log_out"];
     let statements: Vec<(&str, Vec<&dyn Param>)> = vec![
         (HEAD, vec![]),
@@ -111,6 +111,13 @@ async fn every_statement_uses_an_index() {
         (KEEP_ADOPTIONS, vec![&name]),
         (FORGET_SESSIONS_OF, vec![&name]),
         (DELETE_ACCOUNT, vec![&name, &number]),
+        (
+            OPEN_SESSION,
+            vec![
+                &id, &name, &number, &number, &id, &number, &number, &number, &none, &no_text, &none,
+                &no_text, &no_text, &no_text, &no_text, &no_id, &none, &no_id, &no_text, &number, &limit,
+            ],
+        ),
         (ROTATE, vec![&id, &number, &number, &number, &number]),
         (BIND_SESSION, vec![&id, &id]),
         (SURVIVE, vec![&id, &number, &number, &number, &number, &number, &name]),
@@ -191,6 +198,7 @@ async fn rotations_write_no_index() {
             version: 1,
             rehash: None,
             evict: None,
+            most_live: SESSIONS,
             last_login: None,
             known_device: None,
             locks: None,

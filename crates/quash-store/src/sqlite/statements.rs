@@ -43,14 +43,16 @@ macro_rules! uncovered {
 }
 
 /// Adds a session for the account `:subject` at its version `:version`, if neither the account's watermark nor the one
-/// over everything covers it.
+/// over everything covers it, and the account then has at most `:most_live` live sessions.
 macro_rules! open_session {
     () => {
         "INSERT INTO session (sid, subject, generation, rotated_at, seed, opened_seq, opened_at, idle_until, ends_at, \
          ended_reason, ended_at, ended_actor, device, address, claims, foreign_key, foreign_until, known_device, client) \
          SELECT :sid, a.subject, :generation, :rotated_at, :seed, :opened_seq, :opened_at, :idle_until, :ends_at, :ended_reason, :ended_at, :ended_actor, :device, :address, :claims, :foreign_key, :foreign_until, :known_device, :client \
          FROM account a JOIN feed_head f ON f.id = 1 \
-         WHERE a.subject = :subject AND a.version = :version AND a.sessions_before <= :opened_seq AND f.sessions_before <= :opened_seq"
+         WHERE a.subject = :subject AND a.version = :version AND a.sessions_before <= :opened_seq AND f.sessions_before <= :opened_seq \
+         AND (SELECT count(*) FROM session s INDEXED BY session_live WHERE s.subject = :subject AND s.ended_reason IS NULL \
+         AND s.idle_until > :opened_at AND s.opened_seq >= max(a.sessions_before, f.sessions_before)) < :most_live"
     };
 }
 

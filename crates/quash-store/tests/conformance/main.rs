@@ -92,6 +92,7 @@ for_each_store! {
         a_session_is_read_back
         sessions_open_only_at_the_accounts_version
         a_session_id_is_used_once
+        sessions_open_only_within_the_limit
         evicting_ends_the_evicted
         evicting_ended_sessions_is_refused
         a_conflict_after_an_eviction_undoes_it

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quash_core::model::{
     Actor, Change, DeviceId, Ending, Generation, Reason, Receipt, ScopeKey, ScopeKind, Seq, Session,
-    SessionEnd, SessionState, limits,
+    SessionEnd, SessionOpening, SessionState, limits,
 };
 use quash_store::Store;
 
@@ -33,6 +33,41 @@ pub(crate) async fn a_session_id_is_used_once(store: &dyn Store) {
     conflict(store, open(session(1, "dana", head(store).await), 1)).await;
     commit(store, ends(vec![end(1)])).await;
     conflict(store, open(session(1, "dana", head(store).await), 1)).await;
+}
+
+pub(crate) async fn sessions_open_only_within_the_limit(store: &dyn Store) {
+    commit(store, add(account("dana"))).await;
+    commit(store, add(account("kim"))).await;
+    let open_within = async |n: u8, most_live: u32, evict: Option<SessionEnd>| {
+        let session = session(n, "dana", head(store).await);
+        let opening = SessionOpening { most_live, evict, ..opening(session, 1) };
+        Change::OpenSession(Box::new(opening))
+    };
+    for n in [101, 102] {
+        commit(store, open(session(n, "kim", head(store).await), 1)).await;
+    }
+    conflict(store, open_within(1, 0, None).await).await;
+    commit(store, open_within(1, 1, None).await).await;
+    conflict(store, open_within(2, 1, None).await).await;
+    commit(store, open_within(2, 2, None).await).await;
+    conflict(store, open_within(3, 2, None).await).await;
+    conflict(store, open_within(3, 1, Some(end(1))).await).await;
+    commit(store, open_within(3, 2, Some(end(1))).await).await;
+    commit(store, ends(vec![end(2)])).await;
+    commit(store, open_within(4, 2, None).await).await;
+    // Expired as of the opening: the sessions of the others are idle for a day.
+    let late = Session { opened_at: at(86_404), ..session(5, "dana", head(store).await) };
+    let late = SessionOpening { most_live: 1, ..opening(late, 1) };
+    commit(store, Change::OpenSession(Box::new(late))).await;
+    // Covered by the account's watermark, or by the one over everything.
+    commit(store, end_account("dana", 1, None)).await;
+    let after = SessionOpening { most_live: 1, ..opening(session(6, "dana", head(store).await), 2) };
+    commit(store, Change::OpenSession(Box::new(after))).await;
+    commit(store, Change::EndEverything { entry: entry(ScopeKind::Everything, 3) }).await;
+    let after = SessionOpening { most_live: 1, ..opening(session(7, "dana", head(store).await), 2) };
+    commit(store, Change::OpenSession(Box::new(after.clone()))).await;
+    let next = Session { id: sid(8), ..after.session.clone() };
+    conflict(store, Change::OpenSession(Box::new(SessionOpening { session: next, ..after }))).await;
 }
 
 pub(crate) async fn evicting_ends_the_evicted(store: &dyn Store) {

@@ -3,7 +3,7 @@
 
 use quash_core::model::{
     AccountFields, Change, DeviceId, Email, Ends, KeyState, Name, PasswordHash, ScopeKey, ScopeKind,
-    SessionState, Survivor,
+    SessionOpening, SessionState, Survivor,
 };
 use quash_store::{PostgresStore, Store, StoreError};
 
@@ -154,6 +154,23 @@ async fn soak_a_subject_is_never_given_out_again() {
             assert!(deleted && !added, "round {round}");
             assert_eq!(stores.1.is_gone(&subject(&name(round))).await, Ok(true));
         },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn soak_an_account_never_exceeds_its_sessions() {
+    race(
+        async |stores: PostgresStores, round| {
+            added(&stores, round).await;
+            commit(&*stores.0, open(a_session(&stores, round, 1).await, 1)).await;
+            let [one, other] = [a_session(&stores, round, 2).await, a_session(&stores, round, 3).await];
+            let within = |session| {
+                Change::OpenSession(Box::new(SessionOpening { most_live: 2, ..opening(session, 1) }))
+            };
+            (within(one), within(other))
+        },
+        async |_, round, one, other| assert!(one != other, "round {round}"),
     )
     .await;
 }

@@ -134,6 +134,7 @@ pub(crate) fn opening(session: Session, version: u64) -> SessionOpening {
         version,
         rehash: None,
         evict: None,
+        most_live: u32::MAX,
         last_login: None,
         known_device: None,
         locks: None,

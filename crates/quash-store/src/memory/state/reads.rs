@@ -7,7 +7,7 @@ use std::time::Duration;
 use quash_core::model::{
     Account, AccountBy, AccountLoaded, Audit, Client, ClientName, Ending, Entry, FlowId, FlowLoaded,
     ForeignLoaded, Head, KeyRecord, Name, Reason, ScopeKey, ScopeKind, Sealed, SecretDigest, Seq, Session,
-    SessionId, SessionLoaded, Subject, Timestamp,
+    SessionId, SessionLoaded, SessionState, Subject, Timestamp,
 };
 
 use super::State;
@@ -218,12 +218,21 @@ impl State {
         self.remembered.get(name).cloned()
     }
 
+    /// The live sessions of an account as of `now`.
+    pub(super) fn counted(&self, subject: &Subject, now: Timestamp) -> impl Iterator<Item = &Session> {
+        let watermark = self.watermark(subject);
+        self.sessions.values().filter(move |session| {
+            session.subject == *subject
+                && session.state == SessionState::Live
+                && session.idle_until > now
+                && session.opened_seq >= watermark
+        })
+    }
+
     fn loaded(&self, account: Option<&Account>, now: Timestamp) -> AccountLoaded {
         let head = self.head();
-        let counted: Vec<&Session> = account.map_or_else(Vec::new, |account| {
-            let of_account = self.sessions.values().filter(|session| session.subject == account.subject);
-            of_account.filter(|session| session.is_live(account, &head) && session.idle_until > now).collect()
-        });
+        let counted: Vec<&Session> =
+            account.iter().flat_map(|account| self.counted(&account.subject, now)).collect();
         AccountLoaded {
             head,
             account: account.cloned(),

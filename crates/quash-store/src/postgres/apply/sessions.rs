@@ -37,8 +37,9 @@ impl Work<'_> {
         let foreign_key = session.adopted.as_ref().map(|adopted| adopted.key.0.as_slice());
         let known_device = session.known_device.as_ref().map(|device| device.as_bytes().as_slice());
         let version = rows::stored(opening.version)?;
+        let most_live = i64::from(opening.most_live);
         let minted_at = opening.adopts.as_ref().map(|adoption| adoption.minted_at.as_millis());
-        let mut params: Vec<&dyn Param> = Vec::with_capacity(21);
+        let mut params: Vec<&dyn Param> = Vec::with_capacity(22);
         let subject = session.subject.as_str();
         let generation = i64::from(session.generation.0);
         let (rotated_at, opened_at) = (session.rotated_at.as_millis(), session.opened_at.as_millis());
@@ -51,7 +52,7 @@ impl Work<'_> {
         let claims = session.claims.to_json();
         let foreign_until = session.adopted.map(|adopted| adopted.until.as_millis());
         let client = session.client.as_ref().map(ClientName::as_str);
-        params.extend::<[&dyn Param; 20]>([
+        params.extend::<[&dyn Param; 21]>([
             &id,
             &subject,
             &generation,
@@ -72,6 +73,7 @@ impl Work<'_> {
             &known_device,
             &client,
             &version,
+            &most_live,
         ]);
         match &minted_at {
             None => self.transaction.write_one(statements::OPEN_SESSION, &params).await,

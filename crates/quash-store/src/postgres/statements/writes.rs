@@ -11,14 +11,17 @@ macro_rules! uncovered {
 }
 
 /// Adds a session for the account `$2` at its version `$20`, if neither the account's watermark nor the one
-/// over everything covers it.
+/// over everything covers it, and the account then has at most `$21` live sessions: its row is locked by then, so all
+/// of them are seen.
 macro_rules! open_session {
     () => {
         "INSERT INTO session (sid, subject, generation, rotated_at, seed, opened_seq, opened_at, idle_until, ends_at, \
          ended_reason, ended_at, ended_actor, device, address, claims, foreign_key, foreign_until, known_device, client) \
          SELECT $1, a.subject, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19 \
          FROM account a JOIN cluster g ON g.id = 1 \
-         WHERE a.subject = $2 AND a.version = $20 AND a.sessions_before <= $6 AND g.sessions_before <= $6"
+         WHERE a.subject = $2 AND a.version = $20 AND a.sessions_before <= $6 AND g.sessions_before <= $6 \
+         AND (SELECT count(*) FROM session s WHERE s.subject = a.subject AND s.ended_reason IS NULL \
+         AND s.idle_until > $7 AND s.opened_seq >= greatest(a.sessions_before, g.sessions_before)) < $21"
     };
 }
 
@@ -96,7 +99,7 @@ pub(in crate::postgres) const ADD_GONE: &str = "INSERT INTO gone (subject) VALUE
 // Sessions.
 pub(in crate::postgres) const OPEN_SESSION: &str = concat!(open_session!(), " ON CONFLICT DO NOTHING");
 pub(in crate::postgres) const ADOPT: &str =
-    concat!(open_session!(), " AND a.foreign_after < $21 AND g.foreign_after < $21 ON CONFLICT DO NOTHING");
+    concat!(open_session!(), " AND a.foreign_after < $22 AND g.foreign_after < $22 ON CONFLICT DO NOTHING");
 // Updates the account's row at a sign-in. Claims of a token become its own if it never had any; a known
 // device moves to the end of the text, and what exceeds `$10` characters is removed from its start.
 pub(in crate::postgres) const SIGNED_IN: &str = "UPDATE account SET \

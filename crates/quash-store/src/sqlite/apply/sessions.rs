@@ -1,8 +1,8 @@
 //! Opens, rotates and ends sessions.
 
 use quash_core::model::{
-    Adoption, ClientName, DeviceId, Devices, Generation, NewEntry, Receipt, Seq, Session, SessionEnd,
-    SessionId, SessionOpening, SessionState, Subject, Survivor, Timestamp, limits,
+    Adoption, ClientName, DeviceId, Devices, Generation, NewEntry, Receipt, Seq, SessionEnd, SessionId,
+    SessionOpening, SessionState, Subject, Survivor, Timestamp, limits,
 };
 use rusqlite::{Connection, named_params};
 
@@ -12,13 +12,23 @@ use crate::sqlite::write::{write, write_one};
 use crate::sqlite::{rows, statements};
 
 pub(super) fn open(conn: &Connection, opening: &SessionOpening) -> Result<Receipt, SqliteError> {
-    let SessionOpening { session, version, rehash, evict, last_login, known_device, locks, adopts, claims } =
-        opening;
+    let SessionOpening {
+        session,
+        version,
+        rehash,
+        evict,
+        most_live: _,
+        last_login,
+        known_device,
+        locks,
+        adopts: _,
+        claims,
+    } = opening;
     let seq = match evict {
         Some(end) => Some(end_session(conn, end)?),
         None => None,
     };
-    open_session(conn, session, *version, adopts.as_ref())?;
+    open_session(conn, opening)?;
     let (subject, version) = (session.subject.as_str(), rows::stored(*version)?);
     if let Some((hash, mark)) = rehash {
         let values = named_params! {
@@ -53,17 +63,13 @@ pub(super) fn open(conn: &Connection, opening: &SessionOpening) -> Result<Receip
     Ok(Receipt { seq, ..Receipt::default() })
 }
 
-fn open_session(
-    conn: &Connection,
-    session: &Session,
-    version: u64,
-    adopts: Option<&Adoption>,
-) -> Result<(), SqliteError> {
+fn open_session(conn: &Connection, opening: &SessionOpening) -> Result<(), SqliteError> {
+    let SessionOpening { session, version, most_live, adopts, .. } = opening;
     let ending = match &session.state {
         SessionState::Live => None,
         SessionState::Ended(ending) => Some(ending),
     };
-    let version = rows::stored(version)?;
+    let version = rows::stored(*version)?;
     let opened_seq = rows::stored(session.opened_seq.as_u64())?;
     let (rotated_at, opened_at, idle_until) =
         (session.rotated_at.as_millis(), session.opened_at.as_millis(), session.idle_until.as_millis());
@@ -97,6 +103,7 @@ fn open_session(
         ":foreign_until": foreign_until,
         ":known_device": known_device,
         ":client": client,
+        ":most_live": most_live,
     };
     let Some(Adoption { minted_at, scopes }) = adopts else {
         write_one(conn, statements::OPEN_SESSION, values)?;
