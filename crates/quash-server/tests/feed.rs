@@ -560,7 +560,7 @@ async fn removed_credentials_end_their_open_streams() {
     let poll =
         Call::get(&format!("/v1/feed?v=2&after={after}")).bearer(&secret).header(ACCEPT, "application/json");
     let remove = async {
-        support::settle().await;
+        world.settle().await;
         world.service.remove_client("api", |client| client.is_verifier(), None).await.expect("it is there");
     };
     let (polled, (), ended) = tokio::join!(world.send(poll), remove, events.next());

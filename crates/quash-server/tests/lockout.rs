@@ -190,7 +190,7 @@ async fn disconnected_clients_lose_their_place() {
             let world = Arc::clone(&world);
             async move { world.attempt("dana", "wrong password").await }
         });
-        support::settle().await;
+        world.settle().await;
         hung_up.abort();
         let _ = hung_up.await;
     }

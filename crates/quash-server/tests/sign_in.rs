@@ -329,7 +329,7 @@ async fn a83_network_places_and_queue_are_limited() {
     let body = json!({ "username": "dana", "password": PASSWORD });
     let attempt = || world.send(Call::post("/api/token/").json(&body));
     let open_after = async {
-        support::settle().await;
+        world.settle().await;
         drop(open);
     };
     let (a, b, c, d, e, ()) = tokio::join!(attempt(), attempt(), attempt(), attempt(), attempt(), open_after);
@@ -356,7 +356,7 @@ async fn a83_overlong_waits_are_refused_with_retry_after() {
     let body = json!({ "username": "dana", "password": PASSWORD });
     let attempt = || world.send(Call { peer: None, ..Call::post("/api/token/").json(&body) });
     let open_after = async {
-        support::settle().await;
+        world.settle().await;
         drop(open);
     };
     let (a, b, c, d, e, ()) = tokio::join!(attempt(), attempt(), attempt(), attempt(), attempt(), open_after);
@@ -413,7 +413,7 @@ async fn concurrent_sign_ins_respect_the_session_limit() {
     let body = json!({ "username": "dana", "password": PASSWORD });
     let attempt = || world.send(Call { peer: None, ..Call::post("/api/token/").json(&body) });
     let open_after = async {
-        support::settle().await;
+        world.settle().await;
         drop(open);
     };
     let (a, b, c, d, ()) = tokio::join!(attempt(), attempt(), attempt(), attempt(), open_after);

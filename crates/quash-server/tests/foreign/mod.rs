@@ -355,8 +355,8 @@ impl Address {
     }
 
     /// The number of requests, once the pending ones have been made.
-    async fn asked(&self) -> usize {
-        support::settle().await;
+    async fn asked(&self, world: &World) -> usize {
+        world.settle().await;
         self.asked.load(Ordering::SeqCst)
     }
 }
@@ -395,18 +395,18 @@ async fn issuer_keys_are_fetched_on_demand() {
         key.sign(said("refresh", "dana", jti).to_string().as_bytes()).expect("a signature")
     };
     assert_eq!(world.verify(&signed(&one, "a")).await.status, 200);
-    let asked = address.asked().await;
+    let asked = address.asked(&world).await;
     address.tell(published(&[&one, &two]));
     // An unknown key is fetched, but not again immediately.
     assert_eq!(world.verify(&signed(&two, "b")).await.status, 401);
-    assert_eq!(address.asked().await, asked);
+    assert_eq!(address.asked(&world).await, asked);
     world.wait(secs(10));
     assert_eq!(world.verify(&signed(&two, "b")).await.status, 200);
-    assert_eq!(address.asked().await, asked + 1);
+    assert_eq!(address.asked(&world).await, asked + 1);
     for made_up in 0..20_u8 {
         assert_eq!(world.verify(&signed(&key(100 + made_up), "c")).await.status, 401);
     }
-    assert_eq!(address.asked().await, asked + 1, "made-up kids ask nobody");
+    assert_eq!(address.asked(&world).await, asked + 1, "made-up kids ask nobody");
     assert_eq!(world.refresh(&signed(&two, "d")).await.status, 200);
 }
 
@@ -439,7 +439,7 @@ async fn invalid_key_sets_are_ignored() {
     assert_eq!(world.verify(&token).await.status, 200);
     for nonsense in ["", "{}", "[]", "<html>", r#"{"keys":[{"kty":"oct","k":"AAAA"},{"kty":"OKP"}]}"#] {
         address.tell(Ok(nonsense.into()));
-        let asked = address.asked().await;
+        let asked = address.asked(&world).await;
         world.wait(secs(10));
         let other = key(2).sign(said("refresh", "dana", "b").to_string().as_bytes()).expect("a signature");
         assert_eq!(
@@ -447,7 +447,7 @@ async fn invalid_key_sets_are_ignored() {
             (401, 200),
             "{nonsense}"
         );
-        assert_eq!(address.asked().await, asked + 1);
+        assert_eq!(address.asked(&world).await, asked + 1);
     }
     let call = Call::get("/.well-known/jwks.json");
     let jwks = world.send(call).await.json();

@@ -485,6 +485,8 @@ async fn a27_a32_locked_out_users_return_by_mail() {
     let world = World::open().await;
     world.guess("dana", 5).await;
     world.locked("dana").await;
+    // The notice of the lock has a link, too, which the next one replaces.
+    assert_eq!(kinds_and_places(&world.mails().await), [(MailKind::Locked, "dana@example.org")]);
     let link = danas_link(&world).await;
     assert_eq!(reset(&world, &link).await.status, 200);
     assert_eq!(world.attempt("dana", NEW_PASSWORD).await.status, 200);

@@ -1,6 +1,7 @@
 //! A store that tests can break in part, and repair. While intact it is the store that `QUASH_TEST_STORE` chooses:
 //! by default the one in memory.
 
+use std::ops::Deref;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -32,14 +33,26 @@ pub(crate) enum Part {
     Log,
 }
 
+/// A moment in a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Moment {
+    /// After it has listed the sessions of an account.
+    AfterList,
+    /// After it has decided.
+    BeforeWrite,
+}
+
 /// A store that can be broken.
 pub(crate) struct FaultyStore {
     inner: Box<dyn Store>,
     /// The data of the store, which is deleted after it.
     _data: Data,
     written: AtomicUsize,
+    calls: watch::Sender<Calls>,
     broken: Mutex<Option<(Part, StoreError)>>,
     meanwhile: Mutex<Option<(Change, Guard)>>,
+    /// A change of another request, and when it is committed.
+    between: Mutex<Option<(Moment, Change)>>,
     /// Set if reads fail after the next change is written.
     breaks_after_write: Mutex<bool>,
     /// Set if the answer to the next change is lost, with whether the change is written.
@@ -74,12 +87,17 @@ impl FaultyStore {
                 (Box::new(store), Data::Database(database))
             }
         };
+        // The id that distinguishes it from others under the same master key: tests take one store for another's past.
+        let id = Change::Remember { name: "store_id", value: String::new() };
+        inner.commit(id).await.expect("a setting");
         Self {
             inner,
             _data: data,
             written: AtomicUsize::default(),
+            calls: watch::Sender::default(),
             broken: Mutex::default(),
             meanwhile: Mutex::default(),
+            between: Mutex::default(),
             breaks_after_write: Mutex::default(),
             loses_answer: Mutex::default(),
             emptied: Mutex::default(),
@@ -127,16 +145,64 @@ impl FaultyStore {
         *self.meanwhile.lock().expect("a switch") = Some((change, guard));
     }
 
+    /// Commits a change of another request once, at a moment between two steps of the next one.
+    pub(crate) fn between(&self, moment: Moment, change: Change) {
+        *self.between.lock().expect("a switch") = Some((moment, change));
+    }
+
+    async fn pass(&self, now: Moment) -> Result<(), StoreError> {
+        let change = self.between.lock().expect("a switch").take_if(|(moment, _)| *moment == now);
+        match change {
+            Some((_, change)) => self.intact().commit(change).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// From now on log entries of changes cover nothing: everything is written except the effective entry.
     pub(crate) fn empty_entries(&self) {
         self.emptied.lock().expect("a switch").get_or_insert(0);
     }
 
-    fn whole(&self, part: Part) -> Result<&dyn Store, StoreError> {
+    /// Waits until no call is in progress. Returns the number of calls so far.
+    pub(crate) async fn idle(&self) -> usize {
+        let mut calls = self.calls.subscribe();
+        calls.wait_for(|calls| calls.begun == calls.ended).await.expect("its sender is here").begun
+    }
+
+    fn whole(&self, part: Part) -> Result<InProgress<'_>, StoreError> {
         match &*self.broken.lock().expect("a switch") {
             Some((broken, error)) if *broken == part => Err(error.clone()),
-            _ => Ok(&*self.inner),
+            _ => Ok(self.intact()),
         }
+    }
+
+    fn intact(&self) -> InProgress<'_> {
+        self.calls.send_modify(|calls| calls.begun += 1);
+        InProgress(self)
+    }
+}
+
+/// The numbers of calls so far.
+#[derive(Default)]
+struct Calls {
+    begun: usize,
+    ended: usize,
+}
+
+/// The store for one call, which is in progress until this is dropped.
+struct InProgress<'a>(&'a FaultyStore);
+
+impl Deref for InProgress<'_> {
+    type Target = dyn Store;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0.inner
+    }
+}
+
+impl Drop for InProgress<'_> {
+    fn drop(&mut self) {
+        self.0.calls.send_modify(|calls| calls.ended += 1);
     }
 }
 
@@ -173,7 +239,7 @@ impl Store for FaultyStore {
         let found = self.whole(Part::Rows)?.session(id).await;
         let meanwhile = self.meanwhile.lock().expect("a switch").take();
         if let Some((change, guard)) = meanwhile {
-            let receipt = self.inner.commit(change).await?;
+            let receipt = self.intact().commit(change).await?;
             guard
                 .caught_up(receipt.seq.expect("an entry"), Duration::from_secs(5))
                 .await
@@ -188,7 +254,9 @@ impl Store for FaultyStore {
         after: Option<SessionId>,
         limit: u32,
     ) -> Result<Vec<Session>, StoreError> {
-        self.whole(Part::Rows)?.sessions_of(subject, after, limit).await
+        let found = self.whole(Part::Rows)?.sessions_of(subject, after, limit).await;
+        self.pass(Moment::AfterList).await?;
+        found
     }
 
     async fn entries_after(&self, after: Seq, limit: u32) -> Result<Vec<Entry>, StoreError> {
@@ -291,10 +359,11 @@ impl Store for FaultyStore {
         let lost = self.loses_answer.lock().expect("a switch").take();
         if let Some(written) = lost {
             if written {
-                self.inner.commit(change).await?;
+                self.intact().commit(change).await?;
             }
             return Err(Self::in_doubt());
         }
+        self.pass(Moment::BeforeWrite).await?;
         let receipt = self.whole(Part::Writes)?.commit(change).await?;
         self.written.fetch_add(1, Ordering::SeqCst);
         if std::mem::take(&mut *self.breaks_after_write.lock().expect("a switch")) {

@@ -45,11 +45,11 @@ use zeroize::Zeroizing;
 pub(crate) use answer::{Answer, Pair};
 pub(crate) use call::Call;
 pub(crate) use clock::{HandClock, Ticking};
-pub(crate) use faulty_store::{FaultyStore, Part};
+pub(crate) use faulty_store::{FaultyStore, Moment, Part};
 pub(crate) use hasher::{Cheap, Counted, Gated, Spent, Unmade, Valved};
 pub(crate) use mailbox::{Mailbox, code, kinds_and_places, link};
 pub(crate) use paths::{CLIENT_PATHS, MAIL_PATHS, OTHER_PATHS, OWN_PATHS, READ_PATHS, TOKEN_PATHS};
-pub(crate) use wait::{settle, time_is_paused};
+pub(crate) use wait::{is_in_memory, time_is_paused};
 
 /// The time at which every test begins.
 pub(crate) const START: i64 = 1_800_000_000;
@@ -328,6 +328,11 @@ impl World {
         self.at_once_as_they_are(valve, calls.into_iter().zip(0_u32..).map(from).collect()).await
     }
 
+    /// Lets all other tasks advance as far as they can without the test.
+    pub(crate) async fn settle(&self) {
+        wait::settle(&self.store).await;
+    }
+
     /// Like [`World::at_once`], with the requests' own peers.
     pub(crate) async fn at_once_as_they_are(
         self: &Arc<Self>,
@@ -339,23 +344,24 @@ impl World {
         for (n, call) in calls.into_iter().enumerate() {
             let world = Arc::clone(self);
             under_way.spawn(async move { (n, world.send(call).await) });
+            // It advances as far as it can without a hash. So they arrive in order, however long the store takes.
+            self.settle().await;
         }
-        // Each advances as far as it can without a hash.
-        settle().await;
         valve.open();
         let mut answers = under_way.join_all().await;
         answers.sort_by_key(|(n, _)| *n);
         answers.into_iter().map(|(_, answer)| answer).collect()
     }
 
-    /// Waits until the store has locked an account, and the guard knows of it: the lock is written in a background
-    /// task.
+    /// Waits until the store has locked an account, the guard knows of it, and its owner has been told: the lock is
+    /// written in a background task.
     pub(crate) async fn locked(&self, name: &str) -> Account {
         loop {
             let account = self.account(name).await;
             if account.status(self.clock.now()) == AccountStatus::Locked {
                 let caught_up = self.service.guard().caught_up(self.head().await, secs(5)).await;
                 caught_up.expect("a guard that follows");
+                self.settle().await;
                 return account;
             }
             tokio::task::yield_now().await;
