@@ -7,12 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::header::{COOKIE, HeaderName, SET_COOKIE};
-use quash_core::model::{AccountState, Actor, LockEnds, MailKind, ScopeKind, limits};
+use quash_core::decide::lock_account;
+use quash_core::model::{
+    AccountState, Actor, Change, LockEnds, MailKind, ScopeKind, Session, SessionId, SessionOpening,
+    SessionState, limits,
+};
 use quash_server::{HttpSettings, RefreshCookie, Registration};
 use quash_service::HashSettings;
+use quash_store::Store;
 use serde_json::{Value, json};
 
-use support::{Answer, Call, PASSWORD, Plan, World, link, millis, secs, subject};
+use support::{Answer, Call, Moment, PASSWORD, Plan, World, link, millis, secs, subject};
 
 const DEVICE: HeaderName = HeaderName::from_static("quash-device");
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -250,6 +255,20 @@ async fn devices_have_their_own_queue_places() {
 }
 
 #[tokio::test]
+async fn a27_locks_written_during_a_sign_in_spare_known_devices() {
+    let world = World::open().await;
+    let device = new_device(&world, "dana").await;
+    for (token, status) in [(device.as_str(), 200), ("", 401)] {
+        let (account, now) = (world.account("dana").await, quash_core::model::Clock::now(&*world.clock));
+        let scopes = world.service.guard().scopes();
+        let lock = lock_account(&account, &[], world.service.policy(), scopes, now).expect("a lock");
+        world.store.between(Moment::BeforeWrite, lock);
+        assert_eq!(from_device(&world, "dana", PASSWORD, token).await.status, status, "{token}");
+        world.forgive("dana").await;
+    }
+}
+
+#[tokio::test]
 async fn known_devices_share_fifty_failures_an_hour() {
     let world = World::open().await;
     let mut devices = Vec::new();
@@ -399,6 +418,34 @@ async fn a31_locks_end_all_unbound_sessions() {
     assert_eq!(support::kinds(&*world.store).await, [ScopeKind::Subject], "one watermark");
     world.assert_dead(&one).await;
     world.assert_dead(&other).await;
+}
+
+#[tokio::test]
+async fn a31_locks_end_sessions_opened_meanwhile() {
+    let world = World::open().await;
+    let device = new_device(&world, "dana").await;
+    let bound = from_device(&world, "dana", PASSWORD, &device).await.pair();
+    let strange = world.sessions("dana").await.into_iter().find(|session| session.known_device.is_none());
+    let late = Session { id: SessionId::from_bytes([7; 16]), ..strange.expect("a session") };
+    let opening = SessionOpening {
+        session: late.clone(),
+        version: world.account("dana").await.version,
+        rehash: None,
+        evict: None,
+        most_live: u32::MAX,
+        last_login: None,
+        known_device: None,
+        locks: None,
+        adopts: None,
+        claims: None,
+    };
+    // As a sign-in does that was decided on before the last failure.
+    world.store.between(Moment::AfterList, Change::OpenSession(Box::new(opening)));
+    world.guess("dana", 5).await;
+    world.locked("dana").await;
+    let (row, _) = world.store.session(late.id).await.expect("a read").found.expect("it was opened");
+    assert_ne!(row.state, SessionState::Live);
+    world.assert_live(&bound).await;
 }
 
 #[tokio::test]

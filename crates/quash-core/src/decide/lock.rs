@@ -48,9 +48,27 @@ pub fn lock_account(
     if scope != EndScope::Unbound || unbound.is_empty() {
         return Some(edit);
     }
+    Some(Change::Together(vec![edit, ends(unbound, scopes, now)]))
+}
+
+/// Ends the unbound sessions of a locked account that [`lock_account`] didn't know of: a sign-in that was decided on
+/// before the lock opened them. Once the lock is written, only known devices open sessions. Returns `None` if there are
+/// none.
+pub fn end_unbound(
+    account: &Account,
+    live: &[Session],
+    scopes: &ScopeHasher,
+    now: Timestamp,
+) -> Option<Change> {
+    let is_locked = account.status(now) == AccountStatus::Locked;
+    let unbound: Vec<_> = live.iter().filter(|session| is_locked && is_unbound(session, account)).collect();
+    (!unbound.is_empty()).then(|| ends(unbound, scopes, now))
+}
+
+fn ends(unbound: Vec<&Session>, scopes: &ScopeHasher, now: Timestamp) -> Change {
     let locked = Cause { reason: EndCause::Locked.row().reason, actor: Actor::Rule };
     let sessions = unbound.into_iter().map(|session| session_end(session, &locked, scopes, now)).collect();
-    Some(Change::Together(vec![edit, Change::EndSessions { sessions, tokens: Vec::new() }]))
+    Change::EndSessions { sessions, tokens: Vec::new() }
 }
 
 /// Returns whether the session isn't bound to a device that the account is still known on.

@@ -54,7 +54,7 @@ pub use key::{
     KeyDue, KeyRefusal, RevokedKeySessions, Rotation, Successor, key_due, promote_key, repeat_revocations,
     replace_key, retire_key, revoke_keys, rotate_keys, start_successor, successor,
 };
-pub use lock::{lock_account, lock_span};
+pub use lock::{end_unbound, lock_account, lock_span};
 pub use names::{NameRevocation, RevokedName, revoke_names};
 pub use presented::{PresentedForeign, PresentedRefresh, PresentedSliding, TokenRequest, recheck_access};
 pub use provision::{MarkDiffers, Provisioning, SiteMark, provision, provisioned};

@@ -3,8 +3,8 @@
 
 use std::sync::Weak;
 
-use quash_core::decide::lock_account;
-use quash_core::model::{AccountBy, EndCause, EndScope, Session, SessionId, Subject, limits};
+use quash_core::decide::{end_unbound, lock_account};
+use quash_core::model::{Account, AccountBy, EndCause, EndScope, Session, SessionId, Subject, limits};
 use tokio::sync::mpsc;
 
 use crate::context::Context;
@@ -33,22 +33,37 @@ pub(crate) async fn follow(context: Weak<Context>, mut orders: mpsc::Receiver<Or
 impl Context {
     /// Locks an account. Returns whether it is there and wasn't locked or deactivated before.
     async fn lock(&self, order: &Order) -> Result<bool, Failure> {
-        retry!({
-            let loaded = self.store.account(&AccountBy::Subject(order.subject.clone()), order.at).await?;
-            let Some(account) = loaded.account else { return Ok(false) };
-            let mut live = Vec::new();
-            if EndCause::Locked.ends(&self.policy) == EndScope::Unbound {
-                live = self.sessions_of(&order.subject).await?;
-                live.retain(|session| session.is_live(&account, &loaded.head));
-            }
+        let locked: Result<Option<Account>, Failure> = retry!({
+            let Some((account, live)) = self.lockable(order).await? else { return Ok(None) };
             let Some(change) = lock_account(&account, &live, &self.policy, self.guard.scopes(), order.at)
             else {
-                return Ok(false);
+                return Ok(None);
             };
             self.end(change).await?;
-            self.notify_of_lock(&account).await;
-            Ok(true)
-        })
+            Ok(Some(account))
+        });
+        let Some(account) = locked? else { return Ok(false) };
+        let ended: Result<(), Failure> = retry!({
+            let Some((account, live)) = self.lockable(order).await? else { return Ok(()) };
+            if let Some(change) = end_unbound(&account, &live, self.guard.scopes(), order.at) {
+                self.end(change).await?;
+            }
+            Ok(())
+        });
+        self.notify_of_lock(&account).await;
+        ended.map(|()| true)
+    }
+
+    /// The account, with its live sessions where only some of them end.
+    async fn lockable(&self, order: &Order) -> Result<Option<(Account, Vec<Session>)>, Failure> {
+        let loaded = self.store.account(&AccountBy::Subject(order.subject.clone()), order.at).await?;
+        let Some(account) = loaded.account else { return Ok(None) };
+        let mut live = Vec::new();
+        if EndCause::Locked.ends(&self.policy) == EndScope::Unbound {
+            live = self.sessions_of(&order.subject).await?;
+            live.retain(|session| session.is_live(&account, &loaded.head));
+        }
+        Ok(Some((account, live)))
     }
 
     pub(super) async fn sessions_of(&self, subject: &Subject) -> Result<Vec<Session>, Failure> {

@@ -26,8 +26,8 @@ pub(crate) struct Proof {
     network: Option<IpAddr>,
     device: DeviceTokenInput,
     permit: Option<Permit>,
-    /// The known device that counts the attempt, and its permit.
-    by_device: Option<(DeviceId, Permit)>,
+    /// The known device that counts the attempt, and its permit until the attempt has succeeded.
+    by_device: Option<(DeviceId, Option<Permit>)>,
     turn: Option<Slot>,
     judged: Option<Judged>,
     better: Option<Option<PasswordHash>>,
@@ -135,7 +135,9 @@ impl Context {
             if !self.clock.now().is_within(limits::SIGN_WITHIN, started) {
                 continue;
             }
-            (proof.permit, proof.by_device) = (None, None);
+            // The device stays: after a conflict, it is still the one that a lock doesn't apply to.
+            proof.permit = None;
+            proof.by_device.iter_mut().for_each(|(_, permit)| *permit = None);
             if let Some(turn) = proof.turn.take() {
                 turn.succeeded().await;
             }
@@ -176,11 +178,12 @@ impl Context {
     /// or else the account's or name's.
     async fn counted(&self, proof: &mut Proof, account: Option<&Account>) -> Result<Counted, Failure> {
         let known = self.known_device(proof, account);
-        if proof.by_device.as_ref().map(|(device, _)| *device) != known {
+        let admitted = proof.by_device.as_ref().filter(|(_, permit)| permit.is_some());
+        if admitted.map(|(device, _)| *device) != known {
             proof.by_device = match (known, account) {
                 (Some(device), Some(account)) => {
                     let permit = self.lockout.pass_device(&account.subject).await?;
-                    permit.map(|permit| (device, permit))
+                    permit.map(|permit| (device, Some(permit)))
                 }
                 _ => None,
             };
@@ -244,7 +247,7 @@ impl Context {
         if verdict == Verdict::Unasked {
             return Ok(());
         }
-        if let Some((_, permit)) = device {
+        if let Some((_, Some(permit))) = device {
             permit.failed().await?;
         }
         match turn {
@@ -261,7 +264,7 @@ impl Proof {
 
     /// The verdict as it is judged: a device that the account has meanwhile forgotten is treated as unknown.
     fn tried(&self, verdict: Verdict, account: Option<&Account>) -> PasswordCheck {
-        let is_known = |(device, _): &(DeviceId, Permit)| {
+        let is_known = |(device, _): &(DeviceId, Option<Permit>)| {
             account.is_some_and(|account| account.devices.contains(*device))
         };
         match verdict {
