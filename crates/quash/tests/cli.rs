@@ -164,8 +164,9 @@ fn passwords_are_read_unchanged() {
 #[test]
 fn read_commands_create_no_files() {
     let dir = tempfile::tempdir().expect("a temporary directory");
+    let empty = if support::store::is_postgres() { "no server was ever started" } else { "no quash in" };
     for (data_dir, message) in
-        [(dir.path().join("none"), "no data directory"), (dir.path().to_owned(), "no quash in")]
+        [(dir.path().join("none"), "no data directory"), (dir.path().to_owned(), empty)]
     {
         for args in [
             &["account", "list"][..],

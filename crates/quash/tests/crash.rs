@@ -22,7 +22,8 @@ fn f01_soak_killed_at_random_moments() {
     let chance = Seeded::new(1);
     let mut server = Server::start_in(&data_dir, &[]);
     server.add_account("dana", PASSWORD);
-    for round in 0..rounds(20, 100) {
+    // A killed node's places for sign-ins of the account are taken for half a minute.
+    for round in 0..rounds(if support::store::is_postgres() { 4 } else { 20 }, 100) {
         let load = Load::new(&server, PASSWORD);
         let [after] = draw::<1>(&chance);
         let journal = std::thread::scope(|scope| {

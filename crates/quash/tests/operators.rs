@@ -241,6 +241,7 @@ fn with_two_meanings(data_dir: &Path) -> Finished {
 
 #[test]
 fn ambiguous_account_arguments_are_refused() {
+    sqlite_only!();
     let dir = tempfile::tempdir().expect("a temporary directory");
     let data_dir = dir.path().join("data");
     let listed = with_two_meanings(&data_dir).json();

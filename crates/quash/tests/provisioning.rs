@@ -56,6 +56,16 @@ fn versions(server: &Server) -> BTreeMap<String, String> {
     listed["accounts"].as_array().expect("a list").iter().map(of).collect()
 }
 
+/// Sends a batch, and again as long as the answer says that the server is too busy now.
+fn batch(server: &Server, users: &Value, secret: &str) -> Answer {
+    loop {
+        let answer = server.post_json(BATCH, users, Some(secret));
+        if answer.status != 503 {
+            return answer;
+        }
+    }
+}
+
 fn outcomes(answer: &Answer) -> Vec<&str> {
     assert_eq!(answer.status, 200, "{}", answer.text);
     let accounts = answer.body["accounts"].as_array().expect("a list");
@@ -82,6 +92,7 @@ fn soak_killed_batches_leave_whole_accounts() {
                     let headers = [("Content-Type", "application/json"), ("Authorization", &*authorization)];
                     let body = users(&version.to_string()).to_string();
                     match request(address, "POST", BATCH, &headers, body.as_bytes()) {
+                        Ok(answer) if answer.status == 503 => continue,
                         Ok(answer) => assert!(!outcomes(&answer).contains(&"refused"), "{}", answer.text),
                         Err(_) => return acknowledged,
                     }
@@ -106,9 +117,9 @@ fn soak_killed_batches_leave_whole_accounts() {
             let version: usize = version.parse().expect("a number");
             assert!((acknowledged..=newest).contains(&version), "round {round}: {subject} has {version}");
         }
-        let again = server.post_json(BATCH, &users(&newest.to_string()), Some(&secret));
+        let again = batch(&server, &users(&newest.to_string()), &secret);
         assert!(outcomes(&again).iter().all(|outcome| *outcome != "refused"), "{}", again.text);
-        let repeated = server.post_json(BATCH, &users(&newest.to_string()), Some(&secret));
+        let repeated = batch(&server, &users(&newest.to_string()), &secret);
         assert_eq!(outcomes(&repeated), vec!["unchanged"; USERS], "round {round}");
     }
 }
@@ -125,7 +136,7 @@ fn soak_two_batches_never_mix_one_account() {
             let send = |version: &str| {
                 let users = users(version);
                 begin.wait();
-                let answer = server.post_json(BATCH, &users, Some(&secret));
+                let answer = batch(&server, &users, &secret);
                 assert!(!outcomes(&answer).contains(&"refused"), "{}", answer.text);
             };
             std::thread::scope(|scope| {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Barrier;
 
 use serde_json::{Value, json};
-use support::{Answer, Pair, Server, claims, rounds};
+use support::{Answer, Pair, Server, claims, memory_too, rounds, store};
 
 const AT_ONCE: usize = 50;
 
@@ -19,6 +19,7 @@ fn a33_soak_grace_gives_one_successor_sqlite() {
 
 #[test]
 fn a33_soak_grace_gives_one_successor_memory() {
+    memory_too!();
     with_grace("memory");
 }
 
@@ -29,12 +30,13 @@ fn a33_soak_without_grace_reuse_ends_sqlite() {
 
 #[test]
 fn a33_soak_without_grace_reuse_ends_memory() {
+    memory_too!();
     without_grace("memory");
 }
 
 fn with_grace(engine: &str) {
     let (dir, server) = start(engine, "30s");
-    for round in 0..rounds(50, 200) {
+    for round in 0..rounds(if store::is_postgres() { 10 } else { 50 }, 200) {
         let parent = server.sign_in("dana", PASSWORD);
         let answers = all_at_once(&server, &parent.refresh);
         let pairs: Vec<Pair> = answers.iter().map(Answer::pair).collect();
@@ -86,6 +88,7 @@ fn a58_soak_deactivated_during_refresh_sqlite() {
 
 #[test]
 fn a58_soak_deactivated_during_refresh_memory() {
+    memory_too!();
     deactivated_while_it_refreshes("memory");
 }
 
@@ -156,8 +159,10 @@ const PASSWORD: &str = "correct horse battery staple";
 fn start(engine: &str, grace: &str) -> (tempfile::TempDir, Server) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let config = dir.path().join("quash.toml");
-    std::fs::write(&config, format!("[storage]\nengine = \"{engine}\"\n[rotation]\ngrace = \"{grace}\"\n"))
-        .expect("it is written");
+    // On PostgreSQL, the URL names the engine.
+    let storage =
+        if store::is_postgres() { String::new() } else { format!("[storage]\nengine = \"{engine}\"\n") };
+    std::fs::write(&config, format!("{storage}[rotation]\ngrace = \"{grace}\"\n")).expect("it is written");
     let server = serve(&dir.path().join("data"), &config);
     server.add_account("dana", PASSWORD);
     (dir, server)

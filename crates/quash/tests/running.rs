@@ -188,7 +188,7 @@ fn changing_the_algorithm_between_starts_works() {
     server.add_account("dana", PASSWORD);
     let before = server.sign_in("dana", PASSWORD);
     assert_eq!(server.terminate().code(), 0);
-    let server = Server::start_in(&data_dir, &["--set", "tokens.algorithm=HS256"]);
+    let server = Server::start_in(&data_dir, &["--apply-settings", "--set", "tokens.algorithm=HS256"]);
     let after = server.sign_in("dana", PASSWORD);
     for (pair, algorithm) in [(&before, "EdDSA"), (&after, "HS256")] {
         assert_eq!(server.get("/v1/me", Some(&pair.access)).status, 200, "{algorithm}");

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::site::{PASSWORD, Site, write};
 use super::{REFRESH, log_out, me};
-use crate::support::{Finished, Pair, Server, on, quash};
+use crate::support::{Finished, Pair, Server, on, quash, sqlite_only};
 
 /// The exit code for data that was moved already, or a target that isn't empty.
 const CONFLICT: i32 = 5;
@@ -52,6 +52,7 @@ fn verified(server: &Server) -> u64 {
 
 #[test]
 fn sessions_continue_in_postgresql_and_back_in_sqlite() {
+    sqlite_only!();
     let Some(site) = Site::new() else { return };
     let dir = site.data_dir("a");
     let server = Server::start_in(&dir, &[]);
@@ -129,6 +130,7 @@ fn killed_after(lines: usize, dir: &Path, args: &[&str]) -> bool {
 
 #[test]
 fn a_move_that_was_killed_can_be_repeated() {
+    sqlite_only!();
     let Some(site) = Site::new() else { return };
     let dir = site.data_dir("a");
     let server = Server::start_in(&dir, &[]);
@@ -165,6 +167,7 @@ fn a_move_that_was_killed_can_be_repeated() {
 
 #[test]
 fn what_can_not_be_moved_says_why() {
+    sqlite_only!();
     let Some(site) = Site::new() else { return };
     let a = site.start("a");
     a.add_account("dana", PASSWORD);

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::site::{PASSWORD, Site};
 use super::{log_out, me};
 use crate::support::feed::{cursor, lease};
-use crate::support::{Finished, Pair, Server, on};
+use crate::support::{Finished, Pair, Server, on, sqlite_only};
 
 /// A site whose only node has stopped, and a copy of its database as it was before a session ended.
 struct Copied {
@@ -125,6 +125,7 @@ fn a_verifier_of_a_copy_ends_nothing_at_the_original() {
 
 #[test]
 fn sqlite_has_no_such_commands() {
+    sqlite_only!();
     let dir = tempfile::tempdir().expect("a temporary directory");
     let data_dir = dir.path().join("data");
     drop(Server::start_in(&data_dir, &[]));

@@ -56,7 +56,8 @@ impl Load {
             else {
                 break;
             };
-            if answer.is_busy() {
+            // As the answer says, again later.
+            if answer.is_busy() || answer.status == 503 {
                 continue;
             }
             journal.push(Entry { pair: answer.pair(), ended: false, maybe_ended: false });

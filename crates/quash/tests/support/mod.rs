@@ -32,7 +32,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub(crate) use http::{Answer, request};
-pub(crate) use store::sqlite_only;
+pub(crate) use store::{memory_too, sqlite_only};
 
 /// A server stops within ten seconds; the rest is a margin for a busy machine.
 const DRAINED: Duration = Duration::from_secs(15);
@@ -138,6 +138,15 @@ impl Server {
     /// one.
     pub(crate) fn start_in(data_dir: &Path, args: &[&str]) -> Self {
         Self::start_with(quash(), data_dir, args)
+    }
+
+    /// Lets the settings of later commands be those of the data. With SQLite, a command applies its own; nodes that share
+    /// a database leave that to a server that is told to.
+    pub(crate) fn apply_settings(data_dir: &Path, settings: &[&str]) {
+        if store::is_postgres() {
+            let server = Self::start_in(data_dir, &[&["--apply-settings"], settings].concat());
+            assert_eq!(server.terminate().code(), 0);
+        }
     }
 
     /// Starts a server with a command that runs the binary with the arguments added to it.

@@ -13,24 +13,34 @@ const VARIABLE: &str = "QUASH_STORAGE_URL";
 /// Skips a test that is about SQLite's file.
 macro_rules! sqlite_only {
     () => {
-        if $crate::support::store::is_skipped() {
+        if $crate::support::store::is_skipped("is about SQLite's file") {
             return;
         }
     };
 }
 pub(crate) use sqlite_only;
 
+/// Skips the form of a test whose data is in memory; another form has it in the chosen store.
+macro_rules! memory_too {
+    () => {
+        if $crate::support::store::is_skipped("has its data in memory") {
+            return;
+        }
+    };
+}
+pub(crate) use memory_too;
+
 /// Whether the tests keep their data in PostgreSQL.
 pub(crate) fn is_postgres() -> bool {
     Kind::chosen().is_some_and(Kind::is_postgres)
 }
 
-/// Whether a test is skipped that is about SQLite's file. Says so.
+/// Whether a test is skipped because its data isn't in PostgreSQL. Says so.
 #[allow(clippy::print_stderr, clippy::allow_attributes, reason = "a skipped test says so")]
-pub(crate) fn is_skipped() -> bool {
+pub(crate) fn is_skipped(why: &str) -> bool {
     let thread = std::thread::current();
     if is_postgres() {
-        eprintln!("skipped: {} is about SQLite's file", thread.name().unwrap_or_default());
+        eprintln!("skipped: {} {why}", thread.name().unwrap_or_default());
     }
     is_postgres()
 }
