@@ -8,9 +8,7 @@ use axum::body::{Body, BodyDataStream};
 use futures_util::StreamExt;
 use http::header::ACCEPT;
 use http::{HeaderName, Method};
-use quash_core::model::{
-    Actor, Change, Clock, EndCause, Keep, NewEntry, Reason, Right, Rights, Scope, ScopeKey, ScopeKind, Seq,
-};
+use quash_core::model::{Actor, EndCause, Reason, Right, Rights, Scope, ScopeKey, ScopeKind, Seq};
 use quash_core::watch::frame::{Cursor, Frame, LeaseGrant, Snapshot, SnapshotReader, Wanted};
 use quash_core::watch::{FeedError, Follower, Freshness, Lease, Revoked};
 use quash_store::Store;
@@ -505,9 +503,8 @@ async fn snapshots_contain_only_the_newest_watermarks() {
     let world = World::open().await;
     let secret = credential(&world, "api").await;
     let pair = world.sign_in("dana").await;
-    for _ in 0..1100 {
-        world.end_all("noor").await;
-    }
+    let key = world.service.guard().scopes().key(&Scope::Subject(subject("noor")));
+    world.append(std::iter::repeat_n((ScopeKind::Subject, key), 1100)).await;
     world.end_all("dana").await;
     let text = snapshot_text(&world, &secret).await;
     let rows: usize =
@@ -525,13 +522,8 @@ async fn snapshots_contain_only_the_newest_watermarks() {
 async fn snapshots_are_sent_in_bounded_parts() {
     let world = World::open().await;
     let secret = credential(&world, "api").await;
-    for number in 0..2500_u128 {
-        let (kind, key, keep, reason) =
-            (ScopeKind::Token, ScopeKey(number.to_be_bytes()), Keep::Forever, Reason::LogOut);
-        let entry =
-            NewEntry { kind, key, keep, reason, at: world.clock.now(), until: None, actor: Actor::Owner };
-        world.store.commit(Change::Revoke { entry }).await.expect("an entry");
-    }
+    let token = |number: u128| (ScopeKind::Token, ScopeKey(number.to_be_bytes()));
+    world.append((0..2500).map(token)).await;
     let answer = world
         .router()
         .oneshot(Call::get("/v1/feed/snapshot?v=2").bearer(&secret).into_request())
