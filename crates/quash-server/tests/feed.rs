@@ -11,7 +11,6 @@ use http::{HeaderName, Method};
 use quash_core::model::{Actor, EndCause, Reason, Right, Rights, Scope, ScopeKey, ScopeKind, Seq};
 use quash_core::watch::frame::{Cursor, Frame, LeaseGrant, Snapshot, SnapshotReader, Wanted};
 use quash_core::watch::{FeedError, Follower, Freshness, Lease, Revoked};
-use quash_store::Store;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
