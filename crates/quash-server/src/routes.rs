@@ -5,13 +5,18 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
-use axum::routing::{MethodRouter, any};
+use axum::routing::any;
 use quash_service::Service;
 use quash_verify::issuer::GuardLayer;
+use serde_json::Value;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::api;
-use crate::api::describe::describe;
+use crate::api::describe::{describe, describe_options};
+use crate::api::{
+    account_changes, accounts, blacklist, email, email_verification, feed, forward_auth, health, jwks,
+    logout, me, metrics, oauth, openapi_json, password_reset, refresh, registration, revocations, sessions,
+    token, verify,
+};
 use crate::error::http_error::HttpError;
 use crate::listed::{ListedMethods, ListedRouter, delete, get, patch, post};
 use crate::metrics::ProgramMetrics;
@@ -23,9 +28,10 @@ use crate::middleware::negotiation::negotiate;
 use crate::middleware::token_rejection;
 use crate::middleware::wait_effective::effective;
 use crate::net::drain_body::drain_unread_body;
+use crate::openapi::{self, layers};
 use crate::pages;
 use crate::settings::paths::Endpoint;
-use crate::settings::{HttpSettings, Registration};
+use crate::settings::{HttpSettings, RefreshCookie, Registration};
 use crate::state::AppState;
 
 pub fn router(service: Service, settings: HttpSettings) -> Router {
@@ -59,84 +65,196 @@ pub fn router_counting(service: Service, settings: HttpSettings, program: &Progr
 
 /// The paths of all endpoints, with `{…}` for parameters, for tests that must reach each of them.
 pub fn paths(service: Service, settings: HttpSettings) -> Vec<String> {
-    endpoints(&Arc::new(AppState::new(service, settings, &ProgramMetrics::default()))).into_paths()
+    let state = Arc::new(AppState::new(service, settings, &ProgramMetrics::default()));
+    endpoints(&state).into_endpoints().into_iter().map(|endpoint| endpoint.path).collect()
+}
+
+/// The OpenAPI document about these endpoints.
+pub fn openapi(service: Service, settings: HttpSettings) -> Value {
+    document(&Arc::new(AppState::new(service, settings, &ProgramMetrics::default())))
+}
+
+pub(crate) fn document(state: &Arc<AppState>) -> Value {
+    let endpoints = endpoints(state).described(layers::everywhere);
+    let endpoints = match state.settings.refresh_cookie {
+        RefreshCookie::On => endpoints.described(layers::same_site_with_cookies),
+        RefreshCookie::Off => endpoints,
+    };
+    openapi::document(&endpoints.into_endpoints(), &state.settings)
 }
 
 fn endpoints(state: &Arc<AppState>) -> ListedRouter {
     let state = Arc::clone(state);
     let ending = ListedRouter::new()
-        .merge(simple_jwt(&state, Endpoint::TokenBlacklist, post(api::blacklist::blacklist)))
-        .merge(simple_jwt(&state, Endpoint::Logout, post(api::logout::log_out)))
+        .merge(simple_jwt(
+            &state,
+            Endpoint::TokenBlacklist,
+            post(blacklist::blacklist, blacklist::describe_blacklist),
+        ))
+        .merge(simple_jwt(&state, Endpoint::Logout, post(logout::log_out, logout::describe_log_out)))
         .merge(guarded(
             &state,
             Endpoint::Me,
-            get(api::me::me).patch(api::account_changes::rename).delete(api::account_changes::delete),
+            get(me::me, me::describe_me)
+                .patch(account_changes::rename, account_changes::describe_rename)
+                .delete(account_changes::delete, account_changes::describe_delete),
         ))
-        .merge(guarded(&state, Endpoint::MePassword, post(api::account_changes::change_password)))
-        .merge(guarded(&state, "/v1/me/deactivate", post(api::account_changes::deactivate)))
-        .merge(guarded(&state, "/v1/me/sessions/end-others", post(api::sessions::end_others)))
-        .merge(guarded(&state, "/v1/me/sessions/end-all", post(api::sessions::end_all)))
-        .merge(guarded(&state, "/v1/me/sessions/{sid}", delete(api::sessions::end_one)))
-        .route("/v1/password", post(api::account_changes::change_one_time_password))
-        .merge(own(&state, Endpoint::PasswordResetConfirm, post(api::password_reset::confirm)))
-        .merge(
-            guarded(&state, "/v1/me/email/confirm", post(api::email::confirm))
-                .layered(|router| router.layer(from_fn_with_state(Arc::clone(&state), same_site))),
+        .merge(guarded(
+            &state,
+            Endpoint::MePassword,
+            post(account_changes::change_password, account_changes::describe_change_password),
+        ))
+        .merge(guarded(
+            &state,
+            "/v1/me/deactivate",
+            post(account_changes::deactivate, account_changes::describe_deactivate),
+        ))
+        .merge(guarded(
+            &state,
+            "/v1/me/sessions/end-others",
+            post(sessions::end_others, sessions::describe_end_others),
+        ))
+        .merge(guarded(
+            &state,
+            "/v1/me/sessions/end-all",
+            post(sessions::end_all, sessions::describe_end_all),
+        ))
+        .merge(guarded(
+            &state,
+            "/v1/me/sessions/{sid}",
+            delete(sessions::end_one, sessions::describe_end_one),
+        ))
+        .route(
+            "/v1/password",
+            post(
+                account_changes::change_one_time_password,
+                account_changes::describe_change_one_time_password,
+            ),
         )
-        .route("/oauth2/revoke", post(api::oauth::revoke::revoke))
-        .route("/v1/revocations", post(api::revocations::revoke))
-        .route("/admin/v1/accounts/{subject}", patch(api::accounts::change))
-        .layered(|router| router.layer(from_fn_with_state(Arc::clone(&state), effective)));
+        .merge(own(
+            &state,
+            Endpoint::PasswordResetConfirm,
+            post(password_reset::confirm, password_reset::describe_confirm),
+        ))
+        .merge(
+            guarded(&state, "/v1/me/email/confirm", post(email::confirm, email::describe_confirm)).layered(
+                |router| router.layer(from_fn_with_state(Arc::clone(&state), same_site)),
+                layers::same_site,
+            ),
+        )
+        .route("/oauth2/revoke", post(oauth::revoke::revoke, oauth::revoke::describe_revoke))
+        .route("/v1/revocations", post(revocations::revoke, revocations::describe_revoke))
+        .route("/admin/v1/accounts/{subject}", patch(accounts::change, accounts::describe_change))
+        .layered(|router| router.layer(from_fn_with_state(Arc::clone(&state), effective)), layers::effective);
     ListedRouter::new()
         .merge(ending)
-        .merge(simple_jwt(&state, Endpoint::Token, post(api::token::obtain)))
-        .merge(simple_jwt(&state, Endpoint::TokenRefresh, post(api::refresh::refresh)))
-        .merge(simple_jwt(&state, Endpoint::TokenSliding, post(api::token::obtain_sliding)))
-        .merge(simple_jwt(&state, Endpoint::TokenSlidingRefresh, post(api::refresh::refresh_sliding)))
-        .merge(simple_jwt(&state, Endpoint::TokenVerify, post(api::verify::verify)))
-        .merge(guarded(&state, "/v1/forward-auth", get(api::forward_auth::forward_auth)))
-        .merge(guarded(&state, "/v1/me/sessions", get(api::sessions::list)))
-        .merge(own(&state, Endpoint::PasswordReset, post(api::password_reset::request)))
-        .merge(own(&state, Endpoint::EmailVerification, post(api::email_verification::request)))
-        .merge(own(&state, Endpoint::EmailVerificationConfirm, post(api::email_verification::confirm)))
-        .merge(registration(&state))
-        .merge(
-            guarded(&state, "/v1/me/email", post(api::email::request))
-                .layered(|router| router.layer(from_fn_with_state(Arc::clone(&state), same_site))),
-        )
-        .merge(page(&state, pages::RESET, get(pages::reset::show).post(pages::reset::send)))
+        .merge(simple_jwt(&state, Endpoint::Token, post(token::obtain, token::describe_obtain)))
+        .merge(simple_jwt(&state, Endpoint::TokenRefresh, post(refresh::refresh, refresh::describe_refresh)))
+        .merge(simple_jwt(
+            &state,
+            Endpoint::TokenSliding,
+            post(token::obtain_sliding, token::describe_obtain_sliding),
+        ))
+        .merge(simple_jwt(
+            &state,
+            Endpoint::TokenSlidingRefresh,
+            post(refresh::refresh_sliding, refresh::describe_refresh_sliding),
+        ))
+        .merge(simple_jwt(&state, Endpoint::TokenVerify, post(verify::verify, verify::describe_verify)))
+        .merge(guarded(
+            &state,
+            "/v1/forward-auth",
+            get(forward_auth::forward_auth, forward_auth::describe_forward_auth),
+        ))
+        .merge(guarded(&state, "/v1/me/sessions", get(sessions::list, sessions::describe_list)))
+        .merge(own(
+            &state,
+            Endpoint::PasswordReset,
+            post(password_reset::request, password_reset::describe_request),
+        ))
+        .merge(own(
+            &state,
+            Endpoint::EmailVerification,
+            post(email_verification::request, email_verification::describe_request),
+        ))
+        .merge(own(
+            &state,
+            Endpoint::EmailVerificationConfirm,
+            post(email_verification::confirm, email_verification::describe_confirm),
+        ))
+        .merge(registration_if_open(&state))
+        .merge(guarded(&state, "/v1/me/email", post(email::request, email::describe_request)).layered(
+            |router| router.layer(from_fn_with_state(Arc::clone(&state), same_site)),
+            layers::same_site,
+        ))
+        .merge(page(
+            &state,
+            pages::RESET,
+            get(pages::reset::show, pages::reset::describe_show)
+                .post(pages::reset::send, pages::reset::describe_send),
+        ))
         .merge(page(
             &state,
             pages::VERIFY,
-            get(pages::confirm::show_verification).post(pages::confirm::send_verification),
+            get(pages::confirm::show_verification, pages::confirm::describe_show_verification)
+                .post(pages::confirm::send_verification, pages::confirm::describe_send_verification),
         ))
-        .merge(page(&state, pages::EMAIL, get(pages::confirm::show_email).post(pages::confirm::send_email)))
-        .route(pages::STYLE, get(pages::style))
-        .route("/v1/feed", get(api::feed::stream))
-        .route("/v1/feed/snapshot", get(api::feed::snapshot))
-        .route("/v1/feed/lease", get(api::feed::lease).delete(api::feed::give_back))
-        .route("/.well-known/jwks.json", get(api::jwks::jwks))
-        .route("/metrics", get(api::metrics::metrics))
-        .route("/.well-known/oauth-authorization-server", get(api::oauth::metadata::metadata))
-        .route("/.well-known/oauth-authorization-server/{*path}", get(api::oauth::metadata::metadata_of_path))
-        .route("/v1/revocations/query", post(api::revocations::query))
-        .route("/admin/v1/accounts/batch", post(api::accounts::batch).patch(api::accounts::change_batch))
-        .route("/admin/v1/accounts/{subject}/sessions", get(api::sessions::list_of_account))
-        .route("/oauth2/introspect", post(api::oauth::introspect::introspect))
-        .route("/livez", get(api::health::livez))
-        .route("/readyz", get(api::health::readyz))
-        .route("/", get(pages::home::show))
-        .route("/docs/errors/", get(pages::errors::index))
-        .route("/docs/errors/{code}", get(pages::errors::show))
+        .merge(page(
+            &state,
+            pages::EMAIL,
+            get(pages::confirm::show_email, pages::confirm::describe_show_email)
+                .post(pages::confirm::send_email, pages::confirm::describe_send_email),
+        ))
+        .route(pages::STYLE, get(pages::style, pages::describe_style))
+        .route("/v1/feed", get(feed::stream, feed::describe_stream))
+        .route("/v1/feed/snapshot", get(feed::snapshot, feed::describe_snapshot))
+        .route(
+            "/v1/feed/lease",
+            get(feed::lease, feed::describe_lease).delete(feed::give_back, feed::describe_give_back),
+        )
+        .route("/.well-known/jwks.json", get(jwks::jwks, jwks::describe_jwks))
+        .route("/metrics", get(metrics::metrics, metrics::describe_metrics))
+        .route(
+            "/.well-known/oauth-authorization-server",
+            get(oauth::metadata::metadata, oauth::metadata::describe_metadata),
+        )
+        .route(
+            "/.well-known/oauth-authorization-server/{*path}",
+            get(oauth::metadata::metadata_of_path, oauth::metadata::describe_metadata_of_path),
+        )
+        .route("/v1/revocations/query", post(revocations::query, revocations::describe_query))
+        .route(
+            "/admin/v1/accounts/batch",
+            post(accounts::batch, accounts::describe_batch)
+                .patch(accounts::change_batch, accounts::describe_change_batch),
+        )
+        .route(
+            "/admin/v1/accounts/{subject}/sessions",
+            get(sessions::list_of_account, sessions::describe_list_of_account),
+        )
+        .route(
+            "/oauth2/introspect",
+            post(oauth::introspect::introspect, oauth::introspect::describe_introspect),
+        )
+        .route("/livez", get(health::livez, health::describe_livez))
+        .route("/readyz", get(health::readyz, health::describe_readyz))
+        .route("/", get(pages::home::show, pages::home::describe_show))
+        .route("/openapi.json", get(openapi_json::show, openapi_json::describe_show))
+        .route("/docs", get(pages::docs::show, pages::docs::describe_show))
+        .route("/docs/errors/", get(pages::errors::index, pages::errors::describe_index))
+        .route("/docs/errors/{code}", get(pages::errors::show, pages::errors::describe_show))
 }
 
 /// A path that follows Simple JWT: with and without a trailing slash; POST only; OPTIONS describes it;
 /// content negotiation comes first.
 fn simple_jwt(state: &Arc<AppState>, endpoint: Endpoint, methods: ListedMethods) -> ListedRouter {
     let render = from_fn_with_state((Arc::clone(state), ErrorFormat::SimpleJwt), render_errors);
-    let methods = methods.options(describe).into_method_router();
+    let methods = methods.options(describe, describe_options).refusing_others();
     // Negotiation indents rendered errors, and has errors of its own.
-    let methods = methods.layer(render.clone()).layer(from_fn(negotiate)).layer(render);
+    let methods = methods
+        .layered(|methods| methods.layer(render.clone()), layers::rendered_as_simple_jwt)
+        .layered(|methods| methods.layer(from_fn(negotiate)), layers::negotiated)
+        .layered(|methods| methods.layer(render), layers::rendered_as_simple_jwt);
     at(state, endpoint, &methods)
 }
 
@@ -146,32 +264,30 @@ fn guarded(state: &Arc<AppState>, place: impl Into<Route>, methods: ListedMethod
     let guard = GuardLayer::new(state.service.guard().clone(), header, |rejection, _: &http::HeaderMap| {
         token_rejection::answer(rejection)
     });
-    at(
-        state,
-        place,
-        &methods
-            .into_method_router()
-            .layer(guard)
-            .layer(from_fn_with_state(Arc::clone(state), token_rejection::explain)),
-    )
+    let explain = from_fn_with_state(Arc::clone(state), token_rejection::explain);
+    let methods =
+        methods.refusing_others().layered(|methods| methods.layer(guard).layer(explain), layers::guarded);
+    at(state, place, &methods)
 }
 
 /// A page that a link in a mail opens, with a form. Its errors are for the user.
 fn page(state: &Arc<AppState>, path: &'static str, methods: ListedMethods) -> ListedRouter {
     let render = from_fn_with_state((Arc::clone(state), ErrorFormat::Page), render_errors);
-    own(state, path, methods.layered(|methods| methods.layer(render)))
+    own(state, path, methods.layered(|methods| methods.layer(render), layers::rendered_as_page))
 }
 
 /// A path that needs no token and refuses requests from pages of other sites.
 fn own(state: &Arc<AppState>, place: impl Into<Route>, methods: ListedMethods) -> ListedRouter {
-    at(state, place, &methods.into_method_router())
-        .layered(|router| router.layer(from_fn_with_state(Arc::clone(state), same_site)))
+    at(state, place, &methods.refusing_others())
+        .layered(|router| router.layer(from_fn_with_state(Arc::clone(state), same_site)), layers::same_site)
 }
 
 /// The registration endpoint, if the settings enable it.
-fn registration(state: &Arc<AppState>) -> ListedRouter {
+fn registration_if_open(state: &Arc<AppState>) -> ListedRouter {
     match state.settings.registration {
-        Registration::Open => own(state, Endpoint::Registration, post(api::registration::register)),
+        Registration::Open => {
+            own(state, Endpoint::Registration, post(registration::register, registration::describe_register))
+        }
         Registration::Closed => ListedRouter::new(),
     }
 }
@@ -194,12 +310,12 @@ impl From<Endpoint> for Route {
     }
 }
 
-fn at(state: &Arc<AppState>, place: impl Into<Route>, methods: &MethodRouter<Arc<AppState>>) -> ListedRouter {
+fn at(state: &Arc<AppState>, place: impl Into<Route>, methods: &ListedMethods) -> ListedRouter {
     match place.into() {
-        Route::Path(path) => ListedRouter::new().layered_route(path, methods.clone()),
+        Route::Path(path) => ListedRouter::new().closed_route(path, methods),
         Route::Chosen(endpoint) => {
             let paths = state.settings.paths_of(endpoint);
-            paths.iter().fold(ListedRouter::new(), |router, path| router.layered_route(path, methods.clone()))
+            paths.iter().fold(ListedRouter::new(), |router, path| router.closed_route(path, methods))
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use axum::response::Response;
 use http::header::SET_COOKIE;
@@ -9,6 +10,7 @@ use http::{HeaderMap, HeaderName};
 use quash_core::model::LoginFields;
 use quash_core::token::Issued;
 use quash_service::{Allowance, Service};
+use serde_json::Value;
 
 use crate::error::code::Code;
 use crate::error::http_error::HttpError;
@@ -18,6 +20,7 @@ use crate::outage::Outage;
 use crate::request::cookie;
 use crate::request::fields::{Fields, Whitespace};
 use crate::response::with_header;
+use crate::routes::document;
 use crate::settings::{HttpSettings, RefreshCookie};
 
 // draft-ietf-httpapi-ratelimit-headers-10.
@@ -32,6 +35,8 @@ pub(crate) struct AppState {
     pub(crate) outage: Outage,
     /// Set once the warning about untrusted forwarding headers was logged.
     warned_of_forwarding: AtomicBool,
+    /// The description of the endpoints, once it was requested.
+    document: OnceLock<Value>,
 }
 
 impl AppState {
@@ -43,7 +48,13 @@ impl AppState {
             metrics,
             outage: Outage::default(),
             warned_of_forwarding: AtomicBool::new(false),
+            document: OnceLock::new(),
         }
+    }
+
+    /// Returns the OpenAPI document about the endpoints with these settings.
+    pub(crate) fn document(self: &Arc<Self>) -> &Value {
+        self.document.get_or_init(|| document(self))
     }
 
     /// Warns, once, that a proxy's forwarding headers aren't trusted.

@@ -29,6 +29,7 @@ mod negotiation;
 mod networks;
 mod node_settings;
 mod nodes;
+mod openapi;
 mod own;
 mod paths;
 mod refresh;

@@ -8,13 +8,17 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use http::StatusCode;
 use quash_core::model::{UserIdField, limits};
 use quash_core::watch::Live;
 use quash_service::Reauthentication;
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::{me, no_content, own_tokens};
+use super::{NewTokens, me, no_content, own_tokens};
+use crate::error::code::Code;
 use crate::error::http_error::HttpError;
+use crate::openapi::operation::{Operation, Tag};
 use crate::request::body_error::BodyError;
 use crate::request::client_info::Client;
 use crate::request::fields::{Fields, Whitespace};
@@ -103,3 +107,83 @@ impl Client {
         Reauthentication { password, network: self.network, device_token: self.device_token }
     }
 }
+
+/// A new name, and the password.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a body whose fields are read one by one")]
+struct Rename {
+    #[schema(min_length = 1)]
+    username: String,
+    #[schema(min_length = 1, format = Password, max_length = 1024)]
+    password: String,
+}
+
+/// The password and a new one.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a body whose fields are read one by one")]
+struct PasswordChange {
+    #[schema(min_length = 1, format = Password, max_length = 1024)]
+    current_password: String,
+    #[schema(format = Password, min_length = 8, max_length = 1024)]
+    new_password: String,
+}
+
+/// The account's password.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a body whose fields are read one by one")]
+struct OwnPassword {
+    #[schema(min_length = 1, format = Password, max_length = 1024)]
+    password: String,
+}
+
+/// A temporary password, and the one that replaces it.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a body whose fields are read one by one")]
+struct OneTimePassword {
+    #[schema(min_length = 1)]
+    username: String,
+    #[schema(min_length = 1, format = Password, max_length = 1024)]
+    password: String,
+    #[schema(format = Password, min_length = 8, max_length = 1024)]
+    new_password: String,
+}
+
+pub(crate) fn describe_rename() -> Operation {
+    Operation::new(Tag::Account, "renameOwnAccount", "Renames the account")
+        .exact_json_body::<Rename>()
+        .answers::<me::MeSeen<'_>>(StatusCode::OK, "The account with its new name.")
+        .refuses(&[Code::NameTaken, Code::ChangeNotAllowed])
+        .refuses(&PASSWORD_CODES)
+}
+
+pub(crate) fn describe_change_password() -> Operation {
+    Operation::new(Tag::Account, "changeOwnPassword", "Changes the password: all other sessions end")
+        .exact_json_body::<PasswordChange>()
+        .answers::<NewTokens>(StatusCode::OK, "New tokens for this session; its previous ones are revoked.")
+        .refuses(&[Code::PasswordRefused, Code::SessionRequired, Code::NoSigningKey])
+        .refuses(&PASSWORD_CODES)
+}
+
+pub(crate) fn describe_change_one_time_password() -> Operation {
+    Operation::new(Tag::Account, "replaceOneTimePassword", "Replaces a temporary password")
+        .exact_json_body::<OneTimePassword>()
+        .answers_empty("The account has the new password.")
+        .refuses(&[Code::BadCredentials, Code::PasswordRefused, Code::Throttled])
+}
+
+pub(crate) fn describe_deactivate() -> Operation {
+    Operation::new(Tag::Account, "deactivateOwnAccount", "Deactivates the account: all sessions end")
+        .exact_json_body::<OwnPassword>()
+        .answers_empty("The account is deactivated.")
+        .refuses(&PASSWORD_CODES)
+}
+
+pub(crate) fn describe_delete() -> Operation {
+    Operation::new(Tag::Account, "deleteOwnAccount", "Deletes the account with its sessions")
+        .exact_json_body::<OwnPassword>()
+        .answers_empty("The account is deleted.")
+        .refuses(&PASSWORD_CODES)
+}
+
+/// The refusals of a password that confirms a change.
+const PASSWORD_CODES: [Code; 2] = [Code::WrongPassword, Code::Throttled];

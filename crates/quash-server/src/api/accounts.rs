@@ -10,14 +10,18 @@ use axum::response::Response;
 use http::StatusCode;
 use quash_core::model::{Account, AccountState, PasswordHash, Right};
 use quash_service::{
-    AccountRecord, AddressWarning, Changed, NewState, Outcome, ProvisionFault, Run, UniqueField, ValueFault,
+    Accepted, AccountRecord, AddressWarning, Changed, NewState, Outcome, ProvisionFault, Run, UniqueField,
+    ValueFault,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use crate::error::code::Code;
 use crate::error::http_error::HttpError;
+use crate::openapi::CREDENTIAL;
+use crate::openapi::operation::{Operation, Tag};
 use crate::request::body::WholeRequest;
 use crate::request::credential::credential_with;
 use crate::request::items::{ITEM_BYTES, ItemError, Items, Member, parse};
@@ -27,63 +31,97 @@ use crate::state::AppState;
 /// The most accounts in one request.
 const ACCOUNTS: usize = 1_000;
 
-#[derive(Deserialize)]
+/// Accounts to add or change.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AccountBatch)]
 struct Batch<'a> {
+    /// Whether the outcomes are told without writing anything.
     #[serde(default)]
     dry_run: bool,
+    #[schema(value_type = Vec<Item<'static>>, min_items = 1, max_items = 1000)]
     #[serde(borrow)]
     accounts: Items<'a, ACCOUNTS>,
 }
 
-/// An account as it was sent.
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+/// The values of an account.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = AccountValues)]
 struct Item<'a> {
-    #[serde(borrow)]
+    /// Required in a batch, and refused in a change.
+    #[schema(value_type = Option<String>)]
+    #[serde(borrow, default)]
     subject: Member<'a>,
-    #[serde(borrow)]
+    /// Required in a batch.
+    #[schema(value_type = Option<String>)]
+    #[serde(borrow, default)]
     username: Member<'a>,
-    #[serde(borrow)]
+    #[schema(value_type = Option<String>)]
+    #[serde(borrow, default)]
     email: Member<'a>,
-    #[serde(borrow)]
+    #[schema(value_type = Option<bool>)]
+    #[serde(borrow, default)]
     email_verified: Member<'a>,
-    #[serde(borrow)]
+    #[schema(value_type = Option<String>)]
+    #[serde(borrow, default)]
     password_hash: Member<'a>,
-    #[serde(borrow)]
+    /// The MD5 of another hash of the same password. Refused in a batch.
+    #[schema(value_type = Option<String>, pattern = "^[0-9a-fA-F]{32}$")]
+    #[serde(borrow, default)]
     password_mark: Member<'a>,
-    #[serde(borrow)]
+    /// The MD5 of the hash before. Refused in a batch.
+    #[schema(value_type = Option<String>, pattern = "^[0-9a-fA-F]{32}$")]
+    #[serde(borrow, default)]
     password_mark_before: Member<'a>,
-    #[serde(borrow)]
+    /// `active` or `deactivated`.
+    #[schema(value_type = Option<String>)]
+    #[serde(borrow, default)]
     state: Member<'a>,
-    #[serde(borrow)]
+    #[schema(value_type = Option<std::collections::BTreeMap<String, Value>>)]
+    #[serde(borrow, default)]
     claims: Member<'a>,
 }
 
-#[derive(Serialize)]
+/// The outcomes, in the order of the request.
+#[derive(Serialize, ToSchema)]
+#[schema(as = AccountBatchResult)]
 struct BatchAnswered<'a> {
     accounts: Vec<AccountAnswered<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = AccountOutcome)]
 struct AccountAnswered<'a> {
     subject: &'a str,
+    /// `created`, `changed`, `unchanged` or `refused`.
     outcome: &'static str,
-    #[serde(flatten)]
-    refusal: Option<RefusalShown>,
+    /// For one that is refused: `taken`, `deleted`, `hash_not_supported` or `invalid`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    code: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    field: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
+    detail: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = WarningShown, required = false)]
     warning: Option<WarningShown>,
 }
 
 /// A note on an account that is accepted.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = AccountWarning)]
 struct WarningShown {
+    /// `not_mailable` or `left_out`.
     code: &'static str,
     field: &'static str,
     detail: String,
 }
 
-#[derive(Serialize)]
+/// The reason why an account is refused.
 struct RefusalShown {
     code: &'static str,
     field: &'static str,
@@ -91,18 +129,24 @@ struct RefusalShown {
 }
 
 /// An account as another system sees it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Account)]
 struct AccountShown<'a> {
     subject: &'a str,
     username: &'a str,
+    #[schema(required = true)]
     email: Option<&'a str>,
     email_verified: bool,
     password_usable: bool,
+    /// `active`, `locked` or `deactivated`.
     state: &'static str,
+    #[schema(value_type = std::collections::BTreeMap<String, Value>)]
     claims: Map<String, Value>,
     /// The number of the log entry, if the change ended anything.
+    #[schema(required = true)]
     seq: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = WarningShown, required = false)]
     warning: Option<WarningShown>,
 }
 
@@ -117,17 +161,8 @@ pub(crate) async fn batch(
     let subjects: Vec<_> = records.iter().map(|(subject, _)| subject.clone()).collect();
     let run = if dry_run { Run::Dry } else { Run::Write };
     let outcomes = state.service.provision(&client, records, run).await?;
-    let accounts = subjects.iter().zip(&outcomes).map(|(subject, outcome)| AccountAnswered {
-        subject,
-        outcome: match outcome.as_ref().map(|accepted| accepted.outcome) {
-            Ok(Outcome::Created) => "created",
-            Ok(Outcome::Unchanged) => "unchanged",
-            Ok(Outcome::Changed) => "changed",
-            Err(_) => "refused",
-        },
-        refusal: outcome.as_ref().err().map(RefusalShown::of),
-        warning: outcome.as_ref().ok().and_then(|accepted| accepted.warning).map(WarningShown::of),
-    });
+    let accounts =
+        subjects.iter().zip(&outcomes).map(|(subject, outcome)| AccountAnswered::of(subject, outcome));
     Ok(json(StatusCode::OK, &BatchAnswered { accounts: accounts.collect() }))
 }
 
@@ -266,6 +301,29 @@ fn required(member: &'static str) -> ItemError {
     ItemError { member, text: "This field is required.".to_owned() }
 }
 
+impl<'a> AccountAnswered<'a> {
+    fn of(subject: &'a str, outcome: &Result<Accepted, ProvisionFault>) -> Self {
+        let (accepted, refusal) = match outcome {
+            Ok(accepted) => (Some(accepted), None),
+            Err(fault) => (None, Some(RefusalShown::of(fault))),
+        };
+        let (code, field) = refusal.as_ref().map(|refusal| (refusal.code, refusal.field)).unzip();
+        Self {
+            subject,
+            outcome: match accepted.map(|accepted| accepted.outcome) {
+                Some(Outcome::Created) => "created",
+                Some(Outcome::Unchanged) => "unchanged",
+                Some(Outcome::Changed) => "changed",
+                None => "refused",
+            },
+            code,
+            field,
+            detail: refusal.map(|refusal| refusal.detail),
+            warning: accepted.and_then(|accepted| accepted.warning).map(WarningShown::of),
+        }
+    }
+}
+
 impl RefusalShown {
     /// Describes a refusal, without the refused value: it may be a hash.
     fn of(fault: &ProvisionFault) -> Self {
@@ -333,4 +391,30 @@ impl<'a> AccountShown<'a> {
             warning: None,
         }
     }
+}
+
+pub(crate) fn describe_batch() -> Operation {
+    Operation::new(Tag::Accounts, "provisionAccounts", "Adds and changes accounts that another system keeps")
+        .text("Requires the right `accounts`.")
+        .secured_by(CREDENTIAL)
+        .json_body::<Batch<'_>>()
+        .answers::<BatchAnswered<'_>>(StatusCode::OK, "The outcome for each account.")
+        .refuses(&[Code::CredentialNotValid, Code::RightRequired])
+}
+
+pub(crate) fn describe_change() -> Operation {
+    changed("changeAccount").in_path("subject", "The account's subject.")
+}
+
+pub(crate) fn describe_change_batch() -> Operation {
+    changed("changeAccountNamedBatch")
+}
+
+fn changed(id: &'static str) -> Operation {
+    Operation::new(Tag::Accounts, id, "Changes an account that another system keeps")
+        .text("Requires the right `accounts`.")
+        .secured_by(CREDENTIAL)
+        .json_body::<Item<'_>>()
+        .answers::<AccountShown<'_>>(StatusCode::OK, "The account with its new values.")
+        .refuses(&[Code::CredentialNotValid, Code::RightRequired, Code::NotFound, Code::PasswordMarkDiffers])
 }

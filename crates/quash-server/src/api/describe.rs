@@ -8,8 +8,10 @@ use axum::extract::{MatchedPath, State};
 use axum::response::Response;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use crate::error::http_error::HttpError;
+use crate::openapi::operation::{Operation, Tag};
 use crate::response::token_json;
 use crate::settings::paths::Endpoint;
 use crate::state::AppState;
@@ -122,6 +124,29 @@ fn label(name: &str) -> String {
     let words = name.replace('_', " ").to_lowercase();
     let mut chars = words.chars();
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// The description of a path.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a body whose fields depend on the settings")]
+struct PathDescription {
+    name: String,
+    description: String,
+    renders: Vec<String>,
+    parses: Vec<String>,
+    /// By method, the fields of its body.
+    #[schema(value_type = std::collections::BTreeMap<String, std::collections::BTreeMap<String, Value>>)]
+    actions: Value,
+}
+
+/// Describes the method `OPTIONS` of each path that follows Simple JWT.
+pub(crate) fn describe_options() -> Operation {
+    Operation::new(
+        Tag::Tokens,
+        "describe",
+        "Describes the path and its fields, as Django REST framework does",
+    )
+    .answers::<PathDescription>(StatusCode::OK, "The description.")
 }
 
 #[cfg(test)]

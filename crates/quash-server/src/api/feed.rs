@@ -23,11 +23,14 @@ use quash_core::model::{Binding, InstanceId, LabelFault, ProcessLabel, Right};
 use quash_core::watch::frame::{Cursor, FeedPolicy, Frame, FrameFault, LeaseNonce, VERSION, Wanted};
 use quash_service::{Credential, FeedEvent, FeedReader, FeedRefused, LeaseRequest, SnapshotFeed};
 use serde::Serialize;
-use serde_json::json as value;
+use serde_json::{Value, json as value};
+use utoipa::ToSchema;
 
 use crate::api::no_content;
 use crate::error::code::Code;
 use crate::error::http_error::HttpError;
+use crate::openapi::CREDENTIAL;
+use crate::openapi::operation::{Operation, Tag};
 use crate::request::credential::credential_with;
 use crate::response::json;
 use crate::state::AppState;
@@ -40,10 +43,15 @@ const LINES: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 const POLL: Duration = Duration::from_secs(20);
 
 /// The response to a polling request.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = FeedPoll)]
 struct Polled {
+    /// Describes the issuer's tokens. May have other members, too.
+    #[schema(value_type = std::collections::BTreeMap<String, Value>)]
     policy: FeedPolicy,
+    #[schema(value_type = Option<FrameShown>, required = true)]
     frame: Option<Frame>,
+    #[schema(value_type = Option<WantedShown>, required = true)]
     wanted: Option<Wanted>,
 }
 
@@ -267,4 +275,119 @@ fn instance(text: &str) -> Result<[u8; 16], HttpError> {
 
 fn wrong(name: &str, fault: &str) -> HttpError {
     HttpError::of_parameter(name, fault)
+}
+
+/// The next entries of the log.
+#[derive(ToSchema)]
+#[schema(as = FeedFrame)]
+#[expect(dead_code, reason = "describes a type of a crate that knows no schemas")]
+struct FrameShown {
+    /// The end of the log after these entries.
+    cursor: String,
+    entries: Vec<EntryShown>,
+}
+
+/// An entry of the log.
+#[derive(ToSchema)]
+#[schema(as = FeedEntry)]
+#[expect(dead_code, reason = "describes a type of a crate that knows no schemas")]
+struct EntryShown {
+    seq: u64,
+    kind: u8,
+    key: String,
+    #[schema(required = true)]
+    drop_after: Option<i64>,
+    reason: String,
+    at: i64,
+    #[schema(value_type = i64, required = false)]
+    until: Option<i64>,
+    actor: String,
+    chain: String,
+}
+
+/// The number that a request waits for.
+#[derive(ToSchema)]
+#[schema(as = FeedWanted)]
+#[expect(dead_code, reason = "describes a type of a crate that knows no schemas")]
+struct WantedShown {
+    seq: u64,
+}
+
+/// The end of the log, for as long as the lease is valid.
+#[derive(ToSchema)]
+#[schema(as = FeedLease)]
+#[expect(dead_code, reason = "describes a type of a crate that knows no schemas")]
+struct LeaseShown {
+    nonce: String,
+    cursor: String,
+    chain: String,
+    term_ms: u64,
+    /// In milliseconds since 1970.
+    server_time: i64,
+    digest: String,
+}
+
+pub(crate) fn describe_snapshot() -> Operation {
+    let lines = value!({ "type": "string", "description": "Lines of JSON." });
+    versioned("getFeedSnapshot", "Returns every entry that the log retains").answers_with(
+        StatusCode::OK,
+        "The entries.",
+        "application/x-ndjson",
+        lines,
+    )
+}
+
+pub(crate) fn describe_stream() -> Operation {
+    let events = value!({ "type": "string", "description": "Server-sent events: `policy`, `entries`, `wanted` and `resync`." });
+    versioned("followFeed", "Returns the entries after a cursor, as they are written")
+        .required_query("after", cursor_schema(), "The cursor of the snapshot or of the last entries.")
+        .answers::<Polled>(
+            StatusCode::OK,
+            "Events; with `Accept: application/json`, the next entries or none.",
+        )
+        .answers_with(StatusCode::OK, "", "text/event-stream", events)
+        .refuses(&[Code::SnapshotRequired])
+}
+
+pub(crate) fn describe_lease() -> Operation {
+    let nonce = value!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{22}$" });
+    let policy = value!({ "type": "string", "enum": ["deny", "allow"] });
+    let text = || value!({ "type": "string" });
+    versioned("renewLease", "Proves how far the log reaches")
+        .required_query("cursor", cursor_schema(), "The end of the log as the verifier knows it.")
+        .required_query("instance", instance_schema(), "A number that each process chooses at random.")
+        .required_query("nonce", nonce, "A number that each request chooses at random.")
+        .required_query("policy", policy, "`deny` if the verifier refuses tokens without a lease.")
+        .query("host", text(), "The machine of the process.")
+        .query("pid", text(), "The number of the process.")
+        .answers::<LeaseShown>(StatusCode::OK, "The lease.")
+        .refuses(&[Code::SnapshotRequired])
+}
+
+pub(crate) fn describe_give_back() -> Operation {
+    of_feed("giveLeaseBack", "Gives a lease back: the process ends")
+        .required_query("instance", instance_schema(), "The number of the process.")
+        .answers_empty("The process has no lease.")
+}
+
+fn versioned(id: &'static str, summary: &'static str) -> Operation {
+    let version = value!({ "type": "integer", "enum": [VERSION] });
+    of_feed(id, summary)
+        .required_query("v", version, "The version of the feed that the verifier speaks.")
+        .refuses(&[Code::FeedVersion])
+}
+
+fn of_feed(id: &'static str, summary: &'static str) -> Operation {
+    Operation::new(Tag::Feed, id, summary)
+        .text("Requires the right `feed`.")
+        .secured_by(CREDENTIAL)
+        .refuses(&[Code::InvalidRequest, Code::CredentialNotValid, Code::RightRequired, Code::Unavailable])
+}
+
+fn cursor_schema() -> Value {
+    value!({ "type": "string", "pattern": "^[0-9]+\\.[A-Za-z0-9_-]{22}$" })
+}
+
+fn instance_schema() -> Value {
+    value!({ "type": "string", "pattern": "^[0-9a-f]{32}$" })
 }

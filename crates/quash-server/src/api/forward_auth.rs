@@ -7,13 +7,16 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
+use http::StatusCode;
 use http::header::HeaderName;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use quash_core::watch::Live;
 use quash_service::Me;
+use serde_json::json;
 
 use super::no_content;
 use crate::error::http_error::HttpError;
+use crate::openapi::operation::{Operation, Tag};
 use crate::response::with_header;
 use crate::state::AppState;
 
@@ -47,4 +50,22 @@ fn passed(me: &Me) -> Response {
     ];
     let encoded = |text| utf8_percent_encode(text, &ENCODED).to_string();
     said.into_iter().fold(no_content(), |answer, (name, text)| with_header(answer, name, &encoded(text)))
+}
+
+pub(crate) fn describe_forward_auth() -> Operation {
+    let header = |text| json!({ "description": text, "required": true, "schema": { "type": "string" } });
+    Operation::new(Tag::Proxies, "forwardAuth", "Tells a proxy whether to pass a request on")
+        .answers_empty("The token is live. The values of the headers are percent-encoded.")
+        .answers_header(StatusCode::NO_CONTENT, "Quash-Subject", header("The account's subject."))
+        .answers_header(StatusCode::NO_CONTENT, "Quash-Username", header("The account's name."))
+        .answers_header(
+            StatusCode::NO_CONTENT,
+            "Quash-Session",
+            header("The session; empty for a token of another issuer."),
+        )
+        .answers_header(
+            StatusCode::NO_CONTENT,
+            "Quash-Email",
+            header("The address; empty unless it is confirmed."),
+        )
 }

@@ -6,12 +6,15 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use quash_core::token::TokenType;
 use quash_service::{Failure, RefusedAccess};
 
-use super::{empty_object, refresh_token};
+use super::{Empty, RefreshToken, empty_object, refresh_token};
+use crate::error::code::Code;
 use crate::error::http_error::HttpError;
+use crate::openapi::ACCESS_TOKEN;
+use crate::openapi::operation::{Operation, Tag};
 use crate::request::fields::Fields;
 use crate::state::AppState;
 
@@ -62,4 +65,23 @@ async fn has_dead_cookie(state: &AppState, headers: &HeaderMap) -> bool {
         Ok(Some(token)) => matches!(state.service.verify(token).await, Err(Failure::Refused(_))),
         _ => false,
     }
+}
+
+pub(crate) fn describe_log_out() -> Operation {
+    Operation::new(Tag::Tokens, "logOut", "Ends the session of an access and a refresh token")
+        .text("The access token may have expired. A sliding token in the header needs no body.")
+        .secured_by(ACCESS_TOKEN)
+        .optional_fields::<RefreshToken>()
+        .answers::<Empty>(StatusCode::OK, "The session has ended.")
+        .refuses(&[
+            Code::TokenNotValid,
+            Code::NotAuthenticated,
+            Code::BadAuthorizationHeader,
+            Code::NoActiveAccount,
+            Code::UserNotFound,
+            Code::UserInactive,
+            Code::PasswordChanged,
+            Code::TwoTokens,
+            Code::TokensOfTwoAccounts,
+        ])
 }

@@ -8,12 +8,52 @@ use axum::response::Response;
 use http::StatusCode;
 use quash_core::model::{FlowId, limits};
 use quash_service::{MailProof, MailRecipient};
+use serde::Serialize;
 use serde_json::json as value;
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use crate::request::body_error::BodyError;
 use crate::request::fields::{Fields, Whitespace};
 use crate::response::json;
+
+/// The id of a request for a mail, which goes with the code from it.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct FlowStarted {
+    flow: String,
+}
+
+/// The recipient of a mail: its account's address or name.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes a body whose fields are read one by one")]
+pub(crate) enum Recipient {
+    Email {
+        #[schema(min_length = 1, max_length = 254)]
+        email: String,
+    },
+    Username {
+        #[schema(min_length = 1, max_length = 150)]
+        username: String,
+    },
+}
+
+/// The proof that a mail was read: the token from its link, or its code with the flow.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes a body whose fields are read one by one")]
+pub(crate) enum Proof {
+    Link {
+        #[schema(min_length = 1)]
+        token: String,
+    },
+    Code {
+        #[schema(min_length = 1)]
+        flow: String,
+        #[schema(min_length = 1)]
+        code: String,
+    },
+}
 
 /// Reads a body to its end and takes its fields.
 pub(crate) async fn read<T>(request: Request, take: impl FnOnce(&mut Fields) -> T) -> Result<T, BodyError> {
@@ -24,7 +64,7 @@ pub(crate) async fn read<T>(request: Request, take: impl FnOnce(&mut Fields) -> 
 
 /// The response to a request for a mail. It doesn't reveal whether a mail is sent.
 pub(crate) fn asked(flow: FlowId) -> Response {
-    json(StatusCode::ACCEPTED, &value!({ "flow": flow.to_string() }))
+    json(StatusCode::ACCEPTED, &FlowStarted { flow: flow.to_string() })
 }
 
 /// The response to a confirmation.

@@ -9,17 +9,24 @@ use http::StatusCode;
 use quash_core::watch::Live;
 use quash_service::Me;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::error::http_error::HttpError;
+use crate::openapi::operation::{Operation, Tag};
 use crate::response::json;
 use crate::state::AppState;
 
-#[derive(Serialize)]
-struct MeSeen<'a> {
+/// An account, as its owner sees it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OwnAccount)]
+pub(crate) struct MeSeen<'a> {
     subject: &'a str,
     username: &'a str,
+    #[schema(required = true)]
     email: Option<&'a str>,
     email_verified: bool,
+    /// `null` for a token of another issuer.
+    #[schema(required = true)]
     session: Option<String>,
 }
 
@@ -41,4 +48,9 @@ pub(crate) fn me_response(me: &Me) -> Response {
         session: me.session.map(|session| session.to_string()),
     };
     json(StatusCode::OK, &seen)
+}
+
+pub(crate) fn describe_me() -> Operation {
+    Operation::new(Tag::Account, "getOwnAccount", "Returns the account that the access token belongs to")
+        .answers::<MeSeen<'_>>(StatusCode::OK, "The account.")
 }

@@ -6,14 +6,18 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::json;
 
+use crate::error::code::Code;
 use crate::error::http_error::HttpError;
+use crate::openapi::CREDENTIAL;
+use crate::openapi::operation::{Operation, Tag};
 use crate::request::credential::credential;
 use crate::state::AppState;
 
-const OPEN_METRICS: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+const OPEN_METRICS: HeaderValue = HeaderValue::from_static(OPEN_METRICS_TYPE);
+const OPEN_METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 pub(crate) async fn metrics(
     State(state): State<Arc<AppState>>,
@@ -24,4 +28,12 @@ pub(crate) async fn metrics(
     answer.headers_mut().insert(CONTENT_TYPE, OPEN_METRICS);
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(answer)
+}
+
+pub(crate) fn describe_metrics() -> Operation {
+    Operation::new(Tag::Server, "getMetrics", "Returns metrics, as OpenMetrics text")
+        .text("Requires the credential of any client or verifier.")
+        .secured_by(CREDENTIAL)
+        .answers_with(StatusCode::OK, "The metrics.", OPEN_METRICS_TYPE, json!({ "type": "string" }))
+        .refuses(&[Code::CredentialNotValid, Code::Unavailable])
 }

@@ -39,6 +39,8 @@ pub(crate) mod jwks;
 
 pub(crate) mod oauth;
 
+pub(crate) mod openapi_json;
+
 pub(crate) mod revocations;
 
 pub(crate) mod health;
@@ -54,6 +56,7 @@ use quash_core::token::Issued;
 use quash_verify::HeaderFault;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::error::http_error::HttpError;
 use crate::request::body_error::BodyError;
@@ -86,6 +89,43 @@ enum Tokens<'a> {
     Access { access: &'a str },
     Sliding { token: &'a str },
 }
+
+/// The tokens of a session.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TokenPair {
+    access: String,
+    /// Absent where refresh tokens travel in a cookie, and after a refresh where refreshing doesn't rotate.
+    #[schema(min_length = 1, value_type = String, required = false)]
+    refresh: Option<String>,
+}
+
+/// A sliding token.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct SlidingToken {
+    #[schema(min_length = 1)]
+    token: String,
+}
+
+/// The new tokens of a session whose previous ones are revoked.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes `Tokens`, whose order varies")]
+pub(crate) enum NewTokens {
+    Pair(TokenPair),
+    Sliding(SlidingToken),
+}
+
+/// A refresh token.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a body whose field is read by its name")]
+pub(crate) struct RefreshToken {
+    #[schema(min_length = 1)]
+    refresh: String,
+}
+
+/// An object without members.
+#[derive(ToSchema)]
+pub(crate) struct Empty {}
 
 /// The response with issued tokens, on a path that follows Simple JWT.
 pub(crate) fn issued(state: &AppState, tokens: Issued, order: Order) -> Result<Response, HttpError> {

@@ -5,11 +5,17 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use http::StatusCode;
 use quash_core::model::limits;
+use serde::Serialize;
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::mail_requests::{asked, confirmed, mail_recipient, proof, read};
+use super::Empty;
+use super::mail_requests::{FlowStarted, Proof, Recipient, asked, confirmed, mail_recipient, proof, read};
+use crate::error::code::Code;
 use crate::error::http_error::HttpError;
+use crate::openapi::operation::{Operation, Tag};
 use crate::request::client_info::Client;
 use crate::request::fields::Whitespace;
 use crate::state::AppState;
@@ -37,4 +43,28 @@ pub(crate) async fn confirm(
     let (proof, password) = body.await?;
     state.service.confirm_reset(&proof, password, client.network).await?;
     Ok(confirmed())
+}
+
+/// A proof that the mail was read, and the new password.
+#[derive(Serialize, ToSchema)]
+struct PasswordReset {
+    #[serde(flatten)]
+    proof: Proof,
+    #[schema(format = Password, min_length = 8, max_length = 1024)]
+    new_password: String,
+}
+
+pub(crate) fn describe_request() -> Operation {
+    Operation::new(Tag::Mail, "requestPasswordReset", "Requests the mail that resets a password")
+        .text("The response is the same if there is no such account.")
+        .fields::<Recipient>()
+        .answers::<FlowStarted>(StatusCode::ACCEPTED, "The request is accepted.")
+        .refuses(&[Code::Throttled])
+}
+
+pub(crate) fn describe_confirm() -> Operation {
+    Operation::new(Tag::Mail, "resetPassword", "Resets a password: all sessions end")
+        .fields::<PasswordReset>()
+        .answers::<Empty>(StatusCode::OK, "The account has the new password.")
+        .refuses(&[Code::LinkNotValid, Code::PasswordRefused, Code::Throttled])
 }

@@ -5,13 +5,17 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
+use http::StatusCode;
 use quash_core::model::{NameFault, Refusal, limits};
 use quash_service::{NewRegistration, RegisterFault};
 use serde_json::json as value;
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::mail_requests::asked;
+use super::mail_requests::{FlowStarted, asked};
+use crate::error::code::Code;
 use crate::error::http_error::HttpError;
+use crate::openapi::operation::{Operation, Tag};
 use crate::request::body_error::BodyError;
 use crate::request::client_info::Client;
 use crate::request::fields::{Fields, Whitespace};
@@ -45,4 +49,25 @@ async fn registration(client: Client, request: Request) -> Result<NewRegistratio
     let email = fields.text("email", Whitespace::Trimmed, usize::MAX);
     let password = Zeroizing::new(fields.text("password", Whitespace::AsSent, limits::PASSWORD_CHARS));
     fields.done().map(|()| NewRegistration { name, email, password, network: client.network })
+}
+
+/// A new account.
+#[derive(ToSchema)]
+#[schema(as = Registration)]
+#[expect(dead_code, reason = "describes a body whose fields are read one by one")]
+struct RegistrationBody {
+    #[schema(min_length = 1, max_length = 150)]
+    username: String,
+    #[schema(min_length = 1, max_length = 254)]
+    email: String,
+    #[schema(format = Password, min_length = 8, max_length = 1024)]
+    password: String,
+}
+
+pub(crate) fn describe_register() -> Operation {
+    Operation::new(Tag::Mail, "register", "Registers an account, which the mail completes")
+        .text("The response is the same if the name or the address is taken. Only with the setting `registration.enabled`.")
+        .fields::<RegistrationBody>()
+        .answers::<FlowStarted>(StatusCode::ACCEPTED, "The request is accepted.")
+        .refuses(&[Code::PasswordRefused, Code::Throttled])
 }

@@ -14,9 +14,13 @@ use quash_core::model::{Client, EndCause, Namespace, Reason, Right, Timestamp, l
 use quash_core::watch::Named;
 use quash_service::NamedEnd;
 use serde::{Deserialize, Serialize};
+use serde_json::json as value;
+use utoipa::ToSchema;
 
 use crate::error::code::Code;
 use crate::error::http_error::HttpError;
+use crate::openapi::CREDENTIAL;
+use crate::openapi::operation::{Operation, Tag};
 use crate::request::body::WholeRequest;
 use crate::request::credential::credential_with;
 use crate::request::items::{ITEM_BYTES, ItemError, Items, Member, parse};
@@ -29,45 +33,62 @@ const KEY_CHARS: usize = 255;
 /// Times above this number of seconds are in another unit.
 const LATEST_SECS: f64 = 1e11;
 
-/// The body of a request that revokes.
-#[derive(Deserialize)]
+/// Names to revoke.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Revocations)]
 struct Body<'a> {
+    /// That of another issuer. Without it, sessions of quash's own end.
     #[serde(default)]
     namespace: Option<String>,
+    #[schema(value_type = Vec<Item<'static>>, min_items = 1, max_items = 1000)]
     #[serde(borrow)]
     revocations: Items<'a, { limits::REVOCATIONS }>,
 }
 
-/// An item as it was sent.
-#[derive(Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+/// One of `session`, `token`, `subject` and `everything`.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Revocation)]
 struct Item<'a> {
-    #[serde(borrow)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 255)]
+    #[serde(borrow, default)]
     session: Member<'a>,
-    #[serde(borrow)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 255)]
+    #[serde(borrow, default)]
     token: Member<'a>,
-    #[serde(borrow)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 255)]
+    #[serde(borrow, default)]
     subject: Member<'a>,
-    #[serde(borrow)]
+    /// `true`.
+    #[schema(value_type = Option<bool>)]
+    #[serde(borrow, default)]
     everything: Member<'a>,
-    #[serde(borrow)]
+    /// The time of an event that is reported late, in seconds since 1970.
+    #[schema(value_type = Option<f64>, minimum = 0)]
+    #[serde(borrow, default)]
     before: Member<'a>,
-    #[serde(borrow)]
+    /// The expiry of the session or token, in seconds since 1970.
+    #[schema(value_type = Option<f64>, minimum = 0)]
+    #[serde(borrow, default)]
     exp: Member<'a>,
-    #[serde(borrow)]
+    /// A word of the audit.
+    #[schema(value_type = Option<String>)]
+    #[serde(borrow, default)]
     reason: Member<'a>,
 }
 
-#[derive(Serialize)]
+/// The entry of the log after which the names are revoked.
+#[derive(Serialize, ToSchema)]
 struct Revoked {
     seq: u64,
     written: usize,
 }
 
-/// The body of a question.
-#[derive(Deserialize)]
+/// The names of a token.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = RevocationQuery)]
 struct Question {
     #[serde(default)]
     namespace: Option<String>,
@@ -83,7 +104,8 @@ struct Question {
     expires_at: i64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RevocationQueryResult)]
 struct QuestionAnswered {
     revoked: bool,
 }
@@ -246,4 +268,28 @@ fn moment(member: &'static str, sent: Member<'_>) -> Result<Option<Timestamp>, I
 
 fn wrong(member: &'static str, text: &str) -> ItemError {
     ItemError { member, text: text.to_owned() }
+}
+
+pub(crate) fn describe_revoke() -> Operation {
+    let key = value!({ "type": "string", "minLength": 1, "maxLength": KEY_CHARS });
+    Operation::new(Tag::Revocations, "revokeNames", "Revokes sessions, tokens and users by name")
+        .text("Requires the right `revoke`, in the namespace if there is one.")
+        .secured_by(CREDENTIAL)
+        .header(
+            "Idempotency-Key",
+            key,
+            "A request with a key that was used within ten minutes gets the first answer.",
+        )
+        .json_body::<Body<'_>>()
+        .answers::<Revoked>(StatusCode::OK, "The names are revoked here.")
+        .refuses(&[Code::CredentialNotValid, Code::RightRequired])
+}
+
+pub(crate) fn describe_query() -> Operation {
+    Operation::new(Tag::Revocations, "queryRevocation", "Tells whether a token is revoked")
+        .text("Requires the right `introspect`, in the namespace if there is one.")
+        .secured_by(CREDENTIAL)
+        .json_body::<Question>()
+        .answers::<QuestionAnswered>(StatusCode::OK, "The answer from the store.")
+        .refuses(&[Code::CredentialNotValid, Code::RightRequired])
 }

@@ -13,10 +13,15 @@ use quash_core::model::{Account, AccountBy, Refusal, Right, SessionId, Subject, 
 use quash_core::watch::Live;
 use quash_service::{SessionFilter, SessionInfo, rfc3339};
 use serde::Serialize;
+use serde_json::json as value;
+use utoipa::ToSchema;
 
 use super::accounts::unknown;
-use super::{no_content, own_tokens};
+use super::{Empty, NewTokens, no_content, own_tokens};
+use crate::error::code::Code;
 use crate::error::http_error::HttpError;
+use crate::openapi::CREDENTIAL;
+use crate::openapi::operation::{Operation, Tag};
 use crate::request::body_error::BodyError;
 use crate::request::credential::credential_with;
 use crate::request::device_label::label;
@@ -24,29 +29,49 @@ use crate::request::fields::Fields;
 use crate::response::json;
 use crate::state::AppState;
 
-#[derive(Serialize)]
+/// A page of sessions.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SessionPage)]
 struct Page<'a> {
     sessions: Vec<Seen<'a>>,
+    /// The value of `after` for the next page.
+    #[schema(required = true)]
     next: Option<String>,
 }
 
-#[derive(Serialize)]
+/// A session.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Session)]
 struct Seen<'a> {
     sid: String,
+    /// Derived from the user agent that has signed in.
+    #[schema(required = true)]
     device: Option<String>,
+    #[schema(required = true)]
     user_agent: Option<&'a str>,
+    #[schema(required = true)]
     address: Option<&'a str>,
+    #[schema(format = DateTime)]
     created_at: String,
+    #[schema(format = DateTime)]
     last_used_at: String,
+    #[schema(format = DateTime)]
     expires_at: String,
+    /// Whether the token of the request belongs to it.
     current: bool,
+    #[schema(required = true)]
     ended: Option<SessionEndInfo>,
 }
 
-#[derive(Serialize)]
+/// The end of a session.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SessionEnd)]
 struct SessionEndInfo {
     reason: &'static str,
+    #[schema(format = DateTime)]
     at: String,
+    /// `owner`, `operator`, `rule` or `client`; `null` for a session that has expired.
+    #[schema(required = true)]
     by: Option<&'static str>,
 }
 
@@ -182,6 +207,56 @@ impl<'a> Seen<'a> {
             ended: over,
         }
     }
+}
+
+pub(crate) fn describe_list() -> Operation {
+    listed(Operation::new(Tag::Account, "listOwnSessions", "Lists the account's sessions"))
+}
+
+pub(crate) fn describe_list_of_account() -> Operation {
+    listed(Operation::new(Tag::Accounts, "listSessionsOfAccount", "Lists an account's sessions"))
+        .text("Requires the right `accounts`.")
+        .secured_by(CREDENTIAL)
+        .in_path("subject", "The account's subject.")
+        .refuses(&[Code::CredentialNotValid, Code::RightRequired, Code::NotFound, Code::Unavailable])
+}
+
+fn listed(operation: Operation) -> Operation {
+    let limit = value!({ "type": "integer", "minimum": 1, "maximum": limits::PAGE, "default": limits::PAGE });
+    operation
+        .query(
+            "ended",
+            value!({ "type": "boolean" }),
+            "Lists ended and expired sessions instead of live ones.",
+        )
+        .query("limit", limit, "The most sessions of one page.")
+        .query(
+            "after",
+            value!({ "type": "string", "pattern": "^[0-9a-f]{32}$" }),
+            "The `next` of the previous page.",
+        )
+        .answers::<Page<'_>>(StatusCode::OK, "A page of sessions, oldest first.")
+        .refuses(&[Code::InvalidRequest])
+}
+
+pub(crate) fn describe_end_one() -> Operation {
+    Operation::new(Tag::Account, "endOwnSession", "Ends one of the account's sessions")
+        .in_path("sid", "The session's id.")
+        .answers_empty("The session has ended.")
+        .refuses(&[Code::NotFound])
+}
+
+pub(crate) fn describe_end_others() -> Operation {
+    Operation::new(Tag::Account, "endOtherSessions", "Ends all sessions but this one")
+        .optional_json_body::<Empty>()
+        .answers::<NewTokens>(StatusCode::OK, "New tokens for this session; its previous ones are revoked.")
+        .refuses(&[Code::SessionRequired, Code::NoSigningKey])
+}
+
+pub(crate) fn describe_end_all() -> Operation {
+    Operation::new(Tag::Account, "endAllSessions", "Ends all sessions of the account")
+        .optional_json_body::<Empty>()
+        .answers_empty("All sessions have ended.")
 }
 
 #[cfg(test)]

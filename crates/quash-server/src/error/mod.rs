@@ -9,3 +9,5 @@ pub(crate) mod http_error;
 pub(crate) mod oauth_error;
 
 pub(crate) mod presentation;
+
+pub(crate) mod shapes;

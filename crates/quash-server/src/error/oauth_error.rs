@@ -7,8 +7,12 @@ use http::{HeaderValue, StatusCode};
 use quash_core::model::Right;
 use quash_service::Failure;
 use serde::Serialize;
+use serde_json::json as value;
+use utoipa::ToSchema;
 
 use crate::error::presentation::{ErrorCause, Presentation};
+use crate::openapi::operation::Operation;
+use crate::openapi::reference;
 use crate::request::body_error::BodyError;
 use crate::response::{json, with_header};
 use crate::state::AppState;
@@ -25,7 +29,7 @@ pub(crate) struct OAuthError {
 
 /// OAuth's error codes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum OAuthErrorCode {
+pub(crate) enum OAuthErrorCode {
     InvalidRequest,
     InvalidClient,
     InvalidGrant,
@@ -33,7 +37,9 @@ enum OAuthErrorCode {
     TemporarilyUnavailable,
 }
 
-#[derive(Serialize)]
+/// An error in OAuth's format (RFC 6749 5.2).
+#[derive(Serialize, ToSchema)]
+#[schema(as = OAuthError)]
 struct Body<'a> {
     error: &'a str,
     error_description: &'a str,
@@ -139,4 +145,26 @@ impl OAuthErrorCode {
             Self::TemporarilyUnavailable => "temporarily_unavailable",
         }
     }
+}
+
+/// Describes the errors of an OAuth endpoint. `others` are the codes that only it has, with 400.
+pub(crate) fn describe_errors(operation: Operation, others: &[OAuthErrorCode]) -> Operation {
+    let bad_request = [&[OAuthErrorCode::InvalidRequest], others].concat();
+    let statuses: [(StatusCode, &[OAuthErrorCode]); 8] = [
+        (StatusCode::BAD_REQUEST, &bad_request),
+        (StatusCode::REQUEST_TIMEOUT, &[OAuthErrorCode::InvalidRequest]),
+        (StatusCode::PAYLOAD_TOO_LARGE, &[OAuthErrorCode::InvalidRequest]),
+        (StatusCode::UNSUPPORTED_MEDIA_TYPE, &[OAuthErrorCode::InvalidRequest]),
+        (StatusCode::UNAUTHORIZED, &[OAuthErrorCode::InvalidClient]),
+        (StatusCode::FORBIDDEN, &[OAuthErrorCode::UnauthorizedClient]),
+        (StatusCode::INTERNAL_SERVER_ERROR, &[OAuthErrorCode::TemporarilyUnavailable]),
+        (StatusCode::SERVICE_UNAVAILABLE, &[OAuthErrorCode::TemporarilyUnavailable]),
+    ];
+    statuses.into_iter().fold(operation.needs::<Body<'_>>(), |operation, (status, codes)| {
+        let names: Vec<_> = codes.iter().map(|code| code.as_str()).collect();
+        let text = format!("`{}`", names.join("`, `"));
+        let schema =
+            value!({ "allOf": [reference("OAuthError"), { "properties": { "error": { "enum": names } } }] });
+        operation.answers_error(status, &text, "application/json", schema)
+    })
 }

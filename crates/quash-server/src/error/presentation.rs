@@ -16,11 +16,11 @@ use quash_core::token::TokenType;
 use quash_core::watch::frame::VERSION;
 use quash_service::{Failure, Unavailable};
 use quash_verify::{HeaderFault, Problem, Rejection, VerifyError};
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::error::code::Code;
 use crate::error::http_error::{ErrorKind, HttpError};
+use crate::error::shapes::{DetailBody, ProblemBody, TokenMessage};
 use crate::response::{PROBLEM, of_type, token_json, with_header};
 use crate::settings::{Compat, HttpSettings};
 
@@ -168,15 +168,13 @@ impl Presentation {
         let body = match &self.body {
             Some(body) => body.clone(),
             None => {
-                let mut body = Map::new();
-                body.insert("detail".into(), self.detail.clone().into_owned().into());
-                if self.shows_code {
-                    body.insert("code".into(), self.code.as_str().into());
-                }
-                if let Some(reason) = self.reason.filter(|_| settings.compat == Compat::Standard) {
-                    body.insert("reason".into(), reason.as_str().into());
-                }
-                body.into()
+                let reason = self.reason.filter(|_| settings.compat == Compat::Standard);
+                json!(DetailBody {
+                    detail: &self.detail,
+                    code: self.shows_code.then_some(self.code.as_str()),
+                    reason: reason.map(Reason::as_str),
+                    messages: Vec::new(),
+                })
             }
         };
         self.with_headers(token_json(self.code.status(), &body), settings)
@@ -184,24 +182,8 @@ impl Presentation {
 
     /// The response on any other path.
     pub(crate) fn into_problem_response(self, settings: &HttpSettings) -> Response {
-        #[derive(Serialize)]
-        struct Problem<'a> {
-            r#type: String,
-            title: &'a str,
-            status: u16,
-            detail: &'a str,
-            code: &'a str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            reason: Option<&'a str>,
-            /// The fields and their errors.
-            #[serde(skip_serializing_if = "Option::is_none")]
-            errors: Option<&'a Value>,
-            /// The versions of the feed that this server speaks.
-            #[serde(skip_serializing_if = "Option::is_none")]
-            versions: Option<[u32; 1]>,
-        }
         let code = self.code;
-        let problem = Problem {
+        let problem = ProblemBody {
             r#type: format!("/docs/errors/{}", code.as_str()),
             title: code.title(),
             status: code.status().as_u16(),
@@ -274,14 +256,16 @@ impl Presentation {
                 }
                 _ => self.detail.clone().into_owned(),
             };
-            let messages: Vec<_> = tried
-                .iter()
-                .map(|class| json!({ "token_class": class.class(), "token_type": class.as_str(), "message": message(*class) }))
-                .collect();
-            self.body = Some(json!({
-                "detail": "Given token not valid for any token type",
-                "code": self.code.as_str(),
-                "messages": messages,
+            let messages = tried.iter().map(|class| TokenMessage {
+                token_class: class.class(),
+                token_type: class.as_str(),
+                message: message(*class),
+            });
+            self.body = Some(json!(DetailBody {
+                detail: "Given token not valid for any token type",
+                code: Some(self.code.as_str()),
+                reason: None,
+                messages: messages.collect(),
             }));
         }
         self

@@ -14,7 +14,7 @@ use crate::pages;
 use crate::state::AppState;
 
 /// The format of a path's errors. The OAuth endpoints have their own (`error/oauth_error.rs`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum ErrorFormat {
     /// Simple JWT's bodies.
     SimpleJwt,

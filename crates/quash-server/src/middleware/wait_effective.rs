@@ -11,7 +11,9 @@ use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use quash_service::{BarrierResult, VerifierState};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use crate::error::http_error::HttpError;
 use crate::response::JSON;
@@ -50,19 +52,46 @@ fn prefers(headers: &HeaderMap) -> bool {
     parts.any(|part| part.trim_ascii().eq_ignore_ascii_case(WAIT.as_bytes()))
 }
 
+/// What was awaited.
+#[derive(Serialize, ToSchema)]
+struct Effective {
+    /// The newest entry of the log that was awaited.
+    seq: u64,
+    #[schema(format = DateTime)]
+    effective_at: String,
+    verifiers: VerifierCounts,
+    /// The time that the slowest verifier has taken, in milliseconds.
+    ms: u64,
+}
+
 /// The number of verifiers in each state. Their names are for operators only.
+#[derive(Serialize, ToSchema)]
+struct VerifierCounts {
+    confirmed: usize,
+    stale: usize,
+    not_bound: usize,
+}
+
+/// The member that is added to a response.
+#[derive(ToSchema)]
+pub(crate) struct WithEffective {
+    #[expect(dead_code, reason = "describes a member that is added to any object")]
+    #[schema(value_type = Effective, required = false)]
+    effective: Option<Effective>,
+}
+
 fn summary(effective: &BarrierResult) -> Value {
     let count = |state| effective.verifiers.iter().filter(|verifier| verifier.state == state).count();
     let slowest = effective.verifiers.iter().map(|verifier| verifier.after).max().unwrap_or_default();
-    json!({
-        "seq": effective.seq.as_u64(),
-        "effective_at": quash_service::rfc3339(effective.effective_at),
-        "verifiers": {
-            "confirmed": count(VerifierState::Confirmed),
-            "stale": count(VerifierState::Stale),
-            "not_bound": count(VerifierState::NotBound),
+    json!(Effective {
+        seq: effective.seq.as_u64(),
+        effective_at: quash_service::rfc3339(effective.effective_at),
+        verifiers: VerifierCounts {
+            confirmed: count(VerifierState::Confirmed),
+            stale: count(VerifierState::Stale),
+            not_bound: count(VerifierState::NotBound),
         },
-        "ms": u64::try_from(slowest.as_millis()).unwrap_or(u64::MAX),
+        ms: u64::try_from(slowest.as_millis()).unwrap_or(u64::MAX),
     })
 }
 

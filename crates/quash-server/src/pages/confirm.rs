@@ -9,10 +9,13 @@ use axum::response::Response;
 use http::StatusCode;
 use quash_core::model::Purpose;
 use quash_service::MailProof;
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::{message, page, token_in};
+use super::{describe_link, message, page, token_in};
+use crate::error::code::Code;
 use crate::error::http_error::HttpError;
+use crate::openapi::operation::{Operation, Tag};
 use crate::request::fields::{Fields, Whitespace};
 use crate::state::AppState;
 
@@ -95,4 +98,36 @@ pub(crate) async fn send_email(
 async fn sent(request: Request) -> Result<MailProof, HttpError> {
     let mut fields = Fields::read(request).await?;
     Ok(MailProof::Link(Zeroizing::new(fields.text("token", Whitespace::Trimmed, usize::MAX))))
+}
+
+/// The token of a link.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a form whose fields are read one by one")]
+struct LinkForm {
+    #[schema(min_length = 1)]
+    token: String,
+}
+
+pub(crate) fn describe_show_verification() -> Operation {
+    describe_link("showVerification", "Shows the form that confirms an address")
+}
+
+pub(crate) fn describe_show_email() -> Operation {
+    describe_link("showEmailChange", "Shows the form that changes an account's address")
+}
+
+pub(crate) fn describe_send_verification() -> Operation {
+    describe_sent("sendVerification", "Confirms an address, and completes a registration")
+        .refuses(&[Code::RegistrationTaken])
+}
+
+pub(crate) fn describe_send_email() -> Operation {
+    describe_sent("sendEmailChange", "Changes an account's address: all sessions end")
+}
+
+fn describe_sent(id: &'static str, summary: &'static str) -> Operation {
+    Operation::new(Tag::Pages, id, summary)
+        .fields::<LinkForm>()
+        .answers_page("It is done.")
+        .refuses(&[Code::LinkNotValid, Code::Throttled])
 }

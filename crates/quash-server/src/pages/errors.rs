@@ -10,6 +10,7 @@ use http::StatusCode;
 use super::{cacheable, html};
 use crate::error::code::Code;
 use crate::error::http_error::HttpError;
+use crate::openapi::operation::{Operation, Tag};
 
 #[derive(Template)]
 #[template(path = "errors.html")]
@@ -41,4 +42,15 @@ pub(crate) async fn show(code: Result<Path<String>, PathRejection>) -> Result<Re
         text: code.page(),
     };
     Ok(cacheable(html(StatusCode::OK, &page)))
+}
+
+pub(crate) fn describe_index() -> Operation {
+    Operation::new(Tag::Pages, "listErrors", "Lists all error codes").answers_page("The page.")
+}
+
+pub(crate) fn describe_show() -> Operation {
+    Operation::new(Tag::Pages, "showError", "Shows the meaning of an error code and its remedy")
+        .in_path("code", "The code.")
+        .answers_page("The page.")
+        .refuses(&[Code::NotFound])
 }

@@ -8,6 +8,7 @@ use axum::response::Response;
 use http::StatusCode;
 
 use super::page;
+use crate::openapi::operation::{Operation, Tag};
 use crate::settings::paths::Endpoint;
 use crate::state::AppState;
 
@@ -28,4 +29,9 @@ pub(crate) async fn show(State(state): State<Arc<AppState>>) -> Response {
     // The last one ends in a slash, as in Simple JWT.
     let token = paths.last().map_or("", String::as_str);
     page(StatusCode::OK, &Home { ready, token, username: &settings.username_field })
+}
+
+pub(crate) fn describe_show() -> Operation {
+    Operation::new(Tag::Pages, "showHome", "Shows the server's purpose and readiness")
+        .answers_page("The page.")
 }

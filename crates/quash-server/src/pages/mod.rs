@@ -3,6 +3,7 @@
 //! needs a script or loads anything from another origin.
 
 pub(crate) mod confirm;
+pub(crate) mod docs;
 pub(crate) mod errors;
 pub(crate) mod home;
 pub(crate) mod reset;
@@ -12,10 +13,12 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, PRAGMA, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
+use serde_json::json;
 
 use crate::error::code::Code;
 use crate::error::http_error::HttpError;
 use crate::error::presentation::Presentation;
+use crate::openapi::operation::{Operation, Tag};
 use crate::response::with_header;
 
 /// The path of the password reset.
@@ -115,4 +118,23 @@ fn token_in(query: Option<&str>) -> String {
 
 pub(crate) async fn style() -> Response {
     cacheable(with_header(Response::new(Body::from(STYLESHEET)), CONTENT_TYPE, "text/css; charset=utf-8"))
+}
+
+pub(crate) fn describe_style() -> Operation {
+    let text = json!({ "type": "string" });
+    Operation::new(Tag::Pages, "getStylesheet", "The stylesheet of the pages").answers_with(
+        StatusCode::OK,
+        "The stylesheet.",
+        "text/css; charset=utf-8",
+        text,
+    )
+}
+
+/// Describes a page that a link in a mail opens.
+fn describe_link(id: &'static str, summary: &'static str) -> Operation {
+    Operation::new(Tag::Pages, id, summary)
+        .text("Uses nothing up.")
+        .query("token", json!({ "type": "string" }), "The token of the link.")
+        .answers_page("A form.")
+        .refuses(&[Code::LinkNotValid, Code::Unavailable])
 }

@@ -8,10 +8,13 @@ use axum::response::Response;
 use http::StatusCode;
 use quash_core::model::{Purpose, Refusal, limits};
 use quash_service::{Failure, MailProof};
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::{message, page, token_in};
+use super::{describe_link, message, page, token_in};
+use crate::error::code::Code;
 use crate::error::http_error::HttpError;
+use crate::openapi::operation::{Operation, Tag};
 use crate::request::body_error::BodyError;
 use crate::request::client_info::Client;
 use crate::request::fields::{Fields, Whitespace};
@@ -68,4 +71,25 @@ pub(crate) async fn send(
 
 fn form(status: StatusCode, token: &str, error: Option<&str>) -> Response {
     page(status, &ResetPage { token, error, least: limits::PASSWORD_MIN_CHARS })
+}
+
+/// The token of a link, and the new password.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes a form whose fields are read one by one")]
+struct ResetForm {
+    #[schema(min_length = 1)]
+    token: String,
+    #[schema(min_length = 1, format = Password, max_length = 1024)]
+    new_password: String,
+}
+
+pub(crate) fn describe_show() -> Operation {
+    describe_link("showPasswordReset", "Shows the form that resets a password")
+}
+
+pub(crate) fn describe_send() -> Operation {
+    Operation::new(Tag::Pages, "sendPasswordReset", "Resets a password: all sessions end")
+        .fields::<ResetForm>()
+        .answers_page("The account has the new password.")
+        .refuses(&[Code::LinkNotValid, Code::PasswordRefused, Code::Throttled])
 }

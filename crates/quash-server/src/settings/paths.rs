@@ -8,7 +8,7 @@ use std::fmt;
 const PATH_BYTES: usize = 200;
 
 /// First path segments that have a meaning of their own.
-const RESERVED: [&str; 13] = [
+const RESERVED: [&str; 14] = [
     "v1",
     "admin",
     "oauth2",
@@ -18,6 +18,7 @@ const RESERVED: [&str; 13] = [
     "readyz",
     "metrics",
     "docs",
+    "openapi.json",
     "reset",
     "verify",
     "email",

@@ -11,6 +11,7 @@
 mod answer;
 mod call;
 mod clock;
+mod documented;
 mod faulty_store;
 mod hasher;
 mod mailbox;
@@ -45,6 +46,7 @@ use zeroize::Zeroizing;
 pub(crate) use answer::{Answer, Pair};
 pub(crate) use call::Call;
 pub(crate) use clock::{HandClock, Ticking};
+pub(crate) use documented::Documented;
 pub(crate) use faulty_store::{FaultyStore, Moment, Part};
 pub(crate) use hasher::{Cheap, Counted, Gated, Spent, Unmade, Valved};
 pub(crate) use mailbox::{Mailbox, code, kinds_and_places, link};
@@ -93,6 +95,8 @@ pub(crate) struct World {
     /// The leases that it shares with other nodes, if it is a node.
     leases: Option<Arc<LeaseRows>>,
     router: Router,
+    /// The description that responses must agree with.
+    documented: Documented,
     /// The number of networks that have attempted to sign in.
     networks: AtomicU32,
 }
@@ -241,6 +245,7 @@ impl World {
             entropy,
         })
         .await?;
+        let documented = Documented::new(service.clone(), plan.settings.clone());
         let router = router(service.clone(), plan.settings);
         Ok(Self {
             service,
@@ -249,6 +254,7 @@ impl World {
             hasher,
             leases,
             router,
+            documented,
             mailbox: Arc::default(),
             networks: AtomicU32::default(),
         })
@@ -298,9 +304,11 @@ impl World {
     /// Sends a request, and checks the rules for every response.
     pub(crate) async fn send(&self, call: Call) -> Answer {
         let (method, line) = (call.method.clone(), format!("{} {}", call.method, call.target));
+        let target = call.target.clone();
         let answer = self.router.clone().oneshot(call.into_request()).await.expect("a router never fails");
         let answer = Answer::read(answer).await;
         answer.keeps_to_the_rules(&method, &line);
+        self.documented.check(&method, &target, &answer);
         answer
     }
 

@@ -26,13 +26,15 @@ pub(crate) const MAIL_PATHS: [&str; 10] = [
 /// The paths for other services.
 pub(crate) const CLIENT_PATHS: [&str; 2] = ["/oauth2/introspect", "/oauth2/revoke"];
 /// The read-only paths.
-pub(crate) const READ_PATHS: [&str; 9] = [
+pub(crate) const READ_PATHS: [&str; 11] = [
     "/v1/me",
     "/v1/forward-auth",
     "/v1/me/sessions",
     "/livez",
     "/readyz",
     "/.well-known/jwks.json",
+    "/openapi.json",
+    "/docs",
     "/docs/errors/token_not_valid",
     "/docs/errors/",
     "/",

@@ -119,6 +119,7 @@ fn axe_finds_no_violations_on_any_page() {
         browser.prefer_colour_scheme(scheme);
         for (path, title) in [
             ("/", "It is ready."),
+            ("/docs", "Operations"),
             ("/docs/errors/", "Errors"),
             ("/docs/errors/claim_missing", "quash account set"),
         ] {

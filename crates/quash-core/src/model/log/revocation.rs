@@ -353,7 +353,7 @@ impl fmt::Debug for ScopeHasher {
 }
 
 impl Reason {
-    const ALL: [Self; 17] = [
+    pub const ALL: [Self; 17] = [
         Self::LogOut,
         Self::Ended,
         Self::OverLimit,

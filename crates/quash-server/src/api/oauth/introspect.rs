@@ -11,46 +11,63 @@ use quash_core::model::Right;
 use quash_core::token::{Audience, TokenType};
 use quash_service::Introspected;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json as value};
+use utoipa::ToSchema;
 
-use super::{ClientRequest, client_request};
-use crate::error::oauth_error::OAuthError;
+use super::{ClientRequest, client_request, described};
+use crate::error::oauth_error::{OAuthError, describe_errors};
+use crate::openapi::operation::{Operation, Tag};
+use crate::openapi::reference;
 use crate::response::json;
 use crate::state::AppState;
 
 /// The response about a valid token.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ActiveToken<'a> {
     active: bool,
     /// The way to present the token (RFC 6749 7.1). Absent for tokens that grant no access.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     token_type: Option<&'a str>,
     /// The token's type.
     token_use: &'a str,
+    #[schema(required = true)]
     exp: Option<i64>,
+    #[schema(required = true)]
     iat: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = i64, required = false)]
     nbf: Option<i64>,
     /// The account's subject. Absent if the token belongs to none of our accounts.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     sub: Option<&'a str>,
     /// The user id that the token carries.
+    #[schema(required = true)]
     user_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     username: Option<&'a str>,
+    #[schema(required = true)]
     jti: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     sid: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = u64, required = false)]
     rsq: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     iss: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = AudienceShown<'static>, required = false)]
     aud: Option<AudienceShown<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false)]
     client_id: Option<&'a str>,
     /// The token's custom claims, except those that share the name of a member above.
     #[serde(flatten)]
+    #[schema(value_type = BTreeMap<String, Value>)]
     custom: BTreeMap<&'a str, &'a Value>,
 }
 
@@ -73,15 +90,18 @@ const MEMBERS: [&str; 15] = [
     "client_id",
 ];
 
-#[derive(Serialize)]
+/// The audience of a token.
+#[derive(Serialize, ToSchema)]
 #[serde(untagged)]
+#[schema(as = Audience)]
 enum AudienceShown<'a> {
     One(&'a str),
     Any(Vec<&'a str>),
 }
 
 /// The response about any other token.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = InactiveToken)]
 struct Inactive {
     active: bool,
 }
@@ -128,4 +148,20 @@ impl<'a> ActiveToken<'a> {
                 .collect(),
         }
     }
+}
+
+pub(crate) fn describe_introspect() -> Operation {
+    let either = value!({ "oneOf": [reference("ActiveToken"), reference("InactiveToken")] });
+    let operation =
+        Operation::new(Tag::OAuth, "introspectToken", "Returns the content of a valid token (RFC 7662)")
+            .text("Requires the right `introspect`.")
+            .needs::<ActiveToken<'_>>()
+            .needs::<Inactive>()
+            .answers_with(
+                StatusCode::OK,
+                "The content, or `{\"active\":false}`.",
+                "application/json",
+                either,
+            );
+    describe_errors(described(operation), &[])
 }

@@ -8,9 +8,11 @@ use axum::response::Response;
 use http::header::{CACHE_CONTROL, PRAGMA};
 use http::{StatusCode, Uri};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::error::code::Code;
 use crate::error::http_error::HttpError;
+use crate::openapi::operation::{Operation, Tag};
 use crate::response::{json, with_header};
 use crate::state::AppState;
 
@@ -20,17 +22,23 @@ const METHODS: [&str; 2] = ["client_secret_basic", "client_secret_post"];
 /// The authentication methods at endpoints that also admit public clients.
 const METHODS_OR_NONE: [&str; 3] = [METHODS[0], METHODS[1], "none"];
 
-#[derive(Serialize)]
+/// The metadata of the issuer (RFC 8414).
+#[derive(Serialize, ToSchema)]
+#[schema(as = IssuerMetadata)]
 struct Metadata {
     issuer: String,
     jwks_uri: String,
     /// Empty, as there is no authorization endpoint. RFC 8414 3.2 omits empty arrays, but this member is
     /// required, and omitting the next one would imply default grants (RFC 8414 2).
+    #[schema(value_type = Vec<String>)]
     response_types_supported: [&'static str; 0],
+    #[schema(value_type = Vec<String>)]
     grant_types_supported: [&'static str; 0],
     introspection_endpoint: String,
+    #[schema(value_type = Vec<String>)]
     introspection_endpoint_auth_methods_supported: [&'static str; 2],
     revocation_endpoint: String,
+    #[schema(value_type = Vec<String>)]
     revocation_endpoint_auth_methods_supported: [&'static str; 3],
 }
 
@@ -77,4 +85,19 @@ pub(crate) async fn metadata(State(state): State<Arc<AppState>>) -> Result<Respo
     let mut answer = with_header(json(StatusCode::OK, &metadata), CACHE_CONTROL, "public, max-age=300");
     answer.headers_mut().remove(PRAGMA);
     Ok(answer)
+}
+
+pub(crate) fn describe_metadata() -> Operation {
+    described("getMetadata", "Lists the available OAuth endpoints (RFC 8414)")
+}
+
+pub(crate) fn describe_metadata_of_path() -> Operation {
+    described("getMetadataOfPath", "The same, for an issuer with a path")
+        .in_path("path", "The path of the issuer.")
+}
+
+fn described(id: &'static str, summary: &'static str) -> Operation {
+    Operation::new(Tag::OAuth, id, summary)
+        .answers::<Metadata>(StatusCode::OK, "The metadata, which may be cached for 300 seconds.")
+        .refuses(&[Code::NotFound])
 }

@@ -13,8 +13,11 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use quash_core::model::{Client, Right};
+use utoipa::ToSchema;
 
 use crate::error::oauth_error::OAuthError;
+use crate::openapi::operation::Operation;
+use crate::openapi::{CLIENT, CREDENTIAL};
 use crate::request::charset::Charset;
 use crate::request::form::FormParameters;
 use crate::state::AppState;
@@ -107,6 +110,24 @@ fn read_header(value: &str) -> Option<Credentials> {
 fn decoded(text: &str) -> Option<String> {
     let form = Charset::Utf8.decode_form(format!("a={}", text.replace('&', "%26")).as_bytes()).ok()?;
     form.into_iter().next().map(|(_, value)| value)
+}
+
+/// A token, and the client's name and secret unless they are in the header.
+#[derive(ToSchema)]
+#[schema(as = TokenOfClient)]
+#[expect(dead_code, reason = "describes a form whose parameters are read one by one")]
+struct TokenForm {
+    token: String,
+    /// Has no effect: the token itself contains its type.
+    token_type_hint: Option<String>,
+    client_id: Option<String>,
+    #[schema(format = Password)]
+    client_secret: Option<String>,
+}
+
+/// Describes the form, and the ways to authenticate. The credentials may be in the form.
+fn described(operation: Operation) -> Operation {
+    operation.secured_by(CLIENT).secured_by(CREDENTIAL).or_unsecured().form::<TokenForm>()
 }
 
 #[cfg(test)]

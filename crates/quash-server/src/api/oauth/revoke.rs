@@ -10,8 +10,10 @@ use quash_core::model::Right;
 use quash_service::TokenRevoked;
 use serde_json::{Map, Value};
 
-use super::{ClientRequest, client_request};
-use crate::error::oauth_error::OAuthError;
+use super::{ClientRequest, client_request, described};
+use crate::api::Empty;
+use crate::error::oauth_error::{OAuthError, OAuthErrorCode, describe_errors};
+use crate::openapi::operation::{Operation, Tag};
 use crate::response::json;
 use crate::state::AppState;
 
@@ -27,4 +29,11 @@ pub(crate) async fn revoke(
         }
         TokenRevoked::OfAnotherClient => Err(OAuthError::of_another_client()),
     }
+}
+
+pub(crate) fn describe_revoke() -> Operation {
+    let operation = Operation::new(Tag::OAuth, "revokeToken", "Ends a token's session (RFC 7009)")
+        .text("Requires the right `revoke`. A public client sends its name alone.")
+        .answers::<Empty>(StatusCode::OK, "The session has ended, or the token wasn't valid.");
+    describe_errors(described(operation), &[OAuthErrorCode::InvalidGrant])
 }
