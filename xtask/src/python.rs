@@ -1,5 +1,6 @@
 //! Makes Python environments under the target directory, once: one for tests, with Django, Simple JWT and PyJWT,
-//! which quash is compared with, and with the tools that test `python/`; and one for the benchmark's baseline.
+//! which quash is compared with, and with the tools that test `python/`; one for schemathesis; and one for the benchmark's
+//! baseline.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -30,6 +31,9 @@ const BASELINE: Environment = Environment {
     requirements: concat!(include_str!("../requirements.txt"), include_str!("../simplejwt/requirements.txt")),
     compiled: None,
 };
+/// The environment of schemathesis, whose dependencies differ from those of the tests.
+const SCHEMATHESIS: Environment =
+    Environment { folder: "schemathesis", requirements: include_str!("../schemathesis.txt"), compiled: None };
 /// The oldest Python that the packages support, as a Python expression.
 const LEAST: &str = "(3, 10)";
 
@@ -61,6 +65,18 @@ pub(crate) enum Missing {
 /// error.
 pub(crate) fn ready() -> Result<Ready> {
     TESTS.ready()
+}
+
+/// Creates the environment of schemathesis, unless it exists with exactly its packages. The path is that of the
+/// program.
+///
+/// # Errors
+/// Like [`ready`].
+pub(crate) fn schemathesis() -> Result<Ready> {
+    Ok(match SCHEMATHESIS.ready()? {
+        Ready::Found(python) => Ready::Found(python.with_file_name("schemathesis")),
+        missing => missing,
+    })
 }
 
 /// Creates the environment of the benchmark's baseline, unless it exists with exactly its packages.
@@ -256,7 +272,7 @@ impl fmt::Display for Missing {
             }
             Self::Packages(printed) => write!(
                 f,
-                "failed to install the packages (xtask/requirements.txt, python/requirements.txt): pip needs the network once, or settings such as \
+                "failed to install the packages (xtask/requirements.txt, xtask/schemathesis.txt, python/requirements.txt): pip needs the network once, or settings such as \
                  PIP_INDEX_URL and PIP_PROXY:\n{printed}"
             ),
         }

@@ -23,6 +23,9 @@ pub(crate) struct Services {
 /// Names the Python for the tests against Django and PyJWT.
 const PYTHON: &str = "QUASH_TEST_PYTHON";
 
+/// Names the schemathesis that tests the server with its OpenAPI document.
+const SCHEMATHESIS: &str = "QUASH_TEST_SCHEMATHESIS";
+
 /// Name the browser for the tests of the pages, and the axe script that checks the pages.
 const CHROMIUM: &str = "QUASH_TEST_CHROMIUM";
 const AXE: &str = "QUASH_TEST_AXE";
@@ -55,6 +58,7 @@ pub(crate) fn start() -> Result<Services> {
         python => python,
     };
     services.take(python);
+    services.take_schemathesis()?;
     if browser::chromium().is_none() {
         // `take_browser` checks whether it is installed now.
         let _ = install("chromium");
@@ -120,6 +124,7 @@ pub(crate) fn postgres() -> Result<std::result::Result<Servers, String>> {
 pub(crate) fn ready() -> Result<Services> {
     let mut services = Services::default();
     services.take(python::ready()?);
+    services.take_schemathesis()?;
     services.take_browser()?;
     services.take_postgres()?;
     Ok(services)
@@ -143,6 +148,17 @@ impl Services {
     /// Returns whether the tests get this variable.
     pub(crate) fn has(&self, variable: &str) -> bool {
         self.variables.iter().any(|(name, _)| *name == variable)
+    }
+
+    fn take_schemathesis(&mut self) -> Result<()> {
+        match python::schemathesis()? {
+            Ready::Found(program) => self.variables.push((SCHEMATHESIS, program.into())),
+            Ready::Missing(missing) => {
+                println!("The tests with schemathesis will be skipped.\n{missing}");
+                self.left_out.push(format!("the tests with schemathesis: {missing}"));
+            }
+        }
+        Ok(())
     }
 
     fn take_browser(&mut self) -> Result<()> {

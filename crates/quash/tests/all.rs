@@ -26,6 +26,7 @@ mod race;
 mod random;
 mod restore;
 mod running;
+mod schemathesis;
 mod secrets;
 mod settings;
 mod support;
