@@ -22,7 +22,7 @@ pub(crate) fn rendered_as_page(operation: Operation) -> Operation {
 
 /// Content negotiation, as in Django REST framework.
 pub(crate) fn negotiated(operation: Operation) -> Operation {
-    let formats = json!({ "type": "string", "enum": ["", "json", "api"] });
+    let formats = json!({ "type": "string", "enum": ["json", "api"] });
     operation
         .query("format", formats, "The format of the response, which is JSON in any case.")
         .refuses(&[Code::NotFound, Code::NotAcceptable])

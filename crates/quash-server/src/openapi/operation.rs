@@ -156,8 +156,10 @@ impl Operation {
         operation
     }
 
-    pub(crate) fn form<T: ToSchema>(self) -> Self {
-        self.body::<T>(&["application/x-www-form-urlencoded"], true)
+    /// Describes a form of a client, whose errors have OAuth's format.
+    pub(crate) fn oauth_form<T: ToSchema>(self) -> Self {
+        let errors = self.errors.clone();
+        Self { errors, ..self.body::<T>(&["application/x-www-form-urlencoded"], true) }
     }
 
     /// Describes a JSON body that may be left out.
@@ -175,7 +177,7 @@ impl Operation {
         let content: Map<_, _> =
             media_types.iter().map(|name| ((*name).to_owned(), json!({ "schema": schema }))).collect();
         self.body = Some(json!({ "required": required, "content": content }));
-        self
+        self.refuses(&BODY_CODES)
     }
 
     /// Adds a response with JSON.
@@ -216,7 +218,7 @@ impl Operation {
         answer
     }
 
-    /// Adds a header to the responses so far, and to errors with this status.
+    /// Adds a header to the responses with this status.
     pub(crate) fn answers_header(mut self, status: StatusCode, name: &'static str, header: Value) -> Self {
         self.answer(status, "").headers.insert(name.to_owned(), header);
         self
@@ -252,15 +254,13 @@ impl Operation {
 
     /// Renders the errors so far, as the layer `middleware/errors.rs` does.
     pub(crate) fn rendered(mut self, format: ErrorFormat) -> Self {
-        // The handler reads the body, inside of all layers.
-        let of_body: &[Code] =
-            if self.body.is_some() && self.rendered.is_empty() { &BODY_CODES } else { &[] };
-        let own = std::mem::take(&mut self.errors);
+        let mut codes = std::mem::take(&mut self.errors);
         // Any handler may fail. A node whose settings differ says so instead of `unavailable`.
-        let also = [Code::InternalError].into_iter().chain(
-            own.iter().chain(of_body).any(|code| *code == Code::Unavailable).then_some(Code::SettingsChanged),
-        );
-        for code in of_body.iter().copied().chain(own.clone()).chain(also) {
+        codes.push(Code::InternalError);
+        if codes.contains(&Code::Unavailable) {
+            codes.push(Code::SettingsChanged);
+        }
+        for code in codes {
             let rendered = self.rendered.entry((code.status().as_u16(), format)).or_default();
             if !rendered.contains(&code) {
                 rendered.push(code);

@@ -157,17 +157,18 @@ fn bodies(holder: &Value) -> Vec<Body<'_>> {
         .collect()
 }
 
+/// Returns the properties of an object, and of the alternatives that it consists of.
 fn properties(schema: &Value) -> Vec<Member<'_>> {
     let required = |name: &str| items(&schema["required"]).any(|required| required == name);
-    members(&schema["properties"])
-        .map(|(name, property)| Member {
-            name,
-            place: String::new(),
-            required: required(name),
-            kind: kind(property),
-            text: marked(text(property, "description")),
-        })
-        .collect()
+    let own = members(&schema["properties"]).map(|(name, property)| Member {
+        name,
+        place: String::new(),
+        required: required(name),
+        kind: kind(property),
+        text: marked(text(property, "description")),
+    });
+    let parts = ["allOf", "anyOf", "oneOf"].into_iter().flat_map(|name| items(&schema[name]));
+    own.chain(parts.flat_map(properties)).collect()
 }
 
 /// Returns the kind of a value in words.
@@ -229,4 +230,52 @@ fn members(value: &Value) -> impl Iterator<Item = (&str, &Value)> {
 
 fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn shown(schema: &Value) -> String {
+        kind(schema).iter().map(|part| part.text).collect()
+    }
+
+    #[test]
+    fn kinds_are_written_in_words() {
+        let session = json!({ "$ref": "#/components/schemas/Session" });
+        for (schema, words) in [
+            (json!({ "type": "string" }), "string"),
+            (json!({ "type": ["string", "null"] }), "string or null"),
+            (json!({ "type": "array", "items": session }), "list of Session"),
+            (json!({ "oneOf": [session, { "type": "null" }] }), "Session or null"),
+            (json!({ "allOf": [session, { "properties": { "code": { "enum": ["a"] } } }] }), "Session"),
+            (json!({ "enum": ["deny", "allow"] }), "deny or allow"),
+            (json!({}), ""),
+        ] {
+            assert_eq!(shown(&schema), words, "{schema}");
+        }
+    }
+
+    #[test]
+    fn properties_of_alternatives_are_listed() {
+        let link = json!({ "type": "object", "required": ["token"], "properties": { "token": { "type": "string" } } });
+        let code = json!({ "type": "object", "properties": { "code": { "type": "string" } } });
+        let schema = json!({ "oneOf": [link, code] });
+        let listed = properties(&schema);
+        assert_eq!(
+            listed.iter().map(|one| (one.name, one.required)).collect::<Vec<_>>(),
+            [("token", true), ("code", false)]
+        );
+    }
+
+    #[test]
+    fn marks_for_code_split_a_text() {
+        let parts = marked("- `a`: b");
+        assert_eq!(
+            parts.iter().map(|part| (part.text, part.is_code)).collect::<Vec<_>>(),
+            [("a", true), (": b", false)]
+        );
+    }
 }

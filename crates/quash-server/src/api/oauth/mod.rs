@@ -127,7 +127,7 @@ struct TokenForm {
 
 /// Describes the form, and the ways to authenticate. The credentials may be in the form.
 fn described(operation: Operation) -> Operation {
-    operation.secured_by(CLIENT).secured_by(CREDENTIAL).or_unsecured().form::<TokenForm>()
+    operation.secured_by(CLIENT).secured_by(CREDENTIAL).or_unsecured().oauth_form::<TokenForm>()
 }
 
 #[cfg(test)]
