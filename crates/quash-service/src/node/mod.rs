@@ -66,8 +66,6 @@ pub(crate) struct Node {
     recorded: watch::Sender<Option<Recorded>>,
     /// The uptime until which the lease lasts, as far as it counts.
     until: watch::Sender<Duration>,
-    /// Whether a promoted server was found that isn't taken over yet.
-    promoted: Option<watch::Receiver<bool>>,
     /// The hash over this process's settings, once it is shown to operators: a server's.
     pub(crate) digest: OnceLock<String>,
     /// The settings of other nodes that were logged last.
@@ -132,7 +130,6 @@ impl Node {
             left: watch::Sender::default(),
             recorded: watch::Sender::new(None),
             until: watch::Sender::new(Duration::ZERO),
-            promoted: fail_over.map(|fail_over| fail_over.server.is_due()),
             digest: OnceLock::new(),
             logged: Mutex::default(),
         }
@@ -145,7 +142,7 @@ impl Node {
             is_leased: now < *self.until.borrow() && !*self.left.borrow(),
             renewed_before: renewed.map_or(now, |recorded| now.saturating_sub(recorded.at)),
             read_before: now.saturating_sub(*self.proven.borrow()),
-            is_in_doubt: self.promoted.as_ref().is_some_and(|due| *due.borrow()),
+            is_in_doubt: self.fail_over.as_ref().is_some_and(|server| *server.is_due().borrow()),
         }
     }
 
