@@ -43,8 +43,9 @@ async fn the_reference_lists_exactly_all_metrics() {
     world.send(Call::get("/livez")).await;
     let text = world.send(Call::get("/metrics").bearer(&secret)).await.text().to_owned();
     let mut listed = listed();
-    // A server without TLS has none.
+    // A server without TLS has no certificate; `observability.rs` of the binary looks at those of nodes.
     assert!(listed.remove("quash_certificate_until_timestamp_seconds"));
+    listed.retain(|name| !["quash_node_", "quash_store_"].iter().any(|start| name.starts_with(start)));
     let exposed = exposed(&text);
     let unlisted: Vec<_> = exposed.difference(&listed).collect();
     let gone: Vec<_> = listed.difference(&exposed).collect();

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::cluster::Cluster;
 use super::me;
 use super::site::{PASSWORD, Site};
+use crate::observability::{is_of_nodes, missing};
 use crate::support::wait::{pause, until};
 use crate::support::{Pair, Server};
 
@@ -83,6 +84,14 @@ fn a_node_without_its_database_says_why_in_few_lines() {
     let counted = ended.split("refused=").nth(1).and_then(|rest| rest.split(' ').next());
     let counted: usize = counted.and_then(|text| text.parse().ok()).expect("a number");
     assert!(counted >= REQUESTS, "{ended}");
+}
+
+#[test]
+fn nodes_have_the_metrics_of_the_dashboard_and_the_alerts() {
+    let Some(site) = Site::new() else { return };
+    let a = site.start("a");
+    let metrics = a.get("/metrics", Some(&secret(&a))).text;
+    assert_eq!(missing(&metrics, is_of_nodes), [""; 0], "{metrics}");
 }
 
 #[test]

@@ -235,6 +235,8 @@ impl Flood {
                 | "/.well-known/oauth-authorization-server"
                 | "/.well-known/oauth-authorization-server/{*path}"
                 | ""
+                | "/openapi.json"
+                | "/docs"
                 | "/docs/errors"
                 | "/livez"
                 | "/readyz"

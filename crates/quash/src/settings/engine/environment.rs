@@ -32,7 +32,8 @@ pub(crate) struct Variable {
 /// Variables for flags.
 pub(crate) const OWN_VARIABLES: [&str; 3] = ["QUASH_DATA_DIR", "QUASH_CONFIG", "QUASH_LISTEN"];
 /// Variables of other programs in this repository.
-const OTHER_VARIABLES: [&str; 9] = [
+const OTHER_VARIABLES: [&str; 10] = [
+    "QUASH_TEST_SCHEMATHESIS",
     "QUASH_VECTORS",
     "QUASH_SOAK",
     "QUASH_TEST_PYTHON",
