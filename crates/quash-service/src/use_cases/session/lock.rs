@@ -42,16 +42,29 @@ impl Context {
             self.end(change).await?;
             Ok(Some(account))
         });
-        let Some(account) = locked? else { return Ok(false) };
-        let ended: Result<(), Failure> = retry!({
+        let may_be_locked = match &locked {
+            Ok(Some(account)) => {
+                self.notify_of_lock(account).await;
+                true
+            }
+            Ok(None) => false,
+            Err(failure) => matches!(failure, Failure::Unavailable(Unavailable::OutcomeUnknown(_))),
+        };
+        if may_be_locked && let Err(failure) = self.end_since_lock(order).await {
+            tracing::error!(subject = %order.subject, %failure, "sessions that were opened while a lock was written may not have ended");
+        }
+        locked.map(|account| account.is_some())
+    }
+
+    /// Ends the unbound sessions that were opened while the lock was written.
+    async fn end_since_lock(&self, order: &Order) -> Result<(), Failure> {
+        retry!({
             let Some((account, live)) = self.lockable(order).await? else { return Ok(()) };
             if let Some(change) = end_unbound(&account, &live, self.guard.scopes(), order.at) {
                 self.end(change).await?;
             }
             Ok(())
-        });
-        self.notify_of_lock(&account).await;
-        ended.map(|()| true)
+        })
     }
 
     /// The account, with its live sessions where only some of them end.

@@ -179,7 +179,7 @@ impl Context {
     async fn counted(&self, proof: &mut Proof, account: Option<&Account>) -> Result<Counted, Failure> {
         let known = self.known_device(proof, account);
         let admitted = proof.by_device.as_ref().filter(|(_, permit)| permit.is_some());
-        if admitted.map(|(device, _)| *device) != known {
+        if known.is_none() || admitted.map(|(device, _)| *device) != known {
             proof.by_device = match (known, account) {
                 (Some(device), Some(account)) => {
                     let permit = self.lockout.pass_device(&account.subject).await?;
