@@ -68,7 +68,7 @@ async fn changed_account(
     before: u64,
 ) -> Result<ChangedShown, CommandError> {
     let now = service.now();
-    let left = lookup::live_sessions(service, &changed.account.subject).await?;
+    let left = lookup::live_sessions(service, &changed.account.subject).await.map_err(messages::made)?;
     Ok(ChangedShown {
         account: AccountShown::new(&changed.account, now),
         seq: changed.seq.map(|seq| seq.as_u64()),

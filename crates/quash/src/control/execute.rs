@@ -137,7 +137,9 @@ async fn add_one_of_many(service: &Service, new: AddAccount) -> Result<AddedShow
     match service.import_account(as_new(new)).await {
         Ok((_, None)) => Ok(AddedShown::Added),
         Ok((_, Some(warning))) => Ok(AddedShown::AddedBut(warning.to_string())),
-        Err(AddFault::Failed(failure)) => Err(failed(&failure)),
+        Err(AddFault::Failed(failure)) => {
+            Err(failed(&failure).hint("some of the accounts may have been added: check, and try again"))
+        }
         Err(fault @ AddFault::Taken) => {
             let there = match subject {
                 Some(subject) => lookup::by_subject(service, &subject).await?,

@@ -80,7 +80,7 @@ pub(super) async fn shown_end_of(
     ended: Ended,
 ) -> Result<EndedShown, CommandError> {
     let shown = shown_end(service, "account", Some(account.subject.to_string()), ended);
-    let left = live_sessions(service, &account.subject).await?;
+    let left = live_sessions(service, &account.subject).await.map_err(messages::made)?;
     Ok(EndedShown {
         name: Some(account.username.shown().to_owned()),
         ended_sessions: Some(before.saturating_sub(left)),

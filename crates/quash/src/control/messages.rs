@@ -48,6 +48,11 @@ pub(super) fn unavailable(unavailable: &Unavailable) -> CommandError {
     }
 }
 
+/// Describes why the result of a change couldn't be read, which was made.
+pub(super) fn made(error: CommandError) -> CommandError {
+    error.hint("the change was made, and only its result couldn't be read: check it")
+}
+
 /// Describes why a session or an account wasn't ended.
 pub(super) fn not_ended(what: &str, failure: &Failure) -> CommandError {
     match failure {

@@ -260,7 +260,10 @@ impl Context {
         }
         drop(signing);
         let receipt = committed?;
-        loaded?;
+        loaded.map_err(|failure| {
+            let what = format!("it is, and the keys can't be loaded: {failure}");
+            Failure::Unavailable(Unavailable::OutcomeUnknown(what))
+        })?;
         if let Some(seq) = receipt.seq {
             self.announce(seq).await?;
         }
