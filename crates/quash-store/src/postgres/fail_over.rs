@@ -172,9 +172,10 @@ impl FailOver for PostgresFailOver {
     async fn take_over(&self) -> Result<(), StoreError> {
         let (identity, database) = self.inspected()?;
         write(&database, TAKE_OVER, &[&identity.timeline, &identity.is_synchronous]).await?;
-        *self.doubted.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.history.take_over(identity);
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        // Last: a doubt that comes in between makes the server due again.
+        *self.doubted.lock().unwrap_or_else(PoisonError::into_inner) = None;
         Ok(())
     }
 }

@@ -128,11 +128,21 @@ impl Database {
         params: Params<'_>,
     ) -> Result<Vec<Row>, PostgresError> {
         match once(pool, statement, params).await {
-            Err(PostgresError::Postgres(error)) if error.is_closed() || is_stale(&error) => {
+            Err(PostgresError::Postgres(error)) if self.may_repeat(&error) => {
                 once(pool, statement, params).await
             }
             other => other,
         }
+    }
+
+    /// Returns whether what failed may succeed on another connection. If the server can't use a prepared statement any
+    /// more, all connections are replaced: each has its own.
+    fn may_repeat(&self, error: &tokio_postgres::Error) -> bool {
+        let is_stale = is_stale(error);
+        if is_stale && let Some(history) = self.target.history() {
+            history.end_connections();
+        }
+        is_stale || error.is_closed()
     }
 
     /// Runs one statement by itself, which may write. It isn't repeated.
@@ -158,7 +168,7 @@ impl Database {
         statements: &[Statement<'_>],
     ) -> Result<(Transaction<'_>, Vec<Vec<Row>>), PostgresError> {
         match self.begin_once(pool, statements).await {
-            Err(PostgresError::Postgres(error)) if error.is_closed() || is_stale(&error) => {
+            Err(PostgresError::Postgres(error)) if self.may_repeat(&error) => {
                 self.begin_once(pool, statements).await
             }
             other => other,
