@@ -2,7 +2,7 @@
 //! fill the disk. Each cause has a line when it is first met; after that, requests are counted, and the count is
 //! logged every few seconds and at the end.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -28,7 +28,8 @@ struct Running {
     last: Duration,
     logged_at: Duration,
     refused: u64,
-    causes: BTreeSet<String>,
+    /// When each was met last.
+    causes: BTreeMap<String, Duration>,
 }
 
 /// What is to be logged about a refused request.
@@ -51,7 +52,7 @@ pub(crate) struct Counted {
 
 impl Running {
     fn begin(now: Duration) -> Self {
-        Self { began: now, last: now, logged_at: now, refused: 0, causes: BTreeSet::new() }
+        Self { began: now, last: now, logged_at: now, refused: 0, causes: BTreeMap::new() }
     }
 
     fn counted(&self) -> Counted {
@@ -67,10 +68,12 @@ impl Outage {
         self.is_open.store(true, Ordering::Relaxed);
         running.last = running.last.max(now);
         running.refused += 1;
-        if !running.causes.contains(cause) {
-            if running.causes.len() < CAUSES {
-                running.causes.insert(cause.to_owned());
-            }
+        let met = running.causes.get(cause).copied();
+        if met.is_some() || running.causes.len() < CAUSES {
+            running.causes.insert(cause.to_owned(), now);
+        }
+        // Other causes may keep the outage open for days.
+        if met.is_none_or(|met| now.saturating_sub(met) >= OVER_AFTER) {
             return Refused::Cause;
         }
         if now.saturating_sub(running.logged_at) < LOG_EVERY {

@@ -1,6 +1,7 @@
 //! `quash serve`: starts the server, and stops it in order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use quash_server::{DroppedLines, HttpSettings, Listener, MailWay, ProgramMetrics, Tls};
@@ -106,16 +107,25 @@ async fn run_with_log(
     Ok(())
 }
 
+/// The time in which a store may still be opened after the first signal.
+const OPENED_WITHIN: Duration = Duration::from_secs(2);
+
 /// Stops the server in order at the first signal, and at once at the second. Before the store is open, the first one
-/// ends the process: a database that doesn't answer would hold it up.
+/// soon ends the process: a database that doesn't answer would hold it up.
 async fn stop_on_signals(
     mut signals: Signals,
-    is_open: watch::Receiver<bool>,
+    mut is_open: watch::Receiver<bool>,
     stop: watch::Sender<bool>,
     stderr: Stderr,
 ) {
     let name = signals.next().await;
-    if !*is_open.borrow() {
+    // A node that is nearly ready has a lease, which an orderly stop gives back.
+    let opened = tokio::time::timeout(OPENED_WITHIN, is_open.wait_for(|open| *open));
+    let is_opened = tokio::select! {
+        opened = opened => opened.is_ok_and(|opened| opened.is_ok()),
+        _ = signals.next() => false,
+    };
+    if !is_opened {
         tracing::info!("{name}: stopped before the store was open");
         stderr.drain();
         std::process::exit(0);
