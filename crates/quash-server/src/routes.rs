@@ -145,6 +145,12 @@ fn endpoints(state: &Arc<AppState>) -> ListedRouter {
         .route("/oauth2/revoke", post(oauth::revoke::revoke, oauth::revoke::describe_revoke))
         .route("/v1/revocations", post(revocations::revoke, revocations::describe_revoke))
         .route("/admin/v1/accounts/{subject}", patch(accounts::change, accounts::describe_change))
+        // The change of the account with the subject `batch` is on the path of batches.
+        .route(
+            "/admin/v1/accounts/batch",
+            post(accounts::batch, accounts::describe_batch)
+                .patch(accounts::change_batch, accounts::describe_change_batch),
+        )
         .layered(|router| router.layer(from_fn_with_state(Arc::clone(&state), effective)), layers::effective);
     ListedRouter::new()
         .merge(ending)
@@ -223,11 +229,6 @@ fn endpoints(state: &Arc<AppState>) -> ListedRouter {
             get(oauth::metadata::metadata_of_path, oauth::metadata::describe_metadata_of_path),
         )
         .route("/v1/revocations/query", post(revocations::query, revocations::describe_query))
-        .route(
-            "/admin/v1/accounts/batch",
-            post(accounts::batch, accounts::describe_batch)
-                .patch(accounts::change_batch, accounts::describe_change_batch),
-        )
         .route(
             "/admin/v1/accounts/{subject}/sessions",
             get(sessions::list_of_account, sessions::describe_list_of_account),
