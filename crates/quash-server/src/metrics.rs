@@ -89,6 +89,8 @@ struct State {
     state: &'static str,
 }
 
+/// The longest wait for the store, which may be away.
+const STORE_WAIT: Duration = Duration::from_secs(1);
 /// Buckets from a lookup in memory to a request that times out, in seconds.
 const LATENCY: [f64; 10] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 30.0];
 
@@ -172,23 +174,27 @@ impl Metrics {
         self.latency.get_or_create(&Route { route: route.to_owned() }).observe(after.as_secs_f64());
     }
 
-    /// Renders all metrics as OpenMetrics text. If the verifiers can't be read, theirs are the previous values.
+    /// Renders all metrics as OpenMetrics text. If the store can't be read, its figures are the
+    /// previous ones.
     pub(crate) async fn text(&self, service: &Service) -> String {
         let cursor = service.guard().cursor().as_u64();
         self.head.set(as_gauge(cursor));
         self.entries.set(as_gauge(service.guard().entries() as u64));
-        match service.verifiers().await {
-            Ok(seen) => self.set_verifiers(&seen, cursor),
-            Err(failure) => tracing::warn!(%failure, "failed to read the verifiers for their metrics"),
+        let (seen, due) = tokio::join!(answered(service.verifiers()), answered(service.rotation_due()));
+        match seen {
+            Some(Ok(seen)) => self.set_verifiers(&seen, cursor),
+            Some(Err(failure)) => tracing::debug!(%failure, "failed to read the verifiers for their metrics"),
+            None => {}
         }
         let Load { hashes_running, hashes_waiting, feed_streams } = service.load();
         for (state, count) in [("running", hashes_running), ("waiting", hashes_waiting)] {
             self.hashes.get_or_create(&State { state }).set(as_gauge(count as u64));
         }
         self.feed_streams.set(as_gauge(feed_streams as u64));
-        match service.rotation_due().await {
-            Ok(due) => drop(self.rotation_due.set(due.map_or(0, Timestamp::as_secs))),
-            Err(failure) => tracing::warn!(%failure, "failed to read the keys for their metrics"),
+        match due {
+            Some(Ok(due)) => drop(self.rotation_due.set(due.map_or(0, Timestamp::as_secs))),
+            Some(Err(failure)) => tracing::debug!(%failure, "failed to read the keys for their metrics"),
+            None => {}
         }
         if let Some((tls, until)) = &self.certificate {
             until.set(tls.valid_until().as_secs());
@@ -266,6 +272,11 @@ impl NodeMetrics {
             self.errors.inner().store(connections.errors, Ordering::Relaxed);
         }
     }
+}
+
+/// Waits for the store, but not longer than a scrape has time.
+async fn answered<T>(read: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(STORE_WAIT, read).await.ok()
 }
 
 fn as_gauge(number: u64) -> i64 {

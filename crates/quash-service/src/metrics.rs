@@ -1,5 +1,6 @@
 //! Metrics of the use cases. Labels are fixed words: none contains a client's input.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
@@ -8,7 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use quash_core::model::Timestamp;
+use quash_core::model::{SecretDigest, Timestamp};
 use quash_store::StoreError;
 
 use crate::failure::Failure;
@@ -22,6 +23,8 @@ pub(crate) struct Metrics {
     commit_duration: Histogram,
     mails: Family<MailOutcome, Counter>,
     last_mail: Gauge,
+    /// The secrets that could read the metrics when the store answered last.
+    readers: Mutex<Vec<SecretDigest>>,
 }
 
 /// The work of this process at a moment.
@@ -100,6 +103,8 @@ pub(crate) enum Exchanged {
     ended,
 }
 
+/// The most secrets that are known to read the metrics.
+const READERS: usize = 64;
 /// From a commit in memory to a disk or database that hardly answers, in seconds.
 const COMMIT: [f64; 10] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
 /// From one millisecond to longer than any lease.
@@ -115,6 +120,7 @@ impl Metrics {
             commit_duration: Histogram::new(COMMIT),
             mails: Family::default(),
             last_mail: Gauge::default(),
+            readers: Mutex::default(),
         };
         // Rates begin at zero, not at the first occurrence.
         for outcome in [Outcome::good, Outcome::refused, Outcome::unavailable] {
@@ -152,6 +158,24 @@ impl Metrics {
         self.propagation.observe(after.as_secs_f64());
     }
 
+    /// Notes whether a secret may read the metrics. If the store doesn't say, it may if it could before: the metrics are
+    /// needed most while the store is away.
+    pub(crate) fn may_read(&self, digest: SecretDigest, found: Option<bool>) -> bool {
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = readers.contains(&digest);
+        match found {
+            None => return is_known,
+            Some(true) if is_known => {}
+            Some(true) => {
+                let surplus = (readers.len() + 1).saturating_sub(READERS);
+                readers.drain(..surplus);
+                readers.push(digest);
+            }
+            Some(false) => readers.retain(|reader| *reader != digest),
+        }
+        found == Some(true)
+    }
+
     /// Counts a commit of a use case.
     pub(crate) fn committed<T>(&self, result: &Result<T, StoreError>, after: Duration) {
         let outcome = match result {
@@ -182,7 +206,8 @@ impl Metrics {
 impl Metrics {
     /// Adds these metrics to the registry.
     pub(crate) fn register(&self, registry: &mut Registry) {
-        let Self { attempts, exchanges, propagation, commits, commit_duration, mails, last_mail } = self;
+        let Self { attempts, exchanges, propagation, commits, commit_duration, mails, last_mail, readers: _ } =
+            self;
         registry.register("sign_ins", "Attempts to sign in", attempts.clone());
         registry.register(
             "exchanges",

@@ -13,7 +13,7 @@ use crate::error::code::Code;
 use crate::error::http_error::HttpError;
 use crate::openapi::CREDENTIAL;
 use crate::openapi::operation::{Operation, Tag};
-use crate::request::credential::credential;
+use crate::request::credential::secret;
 use crate::state::AppState;
 
 const OPEN_METRICS: HeaderValue = HeaderValue::from_static(OPEN_METRICS_TYPE);
@@ -23,7 +23,9 @@ pub(crate) async fn metrics(
     State(state): State<Arc<AppState>>,
     headers: HeaderMap,
 ) -> Result<Response, HttpError> {
-    credential(&state, &headers).await?;
+    if !state.service.may_read_metrics(secret(&headers)?).await? {
+        return Err(HttpError::credential_not_valid());
+    }
     let mut answer = Response::new(Body::from(state.metrics.text(&state.service).await));
     answer.headers_mut().insert(CONTENT_TYPE, OPEN_METRICS);
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -32,7 +34,7 @@ pub(crate) async fn metrics(
 
 pub(crate) fn describe_metrics() -> Operation {
     Operation::new(Tag::Server, "getMetrics", "Returns metrics, as OpenMetrics text")
-        .text("Requires the credential of any client or verifier.")
+        .text("Requires the credential of any client or verifier. While the store is away, one that was valid before.")
         .secured_by(CREDENTIAL)
         .answers_with(StatusCode::OK, "The metrics.", OPEN_METRICS_TYPE, json!({ "type": "string" }))
         .refuses(&[Code::CredentialNotValid, Code::Unavailable])

@@ -27,7 +27,7 @@ pub(crate) const CLIENT: &str = "client";
 const VERSION: &str = "1";
 const TITLE: &str = "quash";
 const TEXT: &str = "JWT sessions that end when you say so. Every response has a header `X-Request-Id`, which the server's \
-    log contains. Paths that end in a slash are also served without it. Requests with `OPTIONS` that are CORS \
+    log contains. Paths of the sections Tokens, Own account and Mail that end in a slash are also served without it. Requests with `OPTIONS` that are CORS \
     preflights, and `HEAD`, which is served wherever `GET` is, aren't listed. A refresh token is sent in the body, or \
     in a cookie with the setting `cookies.refresh`; it is no security scheme.";
 

@@ -12,9 +12,13 @@ use crate::state::AppState;
 
 /// Returns the requesting service's credential.
 pub(crate) async fn credential(state: &AppState, headers: &HeaderMap) -> Result<Credential, HttpError> {
+    state.service.credential(secret(headers)?).await?.ok_or_else(HttpError::credential_not_valid)
+}
+
+/// Returns the secret that a request has.
+pub(crate) fn secret(headers: &HeaderMap) -> Result<&str, HttpError> {
     let header = TokenHeader { name: AUTHORIZATION, ..TokenHeader::default() };
-    let secret = header.token(headers).map_err(|_| HttpError::credential_not_valid())?;
-    state.service.credential(secret).await?.ok_or_else(HttpError::credential_not_valid)
+    header.token(headers).map_err(|_| HttpError::credential_not_valid())
 }
 
 /// Returns the requesting service's credential, which must have this right, if only in one namespace.

@@ -67,10 +67,11 @@ fn a_node_without_its_database_says_why_in_few_lines() {
     cluster.primary.crash();
     has_reason(&node, "the database didn't answer");
     has_reason(&node, "lease has expired");
+    assert_eq!(metric("quash_node_leased"), 0.0, "the secret was valid before");
+    assert_eq!(node.get("/metrics", Some("qv_unknown")).status, 401);
     assert_eq!(flood(&node, &pair), REQUESTS);
     cluster.start_again();
     until(|| (me(&node, &pair) == 200).then_some(())).expect("it recovers by itself");
-    // The credential can be checked again.
     assert!(metric("quash_store_connection_errors_total") >= 1.0);
     assert_eq!(metric("quash_node_leased"), 1.0);
     // Longer than the pause after which an outage is over.
@@ -100,12 +101,15 @@ fn nodes_say_why_they_wait_after_a_promotion() {
     let standby = cluster.standby(super::cluster::Replication::Asynchronous);
     let site = cluster.site();
     let (a, b) = (site.start("a"), site.start("b"));
+    let secret_of_a = secret(&a);
+    assert_eq!(metric(&a, &secret_of_a, "quash_node_promotion_in_doubt"), 0.0);
     cluster.primary.replicates();
     // The other waits for what this one may have seen.
     b.kill();
     cluster.primary.crash();
     standby.promote();
     has_reason(&a, "a promoted database server was found");
+    assert_eq!(metric(&a, &secret_of_a, "quash_node_promotion_in_doubt"), 1.0);
     until(|| (readiness(&a).0 == 200).then_some(())).expect("it decides");
 }
 

@@ -2,6 +2,7 @@
 //! digest. The HTTP layer checks a client's rights.
 
 use std::fmt;
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -17,6 +18,8 @@ use crate::credential::Credential;
 use crate::failure::Failure;
 use crate::retry::{Uncommitted, retry};
 
+/// The longest wait for the store before the metrics are read without it.
+const METRICS_WAIT: Duration = Duration::from_secs(1);
 /// The prefix of a client's secret, so that a leaked one is recognized.
 const CLIENT: &str = "qc_";
 /// The prefix of a verifier's secret.
@@ -64,6 +67,22 @@ impl Service {
     pub async fn credential(&self, secret: &str) -> Result<Option<Credential>, Failure> {
         let Some(digest) = ClientSecret::digest_of(secret) else { return Ok(None) };
         Ok(self.context.store.client(digest).await?.map(|client| Credential { client, digest }))
+    }
+
+    /// Whether a secret is that of a client, for reading the metrics: while the store is unavailable, also if it was when
+    /// the store answered last.
+    ///
+    /// # Errors
+    /// The store is unavailable, and the secret isn't known.
+    pub async fn may_read_metrics(&self, secret: &str) -> Result<bool, Failure> {
+        let Some(digest) = ClientSecret::digest_of(secret) else { return Ok(false) };
+        let metrics = &self.context.metrics;
+        match tokio::time::timeout(METRICS_WAIT, self.context.store.client(digest)).await {
+            Ok(Ok(found)) => Ok(metrics.may_read(digest, Some(found.is_some()))),
+            Ok(Err(_)) | Err(_) if metrics.may_read(digest, None) => Ok(true),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(StoreError::Unavailable("the store doesn't answer".into()).into()),
+        }
     }
 
     /// The public client of this name. `None` if there is none, or if the client has a secret and must send
