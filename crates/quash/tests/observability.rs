@@ -45,7 +45,7 @@ fn used(text: &str) -> BTreeSet<(String, String)> {
             let equals =
                 labels.split(',').filter_map(|label| label.split_once('=')).filter_map(|(label, value)| {
                     let value = value.strip_prefix('"')?;
-                    (label != "job").then(|| format!("{label}=\"{value}"))
+                    (label != "job" && label.ends_with(is_name)).then(|| format!("{label}=\"{value}"))
                 });
             used.extend(equals.map(|label| (name.to_owned(), label)));
             used.insert((name.to_owned(), String::new()));
