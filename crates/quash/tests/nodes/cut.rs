@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use super::site::{PASSWORD, Site, at};
+use super::site::{PASSWORD, Site, account_of, at};
 use super::{RECOVERED, log_out, me};
 use crate::support::wait::within;
 use crate::support::{Pair, rounds};
@@ -58,10 +58,10 @@ fn soak_a_node_with_a_slow_link_accepts_nothing_that_ended() {
     let Some(site) = Site::new() else { return };
     let link = Link::open(&site.url);
     let (a, b) = (site.start("a"), site.start_through("b", &at(&site.url, link.address)));
-    a.add_account("dana", PASSWORD);
     link.delay(FAR);
     for round in 0..rounds(3, 500) {
-        let (ended, kept) = (a.sign_in("dana", PASSWORD), a.sign_in("dana", PASSWORD));
+        let name = account_of(round, &a);
+        let (ended, kept) = (a.sign_in(&name, PASSWORD), a.sign_in(&name, PASSWORD));
         assert_eq!((me(&b, &ended), me(&b, &kept)), (200, 200), "round {round}");
         log_out(&a, &ended);
         assert_eq!((me(&b, &ended), me(&b, &kept)), (401, 200), "round {round}");

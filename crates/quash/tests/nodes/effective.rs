@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::me;
-use super::site::{PASSWORD, Site};
+use super::site::{PASSWORD, Site, account_of};
 use crate::support::{Pair, Server, request, rounds};
 
 /// The term of a lease, and a margin for a busy machine.
@@ -96,7 +96,8 @@ fn soak_effective_answers_come_after_refusals_at_all_nodes() {
     let nodes = [&a, &b];
     let mut times = Vec::new();
     for round in 0..rounds(20, 1000) {
-        let pair = nodes[round % 2].sign_in("dana", PASSWORD);
+        let name = account_of(round, &a);
+        let pair = nodes[round % 2].sign_in(&name, PASSWORD);
         let live = runtime.block_on(async {
             let mut live = 0;
             for verifier in &following {

@@ -22,7 +22,7 @@ use std::sync::Barrier;
 use std::thread;
 
 use serde_json::{Value, json};
-use site::{PASSWORD, Site};
+use site::{PASSWORD, Site, account_of};
 use support::{Answer, Pair, Server, claims, rounds};
 
 const REFRESH: &str = "/api/token/refresh/";
@@ -40,18 +40,12 @@ fn log_out(at: &Server, pair: &Pair) {
     assert_eq!(answer.status, 200, "{}", answer.text);
 }
 
-/// The sign-ins of one account: its user may cause 600 entries at once, two of them in each round.
-const OF_ONE_ACCOUNT: usize = 200;
-
 #[test]
 fn soak_a_log_out_at_one_node_is_known_to_the_next_request_at_another() {
     let Some(site) = Site::new() else { return };
     let (a, b) = (site.start("a"), site.start("b"));
     for round in 0..rounds(100, 10_000) {
-        let name = format!("dana{}", round / OF_ONE_ACCOUNT);
-        if round % OF_ONE_ACCOUNT == 0 {
-            a.add_account(&name, PASSWORD);
-        }
+        let name = account_of(round, &a);
         let pair = a.sign_in(&name, PASSWORD);
         assert_eq!((me(&a, &pair), me(&b, &pair)), (200, 200), "round {round}");
         log_out(&a, &pair);

@@ -12,6 +12,18 @@ use crate::support::{Server, on};
 
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
+/// The rounds of one account: its user may cause 600 entries at once, at most three of them in each round.
+const ROUNDS_OF_AN_ACCOUNT: usize = 150;
+
+/// The account of a round. The first round of each adds it.
+pub(crate) fn account_of(round: usize, node: &Server) -> String {
+    let name = format!("dana{}", round / ROUNDS_OF_AN_ACCOUNT);
+    if round.is_multiple_of(ROUNDS_OF_AN_ACCOUNT) {
+        node.add_account(&name, PASSWORD);
+    }
+    name
+}
+
 pub(crate) struct Site {
     pub(crate) url: String,
     dir: TempDir,
