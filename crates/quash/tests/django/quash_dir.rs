@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::Server;
+use crate::support::{Server, store};
 
 /// The password of every account here.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
@@ -47,7 +47,12 @@ impl QuashDir {
     pub(crate) fn quash(&self, settings: &str) -> Server {
         self.write("quash.toml", settings);
         let file = self.path().join("quash.toml");
-        Server::start_in(&self.data(), &["--config", file.to_str().expect("UTF-8")])
+        let mut args = vec!["--config", file.to_str().expect("UTF-8")];
+        if store::is_postgres() {
+            // This start may have other settings than the last one, and no other node runs.
+            args.push("--apply-settings");
+        }
+        Server::start_in(&self.data(), &args)
     }
 }
 
