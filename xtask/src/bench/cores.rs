@@ -1,5 +1,7 @@
-//! The processor's cores: which ones this process may use, and programs that use only some of them.
+//! The processor's cores: which ones this process may use, and programs that use only some of them, or only a
+//! share of one.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::failure::{Context, Failure, Result};
@@ -9,6 +11,15 @@ use crate::program;
 pub(super) struct Kept {
     before: Vec<u32>,
 }
+
+/// A limit on a process's use of a core, by the kernel's control groups. Drop it after the process has ended.
+pub(super) struct Share {
+    group: PathBuf,
+}
+
+/// The span in which a process may use its share, in microseconds. A short one, so that no request waits long for
+/// the next.
+const PERIOD: u32 = 10_000;
 
 /// Returns the cores that this process may use. `None` where the kernel doesn't say it, or without taskset.
 pub(super) fn usable() -> Option<Vec<u32>> {
@@ -33,6 +44,40 @@ pub(super) fn keep(cores: &[u32]) -> Result<Kept> {
     let before = usable().ok_or_else(|| Failure::new("the kernel doesn't say which cores may be used"))?;
     set(cores).context("choosing the cores of this process")?;
     Ok(Kept { before })
+}
+
+impl Share {
+    /// Limits a process to a part of one core. `None` where this user may not change control groups.
+    pub(super) fn limit(process: u32, percent: u32) -> Option<Self> {
+        let (root, limits) = control_groups(PERIOD / 100 * percent)?;
+        let share = Self { group: root.join(format!("quash-bench-{process}")) };
+        std::fs::create_dir(&share.group).ok()?;
+        for (file, value) in limits {
+            std::fs::write(share.group.join(file), value).ok()?;
+        }
+        std::fs::write(share.group.join("cgroup.procs"), process.to_string()).ok()?;
+        Some(share)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        // A group that stays has no process, and limits none.
+        let _ = std::fs::remove_dir(&self.group);
+    }
+}
+
+/// Returns where control groups are, in version 2 or 1, and the files that set the limit.
+fn control_groups(quota: u32) -> Option<(&'static Path, Vec<(&'static str, String)>)> {
+    let (second, first) = (Path::new("/sys/fs/cgroup"), Path::new("/sys/fs/cgroup/cpu"));
+    if second.join("cgroup.controllers").exists() {
+        Some((second, vec![("cpu.max", format!("{quota} {PERIOD}"))]))
+    } else if first.exists() {
+        let limits = [("cpu.cfs_period_us", PERIOD), ("cpu.cfs_quota_us", quota)];
+        Some((first, limits.map(|(file, value)| (file, value.to_string())).into()))
+    } else {
+        None
+    }
 }
 
 impl Drop for Kept {
