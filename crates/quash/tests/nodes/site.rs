@@ -47,7 +47,9 @@ impl Site {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         runtime.block_on(async {
             let client = postgres::connect(&self.url).await;
-            let row = client.query_one(query, &[]).await.expect("a row");
+            // Without a name: behind pgbouncer, the next message may reach another session.
+            let rows = client.query_typed(query, &[]).await.expect("rows");
+            let row = rows.first().expect("a row");
             (0..row.len()).map(|column| row.get(column)).collect()
         })
     }
