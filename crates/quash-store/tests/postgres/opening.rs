@@ -6,7 +6,7 @@ use quash_store::{OpenError, PostgresOptions, PostgresStore, Store};
 use tokio::net::TcpListener;
 
 use crate::support::postgres::{TestDatabase, database};
-use crate::support::{account, add, commit};
+use crate::support::{account, add, commit, is_soak};
 
 async fn refused(url: &str) -> String {
     match PostgresStore::open(PostgresOptions::new(url)).await {
@@ -151,9 +151,9 @@ async fn a_user_that_only_reads_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_first_starts_at_once_migrate_once() {
+async fn soak_two_first_starts_at_once_migrate_once() {
     let Some(database) = database().await else { return };
-    for _ in 0..10 {
+    for _ in 0..if is_soak() { 100 } else { 10 } {
         let client = database.client().await;
         client
             .batch_execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
