@@ -15,12 +15,11 @@ use rustls_platform_verifier::BuilderVerifierExt;
 use tokio_postgres::config::{ChannelBinding, SslMode};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Row, Socket};
+use tokio_postgres::{AsyncMessage, Config, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::prepared::{self, Prepared, Ready};
+use super::prepared::Statements;
 use crate::postgres::StatementNames;
-use crate::postgres::params::Params;
 use crate::postgres::server::hosts::{CONNECT_TIMEOUT, ConnectError, Hosts, address};
 use crate::postgres::server::identity::History;
 use crate::postgres::server::url::{DatabaseUrl, Encryption, UrlFault};
@@ -43,9 +42,7 @@ pub(in crate::postgres) struct Target {
 /// A connection of the pool.
 #[derive(Debug)]
 pub(in crate::postgres) struct Connection {
-    client: Client,
-    /// `None`: statements have no names.
-    prepared: Option<Prepared>,
+    statements: Statements,
     /// The server has sent a warning: a commit may not have reached the standby.
     warned: Arc<AtomicBool>,
     /// A transaction may be open. Such a connection isn't used again.
@@ -140,8 +137,8 @@ impl Target {
                 }
             }
         });
-        let prepared = (self.names == StatementNames::Prepared).then(Prepared::default);
-        Ok(Connection { client, prepared, warned, is_open: false, generation: 0 })
+        let statements = Statements::new(client, self.names);
+        Ok(Connection { statements, warned, is_open: false, generation: 0 })
     }
 
     /// A pool of at most `size` connections. A caller waits at most `wait` for one.
@@ -185,7 +182,7 @@ impl managed::Manager for Target {
     }
 
     async fn recycle(&self, connection: &mut Connection, _: &Metrics) -> RecycleResult<Self::Error> {
-        if connection.is_open || connection.client.is_closed() {
+        if connection.is_open || connection.is_closed() {
             return Err(RecycleError::message("it is closed, or a transaction is open"));
         }
         if self.history.as_ref().is_some_and(|history| history.generation() != connection.generation) {
@@ -196,47 +193,6 @@ impl managed::Manager for Target {
 }
 
 impl Connection {
-    /// Prepares statements, if they have names. They are then sent in the order in which their futures are polled.
-    pub(in crate::postgres) async fn ready<'s>(
-        &self,
-        statements: impl IntoIterator<Item = (&'s str, Params<'s>)>,
-    ) -> Result<Vec<Ready<'s>>, tokio_postgres::Error> {
-        prepared::ready(&self.client, self.prepared.as_ref(), statements).await
-    }
-
-    /// Runs one statement, and returns its rows.
-    pub(in crate::postgres) async fn run(
-        &self,
-        statement: &str,
-        params: Params<'_>,
-    ) -> Result<Vec<Row>, tokio_postgres::Error> {
-        let ready = prepared::one(&self.client, self.prepared.as_ref(), statement, params).await?;
-        self.query(ready).await
-    }
-
-    /// Runs one statement, and returns the number of rows that it wrote.
-    pub(in crate::postgres) async fn write(
-        &self,
-        statement: &str,
-        params: Params<'_>,
-    ) -> Result<u64, tokio_postgres::Error> {
-        let ready = prepared::one(&self.client, self.prepared.as_ref(), statement, params).await?;
-        self.execute(ready).await
-    }
-
-    /// Sends a statement, and returns its rows.
-    pub(in crate::postgres) async fn query(
-        &self,
-        ready: Ready<'_>,
-    ) -> Result<Vec<Row>, tokio_postgres::Error> {
-        prepared::query(&self.client, self.prepared.as_ref(), ready).await
-    }
-
-    /// Sends a statement, and returns the number of rows that it wrote.
-    pub(in crate::postgres) async fn execute(&self, ready: Ready<'_>) -> Result<u64, tokio_postgres::Error> {
-        prepared::execute(&self.client, self.prepared.as_ref(), ready).await
-    }
-
     /// Returns whether the server has sent a warning since this was called last.
     pub(in crate::postgres) fn take_warning(&self) -> bool {
         self.warned.swap(false, Ordering::AcqRel)
@@ -244,10 +200,10 @@ impl Connection {
 }
 
 impl Deref for Connection {
-    type Target = Client;
+    type Target = Statements;
 
-    fn deref(&self) -> &Client {
-        &self.client
+    fn deref(&self) -> &Statements {
+        &self.statements
     }
 }
 
