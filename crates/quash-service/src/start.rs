@@ -93,6 +93,16 @@ impl Service {
         let fail_over = node.as_ref().and_then(|node| node.fail_over.clone());
         // Before the audit, whose seal would look forged, and before any change.
         check_master_key(&store.keys().await?, &master)?;
+        // The keys are read later, and are at least as new.
+        let ring = store.head().await?.ring;
+        // Other nodes sign with the current key: a command, or a restart with older settings, mustn't replace it.
+        let current_key = match &node {
+            Some(NodeSetup { applies_settings: false, .. }) => CurrentKey::Stays,
+            Some(_) | None => CurrentKey::BySettings,
+        };
+        let open = || keys::open(&key_setup, current_key, &*store, &master, &*clock, &*entropy);
+        let opened = repeated(open).await?;
+        // After the keys: of two first starts with a master key each, only one may seal the audit.
         let open_sealer = || Sealer::open(&master, audit_seal.clone(), &*store, &*clock, &*entropy);
         let sealer = repeated(open_sealer).await?;
         let longest = longest_lifetime(&policy, &key_setup);
@@ -101,13 +111,6 @@ impl Service {
             .await?;
         let head = store.head().await?;
         policy.tokens.longest_lifetime_ever = head.longest_lifetime;
-        // Other nodes sign with the current key: a command, or a restart with older settings, mustn't replace it.
-        let current_key = match &node {
-            Some(NodeSetup { applies_settings: false, .. }) => CurrentKey::Stays,
-            Some(_) | None => CurrentKey::BySettings,
-        };
-        let open = || keys::open(&key_setup, current_key, &*store, &master, &*clock, &*entropy);
-        let opened = repeated(open).await?;
         let scope_key = master.derive("scopes");
         let scopes = ScopeHasher::ours(scope_key).of_user_ids(policy.tokens.names.user_id_field);
         let settings =
@@ -137,8 +140,7 @@ impl Service {
             .iter()
             .filter_map(|class| class.parse().ok())
             .collect();
-        // The keys were read after `head`, and are at least as new.
-        let node = node.map(|setup| Arc::new(Node::new(setup, settings, head.ring)));
+        let node = node.map(|setup| Arc::new(Node::new(setup, settings, ring)));
         let (revoked, forgotten) = feed::snapshot(&*store).await?;
         let make = if node.is_some() { guard_of_node } else { guard };
         let (guard, keeper) = make(guard_setup, revoked, first_ring);

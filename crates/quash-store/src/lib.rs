@@ -33,7 +33,7 @@ use tokio::sync::watch;
 
 pub use coordination::{
     Coordination, Known, Lease, LeaseRows, ListedNode, MemoryCoordination, NewLease, NodeCoordination,
-    NodeDescription, NotRecorded, Standing,
+    NodeDescription, NotRecorded, Standing, counted,
 };
 pub use counters::{
     AGAIN_AFTER, ASK_AGAIN, Allowance, Bucket, Counted, CounterKey, Counters, EVALUATED_WITHIN,

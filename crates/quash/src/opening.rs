@@ -295,7 +295,7 @@ pub(crate) fn start_error(error: StartError, data_dir: &DataDir) -> CommandError
     match error {
         StartError::Store(StoreError::Full | StoreError::Conflict) => CommandError::new(Exit::Unavailable, message),
         StartError::WrongMasterKey => CommandError::failure(message)
-            .hint(format!("restore the {} that belongs to this database", data_dir.master_key_path().display())),
+            .hint(format!("put the key that belongs to this database in {}; another node has it", data_dir.master_key_path().display())),
         StartError::OfAnotherAlgorithm(_) => CommandError::failure(message)
             .hint("set a new key for the new algorithm, or none, and quash creates one; the old key keeps verifying until its last token expires"),
         StartError::RevokedKey => CommandError::failure(message)

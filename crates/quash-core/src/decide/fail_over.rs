@@ -26,7 +26,8 @@ pub struct FailOverFacts {
     pub was_synchronous: bool,
     /// Every process that had a lease has compared what it had seen.
     pub all_compared: bool,
-    /// The processes that didn't compare have had a lease's term for it.
+    /// The processes that didn't compare have had a lease's term for it. If each commit had waited for a standby, their
+    /// leases have ended: the old primary can't renew them.
     pub has_waited: bool,
 }
 
@@ -48,7 +49,8 @@ pub enum Grounds {
 pub enum AtFailOver {
     /// Use it: the log continues.
     Continue(Grounds),
-    /// Other processes may know of a loss: ask again soon, and accept nothing meanwhile.
+    /// Other processes may know of a loss, or still accept tokens by the old primary: ask again soon, and accept nothing
+    /// meanwhile.
     Wait,
     /// Begin a new epoch: everything issued before ends.
     BeginEpoch,
@@ -63,7 +65,10 @@ pub fn at_fail_over(rule: AfterFailOver, facts: FailOverFacts) -> AtFailOver {
             AtFailOver::Continue(Grounds::Decided)
         }
         (_, AfterFailOver::Always) => AtFailOver::BeginEpoch,
-        (_, _) if facts.was_synchronous => AtFailOver::Continue(Grounds::Synchronous),
+        (_, _) if facts.was_synchronous && (facts.all_compared || facts.has_waited) => {
+            AtFailOver::Continue(Grounds::Synchronous)
+        }
+        (_, _) if facts.was_synchronous => AtFailOver::Wait,
         (_, _) if facts.all_compared => AtFailOver::Continue(Grounds::AllCompared),
         (_, AfterFailOver::Evidence) => AtFailOver::Continue(Grounds::Unproven),
         (_, AfterFailOver::Proven) if facts.has_waited => AtFailOver::BeginEpoch,
@@ -101,16 +106,30 @@ mod tests {
         assert_eq!(decided(FACTS), AtFailOver::Wait);
         assert_eq!(decided(FailOverFacts { has_waited: true, ..FACTS }), AtFailOver::BeginEpoch);
         for (proven, grounds) in [
-            (FailOverFacts { was_synchronous: true, ..FACTS }, Grounds::Synchronous),
+            (FailOverFacts { was_synchronous: true, all_compared: true, ..FACTS }, Grounds::Synchronous),
+            (FailOverFacts { was_synchronous: true, has_waited: true, ..FACTS }, Grounds::Synchronous),
             (FailOverFacts { all_compared: true, has_waited: true, ..FACTS }, Grounds::AllCompared),
             // The process that decided has noted the promoted server's own replication.
             (FailOverFacts { is_decided: true, ..FACTS }, Grounds::Decided),
             (
-                FailOverFacts { noted_entry: NotedEntry::Deleted, was_synchronous: true, ..FACTS },
+                FailOverFacts {
+                    noted_entry: NotedEntry::Deleted,
+                    was_synchronous: true,
+                    has_waited: true,
+                    ..FACTS
+                },
                 Grounds::Synchronous,
             ),
         ] {
             assert_eq!(decided(proven), AtFailOver::Continue(grounds), "{proven:?}");
+        }
+    }
+
+    #[test]
+    fn a_node_of_the_old_primary_is_waited_for() {
+        let facts = FailOverFacts { was_synchronous: true, ..FACTS };
+        for rule in [AfterFailOver::Proven, AfterFailOver::Evidence] {
+            assert_eq!(at_fail_over(rule, facts), AtFailOver::Wait, "{rule:?}");
         }
     }
 

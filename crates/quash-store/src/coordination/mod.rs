@@ -168,6 +168,6 @@ pub(crate) const LEFT: Duration = Duration::from_secs(60);
 const DRIFT_PPM: u32 = 200;
 
 /// The time for which a lease of this term counts, by a clock that may run faster than the holder's.
-pub(crate) fn counted(term: Duration) -> Duration {
+pub fn counted(term: Duration) -> Duration {
     term + term * (3 * DRIFT_PPM) / 1_000_000
 }

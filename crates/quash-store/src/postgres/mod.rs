@@ -37,7 +37,7 @@ use self::server::identity::{History, Identity, Reading, Relation};
 use self::server::url::{DatabaseUrl, Encryption};
 use self::server::{connect, requirements};
 use self::transaction::Database;
-use crate::{OpenError, StoreConnections, StoreError};
+use crate::{MoveError, OpenError, StoreConnections, StoreError};
 
 pub use self::coordination::PostgresCoordination;
 pub use self::counters::PostgresCounters;
@@ -182,6 +182,15 @@ impl PostgresStore {
         found.record(&connection).await.map_err(unavailable)?;
         // Leases on the server before may be unknown to this one.
         Identity::unsettle(&connection).await.map_err(unavailable)
+    }
+
+    /// Waits until the leases of all nodes have expired, for a change that none of them may see.
+    ///
+    /// # Errors
+    /// A node runs ([`MoveError::InUse`]), or the database can't be used.
+    pub async fn wait_for_nodes(&self) -> Result<(), MoveError> {
+        let connection = self.database.connection().await?;
+        moving::wait_for_nodes(&connection, self.database.target.shown()).await
     }
 
     /// Follows the newest end of the log that this process has seen.

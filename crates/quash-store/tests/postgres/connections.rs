@@ -44,6 +44,34 @@ async fn replicas_are_not_read() {
     assert_eq!(store.head().await.expect("a head").seq, head(&database.open().await).await);
 }
 
+/// Another pool or node may need those that a burst of requests has left.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_are_not_used_are_given_back() {
+    let Some(database) = database().await else { return };
+    let store = Arc::new(database.open().await);
+    let open = || {
+        let connections = store.connections().expect("it has a server");
+        connections.idle + connections.in_use
+    };
+    let reads = (0..64).map(|_| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.accounts(None, 9).await.expect("accounts").len() })
+    });
+    for read in reads.collect::<Vec<_>>() {
+        assert_eq!(read.await.expect("no panic"), 0);
+    }
+    let after_load = open();
+    assert!(after_load > 6, "{after_load}");
+    for _ in 0..300 {
+        if open() < after_load {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(open() < after_load, "{} of {after_load}", open());
+    assert_eq!(store.accounts(None, 9).await.expect("accounts").len(), 0);
+}
+
 /// A plan that was made before a change of the tables can't be used after it.
 #[tokio::test]
 async fn statements_are_prepared_again_after_tables_have_changed() {

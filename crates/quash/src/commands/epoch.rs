@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::backup::{epoch_above, note_audit_seal};
 use super::context::CommandContext;
+use super::migrate;
 use crate::data_dir::{DataDir, IfMissing};
 use crate::entropy::SystemEntropy;
 use crate::epoch_file::EpochFile;
@@ -98,7 +99,7 @@ async fn begin(
     let master = data_dir.existing_master_key(WHICH_KEY)?;
     let file = EpochFile::in_directory(data_dir.path());
     let beyond = KnownLogEnd { seq: file.read()?.map(|end| end.seq), epoch: above };
-    let store = open(url).await?;
+    let store = open(url, data_dir).await?;
     let seq = begin_after_restore(&store, &master, beyond, OldSessions::End, &SystemClock)
         .await
         .map_err(|error| opening::start_error(error, data_dir))?;
@@ -127,7 +128,7 @@ async fn accept(url: &SecretText, data_dir: &DataDir) -> Result<EpochShown, Comm
         refused("this data directory has no file `epoch` with the end of the log, so there is nothing to compare it with")
     })?;
     data_dir.existing_master_key(WHICH_KEY)?;
-    let store = open(url).await?;
+    let store = open(url, data_dir).await?;
     let start_error = |error: StoreError| opening::start_error(error.into(), data_dir);
     let (head, noted_entry) = compare(&store, noted).await.map_err(start_error)?;
     match noted_entry {
@@ -150,10 +151,12 @@ async fn accept(url: &SecretText, data_dir: &DataDir) -> Result<EpochShown, Comm
     Ok(EpochShown { seq: head.seq.as_u64(), epoch: head.seq.epoch(), ended: false })
 }
 
-/// Opens a database that may be another one than before.
-async fn open(url: &SecretText) -> Result<PostgresStore, CommandError> {
+/// Opens a database that may be another one than before, and that no node uses.
+async fn open(url: &SecretText, data_dir: &DataDir) -> Result<PostgresStore, CommandError> {
     let options = PostgresOptions { if_another: IfAnother::Open, ..PostgresOptions::new(url.expose()) };
-    PostgresStore::open(options).await.map_err(opening::open_error)
+    let store = PostgresStore::open(options).await.map_err(opening::open_error)?;
+    store.wait_for_nodes().await.map_err(|error| migrate::refused(error, data_dir))?;
+    Ok(store)
 }
 
 /// Records the database as the one to use, and notes the end of its log.

@@ -18,12 +18,14 @@ mod site;
 use crate::support;
 
 use std::collections::BTreeSet;
+use std::process::Stdio;
 use std::sync::Barrier;
 use std::thread;
 
 use serde_json::{Value, json};
 use site::{PASSWORD, Site, account_of};
-use support::{Answer, Pair, Server, claims, rounds};
+use support::wait::until;
+use support::{Answer, Pair, Server, claims, on, rounds};
 
 const REFRESH: &str = "/api/token/refresh/";
 /// The refreshes with one token at once.
@@ -125,4 +127,34 @@ fn a_second_node_needs_the_first_ones_master_key() {
     a.add_account("dana", PASSWORD);
     let refused = site.refused_without_key("c");
     assert!(refused.contains("master key") && refused.contains("copy it from another node"), "{refused}");
+}
+
+/// Each makes a master key of its own, and only one may leave its mark in the database.
+#[test]
+fn soak_of_two_first_starts_with_a_key_each_one_is_refused() {
+    for round in 0..rounds(6, 100) {
+        let Some(site) = Site::new() else { return };
+        let dirs = ["a", "b"].map(|node| site.prepare(node, &site.url));
+        let mut commands = dirs.each_ref().map(|dir| {
+            let mut command = support::quash();
+            command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts")
+        });
+        let ended = until(|| {
+            let ended = commands.iter_mut().any(|node| node.try_wait().expect("it is ours").is_some());
+            ended.then_some(())
+        });
+        assert!(ended.is_some(), "round {round}: both run");
+        for (mut node, dir) in commands.into_iter().zip(&dirs) {
+            if node.try_wait().expect("it is ours").is_none() {
+                // It may still start.
+                let verified = until(|| (on(dir, &["audit", "verify"], "").code() == 0).then_some(()));
+                assert!(verified.is_some(), "round {round}: {}", on(dir, &["audit", "verify"], "").stderr);
+                node.kill().expect("it is ours");
+            }
+            let output = node.wait_with_output().expect("it is ours");
+            let log = String::from_utf8_lossy(&output.stderr);
+            assert!(!log.contains("the audit is not what was sealed"), "round {round}: {log}");
+        }
+    }
 }

@@ -133,3 +133,22 @@ fn sqlite_has_no_such_commands() {
     assert_eq!(refused.code(), 2);
     assert!(refused.stderr.contains("quash restore"), "{}", refused.stderr);
 }
+
+#[test]
+fn no_epoch_begins_while_nodes_run() {
+    let Some(site) = Site::new() else { return };
+    let node = site.start("a");
+    node.add_account("dana", PASSWORD);
+    let pair = node.sign_in("dana", PASSWORD);
+    let elsewhere = site.prepare_with_key("b", &site.url);
+    for command in ["begin", "accept", "fork"] {
+        let refused = on(&elsewhere, &["epoch", command], "");
+        assert_ne!(refused.code(), 0, "{command}");
+        let is_told = refused.stderr.contains("nodes use") || refused.stderr.contains("no file `epoch`");
+        assert!(is_told, "{command}: {}", refused.stderr);
+    }
+    assert_eq!(me(&node, &pair), 200);
+    node.kill();
+    let begun = on(&elsewhere, &["epoch", "begin"], "");
+    assert_eq!(begun.code(), 0, "once its lease has expired: {}", begun.stderr);
+}

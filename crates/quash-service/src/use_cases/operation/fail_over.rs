@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use quash_core::decide::{AtFailOver, FailOverFacts, NotedEntry, at_fail_over, begin_epoch, compare_end};
 use quash_core::model::{Actor, Clock, Epoch, NotedEnd, OldSessions, ScopeHasher, Seq};
-use quash_store::{PromotedServer, StoreError};
+use quash_store::{PromotedServer, StoreError, counted};
 
 use super::epoch::{check_master_key, scopes};
 use crate::context::Context;
@@ -30,7 +30,7 @@ struct Taker<'a> {
     noted: NotedEnd,
     scopes: &'a ScopeHasher,
     clock: &'a dyn Clock,
-    /// The time for which it waits for others.
+    /// The time for which it waits for others: the term of their leases.
     patience: Duration,
 }
 
@@ -94,7 +94,7 @@ impl Taker<'_> {
                 is_decided: promoted.is_decided,
                 was_synchronous: promoted.was_synchronous,
                 all_compared: promoted.all_compared,
-                has_waited: self.clock.uptime().saturating_sub(began) >= self.patience,
+                has_waited: self.clock.uptime().saturating_sub(began) >= counted(self.patience),
             };
             if noted_entry != NotedEntry::Lost
                 && !is_marked

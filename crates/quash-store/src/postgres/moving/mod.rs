@@ -163,6 +163,14 @@ async fn node_rows(client: &Client) -> Result<Vec<NodeRow>, tokio_postgres::Erro
         .collect()
 }
 
+/// Waits until the leases of all nodes have expired.
+///
+/// # Errors
+/// A node runs, or the leases can't be read.
+pub(in crate::postgres) async fn wait_for_nodes(client: &Client, store: &str) -> Result<(), MoveError> {
+    ended_nodes(client, store).await.map(drop)
+}
+
 /// Waits until the leases of all nodes have expired, and returns their rows.
 async fn ended_nodes(client: &Client, store: &str) -> Result<Vec<NodeRow>, MoveError> {
     let failed =

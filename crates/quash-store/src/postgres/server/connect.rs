@@ -51,6 +51,9 @@ pub(in crate::postgres) struct Connection {
     generation: u64,
 }
 
+/// The time after which a connection that isn't used is given back.
+const IDLE: Duration = Duration::from_secs(10);
+
 pub(in crate::postgres) type Pool = managed::Pool<Target>;
 pub(in crate::postgres) type Pooled = managed::Object<Target>;
 
@@ -141,21 +144,38 @@ impl Target {
         Ok(Connection { statements, warned, is_open: false, generation: 0 })
     }
 
-    /// A pool of at most `size` connections. A caller waits at most `wait` for one.
+    /// A pool of at most `size` connections, which gives back those that it hasn't used for a while: other pools and
+    /// nodes may need them. A caller waits at most `wait` for one.
     pub(in crate::postgres) fn pool(mut self, size: usize, wait: Duration) -> Result<Pool, OpenError> {
         // A host name or a load balancer may lead to a replica later, and most reads don't show which server
         // has answered.
         self.hosts.require_primary();
         let store = self.shown.clone();
         let create = self.hosts.patience();
-        Pool::builder(self)
+        let pool = Pool::builder(self)
             .max_size(size)
             .wait_timeout(Some(wait))
             // Covers the comparison of the server, too.
             .create_timeout(Some(create))
             .runtime(deadpool::Runtime::Tokio1)
             .build()
-            .map_err(|error| OpenError::Unusable { store, detail: error.to_string() })
+            .map_err(|error| OpenError::Unusable { store, detail: error.to_string() })?;
+        tokio::spawn(give_idle_back(pool.weak()));
+        Ok(pool)
+    }
+}
+
+/// Closes connections of a pool that aren't used, but for one, for as long as the pool is.
+async fn give_idle_back(pool: managed::WeakPool<Target>) {
+    loop {
+        tokio::time::sleep(IDLE / 2).await;
+        let Some(pool) = pool.upgrade() else { return };
+        let mut kept = 0;
+        pool.retain(|_, metrics| {
+            let is_kept = kept == 0 || metrics.last_used() < IDLE;
+            kept += usize::from(is_kept);
+            is_kept
+        });
     }
 }
 

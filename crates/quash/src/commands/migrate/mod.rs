@@ -242,7 +242,8 @@ impl Checked {
     }
 }
 
-fn refused(error: MoveError, data_dir: &DataDir) -> CommandError {
+/// Describes why the data wasn't moved, or can't be taken from the nodes.
+pub(super) fn refused(error: MoveError, data_dir: &DataDir) -> CommandError {
     let message = error.to_string();
     match error {
         MoveError::Open(error) => opening::open_error(error),
