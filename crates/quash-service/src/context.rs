@@ -15,6 +15,7 @@ use quash_core::token::{FlowKey, Grant, Issued, JwkSet, Minting, SigningKey, min
 use quash_store::{Allowance, Store, StoreConnections, StoreError, StoreFile};
 use quash_verify::issuer::Guard;
 use tokio::sync::{Mutex, Notify, watch};
+use tracing::Instrument;
 
 use crate::failure::{Failure, Unavailable};
 use crate::feed::Feed;
@@ -29,6 +30,7 @@ use crate::quota::{Quotas, caused_by_users};
 use crate::repeated::{NamesRevoked, Repeated};
 use crate::retry::{Conflicts, Uncommitted};
 use crate::sealer::Sealer;
+use crate::traced::part;
 
 /// All use cases of one process. Cheap to clone.
 #[derive(Clone)]
@@ -167,12 +169,12 @@ impl Context {
         }
         let caused = caused_by_users(&change);
         let began = self.clock.uptime();
-        let committed = self.store.commit(change).await;
+        let committed = self.store.commit(change).instrument(part!("commit")).await;
         self.metrics.committed(&committed, self.clock.uptime().saturating_sub(began));
         let receipt = committed?;
         self.quotas.count_all(&caused, self.clock.uptime());
         if let Some(seq) = receipt.seq {
-            self.announce(seq).await?;
+            self.announce(seq).instrument(part!("apply")).await?;
         }
         Ok(receipt)
     }

@@ -23,6 +23,7 @@ mod retry;
 mod rfc3339;
 mod sealer;
 mod start;
+mod traced;
 mod use_cases;
 mod vault;
 
@@ -48,6 +49,7 @@ pub use repeated::NamesRevoked;
 pub use rfc3339::rfc3339;
 pub use sealer::audit_seal_of;
 pub use start::Setup;
+pub use traced::TRACED;
 pub use use_cases::account::add::{AddFault, ClaimsFault, NewAccount, NewPassword, ValueFault};
 pub use use_cases::account::change::{Address, ChangeFault, Changed, OneTimePassword};
 pub use use_cases::account::own::{Me, Reauthentication};

@@ -1,6 +1,5 @@
 //! Fetches the keys of other issuers over HTTPS. `quash-service` decides when, and handles the answer.
 
-use std::error::Error;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,7 +7,7 @@ use quash_service::{FetchFault, FetchKeys};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 
-use crate::error::CommandError;
+use crate::error::{CommandError, with_causes};
 
 /// An HTTP client that fetches the keys of other issuers.
 pub(crate) struct HttpsFetch(Client);
@@ -58,15 +57,4 @@ impl FetchKeys for HttpsFetch {
         }
         Ok(text)
     }
-}
-
-/// Formats an error with its causes: the outermost one alone only says that the request failed.
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }

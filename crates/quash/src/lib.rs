@@ -26,6 +26,8 @@ mod output;
 
 mod stderr;
 
+mod traces;
+
 mod moment;
 
 mod error;

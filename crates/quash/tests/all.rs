@@ -32,5 +32,6 @@ mod settings;
 mod support;
 mod terminal;
 mod token_verify;
+mod traces;
 mod unfinished;
 mod verifier;

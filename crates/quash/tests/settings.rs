@@ -54,6 +54,7 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
     ("storage.engine", "\"mysql\"", "mysql", "isn't a known word"),
     ("storage.engine", "\"postgres\"", "postgres", "is \"postgres\" without a database"),
     ("storage.group_access", "\"quash\"", "quash", "neither true nor false"),
+    ("traces.endpoint", "\"collector\"", "collector", "isn't an http or https address"),
     ("log.level", "\"loud\"", "loud", "isn't a known word"),
     ("tokens.acess_token_lifetime", "\"5m\"", "5m", "isn't a setting that quash knows"),
     ("token.issuer", "\"a\"", "a", "isn't a setting that quash knows"),

@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use quash_core::model::Clock;
 use tokio::sync::oneshot;
+use tracing::Instrument;
 
 use super::arena::Arena;
 use super::priority;
 use crate::network::Network;
+use crate::traced::part;
 
 /// The number of passwords hashed at once, and the length of the queue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -159,6 +161,7 @@ impl Pool {
                 Some(Box::new(move || drop(answer.send(result))))
             }),
         })?;
+        let answered = answered.instrument(part!("hash"));
         answered.await.map_err(|_| QueueFull::Queue { retry_after: self.shared.settings.longest_wait })
     }
 }

@@ -3,9 +3,14 @@
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
+use quash_service::TRACED;
 use serde::Serialize;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::GlobalArgs;
 use crate::control::{self, Local, Reply, Request};
@@ -16,6 +21,7 @@ use crate::settings::{
     self, Environment, Flags, Loaded, LogFormat, LogSettings, Named, NamedKey, Settings, ValueFault,
 };
 use crate::stderr::Stderr;
+use crate::traces::Traces;
 
 /// The context of a command.
 pub(super) struct CommandContext {
@@ -99,13 +105,13 @@ impl CommandContext {
     /// Starts to write warnings and errors to stderr, as text.
     pub(super) fn start_log(&self, settings: &Settings) {
         let level = settings.log.level.min(LevelFilter::WARN);
-        start_log(LogSettings { level, format: LogFormat::Text }, io::stderr, self.is_coloured());
+        start_log(LogSettings { level, format: LogFormat::Text }, None, io::stderr, self.is_coloured());
     }
 
-    /// Starts a server's log, which never blocks. Panics go there, too: Rust's own hook would wait for
-    /// standard error.
-    pub(super) fn start_server_log(&self, log: LogSettings, stderr: &Stderr) {
-        start_log(log, stderr.clone(), self.is_coloured());
+    /// Starts a server's log, which never blocks, and its traces. Panics go to the log, too: Rust's own hook would
+    /// wait for standard error.
+    pub(super) fn start_server_log(&self, log: LogSettings, traces: Option<&Traces>, stderr: &Stderr) {
+        start_log(log, traces, stderr.clone(), self.is_coloured());
         std::panic::set_hook(Box::new(|panic| {
             let location = panic.location().map(ToString::to_string).unwrap_or_default();
             tracing::error!("panicked at {location}: {}", panic.payload_as_str().unwrap_or("no message"));
@@ -146,11 +152,19 @@ impl Executor<'_> {
     }
 }
 
-fn start_log(log: LogSettings, writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static, coloured: bool) {
-    let lines = tracing_subscriber::fmt().with_writer(writer).with_max_level(log.level).with_ansi(coloured);
+fn start_log(
+    log: LogSettings,
+    traces: Option<&Traces>,
+    writer: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
+    coloured: bool,
+) {
+    // Spans are for traces alone.
+    let shown = Targets::new().with_default(log.level).with_target(TRACED, LevelFilter::OFF);
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(coloured);
+    let subscriber = tracing_subscriber::registry().with(traces.map(Traces::layer));
     let started = match log.format {
-        LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Text => subscriber.with(lines.with_filter(shown)).try_init(),
+        LogFormat::Json => subscriber.with(lines.json().flatten_event(true).with_filter(shown)).try_init(),
     };
     if let Err(error) = started {
         output::note(&format!("failed to start the log: {error}"));

@@ -21,6 +21,7 @@ use crate::opening::{self, FencedSettings, Opened, StateFiles};
 use crate::output;
 use crate::settings::{Engine, Settings};
 use crate::stderr::Stderr;
+use crate::traces::{self, Traces};
 
 #[derive(Args)]
 pub(super) struct ServeArgs {
@@ -51,6 +52,7 @@ pub(super) struct Ready {
     mailer: Option<Arc<dyn Mailer>>,
     control: ControlServer,
     stderr: Stderr,
+    is_traced: bool,
 }
 
 pub(super) async fn run(args: &ServeArgs, context: &CommandContext) -> Result<(), CommandError> {
@@ -61,8 +63,12 @@ pub(super) async fn run(args: &ServeArgs, context: &CommandContext) -> Result<()
     let stderr = Stderr::start(dropped.clone()).map_err(|error| {
         CommandError::failure(format!("the thread that writes the log cannot be started: {error}"))
     })?;
-    context.start_server_log(settings.log, &stderr);
+    let traces = settings.traces.as_ref().map(Traces::start).transpose()?;
+    context.start_server_log(settings.log, traces.as_ref(), &stderr);
     let served = run_with_log(args, context, &settings, &digest, &stderr, &dropped).await;
+    if let Some(traces) = traces {
+        traces.end().await;
+    }
     stderr.drain();
     served
 }
@@ -195,6 +201,7 @@ async fn open_sockets(
         mailer,
         control,
         stderr: stderr.clone(),
+        is_traced: settings.traces.is_some(),
     })
 }
 
@@ -204,8 +211,9 @@ pub(super) async fn serve(
     mut stopping: watch::Receiver<bool>,
     program: &ProgramMetrics,
 ) -> Result<(), CommandError> {
-    let Ready { service, state_files, listener, http, mailer, control, stderr, .. } = ready;
+    let Ready { service, state_files, listener, http, mailer, control, stderr, is_traced, .. } = ready;
     let router = quash_server::router_counting(service.clone(), http, program);
+    let router = if is_traced { traces::traced(router) } else { router };
     let (upkeep_service, seal_service, feed_service, closing_service, watch_service) =
         (service.clone(), service.clone(), service.clone(), service.clone(), service);
     let upkeep = tokio::spawn(async move { upkeep_service.upkeep().await });

@@ -37,6 +37,7 @@ pub(crate) use sections::passwords::{Argon2, LEAST_COSTS, MOST_PASSES};
 pub(crate) use sections::postgres::Postgres;
 pub(crate) use sections::storage::Engine;
 pub(crate) use sections::tokens::fault_of_claim_name;
+pub(crate) use sections::traces::TraceSettings;
 
 /// All settings of an operator.
 #[derive(Clone, Debug)]
@@ -65,6 +66,8 @@ pub(crate) struct Settings {
     /// The rule for sessions when a PostgreSQL standby was promoted.
     pub(crate) postgres: Postgres,
     pub(crate) log: LogSettings,
+    /// The collector of traces, if it is set.
+    pub(crate) traces: Option<TraceSettings>,
     /// Warnings about insecure but allowed settings, logged at each start.
     pub(crate) warnings: Vec<String>,
 }

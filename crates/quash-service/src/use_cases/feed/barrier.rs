@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use quash_core::model::{Binding, Clock, InstanceId, Seq, Timestamp};
 use quash_store::{Known, Lease, Standing, StoreError};
+use tracing::Instrument;
 
 use crate::context::{Context, Service};
 use crate::failure::{Failure, Unavailable};
+use crate::traced::part;
 
 /// The result of a barrier.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -79,7 +81,7 @@ impl Service {
     /// # Errors
     /// The leases can't be read for 20 seconds: the entry is written, and it isn't known who knows it.
     pub async fn effective(&self, seq: Seq) -> Result<BarrierResult, Failure> {
-        self.context.barrier(Known::up_to(seq), |_| true).await
+        self.context.barrier(Known::up_to(seq), |_| true).instrument(part!("wait for verifiers")).await
     }
 }
 

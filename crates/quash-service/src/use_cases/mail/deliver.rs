@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use quash_core::model::{Account, AccountBy, Change, Mail, MailOutcome, Subject, Timestamp, limits};
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use crate::context::{Context, Service};
 use crate::failure::Failure;
 use crate::mail::{EmailProof, Mailer, MailerError, OutgoingEmail, account_address};
+use crate::traced::part;
 
 /// The most mails being sent at once.
 const AT_ONCE: u32 = 8;
@@ -107,7 +109,7 @@ impl Context {
         }
         let attempts = mail.attempts + 1;
         let settled = |outcome| Change::SettleMail { mail: mail.id, attempts, outcome };
-        let sent = post.send(&outgoing).await;
+        let sent = post.send(&outgoing).instrument(part!("mail")).await;
         self.metrics.mailed(&sent, self.clock.now());
         match sent {
             Ok(()) => self.settle(settled(MailOutcome::Sent(self.clock.now()))).await,

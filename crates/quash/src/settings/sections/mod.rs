@@ -19,6 +19,7 @@ mod rotation;
 mod sessions;
 pub(crate) mod storage;
 pub(crate) mod tokens;
+pub(crate) mod traces;
 
 use quash_core::model::{AccountPolicy, ForeignTokens, Policy, RotationPolicy, TokenPolicy};
 use quash_server::{Compat, HttpSettings, MailWay};
@@ -53,6 +54,7 @@ pub(super) const SECTIONS: &[Table] = &[
     storage::TABLE,
     postgres::TABLE,
     log::TABLE,
+    traces::TABLE,
 ];
 
 /// Reads all sections.
@@ -85,6 +87,7 @@ pub(super) fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Rep
     let storage = storage::read(reader.section(&storage::TABLE));
     let postgres = postgres::read(reader.section(&postgres::TABLE));
     let log = log::read(reader.section(&log::TABLE));
+    let traces = traces::read(reader.section(&traces::TABLE));
     // Only now, so that all faults are reported.
     let (tokens, foreign, grace, sessions) = (tokens?, foreign?, grace?, sessions?);
     let (passwords, lockout, http, mail) = (passwords?, lockout?, http?, mail?);
@@ -155,6 +158,7 @@ pub(super) fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Rep
         group_access,
         postgres,
         log: log?,
+        traces: traces?,
         warnings,
     })
 }

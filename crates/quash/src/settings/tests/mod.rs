@@ -144,6 +144,10 @@ prepared = true
 [log]
 level = "trace"
 format = "json"
+[traces]
+endpoint = "https://collector.example/otlp/"
+authorization = "Bearer of-the-collector"
+sampled_percent = 5
 "#;
 
 /// Loads settings from a file's text, variables and `--set` flags.
@@ -283,6 +287,16 @@ fn every_key_is_read() {
             && settings.http.paths != quash_server::Paths::default()
     );
     assert_eq!((settings.listen, settings.log.format), (tcp("0.0.0.0:80"), LogFormat::Json));
+    let traces = settings.traces.expect("a collector");
+    assert_eq!(
+        (traces.url.as_str(), traces.sampled_percent),
+        ("https://collector.example/otlp/v1/traces", 5)
+    );
+    assert_eq!(
+        traces.authorization.as_ref().map(|value| value.as_bytes()),
+        Some(&b"Bearer of-the-collector"[..])
+    );
+    assert!(!format!("{traces:?}").contains("of-the-collector"));
     let tls = settings.tls.expect("both files");
     assert!(
         tls.certificates.is_absolute() && tls.certificates.ends_with("certificate.pem"),

@@ -31,6 +31,8 @@ fn shown_settings_load_to_the_same_settings() {
             );
             let text = text.replace("shared_secret = \"(secret)\"", "shared_secret = \"another secret\"");
             let text = text.replace("\npassword = \"(secret)\"", "\npassword = \"a password\"");
+            let text =
+                text.replace("authorization = \"(secret)\"", "authorization = \"Bearer of-the-collector\"");
             let url = "\nurl = \"postgres://quash:a-password@db.example/quash\"";
             let text = text.replace("\nurl = \"(secret)\"", url);
             let second = load_from(&text, &[], &[]).unwrap_or_else(|faults| panic!("{faults:?}\n{text}"));

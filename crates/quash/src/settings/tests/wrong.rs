@@ -56,6 +56,7 @@ pub(super) const WRONG_KIND: &[(&str, &str)] = &[
     ("sessions.max_per_account = 5.0", "whole number"),
     ("http.listen = 8000", "isn't a text"),
     ("mail.port = 0", "whole number"),
+    ("traces.sampled_percent = 101", "whole number"),
     ("mail.port = 65536", "whole number"),
     ("mail.encryption = \"ssl\"", "isn't a known word"),
     ("log.level = \"INFO\"", "isn't a known word"),
@@ -123,6 +124,18 @@ pub(super) const WRONG_MEANING: &[(&str, &str)] = &[
     ("mail.host = \"smtp.example\"", "is set without a sender"),
     ("mail.host = \"smtp.example\"\nmail.from = \"a@b.example\"", "links without an address"),
     ("mail.from = \"nobody\"", "isn't an address"),
+    ("traces.endpoint = \"collector:4318\"", "isn't an http or https address"),
+    ("traces.endpoint = \"http://a:b@collector.example\"", "isn't an http or https address"),
+    ("traces.endpoint = \"https://collector.example?a=b\"", "isn't an http or https address"),
+    (
+        "traces.endpoint = \"http://collector.example\"\ntraces.authorization = \"Bearer a\"",
+        "would send traces.authorization unencrypted",
+    ),
+    (
+        "traces.authorization = \"Bearer a\\nb\"\ntraces.endpoint = \"https://collector.example\"",
+        "has a character that a header can't have",
+    ),
+    ("traces.authorization = \"Bearer a\"", "is set without a collector"),
     ("mail.username = \"quash\"", "is set without a password"),
     ("mail.password = \"quash\"", "is set without a user name"),
     (
