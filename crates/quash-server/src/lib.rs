@@ -37,7 +37,7 @@ pub use metrics::{DroppedLines, ProgramMetrics};
 pub use net::accept::serve;
 pub use net::listen::{Listener, SocketFault};
 pub use net::tls::{Tls, TlsFault, TlsFaultKind, TlsFiles};
-pub use routes::{openapi, paths, router, router_counting};
+pub use routes::{admin_operations, openapi, paths, router, router_counting};
 pub use settings::origin::{Origin, OriginFault};
 pub use settings::paths::{Endpoint, Paths, PathsFault, is_path, is_reserved};
 pub use settings::proxies::{ForwardingHeader, Proxies, ProxiesFault};

@@ -9,11 +9,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::handler::Handler;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodFilter, MethodRouter};
 use http::Method;
+use quash_core::model::Right;
 
 use crate::error::http_error::HttpError;
 use crate::openapi::operation::Operation;
+use crate::request::admin::{describe_right, require_right};
 use crate::state::AppState;
 
 /// Describes what a handler reads and answers.
@@ -32,8 +35,17 @@ pub(crate) struct ListedRouter {
 pub(crate) struct ListedEndpoint {
     /// With `{…}` for parameters.
     pub(crate) path: String,
-    methods: Vec<(Method, Describe)>,
+    methods: Vec<ListedMethod>,
     layers: Vec<DescribeLayer>,
+}
+
+/// A method of a path.
+#[derive(Clone)]
+struct ListedMethod {
+    method: Method,
+    describe: Describe,
+    /// The right that it needs, if it is one of the admin API.
+    right: Option<Right>,
 }
 
 impl ListedRouter {
@@ -84,10 +96,19 @@ impl ListedRouter {
 }
 
 impl ListedEndpoint {
+    /// Returns the methods that need a right of the admin API.
+    pub(crate) fn rights(&self) -> impl Iterator<Item = (&Method, Right)> {
+        self.methods.iter().filter_map(|listed| listed.right.map(|right| (&listed.method, right)))
+    }
+
     /// Returns the description of each method, complete with that of each layer.
     pub(crate) fn operations(&self) -> impl Iterator<Item = Operation> {
-        self.methods.iter().map(|(method, describe)| {
+        self.methods.iter().map(|ListedMethod { method, describe, right }| {
             let operation = describe().at(method.clone());
+            let operation = match right {
+                Some(right) => describe_right(operation, *right),
+                None => operation,
+            };
             self.layers.iter().fold(operation, |operation, layer| layer(operation))
         })
     }
@@ -98,7 +119,7 @@ impl ListedEndpoint {
 pub(crate) struct ListedMethods {
     methods: MethodRouter<Arc<AppState>>,
     names: Vec<&'static str>,
-    described: Vec<(Method, Describe)>,
+    described: Vec<ListedMethod>,
     layers: Vec<DescribeLayer>,
 }
 
@@ -131,7 +152,22 @@ pub(crate) fn delete<H: Handler<T, Arc<AppState>>, T: 'static>(
     ListedMethods::default().delete(handler, describe)
 }
 
+/// Methods of the admin API: each needs this right.
+pub(crate) fn with_right(state: &Arc<AppState>, right: Right, methods: ListedMethods) -> ListedMethods {
+    let layer = from_fn_with_state((Arc::clone(state), right), require_right);
+    let described = methods.described.into_iter().map(|listed| ListedMethod { right: Some(right), ..listed });
+    ListedMethods { methods: methods.methods.route_layer(layer), described: described.collect(), ..methods }
+}
+
 impl ListedMethods {
+    /// Adds other methods of the same path, which may need another right. Neither has layers that are described.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.names.extend(other.names);
+        self.described.extend(other.described);
+        self.layers.extend(other.layers);
+        Self { methods: self.methods.merge(other.methods), ..self }
+    }
+
     pub(crate) fn post<H: Handler<T, Arc<AppState>>, T: 'static>(
         self,
         handler: H,
@@ -195,7 +231,7 @@ impl ListedMethods {
         describe: Describe,
     ) -> Self {
         self.names.push(name);
-        self.described.push((method, describe));
+        self.described.push(ListedMethod { method, describe, right: None });
         Self { methods: self.methods.on(filter, handler), ..self }
     }
 }

@@ -6,6 +6,8 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use axum::routing::any;
+use http::Method;
+use quash_core::model::Right;
 use quash_service::Service;
 use quash_verify::issuer::GuardLayer;
 use serde_json::Value;
@@ -18,7 +20,7 @@ use crate::api::{
     token, verify,
 };
 use crate::error::http_error::HttpError;
-use crate::listed::{ListedMethods, ListedRouter, delete, get, patch, post};
+use crate::listed::{ListedMethods, ListedRouter, delete, get, patch, post, with_right};
 use crate::metrics::ProgramMetrics;
 use crate::middleware::cors::{Cors, across_origins};
 use crate::middleware::cross_site::{same_site, same_site_with_cookies};
@@ -67,6 +69,16 @@ pub fn router_counting(service: Service, settings: HttpSettings, program: &Progr
 pub fn paths(service: Service, settings: HttpSettings) -> Vec<String> {
     let state = Arc::new(AppState::new(service, settings, &ProgramMetrics::default()));
     endpoints(&state).into_endpoints().into_iter().map(|endpoint| endpoint.path).collect()
+}
+
+/// The operations of the admin API, each with the right that it needs, for tests that must reach each of them.
+pub fn admin_operations(service: Service, settings: HttpSettings) -> Vec<(Method, String, Right)> {
+    let state = Arc::new(AppState::new(service, settings, &ProgramMetrics::default()));
+    let endpoints = endpoints(&state).into_endpoints();
+    let rights = endpoints.iter().flat_map(|endpoint| {
+        endpoint.rights().map(|(method, right)| (method.clone(), endpoint.path.clone(), right))
+    });
+    rights.collect()
 }
 
 /// The OpenAPI document about these endpoints.
@@ -144,12 +156,19 @@ fn endpoints(state: &Arc<AppState>) -> ListedRouter {
         )
         .route("/oauth2/revoke", post(oauth::revoke::revoke, oauth::revoke::describe_revoke))
         .route("/v1/revocations", post(revocations::revoke, revocations::describe_revoke))
-        .route("/admin/v1/accounts/{subject}", patch(accounts::change, accounts::describe_change))
+        .route(
+            "/admin/v1/accounts/{subject}",
+            with_right(&state, Right::Accounts, patch(accounts::change, accounts::describe_change)),
+        )
         // The change of the account with the subject `batch` is on the path of batches.
         .route(
             "/admin/v1/accounts/batch",
-            post(accounts::batch, accounts::describe_batch)
-                .patch(accounts::change_batch, accounts::describe_change_batch),
+            with_right(
+                &state,
+                Right::Accounts,
+                post(accounts::batch, accounts::describe_batch)
+                    .patch(accounts::change_batch, accounts::describe_change_batch),
+            ),
         )
         .layered(|router| router.layer(from_fn_with_state(Arc::clone(&state), effective)), layers::effective);
     ListedRouter::new()
@@ -231,7 +250,11 @@ fn endpoints(state: &Arc<AppState>) -> ListedRouter {
         .route("/v1/revocations/query", post(revocations::query, revocations::describe_query))
         .route(
             "/admin/v1/accounts/{subject}/sessions",
-            get(sessions::list_of_account, sessions::describe_list_of_account),
+            with_right(
+                &state,
+                Right::Accounts,
+                get(sessions::list_of_account, sessions::describe_list_of_account),
+            ),
         )
         .route(
             "/oauth2/introspect",

@@ -38,11 +38,21 @@ pub enum Right {
     RevokeAsPublic,
     /// Add and change accounts, with their password hashes. The client could sign in as any user.
     Accounts,
+    /// See accounts, sessions, verifiers, nodes, statistics and keys.
+    Read,
+    /// End sessions.
+    Sessions,
+    /// Rotate and revoke signing keys.
+    Keys,
+    /// Add, change and remove clients, with rights that this client has itself.
+    Clients,
+    /// Read the audit.
+    Audit,
 }
 
 /// A set of [`Right`]s.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Rights(u8);
+pub struct Rights(u16);
 
 /// The SHA-256 digest of a client's secret. The secret is random, so that it can't be guessed. A public
 /// client's digest is that of its name, in a form that no secret has.
@@ -60,6 +70,12 @@ impl Client {
     pub fn may_in(&self, namespace: Option<&str>, right: Right) -> bool {
         let is_limited = right != Right::Feed && self.namespace.is_some();
         self.may(right) && (!is_limited || self.namespace.as_deref() == namespace)
+    }
+
+    /// Returns whether the client may use an endpoint of the admin API that needs this right. The API isn't divided
+    /// into namespaces, so a client that is limited to one may use none of it.
+    pub fn may_administer(&self, right: Right) -> bool {
+        self.namespace.is_none() && self.may(right)
     }
 
     /// Returns whether the client is a verifier, which follows the log.
@@ -115,8 +131,18 @@ impl fmt::Debug for ClientName {
 }
 
 impl Right {
-    pub const ALL: [Self; 5] =
-        [Self::Feed, Self::Introspect, Self::Revoke, Self::RevokeAsPublic, Self::Accounts];
+    pub const ALL: [Self; 10] = [
+        Self::Feed,
+        Self::Introspect,
+        Self::Revoke,
+        Self::RevokeAsPublic,
+        Self::Accounts,
+        Self::Read,
+        Self::Sessions,
+        Self::Keys,
+        Self::Clients,
+        Self::Audit,
+    ];
 
     /// The right's name in the store and in tables.
     pub const fn as_str(self) -> &'static str {
@@ -126,16 +152,26 @@ impl Right {
             Self::Revoke => "revoke",
             Self::RevokeAsPublic => "revoke_as_public",
             Self::Accounts => "accounts",
+            Self::Read => "read",
+            Self::Sessions => "sessions",
+            Self::Keys => "keys",
+            Self::Clients => "clients",
+            Self::Audit => "audit",
         }
     }
 
-    const fn bit(self) -> u8 {
+    const fn bit(self) -> u16 {
         match self {
             Self::Feed => 1,
             Self::Introspect => 2,
             Self::Revoke => 4,
             Self::RevokeAsPublic => 8,
             Self::Accounts => 16,
+            Self::Read => 32,
+            Self::Sessions => 64,
+            Self::Keys => 128,
+            Self::Clients => 256,
+            Self::Audit => 512,
         }
     }
 }
@@ -216,11 +252,13 @@ mod tests {
         }
         assert!(limited.may_in(None, Right::Feed));
         assert!(!general.may_in(None, Right::RevokeAsPublic));
+        assert!(general.may_administer(Right::Revoke) && !limited.may_administer(Right::Revoke));
+        assert!(!general.may_administer(Right::Clients));
     }
 
     #[test]
     fn rights_round_trip_through_their_text() {
-        for bits in 0..32 {
+        for bits in 0..1 << Right::ALL.len() {
             let rights = Rights(bits);
             assert_eq!(Rights::parse(&rights.to_string()), Some(rights));
         }

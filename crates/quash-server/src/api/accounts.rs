@@ -4,11 +4,12 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use http::StatusCode;
-use quash_core::model::{Account, AccountState, PasswordHash, Right};
+use quash_core::model::{Account, AccountState, Client, PasswordHash};
 use quash_service::{
     Accepted, AccountRecord, AddressWarning, Changed, NewState, Outcome, ProvisionFault, Run, UniqueField,
     ValueFault,
@@ -20,10 +21,8 @@ use zeroize::Zeroizing;
 
 use crate::error::code::Code;
 use crate::error::http_error::HttpError;
-use crate::openapi::CREDENTIAL;
 use crate::openapi::operation::{Operation, Tag};
 use crate::request::body::WholeRequest;
-use crate::request::credential::credential_with;
 use crate::request::items::{ITEM_BYTES, ItemError, Items, Member, parse};
 use crate::response::json;
 use crate::state::AppState;
@@ -152,9 +151,9 @@ struct AccountShown<'a> {
 
 pub(crate) async fn batch(
     State(state): State<Arc<AppState>>,
+    Extension(client): Extension<Client>,
     request: Request,
 ) -> Result<Response, HttpError> {
-    let client = credential_with(&state, request.headers(), Right::Accounts).await?.client;
     let body = WholeRequest::read_up_to(request, ITEM_BYTES).await?.into_json_text()?;
     let Batch { dry_run, accounts } = parse(&body, "`accounts`")?;
     let records = accounts.checked("accounts", Item::into_record)?;
@@ -168,10 +167,10 @@ pub(crate) async fn batch(
 
 pub(crate) async fn change(
     State(state): State<Arc<AppState>>,
+    Extension(client): Extension<Client>,
     subject: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, HttpError> {
-    let client = credential_with(&state, request.headers(), Right::Accounts).await?.client;
     let body = WholeRequest::read(request).await?.into_json_text()?;
     let item: Item<'_> = parse(&body, "an object with the values to change")?;
     let record = item.into_changes().map_err(|error| HttpError::of_field(error.member, &error.text))?;
@@ -196,9 +195,10 @@ pub(crate) async fn change(
 /// Changes the account whose subject is `batch`.
 pub(crate) async fn change_batch(
     state: State<Arc<AppState>>,
+    client: Extension<Client>,
     request: Request,
 ) -> Result<Response, HttpError> {
-    change(state, Ok(Path("batch".to_owned())), request).await
+    change(state, client, Ok(Path("batch".to_owned())), request).await
 }
 
 pub(super) fn unknown() -> HttpError {
@@ -395,11 +395,8 @@ impl<'a> AccountShown<'a> {
 
 pub(crate) fn describe_batch() -> Operation {
     Operation::new(Tag::Accounts, "provisionAccounts", "Adds and changes accounts that another system keeps")
-        .text("Requires the right `accounts`.")
-        .secured_by(CREDENTIAL)
         .json_body::<Batch<'_>>()
         .answers::<BatchAnswered<'_>>(StatusCode::OK, "The outcome for each account.")
-        .refuses(&[Code::CredentialNotValid, Code::RightRequired])
 }
 
 pub(crate) fn describe_change() -> Operation {
@@ -412,9 +409,7 @@ pub(crate) fn describe_change_batch() -> Operation {
 
 fn changed(id: &'static str) -> Operation {
     Operation::new(Tag::Accounts, id, "Changes an account that another system keeps")
-        .text("Requires the right `accounts`.")
-        .secured_by(CREDENTIAL)
         .json_body::<Item<'_>>()
         .answers::<AccountShown<'_>>(StatusCode::OK, "The account with its new values.")
-        .refuses(&[Code::CredentialNotValid, Code::RightRequired, Code::NotFound, Code::PasswordMarkDiffers])
+        .refuses(&[Code::NotFound, Code::PasswordMarkDiffers])
 }

@@ -44,6 +44,8 @@ pub(crate) struct Operation {
     id: &'static str,
     summary: &'static str,
     text: &'static str,
+    /// The right that the credential needs.
+    right: Option<&'static str>,
     method: Method,
     /// The ways to authenticate, of which one is enough.
     security: Vec<Value>,
@@ -73,6 +75,7 @@ impl Operation {
             id,
             summary,
             text: "",
+            right: None,
             method: Method::GET,
             security: Vec::new(),
             parameters: Vec::new(),
@@ -102,6 +105,12 @@ impl Operation {
     pub(crate) fn secured_by(mut self, scheme: &'static str) -> Self {
         self.security.push(json!({ scheme: [] }));
         self
+    }
+
+    /// Adds a way to authenticate, and the right that it must have. OpenAPI 3.1 lists it beside the scheme.
+    pub(crate) fn needs_right(mut self, scheme: &'static str, right: &'static str) -> Self {
+        self.security.push(json!({ scheme: [right] }));
+        Self { right: Some(right), ..self }
     }
 
     /// States that requests without any of the other ways are accepted, too.
@@ -322,8 +331,11 @@ impl Operation {
         let mut operation = Map::new();
         operation.insert("tags".into(), json!([self.tag.name()]));
         operation.insert("summary".into(), self.summary.into());
-        if !self.text.is_empty() {
-            operation.insert("description".into(), self.text.into());
+        let right = self.right.map(|right| format!("Requires the right `{right}`."));
+        let texts: Vec<_> =
+            right.as_deref().into_iter().chain([self.text]).filter(|text| !text.is_empty()).collect();
+        if !texts.is_empty() {
+            operation.insert("description".into(), texts.join(" ").into());
         }
         operation.insert("operationId".into(), id.into());
         if !self.parameters.is_empty() {

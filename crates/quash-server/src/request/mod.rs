@@ -1,5 +1,7 @@
 //! Reads requests: bodies, cookies, and what the headers reveal about the client.
 
+pub(crate) mod admin;
+
 pub(crate) mod body;
 
 pub(crate) mod body_error;

@@ -72,6 +72,11 @@ fn rights() -> PossibleValuesParser {
         PossibleValue::new("revoke").help("Revoke tokens"),
         PossibleValue::new("accounts")
             .help("Add and change accounts, with their password hashes: it could sign in as any user"),
+        PossibleValue::new("read").help("See accounts, sessions, verifiers, nodes, statistics and keys"),
+        PossibleValue::new("sessions").help("End sessions"),
+        PossibleValue::new("keys").help("Rotate and revoke signing keys"),
+        PossibleValue::new("clients").help("Add, change and remove clients, with rights that it has itself"),
+        PossibleValue::new("audit").help("Read the audit"),
     ])
 }
 

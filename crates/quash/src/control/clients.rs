@@ -46,7 +46,7 @@ pub(crate) enum Kind {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct ClientShown {
     pub(crate) name: String,
-    /// Some of `feed`, `introspect`, `revoke` and `accounts`, or `revoke_as_public` alone.
+    /// Words of [`Right`]; `revoke_as_public` is alone.
     pub(crate) rights: Vec<String>,
     pub(crate) created_at: Moment,
     /// The only namespace in which it may introspect and revoke.
