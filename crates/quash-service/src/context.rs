@@ -31,6 +31,7 @@ use crate::repeated::{NamesRevoked, Repeated};
 use crate::retry::{Conflicts, Uncommitted};
 use crate::sealer::Sealer;
 use crate::traced::part;
+use crate::use_cases::operation::clients::ClientUses;
 
 /// All use cases of one process. Cheap to clone.
 #[derive(Clone)]
@@ -59,6 +60,7 @@ pub(crate) struct Context {
     pub(crate) lockout: Lockout,
     pub(crate) quotas: Quotas,
     pub(crate) repeated: Repeated<NamesRevoked>,
+    pub(crate) client_uses: ClientUses,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) feed: Feed,

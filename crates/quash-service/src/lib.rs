@@ -45,8 +45,8 @@ pub use passwords::{
 };
 pub use quash_core::model::NewState;
 pub use quash_store::{Allowance, BackupError, ListedNode, StoreConnections};
-pub use repeated::NamesRevoked;
-pub use rfc3339::rfc3339;
+pub use repeated::{NamesRevoked, Repeated};
+pub use rfc3339::{parse_rfc3339, rfc3339};
 pub use sealer::audit_seal_of;
 pub use start::Setup;
 pub use traced::TRACED;
@@ -61,7 +61,8 @@ pub use use_cases::mail::flows::{MailProof, MailRecipient};
 pub use use_cases::mail::registration::{NewRegistration, RegisterFault};
 pub use use_cases::operation::audit::{AuditRefused, AuditVerified, NotAccepted, verify_audit_of};
 pub use use_cases::operation::backup::{BackedUp, BackupFault};
-pub use use_cases::operation::clients::{ClientFault, ClientSecret};
+pub use use_cases::operation::client_changes::{ClientAuthor, ClientFault, ClientUpdate, NewClient};
+pub use use_cases::operation::client_secret::ClientSecret;
 pub use use_cases::operation::epoch::{
     KnownLogEnd, RollbackReport, begin_after_restore, begin_if_gone_back, check_master_key_of, renew_store_id,
 };

@@ -18,7 +18,7 @@ pub struct NamesRevoked {
 }
 
 /// The first answers of a kind of request, by client and key.
-pub(crate) struct Repeated<T>(Mutex<Known<T>>);
+pub struct Repeated<T>(Mutex<Known<T>>);
 
 struct Known<T> {
     slots: HashMap<(ClientName, String), Slot<T>>,
@@ -38,7 +38,10 @@ impl<T> Default for Repeated<T> {
 impl<T: Clone> Repeated<T> {
     /// Returns the first answer to a client's requests with this key, or carries the request out. A failure
     /// isn't remembered.
-    pub(crate) async fn once<E>(
+    ///
+    /// # Errors
+    /// The request has failed.
+    pub async fn once<E>(
         &self,
         client: &ClientName,
         key: &str,

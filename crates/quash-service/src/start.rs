@@ -30,6 +30,7 @@ use crate::repeated::Repeated;
 use crate::retry::repeated;
 use crate::sealer::Sealer;
 use crate::use_cases::keys::rotation;
+use crate::use_cases::operation::clients::ClientUses;
 use crate::use_cases::operation::epoch::{check_master_key, store_id};
 use crate::use_cases::operation::fail_over;
 use crate::use_cases::session::lock;
@@ -196,6 +197,7 @@ impl Service {
             lockout,
             quotas: Quotas::default(),
             repeated: Repeated::default(),
+            client_uses: ClientUses::default(),
             clock,
             entropy,
             feed,

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use quash_core::model::{
-    Account, AccountClaims, AccountState, Actor, Adopted, Audit, Client, ClientName, CustomClaims, DeviceId,
-    Devices, Digest, Email, Ending, Entry, Event, Flow, FlowId, Forgotten, Generation, Head, KeyRecord,
-    KeySource, KeyState, Kid, Mail, MailId, MailKind, MailPriority, Name, NewAudit, Note, PasswordHash,
-    PendingRegistration, PersonalData, Purpose, Reason, Rights, ScopeKey, ScopeKind, Sealed, Sealing, Seq,
-    Session, SessionId, SessionState, Subject, Timestamp,
+    Account, AccountClaims, AccountState, Actor, Adopted, Audit, AuditFilter, Client, ClientName,
+    CustomClaims, DeviceId, Devices, Digest, Email, Ending, Entry, Event, Flow, FlowId, Forgotten,
+    Generation, Head, KeyRecord, KeySource, KeyState, Kid, Mail, MailId, MailKind, MailPriority, Name,
+    NewAudit, Note, PasswordHash, PendingRegistration, PersonalData, Purpose, Reason, Rights, ScopeKey,
+    ScopeKind, Sealed, Sealing, Seq, Session, SessionId, SessionState, StoredClient, Subject, Timestamp,
 };
 use quash_core::token::Algorithm;
 
@@ -229,7 +229,7 @@ impl Decode for KeyRecord {
 /// The columns of the table `client`, called `c`, in the order in which [`Client`] is decoded.
 macro_rules! client {
     () => {
-        "c.name, c.rights, c.created_at, c.namespace"
+        "c.name, c.rights, c.created_at, c.namespace, c.expires_at, c.version"
     };
 }
 pub(crate) use client;
@@ -242,8 +242,17 @@ impl Decode for Client {
                 rights: Rights::parse(columns.text()?).ok_or(BadValue("rights"))?,
                 created_at: columns.moment()?,
                 namespace: columns.optional_string()?,
+                expires_at: columns.optional_moment()?,
+                version: columns.count()?,
             })
         })
+    }
+}
+
+/// Decodes the columns of a [`Client`], and then `last_used_at`.
+impl Decode for StoredClient {
+    fn decode<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Self, C::Error> {
+        Ok(Self { client: Client::decode(columns)?, last_used_at: columns.optional_moment()? })
     }
 }
 
@@ -324,6 +333,31 @@ impl Decode for Audit {
             let sealing = columns.optional_bytes()?.map(|chain| Sealing { salt, person, chain });
             Ok(Self { id, new, seq, sealing })
         })
+    }
+}
+
+/// The index by which the entries of a filter are found. Each is a partial one that leaves out the values of most
+/// entries, because these are found soon among all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum AuditIndex {
+    Subject,
+    Event,
+    Actor,
+    Time,
+}
+
+impl AuditIndex {
+    pub(crate) fn of(filter: &AuditFilter) -> Self {
+        let is_rare = |event| !matches!(event, Event::SignedIn | Event::SessionEnded);
+        if filter.subject.is_some() {
+            Self::Subject
+        } else if filter.event.is_some_and(is_rare) {
+            Self::Event
+        } else if filter.actor.as_ref().is_some_and(|actor| *actor != Actor::Owner) {
+            Self::Actor
+        } else {
+            Self::Time
+        }
     }
 }
 

@@ -24,10 +24,10 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Audit, AuditHead, Change, Client, ClientName, Digest, EarlierRequests,
-    Ending, Entry, Flow, FlowId, FlowLoaded, Followed, ForeignLoaded, Head, KeyRecord, Mail, Receipt,
-    RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject,
-    Timestamp,
+    Account, AccountBy, AccountLoaded, Audit, AuditFilter, AuditHead, Change, Client, ClientName, Digest,
+    EarlierRequests, Ending, Entry, Flow, FlowId, FlowLoaded, Followed, ForeignLoaded, Head, KeyRecord, Mail,
+    Receipt, RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded,
+    StoredClient, Subject, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -137,6 +137,15 @@ pub trait Store: Send + Sync {
     /// when the audit is read again; a number never changes.
     async fn audit(&self, after: u64, of: Option<&Subject>, limit: u32) -> Result<Vec<Audit>, StoreError>;
 
+    /// Up to `limit` entries of the audit that match a filter, newest first: those with a lower time than `before`, or
+    /// with the same time and a lower number.
+    async fn audit_before(
+        &self,
+        before: (Timestamp, u64),
+        filter: &AuditFilter,
+        limit: u32,
+    ) -> Result<Vec<Audit>, StoreError>;
+
     /// The audit's newest number and its seal.
     async fn audit_head(&self) -> Result<AuditHead, StoreError>;
 
@@ -174,7 +183,10 @@ pub trait Store: Send + Sync {
     async fn client(&self, digest: SecretDigest) -> Result<Option<Client>, StoreError>;
 
     /// Up to `limit` clients in the order of their names, after the name `after`.
-    async fn clients(&self, after: Option<&ClientName>, limit: u32) -> Result<Vec<Client>, StoreError>;
+    async fn clients(&self, after: Option<&ClientName>, limit: u32) -> Result<Vec<StoredClient>, StoreError>;
+
+    /// The client with this name.
+    async fn client_named(&self, name: &ClientName) -> Result<Option<StoredClient>, StoreError>;
 
     /// The secret with this name.
     async fn secret(&self, name: &str) -> Result<Option<Sealed>, StoreError>;

@@ -12,9 +12,10 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use quash_core::decide::seal_audit;
 use quash_core::model::{
-    AccountBy, AccountFields, AccountState, Actor, AuditPlace, Change, CustomClaims, DeviceId, Devices,
-    Digest, Email, Ends, Epoch, Flow, Keep, KeyState, Kid, Mail, MailId, MailOutcome, MailPriority, Name,
-    NewEntry, OldSessions, PasswordHash, ScopeKind, Sealed, Seeded, Seq, SessionOpening, Survivor,
+    AccountBy, AccountFields, AccountState, Actor, AuditPlace, Change, Client, CustomClaims, DeviceId,
+    Devices, Digest, Email, Ends, Epoch, Flow, Keep, KeyState, Kid, Mail, MailId, MailOutcome, MailPriority,
+    Name, NewEntry, OldSessions, PasswordHash, Rights, ScopeKind, Sealed, Seeded, Seq, SessionOpening,
+    StoredClient, Survivor,
 };
 use quash_core::token::{Algorithm, SigningKey};
 use quash_store::{MemoryStore, Store, StoreError};
@@ -50,6 +51,8 @@ enum Wish {
     DropKey { n: u8 },
     AddSecret { name: usize, byte: u8 },
     AddClient { who: usize, n: u8, secret: u8 },
+    ChangeClient { who: usize, stale: bool, secret: u8 },
+    UseClients { who: usize, n: u8 },
     RemoveClient { who: usize, stale: bool },
     Remember { name: usize, byte: u8 },
     ApplySettings { stale: bool, byte: u8, ends: bool },
@@ -96,6 +99,8 @@ fn single() -> impl Strategy<Value = Wish> {
             .prop_map(|(ns, tokens)| Wish::EndSessions { ns, tokens }),
         1 => (stale, 0..4_u64).prop_map(|(stale, forget)| Wish::Seal { stale, forget }),
         2 => (who.clone(), n.clone(), n.clone()).prop_map(|(who, n, secret)| Wish::AddClient { who, n, secret }),
+        1 => (who.clone(), stale.clone(), n.clone()).prop_map(|(who, stale, secret)| Wish::ChangeClient { who, stale, secret }),
+        1 => (who.clone(), n.clone()).prop_map(|(who, n)| Wish::UseClients { who, n }),
         1 => (who.clone(), stale).prop_map(|(who, stale)| Wish::RemoveClient { who, stale }),
         1 => (who.clone(), 0..6_u32).prop_map(|(who, limit)| Wish::Blank { who, limit }),
         2 => (who.clone(), stale, prop::option::weighted(0.3, who.clone()), prop::option::of(0..EMAILS.len()), any::<bool>())
@@ -280,9 +285,15 @@ async fn looked_up(wish: &Wish, model: &dyn Store) -> Change {
         Wish::AddClient { who, n, secret } => add_client(client(NAMES[who], n), secret),
         Wish::RemoveClient { who, stale } => {
             let clients = model.clients(None, u32::MAX).await.expect("a read");
-            let kept =
-                clients.into_iter().find(|client| client.name.as_str() == NAMES[who]).filter(|_| !stale);
-            remove_client(kept.unwrap_or_else(|| client(NAMES[who], 10)))
+            remove_client(kept_client(clients, who, stale))
+        }
+        Wish::ChangeClient { who, stale, secret } => {
+            let clients = model.clients(None, u32::MAX).await.expect("a read");
+            let secret = Some(secret).filter(|secret| secret % 2 == 0);
+            change_client(kept_client(clients, who, stale), Rights::VERIFIER, secret)
+        }
+        Wish::UseClients { who, n } => {
+            Change::UseClients(vec![(client(NAMES[who], n).name, at(i64::from(n) * 60))])
         }
         Wish::Remember { name, byte } => Change::Remember { name: SECRETS[name], value: byte.to_string() },
         Wish::ApplySettings { stale, byte, ends } => Change::ApplySettings {
@@ -474,4 +485,13 @@ fn drawn() -> Vec<Wish> {
 #[expect(clippy::print_stderr, reason = "figures for whoever runs the test with --no-capture")]
 fn tell(secs: u64, written: u32, conflicts: u32) {
     eprintln!("{written} random changes of two processes in {secs} s, {conflicts} conflicts, no deadlock");
+}
+
+/// The stored client of this name, or one that isn't stored.
+fn kept_client(clients: Vec<StoredClient>, who: usize, stale: bool) -> Client {
+    let mut named = clients.into_iter().map(|stored| stored.client);
+    named
+        .find(|client| client.name.as_str() == NAMES[who])
+        .filter(|_| !stale)
+        .unwrap_or_else(|| client(NAMES[who], 10))
 }

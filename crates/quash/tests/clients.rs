@@ -38,7 +38,7 @@ fn client_secrets_work_until_the_client_is_removed() {
         let secret = added.stdout.strip_suffix('\n').expect("a line").to_owned();
         assert_eq!(
             (added.code(), secret.len(), secret.starts_with(prefix)),
-            (0, 46, true),
+            (0, 52, true),
             "{}",
             added.stderr
         );
@@ -109,6 +109,31 @@ fn clients_and_verifiers_are_stored_and_listed_separately() {
 }
 
 #[test]
+fn clients_are_changed_and_get_new_secrets() {
+    let server = Server::start(&[]);
+    server.add_account("dana", "correct horse battery staple");
+    let pair = server.sign_in("dana", "correct horse battery staple");
+    let added = server.run(&["client", "add", "shop", "--right", "introspect", "--expires", "90d"], "");
+    let old = added.stdout.trim().to_owned();
+    let shown = || server.run(&["client", "show", "shop", "--json"], "").json();
+    assert!(shown()["expires_at"].is_string() && shown()["last_used_at"].is_null(), "{}", shown());
+    assert_eq!(introspect(&server, &old, &pair.access), (200, json!(true)));
+    assert!(shown()["last_used_at"].is_string(), "{}", shown());
+    let renewed = server.run(&["client", "renew", "shop"], "");
+    let new = renewed.stdout.trim().to_owned();
+    assert_eq!((renewed.code(), new.len()), (0, 52), "{}", renewed.stderr);
+    assert_eq!(introspect(&server, &old, &pair.access), (401, Value::Null));
+    assert_eq!(introspect(&server, &new, &pair.access), (200, json!(true)));
+    let changed =
+        server.run(&["client", "change", "shop", "--right", "audit", "--never-expires", "--json"], "");
+    let changed = changed.json();
+    assert_eq!((&changed["rights"], &changed["expires_at"]), (&json!(["audit"]), &Value::Null));
+    assert_eq!(introspect(&server, &new, &pair.access).0, 403);
+    let text = server.run(&["client", "show", "shop"], "").stdout;
+    assert!(text.contains("audit") && text.contains("never") && !text.contains(&new), "{text}");
+}
+
+#[test]
 fn failed_client_commands_have_their_exit_codes() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let data_dir = dir.path().join("data");
@@ -127,6 +152,13 @@ fn failed_client_commands_have_their_exit_codes() {
         (&["client", "add", "app", "--namespace", "shop", "--right", "accounts"], 2),
         (&["verifier", "add", "chat"], 5),
         (&["verifier", "add", ""], 2),
+        (&["client", "add", "shop", "--right", "revoke", "--expires", "0s"], 2),
+        (&["client", "add", "app", "--public", "--expires", "90d"], 2),
+        (&["client", "change", "chat"], 2),
+        (&["client", "change", "none", "--never-expires"], 4),
+        (&["client", "change", "chat", "--never-expires", "--expires", "90d"], 2),
+        (&["client", "show", "none"], 4),
+        (&["client", "renew", "none"], 4),
         (&["client", "remove", "chat"], 4),
         (&["client", "remove", "nobody"], 4),
         (&["verifier", "remove", &longest], 4),

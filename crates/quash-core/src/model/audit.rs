@@ -4,8 +4,9 @@
 //! `decide/seal.rs`.
 
 use super::{
-    AccountEdit, Actor, Chain, Change, Client, Ending, Ends, KeyRecord, Kid, NamesRevocation, NewEntry, Note,
-    OldSessions, Reason, ScopeKind, SessionEnd, SessionId, SessionOpening, Subject, Timestamp,
+    AccountEdit, Actor, Chain, Change, Client, ClientEdit, Ending, Ends, KeyRecord, Kid, NamesRevocation,
+    NewEntry, Note, OldSessions, Reason, ScopeKind, SessionEnd, SessionId, SessionOpening, Subject,
+    Timestamp,
 };
 
 /// The kind of an audit entry.
@@ -56,6 +57,10 @@ pub enum Event {
     KeyDropped,
     /// A client was added: a service with a secret of its own.
     ClientAdded,
+    /// A client has other rights or another expiry.
+    ClientChanged,
+    /// A client has a new secret: the one before is no longer accepted.
+    ClientSecretRenewed,
     /// A client was removed: its secret is no longer accepted.
     ClientRemoved,
     /// A key was revoked in an emergency, and with it the tokens that it signed.
@@ -154,6 +159,30 @@ pub struct SealedEntry {
     pub sealing: Sealing,
 }
 
+/// The entries that a reader asks for: those that match all that is given.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AuditFilter {
+    pub subject: Option<Subject>,
+    pub event: Option<Event>,
+    pub actor: Option<Actor>,
+    /// Entries of this time or later.
+    pub from: Option<Timestamp>,
+    /// Entries before this time.
+    pub until: Option<Timestamp>,
+}
+
+impl AuditFilter {
+    /// Returns whether an entry is one of those.
+    pub fn matches(&self, new: &NewAudit) -> bool {
+        let Self { subject, event, actor, from, until } = self;
+        subject.as_ref().is_none_or(|subject| new.subject.as_ref() == Some(subject))
+            && event.is_none_or(|event| new.event == event)
+            && actor.as_ref().is_none_or(|actor| new.actor == *actor)
+            && from.is_none_or(|from| new.at >= from)
+            && until.is_none_or(|until| new.at < until)
+    }
+}
+
 impl AuditSeal {
     /// Returns whether the sealed range begins where an operator accepted the audit after a fault. Its hash
     /// is then all zeros, which covers nothing.
@@ -219,17 +248,23 @@ impl NewAudit {
             | Change::AddRevokedKey { key: KeyRecord { kid, .. }, entry } => {
                 vec![Self::ending(Event::KeyRevoked, entry).about_key(kid)]
             }
-            Change::AddClient { client, note, .. } => {
-                vec![of_client(Event::ClientAdded, client, client.created_at, note.as_ref())]
+            Change::AddClient { client, actor, note, .. } => {
+                vec![of_client(Event::ClientAdded, client, client.created_at, actor, note.as_ref())]
             }
-            Change::RemoveClient { client, at, note } => {
-                vec![of_client(Event::ClientRemoved, client, *at, note.as_ref())]
+            Change::ChangeClient(edit) => {
+                let ClientEdit { client, digest, at, actor, note, .. } = &**edit;
+                let event = if digest.is_some() { Event::ClientSecretRenewed } else { Event::ClientChanged };
+                vec![of_client(event, client, *at, actor, note.as_ref())]
+            }
+            Change::RemoveClient { client, at, actor, note } => {
+                vec![of_client(Event::ClientRemoved, client, *at, actor, note.as_ref())]
             }
             Change::AcceptAudit { seal, note, .. } => {
                 vec![Self::new(Event::AuditAccepted, seal.at, &Actor::Operator).with_note(note.as_ref())]
             }
             // The parts of `Together` have their own entries.
             Change::Together(_)
+            | Change::UseClients(_)
             | Change::Rotate { .. }
             | Change::BindSession { .. }
             | Change::AddSecret { .. }
@@ -315,10 +350,10 @@ fn ended(end: &SessionEnd) -> NewAudit {
     NewAudit { session: Some(end.session), ..new }
 }
 
-fn of_client(event: Event, client: &Client, at: Timestamp, note: Option<&Note>) -> NewAudit {
+fn of_client(event: Event, client: &Client, at: Timestamp, actor: &Actor, note: Option<&Note>) -> NewAudit {
     let person =
         PersonalData { name: Some(client.name.to_string()), note: note.cloned(), ..PersonalData::default() };
-    NewAudit { person: Some(person), ..NewAudit::new(event, at, &Actor::Operator) }
+    NewAudit { person: Some(person), ..NewAudit::new(event, at, actor) }
 }
 
 fn edited(edit: &AccountEdit) -> NewAudit {
@@ -334,7 +369,7 @@ fn edited(edit: &AccountEdit) -> NewAudit {
 }
 
 impl Event {
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::AccountAdded,
         Self::AccountDeleted,
         Self::Deactivated,
@@ -360,6 +395,8 @@ impl Event {
         Self::KeyResumed,
         Self::KeyDropped,
         Self::ClientAdded,
+        Self::ClientChanged,
+        Self::ClientSecretRenewed,
         Self::ClientRemoved,
         Self::KeyRevoked,
         Self::AuditAccepted,
@@ -393,6 +430,8 @@ impl Event {
             Self::KeyResumed => "key_resumed",
             Self::KeyDropped => "key_dropped",
             Self::ClientAdded => "client_added",
+            Self::ClientChanged => "client_changed",
+            Self::ClientSecretRenewed => "client_secret_renewed",
             Self::ClientRemoved => "client_removed",
             Self::KeyRevoked => "key_struck",
             Self::AuditAccepted => "audit_accepted",
@@ -427,6 +466,8 @@ impl Event {
             | Self::KeyResumed
             | Self::KeyDropped
             | Self::ClientAdded
+            | Self::ClientChanged
+            | Self::ClientSecretRenewed
             | Self::ClientRemoved
             | Self::KeyRevoked
             | Self::AuditAccepted => false,

@@ -4,10 +4,10 @@
 //! the transaction and writes all of the change or nothing. It makes no decisions.
 
 use super::{
-    Account, AccountClaims, AccountState, Actor, AuditPlace, AuditSeal, Client, CustomClaims, DeviceId,
-    Devices, Email, Ending, Epoch, Event, Flow, FlowId, Generation, KeyRecord, KeyState, Kid, Mail, MailId,
-    MailOutcome, Name, NewEntry, OldSessions, PasswordHash, Reason, ScopeKey, SealedEntry, SecretDigest, Seq,
-    Session, SessionId, Subject, Timestamp,
+    Account, AccountClaims, AccountState, Actor, AuditPlace, AuditSeal, Client, ClientName, CustomClaims,
+    DeviceId, Devices, Email, Ending, Epoch, Event, Flow, FlowId, Generation, KeyRecord, KeyState, Kid, Mail,
+    MailId, MailOutcome, Name, NewEntry, OldSessions, PasswordHash, Reason, Rights, ScopeKey, SealedEntry,
+    SecretDigest, Seq, Session, SessionId, Subject, Timestamp,
 };
 
 /// A fact to be written in one transaction.
@@ -152,10 +152,16 @@ pub enum Change {
         client: Client,
         /// The digest of the client's secret.
         digest: SecretDigest,
+        actor: Actor,
         note: Option<Note>,
     },
+    /// Changes a client's rights, its expiry or its secret. Only while the client is stored as given, and no other has
+    /// the secret.
+    ChangeClient(Box<ClientEdit>),
     /// Removes a client: its secret is no longer accepted. Only while the client is stored as given.
-    RemoveClient { client: Client, at: Timestamp, note: Option<Note> },
+    RemoveClient { client: Client, at: Timestamp, actor: Actor, note: Option<Note> },
+    /// Records when clients were last used. Clients that were removed, or were used later, are skipped.
+    UseClients(Vec<(ClientName, Timestamp)>),
     /// Adds a named secret that isn't a signing key. Only while there is none of this name.
     AddSecret { name: &'static str, secret: super::Sealed },
     /// Stores a named setting that must be known at the next start. Replaces the previous value.
@@ -241,6 +247,20 @@ impl Change {
                 | Self::AddRevokedKey { .. }
         )
     }
+}
+
+/// A change of a client.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClientEdit {
+    /// The client before the change.
+    pub client: Client,
+    pub rights: Rights,
+    pub expires_at: Option<Timestamp>,
+    /// The digest of a new secret; `None`: the secret stays.
+    pub digest: Option<SecretDigest>,
+    pub at: Timestamp,
+    pub actor: Actor,
+    pub note: Option<Note>,
 }
 
 /// A request of a client that revokes in a namespace.

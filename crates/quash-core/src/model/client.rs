@@ -15,6 +15,18 @@ pub struct Client {
     pub created_at: Timestamp,
     /// The only namespace in which the client may introspect and revoke; `None`: not limited.
     pub namespace: Option<String>,
+    /// The time from which on the secret isn't accepted; `None`: it doesn't expire.
+    pub expires_at: Option<Timestamp>,
+    /// The number of the client's changes, a new secret among them.
+    pub version: u64,
+}
+
+/// A client as it is stored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoredClient {
+    pub client: Client,
+    /// A time at which the secret was used, not much before the last one; `None`: it never was.
+    pub last_used_at: Option<Timestamp>,
 }
 
 /// A client's name: 1 to 64 characters from `a` to `z`, `0` to `9`, `.`, `_` and `-`.
@@ -63,6 +75,11 @@ impl Client {
     /// Returns whether the client has this right.
     pub const fn may(&self, right: Right) -> bool {
         self.rights.has(right)
+    }
+
+    /// Returns whether the secret isn't accepted any more.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|expires_at| expires_at <= now)
     }
 
     /// Returns whether the client has this right in a namespace. `None` is that of quash's own tokens. The
@@ -243,6 +260,8 @@ mod tests {
             rights: Rights::NAMESPACE,
             created_at: Timestamp::default(),
             namespace: namespace.map(str::to_owned),
+            expires_at: None,
+            version: 0,
         };
         let (limited, general) = (client(Some("shop")), client(None));
         for right in [Right::Introspect, Right::Revoke] {
@@ -266,5 +285,20 @@ mod tests {
         assert_eq!(Rights::PUBLIC.to_string(), "revoke_as_public");
         assert_eq!(Rights::parse("feed everything"), None);
         assert!(!Rights::VERIFIER.has(Right::Revoke));
+    }
+
+    #[test]
+    fn secrets_expire_at_their_time() {
+        let at = Timestamp::from_secs;
+        let client = Client {
+            name: ClientName::parse("site").expect("a name"),
+            rights: Rights::VERIFIER,
+            created_at: at(1),
+            namespace: None,
+            expires_at: Some(at(10)),
+            version: 0,
+        };
+        assert!(!client.is_expired(at(9)) && client.is_expired(at(10)));
+        assert!(!Client { expires_at: None, ..client }.is_expired(at(10)));
     }
 }

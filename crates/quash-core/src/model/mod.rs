@@ -25,13 +25,13 @@ pub use accounts::flow::{
 pub use accounts::fold::{fold, fold_unbounded};
 pub use accounts::mail::{Mail, MailKind, MailOutcome, MailPriority};
 pub use audit::{
-    Audit, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, PersonalData, SealedEntry, Sealing,
+    Audit, AuditFilter, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, PersonalData, SealedEntry, Sealing,
 };
 pub use change::{
-    AccountEdit, AccountFields, Adoption, Change, Ends, NamesRevocation, Note, Receipt, SessionEnd,
-    SessionOpening, Survivor,
+    AccountEdit, AccountFields, Adoption, Change, ClientEdit, Ends, NamesRevocation, Note, Receipt,
+    SessionEnd, SessionOpening, Survivor,
 };
-pub use client::{Client, ClientName, ClientNameFault, Right, Rights, SecretDigest};
+pub use client::{Client, ClientName, ClientNameFault, Right, Rights, SecretDigest, StoredClient};
 pub use entropy::{Entropy, Seeded, draw};
 pub use id::{DeviceId, FlowId, Generation, IdFault, Jti, Kid, MailId, SessionId, Subject};
 pub use instance::{Binding, InstanceId, LabelFault, ProcessLabel};

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Audit, AuditHead, Change, Client, ClientName, Digest, EarlierRequests,
-    Ending, Entry, Flow, FlowId, FlowLoaded, Followed, ForeignLoaded, Head, KeyRecord, Mail, Receipt,
-    RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject,
-    Timestamp,
+    Account, AccountBy, AccountLoaded, Audit, AuditFilter, AuditHead, Change, Client, ClientName, Digest,
+    EarlierRequests, Ending, Entry, Flow, FlowId, FlowLoaded, Followed, ForeignLoaded, Head, KeyRecord, Mail,
+    Receipt, RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded,
+    StoredClient, Subject, Timestamp,
 };
 use quash_store::{MemoryStore, Store, StoreError};
 use tokio::sync::watch;
@@ -169,6 +169,15 @@ impl Store for Disk {
         self.store.audit(after, of, limit).await
     }
 
+    async fn audit_before(
+        &self,
+        before: (Timestamp, u64),
+        filter: &AuditFilter,
+        limit: u32,
+    ) -> Result<Vec<Audit>, StoreError> {
+        self.store.audit_before(before, filter, limit).await
+    }
+
     async fn audit_head(&self) -> Result<AuditHead, StoreError> {
         self.store.audit_head().await
     }
@@ -224,7 +233,11 @@ impl Store for Disk {
         found
     }
 
-    async fn clients(&self, after: Option<&ClientName>, limit: u32) -> Result<Vec<Client>, StoreError> {
+    async fn client_named(&self, name: &ClientName) -> Result<Option<StoredClient>, StoreError> {
+        self.store.client_named(name).await
+    }
+
+    async fn clients(&self, after: Option<&ClientName>, limit: u32) -> Result<Vec<StoredClient>, StoreError> {
         self.store.clients(after, limit).await
     }
 

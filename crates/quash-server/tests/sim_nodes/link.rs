@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Audit, AuditHead, Change, Client, ClientName, Digest, EarlierRequests,
-    Ending, Entry, Flow, FlowId, FlowLoaded, Followed, ForeignLoaded, Generation, Head, InstanceId,
-    KeyRecord, Mail, Receipt, RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId,
-    SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Audit, AuditFilter, AuditHead, Change, Client, ClientName, Digest,
+    EarlierRequests, Ending, Entry, Flow, FlowId, FlowLoaded, Followed, ForeignLoaded, Generation, Head,
+    InstanceId, KeyRecord, Mail, Receipt, RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session,
+    SessionId, SessionLoaded, StoredClient, Subject, Timestamp,
 };
 use quash_store::{
     Coordination, Known, Lease, MemoryStore, NewLease, NodeCoordination, NotRecorded, Standing, Store,
@@ -149,6 +149,7 @@ store_with_reads! {
     Read entries_between(after: Seq, until: Seq, limit: u32) -> Vec<(Entry, bool)>;
     Read entries_of(keys: &[ScopeKey]) -> Vec<Entry>;
     Read audit(after: u64, of: Option<&Subject>, limit: u32) -> Vec<Audit>;
+    Read audit_before(before: (Timestamp, u64), filter: &AuditFilter, limit: u32) -> Vec<Audit>;
     Read audit_head() -> AuditHead;
     Read unblanked() -> Option<Subject>;
     Read flow(id: FlowId) -> FlowLoaded;
@@ -159,7 +160,8 @@ store_with_reads! {
     Read endings(of: &Subject, after: &[Seq]) -> Vec<Option<Ending>>;
     Keys keys() -> Vec<KeyRecord>;
     Read client(digest: SecretDigest) -> Option<Client>;
-    Read clients(after: Option<&ClientName>, limit: u32) -> Vec<Client>;
+    Read clients(after: Option<&ClientName>, limit: u32) -> Vec<StoredClient>;
+    Read client_named(name: &ClientName) -> Option<StoredClient>;
     Read secret(name: &str) -> Option<Sealed>;
     Read remembered(name: &str) -> Option<String>;
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Audit, AuditHead, Change, Client, ClientName, Digest, EarlierRequests,
-    Ending, Ends, Entry, Flow, FlowId, FlowLoaded, Followed, ForeignLoaded, Head, KeyRecord, Mail, NewEntry,
-    Receipt, RegistrationBy, ScopeKey, ScopeKind, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId,
-    SessionLoaded, Subject, Timestamp,
+    Account, AccountBy, AccountLoaded, Audit, AuditFilter, AuditHead, Change, Client, ClientName, Digest,
+    EarlierRequests, Ending, Ends, Entry, Flow, FlowId, FlowLoaded, Followed, ForeignLoaded, Head, KeyRecord,
+    Mail, NewEntry, Receipt, RegistrationBy, ScopeKey, ScopeKind, Sealed, SecretDigest, Seq, Session,
+    SessionEnd, SessionId, SessionLoaded, StoredClient, Subject, Timestamp,
 };
 use quash_store::{
     MemoryStore, PostgresOptions, PostgresStore, SqliteOptions, SqliteStore, Store, StoreError,
@@ -284,6 +284,15 @@ impl Store for FaultyStore {
         self.whole(Part::Rows)?.audit(after, of, limit).await
     }
 
+    async fn audit_before(
+        &self,
+        before: (Timestamp, u64),
+        filter: &AuditFilter,
+        limit: u32,
+    ) -> Result<Vec<Audit>, StoreError> {
+        self.whole(Part::Rows)?.audit_before(before, filter, limit).await
+    }
+
     async fn audit_head(&self) -> Result<AuditHead, StoreError> {
         self.whole(Part::Rows)?.audit_head().await
     }
@@ -337,7 +346,11 @@ impl Store for FaultyStore {
         self.whole(Part::Rows)?.client(digest).await
     }
 
-    async fn clients(&self, after: Option<&ClientName>, limit: u32) -> Result<Vec<Client>, StoreError> {
+    async fn client_named(&self, name: &ClientName) -> Result<Option<StoredClient>, StoreError> {
+        self.whole(Part::Rows)?.client_named(name).await
+    }
+
+    async fn clients(&self, after: Option<&ClientName>, limit: u32) -> Result<Vec<StoredClient>, StoreError> {
         self.whole(Part::Rows)?.clients(after, limit).await
     }
 

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use quash_core::model::{
-    Audit, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, Receipt, SealedEntry, Sealing, Seq, Subject,
+    Audit, AuditFilter, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, Receipt, SealedEntry, Sealing,
+    Seq, Subject, Timestamp,
 };
 
 use crate::StoreError;
@@ -95,6 +96,16 @@ impl AuditState {
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Audit> {
         self.entries.values()
+    }
+
+    pub(super) fn before(&self, before: (Timestamp, u64), filter: &AuditFilter, limit: u32) -> Vec<Audit> {
+        let mut found: Vec<_> = self
+            .entries
+            .values()
+            .filter(|audit| (audit.new.at, audit.id) < before && filter.matches(&audit.new))
+            .collect();
+        found.sort_by_key(|audit| std::cmp::Reverse((audit.new.at, audit.id)));
+        found.into_iter().take(limit as usize).cloned().collect()
     }
 
     pub(super) fn entries(&self, after: u64, of: Option<&Subject>, limit: u32) -> Vec<Audit> {

@@ -11,10 +11,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Audit, AuditHead, Change, Client, ClientName, Digest, EarlierRequests,
-    Ending, Entry, Flow, FlowId, FlowLoaded, Followed, ForeignLoaded, Head, KeyRecord, Mail, Receipt,
-    RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject,
-    Timestamp,
+    Account, AccountBy, AccountLoaded, Audit, AuditFilter, AuditHead, Change, Client, ClientName, Digest,
+    EarlierRequests, Ending, Entry, Flow, FlowId, FlowLoaded, Followed, ForeignLoaded, Head, KeyRecord, Mail,
+    Receipt, RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded,
+    StoredClient, Subject, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -130,6 +130,15 @@ impl Store for MemoryStore {
         Ok(self.state().audit.entries(after, of, limit))
     }
 
+    async fn audit_before(
+        &self,
+        before: (Timestamp, u64),
+        filter: &AuditFilter,
+        limit: u32,
+    ) -> Result<Vec<Audit>, StoreError> {
+        Ok(self.state().audit.before(before, filter, limit))
+    }
+
     async fn audit_head(&self) -> Result<AuditHead, StoreError> {
         Ok(self.state().audit.head())
     }
@@ -183,7 +192,11 @@ impl Store for MemoryStore {
         Ok(self.state().client(digest))
     }
 
-    async fn clients(&self, after: Option<&ClientName>, limit: u32) -> Result<Vec<Client>, StoreError> {
+    async fn client_named(&self, name: &ClientName) -> Result<Option<StoredClient>, StoreError> {
+        Ok(self.state().client_named(name))
+    }
+
+    async fn clients(&self, after: Option<&ClientName>, limit: u32) -> Result<Vec<StoredClient>, StoreError> {
         Ok(self.state().clients(after, limit))
     }
 

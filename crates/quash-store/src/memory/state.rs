@@ -7,10 +7,10 @@ mod reads;
 use std::collections::{BTreeMap, BTreeSet};
 
 use quash_core::model::{
-    Account, AccountClaims, AccountEdit, AccountFields, Adoption, Chain, Change, Client, ClientName,
-    DeviceId, Email, Ends, Entry, Epoch, Forgotten, Generation, NewAudit, NewEntry, OldSessions, Receipt,
-    ScopeKey, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId, SessionOpening, SessionState,
-    Subject, Timestamp,
+    Account, AccountClaims, AccountEdit, AccountFields, Adoption, Chain, Change, Client, ClientEdit,
+    ClientName, DeviceId, Email, Ends, Entry, Epoch, Forgotten, Generation, NewAudit, NewEntry, OldSessions,
+    Receipt, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId, SessionOpening,
+    SessionState, StoredClient, Subject, Timestamp,
 };
 use quash_core::watch::feed;
 
@@ -35,7 +35,7 @@ pub(super) struct State {
     sessions: BTreeMap<SessionId, Session>,
     log: BTreeMap<Seq, Logged>,
     keys: Keys,
-    clients: BTreeMap<ClientName, (Client, SecretDigest)>,
+    clients: BTreeMap<ClientName, (StoredClient, SecretDigest)>,
     /// Named secrets: see [`Change::AddSecret`].
     secrets: BTreeMap<String, Sealed>,
     /// Named settings: see [`Change::Remember`].
@@ -127,6 +127,8 @@ impl State {
                 Ok(Receipt::appended(self.append(entry)))
             }
             Change::AddClient { client, digest, .. } => self.add_client(client, *digest),
+            Change::ChangeClient(edit) => self.change_client(edit),
+            Change::UseClients(used) => Ok(self.use_clients(used)),
             Change::RemoveClient { client, .. } => self.remove_client(client),
             Change::AddSecret { name, secret } => self.add_secret(name, secret),
             Change::Remember { name, value } => {
@@ -363,12 +365,33 @@ impl State {
 
     fn add_client(&mut self, client: &Client, digest: SecretDigest) -> Result<Receipt, StoreError> {
         guard(!self.clients.contains_key(&client.name) && self.client(digest).is_none())?;
-        self.clients.insert(client.name.clone(), (client.clone(), digest));
+        let stored = StoredClient { client: client.clone(), last_used_at: None };
+        self.clients.insert(client.name.clone(), (stored, digest));
         Ok(WRITTEN)
     }
 
+    fn change_client(&mut self, edit: &ClientEdit) -> Result<Receipt, StoreError> {
+        let ClientEdit { client, rights, expires_at, digest, .. } = edit;
+        guard(digest.is_none_or(|digest| self.client(digest).is_none()))?;
+        let kept = self.clients.get_mut(&client.name).filter(|(kept, _)| kept.client == *client);
+        let (stored, kept_digest) = kept.ok_or(StoreError::Conflict)?;
+        let version = client.version + 1;
+        stored.client = Client { rights: *rights, expires_at: *expires_at, version, ..client.clone() };
+        *kept_digest = digest.unwrap_or(*kept_digest);
+        Ok(WRITTEN)
+    }
+
+    fn use_clients(&mut self, used: &[(ClientName, Timestamp)]) -> Receipt {
+        for (name, at) in used {
+            if let Some((stored, _)) = self.clients.get_mut(name) {
+                stored.last_used_at = stored.last_used_at.max(Some(*at));
+            }
+        }
+        WRITTEN
+    }
+
     fn remove_client(&mut self, client: &Client) -> Result<Receipt, StoreError> {
-        guard(self.clients.get(&client.name).is_some_and(|(kept, _)| kept == client))?;
+        guard(self.clients.get(&client.name).is_some_and(|(kept, _)| kept.client == *client))?;
         self.clients.remove(&client.name);
         Ok(WRITTEN)
     }

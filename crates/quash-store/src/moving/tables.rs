@@ -138,8 +138,16 @@ const SIGNING_KEY: &[(&str, Kind)] = &[
     ("source", Text),
 ];
 
-const CLIENT: &[(&str, Kind)] =
-    &[("name", Text), ("digest", Bytes), ("rights", Text), ("created_at", Number), ("namespace", Text)];
+const CLIENT: &[(&str, Kind)] = &[
+    ("name", Text),
+    ("digest", Bytes),
+    ("rights", Text),
+    ("created_at", Number),
+    ("namespace", Text),
+    ("expires_at", Number),
+    ("last_used_at", Number),
+    ("version", Number),
+];
 
 const AUDIT: &[(&str, Kind)] = &[
     ("id", Number),

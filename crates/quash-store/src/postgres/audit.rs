@@ -4,9 +4,11 @@
 //! reader after its commit numbers it, in the order in which entries were written. A number never changes.
 
 use quash_core::model::{
-    Audit, AuditHead, AuditPlace, AuditSeal, NewAudit, PersonalData, Reason, Receipt, SealedEntry, SessionId,
-    Subject,
+    Actor, Audit, AuditFilter, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, PersonalData, Reason,
+    Receipt, SealedEntry, SessionId, Subject, Timestamp,
 };
+
+use crate::columns::AuditIndex;
 
 use super::fault::PostgresError;
 use super::params::Params;
@@ -167,4 +169,33 @@ pub(super) async fn entries(
         None => database.query(statements::AUDIT, &[&after, &limit]).await?,
     };
     rows::all(&found, rows::row)
+}
+
+pub(super) async fn before(
+    database: &Database,
+    (at, id): (Timestamp, u64),
+    filter: &AuditFilter,
+    limit: u32,
+) -> Result<Vec<Audit>, PostgresError> {
+    number(database).await?;
+    let statement = match AuditIndex::of(filter) {
+        AuditIndex::Subject => statements::AUDIT_OF_BEFORE,
+        AuditIndex::Event => statements::AUDIT_OF_EVENT_BEFORE,
+        AuditIndex::Actor => statements::AUDIT_OF_ACTOR_BEFORE,
+        AuditIndex::Time => statements::AUDIT_BEFORE,
+    };
+    let (at, id) = match filter.until {
+        Some(until) if until <= at => (until, 0),
+        Some(_) | None => (at, id),
+    };
+    let values: Params<'_> = &[
+        &at.as_millis(),
+        &rows::bound(id),
+        &filter.from.map_or(i64::MIN, Timestamp::as_millis),
+        &filter.event.map(Event::as_str),
+        &filter.actor.as_ref().map(Actor::as_str),
+        &filter.subject.as_ref().map(Subject::as_str),
+        &i64::from(limit),
+    ];
+    rows::all(&database.query(statement, values).await?, rows::row)
 }

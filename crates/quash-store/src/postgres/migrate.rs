@@ -29,7 +29,7 @@ enum Readers {
 const FIRST: i32 = 18;
 
 /// The newest migration that this program knows.
-pub(super) const NEWEST: i32 = 20;
+pub(super) const NEWEST: i32 = 21;
 
 /// Raises the number that processes compare with the newest migration that they know.
 const FENCE: &str = "UPDATE cluster SET schema_fence = $1 WHERE id = 1";
@@ -41,6 +41,12 @@ const MIGRATIONS: &[Migration] = &[
     additive("many_nodes", include_str!("../../migrations/postgres/0018_many_nodes.sql")),
     additive("soft_state", include_str!("../../migrations/postgres/0019_soft_state.sql")),
     additive("identity", include_str!("../../migrations/postgres/0020_identity.sql")),
+    // Older processes would accept expired credentials, and can't read the new rights and events.
+    Migration {
+        name: "admin",
+        sql: include_str!("../../migrations/postgres/0021_admin.sql"),
+        readers: Readers::Newer,
+    },
 ];
 
 const fn additive(name: &'static str, sql: &'static str) -> Migration {

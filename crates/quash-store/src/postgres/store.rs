@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Audit, AuditHead, Change, Client, ClientName, Digest, EarlierRequests,
-    Ending, Entry, Flow, FlowId, FlowLoaded, Followed, ForeignLoaded, Head, KeyRecord, Mail, Receipt,
-    RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject,
-    Timestamp,
+    Account, AccountBy, AccountLoaded, Audit, AuditFilter, AuditHead, Change, Client, ClientName, Digest,
+    EarlierRequests, Ending, Entry, Flow, FlowId, FlowLoaded, Followed, ForeignLoaded, Head, KeyRecord, Mail,
+    Receipt, RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded,
+    StoredClient, Subject, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -92,6 +92,15 @@ impl Store for PostgresStore {
         Ok(audit::entries(&self.database, after, of, limit).await?)
     }
 
+    async fn audit_before(
+        &self,
+        before: (Timestamp, u64),
+        filter: &AuditFilter,
+        limit: u32,
+    ) -> Result<Vec<Audit>, StoreError> {
+        Ok(audit::before(&self.database, before, filter, limit).await?)
+    }
+
     async fn audit_head(&self) -> Result<AuditHead, StoreError> {
         Ok(audit::head(&self.database).await?)
     }
@@ -137,7 +146,11 @@ impl Store for PostgresStore {
         Ok(reader::client(&self.database, digest).await?)
     }
 
-    async fn clients(&self, after: Option<&ClientName>, limit: u32) -> Result<Vec<Client>, StoreError> {
+    async fn client_named(&self, name: &ClientName) -> Result<Option<StoredClient>, StoreError> {
+        Ok(reader::client_named(&self.database, name).await?)
+    }
+
+    async fn clients(&self, after: Option<&ClientName>, limit: u32) -> Result<Vec<StoredClient>, StoreError> {
         Ok(reader::clients(&self.database, after, limit).await?)
     }
 

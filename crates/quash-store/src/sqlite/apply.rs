@@ -54,6 +54,8 @@ fn write_change(conn: &Connection, change: &Change) -> Result<Receipt, SqliteErr
         Change::RevokeKey { kid, secret, entry } => keys::revoke_key(conn, kid, secret, entry),
         Change::AddRevokedKey { key, entry } => keys::add_revoked_key(conn, key, entry),
         Change::AddClient { client, digest, .. } => keys::add_client(conn, client, *digest),
+        Change::ChangeClient(edit) => keys::change_client(conn, edit),
+        Change::UseClients(used) => keys::use_clients(conn, used),
         Change::RemoveClient { client, .. } => keys::remove_client(conn, client),
         Change::AddSecret { name, secret } => keys::add_secret(conn, name, secret),
         Change::Remember { name, value } => keys::remember(conn, name, value),

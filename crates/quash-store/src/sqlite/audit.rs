@@ -1,10 +1,12 @@
 //! Writes, seals, blanks and reads the audit in SQLite.
 
 use quash_core::model::{
-    Audit, AuditHead, AuditPlace, AuditSeal, NewAudit, PersonalData, Reason, Receipt, SealedEntry, Sealing,
-    Seq, SessionId, Subject,
+    Actor, Audit, AuditFilter, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, PersonalData, Reason,
+    Receipt, SealedEntry, Sealing, Seq, SessionId, Subject, Timestamp,
 };
 use rusqlite::{Connection, named_params};
+
+use crate::columns::AuditIndex;
 
 use super::fault::SqliteError;
 use super::rows::{self, Columns, ReadColumns};
@@ -145,4 +147,32 @@ pub(super) fn entries(
             rows::all(conn, statements::AUDIT, values, rows::row)
         }
     }
+}
+
+pub(super) fn before(
+    conn: &Connection,
+    (at, id): (Timestamp, u64),
+    filter: &AuditFilter,
+    limit: u32,
+) -> Result<Vec<Audit>, SqliteError> {
+    let statement = match AuditIndex::of(filter) {
+        AuditIndex::Subject => statements::AUDIT_OF_BEFORE,
+        AuditIndex::Event => statements::AUDIT_OF_EVENT_BEFORE,
+        AuditIndex::Actor => statements::AUDIT_OF_ACTOR_BEFORE,
+        AuditIndex::Time => statements::AUDIT_BEFORE,
+    };
+    let (at, id) = match filter.until {
+        Some(until) if until <= at => (until, 0),
+        Some(_) | None => (at, id),
+    };
+    let values = named_params! {
+        ":at": at.as_millis(),
+        ":id": i64::try_from(id).unwrap_or(i64::MAX),
+        ":from": filter.from.map_or(i64::MIN, Timestamp::as_millis),
+        ":event": filter.event.map(Event::as_str),
+        ":actor": filter.actor.as_ref().map(Actor::as_str),
+        ":subject": filter.subject.as_ref().map(Subject::as_str),
+        ":limit": limit,
+    };
+    rows::all(conn, statement, values, rows::row)
 }

@@ -42,6 +42,7 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/sqlite/0016_unique_addresses.sql"),
     },
     Migration { name: "ring", sql: include_str!("../../migrations/sqlite/0017_ring.sql") },
+    Migration { name: "admin", sql: include_str!("../../migrations/sqlite/0018_admin.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (

@@ -26,10 +26,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use quash_core::model::{
-    Account, AccountBy, AccountLoaded, Audit, AuditHead, Change, Client, ClientName, Digest, EarlierRequests,
-    Ending, Entry, Flow, FlowId, FlowLoaded, Followed, ForeignLoaded, Head, KeyRecord, Mail, Receipt,
-    RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject,
-    Timestamp,
+    Account, AccountBy, AccountLoaded, Audit, AuditFilter, AuditHead, Change, Client, ClientName, Digest,
+    EarlierRequests, Ending, Entry, Flow, FlowId, FlowLoaded, Followed, ForeignLoaded, Head, KeyRecord, Mail,
+    Receipt, RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded,
+    StoredClient, Subject, Timestamp,
 };
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -244,6 +244,16 @@ impl Store for SqliteStore {
         self.handles()?.reads.run(move |conn, _| audit::entries(conn, after, of.as_ref(), limit)).await
     }
 
+    async fn audit_before(
+        &self,
+        before: (Timestamp, u64),
+        filter: &AuditFilter,
+        limit: u32,
+    ) -> Result<Vec<Audit>, StoreError> {
+        let filter = filter.clone();
+        self.handles()?.reads.run(move |conn, _| audit::before(conn, before, &filter, limit)).await
+    }
+
     async fn audit_head(&self) -> Result<AuditHead, StoreError> {
         self.handles()?.reads.run(|conn, _| audit::head(conn)).await
     }
@@ -304,7 +314,12 @@ impl Store for SqliteStore {
         self.handles()?.reads.run(move |conn, _| reader::client(conn, digest)).await
     }
 
-    async fn clients(&self, after: Option<&ClientName>, limit: u32) -> Result<Vec<Client>, StoreError> {
+    async fn client_named(&self, name: &ClientName) -> Result<Option<StoredClient>, StoreError> {
+        let name = name.clone();
+        self.handles()?.reads.run(move |conn, _| reader::client_named(conn, &name)).await
+    }
+
+    async fn clients(&self, after: Option<&ClientName>, limit: u32) -> Result<Vec<StoredClient>, StoreError> {
         let after = after.cloned();
         self.handles()?.reads.run(move |conn, _| reader::clients(conn, after.as_ref(), limit)).await
     }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use quash_core::model::{
     Account, AccountBy, AccountLoaded, Client, ClientName, Ending, Entry, ForeignLoaded, Head, KeyRecord,
-    ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp,
+    ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded, StoredClient, Subject, Timestamp,
 };
 use rusqlite::{Connection, named_params};
 use tokio::sync::{mpsc, oneshot};
@@ -267,10 +267,17 @@ pub(super) fn clients(
     conn: &Connection,
     after: Option<&ClientName>,
     limit: u32,
-) -> Result<Vec<Client>, SqliteError> {
+) -> Result<Vec<StoredClient>, SqliteError> {
     // No name is empty.
     let values = named_params! { ":after": after.map_or("", ClientName::as_str), ":limit": limit };
     rows::all(conn, statements::CLIENTS, values, rows::row)
+}
+
+pub(super) fn client_named(
+    conn: &Connection,
+    name: &ClientName,
+) -> Result<Option<StoredClient>, SqliteError> {
+    rows::one(conn, statements::CLIENT_BY_NAME, named_params! { ":name": name.as_str() }, rows::row)
 }
 
 pub(super) fn secret(conn: &Connection, name: &str) -> Result<Option<Sealed>, SqliteError> {

@@ -19,6 +19,14 @@ macro_rules! audit {
     };
 }
 
+/// Entries of the audit before a place, that match a filter; the newest first.
+macro_rules! before {
+    () => {
+        "(u.at, u.id) < (:at, :id) AND u.at >= :from AND (:event IS NULL OR u.event = :event) \
+         AND (:actor IS NULL OR u.actor = :actor) AND (:subject IS NULL OR u.subject = :subject) ORDER BY u.at DESC, u.id DESC LIMIT :limit"
+    };
+}
+
 /// The columns of a `Mail`, in the order in which `columns.rs` reads them.
 macro_rules! mail {
     () => {
@@ -143,8 +151,13 @@ pub(super) const FREED_AT: &str = "SELECT max(at) FROM revocation_log WHERE key 
 pub(super) const KEYS: &str = "SELECT kid, algorithm, state, state_at, secret, created_at, source FROM signing_key ORDER BY created_at, kid";
 pub(super) const CLIENT_BY_SECRET: &str =
     concat!("SELECT ", client!(), " FROM client c WHERE c.digest = :digest");
-pub(super) const CLIENTS: &str =
-    concat!("SELECT ", client!(), " FROM client c WHERE c.name > :after ORDER BY c.name LIMIT :limit");
+pub(super) const CLIENTS: &str = concat!(
+    "SELECT ",
+    client!(),
+    ", c.last_used_at FROM client c WHERE c.name > :after ORDER BY c.name LIMIT :limit"
+);
+pub(super) const CLIENT_BY_NAME: &str =
+    concat!("SELECT ", client!(), ", c.last_used_at FROM client c WHERE c.name = :name");
 pub(super) const REMEMBERED: &str = "SELECT value FROM remembered WHERE name = :name";
 pub(super) const SECRET: &str = "SELECT secret FROM secret WHERE name = :name";
 
@@ -227,8 +240,13 @@ pub(super) const ADD_KEY: &str = "INSERT INTO signing_key (kid, algorithm, state
 pub(super) const DROP_KEY: &str =
     "DELETE FROM signing_key WHERE kid = :kid AND state IN ('retiring', 'next')";
 pub(super) const REVOKE_KEY: &str = "UPDATE signing_key SET state = 'struck', state_at = :state_at, secret = :secret WHERE kid = :kid AND state <> 'struck'";
-pub(super) const ADD_CLIENT: &str = "INSERT INTO client (name, digest, rights, created_at, namespace) VALUES (:name, :digest, :rights, :created_at, :namespace) ON CONFLICT DO NOTHING";
-pub(super) const REMOVE_CLIENT: &str = "DELETE FROM client WHERE name = :name AND rights = :rights AND created_at = :created_at AND namespace IS :namespace";
+pub(super) const ADD_CLIENT: &str = "INSERT INTO client (name, digest, rights, created_at, namespace, expires_at, version) \
+     VALUES (:name, :digest, :rights, :created_at, :namespace, :expires_at, :version) ON CONFLICT DO NOTHING";
+// The digest is unique.
+pub(super) const CHANGE_CLIENT: &str = "UPDATE OR IGNORE client SET rights = :rights, expires_at = :expires_at, digest = coalesce(:digest, digest), \
+     version = version + 1 WHERE name = :name AND created_at = :created_at AND namespace IS :namespace AND version = :version";
+pub(super) const USE_CLIENT: &str = "UPDATE client SET last_used_at = max(coalesce(last_used_at, :last_used_at), :last_used_at) WHERE name = :name";
+pub(super) const REMOVE_CLIENT: &str = "DELETE FROM client WHERE name = :name AND rights = :rights AND created_at = :created_at AND namespace IS :namespace AND version = :version";
 pub(super) const ADD_SECRET: &str =
     "INSERT INTO secret (name, secret) VALUES (:name, :secret) ON CONFLICT DO NOTHING";
 pub(super) const REMEMBER: &str = "INSERT INTO remembered (name, value) VALUES (:name, :value) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
@@ -265,6 +283,18 @@ pub(super) const FIRST_ENDING: &str = "SELECT watermark, reason, at, actor FROM 
      WHERE subject IS :subject AND watermark > :after ORDER BY watermark LIMIT 1";
 pub(super) const AUDIT_OF: &str =
     concat!("SELECT ", audit!(), " WHERE u.subject = :subject AND u.id > :after ORDER BY u.id LIMIT :limit");
+pub(super) const AUDIT_BEFORE: &str = concat!("SELECT ", audit!(), " WHERE ", before!());
+pub(super) const AUDIT_OF_BEFORE: &str =
+    concat!("SELECT ", audit!(), " WHERE u.subject = :subject AND ", before!());
+// Each with the condition of a partial index.
+pub(super) const AUDIT_OF_EVENT_BEFORE: &str = concat!(
+    "SELECT ",
+    audit!(),
+    " WHERE u.event NOT IN ('signed_in', 'session_ended') AND u.event = :event AND ",
+    before!()
+);
+pub(super) const AUDIT_OF_ACTOR_BEFORE: &str =
+    concat!("SELECT ", audit!(), " WHERE u.actor <> 'owner' AND u.actor = :actor AND ", before!());
 
 // Flows and mails.
 pub(super) const FLOW: &str = concat!("SELECT ", flow!(), " FROM flow w WHERE w.id = :id");

@@ -1,8 +1,8 @@
 //! The audit: each event writes its entry in its own transaction, and nothing else writes entries.
 
 use quash_core::model::{
-    AccountFields, AccountState, Actor, Audit, AuditPlace, AuditSeal, Change, Ends, Event, NewEntry, Note,
-    PersonalData, Reason, ScopeKind, SealedEntry, Sealing, Seq,
+    AccountFields, AccountState, Actor, Audit, AuditPlace, AuditSeal, Change, ClientEdit, ClientName, Ends,
+    Event, NewEntry, Note, PersonalData, Reason, Rights, ScopeKind, SealedEntry, Sealing, Seq,
 };
 use quash_store::Store;
 
@@ -245,4 +245,34 @@ pub(crate) async fn watermark_endings_use_the_first_later_entry(store: &dyn Stor
         Some(Reason::Restored)
     );
     assert_eq!(store.endings(&subject("dana"), &[]).await, Ok(Vec::new()));
+}
+
+pub(crate) async fn audit_entries_are_found_by_filters_newest_first(store: &dyn Store) {
+    two_sessions(store).await;
+    commit(store, Change::EndSessions { sessions: vec![end(1)], tokens: vec![] }).await;
+    commit(store, add_client(client("chat", 1), 1)).await;
+    commit(store, add_client(client("wiki", 250), 2)).await;
+    commit(store, remove_client(client("chat", 1))).await;
+    let chat = ClientName::parse("chat").expect("a name");
+    let (actor, rights) = (Actor::Client(chat), Rights::VERIFIER);
+    let wiki = client("wiki", 250);
+    let edit =
+        ClientEdit { client: wiki, rights, expires_at: None, digest: None, at: at(120), actor, note: None };
+    commit(store, Change::ChangeClient(Box::new(edit))).await;
+    let mut all = store.audit(0, None, 100).await.expect("a read");
+    all.sort_by_key(|audit| std::cmp::Reverse((audit.new.at, audit.id)));
+    assert!(
+        !all.is_sorted_by_key(|audit| std::cmp::Reverse(audit.id)),
+        "times aren't in the order of numbers"
+    );
+    let mut found = 0;
+    for filter in audit_filters() {
+        let expected: Vec<_> =
+            all.iter().filter(|audit| filter.matches(&audit.new)).map(|audit| audit.id).collect();
+        for limit in [1, 2, 100] {
+            assert_eq!(audit_numbers(store, &filter, limit).await, expected, "{filter:?}");
+        }
+        found += usize::from(!expected.is_empty());
+    }
+    assert_eq!(found, audit_filters().len(), "a filter that matches nothing tests nothing");
 }

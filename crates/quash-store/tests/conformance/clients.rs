@@ -1,6 +1,6 @@
 //! Clients: other services with their own secrets, and the sessions that they have opened.
 
-use quash_core::model::{Client, ClientName, Event, SecretDigest, Session};
+use quash_core::model::{Change, Client, ClientName, Event, Rights, SecretDigest, Session, StoredClient};
 use quash_store::Store;
 
 use crate::support::*;
@@ -8,7 +8,7 @@ use crate::support::*;
 async fn names(store: &dyn Store, after: Option<&str>, limit: u32) -> Vec<String> {
     let after = after.map(|name| ClientName::parse(name).expect("a name"));
     let clients = store.clients(after.as_ref(), limit).await.expect("a read");
-    clients.into_iter().map(|client| client.name.to_string()).collect()
+    clients.into_iter().map(|stored| stored.client.name.to_string()).collect()
 }
 
 pub(crate) async fn clients_are_found_by_secret_digest(store: &dyn Store) {
@@ -46,6 +46,45 @@ pub(crate) async fn clients_keep_their_namespace(store: &dyn Store) {
     commit(store, remove_client(site)).await;
 }
 
+pub(crate) async fn clients_are_changed_only_if_unchanged(store: &dyn Store) {
+    let chat = Client { namespace: Some("shop".into()), ..client("chat", 1) };
+    conflict(store, change_client(chat.clone(), Rights::VERIFIER, None)).await;
+    commit(store, add_client(chat.clone(), 1)).await;
+    commit(store, add_client(client("wiki", 1), 2)).await;
+    commit(store, change_client(chat.clone(), Rights::VERIFIER, None)).await;
+    let changed =
+        Client { rights: Rights::VERIFIER, expires_at: Some(at(5_000)), version: 1, ..chat.clone() };
+    assert_eq!(store.client(SecretDigest([1; 32])).await, Ok(Some(changed.clone())));
+    conflict(store, change_client(chat.clone(), Rights::VERIFIER, None)).await;
+    conflict(store, remove_client(chat)).await;
+    // Another client has this secret.
+    conflict(store, change_client(changed.clone(), Rights::NAMESPACE, Some(2))).await;
+    commit(store, change_client(changed.clone(), Rights::NAMESPACE, Some(3))).await;
+    let renewed = Client { rights: Rights::NAMESPACE, version: 2, ..changed };
+    assert_eq!(store.client(SecretDigest([1; 32])).await, Ok(None));
+    assert_eq!(store.client(SecretDigest([3; 32])).await, Ok(Some(renewed.clone())));
+    let stored = StoredClient { client: renewed.clone(), last_used_at: None };
+    assert_eq!(store.client_named(&renewed.name).await, Ok(Some(stored)));
+    assert_eq!(store.client_named(&ClientName::parse("none").expect("a name")).await, Ok(None));
+    commit(store, remove_client(renewed)).await;
+}
+
+pub(crate) async fn the_last_use_of_clients_only_moves_on(store: &dyn Store) {
+    let (chat, none) = (client("chat", 1), ClientName::parse("none").expect("a name"));
+    commit(store, add_client(chat.clone(), 1)).await;
+    let used = async |secs| {
+        commit(store, Change::UseClients(vec![(chat.name.clone(), at(secs)), (none.clone(), at(secs))]))
+            .await;
+        let stored = store.client_named(&chat.name).await.expect("a read").expect("a client");
+        assert_eq!(stored.client, chat, "no change of the client");
+        stored.last_used_at
+    };
+    assert_eq!(used(60).await, Some(at(60)));
+    assert_eq!(used(30).await, Some(at(60)));
+    assert_eq!(used(120).await, Some(at(120)));
+    assert_eq!(store.audit(0, None, 10).await.expect("a read").len(), 1, "it is no event");
+}
+
 pub(crate) async fn clients_are_paginated(store: &dyn Store) {
     for (n, name) in (1..).zip(["wiki", "chat", "chat-2", "0"]) {
         commit(store, add_client(client(name, n), n)).await;
@@ -58,7 +97,11 @@ pub(crate) async fn clients_are_paginated(store: &dyn Store) {
 
 pub(crate) async fn client_changes_are_audited(store: &dyn Store) {
     commit(store, add_client(client("chat", 1), 1)).await;
-    commit(store, remove_client(client("chat", 1))).await;
+    commit(store, change_client(client("chat", 1), Rights::VERIFIER, None)).await;
+    let changed = store.client(SecretDigest([1; 32])).await.expect("a read").expect("a client");
+    commit(store, change_client(changed, Rights::VERIFIER, Some(2))).await;
+    let renewed = store.client(SecretDigest([2; 32])).await.expect("a read").expect("a client");
+    commit(store, remove_client(renewed)).await;
     let audit = store.audit(0, None, 10).await.expect("a read");
     let told: Vec<_> = audit
         .iter()
@@ -72,7 +115,12 @@ pub(crate) async fn client_changes_are_audited(store: &dyn Store) {
         .collect();
     assert_eq!(
         told,
-        [(Event::ClientAdded, at(1), Some("chat")), (Event::ClientRemoved, at(400), Some("chat"))]
+        [
+            (Event::ClientAdded, at(1), Some("chat")),
+            (Event::ClientChanged, at(300), Some("chat")),
+            (Event::ClientSecretRenewed, at(300), Some("chat")),
+            (Event::ClientRemoved, at(400), Some("chat"))
+        ]
     );
     assert!(!format!("{audit:?}").contains(&format!("{:?}", [1; 32])), "a digest is in the audit");
 }

@@ -87,6 +87,7 @@ for_each_store! {
         the_audit_is_pruned_from_its_beginning
         personal_data_of_deleted_accounts_is_blanked
         watermark_endings_use_the_first_later_entry
+        audit_entries_are_found_by_filters_newest_first
     }
     sessions {
         a_session_is_read_back
@@ -178,6 +179,8 @@ for_each_store! {
         clients_need_unused_names_and_secrets
         clients_are_removed_only_if_unchanged
         clients_keep_their_namespace
+        clients_are_changed_only_if_unchanged
+        the_last_use_of_clients_only_moves_on
         clients_are_paginated
         client_changes_are_audited
         sessions_record_the_client_that_opened_them

@@ -2,7 +2,7 @@
 //! first, the result is one that some order of the two would have.
 
 use quash_core::model::{
-    AccountFields, Change, DeviceId, Email, Ends, KeyState, Name, PasswordHash, ScopeKey, ScopeKind,
+    AccountFields, Actor, Change, DeviceId, Email, Ends, KeyState, Name, PasswordHash, ScopeKey, ScopeKind,
     SessionOpening, SessionState, Survivor,
 };
 use quash_store::{PostgresStore, Store, StoreError};
@@ -447,7 +447,7 @@ async fn soak_rows_that_are_added_in_another_order_do_not_deadlock() {
             digest[..4].copy_from_slice(&u32::to_be_bytes(round));
             let (client, digest) =
                 (client(&format!("{who}-{round}"), n), quash_core::model::SecretDigest(digest));
-            Change::AddClient { client, digest, note: None }
+            Change::AddClient { client, digest, actor: Actor::Operator, note: None }
         }
     };
     race_to_add(added("shop", 1), added("blog", 2)).await;

@@ -53,6 +53,7 @@ in_order! {
     entries_between(after: Seq, until: Seq, limit: u32) -> Vec<(Entry, bool)>;
     entries_of(keys: &[ScopeKey]) -> Vec<Entry>;
     audit(after: u64, of: Option<&Subject>, limit: u32) -> Vec<Audit>;
+    audit_before(before: (Timestamp, u64), filter: &AuditFilter, limit: u32) -> Vec<Audit>;
     audit_head() -> AuditHead;
     unblanked() -> Option<Subject>;
     flow(id: FlowId) -> FlowLoaded;
@@ -63,7 +64,8 @@ in_order! {
     endings(of: &Subject, after: &[Seq]) -> Vec<Option<Ending>>;
     keys() -> Vec<KeyRecord>;
     client(digest: SecretDigest) -> Option<Client>;
-    clients(after: Option<&ClientName>, limit: u32) -> Vec<Client>;
+    clients(after: Option<&ClientName>, limit: u32) -> Vec<StoredClient>;
+    client_named(name: &ClientName) -> Option<StoredClient>;
     secret(name: &str) -> Option<Sealed>;
     remembered(name: &str) -> Option<String>;
 }

@@ -11,11 +11,12 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use quash_core::model::{
-    Account, AccountBy, AccountEdit, AccountFields, Actor, Adopted, Adoption, Change, Client, ClientName,
-    CustomClaims, DeviceId, Digest, Email, Ends, Event, Flow, FlowId, Generation, Keep, KeyRecord, KeySource,
-    KeyState, Kid, Mail, MailId, MailKind, MailPriority, Name, NewEntry, PasswordHash, PendingRegistration,
-    Purpose, Reason, Receipt, RegistrationBy, Rights, ScopeKey, ScopeKind, Sealed, SecretDigest, Seq,
-    Session, SessionEnd, SessionId, SessionOpening, SessionState, Subject, Survivor, Timestamp,
+    Account, AccountBy, AccountEdit, AccountFields, Actor, Adopted, Adoption, AuditFilter, Change, Client,
+    ClientEdit, ClientName, CustomClaims, DeviceId, Digest, Email, Ends, Event, Flow, FlowId, Generation,
+    Keep, KeyRecord, KeySource, KeyState, Kid, Mail, MailId, MailKind, MailPriority, Name, NewEntry,
+    PasswordHash, PendingRegistration, Purpose, Reason, Receipt, RegistrationBy, Rights, ScopeKey, ScopeKind,
+    Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId, SessionOpening, SessionState, Subject,
+    Survivor, Timestamp,
 };
 use quash_core::token::Algorithm;
 use quash_store::{SqliteOptions, SqliteStore, Store, StoreError};
@@ -231,15 +232,30 @@ pub(crate) fn client(name: &str, n: u8) -> Client {
         rights,
         created_at: at(i64::from(n)),
         namespace: None,
+        expires_at: None,
+        version: 0,
     }
 }
 
 pub(crate) fn add_client(client: Client, secret: u8) -> Change {
-    Change::AddClient { client, digest: SecretDigest([secret; 32]), note: None }
+    Change::AddClient { client, digest: SecretDigest([secret; 32]), actor: Actor::Operator, note: None }
 }
 
 pub(crate) fn remove_client(client: Client) -> Change {
-    Change::RemoveClient { client, at: at(400), note: None }
+    Change::RemoveClient { client, at: at(400), actor: Actor::Operator, note: None }
+}
+
+/// Gives a client other rights and an expiry, or a new secret.
+pub(crate) fn change_client(client: Client, rights: Rights, secret: Option<u8>) -> Change {
+    Change::ChangeClient(Box::new(ClientEdit {
+        rights,
+        expires_at: Some(at(5_000)),
+        digest: secret.map(|secret| SecretDigest([secret; 32])),
+        at: at(300),
+        actor: Actor::Operator,
+        note: None,
+        client,
+    }))
 }
 
 pub(crate) fn flow_id(n: u8) -> FlowId {
@@ -318,6 +334,9 @@ pub(crate) async fn everything(store: &dyn Store) -> String {
     }
     told += &format!("{:?}\n", store.password_classes(u32::MAX).await);
     told += &format!("{:#?}\n", store.audit(0, None, u32::MAX).await);
+    for filter in audit_filters() {
+        told += &format!("{:?}\n", audit_numbers(store, &filter, u32::MAX).await);
+    }
     told += &format!(
         "{:#?} {:#?}\n",
         store.audit_head().await,
@@ -433,6 +452,41 @@ pub(crate) async fn whole_log(store: &dyn Store) {
     }
     let head = store.head().await.expect("a head");
     assert_eq!((seq, chain), (head.seq, head.chain));
+}
+
+/// A filter of the audit for each index, and for several values at once.
+pub(crate) fn audit_filters() -> Vec<AuditFilter> {
+    let all = AuditFilter::default();
+    let client = ClientName::parse("chat").expect("a name");
+    vec![
+        all.clone(),
+        AuditFilter { from: Some(at(60)), until: Some(at(300)), ..all.clone() },
+        AuditFilter { subject: Some(subject("dana")), ..all.clone() },
+        AuditFilter { event: Some(Event::ClientAdded), ..all.clone() },
+        AuditFilter { event: Some(Event::SignedIn), until: Some(at(200)), ..all.clone() },
+        AuditFilter { actor: Some(Actor::Owner), ..all.clone() },
+        AuditFilter { actor: Some(Actor::Client(client)), ..all.clone() },
+        AuditFilter { actor: Some(Actor::Operator), event: Some(Event::AccountAdded), ..all.clone() },
+        AuditFilter {
+            subject: Some(subject("dana")),
+            event: Some(Event::SessionEnded),
+            from: Some(at(0)),
+            ..all
+        },
+    ]
+}
+
+/// The numbers of the entries of a filter, page by page.
+pub(crate) async fn audit_numbers(store: &dyn Store, filter: &AuditFilter, limit: u32) -> Vec<u64> {
+    let mut before = (Timestamp::from_millis(i64::MAX), u64::MAX);
+    let mut numbers = Vec::new();
+    loop {
+        let page = store.audit_before(before, filter, limit).await.expect("a read");
+        assert!(page.len() <= limit as usize && page.iter().all(|audit| filter.matches(&audit.new)));
+        let Some(last) = page.last() else { return numbers };
+        before = (last.new.at, last.id);
+        numbers.extend(page.iter().map(|audit| audit.id));
+    }
 }
 
 /// Checks that the numbers of the audit have no gap.

@@ -3,6 +3,8 @@
 mod batch;
 mod changes;
 
+pub(super) use changes::span;
+
 use std::io::Read;
 
 use clap::{Args, Subcommand};

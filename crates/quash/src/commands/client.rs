@@ -1,19 +1,21 @@
 //! `quash client` and `quash verifier`: services that call quash, and their secrets.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{ArgGroup, Args, Subcommand};
 use quash_core::model::Rights;
 
-use super::account::PageArgs;
+use super::account::{PageArgs, span};
 use super::context::{CommandContext, unexpected};
 use crate::control::{
-    ClientAddedShown, ClientPage, ClientReply, ClientRequest, ClientShown, InstanceShown, Kind, Reply,
-    Request, Secret,
+    ClientAddedShown, ClientPage, ClientReply, ClientRequest, ClientShown, InstanceShown, Kind, NewExpiry,
+    Reply, Request, Secret,
 };
 use crate::data_dir::IfMissing;
 use crate::error::CommandError;
+use crate::moment::Moment;
 use crate::output;
 
 #[derive(Subcommand)]
@@ -22,6 +24,19 @@ pub(super) enum ClientCommand {
     Add(AddArgs),
     /// List clients, sorted by name; verifiers are listed separately
     List(PageArgs),
+    /// Show a client or a verifier, without its secret
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Change what a client or a verifier may do, or when its secret expires
+    Change(ChangeArgs),
+    /// Give a client or a verifier a new secret and print it, which is shown only once: the one before is no longer
+    /// accepted
+    Renew {
+        /// Its name
+        name: String,
+    },
     /// Remove a client: its secret is no longer accepted
     Remove {
         /// The client's name
@@ -62,6 +77,25 @@ pub(super) struct AddArgs {
     /// secret
     #[arg(long, group = "rights", conflicts_with = "right")]
     public: bool,
+    /// Refuse its secret after this time, such as 90d
+    #[arg(long, value_name = "SPAN", value_parser = span, conflicts_with = "public")]
+    expires: Option<Duration>,
+}
+
+#[derive(Args)]
+#[command(group = ArgGroup::new("changes").required(true).multiple(true))]
+pub(super) struct ChangeArgs {
+    /// Its name
+    name: String,
+    /// Give it these rights instead of those that it has; repeat this for each
+    #[arg(long, group = "changes", value_name = "RIGHT", value_parser = rights())]
+    right: Vec<String>,
+    /// Refuse its secret after this time from now on, such as 90d
+    #[arg(long, group = "changes", value_name = "SPAN", value_parser = span, conflicts_with = "never_expires")]
+    expires: Option<Duration>,
+    /// Accept its secret until it is removed
+    #[arg(long, group = "changes")]
+    never_expires: bool,
 }
 
 /// The rights of clients with a secret.
@@ -82,15 +116,26 @@ fn rights() -> PossibleValuesParser {
 
 pub(super) async fn run(command: ClientCommand, context: &CommandContext) -> Result<(), CommandError> {
     match command {
-        ClientCommand::Add(AddArgs { name, namespace: Some(namespace), .. }) => {
-            add(name, Rights::NAMESPACE, Some(namespace), context).await
+        ClientCommand::Add(AddArgs { name, namespace: Some(namespace), expires, .. }) => {
+            add(name, Rights::NAMESPACE, Some(namespace), expires, context).await
         }
         ClientCommand::Add(AddArgs { name, public: true, .. }) => {
-            add(name, Rights::PUBLIC, None, context).await
+            add(name, Rights::PUBLIC, None, None, context).await
         }
-        ClientCommand::Add(AddArgs { name, right, .. }) => {
-            add(name, Rights::parse(&right.join(" ")).unwrap_or_default(), None, context).await
+        ClientCommand::Add(AddArgs { name, right, expires, .. }) => {
+            add(name, Rights::parse(&right.join(" ")).unwrap_or_default(), None, expires, context).await
         }
+        ClientCommand::Show { name } => show(ClientRequest::Show { name }, context).await,
+        ClientCommand::Change(ChangeArgs { name, right, expires, never_expires }) => {
+            let rights = (!right.is_empty()).then(|| right.join(" "));
+            let expires = match expires {
+                Some(span) => NewExpiry::After(span.as_secs()),
+                None if never_expires => NewExpiry::Never,
+                None => NewExpiry::Unchanged,
+            };
+            show(ClientRequest::Change { name, rights, expires }, context).await
+        }
+        ClientCommand::Renew { name } => renew(name, context).await,
         ClientCommand::List(page) => list(Kind::Client, page, context).await,
         ClientCommand::Remove { name } => remove(Kind::Client, name, context).await,
     }
@@ -101,7 +146,7 @@ pub(super) async fn run_verifier(
     context: &CommandContext,
 ) -> Result<(), CommandError> {
     match command {
-        VerifierCommand::Add { name } => add(name, Rights::VERIFIER, None, context).await,
+        VerifierCommand::Add { name } => add(name, Rights::VERIFIER, None, None, context).await,
         VerifierCommand::List(page) => list(Kind::Verifier, page, context).await,
         VerifierCommand::Remove { name } => remove(Kind::Verifier, name, context).await,
     }
@@ -112,10 +157,16 @@ async fn add(
     name: String,
     rights: Rights,
     namespace: Option<String>,
+    expires: Option<Duration>,
     context: &CommandContext,
 ) -> Result<(), CommandError> {
     let word = if rights == Rights::VERIFIER && namespace.is_none() { "verifier" } else { "client" };
-    let request = ClientRequest::Add { name, rights: rights.to_string(), namespace };
+    let request = ClientRequest::Add {
+        name,
+        rights: rights.to_string(),
+        namespace,
+        expires_in: expires.map(|span| span.as_secs()),
+    };
     let ClientReply::Added(added) = ask(request, context).await? else { return Err(unexpected()) };
     let ClientAddedShown { client, secret } = &added;
     let about_secret = if secret.is_some() {
@@ -132,6 +183,24 @@ async fn add(
         )),
         None => error.hint(format!("{} was added", client.name)),
     })
+}
+
+async fn show(request: ClientRequest, context: &CommandContext) -> Result<(), CommandError> {
+    let ClientReply::Shown(client) = ask(request, context).await? else { return Err(unexpected()) };
+    context.print(&client, || shown(&client))
+}
+
+/// Prints a new secret, alone on stdout as that of a new client.
+async fn renew(name: String, context: &CommandContext) -> Result<(), CommandError> {
+    let ClientReply::Added(renewed) = ask(ClientRequest::Renew { name }, context).await? else {
+        return Err(unexpected());
+    };
+    let ClientAddedShown { client, secret } = &renewed;
+    output::note(&format!(
+        "{} has a new secret, which is shown only once; the one before is no longer accepted",
+        client.name
+    ));
+    context.print(&renewed, || secret.as_ref().map_or("", Secret::expose).to_owned())
 }
 
 async fn list(kind: Kind, page: PageArgs, context: &CommandContext) -> Result<(), CommandError> {
@@ -194,12 +263,30 @@ fn may(client: &ClientShown) -> String {
     }
 }
 
+/// Returns the values of a client, a line each.
+fn shown(client: &ClientShown) -> String {
+    let names = ["name", "may", "since", "last used", "expires"];
+    output::pairs(&names.into_iter().zip(row(client)).collect::<Vec<_>>())
+}
+
+fn row(client: &ClientShown) -> [String; 5] {
+    let time = |at: Option<Moment>| at.map_or_else(|| "never".to_owned(), Moment::to_the_second);
+    [
+        client.name.clone(),
+        may(client),
+        client.created_at.to_the_second(),
+        time(client.last_used_at),
+        time(client.expires_at),
+    ]
+}
+
 fn listed(page: &ClientPage, kind: Kind) -> String {
-    let row = |client: &ClientShown| [client.name.clone(), may(client), client.created_at.to_the_second()];
     let table = match (page.clients.is_empty(), kind) {
         (true, Kind::Client) => "no clients".into(),
         (true, Kind::Verifier) => "no verifiers".into(),
-        (false, Kind::Client) => output::table(["name", "may", "since"], page.clients.iter().map(row)),
+        (false, Kind::Client) => {
+            output::table(["name", "may", "since", "last used", "expires"], page.clients.iter().map(row))
+        }
         (false, Kind::Verifier) => {
             output::table(["name", "since", "host", "processes"], page.clients.iter().flat_map(verifier_rows))
         }

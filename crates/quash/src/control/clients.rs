@@ -1,8 +1,12 @@
 //! Requests about clients, including verifiers, and the shapes of their replies.
 
+use std::time::Duration;
+
 use quash_core::hex;
-use quash_core::model::{Client, ClientName, Note, Right, Rights};
-use quash_service::{ClientFault, Failure, Service, VerifierInfo, VerifierState};
+use quash_core::model::{Client, ClientName, Note, Right, Rights, StoredClient, Timestamp};
+use quash_service::{
+    ClientAuthor, ClientFault, ClientUpdate, Failure, NewClient, Service, VerifierInfo, VerifierState,
+};
 use serde::{Deserialize, Serialize};
 
 use super::Secret;
@@ -22,14 +26,46 @@ pub(crate) enum ClientRequest {
         /// The only namespace in which it may introspect and revoke.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         namespace: Option<String>,
+        /// How long its secret is accepted, in seconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_in: Option<u64>,
+    },
+    Show {
+        name: String,
+    },
+    Change {
+        name: String,
+        /// The rights, in the text form of [`Rights`]; `None`: they stay.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rights: Option<String>,
+        /// How long its secret is accepted, in seconds from now on.
+        expires: NewExpiry,
+    },
+    /// Gives a client a new secret.
+    Renew {
+        name: String,
     },
     /// Returns a page of clients, after the name `after`.
-    List { kind: Kind, after: Option<String>, limit: u32 },
+    List {
+        kind: Kind,
+        after: Option<String>,
+        limit: u32,
+    },
     Remove {
         /// The kind that the client must have.
         kind: Kind,
         name: String,
     },
+}
+
+/// A change of a secret's expiry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum NewExpiry {
+    Unchanged,
+    Never,
+    /// After this many seconds.
+    After(u64),
 }
 
 /// A kind of clients.
@@ -52,6 +88,12 @@ pub(crate) struct ClientShown {
     /// The only namespace in which it may introspect and revoke.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) namespace: Option<String>,
+    /// The time from which on its secret isn't accepted; `null`: it doesn't expire.
+    #[serde(default)]
+    pub(crate) expires_at: Option<Moment>,
+    /// The last use of its secret, to the minute; `null`: it was never used.
+    #[serde(default)]
+    pub(crate) last_used_at: Option<Moment>,
     /// Processes that followed the feed of this server with its secret within the last hour.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) instances: Vec<InstanceShown>,
@@ -98,6 +140,7 @@ pub(crate) struct ClientPage {
 pub(crate) enum ClientReply {
     Added(ClientAddedShown),
     Listed(ClientPage),
+    Shown(ClientShown),
     Removed(ClientShown),
 }
 
@@ -112,8 +155,30 @@ pub(super) async fn execute(
 ) -> Result<ClientReply, CommandError> {
     let note = author.map(|author| Note { author: Some(author), text: None });
     match request {
-        ClientRequest::Add { name, rights, namespace } => {
-            add(service, &name, &rights, namespace.as_deref(), note).await.map(ClientReply::Added)
+        ClientRequest::Add { name, rights, namespace, expires_in } => {
+            let expires_at = expires_in.map(|secs| after(service, secs)).transpose()?;
+            add(service, &name, &rights, namespace.as_deref(), expires_at, note).await.map(ClientReply::Added)
+        }
+        ClientRequest::Show { name } => show(service, &name).await.map(ClientReply::Shown),
+        ClientRequest::Change { name, rights, expires } => {
+            let rights = rights.as_deref().map(parsed_rights).transpose()?;
+            let expires_at = match expires {
+                NewExpiry::Unchanged => None,
+                NewExpiry::Never => Some(None),
+                NewExpiry::After(secs) => Some(Some(after(service, secs)?)),
+            };
+            let update = ClientUpdate { rights, expires_at };
+            service
+                .change_client(&name, update, |_| Ok(()), ClientAuthor::Operator, note)
+                .await
+                .map_err(|fault| not_changed(&name, Kind::Client, fault))?;
+            show(service, &name).await.map(ClientReply::Shown)
+        }
+        ClientRequest::Renew { name } => {
+            let renewed = service.renew_client_secret(&name, |_| Ok(()), ClientAuthor::Operator, note).await;
+            let (_, secret) = renewed.map_err(|fault| not_changed(&name, Kind::Client, fault))?;
+            let client = show(service, &name).await?;
+            Ok(ClientReply::Added(ClientAddedShown { client, secret: Some(Secret::new(secret.into_text())) }))
         }
         ClientRequest::List { kind, after, limit } => {
             list(service, kind, after, limit).await.map(ClientReply::Listed)
@@ -133,33 +198,47 @@ async fn add(
     name: &str,
     rights: &str,
     namespace: Option<&str>,
+    expires_at: Option<Timestamp>,
     note: Option<Note>,
 ) -> Result<ClientAddedShown, CommandError> {
-    let rights = Rights::parse(rights).filter(|rights| *rights != Rights::default());
-    let rights =
-        rights.ok_or_else(|| CommandError::new(Exit::Usage, "a client needs at least one known right"))?;
+    let rights = parsed_rights(rights)?;
     if rights.has(Right::RevokeAsPublic) && rights != Rights::PUBLIC {
         return Err(CommandError::new(
             Exit::Usage,
             "a public client has no secret, so it can't have a right that needs one",
         ));
     }
-    if let Some(namespace) = namespace {
-        let added = service.add_namespace_client(name, namespace, note).await;
-        let (client, secret) = added.map_err(|fault| not_changed(name, Kind::Client, fault))?;
-        let secret = Some(Secret::new(secret.into_text()));
-        return Ok(ClientAddedShown { client: ClientShown::new(&client), secret });
-    }
-    let added = if rights == Rights::PUBLIC {
+    let added = if rights == Rights::PUBLIC && namespace.is_none() {
         service.add_public_client(name, note).await.map(|client| (client, None))
     } else {
+        let new = NewClient { name, rights, namespace, expires_at };
         service
-            .add_client(name, rights, note)
+            .create_client(new, ClientAuthor::Operator, note)
             .await
             .map(|(client, secret)| (client, Some(Secret::new(secret.into_text()))))
     };
     let (client, secret) = added.map_err(|fault| not_changed(name, Kind::Client, fault))?;
     Ok(ClientAddedShown { client: ClientShown::new(&client), secret })
+}
+
+async fn show(service: &Service, name: &str) -> Result<ClientShown, CommandError> {
+    let found = service.client_named(name).await.map_err(|failure| failed(&failure))?;
+    let stored = found.ok_or_else(|| not_changed(name, Kind::Client, ClientFault::Unknown))?;
+    Ok(ClientShown::stored(&stored))
+}
+
+fn parsed_rights(rights: &str) -> Result<Rights, CommandError> {
+    let rights = Rights::parse(rights).filter(|rights| *rights != Rights::default());
+    rights.ok_or_else(|| CommandError::new(Exit::Usage, "a client needs at least one known right"))
+}
+
+/// Returns the time so many seconds from now on.
+fn after(service: &Service, secs: u64) -> Result<Timestamp, CommandError> {
+    const LONGEST: u64 = 100 * 366 * 24 * 3600;
+    match secs {
+        1..=LONGEST => Ok(service.now() + Duration::from_secs(secs)),
+        _ => Err(CommandError::new(Exit::Usage, "a secret expires after one second to 100 years")),
+    }
 }
 
 async fn list(
@@ -173,13 +252,14 @@ async fn list(
     };
     let after = after.map(name).transpose()?;
     let page = service.clients(after.as_ref(), limit).await.map_err(|failure| failed(&failure))?;
-    let next = page.last().filter(|_| is_full(page.len(), limit)).map(|client| client.name.to_string());
+    let next =
+        page.last().filter(|_| is_full(page.len(), limit)).map(|stored| stored.client.name.to_string());
     let seen = service.verifiers().await.map_err(|failure| failed(&failure))?;
-    let shown = |client: &Client| {
-        let own = seen.iter().filter(|verifier| verifier.id.name == client.name.as_str());
-        ClientShown { instances: own.map(InstanceShown::new).collect(), ..ClientShown::new(client) }
+    let shown = |stored: &StoredClient| {
+        let own = seen.iter().filter(|verifier| verifier.id.name == stored.client.name.as_str());
+        ClientShown { instances: own.map(InstanceShown::new).collect(), ..ClientShown::stored(stored) }
     };
-    let clients = page.iter().filter(|client| kind.meant()(client)).map(shown).collect();
+    let clients = page.iter().filter(|stored| kind.meant()(&stored.client)).map(shown).collect();
     Ok(ClientPage { clients, next })
 }
 
@@ -187,13 +267,24 @@ fn not_changed(name: &str, kind: Kind, fault: ClientFault) -> CommandError {
     match fault {
         ClientFault::Failed(Failure::Unavailable(fault)) => messages::unavailable(&fault),
         ClientFault::Failed(failure @ Failure::Refused(_)) => failed(&failure),
-        ClientFault::Name(_) => CommandError::new(Exit::Usage, fault.to_string()),
-        ClientFault::Taken => CommandError::new(Exit::Conflict, format!("a client or verifier \"{name}\" exists already"))
-            .hint("a secret can't be shown again: remove the client and add it again, then give the new secret to the service"),
-        ClientFault::Namespace => CommandError::new(Exit::Usage, fault.to_string())
-            .hint("write `namespace` into a section [foreign.<name>] of the settings, and restart the server"),
-        ClientFault::Unknown => CommandError::new(Exit::NotFound, format!("there is no {} \"{name}\"", kind.as_str()))
-            .hint("`quash client list` and `quash verifier list` show them"),
+        ClientFault::Name(_)
+        | ClientFault::Rights
+        | ClientFault::NamespaceRights
+        | ClientFault::Public
+        | ClientFault::Expiry
+        | ClientFault::NotGranted(_) => CommandError::new(Exit::Usage, fault.to_string()),
+        ClientFault::Changed => CommandError::new(Exit::Conflict, fault.to_string()),
+        ClientFault::Taken => {
+            CommandError::new(Exit::Conflict, format!("a client or verifier \"{name}\" exists already"))
+                .hint("a secret can't be shown again: `quash client renew` gives the client a new one")
+        }
+        ClientFault::Namespace => CommandError::new(Exit::Usage, fault.to_string()).hint(
+            "write `namespace` into a section [foreign.<name>] of the settings, and restart the server",
+        ),
+        ClientFault::Unknown => {
+            CommandError::new(Exit::NotFound, format!("there is no {} \"{name}\"", kind.as_str()))
+                .hint("`quash client list` and `quash verifier list` show them")
+        }
     }
 }
 
@@ -222,8 +313,14 @@ impl ClientShown {
             rights,
             created_at: Moment(client.created_at),
             namespace: client.namespace.clone(),
+            expires_at: client.expires_at.map(Moment),
+            last_used_at: None,
             instances: Vec::new(),
         }
+    }
+
+    fn stored(StoredClient { client, last_used_at }: &StoredClient) -> Self {
+        Self { last_used_at: last_used_at.map(Moment), ..Self::new(client) }
     }
 }
 

@@ -30,7 +30,7 @@ pub(crate) use audit::{
 pub(crate) use author::user_name;
 pub(crate) use client::{Local, ask, ask_running};
 pub(crate) use clients::{
-    ClientAddedShown, ClientPage, ClientReply, ClientRequest, ClientShown, InstanceShown, Kind,
+    ClientAddedShown, ClientPage, ClientReply, ClientRequest, ClientShown, InstanceShown, Kind, NewExpiry,
 };
 pub(crate) use execute::execute;
 pub(crate) use keys::{ChangedKeyShown, RevokedKeyShown};

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use quash_core::decide::{AuditFault, AuditWalk, check_seal};
-use quash_core::model::{Audit, AuditHead, AuditPlace, AuditSeal, Change, Note, Subject, Timestamp, limits};
+use quash_core::model::{
+    Audit, AuditFilter, AuditHead, AuditPlace, AuditSeal, Change, Note, Subject, Timestamp, limits,
+};
 use quash_core::token::SigningKey;
 use quash_store::Store;
 use tokio::sync::watch;
@@ -107,6 +109,20 @@ impl Service {
     /// The store is unavailable.
     pub async fn audit(&self, after: u64, of: Option<&Subject>, limit: u32) -> Result<Vec<Audit>, Failure> {
         Ok(self.context.store.audit(after, of, limit.min(limits::PAGE)).await?)
+    }
+
+    /// Returns a page of the entries that match a filter, newest first, after the last entry of the page before.
+    ///
+    /// # Errors
+    /// The store is unavailable.
+    pub async fn audit_before(
+        &self,
+        before: Option<(Timestamp, u64)>,
+        filter: &AuditFilter,
+        limit: u32,
+    ) -> Result<Vec<Audit>, Failure> {
+        let before = before.unwrap_or((Timestamp::from_millis(i64::MAX), u64::MAX));
+        Ok(self.context.store.audit_before(before, filter, limit.min(limits::PAGE)).await?)
     }
 
     /// The newest number and the seal of the audit.

@@ -2,6 +2,8 @@
 
 pub(crate) mod audit;
 pub(crate) mod backup;
+pub(crate) mod client_changes;
+pub(crate) mod client_secret;
 pub(crate) mod clients;
 pub(crate) mod epoch;
 pub(crate) mod fail_over;

@@ -72,6 +72,7 @@ impl Service {
             rounds.drop_until(then);
         }
         self.context.blank_persons().await?;
+        self.context.record_client_uses().await?;
         context.feed.coordination.upkeep(uptime).await?;
         context.lockout.upkeep().await?;
         self.compare_nodes().await?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use quash_core::model::{
     Account, AccountBy, AccountLoaded, Audit, Client, ClientName, Ending, Entry, FlowId, FlowLoaded,
     ForeignLoaded, Head, KeyRecord, Name, Reason, ScopeKey, ScopeKind, Sealed, SecretDigest, Seq, Session,
-    SessionId, SessionLoaded, SessionState, Subject, Timestamp,
+    SessionId, SessionLoaded, SessionState, StoredClient, Subject, Timestamp,
 };
 
 use super::State;
@@ -198,16 +198,20 @@ impl State {
     }
 
     pub(in crate::memory) fn client(&self, digest: SecretDigest) -> Option<Client> {
-        self.clients.values().find(|(_, kept)| *kept == digest).map(|(client, _)| client.clone())
+        self.clients.values().find(|(_, kept)| *kept == digest).map(|(stored, _)| stored.client.clone())
     }
 
-    pub(in crate::memory) fn clients(&self, after: Option<&ClientName>, limit: u32) -> Vec<Client> {
+    pub(in crate::memory) fn clients(&self, after: Option<&ClientName>, limit: u32) -> Vec<StoredClient> {
         let found = self
             .clients
             .values()
-            .map(|(client, _)| client)
-            .filter(|client| after.is_none_or(|after| client.name > *after));
+            .map(|(stored, _)| stored)
+            .filter(|stored| after.is_none_or(|after| stored.client.name > *after));
         found.take(limit as usize).cloned().collect()
+    }
+
+    pub(in crate::memory) fn client_named(&self, name: &ClientName) -> Option<StoredClient> {
+        self.clients.get(name).map(|(stored, _)| stored.clone())
     }
 
     pub(in crate::memory) fn secret(&self, name: &str) -> Option<Sealed> {

@@ -1,7 +1,10 @@
 //! Adds, replaces and revokes signing keys. Adds and removes the credentials of clients, and the secrets.
 //! Stores settings.
 
-use quash_core::model::{Client, KeyRecord, KeyState, Kid, NewEntry, Receipt, Sealed, SecretDigest};
+use quash_core::model::{
+    Client, ClientEdit, ClientName, KeyRecord, KeyState, Kid, NewEntry, Receipt, Sealed, SecretDigest,
+    Timestamp,
+};
 
 use super::Work;
 use crate::postgres::fault::PostgresError;
@@ -107,23 +110,66 @@ impl Work<'_> {
         client: &Client,
         digest: SecretDigest,
     ) -> Result<Receipt, PostgresError> {
-        let Client { name, rights, created_at, namespace } = client;
+        let Client { name, rights, created_at, namespace, expires_at, version } = client;
         let digest = digest.0.as_slice();
         self.transaction
             .write_one(
                 statements::ADD_CLIENT,
-                &[&name.as_str(), &digest, &rights.to_string(), &created_at.as_millis(), namespace],
+                &[
+                    &name.as_str(),
+                    &digest,
+                    &rights.to_string(),
+                    &created_at.as_millis(),
+                    namespace,
+                    &expires_at.map(Timestamp::as_millis),
+                    &rows::stored(*version)?,
+                ],
             )
             .await?;
         Ok(Receipt::default())
     }
 
+    pub(super) async fn change_client(&self, edit: &ClientEdit) -> Result<Receipt, PostgresError> {
+        let ClientEdit { client, rights, expires_at, digest, .. } = edit;
+        self.transaction
+            .write_one(
+                statements::CHANGE_CLIENT,
+                &[
+                    &client.name.as_str(),
+                    &client.created_at.as_millis(),
+                    &client.namespace,
+                    &rows::stored(client.version)?,
+                    &rights.to_string(),
+                    &expires_at.map(Timestamp::as_millis),
+                    &digest.as_ref().map(|digest| digest.0.as_slice()),
+                ],
+            )
+            .await?;
+        Ok(Receipt::default())
+    }
+
+    pub(super) async fn use_clients(
+        &self,
+        used: &[(ClientName, Timestamp)],
+    ) -> Result<Receipt, PostgresError> {
+        let (names, times): (Vec<&str>, Vec<i64>) =
+            used.iter().map(|(name, at)| (name.as_str(), at.as_millis())).unzip();
+        self.transaction.execute(statements::USE_CLIENTS, &[&names, &times]).await?;
+        Ok(Receipt::default())
+    }
+
     pub(super) async fn remove_client(&self, client: &Client) -> Result<Receipt, PostgresError> {
-        let Client { name, rights, created_at, namespace } = client;
+        let Client { name, rights, created_at, namespace, version, .. } = client;
         self.transaction
             .write_one(
                 statements::REMOVE_CLIENT,
-                &[&name.as_str(), &rights.to_string(), &created_at.as_millis(), namespace],
+                &[
+                    &name.as_str(),
+                    &rights.to_string(),
+                    &created_at.as_millis(),
+                    namespace,
+                    &rows::stored(*version)?,
+                ],
             )
             .await?;
         Ok(Receipt::default())

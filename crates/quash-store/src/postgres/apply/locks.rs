@@ -109,6 +109,17 @@ impl<'c> Locks<'c> {
                     self.clients.insert(client.name.as_str());
                 }
             }
+            Change::ChangeClient(edit) => {
+                edit.digest.iter().for_each(|digest| self.add_key("digest", &digest.0));
+                if self.is_together {
+                    self.clients.insert(edit.client.name.as_str());
+                }
+            }
+            Change::UseClients(used) => {
+                if self.is_together {
+                    self.clients.extend(used.iter().map(|(name, _)| name.as_str()));
+                }
+            }
             Change::SealAudit { .. } | Change::AcceptAudit { .. } => self.audit = true,
             Change::StartFlow { flow, replaces } => {
                 self.add_key("flow", &flow.id);

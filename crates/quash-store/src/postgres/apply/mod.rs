@@ -122,6 +122,8 @@ impl Work<'_> {
             Change::RevokeKey { kid, secret, entry } => self.revoke_key(kid, secret, entry).await,
             Change::AddRevokedKey { key, entry } => self.add_revoked_key(key, entry).await,
             Change::AddClient { client, digest, .. } => self.add_client(client, *digest).await,
+            Change::ChangeClient(edit) => self.change_client(edit).await,
+            Change::UseClients(used) => self.use_clients(used).await,
             Change::RemoveClient { client, .. } => self.remove_client(client).await,
             Change::AddSecret { name, secret } => self.add_secret(name, secret).await,
             Change::Remember { name, value } => self.remember(name, value).await,

@@ -3,7 +3,7 @@
 use quash_core::model::{
     Account, AccountBy, AccountLoaded, Client, ClientName, Digest, EarlierRequests, Ending, Entry, Flow,
     FlowId, FlowLoaded, Followed, ForeignLoaded, Head, KeyRecord, Mail, RegistrationBy, ScopeKey, Sealed,
-    SecretDigest, Seq, Session, SessionId, SessionLoaded, Subject, Timestamp, limits,
+    SecretDigest, Seq, Session, SessionId, SessionLoaded, StoredClient, Subject, Timestamp, limits,
 };
 use tokio_postgres::Row;
 
@@ -244,9 +244,16 @@ pub(in crate::postgres) async fn clients(
     database: &Database,
     name: Option<&ClientName>,
     limit: u32,
-) -> Result<Vec<Client>, PostgresError> {
+) -> Result<Vec<StoredClient>, PostgresError> {
     let name = after(name.map(ClientName::as_str));
     rows::all(&database.query(statements::CLIENTS, &[&name, &i64::from(limit)]).await?, rows::row)
+}
+
+pub(in crate::postgres) async fn client_named(
+    database: &Database,
+    name: &ClientName,
+) -> Result<Option<StoredClient>, PostgresError> {
+    rows::first(&database.query(statements::CLIENT_BY_NAME, &[&name.as_str()]).await?, rows::row)
 }
 
 pub(in crate::postgres) async fn secret(

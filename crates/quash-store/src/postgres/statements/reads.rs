@@ -17,6 +17,15 @@ macro_rules! audit {
     };
 }
 
+/// Entries of the audit before a place, that match a filter; the newest first.
+macro_rules! before {
+    () => {
+        "u.number IS NOT NULL AND (u.at, u.number) < ($1, $2) AND u.at >= $3 AND ($4 IS NULL OR u.event = $4) \
+         AND ($5 IS NULL OR u.actor = $5) AND ($6 IS NULL OR u.subject = $6) \
+         ORDER BY u.at DESC, u.number DESC LIMIT $7"
+    };
+}
+
 /// The columns of a `Mail`, in the order in which `columns.rs` reads them.
 macro_rules! mail {
     () => {
@@ -160,8 +169,13 @@ pub(in crate::postgres) const ENTRIES_OF: &str =
 pub(in crate::postgres) const KEYS: &str = "SELECT kid, algorithm, state, state_at, secret, created_at, source FROM signing_key ORDER BY created_at, kid";
 pub(in crate::postgres) const CLIENT_BY_SECRET: &str =
     concat!("SELECT ", client!(), " FROM client c WHERE c.digest = $1");
-pub(in crate::postgres) const CLIENTS: &str =
-    concat!("SELECT ", client!(), " FROM client c WHERE c.name > $1 ORDER BY c.name LIMIT $2");
+pub(in crate::postgres) const CLIENTS: &str = concat!(
+    "SELECT ",
+    client!(),
+    ", c.last_used_at FROM client c WHERE c.name > $1 ORDER BY c.name LIMIT $2"
+);
+pub(in crate::postgres) const CLIENT_BY_NAME: &str =
+    concat!("SELECT ", client!(), ", c.last_used_at FROM client c WHERE c.name = $1");
 pub(in crate::postgres) const REMEMBERED: &str = "SELECT value FROM setting WHERE name = $1";
 pub(in crate::postgres) const SECRET: &str = "SELECT secret FROM secret WHERE name = $1";
 
@@ -171,6 +185,18 @@ pub(in crate::postgres) const AUDIT: &str =
     concat!("SELECT ", audit!(), " WHERE u.number > $1 ORDER BY u.number LIMIT $2");
 pub(in crate::postgres) const AUDIT_OF: &str =
     concat!("SELECT ", audit!(), " WHERE u.subject = $3 AND u.number > $1 ORDER BY u.number LIMIT $2");
+pub(in crate::postgres) const AUDIT_BEFORE: &str = concat!("SELECT ", audit!(), " WHERE ", before!());
+pub(in crate::postgres) const AUDIT_OF_BEFORE: &str =
+    concat!("SELECT ", audit!(), " WHERE u.subject = $6 AND ", before!());
+// Each with the condition of a partial index.
+pub(in crate::postgres) const AUDIT_OF_EVENT_BEFORE: &str = concat!(
+    "SELECT ",
+    audit!(),
+    " WHERE u.event <> 'signed_in' AND u.event <> 'session_ended' AND u.event = $4 AND ",
+    before!()
+);
+pub(in crate::postgres) const AUDIT_OF_ACTOR_BEFORE: &str =
+    concat!("SELECT ", audit!(), " WHERE u.actor <> 'owner' AND u.actor = $5 AND ", before!());
 pub(in crate::postgres) const AUDIT_HEAD: &str = "SELECT h.last, (SELECT min(number) FROM audit), (SELECT max(number) FROM audit), \
      s.first_id, s.first_chain, s.last_id, s.last_chain, s.at, s.signed \
      FROM audit_number h LEFT JOIN audit_seal s ON s.id = h.id WHERE h.id = 1";

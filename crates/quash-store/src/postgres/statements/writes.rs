@@ -169,10 +169,17 @@ pub(in crate::postgres) const DROP_KEY: &str =
 pub(in crate::postgres) const REVOKE_KEY: &str = "UPDATE signing_key SET state = 'struck', state_at = $2, secret = $3 \
      WHERE kid = $1 AND state <> 'struck'";
 pub(in crate::postgres) const ADVANCE_RING: &str = "UPDATE cluster SET ring = ring + 1 WHERE id = 1";
-pub(in crate::postgres) const ADD_CLIENT: &str = "INSERT INTO client (name, digest, rights, created_at, namespace) \
-     VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+pub(in crate::postgres) const ADD_CLIENT: &str = "INSERT INTO client (name, digest, rights, created_at, namespace, expires_at, version) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+// The transaction has locked the digest.
+pub(in crate::postgres) const CHANGE_CLIENT: &str = "UPDATE client SET rights = $5, expires_at = $6, digest = coalesce($7, digest), \
+     version = version + 1 WHERE name = $1 AND created_at = $2 AND namespace IS NOT DISTINCT FROM $3 AND version = $4 \
+     AND ($7 IS NULL OR NOT EXISTS (SELECT 1 FROM client c WHERE c.digest = $7))";
+pub(in crate::postgres) const USE_CLIENTS: &str = "UPDATE client c SET last_used_at = q.at FROM (SELECT c.name, q.at \
+     FROM unnest($1, $2) AS q(name, at) JOIN client c ON c.name = q.name ORDER BY c.name FOR UPDATE OF c) q \
+     WHERE c.name = q.name AND (c.last_used_at IS NULL OR c.last_used_at < q.at)";
 pub(in crate::postgres) const REMOVE_CLIENT: &str = "DELETE FROM client WHERE name = $1 AND rights = $2 \
-     AND created_at = $3 AND namespace IS NOT DISTINCT FROM $4";
+     AND created_at = $3 AND namespace IS NOT DISTINCT FROM $4 AND version = $5";
 pub(in crate::postgres) const ADD_SECRET: &str =
     "INSERT INTO secret (name, secret) VALUES ($1, $2) ON CONFLICT DO NOTHING";
 pub(in crate::postgres) const REMEMBER: &str = "INSERT INTO setting (name, value) VALUES ($1, $2) \

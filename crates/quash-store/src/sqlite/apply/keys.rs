@@ -1,12 +1,15 @@
 //! Adds, replaces and revokes signing keys. Adds and removes the credentials of clients, and the
 //! secrets. Stores settings.
 
-use quash_core::model::{Client, KeyRecord, KeyState, Kid, NewEntry, Receipt, Sealed, SecretDigest};
+use quash_core::model::{
+    Client, ClientEdit, ClientName, KeyRecord, KeyState, Kid, NewEntry, Receipt, Sealed, SecretDigest,
+    Timestamp,
+};
 use rusqlite::{Connection, named_params};
 
 use super::log::append;
 use crate::sqlite::fault::SqliteError;
-use crate::sqlite::write::write_one;
+use crate::sqlite::write::{write, write_one};
 use crate::sqlite::{rows, statements};
 
 pub(super) fn add_key(
@@ -101,24 +104,52 @@ pub(super) fn add_client(
     client: &Client,
     digest: SecretDigest,
 ) -> Result<Receipt, SqliteError> {
-    let Client { name, rights, created_at, namespace } = client;
+    let Client { name, rights, created_at, namespace, expires_at, version } = client;
     let values = named_params! {
         ":name": name.as_str(),
         ":digest": digest.0,
         ":rights": rights.to_string(),
         ":created_at": created_at.as_millis(),
         ":namespace": namespace,
+        ":expires_at": expires_at.map(Timestamp::as_millis),
+        ":version": rows::stored(*version)?,
     };
     write_one(conn, statements::ADD_CLIENT, values)
 }
 
+pub(super) fn change_client(conn: &Connection, edit: &ClientEdit) -> Result<Receipt, SqliteError> {
+    let ClientEdit { client, rights, expires_at, digest, .. } = edit;
+    let values = named_params! {
+        ":rights": rights.to_string(),
+        ":expires_at": expires_at.map(Timestamp::as_millis),
+        ":digest": digest.map(|digest| digest.0),
+        ":name": client.name.as_str(),
+        ":created_at": client.created_at.as_millis(),
+        ":namespace": client.namespace,
+        ":version": rows::stored(client.version)?,
+    };
+    write_one(conn, statements::CHANGE_CLIENT, values)
+}
+
+pub(super) fn use_clients(
+    conn: &Connection,
+    used: &[(ClientName, Timestamp)],
+) -> Result<Receipt, SqliteError> {
+    for (name, at) in used {
+        let values = named_params! { ":name": name.as_str(), ":last_used_at": at.as_millis() };
+        write(conn, statements::USE_CLIENT, values)?;
+    }
+    Ok(Receipt::default())
+}
+
 pub(super) fn remove_client(conn: &Connection, client: &Client) -> Result<Receipt, SqliteError> {
-    let Client { name, rights, created_at, namespace } = client;
+    let Client { name, rights, created_at, namespace, version, .. } = client;
     let values = named_params! {
         ":name": name.as_str(),
         ":rights": rights.to_string(),
         ":created_at": created_at.as_millis(),
         ":namespace": namespace,
+        ":version": rows::stored(*version)?,
     };
     write_one(conn, statements::REMOVE_CLIENT, values)
 }

@@ -165,7 +165,7 @@ fn claims_from_stdin() -> Result<String, CommandError> {
     Ok(text.trim_start_matches('\u{feff}').to_owned())
 }
 
-fn span(text: &str) -> Result<Duration, String> {
+pub(in crate::commands) fn span(text: &str) -> Result<Duration, String> {
     const LONGEST: Duration = Duration::from_secs(3653 * 24 * 3600);
     Span { least: Duration::from_secs(1), most: LONGEST, zero: Zero::Refused }.of_flag(text)
 }

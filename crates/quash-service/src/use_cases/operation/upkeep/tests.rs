@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering}
 use async_trait::async_trait;
 use quash_core::decide::{Device, Kind};
 use quash_core::model::{
-    Actor, Clock, EndCause, ForeignTokens, KeyState, Kid, Policy, Refusal, Rights, Seeded, Seq, Subject,
-    limits,
+    Actor, ClientName, Clock, EndCause, ForeignTokens, KeyState, Kid, Policy, Refusal, Rights, Seeded, Seq,
+    Subject, limits,
 };
 use quash_core::token::{Algorithm, Expected, Issued, SigningKey, TokenType};
 use quash_core::watch::frame::{Snapshot, SnapshotReader};
@@ -554,5 +554,27 @@ async fn mails_are_sent_and_counted_although_the_clock_was_set_back() {
         assert_eq!(asked_and_sent(limits::MAILS).await, most - 1, "the limit of an hour");
         world.clock.set(0);
         assert_eq!(asked_and_sent(limits::MAILS + 1).await, most, "mails of the future don't count");
+    }
+}
+
+#[tokio::test]
+async fn upkeep_writes_the_last_use_of_clients() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for store in stores(dir.path()) {
+        let mut world = World::open(store).await;
+        let name = ClientName::parse("api").expect("a name");
+        let used_at = world.clock.now();
+        assert!(world.service.client(&world.secret).await.expect("a store").is_some());
+        let shown = world.service.client_named("api").await.expect("a store").expect("a client");
+        let stored = world.store.client_named(&name).await.expect("a store").expect("a client");
+        assert_eq!(
+            (shown.last_used_at, stored.last_used_at),
+            (Some(used_at), None),
+            "no request waits for it"
+        );
+        world.clock.advance(EVERY);
+        world.service.upkeep_round(&mut world.rounds).await.expect("a store");
+        let stored = world.store.client_named(&name).await.expect("a store").expect("a client");
+        assert_eq!(stored.last_used_at, Some(used_at));
     }
 }
