@@ -29,12 +29,18 @@ pub(crate) fn token_json(status: StatusCode, body: &impl Serialize) -> Response 
 
 /// JSON with a media type of its own.
 pub(crate) fn of_type(status: StatusCode, media_type: HeaderValue, body: &impl Serialize) -> Response {
-    let body = match serde_json::to_vec(body) {
-        Ok(body) => body,
-        Err(error) => {
-            return HttpError::internal(format!("failed to serialize a response: {error}")).into_response();
-        }
-    };
+    match serde_json::to_vec(body) {
+        Ok(body) => bytes_of_type(status, media_type, body),
+        Err(error) => HttpError::internal(format!("failed to serialize a response: {error}")).into_response(),
+    }
+}
+
+/// Like [`json`], for a body that is serialized already.
+pub(crate) fn json_bytes(status: StatusCode, body: Vec<u8>) -> Response {
+    bytes_of_type(status, JSON, body)
+}
+
+fn bytes_of_type(status: StatusCode, media_type: HeaderValue, body: Vec<u8>) -> Response {
     let mut answer = Response::new(Body::from(body));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();

@@ -9,7 +9,7 @@ use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderName};
 use quash_core::model::LoginFields;
 use quash_core::token::Issued;
-use quash_service::{Allowance, Service};
+use quash_service::{Allowance, Repeated, Service};
 use serde_json::Value;
 
 use crate::error::code::Code;
@@ -19,6 +19,7 @@ use crate::metrics::{Metrics, ProgramMetrics};
 use crate::outage::Outage;
 use crate::request::cookie;
 use crate::request::fields::{Fields, Whitespace};
+use crate::request::idempotency::FirstAnswer;
 use crate::response::with_header;
 use crate::routes::document;
 use crate::settings::{HttpSettings, RefreshCookie};
@@ -33,6 +34,8 @@ pub(crate) struct AppState {
     pub(crate) settings: HttpSettings,
     pub(crate) metrics: Metrics,
     pub(crate) outage: Outage,
+    /// The first answers to requests with an `Idempotency-Key`.
+    pub(crate) answers: Repeated<FirstAnswer>,
     /// Set once the warning about untrusted forwarding headers was logged.
     warned_of_forwarding: AtomicBool,
     /// The description of the endpoints, once it was requested.
@@ -47,6 +50,7 @@ impl AppState {
             settings,
             metrics,
             outage: Outage::default(),
+            answers: Repeated::default(),
             warned_of_forwarding: AtomicBool::new(false),
             document: OnceLock::new(),
         }

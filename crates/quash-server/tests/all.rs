@@ -2,6 +2,10 @@
 //! missing.
 
 mod accounts;
+mod admin;
+mod admin_audit;
+mod admin_clients;
+mod admin_keys;
 mod claims;
 mod clients;
 mod contract;

@@ -533,6 +533,9 @@ fn codes_are_a_closed_list() {
     406 not_acceptable
     401 credential_not_valid
     403 right_required
+    409 client_taken
+    409 key_not_changed
+    412 version_differs
     409 snapshot_required
     400 feed_version
     403 claim_missing

@@ -19,15 +19,20 @@ const PREFER: HeaderName = HeaderName::from_static("prefer");
 /// A server with the namespaces shop and wiki, and no accounts.
 async fn world() -> World {
     let mut plan = Plan::default();
-    plan.policy.tokens.namespaces = ["shop", "wiki"]
+    plan.policy.tokens.namespaces = namespaces();
+    World::empty(plan).await
+}
+
+/// The namespaces shop and wiki.
+pub(crate) fn namespaces() -> Vec<Namespace> {
+    ["shop", "wiki"]
         .map(|name| Namespace {
             name: name.into(),
             max_lifetime: Duration::from_secs(3600),
             accepted: vec!["access".into()],
             claims: NamespaceClaims::default(),
         })
-        .into();
-    World::empty(plan).await
+        .into()
 }
 
 async fn credential(world: &World) -> String {

@@ -21,6 +21,14 @@ pub(crate) mod account_changes;
 
 pub(crate) mod accounts;
 
+pub(crate) mod clients;
+
+pub(crate) mod client_shapes;
+
+pub(crate) mod keys;
+
+pub(crate) mod audit;
+
 pub(crate) mod sessions;
 
 pub(crate) mod mail_requests;

@@ -7,14 +7,12 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::header::HeaderName;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use quash_core::decide::{NameRevocation, RevokedName};
 use quash_core::model::{Client, EndCause, Namespace, Reason, Right, Timestamp, limits};
 use quash_core::watch::Named;
 use quash_service::NamedEnd;
 use serde::{Deserialize, Serialize};
-use serde_json::json as value;
 use utoipa::ToSchema;
 
 use crate::error::code::Code;
@@ -23,13 +21,11 @@ use crate::openapi::CREDENTIAL;
 use crate::openapi::operation::{Operation, Tag};
 use crate::request::body::WholeRequest;
 use crate::request::credential::credential_with;
+use crate::request::idempotency::{describe_key, idempotency_key};
 use crate::request::items::{ITEM_BYTES, ItemError, Items, Member, parse};
 use crate::response::json;
 use crate::state::AppState;
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// The longest `Idempotency-Key`, in characters.
-const KEY_CHARS: usize = 255;
 /// Times above this number of seconds are in another unit.
 const LATEST_SECS: f64 = 1e11;
 
@@ -172,20 +168,6 @@ fn namespace_of<'a>(
     Ok(Some(namespace))
 }
 
-/// Returns the key under which the first answer is remembered.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, HttpError> {
-    let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    let is_key = |key: &&str| {
-        (1..=KEY_CHARS).contains(&key.len()) && key.bytes().all(|byte| (0x20..0x7f).contains(&byte))
-    };
-    let key = value.to_str().ok().filter(is_key).filter(|_| values.next().is_none());
-    key.map(|key| Some(key.to_owned())).ok_or_else(|| {
-        let detail = "The header Idempotency-Key must have 1 to 255 ASCII characters, and be sent once.";
-        HttpError::new(Code::InvalidRequest, detail)
-    })
-}
-
 /// Returns the end of sessions of quash's own.
 fn named_end(NameRevocation { name, before, reason, .. }: NameRevocation) -> Result<NamedEnd, ItemError> {
     match name {
@@ -271,15 +253,11 @@ fn wrong(member: &'static str, text: &str) -> ItemError {
 }
 
 pub(crate) fn describe_revoke() -> Operation {
-    let key = value!({ "type": "string", "minLength": 1, "maxLength": KEY_CHARS });
-    Operation::new(Tag::Revocations, "revokeNames", "Revokes sessions, tokens and users by name")
-        .text("Requires the right `revoke`, in the namespace if there is one.")
-        .secured_by(CREDENTIAL)
-        .header(
-            "Idempotency-Key",
-            key,
-            "A request with a key that was used within ten minutes gets the first answer.",
-        )
+    let operation =
+        Operation::new(Tag::Revocations, "revokeNames", "Revokes sessions, tokens and users by name")
+            .text("Requires the right `revoke`, in the namespace if there is one.")
+            .secured_by(CREDENTIAL);
+    describe_key(operation)
         .json_body::<Body<'_>>()
         .answers::<Revoked>(StatusCode::OK, "The names are revoked here.")
         .refuses(&[Code::CredentialNotValid, Code::RightRequired])

@@ -24,6 +24,7 @@ use crate::openapi::operation::{Operation, Tag};
 use crate::request::body_error::BodyError;
 use crate::request::device_label::label;
 use crate::request::fields::Fields;
+use crate::request::page::{limit_schema, page_limit};
 use crate::response::json;
 use crate::state::AppState;
 
@@ -162,20 +163,13 @@ impl ListParameters {
                         Some(sid.parse().map_err(|_| HttpError::of_field("after", "Not a session id."))?)
                 }
                 ("limit", limit) => {
-                    parameters.limit = page_limit(limit)
-                        .ok_or_else(|| HttpError::of_field("limit", "Must be from 1 to 200."))?
+                    parameters.limit = page_limit(limit)?;
                 }
                 _ => {}
             }
         }
         Ok(parameters)
     }
-}
-
-/// Reads the requested page size, up to the limit.
-fn page_limit(text: &str) -> Option<u32> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|limit| digits && (1..=limits::PAGE).contains(limit))
 }
 
 impl<'a> Seen<'a> {
@@ -216,14 +210,13 @@ pub(crate) fn describe_list_of_account() -> Operation {
 }
 
 fn listed(operation: Operation) -> Operation {
-    let limit = value!({ "type": "integer", "minimum": 1, "maximum": limits::PAGE, "default": limits::PAGE });
     operation
         .query(
             "ended",
             value!({ "type": "boolean" }),
             "Lists ended and expired sessions instead of live ones.",
         )
-        .query("limit", limit, "The most sessions of one page.")
+        .query("limit", limit_schema(), "The most sessions of one page.")
         .query(
             "after",
             value!({ "type": "string", "pattern": "^[0-9a-f]{32}$" }),
@@ -251,25 +244,4 @@ pub(crate) fn describe_end_all() -> Operation {
     Operation::new(Tag::Account, "endAllSessions", "Ends all sessions of the account")
         .optional_json_body::<Empty>()
         .answers_empty("All sessions have ended.")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn page_size_is_limited() {
-        for (text, limit) in [
-            ("1", Some(1)),
-            ("200", Some(200)),
-            ("0", None),
-            ("201", None),
-            ("-1", None),
-            ("+1", None),
-            ("9223372036854775808", None),
-            ("", None),
-        ] {
-            assert_eq!(page_limit(text), limit, "{text}");
-        }
-    }
 }

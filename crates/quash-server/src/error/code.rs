@@ -66,6 +66,12 @@ pub enum Code {
     CredentialNotValid,
     /// The credential lacks the required right.
     RightRequired,
+    /// Another client has this name.
+    ClientTaken,
+    /// The keys don't allow this change now.
+    KeyNotChanged,
+    /// What should be changed isn't the version that `If-Match` names.
+    VersionDiffers,
     /// The feed can't continue from this cursor.
     SnapshotRequired,
     /// The feed isn't available in the requested version.
@@ -88,7 +94,7 @@ pub enum Code {
 type Row = (&'static str, StatusCode, &'static str, &'static str);
 
 impl Code {
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 41] = [
         Self::TokenNotValid,
         Self::NotAuthenticated,
         Self::BadAuthorizationHeader,
@@ -119,6 +125,9 @@ impl Code {
         Self::NotAcceptable,
         Self::CredentialNotValid,
         Self::RightRequired,
+        Self::ClientTaken,
+        Self::KeyNotChanged,
+        Self::VersionDiffers,
         Self::SnapshotRequired,
         Self::FeedVersion,
         Self::ClaimMissing,
@@ -186,6 +195,9 @@ impl Code {
             | Self::CrossSite
             | Self::CredentialNotValid
             | Self::RightRequired
+            | Self::ClientTaken
+            | Self::KeyNotChanged
+            | Self::VersionDiffers
             | Self::SnapshotRequired
             | Self::FeedVersion
             | Self::ClaimMissing
@@ -256,6 +268,12 @@ impl Code {
                 "This path is for services, and the Authorization header carries no valid credential of one. The operator creates one with `quash verifier add` or `quash client add`."),
             Self::RightRequired => ("right_required", StatusCode::FORBIDDEN, "Right required",
                 "The credential is valid, but lacks the required right, or has it in another namespace only. The operator creates another with `quash verifier add` or `quash client add`."),
+            Self::ClientTaken => ("client_taken", StatusCode::CONFLICT, "Client name taken",
+                "There is a client or a verifier of this name already. Choose another name, or give that client a new secret with `POST /admin/v1/clients/{name}/secret`."),
+            Self::KeyNotChanged => ("key_not_changed", StatusCode::CONFLICT, "Key not changed",
+                "The state of the signing keys does not allow this change now; the response says why. Nothing was changed."),
+            Self::VersionDiffers => ("version_differs", StatusCode::PRECONDITION_FAILED, "Version differs",
+                "The header If-Match names a version that is not the current one, because somebody else has made a change since. Nothing was changed: read the current version, and decide again."),
             Self::SnapshotRequired => ("snapshot_required", StatusCode::CONFLICT, "Snapshot required",
                 "The feed cannot continue from this cursor: it is of another epoch, beyond the log's end, or no longer retained. Take a snapshot, and follow from its cursor."),
             Self::FeedVersion => ("feed_version", StatusCode::BAD_REQUEST, "Feed version not supported",

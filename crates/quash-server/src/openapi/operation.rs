@@ -33,6 +33,9 @@ pub(crate) enum Tag {
     Feed,
     Revocations,
     Accounts,
+    Clients,
+    Keys,
+    Audit,
     OAuth,
     Server,
     Pages,
@@ -376,7 +379,7 @@ impl Answer {
 }
 
 impl Tag {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Tokens,
         Self::Account,
         Self::Mail,
@@ -384,6 +387,9 @@ impl Tag {
         Self::Feed,
         Self::Revocations,
         Self::Accounts,
+        Self::Clients,
+        Self::Keys,
+        Self::Audit,
         Self::OAuth,
         Self::Server,
         Self::Pages,
@@ -398,6 +404,9 @@ impl Tag {
             Self::Feed => "Feed",
             Self::Revocations => "Revocations",
             Self::Accounts => "Accounts",
+            Self::Clients => "Clients",
+            Self::Keys => "Keys",
+            Self::Audit => "Audit",
             Self::OAuth => "OAuth",
             Self::Server => "Server",
             Self::Pages => "Pages",
@@ -413,6 +422,9 @@ impl Tag {
             Self::Feed => "Revocations, for verifiers in other processes.",
             Self::Revocations => "For systems that revoke sessions and tokens by name.",
             Self::Accounts => "For systems that keep users of their own.",
+            Self::Clients => "The clients and verifiers of this server, and their secrets.",
+            Self::Keys => "The signing keys.",
+            Self::Audit => "What happened to accounts, sessions, keys and clients.",
             Self::OAuth => "Introspection and revocation for clients (RFC 7662, RFC 7009).",
             Self::Server => "Keys, health and metrics.",
             Self::Pages => "Pages for browsers.",

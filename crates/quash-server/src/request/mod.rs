@@ -26,6 +26,12 @@ pub(crate) mod form;
 
 pub(crate) mod forwarding;
 
+pub(crate) mod idempotency;
+
+pub(crate) mod if_match;
+
 pub(crate) mod items;
+
+pub(crate) mod page;
 
 pub(crate) mod surrogates;

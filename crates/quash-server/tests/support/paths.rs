@@ -57,7 +57,7 @@ pub(crate) const OWN_PATHS: [(&str, &str, &str); 8] = [
 ];
 
 /// The paths that no other list has: each takes other credentials or none, and has tests of its own.
-pub(crate) const OTHER_PATHS: [&str; 14] = [
+pub(crate) const OTHER_PATHS: [&str; 21] = [
     "/v1/password",
     "/v1/feed",
     "/v1/feed/snapshot",
@@ -67,6 +67,13 @@ pub(crate) const OTHER_PATHS: [&str; 14] = [
     "/admin/v1/accounts/batch",
     "/admin/v1/accounts/{subject}",
     "/admin/v1/accounts/{subject}/sessions",
+    "/admin/v1/audit",
+    "/admin/v1/clients",
+    "/admin/v1/clients/{name}",
+    "/admin/v1/clients/{name}/secret",
+    "/admin/v1/keys",
+    "/admin/v1/keys/rotate",
+    "/admin/v1/keys/{kid}/revoke",
     "/metrics",
     "/.well-known/oauth-authorization-server",
     "/.well-known/oauth-authorization-server/{*path}",

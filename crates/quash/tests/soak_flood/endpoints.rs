@@ -48,6 +48,8 @@ pub(crate) fn target(path: &str) -> String {
     path.replace("{sid}", "01a20af06c05771097b1318de6f7c85b")
         .replace("{subject}", "17")
         .replace("{code}", "token_not_valid")
+        .replace("{name}", "grafana")
+        .replace("{kid}", "key")
         .replace("{*path}", "x")
 }
 
@@ -218,6 +220,9 @@ impl Flood {
             (_, "/admin/v1/accounts/batch" | "/admin/v1/accounts/{subject}") => {
                 json!({ "accounts": [{ "subject": "17", "username": name, "password_hash": garbage }] })
             }
+            (_, "/admin/v1/clients" | "/admin/v1/clients/{name}") => {
+                json!({ "name": garbage, "rights": ["read"] })
+            }
             (
                 _,
                 "/v1/me"
@@ -227,6 +232,11 @@ impl Flood {
                 | "/v1/me/sessions/{sid}"
                 | "/v1/forward-auth"
                 | "/admin/v1/accounts/{subject}/sessions"
+                | "/admin/v1/audit"
+                | "/admin/v1/clients/{name}/secret"
+                | "/admin/v1/keys"
+                | "/admin/v1/keys/rotate"
+                | "/admin/v1/keys/{kid}/revoke"
                 | "/v1/feed"
                 | "/v1/feed/snapshot"
                 | "/v1/feed/lease"
