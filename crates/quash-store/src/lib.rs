@@ -44,7 +44,7 @@ pub use memory::MemoryStore;
 pub use moving::{MoveError, MoveProgress, MoveStage, RunningNode, check_log};
 pub use postgres::{
     IfAnother, MoveSource, PostgresCoordination, PostgresCounters, PostgresFailOver, PostgresOptions,
-    PostgresStore, StatementNames, UrlFault, check_postgres_url, copy_to_postgres,
+    PostgresServer, PostgresStore, StatementNames, UrlFault, check_postgres_url, copy_to_postgres,
 };
 pub use sqlite::{Replaced, SqliteOptions, SqliteStore, StagedRestore, open_or_create, share_with_group};
 

@@ -43,6 +43,7 @@ pub use self::coordination::PostgresCoordination;
 pub use self::counters::PostgresCounters;
 pub use self::fail_over::PostgresFailOver;
 pub use self::moving::{MoveSource, copy_to_postgres};
+pub use self::server::about::PostgresServer;
 pub use self::server::url::UrlFault;
 
 /// Options of a [`PostgresStore`].
@@ -217,6 +218,14 @@ impl PostgresStore {
         let target = Target::parse(&options.url)?;
         let connection = requirements::connect(&target).await?;
         migrate::is_new(&connection, target.shown()).await
+    }
+
+    /// Describes the server of a database, without changing the database.
+    ///
+    /// # Errors
+    /// As for [`PostgresStore::open`].
+    pub async fn describe_server(options: &PostgresOptions) -> Result<PostgresServer, OpenError> {
+        server::about::describe(&Target::parse(&options.url)?).await
     }
 
     /// The state of the connections.
