@@ -36,7 +36,7 @@ pub use error::code::Code;
 pub use metrics::{DroppedLines, ProgramMetrics};
 pub use net::accept::serve;
 pub use net::listen::{Listener, SocketFault};
-pub use net::tls::{Tls, TlsFault, TlsFaultKind, TlsFiles};
+pub use net::tls::{Tls, TlsFault, TlsFaultKind, TlsFiles, validity as certificate_validity};
 pub use routes::{admin_operations, openapi, paths, router, router_counting};
 pub use settings::origin::{Origin, OriginFault};
 pub use settings::paths::{Endpoint, Paths, PathsFault, is_path, is_reserved};

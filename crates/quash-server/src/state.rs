@@ -1,7 +1,6 @@
 //! The state that every handler can reach.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use axum::response::Response;
@@ -36,8 +35,6 @@ pub(crate) struct AppState {
     pub(crate) outage: Outage,
     /// The first answers to requests with an `Idempotency-Key`.
     pub(crate) answers: Repeated<FirstAnswer>,
-    /// Set once the warning about untrusted forwarding headers was logged.
-    warned_of_forwarding: AtomicBool,
     /// The description of the endpoints, once it was requested.
     document: OnceLock<Value>,
 }
@@ -51,7 +48,6 @@ impl AppState {
             metrics,
             outage: Outage::default(),
             answers: Repeated::default(),
-            warned_of_forwarding: AtomicBool::new(false),
             document: OnceLock::new(),
         }
     }
@@ -63,7 +59,7 @@ impl AppState {
 
     /// Warns, once, that a proxy's forwarding headers aren't trusted.
     pub(crate) fn warn_of_forwarding(&self) {
-        if !self.warned_of_forwarding.swap(true, Ordering::Relaxed) {
+        if self.service.note_untrusted_forwarding() {
             tracing::warn!(
                 "ignoring forwarding headers from a loopback, private or shared address that isn't a trusted proxy; failed sign-ins aren't \
                  limited by network; name the proxy in http.trusted_proxies, and its header in http.forwarding_header"

@@ -17,6 +17,7 @@ use quash_verify::issuer::Guard;
 use tokio::sync::{Mutex, Notify, watch};
 use tracing::Instrument;
 
+use crate::doctor::Observed;
 use crate::failure::{Failure, Unavailable};
 use crate::feed::Feed;
 use crate::keys::{Foreign, Keys};
@@ -72,6 +73,7 @@ pub(crate) struct Context {
     /// Held from reading the largest number of a subject until the account with the next one is written.
     pub(crate) numbering: Mutex<()>,
     pub(crate) metrics: Metrics,
+    pub(crate) observed: Observed,
     /// The uptime of the last check of the store, and the outcome.
     pub(crate) checked: Mutex<Option<(Duration, Result<(), Failure>)>>,
 }
@@ -148,6 +150,12 @@ impl Service {
         let keys = self.context.store.keys().await?;
         let signs = keys.iter().find(|key| key.state == KeyState::Current && key.source == KeySource::Made);
         Ok(signs.map(|key| key.created_at + every))
+    }
+
+    /// Notes that forwarding headers have arrived from a peer that isn't a trusted proxy. Returns whether they are
+    /// the first.
+    pub fn note_untrusted_forwarding(&self) -> bool {
+        self.context.observed.forwarding()
     }
 
     /// Becomes `true` when the process must exit, because a write to disk failed. `None` if the store isn't a

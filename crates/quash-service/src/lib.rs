@@ -6,6 +6,7 @@
 
 mod context;
 mod credential;
+pub mod doctor;
 mod embedded;
 mod failure;
 mod feed;

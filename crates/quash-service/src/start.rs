@@ -15,6 +15,7 @@ use quash_verify::issuer::{GuardSetup, KeyFetcher, guard, guard_of_node};
 use tokio::sync::{Mutex, Notify, mpsc};
 
 use crate::context::{Context, Service};
+use crate::doctor::Observed;
 use crate::failure::StartError;
 use crate::feed::{self, Feed, FeedBroadcast, Snapshots};
 use crate::keys::{self, CurrentKey, FetchKeys, FetchOnDemand, Foreign, KeySetup, Keys};
@@ -208,6 +209,7 @@ impl Service {
             outbox,
             numbering: Mutex::default(),
             metrics: Metrics::new(),
+            observed: Observed::default(),
             checked: Mutex::default(),
         });
         tokio::spawn(lock::follow(Arc::downgrade(&context), orders));

@@ -22,6 +22,10 @@ pub(crate) enum Exit {
     Refused,
     /// The command succeeded, but not every verifier has confirmed it.
     NotConfirmed,
+    /// `doctor` has warnings, and no problems.
+    Warnings,
+    /// `doctor` has found problems.
+    Problems,
     /// The command can't be executed now, but may succeed later.
     Unavailable,
 }
@@ -60,6 +64,8 @@ impl Exit {
             Self::Conflict => 5,
             Self::Refused => 6,
             Self::NotConfirmed => 7,
+            Self::Warnings => 8,
+            Self::Problems => 9,
             Self::Unavailable => 75,
         }
     }

@@ -7,6 +7,7 @@ mod cli;
 mod clients;
 mod config;
 mod crash;
+mod doctor;
 mod faults;
 mod feed;
 mod floods;

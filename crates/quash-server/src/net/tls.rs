@@ -162,9 +162,12 @@ fn read_chain(
     Ok((chain, not_after))
 }
 
-/// Reads a certificate's validity period, both ends included (RFC 5280 4.1.2.5). The TLS library checks it in
-/// peers' certificates but doesn't expose that of the server's own.
-fn validity(certificate: &[u8]) -> Result<(Timestamp, Timestamp), TlsFaultKind> {
+/// Reads the validity period of a certificate in DER, both ends included (RFC 5280 4.1.2.5). The TLS library checks it
+/// in peers' certificates but doesn't expose it.
+///
+/// # Errors
+/// It isn't a certificate.
+pub fn validity(certificate: &[u8]) -> Result<(Timestamp, Timestamp), TlsFaultKind> {
     let (_, certificate) =
         X509Certificate::from_der(certificate).map_err(|_| TlsFaultKind::BadCertificate)?;
     let Validity { not_before, not_after } = certificate.validity();

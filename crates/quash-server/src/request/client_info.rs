@@ -60,7 +60,7 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
 
 /// Returns whether an address distinguishes networks. An untrusted proxy or translator at a loopback, private
 /// or shared address represents all clients behind it.
-fn is_public(address: IpAddr) -> bool {
+pub(crate) fn is_public(address: IpAddr) -> bool {
     match subscriber(address) {
         IpAddr::V4(address) => {
             !(address.is_loopback()

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::request::client_info::is_public;
+
 /// Addresses of proxies: a network, or the peers of the unix socket.
 ///
 /// ```
@@ -64,11 +66,33 @@ impl Proxies {
         Ok(Self::Network(network))
     }
 
+    /// The number of bits in which the addresses of the network differ; 0 for the unix socket.
+    pub fn host_bits(self) -> u8 {
+        match self {
+            Self::Network(network) => network.max_prefix_len() - network.prefix_len(),
+            Self::UnixSocket => 0,
+        }
+    }
+
+    /// Returns whether the network begins with an address of the internet.
+    pub fn is_public(self) -> bool {
+        matches!(self, Self::Network(network) if is_public(network.addr()))
+    }
+
     pub(crate) fn has(self, peer: Option<IpAddr>) -> bool {
         match (self, peer) {
             (Self::UnixSocket, None) => true,
             (Self::Network(network), Some(address)) => network.contains(&address),
             _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Proxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Network(network) => network.fmt(f),
+            Self::UnixSocket => f.write_str("unix"),
         }
     }
 }

@@ -58,6 +58,11 @@ impl PublicUrl {
         &self.origin
     }
 
+    /// Returns whether only this machine reaches the address.
+    pub fn is_loopback(&self) -> bool {
+        is_loopback(self.site())
+    }
+
     /// Host and port: the site's name in mails.
     pub fn site(&self) -> &str {
         self.origin.as_str().split_once("://").map_or(self.origin.as_str(), |(_, site)| site)

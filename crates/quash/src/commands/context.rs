@@ -122,7 +122,8 @@ impl CommandContext {
         !self.environment.no_color && io::stderr().is_terminal()
     }
 
-    fn data_dir_path(&self) -> PathBuf {
+    /// Returns the path of the data directory.
+    pub(super) fn data_dir_path(&self) -> PathBuf {
         let named = self.flags.data_dir.clone().or_else(|| self.environment.data_dir.clone());
         named.unwrap_or_else(|| PathBuf::from("quash-data"))
     }

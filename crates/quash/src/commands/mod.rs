@@ -19,6 +19,7 @@ mod policy;
 
 mod context;
 mod definition;
+mod doctor;
 mod prompt;
 mod revoke;
 mod serve;
@@ -45,6 +46,8 @@ Exit codes:
    5  conflict: the name is taken, or the current state doesn't allow the change
    6  a token was verified and is refused, or the audit is not what was sealed
    7  success, but not every verifier has confirmed it
+   8  doctor has warnings
+   9  doctor has found problems
   75  temporarily unavailable; try again
 
 Settings come from quash.toml in the data directory (or --config), from the environment as
@@ -124,6 +127,9 @@ enum Command {
     /// Inspect and verify tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Check the installation: settings, files, the store, and what clients see. Exit code 8 for warnings, 9 for
+    /// problems
+    Doctor(doctor::DoctorArgs),
     /// Check and show settings, and get help with writing them
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -190,6 +196,7 @@ async fn execute(command: Command, context: &CommandContext) -> Result<ExitCode,
         Command::Verifier(command) => client::run_verifier(command, context).await,
         Command::Node(command) => node::run(command, context).await,
         Command::Token(command) => return token::run(command, context).await,
+        Command::Doctor(args) => return doctor::run(&args, context).await,
         Command::Config(command) => config::run(&command, context),
         Command::PasswordCost { target } => {
             password_cost::run(&target, &SystemClock, &SystemEntropy, context)

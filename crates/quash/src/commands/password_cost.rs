@@ -38,8 +38,9 @@ pub(super) fn run(
         .of_flag(target)
         .map_err(|fault| CommandError::new(Exit::Usage, format!("--target: {fault}")))?;
     let mut arena = Arena::default();
-    let measured =
-        candidates().map(|cost| measure(cost, &mut arena, clock, entropy)).collect::<Result<Vec<_>, _>>()?;
+    let measured = candidates()
+        .map(|cost| Ok(Measured { cost, took: measure(cost, &mut arena, clock, entropy)? }))
+        .collect::<Result<Vec<_>, CommandError>>()?;
     let proposed = propose(&measured, target);
     let shown = json!({
         "measured": measured.iter().copied().map(Measured::json).collect::<Vec<_>>(),
@@ -53,12 +54,16 @@ fn candidates() -> impl Iterator<Item = Argon2> {
     least.map(|(memory_mib, passes)| Argon2 { memory_mib, passes, lanes: 1 })
 }
 
-fn measure(
+/// Measures the time of one hash.
+///
+/// # Errors
+/// The cost exceeds the highest allowed cost.
+pub(super) fn measure(
     cost: Argon2,
     arena: &mut Arena,
     clock: &dyn Clock,
     entropy: &dyn Entropy,
-) -> Result<Measured, CommandError> {
+) -> Result<Duration, CommandError> {
     let hasher = cost
         .hasher()
         .map_err(|fault| CommandError::failure(format!("{cost} can't be measured: it {fault}")))?;
@@ -67,7 +72,7 @@ fn measure(
     for _ in 0..ROUNDS {
         took = took.min(once(&hasher, arena, clock, entropy));
     }
-    Ok(Measured { cost, took })
+    Ok(took)
 }
 
 fn once(hasher: &Argon2Hasher, arena: &mut Arena, clock: &dyn Clock, entropy: &dyn Entropy) -> Duration {

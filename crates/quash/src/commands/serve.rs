@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::context::CommandContext;
+use super::doctor::LocalFacts;
 use super::listen::{self, ServerAddress};
 use crate::control::ControlServer;
 use crate::data_dir::{DataDir, IfMissing, ServerLock};
@@ -19,7 +20,7 @@ use crate::error::{CommandError, Exit};
 use crate::mail::{self, MailSetup};
 use crate::opening::{self, FencedSettings, Opened, StateFiles};
 use crate::output;
-use crate::settings::{Engine, Settings};
+use crate::settings::{Engine, Loaded, Settings};
 use crate::stderr::Stderr;
 use crate::traces::{self, Traces};
 
@@ -56,16 +57,14 @@ pub(super) struct Ready {
 }
 
 pub(super) async fn run(args: &ServeArgs, context: &CommandContext) -> Result<(), CommandError> {
-    let loaded = context.loaded()?;
-    let digest = loaded.digest();
-    let settings = loaded.settings;
+    let loaded = Arc::new(context.loaded()?);
     let dropped = DroppedLines::default();
     let stderr = Stderr::start(dropped.clone()).map_err(|error| {
         CommandError::failure(format!("the thread that writes the log cannot be started: {error}"))
     })?;
-    let traces = settings.traces.as_ref().map(Traces::start).transpose()?;
-    context.start_server_log(settings.log, traces.as_ref(), &stderr);
-    let served = run_with_log(args, context, &settings, &digest, &stderr, &dropped).await;
+    let traces = loaded.settings.traces.as_ref().map(Traces::start).transpose()?;
+    context.start_server_log(loaded.settings.log, traces.as_ref(), &stderr);
+    let served = run_with_log(args, context, &loaded, &stderr, &dropped).await;
     if let Some(traces) = traces {
         traces.end().await;
     }
@@ -76,11 +75,11 @@ pub(super) async fn run(args: &ServeArgs, context: &CommandContext) -> Result<()
 async fn run_with_log(
     args: &ServeArgs,
     context: &CommandContext,
-    settings: &Settings,
-    digest: &str,
+    loaded: &Arc<Loaded>,
     stderr: &Stderr,
     dropped: &DroppedLines,
 ) -> Result<(), CommandError> {
+    let settings = &loaded.settings;
     let (stop, stopping) = watch::channel(false);
     let (opened, is_open) = watch::channel(false);
     tokio::spawn(stop_on_signals(Signals::start()?, is_open, stop, stderr.clone()));
@@ -92,8 +91,10 @@ async fn run_with_log(
     }
     let ready = prepare(settings, args.fenced(), &data_dir, tls.as_ref(), stderr).await?;
     opened.send_replace(true);
+    let local = LocalFacts::new(Arc::clone(loaded), data_dir.path().to_owned());
+    ready.service.set_fact_source(Arc::new(local));
     // Only operators see it.
-    if let Err(failure) = ready.service.describe_node(env!("CARGO_PKG_VERSION"), digest).await {
+    if let Err(failure) = ready.service.describe_node(env!("CARGO_PKG_VERSION"), &loaded.digest()).await {
         tracing::warn!(%failure, "failed to show this node to operators");
     }
     let certificate = tls.clone();

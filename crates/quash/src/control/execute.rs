@@ -71,6 +71,11 @@ pub(crate) async fn execute(
         }
         Request::BackUp { to } => back_up(service, to).await.map(Reply::BackedUp),
         Request::Nodes => nodes::execute(service).await.map(Reply::Nodes),
+        Request::StoreFacts => service
+            .store_facts()
+            .await
+            .map(|facts| Reply::StoreFacts(Box::new(facts)))
+            .map_err(|failure| failed(&failure)),
         Request::Keys => service
             .keys()
             .await

@@ -17,6 +17,7 @@ mod server;
 mod socket;
 
 use quash_service::NewPassword;
+use quash_service::doctor::StoreFacts;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -125,6 +126,8 @@ pub(crate) enum Request {
     Audit(AuditRequest),
     /// Returns the nodes over the database.
     Nodes,
+    /// Returns what the checks of an installation need of the store.
+    StoreFacts,
     InspectToken {
         token: String,
     },
@@ -235,6 +238,7 @@ pub(crate) enum Reply {
     RevokedKey(RevokedKeyShown),
     Audit(AuditReply),
     Nodes(NodesShown),
+    StoreFacts(Box<StoreFacts>),
     Inspection(Box<InspectionShown>),
 }
 
@@ -259,6 +263,7 @@ impl Request {
             | Self::Clients(ClientRequest::List { .. })
             | Self::Audit(AuditRequest::Entries { .. } | AuditRequest::Head | AuditRequest::Verify { .. })
             | Self::Nodes
+            | Self::StoreFacts
             | Self::InspectToken { .. } => false,
             Self::AddAccount(_)
             | Self::AddAccounts { .. }

@@ -49,6 +49,26 @@ pub(crate) fn setup(
     }
 }
 
+/// Returns the way that a server with these settings sends mails.
+pub(crate) fn way(settings: &Settings) -> MailWay {
+    if settings.smtp.is_some() && settings.http.public_url.is_some() {
+        MailWay::Sent
+    } else if is_for_development(settings) {
+        MailWay::Written
+    } else {
+        MailWay::Waiting("mail.host")
+    }
+}
+
+/// Connects to the SMTP server as for a mail, and signs in, but sends nothing. `None`: no server is set.
+pub(crate) async fn check_smtp(settings: &Settings) -> Option<Result<(), String>> {
+    let (smtp, url) = (settings.smtp.clone()?, settings.http.public_url.clone()?);
+    Some(match Smtp::new(smtp, url) {
+        Ok(smtp) => smtp.check().await.map_err(|fault| fault.to_string()),
+        Err(error) => Err(error.message),
+    })
+}
+
 /// Returns whether only users of this machine can request mails, so that mails may be printed.
 fn is_for_development(settings: &Settings) -> bool {
     let is_loopback =

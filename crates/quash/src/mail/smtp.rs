@@ -78,6 +78,16 @@ impl Smtp {
         Ok((to, message.formatted()))
     }
 
+    /// Connects and signs in as for a mail, and ends the connection.
+    ///
+    /// # Errors
+    /// The server doesn't accept mails from here.
+    pub(super) async fn check(&self) -> Result<(), MailerError> {
+        let mut connection = self.connect().await?;
+        let _left_already = tokio::time::timeout(GOODBYE, connection.quit()).await;
+        Ok(())
+    }
+
     async fn connect(&self) -> Result<AsyncSmtpConnection, MailerError> {
         let SmtpSettings { host, port, encryption, credentials, .. } = &self.settings;
         let hello = ClientId::Domain(self.settings.from.email.domain().to_owned());

@@ -70,6 +70,8 @@ pub(crate) struct Settings {
     pub(crate) traces: Option<TraceSettings>,
     /// Warnings about insecure but allowed settings, logged at each start.
     pub(crate) warnings: Vec<String>,
+    /// Those of them that are about keys that can be guessed.
+    pub(crate) weak_keys: Vec<String>,
 }
 
 /// Settings with their origins.

@@ -1,6 +1,8 @@
 //! Nodes as operators see them, and the rows that ended nodes leave behind.
 
-use serde_json::json;
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
 
 use super::cluster::Cluster;
 use super::site::{PASSWORD, Site};
@@ -146,4 +148,26 @@ fn commands_that_read_make_nothing_in_an_empty_database() {
     let added = on(&dir, &["account", "add", "dana", "--password-stdin"], PASSWORD);
     assert!(added.status.success(), "{}", added.stderr);
     assert!(on(&dir, &["account", "list"], "").stdout.contains("dana"));
+}
+
+#[test]
+fn the_doctor_finds_expired_nodes_and_other_settings() {
+    let Some(site) = Site::new() else { return };
+    let a = site.start("a");
+    let b = site.start_with("b", &["--set", "lockout.failures=7"]);
+    let levels = || -> BTreeMap<String, String> {
+        let finished = a.run(&["doctor", "--json"], "");
+        let findings: Vec<Value> = serde_json::from_str(&finished.stdout).expect("findings");
+        let text = |finding: &Value, member: &str| finding[member].as_str().expect("a text").to_owned();
+        findings.iter().map(|finding| (text(finding, "check"), text(finding, "level"))).collect()
+    };
+    let found = levels();
+    assert_eq!((found["node_settings"].as_str(), found["expired_nodes"].as_str()), ("warning", "ok"));
+    for check in ["postgres_version", "postgres_commit", "postgres_superuser", "postgres_encryption"] {
+        assert_ne!(found[check], "skipped", "{check}");
+    }
+    assert_eq!(found["postgres_commit"], "ok");
+    b.kill();
+    let expired = until_some(|| Some(levels()).filter(|found| found["expired_nodes"] == "warning"));
+    assert_eq!(expired.map(|found| found["node_settings"].clone()).as_deref(), Some("ok"));
 }

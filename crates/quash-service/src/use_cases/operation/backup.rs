@@ -6,6 +6,7 @@ use quash_core::model::Seq;
 use quash_store::BackupError;
 
 use crate::context::Service;
+use crate::doctor::BackupRecord;
 
 /// The reason why there is no backup.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -23,12 +24,20 @@ pub struct BackedUp {
 }
 
 impl Service {
-    /// Copies a consistent snapshot of the store to a new file. The copy is useless without the master key.
+    /// Copies a consistent snapshot of the store to a new file, and then records it in the store. The copy is useless
+    /// without the master key.
     ///
     /// # Errors
     /// The file exists already or can't be written, or the store isn't a file.
     pub async fn back_up(&self, to: &Path) -> Result<BackedUp, BackupFault> {
-        let file = self.context.file.as_ref().ok_or(BackupFault::NoFile)?;
-        Ok(BackedUp { seq: file.back_up(to).await? })
+        let context = &*self.context;
+        let file = context.file.as_ref().ok_or(BackupFault::NoFile)?;
+        let began = context.clock.now();
+        let seq = file.back_up(to).await?;
+        // The backup is complete without it.
+        if let Err(error) = context.store.commit(BackupRecord::change(began, to)).await {
+            tracing::warn!(%error, "the backup is written, and couldn't be recorded for `quash doctor`");
+        }
+        Ok(BackedUp { seq })
     }
 }

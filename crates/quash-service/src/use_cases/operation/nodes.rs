@@ -8,13 +8,14 @@ use crate::context::Service;
 use crate::failure::Failure;
 
 impl Service {
-    /// Shows this node to operators, with its version and the hash over its settings, and logs it if other
-    /// nodes have other settings. Without a node, nothing happens.
+    /// Notes the version and the hash over the settings of this server, for operators. A node shows both to the
+    /// others, and logs it if other nodes have other settings.
     ///
     /// # Errors
     /// The store can't be used now.
     pub async fn describe_node(&self, version: &str, settings: &str) -> Result<(), Failure> {
         let context = &*self.context;
+        context.observed.serves(version, settings, context.clock.uptime());
         let Some(node) = &context.node else { return Ok(()) };
         let description = NodeDescription {
             id: node.id.clone(),

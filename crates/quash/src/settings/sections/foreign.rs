@@ -155,6 +155,8 @@ pub(super) struct Foreign {
     pub(super) setups: Vec<ForeignSetup>,
     pub(super) namespaces: Vec<Namespace>,
     pub(super) warnings: Vec<String>,
+    /// The shared secrets that can be guessed.
+    pub(super) weak_keys: Vec<String>,
 }
 
 /// Reads each section. `iss` and `aud` default to those of quash's own tokens.
@@ -165,10 +167,11 @@ pub(super) fn read(
     names: &ClaimNames,
 ) -> Result<Foreign, Reported> {
     let sections = reader.each(&TABLE, |section| one(section, names))?;
-    let mut foreign = Foreign { setups: Vec::new(), namespaces: Vec::new(), warnings: Vec::new() };
+    let mut foreign =
+        Foreign { setups: Vec::new(), namespaces: Vec::new(), warnings: Vec::new(), weak_keys: Vec::new() };
     for (name, one) in sections {
         foreign
-            .warnings
+            .weak_keys
             .extend(one.weakness.map(|weakness| format!("foreign.{name}.shared_secret {weakness}")));
         if let Some(namespace) = &one.namespace {
             foreign.add_namespace(namespace);

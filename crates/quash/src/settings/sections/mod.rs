@@ -105,7 +105,8 @@ pub(super) fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Rep
         ..tokens.accounts
     };
     let rotation = RotationPolicy { rotate: tokens.rotate, blacklist: tokens.blacklist, grace };
-    let mut warnings = tokens.signing.warnings;
+    let weak_keys: Vec<_> = tokens.signing.warnings.into_iter().chain(foreign.weak_keys).collect();
+    let mut warnings = weak_keys.clone();
     warnings.extend(foreign.warnings);
     warnings.extend(mail.warning);
     warnings.extend(postgres::warning(postgres.after_failover));
@@ -160,6 +161,7 @@ pub(super) fn read(values: &Values, faults: &mut Faults) -> Result<Settings, Rep
         log: log?,
         traces: traces?,
         warnings,
+        weak_keys,
     })
 }
 
