@@ -15,9 +15,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::api::describe::{describe, describe_options};
 use crate::api::{
-    account_changes, accounts, audit, blacklist, clients, email, email_verification, feed, forward_auth,
-    health, jwks, keys, logout, me, metrics, oauth, openapi_json, password_reset, refresh, registration,
-    revocations, sessions, token, verify,
+    account_changes, accounts, audit, blacklist, clients, doctor, email, email_verification, feed,
+    forward_auth, health, jwks, keys, logout, me, metrics, oauth, openapi_json, password_reset, refresh,
+    registration, revocations, sessions, token, verify,
 };
 use crate::error::http_error::HttpError;
 use crate::listed::{ListedMethods, ListedRouter, delete, get, patch, post, with_right};
@@ -265,6 +265,7 @@ fn endpoints(state: &Arc<AppState>) -> ListedRouter {
             "/oauth2/introspect",
             post(oauth::introspect::introspect, oauth::introspect::describe_introspect),
         )
+        .route("/admin/v1/doctor", with_right(&state, Right::Read, get(doctor::show, doctor::describe_show)))
         .route("/livez", get(health::livez, health::describe_livez))
         .route("/readyz", get(health::readyz, health::describe_readyz))
         .route("/", get(pages::home::show, pages::home::describe_show))

@@ -12,6 +12,7 @@ mod contract;
 mod cookies;
 mod cors;
 mod devices;
+mod doctor;
 #[path = "support/end_cause_triggers.rs"]
 mod end_cause_triggers;
 mod end_causes;

@@ -41,6 +41,8 @@ pub(crate) mod registration;
 
 pub(crate) mod email;
 
+pub(crate) mod doctor;
+
 pub(crate) mod feed;
 
 pub(crate) mod jwks;

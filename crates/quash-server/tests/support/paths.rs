@@ -57,7 +57,7 @@ pub(crate) const OWN_PATHS: [(&str, &str, &str); 8] = [
 ];
 
 /// The paths that no other list has: each takes other credentials or none, and has tests of its own.
-pub(crate) const OTHER_PATHS: [&str; 21] = [
+pub(crate) const OTHER_PATHS: [&str; 22] = [
     "/v1/password",
     "/v1/feed",
     "/v1/feed/snapshot",
@@ -74,6 +74,7 @@ pub(crate) const OTHER_PATHS: [&str; 21] = [
     "/admin/v1/keys",
     "/admin/v1/keys/rotate",
     "/admin/v1/keys/{kid}/revoke",
+    "/admin/v1/doctor",
     "/metrics",
     "/.well-known/oauth-authorization-server",
     "/.well-known/oauth-authorization-server/{*path}",

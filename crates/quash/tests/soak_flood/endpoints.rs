@@ -237,6 +237,7 @@ impl Flood {
                 | "/admin/v1/keys"
                 | "/admin/v1/keys/rotate"
                 | "/admin/v1/keys/{kid}/revoke"
+                | "/admin/v1/doctor"
                 | "/v1/feed"
                 | "/v1/feed/snapshot"
                 | "/v1/feed/lease"
