@@ -7,8 +7,11 @@ use super::site::{Validity, certificate};
 use super::{doctor, found, installed, these};
 use crate::support::{Server, on, sqlite_only};
 
+/// Checks with the level of their finding.
+type Findings = &'static [(&'static str, &'static str)];
+
 /// Settings, and what the doctor finds about them.
-const RISKY: [(&[&str], &[(&str, &str)]); 14] = [
+const RISKY: [(&[&str], Findings); 14] = [
     (&["tokens.access_token_lifetime=2h"], &[("access_lifetime", "warning")]),
     (&["tokens.access_token_lifetime=20s"], &[("access_lifetime", "warning")]),
     (

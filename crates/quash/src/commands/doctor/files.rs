@@ -67,6 +67,7 @@ pub(super) fn backup(path: &str, data_dir: &Path) -> Option<BackupFile> {
 /// Names the file system if a database can't rely on it.
 #[cfg(target_os = "linux")]
 fn file_system(directory: &Path) -> Option<String> {
+    use rustix::fs::FsWord;
     // The numbers of statfs(2).
     const RISKY: [(u32, &str); 7] = [
         (0x6969, "NFS"),
@@ -78,7 +79,7 @@ fn file_system(directory: &Path) -> Option<String> {
         (0x8584_58f6, "ramfs, in memory"),
     ];
     let found = rustix::fs::statfs(directory).ok()?.f_type;
-    let name = RISKY.iter().find(|(number, _)| i64::from(*number) == i64::from(found));
+    let name = RISKY.iter().find(|(number, _)| *number as FsWord == found);
     name.map(|(_, name)| (*name).to_owned())
 }
 
