@@ -13,6 +13,7 @@ extern crate self as quash_store;
 mod columns;
 mod coordination;
 mod counters;
+mod django;
 mod fail_over;
 mod log;
 mod memory;
@@ -39,6 +40,7 @@ pub use counters::{
     AGAIN_AFTER, ASK_AGAIN, Allowance, Bucket, Counted, CounterKey, Counters, EVALUATED_WITHIN,
     MemoryCounters, RequestKind, RequestLimit, Window, WindowKind,
 };
+pub use django::{Cell, DjangoColumn, DjangoSource, Rows, SourceError, UserQuery};
 pub use fail_over::{FailOver, PromotedServer};
 pub use memory::MemoryStore;
 pub use moving::{MoveError, MoveProgress, MoveStage, RunningNode, check_log};

@@ -5,6 +5,7 @@ mod apply;
 mod audit;
 mod coordination;
 mod counters;
+mod django;
 mod fail_over;
 mod fault;
 mod migrate;
@@ -41,6 +42,7 @@ use crate::{MoveError, OpenError, StoreConnections, StoreError};
 
 pub use self::coordination::PostgresCoordination;
 pub use self::counters::PostgresCounters;
+pub(crate) use self::django::PostgresSource;
 pub use self::fail_over::PostgresFailOver;
 pub use self::moving::{MoveSource, copy_to_postgres};
 pub use self::server::about::PostgresServer;
