@@ -281,6 +281,7 @@ impl Item<'_> {
             password_mark_before,
             state: state.transpose()?,
             claims: self.claims.given().map(str::to_owned),
+            last_login_at: None,
         })
     }
 }

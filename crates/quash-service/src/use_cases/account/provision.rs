@@ -1,5 +1,5 @@
-//! Provisioning: a client with the right `accounts`, such as a Django site, sends its users. Each account is
-//! added or changed in one transaction, or not at all.
+//! Provisioning: a client with the right `accounts`, such as a Django site, sends its users, or an operator imports
+//! them. Each account is added or changed in one transaction, or not at all.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,8 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use quash_core::decide::{ChangeAuthor, MarkDiffers, Provisioning, SiteMark, provision, provisioned};
 use quash_core::model::{
-    Account, AccountBy, AccountEdit, Actor, Change, Client, Email, NewState, Seq, Subject, Timestamp, fold,
+    Account, AccountBy, AccountEdit, Actor, Change, Client, Email, LastLogin, NewState, Seq, Subject,
+    Timestamp, fold,
 };
 use zeroize::Zeroizing;
 
@@ -35,6 +36,8 @@ pub struct AccountRecord {
     pub state: Option<NewState>,
     /// The custom claims, as a JSON object.
     pub claims: Option<String>,
+    /// The last sign-in before the account is added, if the settings record sign-ins. An existing account keeps its own.
+    pub last_login_at: Option<Timestamp>,
 }
 
 /// Whether a request writes anything.
@@ -103,6 +106,7 @@ struct Wanted {
     username: Option<String>,
     email_verified: Option<bool>,
     values: Provisioning,
+    last_login_at: Option<Timestamp>,
     warning: Option<AddressWarning>,
 }
 
@@ -127,20 +131,29 @@ impl Service {
         records: Vec<(String, AccountRecord)>,
         run: Run,
     ) -> Result<Vec<Result<Accepted, ProvisionFault>>, Failure> {
-        let by = ChangeAuthor::from(Actor::Client(client.name.clone()));
+        self.provision_by(&ChangeAuthor::from(Actor::Client(client.name.clone())), records, run).await
+    }
+
+    /// Like [`Service::provision`], for any author.
+    ///
+    /// # Errors
+    /// The store is unavailable. Some accounts may have been written.
+    pub async fn provision_by(
+        &self,
+        by: &ChangeAuthor,
+        records: Vec<(String, AccountRecord)>,
+        run: Run,
+    ) -> Result<Vec<Result<Accepted, ProvisionFault>>, Failure> {
         let repeated = repeated(&records);
         // Many at once, so that the store writes them in few transactions; not all at once, because other requests
         // share its connections.
-        let outcomes = records.into_iter().zip(repeated).map(|((subject, record), repeated)| {
-            let by = &by;
-            async move {
-                if let Some(field) = repeated {
-                    return Err(ProvisionFault::Repeated(field));
-                }
-                let wanted = self.context.wanted(&subject, record)?;
-                let (outcome, _) = self.context.provision(&wanted, IfMissing::Add, by, run).await?;
-                Ok(Accepted { outcome, warning: wanted.warning })
+        let outcomes = records.into_iter().zip(repeated).map(|((subject, record), repeated)| async move {
+            if let Some(field) = repeated {
+                return Err(ProvisionFault::Repeated(field));
             }
+            let wanted = self.context.wanted(&subject, record)?;
+            let (outcome, _) = self.context.provision(&wanted, IfMissing::Add, by, run).await?;
+            Ok(Accepted { outcome, warning: wanted.warning })
         });
         let outcomes: Vec<_> = outcomes.collect();
         let outcomes: Vec<_> = stream::iter(outcomes).buffered(AT_ONCE).collect().await;
@@ -182,6 +195,7 @@ impl Context {
             password_mark_before,
             state,
             claims,
+            last_login_at,
         } = record;
         let mark = password_mark.map(|mark| SiteMark {
             mark: mark.to_ascii_uppercase(),
@@ -205,6 +219,7 @@ impl Context {
                 state,
                 claims: claims.map_err(ValueFault::Claims)?,
             },
+            last_login_at: last_login_at.filter(|_| self.policy.accounts.last_login == LastLogin::Recorded),
             warning: warning.flatten(),
         })
     }
@@ -251,6 +266,7 @@ impl Context {
                 }
                 (None, Some(username)) => {
                     let account = provisioned(wanted.subject.clone(), username, &values, now);
+                    let account = Account { last_login_at: wanted.last_login_at, ..account };
                     (Outcome::Created, Change::AddAccount(account, by.actor.clone()))
                 }
                 (None, None) => return Err(Uncommitted::Failed(ProvisionFault::Gone)),
