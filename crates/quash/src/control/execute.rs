@@ -17,7 +17,7 @@ use super::replies::{
 };
 use super::{
     AccountSelector, AddAccount, GivenPassword, NameSelector, Reply, Request, account_changes, audit,
-    clients, keys, messages, nodes,
+    clients, keys, messages, nodes, provision,
 };
 use crate::error::{CommandError, Exit};
 use crate::moment::Moment;
@@ -34,6 +34,12 @@ pub(crate) async fn execute(
     match request {
         Request::AddAccount(new) => add_account(service, new).await.map(Reply::Account),
         Request::AddAccounts { accounts } => add_accounts(service, accounts).await.map(Reply::AddedAccounts),
+        Request::ProvisionAccounts { accounts, dry_run } => {
+            provision::accounts(service, accounts, dry_run, author).await.map(Reply::ProvisionedAccounts)
+        }
+        Request::RevokeTokens { namespace, tokens } => {
+            provision::revoke_tokens(service, &namespace, tokens).await.map(Reply::Ended)
+        }
         Request::Accounts { after, limit } => accounts(service, after, limit).await.map(Reply::Accounts),
         Request::Account { which } => {
             let account = account(service, &which).await?;
@@ -207,10 +213,7 @@ async fn revoke_name(
     namespace: &str,
     name: NameSelector,
 ) -> Result<EndedShown, CommandError> {
-    let found = service.namespace(namespace).ok_or_else(|| {
-        CommandError::new(Exit::NotFound, format!("the settings have no namespace \"{namespace}\""))
-            .hint("write it into a section [foreign.<name>]: `namespace = \"…\"`")
-    })?;
+    let found = service.namespace(namespace).ok_or_else(|| no_namespace(namespace))?;
     let (scope, target, name) = match name {
         NameSelector::Session(name) => ("session", name.clone(), RevokedName::Session(name)),
         NameSelector::Token(name) => ("token", name.clone(), RevokedName::Token(name)),
@@ -225,6 +228,12 @@ async fn revoke_name(
     let revoked = service.revoke_names_by(Actor::Operator, found, &[NameRevocation::now(name)]).await;
     let revoked = revoked.map_err(|failure| messages::not_ended(scope, &failure))?;
     Ok(shown_end(service, scope, Some(target), Ended { seq: Some(revoked.seq) }))
+}
+
+/// The error for a namespace that the settings don't have.
+pub(super) fn no_namespace(name: &str) -> CommandError {
+    CommandError::new(Exit::NotFound, format!("the settings have no namespace \"{name}\""))
+        .hint("write it into a section [foreign.<name>]: `namespace = \"…\"`")
 }
 
 async fn inspect(service: &Service, token: &str) -> Result<InspectionShown, CommandError> {

@@ -78,7 +78,8 @@ pub(super) fn not_changed(fault: &ChangeFault) -> CommandError {
     }
 }
 
-fn wrong_value(fault: &ValueFault) -> CommandError {
+/// Describes why a value is refused.
+pub(super) fn wrong_value(fault: &ValueFault) -> CommandError {
     let error = CommandError::new(Exit::Usage, fault.to_string());
     match fault {
         ValueFault::Claims(ClaimsFault::Reserved(_)) => {

@@ -12,6 +12,7 @@ mod keys;
 mod lookup;
 mod messages;
 mod nodes;
+mod provision;
 mod replies;
 mod server;
 mod socket;
@@ -36,6 +37,7 @@ pub(crate) use clients::{
 pub(crate) use execute::execute;
 pub(crate) use keys::{ChangedKeyShown, RevokedKeyShown};
 pub(crate) use nodes::{NodeShown, NodesShown};
+pub(crate) use provision::{ProvisionAccount, ProvisionedShown, RevokeToken};
 pub(crate) use replies::{
     AccountPage, AccountShown, AddedShown, BackedUpShown, ChangedShown, EffectiveShown, EndCauseShown,
     EndedShown, InspectionShown, IssuerShown, KeyShown, KeysShown, PolicyShown, RestoredShown, RevokedShown,
@@ -56,6 +58,17 @@ pub(crate) enum Request {
     /// Adds several accounts, none of which depends on another.
     AddAccounts {
         accounts: Vec<AddAccount>,
+    },
+    /// Adds accounts, and changes those that exist, by their subjects.
+    ProvisionAccounts {
+        accounts: Vec<ProvisionAccount>,
+        /// Write nothing, and answer what would be written.
+        dry_run: bool,
+    },
+    /// Revokes tokens in the namespace of another issuer.
+    RevokeTokens {
+        namespace: String,
+        tokens: Vec<RevokeToken>,
     },
     /// Returns a page of accounts, after the name `after`.
     Accounts {
@@ -222,6 +235,8 @@ pub(crate) enum Reply {
     Account(AccountShown),
     /// The results of several accounts, in their order.
     AddedAccounts(Vec<AddedShown>),
+    /// The results of several accounts, in their order.
+    ProvisionedAccounts(Vec<ProvisionedShown>),
     Accounts(AccountPage),
     Sessions(SessionPage),
     Changed(Box<ChangedShown>),
@@ -264,9 +279,12 @@ impl Request {
             | Self::Audit(AuditRequest::Entries { .. } | AuditRequest::Head | AuditRequest::Verify { .. })
             | Self::Nodes
             | Self::StoreFacts
-            | Self::InspectToken { .. } => false,
+            | Self::InspectToken { .. }
+            | Self::ProvisionAccounts { dry_run: true, .. } => false,
             Self::AddAccount(_)
             | Self::AddAccounts { .. }
+            | Self::ProvisionAccounts { dry_run: false, .. }
+            | Self::RevokeTokens { .. }
             | Self::ChangeAccount { .. }
             | Self::EndSession { .. }
             | Self::RevokeSession { .. }
