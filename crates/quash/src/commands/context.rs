@@ -18,7 +18,8 @@ use crate::data_dir::{DataDir, IfMissing};
 use crate::error::CommandError;
 use crate::output::{self, OutputFormat};
 use crate::settings::{
-    self, Environment, Flags, Loaded, LogFormat, LogSettings, Named, NamedKey, Settings, ValueFault,
+    self, Environment, Flags, Loaded, LogFormat, LogSettings, Named, NamedKey, SecretText, Settings,
+    ValueFault,
 };
 use crate::stderr::Stderr;
 use crate::traces::Traces;
@@ -88,6 +89,11 @@ impl CommandContext {
         if let Some(opened) = self.local.get() {
             opened.service.leave().await;
         }
+    }
+
+    /// The source of an import that the environment names.
+    pub(super) fn import_source(&self) -> Option<SecretText> {
+        self.environment.import_source.clone()
     }
 
     /// Prints a result.

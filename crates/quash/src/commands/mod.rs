@@ -9,6 +9,7 @@ mod completions;
 mod config;
 mod demo;
 mod epoch;
+mod import;
 mod key;
 mod listen;
 mod man;
@@ -20,6 +21,8 @@ mod policy;
 mod context;
 mod definition;
 mod doctor;
+mod postgres_url;
+mod progress;
 mod prompt;
 mod revoke;
 mod serve;
@@ -106,6 +109,9 @@ enum Command {
     Restore(backup::RestoreArgs),
     /// Move the data from an SQLite file to PostgreSQL, or back. Sessions continue; no server may run
     Migrate(migrate::MigrateArgs),
+    /// Import the users and the settings of a Django site, without Django
+    #[command(subcommand)]
+    Import(import::ImportCommand),
     /// Open a PostgreSQL database again that was restored, upgraded or copied; no node may run
     #[command(subcommand)]
     Epoch(epoch::EpochCommand),
@@ -189,6 +195,7 @@ async fn execute(command: Command, context: &CommandContext) -> Result<ExitCode,
         Command::Backup(args) => backup::back_up(args, context).await,
         Command::Restore(args) => backup::restore(args, context).await,
         Command::Migrate(args) => migrate::run(args, context).await,
+        Command::Import(command) => import::run(command, context).await,
         Command::Epoch(command) => epoch::run(command, context).await,
         Command::Policy(command) => policy::run(command, context).await,
         Command::Key(command) => key::run(command, context).await,

@@ -1,20 +1,19 @@
 //! `quash migrate`: moves the data between an SQLite file and PostgreSQL, while no server runs.
 
-mod progress;
-
 use std::path::PathBuf;
 
 use clap::Args;
 use quash_core::model::{Clock, Head};
 use quash_service::{AuditVerified, MasterKey, verify_audit_of};
 use quash_store::{
-    MoveError, MoveSource, OpenError, PostgresOptions, SqliteOptions, SqliteStore, StagedRestore, Store,
-    StoreError, check_log, copy_to_postgres,
+    MoveError, MoveSource, MoveStage, OpenError, PostgresOptions, SqliteOptions, SqliteStore, StagedRestore,
+    Store, StoreError, check_log, copy_to_postgres,
 };
 use serde::Serialize;
 
-use self::progress::Progress;
 use super::context::CommandContext;
+use super::postgres_url::{has_password, is_postgres};
+use super::progress::Progress;
 use crate::audit_file::AuditFile;
 use crate::control::audit_refused;
 use crate::data_dir::{DataDir, IfMissing};
@@ -129,15 +128,12 @@ fn target(args: &MigrateArgs, settings: &Settings) -> Result<Target, CommandErro
     }
 }
 
-fn is_postgres(url: &str) -> bool {
-    ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme))
-}
-
-fn has_password(url: &str) -> bool {
-    let (_, rest) = url.split_once("://").unwrap_or_default();
-    let (base, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let user = base.rsplit_once('@').map_or("", |(user, _)| user);
-    user.contains(':') || query.split('&').any(|option| option.starts_with("password="))
+fn reached(progress: &Progress, stage: MoveStage) {
+    match stage {
+        MoveStage::Copying { table, rows, of } => progress.reached(format!("copying {table}"), rows, of),
+        MoveStage::Comparing { table, rows, of } => progress.reached(format!("comparing {table}"), rows, of),
+        MoveStage::Present => progress.says("the data was copied before"),
+    }
 }
 
 async fn to_postgres(url: &SecretText, data_dir: &DataDir) -> Result<MovedShown, CommandError> {
@@ -148,7 +144,7 @@ async fn to_postgres(url: &SecretText, data_dir: &DataDir) -> Result<MovedShown,
     }
     let master = data_dir.existing_master_key(WHICH_KEY)?;
     let store = SqliteStore::open(&database, SqliteOptions::default()).map_err(opening::open_error)?;
-    let progress = Progress::start();
+    let progress = Progress::start("rows");
     progress.says("checking the log and the audit");
     let checked = check(&store, &master, data_dir).await?;
     if let Some(noted) = EpochFile::in_directory(data_dir.path()).read()?
@@ -157,7 +153,7 @@ async fn to_postgres(url: &SecretText, data_dir: &DataDir) -> Result<MovedShown,
         return Err(CommandError::failure(format!("{} is an older copy of itself", database.display()))
             .hint("start `quash serve` on it once, which begins a new epoch, and move it after that"));
     }
-    let report = |stage| progress.reached(stage);
+    let report = |stage| reached(&progress, stage);
     let copied = copy_to_postgres(&store, &PostgresOptions::new(url.expose()), &report).await;
     let to = copied.map_err(|error| refused(error, data_dir))?;
     progress.says("marking the SQLite file as moved");
@@ -187,7 +183,7 @@ async fn to_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<MovedShown
             }
         }
     }
-    let progress = Progress::start();
+    let progress = Progress::start("rows");
     progress.says("waiting until no node uses the database");
     let source = MoveSource::begin(&PostgresOptions::new(url.expose())).await;
     let source = source.map_err(|error| refused(error, data_dir))?;
@@ -200,7 +196,7 @@ async fn to_sqlite(settings: &Settings, data_dir: &DataDir) -> Result<MovedShown
     let staged = StagedRestore::empty(&database).map_err(opening::open_error)?;
     let store = staged.open().map_err(opening::open_error)?;
     source
-        .copy_to(&store, &|stage| progress.reached(stage))
+        .copy_to(&store, &|stage| reached(&progress, stage))
         .await
         .map_err(|error| refused(error, data_dir))?;
     progress.says("checking the log and the audit");
@@ -264,31 +260,6 @@ pub(super) fn refused(error: MoveError, data_dir: &DataDir) -> CommandError {
         MoveError::Differs { .. } => CommandError::failure(message).hint("nothing was moved: report this as a fault"),
         MoveError::Unsuitable { .. } | MoveError::Failed { .. } => {
             CommandError::failure(message).hint("nothing was moved; run the command again once the cause is gone")
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn passwords_in_urls_are_recognised() {
-        for url in [
-            "postgres://a:b@h/d",
-            "postgresql://a:@h/d",
-            "postgres://h/d?password=x",
-            "postgres://a@h/d?x=1&password=y",
-        ] {
-            assert!(has_password(url), "{url}");
-        }
-        for url in [
-            "postgres://a@h:5432/d",
-            "postgres://h:5432/d?host=/run",
-            "postgres:///d",
-            "postgres://a@[::1]:1/d",
-        ] {
-            assert!(!has_password(url), "{url}");
         }
     }
 }

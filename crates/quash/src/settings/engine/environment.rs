@@ -16,6 +16,8 @@ pub(crate) struct Environment {
     pub(crate) variables: Vec<Variable>,
     /// Faults of variables that aren't UTF-8.
     pub(crate) faults: Vec<SettingError>,
+    /// The source of an import. It may contain a password.
+    pub(crate) import_source: Option<SecretText>,
     /// `NO_COLOR` is set and not empty (https://no-color.org).
     pub(crate) no_color: bool,
     /// Names of variables with which Kubernetes describes a service whose name begins with `quash`.
@@ -30,7 +32,8 @@ pub(crate) struct Variable {
 }
 
 /// Variables for flags.
-pub(crate) const OWN_VARIABLES: [&str; 3] = ["QUASH_DATA_DIR", "QUASH_CONFIG", "QUASH_LISTEN"];
+pub(crate) const OWN_VARIABLES: [&str; 4] =
+    ["QUASH_DATA_DIR", "QUASH_CONFIG", "QUASH_LISTEN", "QUASH_IMPORT_SOURCE"];
 /// Variables of other programs in this repository.
 const OTHER_VARIABLES: [&str; 10] = [
     "QUASH_TEST_SCHEMATHESIS",
@@ -88,6 +91,7 @@ impl Environment {
         match (value.into_string(), name.as_str()) {
             (Ok(text), name) if is_service_link(name, &text) => self.service_links.push(name.to_owned()),
             (Ok(text), "QUASH_LISTEN") => self.listen = Some(text),
+            (Ok(text), "QUASH_IMPORT_SOURCE") => self.import_source = Some(SecretText::new(text)),
             (Ok(text), _) => self.variables.push(Variable { name, value: SecretText::new(text) }),
             (Err(_), _) => self.faults.push(SettingError {
                 subject: format!("environment variable {}", cut(&name)),

@@ -1,0 +1,331 @@
+//! The JSON lines of `manage.py dumpdata --format jsonl`: an object `{"model", "pk", "fields"}` a line, in any order.
+//! Groups, permissions and the blacklist are read before the users.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use quash_core::model::Timestamp;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use super::claims::{ClaimMapping, ClaimSource};
+use super::source::{Fields, Item, SourceUser};
+use super::user::parse_time;
+use crate::control::RevokeToken;
+use crate::error::{CommandError, Exit};
+
+/// The longest line, in bytes.
+const LINE_BYTES: u64 = 256 * 1024;
+/// The users that are read at once.
+const PAGE: usize = 500;
+
+/// A file of JSON lines.
+pub(super) struct Lines {
+    path: PathBuf,
+    model: String,
+    fields: Fields,
+    columns: BTreeSet<String>,
+    catalogue: Catalogue,
+    has_groups: bool,
+    has_permissions: bool,
+    /// The number of users.
+    pub(super) users: u64,
+}
+
+/// Reads the users of a file.
+pub(super) struct LineReader<'l> {
+    lines: &'l Lines,
+    input: Input,
+}
+
+/// The groups and permissions of a site, by their keys.
+#[derive(Default)]
+struct Catalogue {
+    groups: BTreeMap<String, Group>,
+    /// Each as `content type` and `codename`.
+    permissions: BTreeMap<String, (String, String)>,
+    apps: BTreeMap<String, String>,
+    /// The keys of the outstanding tokens that are blacklisted.
+    blacklisted: BTreeSet<String>,
+}
+
+struct Group {
+    name: String,
+    permissions: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    model: String,
+    #[serde(default)]
+    pk: Value,
+    fields: Map<String, Value>,
+}
+
+/// The lines of a file, numbered from 1.
+struct Input {
+    file: BufReader<File>,
+    path: PathBuf,
+    number: u64,
+}
+
+impl Lines {
+    pub(super) fn open(
+        path: &Path,
+        model: &str,
+        fields: Fields,
+        mapping: &ClaimMapping,
+    ) -> Result<Self, CommandError> {
+        let mut lines = Self {
+            path: path.to_owned(),
+            model: model.to_lowercase(),
+            fields,
+            columns: mapping.columns(),
+            catalogue: Catalogue::default(),
+            has_groups: mapping.has(&ClaimSource::Groups),
+            has_permissions: mapping.has(&ClaimSource::Permissions),
+            users: 0,
+        };
+        let mut input = Input::open(path)?;
+        while let Some((_, entry)) = input.next()? {
+            match entry {
+                Ok(entry) if entry.model.to_lowercase() == lines.model => lines.users += 1,
+                Ok(entry) => lines.catalogue.add(entry),
+                Err(_) => {}
+            }
+        }
+        if lines.users == 0 {
+            return Err(CommandError::new(
+                Exit::NotFound,
+                format!("{} has no {}", path.display(), lines.model),
+            )
+            .hint("name the site's user model with --table, such as accounts.user"));
+        }
+        Ok(lines)
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    pub(super) fn users(&self) -> Result<LineReader<'_>, CommandError> {
+        Ok(LineReader { lines: self, input: Input::open(&self.path)? })
+    }
+
+    /// Returns the unexpired tokens of the blacklist.
+    pub(super) fn blacklisted(&self, now: Timestamp) -> Result<Vec<RevokeToken>, CommandError> {
+        let mut tokens = Vec::new();
+        if self.catalogue.blacklisted.is_empty() {
+            return Ok(tokens);
+        }
+        let mut input = Input::open(&self.path)?;
+        while let Some((_, entry)) = input.next()? {
+            let Ok(entry) = entry else { continue };
+            if entry.model != "token_blacklist.outstandingtoken"
+                || !self.catalogue.blacklisted.contains(&key_of(&entry.pk))
+            {
+                continue;
+            }
+            let expires_ms = entry.fields.get("expires_at").and_then(|time| parse_time(time).ok().flatten());
+            let is_expired = expires_ms.is_some_and(|at| at <= now.as_millis());
+            if let Some(Value::String(name)) = entry.fields.get("jti")
+                && !is_expired
+            {
+                tokens.push(RevokeToken { name: name.clone(), expires_ms });
+            }
+        }
+        Ok(tokens)
+    }
+
+    fn user(&self, place: String, entry: Entry) -> Item {
+        let Entry { pk, mut fields, .. } = entry;
+        let mut take = |name: &str| match fields.remove(name) {
+            Some(value) => value,
+            None if name == self.fields.key => pk.clone(),
+            None => Value::Null,
+        };
+        let names = |value: Value| match value {
+            Value::Array(references) => references,
+            _ => Vec::new(),
+        };
+        let (groups, permissions) = (names(take("groups")), names(take("user_permissions")));
+        let columns: BTreeMap<_, _> = self.columns.iter().map(|name| (name.clone(), take(name))).collect();
+        let username = take(&self.fields.username);
+        let subject = match self.fields.subject.as_deref() {
+            None => pk.clone(),
+            Some(name) if name == self.fields.username => username.clone(),
+            Some(name) => take(name),
+        };
+        let user = SourceUser {
+            subject,
+            username,
+            email: take(&self.fields.email.name),
+            password: take(&self.fields.password),
+            active: Some(take(&self.fields.active.name)).filter(|value| !value.is_null()),
+            last_login: take(&self.fields.last_login.name),
+            verified: self
+                .fields
+                .verified
+                .as_deref()
+                .map_or(Value::Null, |name| columns.get(name).cloned().unwrap_or_else(|| take(name))),
+            columns,
+            groups: Vec::new(),
+            permissions: Vec::new(),
+            place,
+        };
+        match self.rights(&groups, &permissions) {
+            Ok((groups, permissions)) => Item::User(Box::new(SourceUser { groups, permissions, ..user })),
+            Err(reason) => Item::Broken { place: user.place, reason },
+        }
+    }
+
+    /// Returns the names of the groups, and of the permissions of the user and of these groups.
+    fn rights(&self, groups: &[Value], permissions: &[Value]) -> Result<(Vec<String>, Vec<String>), String> {
+        let (mut names, mut rights) = (Vec::new(), Vec::new());
+        if !self.has_groups && !self.has_permissions {
+            return Ok((names, rights));
+        }
+        for reference in groups {
+            let group = self.catalogue.group(reference)?;
+            names.push(group.name.clone());
+            if self.has_permissions {
+                for reference in &group.permissions {
+                    rights.push(self.catalogue.permission(reference)?);
+                }
+            }
+        }
+        if self.has_permissions {
+            for reference in permissions {
+                rights.push(self.catalogue.permission(reference)?);
+            }
+        }
+        Ok((names, rights))
+    }
+}
+
+impl LineReader<'_> {
+    pub(super) fn next(&mut self) -> Result<Vec<Item>, CommandError> {
+        let mut items = Vec::new();
+        while items.len() < PAGE {
+            let Some((number, entry)) = self.input.next()? else { break };
+            match entry {
+                Ok(entry) if entry.model.to_lowercase() == self.lines.model => {
+                    items.push(self.lines.user(format!("line {number}"), entry));
+                }
+                Ok(_) => {}
+                Err(reason) => items.push(Item::Broken { place: format!("line {number}"), reason }),
+            }
+        }
+        Ok(items)
+    }
+}
+
+impl Catalogue {
+    fn add(&mut self, entry: Entry) {
+        let Entry { model, pk, mut fields } = entry;
+        let mut take = |name: &str| fields.remove(name).unwrap_or_default();
+        match model.as_str() {
+            "auth.group" => {
+                let name = take("name").as_str().unwrap_or_default().to_owned();
+                let permissions = match take("permissions") {
+                    Value::Array(permissions) => permissions,
+                    _ => Vec::new(),
+                };
+                // Without a primary key, it is named by its natural one.
+                let key = if pk.is_null() { natural(&name) } else { key_of(&pk) };
+                self.groups.insert(key, Group { name, permissions });
+            }
+            "auth.permission" => {
+                let codename = take("codename").as_str().unwrap_or_default().to_owned();
+                self.permissions.insert(key_of(&pk), (key_of(&take("content_type")), codename));
+            }
+            "contenttypes.contenttype" => {
+                self.apps.insert(key_of(&pk), take("app_label").as_str().unwrap_or_default().to_owned());
+            }
+            "token_blacklist.blacklistedtoken" => {
+                self.blacklisted.insert(key_of(&take("token")));
+            }
+            _ => {}
+        }
+    }
+
+    fn group(&self, reference: &Value) -> Result<&Group, String> {
+        let by_name = |name: &str| self.groups.values().find(|group| group.name == name);
+        let found = match reference {
+            Value::Array(natural) => natural.first().and_then(Value::as_str).and_then(by_name),
+            key => self.groups.get(&key_of(key)),
+        };
+        found.ok_or_else(|| format!("the file lacks its group {reference}: dump auth.group, too"))
+    }
+
+    /// Returns a permission as `app_label.codename`.
+    fn permission(&self, reference: &Value) -> Result<String, String> {
+        let missing = || {
+            format!("the file lacks its permission {reference}: dump auth.permission and contenttypes, too")
+        };
+        if let Value::Array(natural) = reference {
+            let mut parts = natural.iter().map(Value::as_str);
+            return match (parts.next().flatten(), parts.next().flatten()) {
+                (Some(codename), Some(app)) => Ok(format!("{app}.{codename}")),
+                _ => Err(missing()),
+            };
+        }
+        let (content_type, codename) = self.permissions.get(&key_of(reference)).ok_or_else(missing)?;
+        let app = self.apps.get(content_type).ok_or_else(missing)?;
+        Ok(format!("{app}.{codename}"))
+    }
+}
+
+impl Input {
+    fn open(path: &Path) -> Result<Self, CommandError> {
+        match File::open(path) {
+            Ok(file) => Ok(Self { file: BufReader::new(file), path: path.to_owned(), number: 0 }),
+            Err(error) => Err(Self::failed(path, &error)),
+        }
+    }
+
+    /// Reads the next line that isn't blank. The reason never quotes the line, which may contain a hash.
+    fn next(&mut self) -> Result<Option<(u64, Result<Entry, String>)>, CommandError> {
+        loop {
+            let mut bytes = Zeroizing::new(Vec::new());
+            let read = self.file.by_ref().take(LINE_BYTES + 1).read_until(b'\n', &mut bytes);
+            read.map_err(|error| Self::failed(&self.path, &error))?;
+            if bytes.is_empty() {
+                return Ok(None);
+            }
+            self.number += 1;
+            if bytes.len() as u64 > LINE_BYTES {
+                self.file.skip_until(b'\n').map_err(|error| Self::failed(&self.path, &error))?;
+                return Ok(Some((self.number, Err(format!("it is longer than {LINE_BYTES} bytes")))));
+            }
+            if !bytes.trim_ascii().is_empty() {
+                return Ok(Some((self.number, parsed(&bytes))));
+            }
+        }
+    }
+
+    fn failed(path: &Path, error: &std::io::Error) -> CommandError {
+        CommandError::failure(format!("{} can't be read: {error}", path.display()))
+    }
+}
+
+fn parsed(bytes: &[u8]) -> Result<Entry, String> {
+    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => "it isn't an object with model, pk and fields".to_owned(),
+        _ => format!("it isn't JSON: column {}", error.column()),
+    })
+}
+
+fn key_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn natural(name: &str) -> String {
+    format!("name {name}")
+}
