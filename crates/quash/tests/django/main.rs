@@ -13,6 +13,7 @@ mod site;
 mod adopting;
 mod front_end;
 mod hostile;
+mod importing;
 mod keys;
 mod marks;
 mod moving;
