@@ -65,6 +65,9 @@ struct Entry {
     fields: Map<String, Value>,
 }
 
+/// The number of a line, and its object or the reason why it has none.
+type NumberedLine = (u64, Result<Entry, String>);
+
 /// The lines of a file, numbered from 1.
 struct Input {
     file: BufReader<File>,
@@ -288,7 +291,7 @@ impl Input {
     }
 
     /// Reads the next line that isn't blank. The reason never quotes the line, which may contain a hash.
-    fn next(&mut self) -> Result<Option<(u64, Result<Entry, String>)>, CommandError> {
+    fn next(&mut self) -> Result<Option<NumberedLine>, CommandError> {
         loop {
             let mut bytes = Zeroizing::new(Vec::new());
             let read = self.file.by_ref().take(LINE_BYTES + 1).read_until(b'\n', &mut bytes);

@@ -173,7 +173,7 @@ impl Conversion<'_> {
                 "quash publishes its keys itself, at /.well-known/jwks.json; to accept the tokens of this issuer, write \
                  its address as `jwks_url` into a section [foreign.<name>]",
             ),
-            (Rule::Code(default, _), Literal::None) if default.is_empty() => {
+            (Rule::Code("", _), Literal::None) => {
                 self.note(name, Outcome::Irrelevant, "it is unset");
             }
             (Rule::Code(default, _), Literal::Text(text)) if text == default => {
@@ -371,7 +371,7 @@ fn quoted(text: &str) -> String {
 /// Writes a span in its largest unit.
 fn spelled(secs: u64) -> String {
     let units = [(86_400, "d"), (3600, "h"), (60, "m")];
-    let unit = units.into_iter().find(|(size, _)| secs > 0 && secs % size == 0);
+    let unit = units.into_iter().find(|(size, _)| secs > 0 && secs.is_multiple_of(*size));
     unit.map_or_else(|| format!("{secs}s"), |(size, unit)| format!("{}{unit}", secs / size))
 }
 
