@@ -88,8 +88,8 @@ impl Service {
         loop {
             let page = self.clients(after.as_ref(), limits::PAGE).await?;
             let is_last = page.len() < limits::PAGE as usize;
-            after = page.last().map(|client| client.name.clone());
-            found.extend(page.iter().map(|client| of_client(client, &verifiers, now)));
+            after = page.last().map(|stored| stored.client.name.clone());
+            found.extend(page.iter().map(|stored| of_client(&stored.client, &verifiers, now)));
             if is_last || found.len() >= EXAMINED {
                 return Ok(found);
             }
