@@ -107,6 +107,31 @@ macro_rules! account {
 }
 pub(crate) use account;
 
+/// The stored state of the account `a`, as the index `account_standing` has it.
+macro_rules! standing {
+    () => {
+        "CASE WHEN a.state <> 'active' THEN a.state \
+         WHEN a.email IS NOT NULL AND a.email_verified_at IS NULL THEN 'unverified' ELSE 'active' END"
+    };
+}
+pub(crate) use standing;
+
+/// The status of the account `a` at a time, like `Account::status`.
+macro_rules! status {
+    ($now:literal) => {
+        concat!(
+            "CASE WHEN a.state = 'deactivated' THEN 'deactivated' \
+             WHEN a.state = 'locked' AND coalesce(a.locked_at, 0) <= ",
+            $now,
+            " AND a.state_at > ",
+            $now,
+            " THEN 'locked' WHEN a.email IS NOT NULL AND a.email_verified_at IS NULL THEN 'unverified' \
+             ELSE 'active' END"
+        )
+    };
+}
+pub(crate) use status;
+
 impl Decode for Account {
     fn decode<'r, C: ReadColumns<'r>>(columns: &mut C) -> Result<Self, C::Error> {
         columns.row_of("account", |columns| {

@@ -19,6 +19,7 @@ mod log;
 mod memory;
 mod moving;
 mod postgres;
+mod search;
 mod sqlite;
 
 use std::path::Path;
@@ -48,6 +49,7 @@ pub use postgres::{
     IfAnother, MoveSource, PostgresCoordination, PostgresCounters, PostgresFailOver, PostgresOptions,
     PostgresServer, PostgresStore, StatementNames, UrlFault, check_postgres_url, copy_to_postgres,
 };
+pub use search::{AccountCount, AccountSearch, LiveSessions, SessionCount, SessionSearch};
 pub use sqlite::{Replaced, SqliteOptions, SqliteStore, StagedRestore, open_or_create, share_with_group};
 
 /// The connections of a store to its server.
@@ -92,6 +94,23 @@ pub trait Store: Send + Sync {
     /// Up to `limit` accounts after the name `after`, ordered by folded name.
     async fn accounts(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError>;
 
+    /// Up to `limit` accounts of a search that follow `after`, in its order: a folded name or address.
+    async fn search_accounts(
+        &self,
+        search: &AccountSearch,
+        after: Option<&str>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Account>, StoreError>;
+
+    /// Counts up to `limit` accounts after the subject `after` by their status at `now`.
+    async fn count_accounts(
+        &self,
+        after: Option<&Subject>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<AccountCount, StoreError>;
+
     /// Returns whether an account of this subject was deleted.
     async fn is_gone(&self, subject: &Subject) -> Result<bool, StoreError>;
 
@@ -113,6 +132,24 @@ pub trait Store: Send + Sync {
         after: Option<SessionId>,
         limit: u32,
     ) -> Result<Vec<Session>, StoreError>;
+
+    /// Up to `limit` sessions that are live at `now` and older than `before`. A page may be short, or empty,
+    /// although another follows: it examines a limited number of rows.
+    async fn live_sessions(
+        &self,
+        search: &SessionSearch,
+        before: Option<SessionId>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<LiveSessions, StoreError>;
+
+    /// Counts those of up to `limit` sessions after the id `after` that are live at `now`.
+    async fn count_sessions(
+        &self,
+        after: Option<SessionId>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<SessionCount, StoreError>;
 
     /// Up to `limit` entries of the log after the number `after`, ordered by number, including marked ones.
     async fn entries_after(&self, after: Seq, limit: u32) -> Result<Vec<Entry>, StoreError>;

@@ -11,7 +11,9 @@ use quash_core::model::{
     Receipt, RegistrationBy, ScopeKey, Sealed, SecretDigest, Seq, Session, SessionId, SessionLoaded,
     StoredClient, Subject, Timestamp,
 };
-use quash_store::{MemoryStore, Store, StoreError};
+use quash_store::{
+    AccountCount, AccountSearch, LiveSessions, MemoryStore, SessionCount, SessionSearch, Store, StoreError,
+};
 use tokio::sync::watch;
 
 use crate::chance::Chance;
@@ -117,6 +119,44 @@ impl Store for Disk {
 
     async fn accounts(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError> {
         self.store.accounts(after, limit).await
+    }
+
+    async fn search_accounts(
+        &self,
+        search: &AccountSearch,
+        after: Option<&str>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Account>, StoreError> {
+        self.store.search_accounts(search, after, now, limit).await
+    }
+
+    async fn count_accounts(
+        &self,
+        after: Option<&Subject>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<AccountCount, StoreError> {
+        self.store.count_accounts(after, now, limit).await
+    }
+
+    async fn live_sessions(
+        &self,
+        search: &SessionSearch,
+        before: Option<SessionId>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<LiveSessions, StoreError> {
+        self.store.live_sessions(search, before, now, limit).await
+    }
+
+    async fn count_sessions(
+        &self,
+        after: Option<SessionId>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<SessionCount, StoreError> {
+        self.store.count_sessions(after, now, limit).await
     }
 
     async fn password_classes(&self, limit: u32) -> Result<Vec<String>, StoreError> {

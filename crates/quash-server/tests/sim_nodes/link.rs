@@ -12,8 +12,8 @@ use quash_core::model::{
     SessionId, SessionLoaded, StoredClient, Subject, Timestamp,
 };
 use quash_store::{
-    Coordination, Known, Lease, MemoryStore, NewLease, NodeCoordination, NotRecorded, Standing, Store,
-    StoreError,
+    AccountCount, AccountSearch, Coordination, Known, Lease, LiveSessions, MemoryStore, NewLease,
+    NodeCoordination, NotRecorded, SessionCount, SessionSearch, Standing, Store, StoreError,
 };
 use tokio::sync::watch;
 
@@ -139,6 +139,14 @@ store_with_reads! {
         key: ScopeKey, scopes: &[ScopeKey], user: ScopeKey, account: Option<&AccountBy>, now: Timestamp
     ) -> ForeignLoaded;
     Read accounts(after: Option<&str>, limit: u32) -> Vec<Account>;
+    Read search_accounts(
+        search: &AccountSearch, after: Option<&str>, now: Timestamp, limit: u32
+    ) -> Vec<Account>;
+    Read count_accounts(after: Option<&Subject>, now: Timestamp, limit: u32) -> AccountCount;
+    Read live_sessions(
+        search: &SessionSearch, before: Option<SessionId>, now: Timestamp, limit: u32
+    ) -> LiveSessions;
+    Read count_sessions(after: Option<SessionId>, now: Timestamp, limit: u32) -> SessionCount;
     Read is_gone(subject: &Subject) -> bool;
     Read largest_number() -> u64;
     Read password_classes(limit: u32) -> Vec<String>;

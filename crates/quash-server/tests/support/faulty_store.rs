@@ -14,7 +14,8 @@ use quash_core::model::{
     SessionEnd, SessionId, SessionLoaded, StoredClient, Subject, Timestamp,
 };
 use quash_store::{
-    MemoryStore, PostgresOptions, PostgresStore, SqliteOptions, SqliteStore, Store, StoreError,
+    AccountCount, AccountSearch, LiveSessions, MemoryStore, PostgresOptions, PostgresStore, SessionCount,
+    SessionSearch, SqliteOptions, SqliteStore, Store, StoreError,
 };
 use quash_verify::issuer::Guard;
 use tempfile::TempDir;
@@ -225,6 +226,44 @@ impl Store for FaultyStore {
         now: Timestamp,
     ) -> Result<ForeignLoaded, StoreError> {
         self.whole(Part::Rows)?.foreign(key, scopes, user, account, now).await
+    }
+
+    async fn search_accounts(
+        &self,
+        search: &AccountSearch,
+        after: Option<&str>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Account>, StoreError> {
+        self.whole(Part::Rows)?.search_accounts(search, after, now, limit).await
+    }
+
+    async fn count_accounts(
+        &self,
+        after: Option<&Subject>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<AccountCount, StoreError> {
+        self.whole(Part::Rows)?.count_accounts(after, now, limit).await
+    }
+
+    async fn live_sessions(
+        &self,
+        search: &SessionSearch,
+        before: Option<SessionId>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<LiveSessions, StoreError> {
+        self.whole(Part::Rows)?.live_sessions(search, before, now, limit).await
+    }
+
+    async fn count_sessions(
+        &self,
+        after: Option<SessionId>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<SessionCount, StoreError> {
+        self.whole(Part::Rows)?.count_sessions(after, now, limit).await
     }
 
     async fn password_classes(&self, limit: u32) -> Result<Vec<String>, StoreError> {

@@ -19,7 +19,7 @@ use quash_core::model::{
 use tokio::sync::watch;
 
 use self::state::State;
-use crate::{Store, StoreError};
+use crate::{AccountCount, AccountSearch, LiveSessions, SessionCount, SessionSearch, Store, StoreError};
 
 /// A [`Store`] whose data lasts as long as the process.
 ///
@@ -85,6 +85,44 @@ impl Store for MemoryStore {
 
     async fn accounts(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError> {
         Ok(self.state().accounts(after, limit))
+    }
+
+    async fn search_accounts(
+        &self,
+        search: &AccountSearch,
+        after: Option<&str>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Account>, StoreError> {
+        Ok(self.state().search_accounts(search, after, now, limit))
+    }
+
+    async fn count_accounts(
+        &self,
+        after: Option<&Subject>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<AccountCount, StoreError> {
+        Ok(self.state().count_accounts(after, now, limit))
+    }
+
+    async fn live_sessions(
+        &self,
+        search: &SessionSearch,
+        before: Option<SessionId>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<LiveSessions, StoreError> {
+        Ok(self.state().live_sessions(search, before, now, limit))
+    }
+
+    async fn count_sessions(
+        &self,
+        after: Option<SessionId>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<SessionCount, StoreError> {
+        Ok(self.state().count_sessions(after, now, limit))
     }
 
     async fn password_classes(&self, limit: u32) -> Result<Vec<String>, StoreError> {

@@ -3,6 +3,7 @@
 
 mod prune;
 mod reads;
+mod search;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -29,7 +29,7 @@ enum Readers {
 const FIRST: i32 = 18;
 
 /// The newest migration that this program knows.
-pub(super) const NEWEST: i32 = 21;
+pub(super) const NEWEST: i32 = 22;
 
 /// Raises the number that processes compare with the newest migration that they know.
 const FENCE: &str = "UPDATE cluster SET schema_fence = $1 WHERE id = 1";
@@ -47,6 +47,7 @@ const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/postgres/0021_admin.sql"),
         readers: Readers::Newer,
     },
+    additive("searches", include_str!("../../migrations/postgres/0022_searches.sql")),
 ];
 
 const fn additive(name: &'static str, sql: &'static str) -> Migration {

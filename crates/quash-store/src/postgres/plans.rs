@@ -68,6 +68,7 @@ async fn every_statement_uses_an_index() {
     let (limit, no) = (100_i64, false);
     let (none, no_text, no_id): (Option<i64>, Option<&str>, Option<&[u8]>) = (None, None, None);
     let texts = vec!["log_out", "log_out"];
+    let (standings, beyond) = (vec!["locked", "active"], "name8");
     let statements: Vec<(&str, Vec<&dyn Param>)> = vec![
         (HEAD, vec![]),
         (NEWEST, vec![]),
@@ -78,6 +79,19 @@ async fn every_statement_uses_an_index() {
         (IS_GONE, vec![&name]),
         (LARGEST_NUMBER, vec![]),
         (ACCOUNTS, vec![&name, &limit]),
+        (ACCOUNTS_IN, vec![&name, &beyond, &limit]),
+        (ACCOUNTS_STANDING, vec![&name, &beyond, &limit, &standings, &standings[0], &number]),
+        (ACCOUNTS_ADDRESSED, vec![&name, &beyond, &limit]),
+        (ACCOUNTS_PART, vec![&name, &limit]),
+        (COUNT_ACCOUNTS, vec![&name, &beyond, &number]),
+        (EXAMINED, vec![&id, &limit]),
+        (EXAMINED_OF, vec![&id, &limit, &name]),
+        (EXAMINED_OPENED_BY, vec![&id, &limit, &name]),
+        (LIVE, vec![&number, &ids[1], &id, &limit]),
+        (LIVE_OF, vec![&number, &ids[1], &id, &limit, &name]),
+        (LIVE_OPENED_BY, vec![&number, &ids[1], &id, &limit, &name]),
+        (SESSIONS_PART, vec![&id, &limit]),
+        (COUNT_SESSIONS, vec![&number, &id, &id]),
         (PASSWORD_CLASSES, vec![&limit]),
         (SESSIONS, vec![&ids]),
         (ADOPTED, vec![&id]),

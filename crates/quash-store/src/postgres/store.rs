@@ -9,9 +9,12 @@ use quash_core::model::{
 };
 use tokio::sync::watch;
 
-use super::read::reader;
+use super::read::{reader, search};
 use super::{PostgresStore, audit};
-use crate::{Store, StoreConnections, StoreError};
+use crate::{
+    AccountCount, AccountSearch, LiveSessions, SessionCount, SessionSearch, Store, StoreConnections,
+    StoreError,
+};
 
 #[async_trait]
 impl Store for PostgresStore {
@@ -36,6 +39,44 @@ impl Store for PostgresStore {
 
     async fn accounts(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError> {
         Ok(reader::accounts(&self.database, after, limit).await?)
+    }
+
+    async fn search_accounts(
+        &self,
+        search: &AccountSearch,
+        after: Option<&str>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Account>, StoreError> {
+        Ok(search::accounts(&self.database, search, after, now, limit).await?)
+    }
+
+    async fn count_accounts(
+        &self,
+        after: Option<&Subject>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<AccountCount, StoreError> {
+        Ok(search::count_accounts(&self.database, after, now, limit).await?)
+    }
+
+    async fn live_sessions(
+        &self,
+        search: &SessionSearch,
+        before: Option<SessionId>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<LiveSessions, StoreError> {
+        Ok(search::live_sessions(&self.database, search, before, now, limit).await?)
+    }
+
+    async fn count_sessions(
+        &self,
+        after: Option<SessionId>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<SessionCount, StoreError> {
+        Ok(search::count_sessions(&self.database, after, now, limit).await?)
     }
 
     async fn is_gone(&self, subject: &Subject) -> Result<bool, StoreError> {

@@ -43,6 +43,7 @@ const MIGRATIONS: &[Migration] = &[
     },
     Migration { name: "ring", sql: include_str!("../../migrations/sqlite/0017_ring.sql") },
     Migration { name: "admin", sql: include_str!("../../migrations/sqlite/0018_admin.sql") },
+    Migration { name: "searches", sql: include_str!("../../migrations/sqlite/0019_searches.sql") },
 ];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (

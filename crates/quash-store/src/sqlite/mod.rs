@@ -13,6 +13,7 @@ mod named;
 mod plans;
 mod reader;
 mod rows;
+mod search;
 mod statements;
 mod write;
 mod writer;
@@ -40,7 +41,10 @@ use self::file::checkpoint::Checkpoints;
 use self::file::{backup, check, checkpoint, lock, restore};
 use self::reader::Reads;
 use self::writer::{Write, Writer};
-use crate::{BackupError, OpenError, Store, StoreError, StoreFile};
+use crate::{
+    AccountCount, AccountSearch, BackupError, LiveSessions, OpenError, SessionCount, SessionSearch, Store,
+    StoreError, StoreFile,
+};
 
 pub use self::file::lock::{open_or_create, share_with_group};
 pub use self::file::restore::{Replaced, StagedRestore};
@@ -194,6 +198,56 @@ impl Store for SqliteStore {
     async fn accounts(&self, after: Option<&str>, limit: u32) -> Result<Vec<Account>, StoreError> {
         let after = after.map(str::to_owned);
         self.handles()?.reads.run(move |conn, _| reader::accounts(conn, after.as_deref(), limit)).await
+    }
+
+    async fn search_accounts(
+        &self,
+        search: &AccountSearch,
+        after: Option<&str>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Account>, StoreError> {
+        let (search, after) = (search.clone(), after.map(str::to_owned));
+        self.handles()?
+            .reads
+            .run(move |conn, _| search::accounts(conn, &search, after.as_deref(), now, limit))
+            .await
+    }
+
+    async fn count_accounts(
+        &self,
+        after: Option<&Subject>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<AccountCount, StoreError> {
+        let after = after.cloned();
+        self.handles()?
+            .reads
+            .run(move |conn, _| search::count_accounts(conn, after.as_ref(), now, limit))
+            .await
+    }
+
+    async fn live_sessions(
+        &self,
+        search: &SessionSearch,
+        before: Option<SessionId>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<LiveSessions, StoreError> {
+        let search = search.clone();
+        self.handles()?
+            .reads
+            .run(move |conn, _| search::live_sessions(conn, &search, before, now, limit))
+            .await
+    }
+
+    async fn count_sessions(
+        &self,
+        after: Option<SessionId>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<SessionCount, StoreError> {
+        self.handles()?.reads.run(move |conn, _| search::count_sessions(conn, after, now, limit)).await
     }
 
     async fn password_classes(&self, limit: u32) -> Result<Vec<String>, StoreError> {

@@ -1,7 +1,7 @@
 //! Every SQL statement of the running store. Guards are conditions of the writing statement; the number of
 //! written rows shows whether they held. `migrations/sqlite` contains the schema.
 
-use crate::columns::{account, client, flow, session};
+use crate::columns::{account, client, flow, session, standing, status};
 
 /// The columns of an `Entry`, in the order in which `columns.rs` reads them.
 macro_rules! entry {
@@ -64,6 +64,29 @@ macro_rules! open_session {
     };
 }
 
+/// Counts the accounts `a` with a status at `:now`.
+macro_rules! count_status {
+    ($status:literal) => {
+        concat!("count(CASE WHEN ", status!(":now"), " = '", $status, "' THEN 1 END)")
+    };
+}
+
+/// The account and the watermark of the session `s`, which is live at `:now`. `CROSS JOIN` keeps the order of the
+/// sessions.
+macro_rules! live {
+    () => {
+        "CROSS JOIN account a ON a.subject = s.subject CROSS JOIN feed_head f ON f.id = 1 \
+         WHERE s.ended_reason IS NULL AND s.idle_until > :now AND s.opened_seq >= max(a.sessions_before, f.sessions_before)"
+    };
+}
+
+/// A page of the examined sessions, newest first.
+macro_rules! paged {
+    () => {
+        " AND s.sid < :before AND s.sid >= :from ORDER BY s.sid DESC LIMIT :limit"
+    };
+}
+
 /// The earliest time at which a session's row may be deleted.
 macro_rules! kept_until {
     () => {
@@ -105,6 +128,41 @@ pub(super) const ACCOUNTS: &str = concat!(
     account!(),
     " FROM account a WHERE a.username_folded > :after ORDER BY a.username_folded LIMIT :limit"
 );
+pub(super) const ACCOUNTS_IN: &str = concat!(
+    "SELECT ",
+    account!(),
+    " FROM account a WHERE a.username_folded >= :from AND a.username_folded < :until \
+     ORDER BY a.username_folded LIMIT :limit"
+);
+pub(super) const ACCOUNTS_STANDING: &str = concat!(
+    "SELECT ",
+    account!(),
+    " FROM account a INDEXED BY account_standing WHERE ",
+    standing!(),
+    " = :standing AND a.username_folded >= :from AND a.username_folded < :until AND ",
+    status!(":now"),
+    " = :status ORDER BY a.username_folded LIMIT :limit"
+);
+pub(super) const ACCOUNTS_ADDRESSED: &str = concat!(
+    "SELECT ",
+    account!(),
+    " FROM account a INDEXED BY account_email WHERE a.email_folded >= :from AND a.email_folded < :until \
+     ORDER BY a.email_folded LIMIT :limit"
+);
+// The subject that ends a part of `:limit` accounts.
+pub(super) const ACCOUNTS_PART: &str =
+    "SELECT subject FROM account WHERE subject > :after ORDER BY subject LIMIT 1 OFFSET :limit - 1";
+pub(super) const COUNT_ACCOUNTS: &str = concat!(
+    "SELECT ",
+    count_status!("active"),
+    ", ",
+    count_status!("unverified"),
+    ", ",
+    count_status!("locked"),
+    ", ",
+    count_status!("deactivated"),
+    " FROM account a WHERE a.subject > :after AND a.subject <= :until"
+);
 pub(super) const PASSWORD_CLASS_AFTER: &str =
     "SELECT min(password_class) FROM account WHERE password_class > :after";
 pub(super) const LIVE_SESSIONS: &str = concat!("SELECT count(*) ", counted!());
@@ -129,6 +187,40 @@ pub(super) const SESSIONS_OF: &str = concat!(
     session!(),
     " FROM session s INDEXED BY session_of WHERE s.subject = :subject AND s.sid > :after ORDER BY s.sid LIMIT :limit"
 );
+// The ids of the sessions that end a page of examined rows.
+pub(super) const EXAMINED: &str =
+    "SELECT sid FROM session WHERE sid < :before ORDER BY sid DESC LIMIT 1 OFFSET :examined - 1";
+pub(super) const EXAMINED_OF: &str = "SELECT sid FROM session INDEXED BY session_live \
+     WHERE subject = :subject AND ended_reason IS NULL AND sid < :before ORDER BY sid DESC LIMIT 1 OFFSET :examined - 1";
+pub(super) const EXAMINED_OPENED_BY: &str = "SELECT sid FROM session INDEXED BY session_client \
+     WHERE client = :client AND ended_reason IS NULL AND sid < :before ORDER BY sid DESC LIMIT 1 OFFSET :examined - 1";
+pub(super) const LIVE: &str =
+    concat!("SELECT ", session!(), ", ", account!(), " FROM session s ", live!(), paged!());
+pub(super) const LIVE_OF: &str = concat!(
+    "SELECT ",
+    session!(),
+    ", ",
+    account!(),
+    " FROM session s INDEXED BY session_live ",
+    live!(),
+    " AND s.subject = :subject",
+    paged!()
+);
+pub(super) const LIVE_OPENED_BY: &str = concat!(
+    "SELECT ",
+    session!(),
+    ", ",
+    account!(),
+    " FROM session s INDEXED BY session_client ",
+    live!(),
+    " AND s.client = :client",
+    paged!()
+);
+// The id of the session that ends a part of `:limit` sessions.
+pub(super) const SESSIONS_PART: &str =
+    "SELECT sid FROM session WHERE sid > :after ORDER BY sid LIMIT 1 OFFSET :limit - 1";
+pub(super) const COUNT_SESSIONS: &str =
+    concat!("SELECT count(*) FROM session s ", live!(), " AND s.sid > :after AND s.sid <= :until");
 pub(super) const ENTRIES_AFTER: &str =
     concat!("SELECT ", entry!(), " FROM revocation_log WHERE seq > :after ORDER BY seq LIMIT :limit");
 // An entry about a late event supersedes none: it covers less than an earlier one may. Neither does one that

@@ -9,6 +9,7 @@ mod epochs;
 mod keys;
 mod log;
 mod mail;
+mod searches;
 mod sessions;
 #[path = "../support/mod.rs"]
 mod support;
@@ -106,6 +107,12 @@ for_each_store! {
         sessions_are_paginated
         expired_sessions_are_deleted
         concurrently_submitted_changes_keep_their_order
+    }
+    searches {
+        accounts_are_found_by_a_prefix
+        accounts_are_found_by_their_status_at_a_time
+        live_sessions_are_listed_newest_first
+        empty_stores_have_no_pages_and_counts
     }
     adoption {
         an_adopted_session_is_read_back

@@ -3,7 +3,9 @@
 
 use async_trait::async_trait;
 use quash_core::model::*;
-use quash_store::{Store, StoreError};
+use quash_store::{
+    AccountCount, AccountSearch, LiveSessions, SessionCount, SessionSearch, Store, StoreError,
+};
 use tokio::sync::{Mutex, watch};
 
 /// The store, and the place of the change that is being written.
@@ -43,6 +45,10 @@ in_order! {
     account(by: &AccountBy, now: Timestamp) -> AccountLoaded;
     foreign(key: ScopeKey, scopes: &[ScopeKey], user: ScopeKey, account: Option<&AccountBy>, now: Timestamp) -> ForeignLoaded;
     accounts(after: Option<&str>, limit: u32) -> Vec<Account>;
+    search_accounts(search: &AccountSearch, after: Option<&str>, now: Timestamp, limit: u32) -> Vec<Account>;
+    count_accounts(after: Option<&Subject>, now: Timestamp, limit: u32) -> AccountCount;
+    live_sessions(search: &SessionSearch, before: Option<SessionId>, now: Timestamp, limit: u32) -> LiveSessions;
+    count_sessions(after: Option<SessionId>, now: Timestamp, limit: u32) -> SessionCount;
     is_gone(subject: &Subject) -> bool;
     largest_number() -> u64;
     password_classes(limit: u32) -> Vec<String>;

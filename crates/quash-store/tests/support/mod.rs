@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use quash_core::model::{
-    Account, AccountBy, AccountEdit, AccountFields, Actor, Adopted, Adoption, AuditFilter, Change, Client,
+    Account, AccountBy, AccountEdit, AccountFields, AccountStatus, Actor, Adopted, Adoption, AuditFilter, Change, Client,
     ClientEdit, ClientName, CustomClaims, DeviceId, Digest, Email, Ends, Event, Flow, FlowId, Generation,
     Keep, KeyRecord, KeySource, KeyState, Kid, Mail, MailId, MailKind, MailPriority, Name, NewEntry,
     PasswordHash, PendingRegistration, Purpose, Reason, Receipt, RegistrationBy, Rights, ScopeKey, ScopeKind,
@@ -19,7 +19,7 @@ use quash_core::model::{
     Survivor, Timestamp,
 };
 use quash_core::token::Algorithm;
-use quash_store::{SqliteOptions, SqliteStore, Store, StoreError};
+use quash_store::{AccountSearch, SessionSearch, SqliteOptions, SqliteStore, Store, StoreError};
 
 #[allow(unused_imports, clippy::allow_attributes, reason = "each test binary uses another part of it")]
 pub(crate) use in_order::InOrder;
@@ -372,6 +372,15 @@ pub(crate) async fn everything(store: &dyn Store) -> String {
                     .map(|kept| kept.password.as_str())
             );
         }
+    }
+    for now in [NOW, at(100), at(86_403)] {
+        for status in [None, Some(AccountStatus::Active), Some(AccountStatus::Locked)] {
+            let search = AccountSearch::Name { prefix: String::new(), status };
+            told += &format!("{:?}\n", store.search_accounts(&search, Some("dana"), now, 3).await);
+        }
+        told += &format!("{:?}\n", store.live_sessions(&SessionSearch::All, None, now, 5).await);
+        told += &format!("{:?}\n", store.count_accounts(None, now, 9).await);
+        told += &format!("{:?}\n", store.count_sessions(Some(sid(1)), now, 9).await);
     }
     let accounts = store.accounts(None, u32::MAX).await.expect("accounts");
     for account in accounts {

@@ -4,3 +4,4 @@ pub(super) mod newest;
 pub(super) mod queue;
 pub(super) mod reader;
 pub(super) mod recent_entries;
+pub(super) mod search;

@@ -2,9 +2,11 @@
 //! written rows shows whether they held. `migrations/postgres` contains the schema.
 
 mod reads;
+mod searches;
 mod upkeep;
 mod writes;
 
 pub(super) use reads::*;
+pub(super) use searches::*;
 pub(super) use upkeep::*;
 pub(super) use writes::*;
