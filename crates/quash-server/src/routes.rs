@@ -1,5 +1,7 @@
 //! The table of endpoints. Each endpoint's file under `api/` describes it.
 
+mod admin;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -15,12 +17,12 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::api::describe::{describe, describe_options};
 use crate::api::{
-    account_changes, accounts, audit, blacklist, clients, doctor, email, email_verification, feed,
-    forward_auth, health, jwks, keys, logout, me, metrics, oauth, openapi_json, password_reset, refresh,
-    registration, revocations, sessions, token, verify,
+    account_changes, blacklist, email, email_verification, feed, forward_auth, health, jwks, logout, me,
+    metrics, oauth, openapi_json, password_reset, refresh, registration, revocations, sessions, token,
+    verify,
 };
 use crate::error::http_error::HttpError;
-use crate::listed::{ListedMethods, ListedRouter, delete, get, patch, post, with_right};
+use crate::listed::{ListedMethods, ListedRouter, delete, get, post, with_right};
 use crate::metrics::ProgramMetrics;
 use crate::middleware::cors::{Cors, across_origins};
 use crate::middleware::cross_site::{same_site, same_site_with_cookies};
@@ -156,24 +158,7 @@ fn endpoints(state: &Arc<AppState>) -> ListedRouter {
         )
         .route("/oauth2/revoke", post(oauth::revoke::revoke, oauth::revoke::describe_revoke))
         .route("/v1/revocations", post(revocations::revoke, revocations::describe_revoke))
-        .route(
-            "/admin/v1/accounts/{subject}",
-            with_right(&state, Right::Accounts, patch(accounts::change, accounts::describe_change)),
-        )
-        .route(
-            "/admin/v1/keys/{kid}/revoke",
-            with_right(&state, Right::Keys, post(keys::revoke, keys::describe_revoke)),
-        )
-        // The change of the account with the subject `batch` is on the path of batches.
-        .route(
-            "/admin/v1/accounts/batch",
-            with_right(
-                &state,
-                Right::Accounts,
-                post(accounts::batch, accounts::describe_batch)
-                    .patch(accounts::change_batch, accounts::describe_change_batch),
-            ),
-        )
+        .merge(admin::ending(&state))
         .layered(|router| router.layer(from_fn_with_state(Arc::clone(&state), effective)), layers::effective);
     ListedRouter::new()
         .merge(ending)
@@ -252,6 +237,7 @@ fn endpoints(state: &Arc<AppState>) -> ListedRouter {
             get(oauth::metadata::metadata_of_path, oauth::metadata::describe_metadata_of_path),
         )
         .route("/v1/revocations/query", post(revocations::query, revocations::describe_query))
+        .merge(admin::ending_nothing(&state))
         .route(
             "/admin/v1/accounts/{subject}/sessions",
             with_right(
@@ -260,12 +246,10 @@ fn endpoints(state: &Arc<AppState>) -> ListedRouter {
                 get(sessions::list_of_account, sessions::describe_list_of_account),
             ),
         )
-        .merge(admin(&state))
         .route(
             "/oauth2/introspect",
             post(oauth::introspect::introspect, oauth::introspect::describe_introspect),
         )
-        .route("/admin/v1/doctor", with_right(&state, Right::Read, get(doctor::show, doctor::describe_show)))
         .route("/livez", get(health::livez, health::describe_livez))
         .route("/readyz", get(health::readyz, health::describe_readyz))
         .route("/", get(pages::home::show, pages::home::describe_show))
@@ -273,39 +257,6 @@ fn endpoints(state: &Arc<AppState>) -> ListedRouter {
         .route("/docs", get(pages::docs::show, pages::docs::describe_show))
         .route("/docs/errors/", get(pages::errors::index, pages::errors::describe_index))
         .route("/docs/errors/{code}", get(pages::errors::show, pages::errors::describe_show))
-}
-
-/// The endpoints of the admin API that end nothing.
-fn admin(state: &Arc<AppState>) -> ListedRouter {
-    ListedRouter::new()
-        .route(
-            "/admin/v1/clients",
-            with_right(
-                state,
-                Right::Clients,
-                get(clients::list, clients::describe_list).post(clients::add, clients::describe_add),
-            ),
-        )
-        .route(
-            "/admin/v1/clients/{name}",
-            with_right(
-                state,
-                Right::Clients,
-                get(clients::show, clients::describe_show)
-                    .patch(clients::change, clients::describe_change)
-                    .delete(clients::remove, clients::describe_remove),
-            ),
-        )
-        .route(
-            "/admin/v1/clients/{name}/secret",
-            with_right(state, Right::Clients, post(clients::renew_secret, clients::describe_renew_secret)),
-        )
-        .route("/admin/v1/keys", with_right(state, Right::Read, get(keys::list, keys::describe_list)))
-        .route(
-            "/admin/v1/keys/rotate",
-            with_right(state, Right::Keys, post(keys::rotate, keys::describe_rotate)),
-        )
-        .route("/admin/v1/audit", with_right(state, Right::Audit, get(audit::list, audit::describe_list)))
 }
 
 /// A path that follows Simple JWT: with and without a trailing slash; POST only; OPTIONS describes it;

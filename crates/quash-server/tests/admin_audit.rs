@@ -34,7 +34,7 @@ fn events(page: &Value) -> Vec<String> {
         let subject = entry["subject"].as_str().unwrap_or("-");
         format!("{} {subject}", entry["event"].as_str().expect("an event"))
     };
-    page["entries"].as_array().expect("a list").iter().map(told).collect()
+    page["items"].as_array().expect("a list").iter().map(told).collect()
 }
 
 #[tokio::test]
@@ -43,9 +43,9 @@ async fn entries_are_listed_newest_first() {
     let all = page(&world, &auditor, "").await;
     let newest = ["signed_in dana", "signed_in noor", "signed_in dana", "client_added -"];
     assert_eq!(events(&all)[..4], newest);
-    let first = &all["entries"][0];
+    let first = &all["items"][0];
     assert_eq!((&first["actor"], &first["at"]), (&json!("owner"), &json!("2027-01-15T08:03:00.000Z")));
-    assert_eq!(all["entries"][3]["name"], "auditor");
+    assert_eq!(all["items"][3]["name"], "auditor");
     for (query, expected) in [
         ("account=noor&event=signed_in", &["signed_in noor"][..]),
         ("event=client_added", &["client_added -"]),
@@ -71,7 +71,7 @@ async fn pages_follow_each_other_without_gaps() {
         // A new entry doesn't shift the pages.
         world.attempt("noor", PASSWORD).await.pair();
         let Some(next) = page["next"].as_str() else { break };
-        query = format!("limit=2&after={next}");
+        query = format!("limit=2&cursor={next}");
     }
     assert_eq!(paged, all);
 }
@@ -79,12 +79,13 @@ async fn pages_follow_each_other_without_gaps() {
 #[tokio::test]
 async fn wrong_parameters_are_named() {
     let (world, auditor) = world().await;
-    for name in ["account", "event", "actor", "from", "until", "after", "limit"] {
+    for name in ["account", "event", "actor", "from", "until", "cursor", "limit"] {
         let answer = get(&world, &auditor, &format!("{name}=")).await;
         assert_eq!(answer.status, 400, "{name}: {answer}");
         assert!(answer.json()["errors"][name].is_array(), "{name}: {answer}");
     }
-    for query in ["limit=0", "limit=201", "limit=+1", "event=none", "actor=client:", "from=1", "after=AAAA"] {
+    for query in ["limit=0", "limit=201", "limit=+1", "event=none", "actor=client:", "from=1", "cursor=AAAA"]
+    {
         assert_eq!(get(&world, &auditor, query).await.status, 400, "{query}");
     }
 }

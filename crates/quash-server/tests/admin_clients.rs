@@ -62,17 +62,17 @@ async fn clients_are_added_used_and_removed() {
     assert_eq!(shown.json()["last_used_at"], "2027-01-15T08:00:30.000Z");
     let list = world.send(Call::get(PATH).bearer(&ops)).await.json();
     let names: Vec<_> =
-        list["clients"].as_array().expect("a list").iter().map(|client| &client["name"]).collect();
+        list["items"].as_array().expect("a list").iter().map(|client| &client["name"]).collect();
     assert_eq!((names, &list["next"]), (vec![&json!("grafana"), &json!("ops")], &Value::Null));
     assert!(!list.to_string().contains(key));
-    let page = world.send(Call::get(&format!("{PATH}?limit=1&after=grafana")).bearer(&ops)).await.json();
-    assert_eq!((&page["clients"][0]["name"], &page["next"]), (&json!("ops"), &json!("ops")));
+    let page = world.send(Call::get(&format!("{PATH}?limit=1&cursor=grafana")).bearer(&ops)).await.json();
+    assert_eq!((&page["items"][0]["name"], &page["next"]), (&json!("ops"), &json!("ops")));
     let removed = send(&world, &ops, Method::DELETE, "grafana", None).await;
     assert_eq!(removed.status, 204);
     assert_eq!(keys(&world, key).await, 401);
     assert_eq!(send(&world, &ops, Method::GET, "grafana", None).await.status, 404);
     let audit = world.send(Call::get("/admin/v1/audit?actor=client:ops").bearer(&ops)).await.json();
-    let events: Vec<_> = audit["entries"]
+    let events: Vec<_> = audit["items"]
         .as_array()
         .expect("a list")
         .iter()
@@ -206,7 +206,7 @@ async fn wrong_values_are_named() {
         let answer = send(&world, &ops, Method::PATCH, name, Some(&json!({ "rights": ["read"] }))).await;
         assert_eq!(answer.status, if name == "app" { 400 } else { 404 }, "{name}: {answer}");
     }
-    for query in ["limit=0", "limit=201", "after=A"] {
+    for query in ["limit=0", "limit=201", "cursor=A"] {
         assert_eq!(
             world.send(Call::get(&format!("{PATH}?{query}")).bearer(&ops)).await.status,
             400,

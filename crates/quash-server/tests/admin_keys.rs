@@ -18,7 +18,7 @@ async fn world() -> (World, String) {
 async fn keys(world: &World, secret: &str) -> Vec<Value> {
     let answer = world.send(Call::get("/admin/v1/keys").bearer(secret)).await;
     assert_eq!(answer.status, 200, "{answer}");
-    answer.json()["keys"].as_array().expect("a list").clone()
+    answer.json()["items"].as_array().expect("a list").clone()
 }
 
 async fn post(world: &World, secret: &str, path: &str, body: &Value) -> Answer {
@@ -42,7 +42,7 @@ async fn keys_rotate_for_a_client() {
     assert_eq!(states(&keys(&world, &ops).await), ["retiring", "current"]);
     let audit = world.send(Call::get("/admin/v1/audit?actor=client:ops").bearer(&ops)).await.json();
     let events: Vec<_> =
-        audit["entries"].as_array().expect("a list").iter().map(|entry| &entry["event"]).collect();
+        audit["items"].as_array().expect("a list").iter().map(|entry| &entry["event"]).collect();
     assert_eq!(events, ["key_promoted", "key_added"]);
     for wrong in [json!({ "now": 1 }), json!({ "later": true }), json!([])] {
         assert_eq!(post(&world, &ops, "rotate", &wrong).await.status, 400, "{wrong}");

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod admin;
+mod admin_api;
 mod admin_audit;
 mod admin_clients;
 mod admin_keys;

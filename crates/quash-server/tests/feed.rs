@@ -42,7 +42,7 @@ async fn snapshot_text(world: &World, secret: &str) -> String {
     answer.text().to_owned()
 }
 
-fn lease_path(cursor: &Cursor, instance: u8, policy: &str) -> String {
+pub(crate) fn lease_path(cursor: &Cursor, instance: u8, policy: &str) -> String {
     format!(
         "/v1/feed/lease?v=2&cursor={cursor}&instance={}&nonce={NONCE}&policy={policy}",
         format!("{instance:02x}").repeat(16)
@@ -144,7 +144,7 @@ async fn a99_the_feed_requires_a_verifier_credential() {
     }
 }
 
-async fn world_cursor(world: &World, secret: &str) -> Cursor {
+pub(crate) async fn world_cursor(world: &World, secret: &str) -> Cursor {
     snapshot(world, secret).await.cursor
 }
 

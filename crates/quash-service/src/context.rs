@@ -33,6 +33,7 @@ use crate::retry::{Conflicts, Uncommitted};
 use crate::sealer::Sealer;
 use crate::traced::part;
 use crate::use_cases::operation::clients::ClientUses;
+use crate::use_cases::operation::statistics::Counted;
 
 /// All use cases of one process. Cheap to clone.
 #[derive(Clone)]
@@ -74,6 +75,8 @@ pub(crate) struct Context {
     pub(crate) numbering: Mutex<()>,
     pub(crate) metrics: Metrics,
     pub(crate) observed: Observed,
+    /// The last count of accounts and sessions.
+    pub(crate) counted: Mutex<Option<Counted>>,
     /// The uptime of the last check of the store, and the outcome.
     pub(crate) checked: Mutex<Option<(Duration, Result<(), Failure>)>>,
 }

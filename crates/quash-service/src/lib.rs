@@ -45,7 +45,9 @@ pub use passwords::{
     Arena, Argon2Hasher, Cap, CostClass, FormatFault, FormatName, HashSettings, PasswordHasher, Rehash,
 };
 pub use quash_core::model::NewState;
-pub use quash_store::{Allowance, BackupError, ListedNode, StoreConnections};
+pub use quash_store::{
+    AccountSearch, Allowance, BackupError, ListedNode, LiveSessions, SessionSearch, StoreConnections,
+};
 pub use repeated::{NamesRevoked, Repeated};
 pub use rfc3339::{parse_rfc3339, rfc3339};
 pub use sealer::audit_seal_of;
@@ -55,6 +57,7 @@ pub use use_cases::account::add::{AddFault, ClaimsFault, NewAccount, NewPassword
 pub use use_cases::account::change::{Address, ChangeFault, Changed, OneTimePassword};
 pub use use_cases::account::own::{Me, Reauthentication};
 pub use use_cases::account::provision::{Accepted, AccountRecord, Outcome, ProvisionFault, Run, UniqueField};
+pub use use_cases::account::search::AccountPage;
 pub use use_cases::feed::barrier::{BarrierResult, VerifierResult, VerifierState};
 pub use use_cases::feed::serve::{LeaseRequest, VerifierInfo};
 pub use use_cases::keys::rotation::{ChangedKey, KeyChangeFault, KeyRevoked, Takeover};
@@ -69,6 +72,7 @@ pub use use_cases::operation::epoch::{
 };
 pub use use_cases::operation::fail_over::take_over_at_start;
 pub use use_cases::operation::ready::NotReady;
+pub use use_cases::operation::statistics::{Counts, SignIns};
 pub use use_cases::operation::upkeep::UpkeepReport;
 pub use use_cases::session::end::{Ended, RefusedAccess};
 pub use use_cases::session::end_named::NamedEnd;
@@ -77,4 +81,5 @@ pub use use_cases::session::introspect::Introspected;
 pub use use_cases::session::list::{SessionFilter, SessionInfo, SessionPage};
 pub use use_cases::session::revoke::TokenRevoked;
 pub use use_cases::session::sign_in::{Attempt, SignedIn};
+pub use use_cases::session::target::{RevocationExtent, RevocationFault, RevocationTarget, TargetRevoked};
 pub use vault::{MasterKey, MasterKeyFault};

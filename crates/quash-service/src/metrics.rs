@@ -14,6 +14,7 @@ use quash_store::StoreError;
 
 use crate::failure::Failure;
 use crate::mail::MailerError;
+use crate::use_cases::operation::statistics::SignIns;
 
 pub(crate) struct Metrics {
     attempts: Family<AttemptOutcome, Counter>,
@@ -111,6 +112,16 @@ const COMMIT: [f64; 10] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 
 const PROPAGATION: [f64; 12] = [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 10.0, 25.0];
 
 impl Metrics {
+    /// The attempts to sign in so far.
+    pub(crate) fn sign_ins(&self) -> SignIns {
+        let count = |outcome| self.attempts.get_or_create(&AttemptOutcome { outcome }).get();
+        SignIns {
+            succeeded: count(Outcome::good),
+            refused: count(Outcome::refused),
+            unavailable: count(Outcome::unavailable),
+        }
+    }
+
     pub(crate) fn new() -> Self {
         let metrics = Self {
             attempts: Family::default(),

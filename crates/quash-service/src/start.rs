@@ -210,6 +210,7 @@ impl Service {
             numbering: Mutex::default(),
             metrics: Metrics::new(),
             observed: Observed::default(),
+            counted: Mutex::default(),
             checked: Mutex::default(),
         });
         tokio::spawn(lock::follow(Arc::downgrade(&context), orders));

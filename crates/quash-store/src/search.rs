@@ -106,17 +106,15 @@ fn past(prefix: &str) -> String {
     char::MAX.to_string().repeat(256)
 }
 
-/// The kinds of stored states whose accounts may have a status: a lock that has expired leaves its state behind.
-pub(crate) fn standings(status: AccountStatus) -> &'static [&'static str] {
+/// Returns whether accounts whose lock has expired may have a status: their stored state is still `locked`.
+pub(crate) const fn includes_lapsed_locks(status: AccountStatus) -> bool {
     match status {
-        AccountStatus::Active => &["active", "locked"],
-        AccountStatus::Unverified => &["unverified", "locked"],
-        AccountStatus::Locked => &["locked"],
-        AccountStatus::Deactivated => &["deactivated"],
+        AccountStatus::Active | AccountStatus::Unverified => true,
+        AccountStatus::Locked | AccountStatus::Deactivated => false,
     }
 }
 
-/// A status as statements compute it.
+/// A status as statements compute it, and the stored state of the accounts that have it without a lock.
 pub(crate) const fn status_name(status: AccountStatus) -> &'static str {
     match status {
         AccountStatus::Active => "active",
@@ -132,7 +130,8 @@ mod tests {
 
     #[test]
     fn ranges_contain_exactly_the_texts_with_a_prefix() {
-        let texts = ["", "a", "da", "da\u{10ffff}\u{10ffff}", "dan", "db", "\u{d7ff}", "\u{d7ff}a", "\u{10ffff}x"];
+        let texts =
+            ["", "a", "da", "da\u{10ffff}\u{10ffff}", "dan", "db", "\u{d7ff}", "\u{d7ff}a", "\u{10ffff}x"];
         for prefix in ["", "d", "da", "\u{d7ff}", "\u{10ffff}", "x"] {
             for after in [None, Some("a"), Some("da"), Some("z")] {
                 let TextRange { from, until } = TextRange::new(prefix, after);

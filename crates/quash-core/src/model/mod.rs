@@ -28,8 +28,8 @@ pub use audit::{
     Audit, AuditFilter, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, PersonalData, SealedEntry, Sealing,
 };
 pub use change::{
-    AccountEdit, AccountFields, Adoption, Change, ClientEdit, Ends, NamesRevocation, Note, Receipt,
-    SessionEnd, SessionOpening, Survivor,
+    AccountEdit, AccountFields, Adoption, Change, ClientEdit, Ends, NamesRevocation, Note, NoteFault,
+    Receipt, SessionEnd, SessionOpening, Survivor,
 };
 pub use client::{Client, ClientName, ClientNameFault, Right, Rights, SecretDigest, StoredClient};
 pub use entropy::{Entropy, Seeded, draw};

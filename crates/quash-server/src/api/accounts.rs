@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 use crate::error::code::Code;
 use crate::error::http_error::HttpError;
 use crate::openapi::operation::{Operation, Tag};
+use crate::request::account_tag;
 use crate::request::body::WholeRequest;
 use crate::request::items::{ITEM_BYTES, ItemError, Items, Member, parse};
 use crate::response::json;
@@ -171,11 +172,12 @@ pub(crate) async fn change(
     subject: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, HttpError> {
+    let versions = account_tag::versions(request.headers());
     let body = WholeRequest::read(request).await?.into_json_text()?;
     let item: Item<'_> = parse(&body, "an object with the values to change")?;
     let record = item.into_changes().map_err(|error| HttpError::of_field(error.member, &error.text))?;
     let Path(subject) = subject.map_err(|_| unknown())?;
-    let changed = state.service.provision_changes(&client, &subject, record).await;
+    let changed = state.service.provision_changes(&client, &subject, record, versions.as_deref()).await;
     let (Changed { account, seq }, warning) = changed.map_err(|fault| match fault {
         ProvisionFault::Failed(failure) => failure.into(),
         ProvisionFault::Gone => unknown(),
@@ -183,13 +185,18 @@ pub(crate) async fn change(
             Code::PasswordMarkDiffers,
             "The password may be another one: `password_mark_before` isn't the mark of the system's last known hash, or quash can't compare a password with that hash. Nothing was changed: send the new hash itself as `password_hash`.",
         ),
+        ProvisionFault::VersionDiffers => HttpError::new(
+            Code::VersionDiffers,
+            "The account has changed since it was read. Nothing was changed: read it again.",
+        ),
         fault => {
             let RefusalShown { field, detail, .. } = RefusalShown::of(&fault);
             HttpError::of_field(field, &detail)
         }
     })?;
     let (seq, warning) = (seq.map(|seq| seq.as_u64()), warning.map(WarningShown::of));
-    Ok(json(StatusCode::OK, &AccountShown { seq, warning, ..AccountShown::of(&account) }))
+    let shown = json(StatusCode::OK, &AccountShown { seq, warning, ..AccountShown::of(&account) });
+    Ok(account_tag::tagged(shown, &account))
 }
 
 /// Changes the account whose subject is `batch`.
@@ -286,7 +293,7 @@ impl Item<'_> {
     }
 }
 
-fn text(member: &'static str, sent: Member<'_>) -> Result<Option<String>, ItemError> {
+pub(super) fn text(member: &'static str, sent: Member<'_>) -> Result<Option<String>, ItemError> {
     sent.read(member, "a text")
 }
 
@@ -329,14 +336,10 @@ impl RefusalShown {
     /// Describes a refusal, without the refused value: it may be a hash.
     fn of(fault: &ProvisionFault) -> Self {
         let (code, field) = match fault {
-            ProvisionFault::Value(ValueFault::PasswordHash(_)) => ("hash_not_supported", "password_hash"),
-            ProvisionFault::Value(ValueFault::Subject | ValueFault::SubjectNotANumber) => {
-                ("invalid", "subject")
+            ProvisionFault::Value(value @ ValueFault::PasswordHash(_)) => {
+                ("hash_not_supported", field_of(value))
             }
-            ProvisionFault::Value(ValueFault::Name(_)) => ("invalid", "username"),
-            ProvisionFault::Value(ValueFault::Email(_)) => ("invalid", "email"),
-            ProvisionFault::Value(ValueFault::Password(_)) => ("invalid", "password_hash"),
-            ProvisionFault::Value(ValueFault::Claims(_)) => ("invalid", "claims"),
+            ProvisionFault::Value(value) => ("invalid", field_of(value)),
             ProvisionFault::NoEmail => ("invalid", "email_verified"),
             ProvisionFault::MarkDiffers => ("invalid", "password_mark_before"),
             ProvisionFault::Taken(field) | ProvisionFault::Repeated(field) => {
@@ -347,9 +350,10 @@ impl RefusalShown {
                 };
                 ("taken", field)
             }
-            ProvisionFault::Deleted | ProvisionFault::Gone | ProvisionFault::Failed(_) => {
-                ("deleted", "subject")
-            }
+            ProvisionFault::Deleted
+            | ProvisionFault::Gone
+            | ProvisionFault::VersionDiffers
+            | ProvisionFault::Failed(_) => ("deleted", "subject"),
         };
         Self { code, field, detail: sentence(fault.to_string()) }
     }
@@ -365,7 +369,19 @@ impl WarningShown {
     }
 }
 
-fn sentence(mut text: String) -> String {
+/// Returns the field with a value that an account can't have.
+pub(super) const fn field_of(fault: &ValueFault) -> &'static str {
+    match fault {
+        ValueFault::Subject | ValueFault::SubjectNotANumber => "subject",
+        ValueFault::Name(_) => "username",
+        ValueFault::Email(_) => "email",
+        ValueFault::Password(_) => "password",
+        ValueFault::PasswordHash(_) => "password_hash",
+        ValueFault::Claims(_) => "claims",
+    }
+}
+
+pub(super) fn sentence(mut text: String) -> String {
     if let Some(first) = text.get_mut(..1) {
         first.make_ascii_uppercase();
     }
@@ -409,8 +425,9 @@ pub(crate) fn describe_change_batch() -> Operation {
 }
 
 fn changed(id: &'static str) -> Operation {
-    Operation::new(Tag::Accounts, id, "Changes an account that another system keeps")
+    let operation = Operation::new(Tag::Accounts, id, "Changes an account that another system keeps")
         .json_body::<Item<'_>>()
         .answers::<AccountShown<'_>>(StatusCode::OK, "The account with its new values.")
-        .refuses(&[Code::NotFound, Code::PasswordMarkDiffers])
+        .refuses(&[Code::NotFound, Code::PasswordMarkDiffers]);
+    account_tag::describe_condition(account_tag::describe_tag(operation, StatusCode::OK))
 }

@@ -21,13 +21,7 @@ pub(crate) mod account_changes;
 
 pub(crate) mod accounts;
 
-pub(crate) mod clients;
-
-pub(crate) mod client_shapes;
-
-pub(crate) mod keys;
-
-pub(crate) mod audit;
+pub(crate) mod admin;
 
 pub(crate) mod sessions;
 
@@ -40,8 +34,6 @@ pub(crate) mod email_verification;
 pub(crate) mod registration;
 
 pub(crate) mod email;
-
-pub(crate) mod doctor;
 
 pub(crate) mod feed;
 

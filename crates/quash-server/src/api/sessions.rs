@@ -65,7 +65,7 @@ struct Seen<'a> {
 /// The end of a session.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SessionEnd)]
-struct SessionEndInfo {
+pub(super) struct SessionEndInfo {
     reason: &'static str,
     #[schema(format = DateTime)]
     at: String,
@@ -176,15 +176,6 @@ impl<'a> Seen<'a> {
     fn new(seen: &'a SessionInfo, current: Option<SessionId>) -> Self {
         let session = &seen.session;
         let told = |at: Timestamp| rfc3339(at);
-        let over = match &seen.ending {
-            Some(ending) => Some(SessionEndInfo {
-                reason: ending.reason.as_str(),
-                at: told(ending.at),
-                by: Some(ending.actor.kind()),
-            }),
-            None if seen.live => None,
-            None => Some(SessionEndInfo { reason: "expired", at: told(session.idle_until), by: None }),
-        };
         Self {
             sid: session.id.to_string(),
             device: session.device.as_deref().and_then(label),
@@ -194,7 +185,22 @@ impl<'a> Seen<'a> {
             last_used_at: told(session.rotated_at),
             expires_at: told(session.idle_until),
             current: current == Some(session.id),
-            ended: over,
+            ended: SessionEndInfo::of(seen),
+        }
+    }
+}
+
+impl SessionEndInfo {
+    /// The end of a session that isn't live.
+    pub(super) fn of(seen: &SessionInfo) -> Option<Self> {
+        match &seen.ending {
+            Some(ending) => Some(Self {
+                reason: ending.reason.as_str(),
+                at: rfc3339(ending.at),
+                by: Some(ending.actor.kind()),
+            }),
+            None if seen.live => None,
+            None => Some(Self { reason: "expired", at: rfc3339(seen.session.idle_until), by: None }),
         }
     }
 }

@@ -40,6 +40,8 @@ pub enum Code {
     PasswordRefused,
     /// The mark may be of another password than the account's.
     PasswordMarkDiffers,
+    /// The state of an account, a session or a key doesn't allow the request.
+    Conflict,
     /// The settings don't let users change this.
     ChangeNotAllowed,
     /// A refresh token is both in the body and in the cookie, or twice in the cookie.
@@ -94,7 +96,7 @@ pub enum Code {
 type Row = (&'static str, StatusCode, &'static str, &'static str);
 
 impl Code {
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::TokenNotValid,
         Self::NotAuthenticated,
         Self::BadAuthorizationHeader,
@@ -111,6 +113,7 @@ impl Code {
         Self::NameTaken,
         Self::PasswordRefused,
         Self::PasswordMarkDiffers,
+        Self::Conflict,
         Self::ChangeNotAllowed,
         Self::TwoTokens,
         Self::LinkNotValid,
@@ -179,6 +182,7 @@ impl Code {
             | Self::TokensOfTwoAccounts
             | Self::PasswordRefused
             | Self::PasswordMarkDiffers
+            | Self::Conflict
             | Self::LinkNotValid
             | Self::RegistrationTaken
             | Self::BodyTooLarge
@@ -240,6 +244,8 @@ impl Code {
                 "The new password is not accepted; the response says why. Nothing was changed: choose another."),
             Self::PasswordMarkDiffers => ("password_mark_differs", StatusCode::CONFLICT, "Password mark differs",
                 "Another system has sent the mark of a new hash of an account's password. That may be another password: `password_mark_before` is not the mark of the system's last known hash, or the server cannot compare a password with that hash. Nothing was changed: send the new hash itself as `password_hash`. It ends the sessions, as a change of the password does."),
+            Self::Conflict => ("conflict", StatusCode::CONFLICT, "Conflict",
+                "The account, session or key is not in a state in which this can be done, or another account has the value; the response says which. Nothing was changed: read it again."),
             Self::ChangeNotAllowed => ("change_not_allowed", StatusCode::FORBIDDEN, "Change not allowed",
                 "The settings do not let users change this. Ask the operator of the service."),
             Self::TwoTokens => ("two_tokens", StatusCode::BAD_REQUEST, "Two refresh tokens",

@@ -1,5 +1,7 @@
 //! Reads requests: bodies, cookies, and what the headers reveal about the client.
 
+pub(crate) mod account_tag;
+
 pub(crate) mod admin;
 
 pub(crate) mod body;
@@ -33,5 +35,6 @@ pub(crate) mod if_match;
 pub(crate) mod items;
 
 pub(crate) mod page;
+pub(crate) mod query;
 
 pub(crate) mod surrogates;

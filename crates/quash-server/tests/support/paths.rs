@@ -57,7 +57,7 @@ pub(crate) const OWN_PATHS: [(&str, &str, &str); 8] = [
 ];
 
 /// The paths that no other list has: each takes other credentials or none, and has tests of its own.
-pub(crate) const OTHER_PATHS: [&str; 22] = [
+pub(crate) const OTHER_PATHS: [&str; 36] = [
     "/v1/password",
     "/v1/feed",
     "/v1/feed/snapshot",
@@ -75,6 +75,20 @@ pub(crate) const OTHER_PATHS: [&str; 22] = [
     "/admin/v1/keys/rotate",
     "/admin/v1/keys/{kid}/revoke",
     "/admin/v1/doctor",
+    "/admin/v1/accounts",
+    "/admin/v1/accounts/{subject}/lock",
+    "/admin/v1/accounts/{subject}/unlock",
+    "/admin/v1/accounts/{subject}/deactivate",
+    "/admin/v1/accounts/{subject}/reactivate",
+    "/admin/v1/accounts/{subject}/require-reset",
+    "/admin/v1/accounts/{subject}/temporary-password",
+    "/admin/v1/accounts/{subject}/sessions/end-all",
+    "/admin/v1/sessions",
+    "/admin/v1/sessions/{sid}",
+    "/admin/v1/revocations",
+    "/admin/v1/verifiers",
+    "/admin/v1/nodes",
+    "/admin/v1/statistics",
     "/metrics",
     "/.well-known/oauth-authorization-server",
     "/.well-known/oauth-authorization-server/{*path}",

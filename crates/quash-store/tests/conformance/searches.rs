@@ -77,16 +77,16 @@ pub(crate) async fn accounts_are_found_by_their_status_at_a_time(store: &dyn Sto
     };
     let deactivated = |account: Account| Account { state: AccountState::Deactivated { at: NOW }, ..account };
     for account in [
-        called("a1", "a1", None),
-        confirmed(called("a2", "a2", Some("a2@example.org"))),
-        called("u1", "a3", Some("u1@example.org")),
-        locked(called("l1", "a4", None), -9, 60),
-        locked(called("l2", "a5", Some("l2@example.org")), -9, 60),
-        locked(called("a3", "a6", None), -99, -60),
-        locked(called("u2", "a7", Some("u2@example.org")), -99, -60),
-        locked(called("a4", "a8", None), 60, 120),
-        deactivated(called("d1", "a9", Some("d1@example.org"))),
-        called("b", "b", None),
+        called("a1", "n1", None),
+        confirmed(called("a2", "n2", Some("a2@example.org"))),
+        called("u1", "n3", Some("u1@example.org")),
+        locked(called("l1", "n4", None), -9, 60),
+        locked(called("l2", "n5", Some("l2@example.org")), -9, 60),
+        locked(called("a3", "n6", None), -99, -60),
+        locked(called("u2", "n7", Some("u2@example.org")), -99, -60),
+        locked(called("a4", "n8", None), 60, 120),
+        deactivated(called("d1", "n9", Some("d1@example.org"))),
+        called("z", "z", None),
     ] {
         commit(store, add(account)).await;
     }
@@ -100,7 +100,7 @@ pub(crate) async fn accounts_are_found_by_their_status_at_a_time(store: &dyn Sto
             (AccountStatus::Unverified, at(60), vec!["u1", "l2", "u2"]),
             (AccountStatus::Locked, at(60), vec!["a4"]),
         ] {
-            let search = named("a", Some(status));
+            let search = named("n", Some(status));
             assert_eq!(found(store, &search, now, limit).await, subjects, "{status:?} {now:?} {limit}");
         }
         for now in [NOW, at(60)] {
@@ -151,9 +151,13 @@ pub(crate) async fn live_sessions_are_listed_newest_first(store: &dyn Store) {
     }
     let opened_seq = head(store).await;
     let shop = ClientName::parse("shop").expect("a name");
-    for (n, of, client) in
-        [(1, "dana", None), (2, "kim", None), (3, "dana", Some(&shop)), (4, "lee", None), (5, "kim", Some(&shop))]
-    {
+    for (n, of, client) in [
+        (1, "dana", None),
+        (2, "kim", None),
+        (3, "dana", Some(&shop)),
+        (4, "lee", None),
+        (5, "kim", Some(&shop)),
+    ] {
         let session = Session { client: client.cloned(), ..session(n, of, opened_seq) };
         commit(store, open(session, 1)).await;
     }
@@ -168,7 +172,10 @@ pub(crate) async fn live_sessions_are_listed_newest_first(store: &dyn Store) {
         // The sessions 1 and 2 have expired.
         let late = at(86_400 + 2);
         assert_eq!(live(store, &SessionSearch::All, late, limit).await, [5, 4, 3]);
-        assert_eq!((live(store, &of("dana"), late, limit).await, counted(store, late, limit).await), (vec![3], 3));
+        assert_eq!(
+            (live(store, &of("dana"), late, limit).await, counted(store, late, limit).await),
+            (vec![3], 3)
+        );
     }
     // One ends, the others of an account are covered by a watermark.
     commit(store, ends(vec![end(1)])).await;

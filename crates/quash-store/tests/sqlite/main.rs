@@ -4,6 +4,7 @@
 mod backup;
 mod full;
 mod opening;
+mod searches;
 #[path = "../support/mod.rs"]
 mod support;
 mod wal;

@@ -11,12 +11,12 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use quash_core::model::{
-    Account, AccountBy, AccountEdit, AccountFields, AccountStatus, Actor, Adopted, Adoption, AuditFilter, Change, Client,
-    ClientEdit, ClientName, CustomClaims, DeviceId, Digest, Email, Ends, Event, Flow, FlowId, Generation,
-    Keep, KeyRecord, KeySource, KeyState, Kid, Mail, MailId, MailKind, MailPriority, Name, NewEntry,
-    PasswordHash, PendingRegistration, Purpose, Reason, Receipt, RegistrationBy, Rights, ScopeKey, ScopeKind,
-    Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId, SessionOpening, SessionState, Subject,
-    Survivor, Timestamp,
+    Account, AccountBy, AccountEdit, AccountFields, AccountStatus, Actor, Adopted, Adoption, AuditFilter,
+    Change, Client, ClientEdit, ClientName, CustomClaims, DeviceId, Digest, Email, Ends, Event, Flow, FlowId,
+    Generation, Keep, KeyRecord, KeySource, KeyState, Kid, Mail, MailId, MailKind, MailPriority, Name,
+    NewEntry, PasswordHash, PendingRegistration, Purpose, Reason, Receipt, RegistrationBy, Rights, ScopeKey,
+    ScopeKind, Sealed, SecretDigest, Seq, Session, SessionEnd, SessionId, SessionOpening, SessionState,
+    Subject, Survivor, Timestamp,
 };
 use quash_core::token::Algorithm;
 use quash_store::{AccountSearch, SessionSearch, SqliteOptions, SqliteStore, Store, StoreError};

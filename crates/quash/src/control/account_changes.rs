@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use quash_core::decide::ChangeAuthor;
-use quash_core::model::{Actor, Note, limits};
+use quash_core::model::{Actor, Note};
 use quash_service::{Address, Changed, OneTimePassword, Service};
 
 use super::lookup::{self, account};
@@ -91,18 +91,13 @@ pub(super) fn note(reason: Option<String>, author: Option<String>) -> Result<Opt
 /// # Errors
 /// It is empty, too long, or has more than one line.
 pub(crate) fn reason_of(text: &str) -> Result<String, String> {
-    match text.trim() {
-        "" => Err("is empty".into()),
-        text if text.chars().count() > limits::NOTE_CHARS => {
-            Err(format!("is longer than {} characters", limits::NOTE_CHARS))
-        }
-        text if text.chars().any(char::is_control) => Err("contains a control character".into()),
-        text => Ok(text.to_owned()),
-    }
+    Note::checked(text).map_err(|fault| fault.to_string())
 }
 
 #[cfg(test)]
 mod tests {
+    use quash_core::model::limits;
+
     use super::*;
 
     #[test]

@@ -223,6 +223,8 @@ impl Flood {
             (_, "/admin/v1/clients" | "/admin/v1/clients/{name}") => {
                 json!({ "name": garbage, "rights": ["read"] })
             }
+            ("POST", "/admin/v1/accounts") => json!({ "username": name, "password": SLOW }),
+            (_, "/admin/v1/revocations") => json!({ "token": garbage }),
             (
                 _,
                 "/v1/me"
@@ -231,6 +233,7 @@ impl Flood {
                 | "/v1/me/sessions/end-all"
                 | "/v1/me/sessions/{sid}"
                 | "/v1/forward-auth"
+                | "/admin/v1/accounts"
                 | "/admin/v1/accounts/{subject}/sessions"
                 | "/admin/v1/audit"
                 | "/admin/v1/clients/{name}/secret"
@@ -238,6 +241,18 @@ impl Flood {
                 | "/admin/v1/keys/rotate"
                 | "/admin/v1/keys/{kid}/revoke"
                 | "/admin/v1/doctor"
+                | "/admin/v1/accounts/{subject}/sessions/end-all"
+                | "/admin/v1/accounts/{subject}/lock"
+                | "/admin/v1/accounts/{subject}/unlock"
+                | "/admin/v1/accounts/{subject}/deactivate"
+                | "/admin/v1/accounts/{subject}/reactivate"
+                | "/admin/v1/accounts/{subject}/require-reset"
+                | "/admin/v1/accounts/{subject}/temporary-password"
+                | "/admin/v1/sessions"
+                | "/admin/v1/sessions/{sid}"
+                | "/admin/v1/verifiers"
+                | "/admin/v1/nodes"
+                | "/admin/v1/statistics"
                 | "/v1/feed"
                 | "/v1/feed/snapshot"
                 | "/v1/feed/lease"

@@ -103,9 +103,17 @@ impl Service {
     /// # Errors
     /// A field is invalid, or the name, the address or the subject is taken.
     pub async fn add_account(&self, new: NewAccount) -> Result<Account, AddFault> {
+        self.add_account_by(new, Actor::Operator).await
+    }
+
+    /// Like [`Service::add_account`], on behalf of an actor.
+    ///
+    /// # Errors
+    /// Like [`Service::add_account`].
+    pub async fn add_account_by(&self, new: NewAccount, actor: Actor) -> Result<Account, AddFault> {
         let address = |text| account_address(text, self.context.policy.accounts.local_parts);
         let email = new.email.as_deref().map(address).transpose().map_err(ValueFault::Email)?;
-        self.add_with_address(new, email).await
+        self.add_with_address(new, email, &actor).await
     }
 
     /// Adds an account of another system. An address that can't be mailed to is no reason to refuse it.
@@ -120,10 +128,15 @@ impl Service {
         let address = |text| imported_address(text, local_parts, new.verified);
         let email = new.email.as_deref().map(address).transpose().map_err(ValueFault::Email)?;
         let (email, warning) = email.unwrap_or_default();
-        Ok((self.add_with_address(new, email).await?, warning))
+        Ok((self.add_with_address(new, email, &Actor::Operator).await?, warning))
     }
 
-    async fn add_with_address(&self, new: NewAccount, mut email: Option<Email>) -> Result<Account, AddFault> {
+    async fn add_with_address(
+        &self,
+        new: NewAccount,
+        mut email: Option<Email>,
+        actor: &Actor,
+    ) -> Result<Account, AddFault> {
         let context = &*self.context;
         let now = context.clock.now();
         let username = context.new_name(&new.name, None).map_err(ValueFault::Name)?;
@@ -165,7 +178,7 @@ impl Service {
                 claims: claims.clone(),
                 ..added
             };
-            match context.store.commit(Change::AddAccount(account.clone(), Actor::Operator)).await {
+            match context.store.commit(Change::AddAccount(account.clone(), actor.clone())).await {
                 Ok(_) => {
                     context.passwords.add_class_of(account.password.as_ref());
                     Ok(account)

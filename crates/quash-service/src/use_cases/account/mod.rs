@@ -5,4 +5,5 @@ pub(crate) mod add;
 pub(crate) mod change;
 pub(crate) mod own;
 pub(crate) mod provision;
+pub(crate) mod search;
 pub(crate) mod subjects;

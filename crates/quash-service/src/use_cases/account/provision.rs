@@ -95,6 +95,9 @@ pub enum ProvisionFault {
     /// The mark may be one of another password than the account's.
     #[error("the password may be another one: send its hash as `password_hash`")]
     MarkDiffers,
+    /// The account has changed since the client read it.
+    #[error("the account has another version")]
+    VersionDiffers,
     /// A failure on our side.
     #[error("the account can't be written now")]
     Failed(Failure),
@@ -114,9 +117,10 @@ struct Wanted {
 const AT_ONCE: usize = 64;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum IfMissing {
+enum IfMissing<'a> {
     Add,
-    Refuse,
+    /// The account must exist and, if versions are given, have one of them.
+    Refuse(Option<&'a [u64]>),
 }
 
 impl Service {
@@ -164,7 +168,8 @@ impl Service {
         outcomes.collect()
     }
 
-    /// Changes an account. Values that it has change and end nothing.
+    /// Changes an account. Values that it has change and end nothing. With `versions`, only if the account has one
+    /// of them.
     ///
     /// # Errors
     /// A value is refused, there is no such account, or the store is unavailable.
@@ -173,12 +178,13 @@ impl Service {
         client: &Client,
         subject: &str,
         record: AccountRecord,
+        versions: Option<&[u64]>,
     ) -> Result<(Changed, Option<AddressWarning>), ProvisionFault> {
         let by = ChangeAuthor::from(Actor::Client(client.name.clone()));
         // A text that can't be a subject is no account's.
         let subject = Subject::parse(subject).map_err(|_| ProvisionFault::Gone)?;
         let wanted = self.context.wanted(subject.as_str(), record)?;
-        let (_, seq) = self.context.provision(&wanted, IfMissing::Refuse, &by, Run::Write).await?;
+        let (_, seq) = self.context.provision(&wanted, IfMissing::Refuse(versions), &by, Run::Write).await?;
         let account = self.account_by(&AccountBy::Subject(subject)).await?;
         Ok((Changed { account: account.ok_or(ProvisionFault::Gone)?, seq }, wanted.warning))
     }
@@ -228,7 +234,7 @@ impl Context {
     async fn provision(
         &self,
         wanted: &Wanted,
-        if_missing: IfMissing,
+        if_missing: IfMissing<'_>,
         by: &ChangeAuthor,
         run: Run,
     ) -> Result<(Outcome, Option<Seq>), ProvisionFault> {
@@ -238,8 +244,11 @@ impl Context {
             let of = AccountBy::Subject(wanted.subject.clone());
             let loaded = self.store.account(&of, now).await?;
             let (found, head) = (loaded.account, loaded.head.seq);
-            if found.is_none() && if_missing == IfMissing::Refuse {
-                return Err(Uncommitted::Failed(ProvisionFault::Gone));
+            if let IfMissing::Refuse(versions) = if_missing {
+                let account = found.as_ref().ok_or(Uncommitted::Failed(ProvisionFault::Gone))?;
+                if versions.is_some_and(|versions| !versions.contains(&account.version)) {
+                    return Err(Uncommitted::Failed(ProvisionFault::VersionDiffers));
+                }
             }
             let values = self.values(wanted, found.as_ref(), now).map_err(Uncommitted::Failed)?;
             let version = found.as_ref().map(|account| account.version);

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use quash_core::model::{Binding, Head, InstanceId, ProcessLabel, Seq};
+use quash_core::model::{Binding, Head, InstanceId, ProcessLabel, Seq, Timestamp};
 use quash_core::watch::frame::{Cursor, FeedPolicy, FrameFault, LeaseGrant, LeaseNonce};
 use quash_store::{Known, NewLease};
 
@@ -36,6 +36,8 @@ pub struct VerifierInfo {
     pub state: VerifierState,
     /// The last sequence number that it has confirmed.
     pub confirmed: Seq,
+    /// The time until which some clock may consider its last lease valid.
+    pub leased_until: Timestamp,
     pub label: ProcessLabel,
 }
 
@@ -122,7 +124,7 @@ impl Service {
     /// # Errors
     /// The store is unavailable.
     pub async fn verifiers(&self) -> Result<Vec<VerifierInfo>, Failure> {
-        let now = self.context.clock.uptime();
+        let (now, time) = (self.context.clock.uptime(), self.context.clock.now());
         let leases = self.context.feed.coordination.leases(now).await?;
         let leases = leases.into_iter().filter(|lease| !lease.id.is_node()).map(|lease| {
             let state = match lease.binding {
@@ -130,7 +132,14 @@ impl Service {
                 Binding::Bound if lease.until <= now => VerifierState::Stale,
                 Binding::Bound => VerifierState::Confirmed,
             };
-            VerifierInfo { id: lease.id, state, confirmed: lease.confirmed.seq, label: lease.label }
+            let leased_until = time + lease.until.saturating_sub(now) - now.saturating_sub(lease.until);
+            VerifierInfo {
+                id: lease.id,
+                state,
+                confirmed: lease.confirmed.seq,
+                leased_until,
+                label: lease.label,
+            }
         });
         Ok(leases.collect())
     }

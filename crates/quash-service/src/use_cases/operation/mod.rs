@@ -11,4 +11,5 @@ mod leave;
 mod nodes;
 pub(crate) mod ready;
 pub(crate) mod seal;
+pub(crate) mod statistics;
 pub(crate) mod upkeep;

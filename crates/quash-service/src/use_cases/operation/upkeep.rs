@@ -78,6 +78,7 @@ impl Service {
         self.compare_nodes().await?;
         self.apply_due_key_changes().await?;
         self.refresh_password_classes().await?;
+        self.context.recount().await?;
         Ok(upkept)
     }
 

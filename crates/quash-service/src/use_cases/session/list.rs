@@ -86,7 +86,7 @@ impl SessionFilter {
 impl Context {
     /// Adds the reasons of their ends to sessions. For a session that a watermark covers, the audit has the
     /// reason.
-    async fn seen(
+    pub(super) async fn seen(
         &self,
         account: &Account,
         head: &Head,

@@ -10,5 +10,7 @@ pub(crate) mod names;
 pub(crate) mod prove;
 pub(crate) mod refresh;
 pub(crate) mod revoke;
+mod search;
 pub(crate) mod sign_in;
+pub(crate) mod target;
 pub(crate) mod verify;

@@ -1,7 +1,7 @@
 //! Revocation by a client (RFC 7009): a token's session ends, with all its access and refresh tokens.
 
 use quash_core::decide::{PresentedForeign, TokenRequest};
-use quash_core::model::{Actor, Client, ClientName, Refusal};
+use quash_core::model::{Account, Actor, Client, Refusal, Session};
 use quash_core::token::{Authentic, Origin, TokenType};
 use quash_verify::VerifyError;
 
@@ -34,31 +34,39 @@ impl Service {
             Err(VerifyError::Refused(_)) => return Ok(TokenRevoked::Nothing),
             Err(denied) => return Err(denied.into()),
         };
-        if context.opened_by(&token).await?.is_some_and(|name| name != client.name) {
+        let opened = context.session_of(&token).await?;
+        if opened.and_then(|(session, _)| session.client).is_some_and(|name| name != client.name) {
             return Ok(TokenRevoked::OfAnotherClient);
         }
-        let actor = Actor::Client(client.name.clone());
-        retry!({
-            let mut ends = Ends::default();
-            match context.end_token(&token, &mut ends).await {
-                Ok(()) => {}
-                Err(Failure::Refused(_)) => return Ok(TokenRevoked::Nothing),
-                Err(failure) => return Err(failure.into()),
-            }
-            Ok(TokenRevoked::Ended(context.end(ends.by(&actor).into_change()).await?))
-        })
+        context.revoke_authentic(&token, &Actor::Client(client.name.clone())).await
     }
 }
 
 impl Context {
-    /// The client that opened a token's session. It never changes.
-    async fn opened_by(&self, token: &Authentic) -> Result<Option<ClientName>, Failure> {
-        let found = match (token.session_and_rsq(), self.exchangeable(token)) {
+    /// Ends a token's session, or the token itself if it has none, whichever client opened it.
+    pub(super) async fn revoke_authentic(
+        &self,
+        token: &Authentic,
+        actor: &Actor,
+    ) -> Result<TokenRevoked, Failure> {
+        retry!({
+            let mut ends = Ends::default();
+            match self.end_token(token, &mut ends).await {
+                Ok(()) => {}
+                Err(Failure::Refused(_)) => return Ok(TokenRevoked::Nothing),
+                Err(failure) => return Err(failure.into()),
+            }
+            Ok(TokenRevoked::Ended(self.end(ends.by(actor).into_change()).await?))
+        })
+    }
+
+    /// The session of a token, with its account. The client that opened it never changes.
+    pub(super) async fn session_of(&self, token: &Authentic) -> Result<Option<(Session, Account)>, Failure> {
+        Ok(match (token.session_and_rsq(), self.exchangeable(token)) {
             (Ok((session, _)), _) => self.store.session(session).await?.found,
             (Err(_), Ok(presented)) => self.foreign(&presented, self.clock.now()).await?.adopted,
             (Err(_), Err(_)) => None,
-        };
-        Ok(found.and_then(|(session, _)| session.client))
+        })
     }
 
     /// Adds the end for a token. Our access and sliding tokens may have expired: their session is what the

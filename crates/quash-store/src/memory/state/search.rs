@@ -72,7 +72,8 @@ impl State {
         let older = older.filter(|session| before.is_none_or(|before| session.id < before));
         let mut page = LiveSessions { sessions: Vec::new(), next: None };
         for (examined, session) in (1..).zip(older.filter(|session| is_wanted(session))) {
-            if let Some(account) = self.accounts.get(&session.subject).filter(|_| self.is_live(session, now)) {
+            if let Some(account) = self.accounts.get(&session.subject).filter(|_| self.is_live(session, now))
+            {
                 page.sessions.push((session.clone(), account.clone()));
             }
             if page.sessions.len() >= limit as usize || examined == EXAMINED {

@@ -7,7 +7,7 @@ use crate::postgres::params::Param;
 use crate::postgres::rows::{self, ReadColumns};
 use crate::postgres::statements;
 use crate::postgres::transaction::Database;
-use crate::search::{EXAMINED, TextRange, standings, status_name};
+use crate::search::{EXAMINED, TextRange, status_name};
 use crate::{AccountCount, AccountSearch, LiveSessions, SessionCount, SessionSearch};
 
 /// Bytes that follow each session's id.
@@ -31,8 +31,7 @@ pub(in crate::postgres) async fn accounts(
             database.query(statements::ACCOUNTS_IN, &[&from, &until, &limit]).await?
         }
         AccountSearch::Name { status: Some(status), .. } => {
-            let (standings, status) = (standings(*status).to_vec(), status_name(*status));
-            let values: [&dyn Param; 6] = [&from, &until, &limit, &standings, &status, &now];
+            let values: [&dyn Param; 5] = [&from, &until, &limit, &status_name(*status), &now];
             database.query(statements::ACCOUNTS_STANDING, &values).await?
         }
     };
@@ -75,7 +74,8 @@ pub(in crate::postgres) async fn live_sessions(
     };
     let own = of.iter().map(|of| of as &dyn Param);
     let rows_examined = i64::from(EXAMINED);
-    let values: Vec<&dyn Param> = [&before as &dyn Param, &rows_examined].into_iter().chain(own.clone()).collect();
+    let values: Vec<&dyn Param> =
+        [&before as &dyn Param, &rows_examined].into_iter().chain(own.clone()).collect();
     let found = database.query(examined, &values).await?;
     let oldest = rows::first(&found, |columns| columns.bytes().map(SessionId::from_bytes))?;
     let from = oldest.as_ref().map_or(&[][..], |id| id.as_bytes());

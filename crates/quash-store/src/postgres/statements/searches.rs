@@ -39,15 +39,21 @@ pub(in crate::postgres) const ACCOUNTS_IN: &str = concat!(
     account!(),
     " FROM account a WHERE a.username_folded >= $1 AND a.username_folded < $2 ORDER BY a.username_folded LIMIT $3"
 );
-// For each of the stored states `$4`, the accounts of the status `$5` at `$6`.
+// The accounts of the status `$4` at `$5`. Those whose lock has expired are still stored as locked; after a full page
+// of the others they belong to a later one, and aren't looked for.
 pub(in crate::postgres) const ACCOUNTS_STANDING: &str = concat!(
-    "SELECT ",
-    account!(),
-    " FROM unnest($4) AS q(standing) CROSS JOIN LATERAL (SELECT * FROM account a WHERE ",
+    "WITH own AS MATERIALIZED (SELECT a.* FROM account a WHERE ",
     standing!(),
-    " = q.standing AND a.username_folded >= $1 AND a.username_folded < $2 AND ",
-    status!("$6"),
-    " = $5 ORDER BY a.username_folded LIMIT $3) a ORDER BY a.username_folded LIMIT $3"
+    " = $4 AND a.username_folded >= $1 AND a.username_folded < $2 AND ",
+    status!("$5"),
+    " = $4 ORDER BY a.username_folded LIMIT $3), lapsed AS (SELECT a.* FROM account a WHERE ",
+    standing!(),
+    " = 'locked' AND $4 IN ('active', 'unverified') AND a.username_folded >= $1 AND a.username_folded < \
+     coalesce((SELECT max(o.username_folded) FROM own o HAVING count(*) >= $3), $2) AND ",
+    status!("$5"),
+    " = $4 ORDER BY a.username_folded LIMIT $3) SELECT ",
+    account!(),
+    " FROM (SELECT * FROM own UNION ALL SELECT * FROM lapsed) a ORDER BY a.username_folded LIMIT $3"
 );
 pub(in crate::postgres) const ACCOUNTS_ADDRESSED: &str = concat!(
     "SELECT ",

@@ -9,14 +9,14 @@ use axum::extract::{Path, RawQuery, Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use http::header::ETAG;
-use quash_core::model::{Client, ClientName, StoredClient, limits};
+use quash_core::model::{Client, ClientName, StoredClient};
 use quash_service::{ClientAuthor, ClientFault, ClientUpdate, NewClient};
 use serde_json::json as value;
 
 use super::client_shapes::{
     ClientShown, ClientValuesSent, ClientsShown, NewClientSent, SecretShown, expiry, rights,
 };
-use super::no_content;
+use crate::api::no_content;
 use crate::error::code::Code;
 use crate::error::http_error::HttpError;
 use crate::openapi::operation::{Operation, Tag};
@@ -24,7 +24,8 @@ use crate::request::body::WholeRequest;
 use crate::request::idempotency::{describe_key, idempotency_key, once};
 use crate::request::if_match::{describe_if_match, if_match};
 use crate::request::items::{ItemError, parse};
-use crate::request::page::{limit_schema, page_limit};
+use crate::request::page::limit_schema;
+use crate::request::query::Query;
 use crate::response::{json, with_header};
 use crate::state::AppState;
 
@@ -32,21 +33,14 @@ pub(crate) async fn list(
     State(state): State<Arc<AppState>>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, HttpError> {
-    let (mut after, mut limit) = (None, limits::PAGE);
-    for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-        match &*name {
-            "after" => {
-                let fault = |_| HttpError::of_field("after", "Not a client's name.");
-                after = Some(ClientName::parse(&value).map_err(fault)?);
-            }
-            "limit" => limit = page_limit(&value)?,
-            _ => {}
-        }
-    }
+    let query = Query::read(query.as_deref(), &["limit", "cursor"])?;
+    let fault = |_| HttpError::of_field("cursor", "Not a `next` of this list.");
+    let after = query.get("cursor").map(ClientName::parse).transpose().map_err(fault)?;
+    let limit = query.limit()?;
     let page = state.service.clients(after.as_ref(), limit).await?;
     let is_full = u32::try_from(page.len()).is_ok_and(|found| found == limit);
     let next = page.last().filter(|_| is_full).map(|stored| stored.client.name.to_string());
-    Ok(json(StatusCode::OK, &ClientsShown { clients: page.iter().map(ClientShown::new).collect(), next }))
+    Ok(json(StatusCode::OK, &ClientsShown { items: page.iter().map(ClientShown::new).collect(), next }))
 }
 
 pub(crate) async fn show(
@@ -215,7 +209,7 @@ fn sentence(fault: &ClientFault) -> String {
 pub(crate) fn describe_list() -> Operation {
     Operation::new(Tag::Clients, "listClients", "Lists clients and verifiers")
         .query("limit", limit_schema(), "The most clients of one page.")
-        .query("after", value!({ "type": "string" }), "The `next` of the page before.")
+        .query("cursor", value!({ "type": "string" }), "The `next` of the page before.")
         .answers::<ClientsShown>(StatusCode::OK, "A page of clients.")
 }
 

@@ -32,8 +32,8 @@ pub(super) struct ClientShown {
 #[schema(as = ClientPage)]
 pub(super) struct ClientsShown {
     /// Sorted by name.
-    pub(super) clients: Vec<ClientShown>,
-    /// The value of `after` for the next page.
+    pub(super) items: Vec<ClientShown>,
+    /// The value of `cursor` for the next page.
     #[schema(required = true)]
     pub(super) next: Option<String>,
 }

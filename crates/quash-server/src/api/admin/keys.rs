@@ -28,7 +28,9 @@ use crate::state::AppState;
 #[derive(Serialize, ToSchema)]
 #[schema(as = KeyList)]
 struct KeysShown {
-    keys: Vec<KeyShown>,
+    items: Vec<KeyShown>,
+    /// All keys are on one page.
+    next: Option<String>,
 }
 
 /// A signing key. Nothing of it is secret.
@@ -93,7 +95,7 @@ struct RevokedShown {
 
 pub(crate) async fn list(State(state): State<Arc<AppState>>) -> Result<Response, HttpError> {
     let keys = state.service.keys().await?.own;
-    Ok(json(StatusCode::OK, &KeysShown { keys: keys.iter().map(KeyShown::new).collect() }))
+    Ok(json(StatusCode::OK, &KeysShown { items: keys.iter().map(KeyShown::new).collect(), next: None }))
 }
 
 pub(crate) async fn rotate(

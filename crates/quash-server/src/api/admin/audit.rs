@@ -19,6 +19,7 @@ use crate::error::code::Code;
 use crate::error::http_error::HttpError;
 use crate::openapi::operation::{Operation, Tag};
 use crate::request::page::{limit_schema, page_limit};
+use crate::request::query::Query;
 use crate::response::json;
 use crate::state::AppState;
 
@@ -27,8 +28,8 @@ use crate::state::AppState;
 #[schema(as = AuditPage)]
 struct AuditShown {
     /// Newest first.
-    entries: Vec<EntryShown>,
-    /// The value of `after` for the next page.
+    items: Vec<EntryShown>,
+    /// The value of `cursor` for the next page.
     #[schema(required = true)]
     next: Option<String>,
 }
@@ -77,6 +78,8 @@ struct EntryShown {
 }
 
 /// The parameters of a request.
+const KNOWN: [&str; 7] = ["account", "event", "actor", "from", "until", "cursor", "limit"];
+
 struct Parameters {
     filter: AuditFilter,
     after: Option<(Timestamp, u64)>,
@@ -87,17 +90,17 @@ pub(crate) async fn list(
     State(state): State<Arc<AppState>>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, HttpError> {
-    let Parameters { filter, after, limit } = Parameters::read(query.as_deref().unwrap_or_default())?;
+    let Parameters { filter, after, limit } = Parameters::read(query.as_deref())?;
     let found = state.service.audit_before(after, &filter, limit).await?;
     let is_full = u32::try_from(found.len()).is_ok_and(|found| found == limit);
     let next = found.last().filter(|_| is_full).map(|last| cursor(last.new.at, last.id));
-    Ok(json(StatusCode::OK, &AuditShown { entries: found.into_iter().map(EntryShown::new).collect(), next }))
+    Ok(json(StatusCode::OK, &AuditShown { items: found.into_iter().map(EntryShown::new).collect(), next }))
 }
 
 impl Parameters {
-    fn read(query: &str) -> Result<Self, HttpError> {
+    fn read(query: Option<&str>) -> Result<Self, HttpError> {
         let mut parameters = Self { filter: AuditFilter::default(), after: None, limit: limits::PAGE };
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        for (name, value) in Query::read(query, &KNOWN)?.into_pairs() {
             let filter = &mut parameters.filter;
             match &*name {
                 "account" => {
@@ -116,8 +119,8 @@ impl Parameters {
                 }
                 "from" => filter.from = Some(time("from", &value)?),
                 "until" => filter.until = Some(time("until", &value)?),
-                "after" => {
-                    let fault = || HttpError::of_field("after", "Not the `next` of a page.");
+                "cursor" => {
+                    let fault = || HttpError::of_field("cursor", "Not the `next` of a page.");
                     parameters.after = Some(place(&value).ok_or_else(fault)?);
                 }
                 "limit" => parameters.limit = page_limit(&value)?,
@@ -187,7 +190,7 @@ pub(crate) fn describe_list() -> Operation {
         .query("from", time.clone(), "The entries of this time or later.")
         .query("until", time, "The entries before this time.")
         .query("limit", limit_schema(), "The most entries of one page.")
-        .query("after", text, "The `next` of the page before, with the same parameters.")
+        .query("cursor", text, "The `next` of the page before, with the same parameters.")
         .answers::<AuditShown>(StatusCode::OK, "A page of entries.")
         .refuses(&[Code::InvalidRequest])
 }
