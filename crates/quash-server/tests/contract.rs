@@ -520,7 +520,6 @@ fn codes_are_a_closed_list() {
     400 password_refused
     409 password_mark_differs
     409 conflict
-    412 precondition_failed
     403 change_not_allowed
     400 two_tokens
     400 link_not_valid

@@ -110,7 +110,7 @@ impl<'c> Locks<'c> {
                 }
             }
             Change::ChangeClient(edit) => {
-                edit.digest.iter().for_each(|digest| self.add_key("digest", &digest.0));
+                edit.digest.iter().for_each(|digest| self.lock_key("digest", &digest.0));
                 if self.is_together {
                     self.clients.insert(edit.client.name.as_str());
                 }
@@ -141,8 +141,8 @@ impl<'c> Locks<'c> {
             // A page of them takes what no other process is working on, and `cluster` after it.
             Change::DeleteMarked { .. } => self.cluster |= self.is_together,
             Change::AddClient { client, digest, .. } => {
-                self.add_key("client", &client.name);
-                self.add_key("digest", &digest.0);
+                self.lock_key("client", &client.name);
+                self.lock_key("digest", &digest.0);
             }
             Change::AddSecret { name, .. } => self.add_key("secret", name),
             Change::Remember { name, .. } => self.add_key("setting", name),
@@ -161,8 +161,14 @@ impl<'c> Locks<'c> {
     /// that adds the same rows in another order would wait for this one, and this one for it.
     fn add_key(&mut self, index: &str, key: &dyn std::fmt::Debug) {
         if self.is_together {
-            self.keys.insert(format!("{index} {key:?}"));
+            self.lock_key(index, key);
         }
+    }
+
+    /// The same for a single row with two unique keys, such as a client's name and digest: another transaction may change
+    /// the row that has the one, and wait for the other.
+    fn lock_key(&mut self, index: &str, key: &dyn std::fmt::Debug) {
+        self.keys.insert(format!("{index} {key:?}"));
     }
 
     fn add_opening(&mut self, opening: &'c SessionOpening) {
