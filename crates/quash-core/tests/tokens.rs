@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use quash_core::model::{
     CustomClaims, Generation, Invalid, Kid, Refusal, ScopeHasher, Seeded, Seq, SessionId, Timestamp,
-    TokenPolicy, UserIdType,
+    TokenPolicy, UserIdType, limits,
 };
 use quash_core::token::{
     Algorithm, Authentic, Bearer, Grant, Issued, KeyRing, Minting, RefreshKey, RefreshStamp, SigningKey,
@@ -206,6 +206,20 @@ fn tokens_are_valid_until_their_expiry_second() {
     mint.policy.leeway = Duration::from_secs(5);
     assert_eq!(at(&mint, exp + Duration::from_secs(4)), Ok(()));
     assert_eq!(at(&mint, exp + Duration::from_secs(5)), Err(Refusal::TokenExpired));
+}
+
+#[test]
+fn tokens_of_signers_whose_clock_is_ahead_expire_in_time() {
+    let mut mint = Mint::new(Algorithm::EdDsa);
+    mint.policy.signers_ahead = limits::SIGNERS_AHEAD;
+    let token = mint.read(&mint.access()).expect("a token");
+    let exp = NOW + Duration::from_secs(300);
+    let at = |mint: &Mint, now| token.check(&[TokenType::Access], &mint.policy, now);
+    assert_eq!(at(&mint, NOW - limits::SIGNERS_AHEAD), Ok(()));
+    assert_eq!(at(&mint, NOW - limits::SIGNERS_AHEAD - Duration::from_secs(1)), Err(Invalid::NotYet.into()));
+    assert_eq!(at(&mint, exp), Err(Refusal::TokenExpired));
+    mint.policy.leeway = Duration::from_secs(61);
+    assert_eq!(at(&mint, NOW - Duration::from_secs(61)), Ok(()), "the longer of both");
 }
 
 #[test]

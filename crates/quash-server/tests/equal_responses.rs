@@ -118,7 +118,7 @@ async fn rejected_tokens_get_equal_responses_in_applications() {
         ("without a user", world.forge_without(&pair.access, "user_id")),
         ("without a session", world.forge_without(&pair.access, "sid")),
         ("expired", forged(json!({ "exp": START }))),
-        ("not yet", forged(json!({ "iat": START + 60 }))),
+        ("not yet", forged(json!({ "iat": START + 61 }))),
         ("of another form", forged(json!({ "user_id": ["dana"] }))),
         ("for too long", forged(json!({ "exp": START + 400 * 86_400 }))),
         ("minted after what nobody has written", forged(json!({ "rsq": head.as_u64() + 9 }))),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use quash_core::decide::{Cause, apply_settings};
 use quash_core::model::{
     Actor, AuditSeal, Change, Clock, Entropy, ForeignTokens, Policy, Reason, ScopeHasher, TokenPolicy,
-    UserIdField, UserIdType, draw,
+    UserIdField, UserIdType, draw, limits,
 };
 use quash_core::token::FlowKey;
 use quash_core::watch::frame::CursorKey;
@@ -107,6 +107,9 @@ impl Service {
         // After the keys: of two first starts with a master key each, only one may seal the audit.
         let open_sealer = || Sealer::open(&master, audit_seal.clone(), &*store, &*clock, &*entropy);
         let sealer = repeated(open_sealer).await?;
+        if node.is_some() {
+            policy.tokens.signers_ahead = limits::SIGNERS_AHEAD;
+        }
         let longest = longest_lifetime(&policy, &key_setup);
         store
             .commit(Change::RaiseLongestLifetime(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX)))

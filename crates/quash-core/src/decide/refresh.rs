@@ -134,7 +134,10 @@ pub(super) fn spend(
 /// else only the immediate parent within the grace of the rotation that spent it.
 fn forgiven(presented: Generation, session: &Session, policy: &Policy, now: Timestamp) -> bool {
     let parent = presented.next() == session.generation;
-    !policy.rotation.blacklist || (parent && now.is_within(policy.rotation.grace, session.rotated_at))
+    let (grace, ahead) = (policy.rotation.grace, policy.tokens.signers_ahead);
+    // Another node may have rotated it, by a clock that is ahead.
+    let is_in_grace = !grace.is_zero() && now.is_within(grace + ahead, session.rotated_at - ahead);
+    !policy.rotation.blacklist || (parent && is_in_grace)
 }
 
 fn end(session: &Session, reason: Reason, scopes: &ScopeHasher, now: Timestamp) -> Refreshed {

@@ -43,6 +43,8 @@ pub mod limits {
     pub const NOTE_CHARS: usize = 256;
     /// The largest clock difference that a setting may allow.
     pub const LEEWAY: Duration = Duration::from_secs(300);
+    /// The clock difference that is allowed between processes that sign quash's tokens, or sign and verify them.
+    pub const SIGNERS_AHEAD: Duration = Duration::from_secs(60);
     /// The maximum time from a use case's first read to its signature. After it, the use case starts again.
     pub const SIGN_WITHIN: Duration = Duration::from_secs(30);
     /// The maximum number of published keys. At the limit, a new key is only made to replace a revoked one.
@@ -175,6 +177,9 @@ pub struct TokenPolicy {
     pub audience: Vec<String>,
     /// The allowed clock difference.
     pub leeway: Duration,
+    /// How far the clock of another process that signs quash's tokens may be ahead: `iat` and the time of a rotation
+    /// may be later than now by so much. Zero if this process alone signs.
+    pub signers_ahead: Duration,
     /// The longest lifetime ever configured for this store. No token issued by quash is valid for longer.
     pub longest_lifetime_ever: Duration,
     /// The names of the claims that Simple JWT lets a site rename.
@@ -415,6 +420,7 @@ impl Default for TokenPolicy {
             issuer: None,
             audience: Vec::new(),
             leeway: Duration::ZERO,
+            signers_ahead: Duration::ZERO,
             longest_lifetime_ever: Duration::from_secs(24 * 3600),
             names: ClaimNames::default(),
             accepted: vec![TokenType::Access],

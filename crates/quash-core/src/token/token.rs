@@ -243,7 +243,11 @@ impl Authentic {
         if matches!(self.origin, Origin::Foreign(_)) && !policy.foreign.are_accepted(now) {
             return Err(Invalid::Foreign.into());
         }
-        let (latest, earliest) = ((now + policy.leeway).as_secs(), (now - policy.leeway).as_secs());
+        let ahead = match self.origin {
+            Origin::Ours => policy.leeway.max(policy.signers_ahead),
+            Origin::Foreign(_) => policy.leeway,
+        };
+        let (latest, earliest) = ((now + ahead).as_secs(), (now - policy.leeway).as_secs());
         let not_yet = |moment: Option<i64>| moment.is_some_and(|moment| moment > latest);
         if not_yet(self.claims.nbf) || not_yet(self.claims.iat) {
             return Err(Invalid::NotYet.into());

@@ -21,7 +21,7 @@ pub use self::namespace::{NamespaceKeys, keys_beyond_policy};
 pub use self::snapshot::{SNAPSHOT_ROWS, Snapshot, SnapshotReader, SnapshotWriter};
 use crate::model::{
     Actor, ClaimNames, Entry, ForeignTokens, Kid, Namespace, Reason, ScopeHasher, ScopeKey, ScopeKind, Seq,
-    Timestamp, TokenPolicy, UserIdField, UserIdType,
+    Timestamp, TokenPolicy, UserIdField, UserIdType, limits,
 };
 use crate::token::{Algorithm, KeyFault, KeyRing, TokenType, VerifyingKey};
 
@@ -197,6 +197,8 @@ impl FeedPolicy {
             issuer: self.fields.issuer.clone(),
             audience,
             leeway: Duration::from_millis(self.fields.leeway_ms),
+            // A verifier and its issuer have two clocks.
+            signers_ahead: limits::SIGNERS_AHEAD,
             longest_lifetime_ever: Duration::from_millis(self.fields.longest_lifetime_ms),
             names,
             accepted: accepted.collect::<Result<_, _>>()?,

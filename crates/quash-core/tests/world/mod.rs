@@ -92,6 +92,9 @@ impl World {
         let words: Vec<&str> = command.split_whitespace().collect();
         let said = match words.as_slice() {
             ["grace", span] => self.set(|policy, span| policy.rotation.grace = span, span),
+            ["clocks", "of", "nodes", span] => {
+                self.set(|policy, span| policy.tokens.signers_ahead = span, span)
+            }
             ["rotation", word] => self.set_word(|policy, on| policy.rotation.rotate = on, word),
             ["blacklist", word] => self.set_word(|policy, on| policy.rotation.blacklist = on, word),
             ["sessions", "last", span] => {

@@ -1,6 +1,7 @@
 //! Two nodes, real processes, over one PostgreSQL database: the promise of one process. The tests need
 //! `QUASH_TEST_POSTGRES`, the URL of a database whose user may create others; `cargo xtask test` sets it.
 
+mod clocks;
 mod cluster;
 mod cut;
 mod effective;

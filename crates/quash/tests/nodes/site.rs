@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
 use tokio_postgres::error::SqlState;
@@ -73,6 +74,11 @@ impl Site {
         Server::start_in(&self.prepare_with_key(node, &self.url), args)
     }
 
+    /// Starts a node with a command that runs the binary.
+    pub(crate) fn start_by(&self, node: &str, command: Command) -> Server {
+        Server::start_with(command, &self.prepare_with_key(node, &self.url), &[])
+    }
+
     /// Starts a node that reaches the database by another URL.
     pub(crate) fn start_through(&self, node: &str, url: &str) -> Server {
         Server::start_in(&self.prepare_with_key(node, url), &[])
@@ -81,6 +87,12 @@ impl Site {
     /// Starts a node without the master key, which must fail, and returns its message.
     pub(crate) fn refused_without_key(&self, node: &str) -> String {
         self.prepare(node, &self.url);
+        self.refused(node)
+    }
+
+    /// Starts a node with the master key, which must fail, and returns its message.
+    pub(crate) fn refused_with_key(&self, node: &str) -> String {
+        self.prepare_with_key(node, &self.url);
         self.refused(node)
     }
 

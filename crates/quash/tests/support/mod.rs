@@ -8,6 +8,7 @@
     reason = "each test program uses a part of it"
 )]
 
+pub(crate) mod faketime;
 pub(crate) mod feed;
 pub(crate) mod http;
 pub(crate) mod journal;

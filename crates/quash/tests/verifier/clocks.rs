@@ -3,64 +3,18 @@
 //! server's uptime isn't faked. `quash-service/src/use_cases/operation/upkeep/tests.rs` tests upkeep with
 //! such a clock.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use quash_verify::{VerifierState, VerifyError};
 
 use super::site::Site;
-use super::support::{Pair, quash};
+use super::support::Pair;
+use super::support::faketime::{FakeClock, NOW};
 use super::wait::until;
 
 /// Longer than anything here takes on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// The offset of an unchanged clock, in libfaketime's format.
-const NOW: &str = "+0";
 const WEEKS: [&str; 2] = ["+7d", "-7d"];
-
-/// A server whose clock is off by the offset in a file.
-struct Clock {
-    library: PathBuf,
-    dir: tempfile::TempDir,
-}
-
-impl Clock {
-    /// Prints a note and returns `None` if libfaketime is missing.
-    #[expect(clippy::print_stderr, reason = "a test that is skipped must say so")]
-    fn right() -> Option<Self> {
-        let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|entry| entry.path());
-        let library =
-            folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|library| library.exists());
-        let Some(library) = library else {
-            eprintln!("skipped: this test needs libfaketime");
-            return None;
-        };
-        let clock = Self { library, dir: tempfile::tempdir().expect("a temporary directory") };
-        clock.set(NOW);
-        Some(clock)
-    }
-
-    fn file(&self) -> PathBuf {
-        self.dir.path().join("clock")
-    }
-
-    fn set(&self, offset: &str) {
-        // The rename keeps libfaketime from reading a partial file.
-        let new = self.dir.path().join("new");
-        fs::write(&new, offset).expect("it is ours");
-        fs::rename(new, self.file()).expect("it is ours");
-    }
-
-    fn command(&self) -> Command {
-        let mut command = quash();
-        let preload: &Path = &self.library;
-        command.env("LD_PRELOAD", preload).env("FAKETIME_TIMESTAMP_FILE", self.file());
-        command.env("FAKETIME_NO_CACHE", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        command
-    }
-}
 
 /// Asserts that ended sessions are refused by the verifier, by a new verifier, and by the server.
 async fn all_stay_ended(site: &Site, ended: &[Pair]) {
@@ -83,7 +37,7 @@ fn days_off(site: &Site) -> i64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_running_server_survives_clock_jumps() {
-    let Some(clock) = Clock::right() else { return };
+    let Some(clock) = FakeClock::right() else { return };
     let site = Site::open_with(clock.command(), 30).await;
     let mut ended = Vec::new();
     for (offset, days) in WEEKS.into_iter().zip([7, -7]) {
@@ -103,7 +57,7 @@ async fn a_running_server_survives_clock_jumps() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_restarted_server_survives_clock_jumps() {
-    let Some(clock) = Clock::right() else { return };
+    let Some(clock) = FakeClock::right() else { return };
     let mut site = Site::open_with(clock.command(), 31).await;
     let mut ended = Vec::new();
     for (offset, days) in WEEKS.into_iter().zip([7, -7]) {

@@ -17,8 +17,9 @@ pub(super) const LEEWAY: Key<Span> = Key {
     name: "leeway",
     kind: Span { least: Duration::from_secs(1), most: limits::LEEWAY, zero: Zero::Allowed },
     unset: DefaultsTo("\"0s\""),
-    doc: "The allowed difference between clocks for `exp`, `nbf` and `iat`. None by default, because one \
-          server has one clock.",
+    doc: "The allowed difference between clocks for `exp`, `nbf` and `iat`. None by default: one server has \
+          one clock. Nodes that share a database, and verifiers, accept an `iat` of quash's own tokens that is \
+          up to 60 seconds ahead without it.",
 };
 pub(super) const AUTH_HEADER_TYPES: Key<List> = Key {
     name: "auth_header_types",

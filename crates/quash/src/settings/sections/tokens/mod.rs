@@ -100,6 +100,8 @@ pub(super) fn read(mut section: Section<'_>) -> Result<Tokens, Reported> {
         issuer: issuer?,
         audience: audience?.unwrap_or_default(),
         leeway: taken.leeway,
+        // A service that shares its store sets it.
+        signers_ahead: Duration::ZERO,
         longest_lifetime_ever: Duration::ZERO,
         names: names?,
         accepted: taken.accepted,
