@@ -81,6 +81,11 @@ struct Shared {
     node: NodeSetup,
 }
 
+/// The time after which a start says that it waits for a commit.
+const CONFIRMED_SOON: Duration = Duration::from_secs(5);
+/// The time after which a start gives up waiting for a commit.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(60);
+
 /// Opens the store and starts the use cases on it. Must be called inside a tokio runtime.
 ///
 /// # Errors
@@ -163,6 +168,7 @@ async fn open_postgres(
 ) -> Result<OpenedStore, CommandError> {
     data_dir.check_owner()?;
     let options = PostgresOptions { names: settings.postgres.names, ..PostgresOptions::new(url.expose()) };
+    confirmed(PostgresStore::confirms_commits(&options), CONFIRMED_SOON, CONFIRMED_WITHIN).await?;
     let store = PostgresStore::open(options).await.map_err(open_error)?;
     for part in store.untold() {
         tracing::warn!(
@@ -186,6 +192,27 @@ async fn open_postgres(
     let newest = AnnouncedEnd::End(store.newest_end());
     let opened = beside_directory(Arc::new(store), newest, settings, data_dir, Vec::new()).await?;
     Ok(OpenedStore { shared: Some(shared), ..opened })
+}
+
+const UNCONFIRMED: &str = "the database doesn't confirm a commit: the standby that it waits for \
+    (synchronous_standby_names) may be away";
+
+/// Waits for a commit, which may wait for a standby. Says so after `soon`, and gives up after `within`.
+async fn confirmed(
+    commit: impl Future<Output = Result<(), OpenError>>,
+    soon: Duration,
+    within: Duration,
+) -> Result<(), CommandError> {
+    let mut commit = std::pin::pin!(commit);
+    if let Ok(done) = tokio::time::timeout(soon, &mut commit).await {
+        return done.map_err(open_error);
+    }
+    tracing::warn!("{UNCONFIRMED}");
+    match tokio::time::timeout(within.saturating_sub(soon), commit).await {
+        Ok(done) => done.map_err(open_error),
+        Err(_) => Err(CommandError::new(Exit::Unavailable, UNCONFIRMED)
+            .hint("start the standby, or let commits wait for none: empty synchronous_standby_names")),
+    }
 }
 
 /// This process among those that share the store.
@@ -312,5 +339,19 @@ pub(crate) fn start_error(error: StartError, data_dir: &DataDir) -> CommandError
         | StartError::Key(..)
         | StartError::SigningKey(_)
         | StartError::ForeignKey(..) => CommandError::failure(message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_start_gives_up_waiting_for_a_commit() {
+        let span = Duration::from_millis(10);
+        let failed = confirmed(std::future::pending(), span, span * 2).await.expect_err("no standby");
+        assert!(failed.message.contains("synchronous_standby_names"), "{}", failed.message);
+        assert_eq!(failed.exit, Exit::Unavailable);
+        assert!(confirmed(std::future::ready(Ok(())), Duration::ZERO, Duration::ZERO).await.is_ok());
     }
 }

@@ -174,6 +174,26 @@ impl PostgresStore {
         Ok(Self { database, lanes, reads, following, pools, history, untold, fail_over })
     }
 
+    /// Waits until the server confirms a commit, if its commits wait for a standby. Dropping the future cancels nothing
+    /// on the server.
+    ///
+    /// # Errors
+    /// The server can't be reached or isn't one that quash can use.
+    pub async fn confirms_commits(options: &PostgresOptions) -> Result<(), OpenError> {
+        let target = Target::parse(&options.url)?;
+        let connection = requirements::connect(&target).await?;
+        let failed = |error: tokio_postgres::Error| OpenError::Unusable {
+            store: target.shown().to_owned(),
+            detail: message(&error),
+        };
+        let waits = connection.query_typed(requirements::WAITS_FOR_STANDBY, &[]).await.map_err(failed)?;
+        if waits.first().map_or(Ok(false), |row| row.try_get(0)).map_err(failed)? {
+            // A server that refuses it has answered, and the start finds out what else it refuses.
+            let _ = connection.batch_execute(requirements::COMMIT_TEST).await;
+        }
+        Ok(())
+    }
+
     /// Records the server and the database as the ones that the data belongs to: processes open it again.
     ///
     /// # Errors
@@ -259,8 +279,12 @@ async fn history(
         detail: message(&error),
     };
     let (reading, untold) = Reading::probe(connection).await.map_err(failed)?;
+    let Some(stored) = Identity::stored(connection).await.map_err(failed)? else {
+        let detail = "its table cluster has lost its row: restore the database from a backup";
+        return Err(OpenError::Unusable { store: store.to_owned(), detail: detail.into() });
+    };
+    // Read last: another process may record the same identity meanwhile.
     let found = reading.read(connection).await.map_err(failed)?;
-    let stored = Identity::stored(connection).await.map_err(failed)?;
     match stored.relation(&found) {
         Relation::Other(part) if if_another == IfAnother::Refuse => {
             return Err(OpenError::Another { store: store.to_owned(), detail: part.to_string() });

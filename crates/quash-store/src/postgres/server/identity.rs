@@ -45,6 +45,8 @@ pub(in crate::postgres) enum Part {
     System,
     Database,
     Log,
+    /// What the database has recorded about itself.
+    Recorded,
 }
 
 /// The statement that reads the parts of an identity that a server offers.
@@ -136,9 +138,10 @@ pub(in crate::postgres) fn identity(rows: &[Row]) -> Result<Identity, tokio_post
 }
 
 impl Identity {
-    /// The identity that is recorded in the database.
-    pub(in crate::postgres) async fn stored(client: &Client) -> Result<Self, tokio_postgres::Error> {
-        identity(&client.query_typed(STORED, &[]).await?)
+    /// The identity that is recorded in the database. `None`: the row is missing.
+    pub(in crate::postgres) async fn stored(client: &Client) -> Result<Option<Self>, tokio_postgres::Error> {
+        let rows = client.query_typed(STORED, &[]).await?;
+        if rows.is_empty() { Ok(None) } else { identity(&rows).map(Some) }
     }
 
     /// Whether a process has waited for a lease's term since the server was promoted.
@@ -180,6 +183,9 @@ impl Identity {
             Relation::Other(Part::Database)
         } else if differ(self.log.as_ref(), found.log.as_ref()) {
             Relation::Other(Part::Log)
+        } else if self.has_lost_record(found) {
+            // A standby has what its primary has recorded.
+            Relation::Other(Part::Recorded)
         } else if differ(self.timeline.as_ref(), found.timeline.as_ref()) || self.is_twin(found) {
             Relation::OtherTimeline
         } else {
@@ -191,6 +197,12 @@ impl Identity {
     /// number. The database of the second one doesn't say that it was used on this timeline.
     fn is_twin(&self, found: &Self) -> bool {
         found.timeline.is_some() && found.recorded != found.timeline && found.recorded != self.recorded
+    }
+
+    /// Whether the other is the same server, and doesn't say any more on which timeline it was used.
+    fn has_lost_record(&self, found: &Self) -> bool {
+        let is_same = found.timeline.is_some() && found.timeline == self.timeline;
+        is_same && self.recorded.is_some() && found.recorded.is_none()
     }
 
     /// Whether the other can be a standby of this one, which replicates what is recorded here.
@@ -215,6 +227,7 @@ impl fmt::Display for Part {
             Self::System => "the server has another system identifier than the one that is recorded in it",
             Self::Database => "its oid isn't the one that is recorded in it",
             Self::Log => "the oid of the table revocation_log isn't the one that is recorded in it",
+            Self::Recorded => "its table cluster has lost its row",
         })
     }
 }
@@ -368,6 +381,8 @@ mod tests {
             assert_eq!(own.relation(&found), relation, "{found:?}");
             assert_eq!(found.relation(&own), relation, "{found:?}");
         }
+        let emptied = Identity { recorded: None, ..own.clone() };
+        assert_eq!(own.relation(&emptied), Relation::Other(Part::Recorded));
         assert!(Identity::default().lacks_part_of(&own) && !own.lacks_part_of(&Identity::default()));
     }
 

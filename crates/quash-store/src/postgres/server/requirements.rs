@@ -16,6 +16,14 @@ const ABOUT: &str = "SELECT CAST(current_setting('server_version_num') AS int), 
     pg_is_in_recovery(), current_setting('fsync'), current_setting('server_encoding'), \
     current_setting('full_page_writes'), current_setting('transaction_read_only')";
 
+pub(in crate::postgres) const WAITS_FOR_STANDBY: &str =
+    "SELECT current_setting('synchronous_standby_names') <> ''";
+
+/// A commit that writes to the WAL and to no table: it takes no locks that others would wait for.
+pub(in crate::postgres) const COMMIT_TEST: &str = "BEGIN; SELECT set_config('synchronous_commit', \
+    CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END, true); \
+    SELECT pg_logical_emit_message(true, 'quash', ''); COMMIT";
+
 /// Connects to a server, and checks it.
 ///
 /// # Errors
