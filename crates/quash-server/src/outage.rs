@@ -9,9 +9,11 @@ use std::time::Duration;
 
 /// The time between two lines of an outage that lasts.
 const LOG_EVERY: Duration = Duration::from_secs(5);
-/// The time without a refused request after which an outage is over, once the store answers. A request may be refused
-/// only after some seconds, and changes may fail while reads don't.
-const OVER_AFTER: Duration = Duration::from_secs(5);
+/// The time without a refused request after which an outage is over, once the store answers. Shortly after a refused
+/// change, a read may be answered.
+const OVER_AFTER: Duration = Duration::from_secs(1);
+/// The time after which a cause has a line again, in an outage that other causes have kept open.
+const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// The most causes that are told apart. Requests with further ones have a line each.
 const CAUSES: usize = 32;
 
@@ -73,7 +75,7 @@ impl Outage {
             running.causes.insert(cause.to_owned(), now);
         }
         // Other causes may keep the outage open for days.
-        if met.is_none_or(|met| now.saturating_sub(met) >= OVER_AFTER) {
+        if met.is_none_or(|met| now.saturating_sub(met) >= TOLD_AGAIN_AFTER) {
             return Refused::Cause;
         }
         if now.saturating_sub(running.logged_at) < LOG_EVERY {
@@ -118,11 +120,12 @@ mod tests {
         assert_eq!(refused("away", 5_999), Refused::Nothing);
         assert_eq!(refused("away", 6_000), Refused::Lasts(Counted { refused: 1_003, over: at(5_000) }));
         assert_eq!(refused("away", 6_001), Refused::Nothing);
-        assert_eq!(ended(11_000), None, "it may go on");
+        assert_eq!(ended(7_000), None, "it may go on");
         assert_eq!(outage.ended(at(60_000), || false), None, "requests wait for the store");
-        assert_eq!(ended(11_001), Some(Counted { refused: 1_004, over: at(5_001) }));
-        assert_eq!(ended(11_002), None);
-        assert_eq!(refused("away", 12_000), Refused::Cause, "the next outage");
+        assert_eq!(ended(7_001), Some(Counted { refused: 1_004, over: at(5_001) }));
+        assert_eq!(ended(7_002), None);
+        assert_eq!(refused("away", 7_003), Refused::Cause, "the next outage");
+        assert_eq!(refused("away", 12_003), Refused::Cause, "after a pause");
     }
 
     #[test]

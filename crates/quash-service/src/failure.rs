@@ -13,7 +13,7 @@ pub enum StartError {
     #[error("the store cannot be used: {0}")]
     Store(#[source] StoreError),
     /// Another node applied other settings.
-    #[error("{name} is {own} here and {stored} at the other nodes")]
+    #[error("{name} is {} here and {} at the other nodes", or_not_set(own), or_not_set(stored))]
     OtherSettings {
         /// The setting.
         name: &'static str,
@@ -124,6 +124,11 @@ pub enum Unavailable {
     /// The crypto library didn't sign.
     #[error("the crypto library did not sign")]
     Unsigned,
+}
+
+/// A setting's value, in a sentence.
+fn or_not_set(value: &str) -> &str {
+    if value.is_empty() { "not set" } else { value }
 }
 
 impl From<Refusal> for Failure {

@@ -8,6 +8,7 @@ mod context;
 mod credential;
 pub mod doctor;
 mod embedded;
+mod failing;
 mod failure;
 mod feed;
 mod keys;

@@ -245,7 +245,7 @@ fn unusable_key_files_are_reported_with_a_remedy() {
     let secret_jwk = json!({ "kty": "oct", "k": URL_SAFE_NO_PAD.encode([7; 64]) });
     let encryption = json!({ "kty": "OKP", "crv": "Ed25519", "x": keys[0]["x"], "use": "enc" });
     for (content, fault, remedy) in [
-        ("", "is an empty file", "write the key into it"),
+        ("", "is an empty file", "write the value of the setting into it"),
         ("{}", "is not a well-formed JWK set", "--public-key-file"),
         (&keys[0].to_string(), "is not a well-formed JWK set", "--public-key-file"),
         (&set(json!([keys[0], keys[0]])), "has two keys with the same kid", "ask the issuer"),

@@ -46,7 +46,7 @@ pub(crate) async fn log_and_add_headers(
     let now = state.service.uptime();
     state.metrics.answered(route, answer.status(), now.saturating_sub(began));
     if let Some(Counted { refused, over }) = state.outage.ended(now, || state.service.follows_the_log()) {
-        tracing::warn!(refused, over_secs = over.as_secs(), "requests are no longer refused");
+        tracing::info!(refused, over_secs = over.as_secs(), "requests are no longer refused");
     }
     if status >= 500 {
         let unknown = || ErrorCause { text: "unknown".to_owned(), is_outage: false };

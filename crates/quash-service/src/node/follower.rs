@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use quash_core::decide::NotedEntry;
@@ -54,6 +55,22 @@ struct Round {
     began: Duration,
     seq: Seq,
     ring: u64,
+}
+
+/// The reason why a round has proven nothing.
+#[derive(Debug, thiserror::Error)]
+enum Unread {
+    /// The store didn't answer in time.
+    #[error("the store doesn't answer")]
+    Silent,
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<StoreError> for Unread {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.to_string())
+    }
 }
 
 /// The time in which a read must end.
@@ -136,7 +153,7 @@ impl NodeFollower {
                     shrinking = None;
                     // The next round notices again that entries were deleted.
                     if let Err(fault) = self.shrink(read).await {
-                        tracing::warn!(fault, "failed to reload the set of revocations");
+                        tracing::warn!(%fault, "failed to reload the set of revocations");
                     }
                 }
                 () = pause(due) => {
@@ -152,10 +169,11 @@ impl NodeFollower {
         }
     }
 
-    /// Logs that rounds begin or cease to fail. After a while of failing, ends the streams of the feed:
+    /// Notes the outcome of a round, and logs that rounds begin or cease to fail. After a while of failing, ends the streams of the feed:
     /// verifiers may find another node.
-    fn note(&mut self, read: Result<(), String>) {
+    fn note(&mut self, read: Result<(), Unread>) {
         let now = self.clock.uptime();
+        self.node.is_refused.store(matches!(read, Err(Unread::Failed(_))), Ordering::Relaxed);
         match (read, self.failing_since) {
             (Ok(()), None) => {}
             (Ok(()), Some(_)) => {
@@ -163,7 +181,7 @@ impl NodeFollower {
                 self.failing_since = None;
             }
             (Err(fault), None) => {
-                tracing::warn!(fault, "failed to read the log's head; retrying");
+                tracing::warn!(%fault, "failed to read the log's head; retrying");
                 self.failing_since = Some(now);
             }
             (Err(_), Some(since)) if since + STREAMS_END_AFTER <= now => self.broadcast.interrupt(),
@@ -184,7 +202,7 @@ impl NodeFollower {
         begins.saturating_sub(now)
     }
 
-    async fn round(&mut self) -> Result<(), String> {
+    async fn round(&mut self) -> Result<(), Unread> {
         // Read before the question is sent: what was committed before now is in the answer.
         let began = self.clock.uptime();
         self.began = began;
@@ -202,7 +220,7 @@ impl NodeFollower {
     }
 
     /// Applies everything up to a head.
-    async fn apply(&mut self, followed: Followed) -> Result<(), String> {
+    async fn apply(&mut self, followed: Followed) -> Result<(), Unread> {
         let Followed { head, mut entries } = followed;
         let cursor = self.publisher.cursor();
         if head.seq < cursor || (head.seq == cursor && head.chain != self.publisher.chain()) {
@@ -210,7 +228,8 @@ impl NodeFollower {
         }
         if head.settings != self.node.settings {
             self.publisher.fence();
-            return Err("another node has changed the settings that define tokens".into());
+            let fault = "another node has changed the settings that define tokens";
+            return Err(Unread::Failed(fault.into()));
         }
         if head.longest_lifetime > self.publisher.longest_lifetime() {
             self.publisher.set_longest_lifetime(head.longest_lifetime);
@@ -244,36 +263,36 @@ impl NodeFollower {
 
     /// Reports that the store's log, which ends at `end`, isn't the known one. Until that is settled, nothing is
     /// proven.
-    fn doubt(&self, end: Seq) -> String {
+    fn doubt(&self, end: Seq) -> Unread {
         let known = self.known();
         if let Some(server) = &self.node.fail_over {
             server.doubt(known);
         }
-        format!("the log ends at {end}, which isn't the known log up to {}", known.seq)
+        Unread::Failed(format!("the log ends at {end}, which isn't the known log up to {}", known.seq))
     }
 
     /// Replaces the whole set.
-    async fn renew(&mut self) -> Result<(), String> {
-        let (revoked, forgotten) = whole(&*self.store).await.map_err(|error| error.to_string())?;
+    async fn renew(&mut self) -> Result<(), Unread> {
+        let (revoked, forgotten) = whole(&*self.store).await?;
         self.replace(revoked, forgotten).await
     }
 
     /// Replaces the whole set with one that lacks deleted entries, after adding what was committed while it was read.
-    async fn shrink(&mut self, read: ReadSet) -> Result<(), String> {
-        let (mut revoked, forgotten) = read.map_err(|error| error.to_string())?;
+    async fn shrink(&mut self, read: ReadSet) -> Result<(), Unread> {
+        let (mut revoked, forgotten) = read?;
         while revoked.cursor() < self.publisher.cursor() {
             let entries = within(self.store.entries_after(revoked.cursor(), PAGE)).await?;
             if entries.is_empty() {
-                return Err("newer entries were deleted meanwhile".into());
+                return Err(Unread::Failed("newer entries were deleted meanwhile".into()));
             }
             for entry in &entries {
-                revoked.follow(entry).map_err(|gap| gap.to_string())?;
+                revoked.follow(entry).map_err(|gap| Unread::Failed(gap.to_string()))?;
             }
         }
         self.replace(revoked, forgotten).await
     }
 
-    async fn replace(&mut self, revoked: Revoked, forgotten: Forgotten) -> Result<(), String> {
+    async fn replace(&mut self, revoked: Revoked, forgotten: Forgotten) -> Result<(), Unread> {
         // A log that went back may have grown since beyond what this node knows: then the set lacks what is lost.
         let (head, known) = within(compare(&*self.store, self.known())).await?;
         if known == NotedEntry::Lost {
@@ -334,9 +353,9 @@ async fn finished(read: &mut Option<JoinHandle<ReadSet>>) -> ReadSet {
 }
 
 /// Reads from the store, with a limit of time.
-async fn within<T>(read: impl Future<Output = Result<T, StoreError>>) -> Result<T, String> {
+async fn within<T>(read: impl Future<Output = Result<T, StoreError>>) -> Result<T, Unread> {
     match tokio::time::timeout(READ_WITHIN, read).await {
-        Ok(found) => found.map_err(|error| error.to_string()),
-        Err(_) => Err("the store doesn't answer".into()),
+        Ok(found) => Ok(found?),
+        Err(_) => Err(Unread::Silent),
     }
 }

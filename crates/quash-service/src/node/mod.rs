@@ -9,6 +9,7 @@ pub(crate) mod follower;
 pub(crate) mod lease;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -64,6 +65,8 @@ pub(crate) struct Node {
     left: watch::Sender<bool>,
     /// The newest lease that was recorded.
     recorded: watch::Sender<Option<Recorded>>,
+    /// Whether the newest read of the log has failed with an error, rather than without an answer.
+    is_refused: AtomicBool,
     /// The uptime until which the lease lasts, as far as it counts.
     until: watch::Sender<Duration>,
     /// The hash over this process's settings, once it is shown to operators: a server's.
@@ -83,6 +86,8 @@ pub struct NodeStatus {
     pub read_before: Duration,
     /// A promoted server was found, and it isn't known yet whether it lacks entries of the log.
     pub is_in_doubt: bool,
+    /// The newest read of the log has failed with an error.
+    pub is_refused: bool,
 }
 
 /// A lease of this process that was recorded. It counts once a read of the log's head that began later is
@@ -129,6 +134,7 @@ impl Node {
             proven: watch::Sender::new(Duration::ZERO),
             left: watch::Sender::default(),
             recorded: watch::Sender::new(None),
+            is_refused: AtomicBool::new(false),
             until: watch::Sender::new(Duration::ZERO),
             digest: OnceLock::new(),
             logged: Mutex::default(),
@@ -143,6 +149,7 @@ impl Node {
             renewed_before: renewed.map_or(now, |recorded| now.saturating_sub(recorded.at)),
             read_before: now.saturating_sub(*self.proven.borrow()),
             is_in_doubt: self.fail_over.as_ref().is_some_and(|server| *server.is_due().borrow()),
+            is_refused: self.is_refused.load(Ordering::Relaxed),
         }
     }
 

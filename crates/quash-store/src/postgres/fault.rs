@@ -36,6 +36,11 @@ impl PostgresError {
         }
     }
 
+    /// Returns whether the server refused a statement only because an earlier one of the transaction has failed.
+    fn is_consequence(&self) -> bool {
+        matches!(self, Self::Postgres(error) if error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION))
+    }
+
     /// Returns whether PostgreSQL has undone the transaction in favour of another one: it may succeed if it
     /// is run again.
     pub(super) fn is_lost_race(&self) -> bool {
@@ -81,6 +86,21 @@ impl From<PostgresError> for StoreError {
                 other => other,
             },
         }
+    }
+}
+
+/// The results of two statements of one transaction that were sent at once.
+///
+/// # Errors
+/// The failure that isn't the consequence of the other one.
+pub(super) fn both<A, B>(
+    one: Result<A, PostgresError>,
+    other: Result<B, PostgresError>,
+) -> Result<(A, B), PostgresError> {
+    match (one, other) {
+        (Ok(one), Ok(other)) => Ok((one, other)),
+        (Err(error), Err(cause)) if error.is_consequence() => Err(cause),
+        (Err(error), _) | (_, Err(error)) => Err(error),
     }
 }
 

@@ -155,6 +155,11 @@ fn unusable(store: &str, error: &tokio_postgres::Error) -> OpenError {
             "the user may not create tables ({}): make it the owner of the database, or grant CREATE on its schema",
             message(error)
         ),
+        Some("3F000") => format!(
+            "no schema of the user's search_path exists ({}): create one, or correct search_path in the URL or of the \
+             user (ALTER ROLE)",
+            message(error)
+        ),
         _ => message(error),
     };
     OpenError::Unusable { store: store.to_owned(), detail }

@@ -24,7 +24,7 @@ pub(super) async fn run(command: NodeCommand, context: &CommandContext) -> Resul
 
 fn listed(NodesShown { nodes }: &NodesShown) -> String {
     let Some(first) = nodes.first() else {
-        return "no nodes: only servers over PostgreSQL are listed".into();
+        return "no node is registered: servers over PostgreSQL are, while they run".into();
     };
     let row = |node: &NodeShown| {
         let pid = node.pid.map(|pid| pid.to_string()).unwrap_or_default();

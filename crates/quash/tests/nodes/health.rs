@@ -65,8 +65,8 @@ fn a_node_without_its_database_says_why_in_few_lines() {
     assert_eq!(metric("quash_store_connections_waiting"), 0.0);
 
     cluster.primary.crash();
-    has_reason(&node, "the database didn't answer");
-    has_reason(&node, "lease has expired");
+    has_reason(&node, "the database can't be reached");
+    until(|| (metric("quash_node_leased") == 0.0).then_some(())).expect("its lease ends");
     assert_eq!(metric("quash_node_leased"), 0.0, "the secret was valid before");
     assert_eq!(node.get("/metrics", Some("qv_unknown")).status, 401);
     assert_eq!(flood(&node, &pair), REQUESTS);
@@ -85,6 +85,67 @@ fn a_node_without_its_database_says_why_in_few_lines() {
     let counted = ended.split("refused=").nth(1).and_then(|rest| rest.split(' ').next());
     let counted: usize = counted.and_then(|text| text.parse().ok()).expect("a number");
     assert!(counted >= REQUESTS, "{ended}");
+    assert!(ended.contains(" INFO "), "{ended}");
+    let unsealed = lines("the audit could not be sealed now");
+    assert!((1..10).contains(&unsealed), "{unsealed} lines: {log}");
+}
+
+#[test]
+fn a_start_without_the_synchronous_standby_says_what_it_waits_for() {
+    let Some(cluster) = Cluster::start() else { return };
+    cluster.primary.run("CREATE DATABASE quash");
+    let site = Site::over(cluster.primary.url("quash"));
+    site.start("a").terminate();
+    let wait_for = |standbys: &str| {
+        cluster.primary.run(&format!("ALTER SYSTEM SET synchronous_standby_names = '{standbys}'"));
+        cluster.primary.run("SELECT pg_reload_conf()");
+    };
+    wait_for("nobody");
+    cluster.primary.wait_for("SELECT 1 WHERE current_setting('synchronous_standby_names') = 'nobody'");
+    let log = thread::scope(|scope| {
+        let starting = scope.spawn(|| site.start("b"));
+        cluster.primary.wait_for("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'");
+        // Longer than a start waits without a word.
+        pause(Duration::from_secs(7));
+        wait_for("");
+        starting.join().expect("it starts").terminate().stderr
+    });
+    let lines =
+        log.lines().filter(|line| line.contains(" WARN ") && line.contains("doesn't confirm a commit"));
+    assert_eq!(lines.count(), 1, "{log}");
+}
+
+#[test]
+fn the_first_error_of_a_database_is_logged() {
+    let Some(site) = Site::new() else { return };
+    let a = site.start("a");
+    site.run("ALTER TABLE lease RENAME TO mislaid");
+    until(|| (readiness(&a).0 == 503).then_some(())).expect("its lease ends");
+    site.run("ALTER TABLE mislaid RENAME TO lease");
+    until(|| (readiness(&a).0 == 200).then_some(())).expect("it recovers");
+    let log = a.terminate().stderr;
+    assert!(log.contains("failed to renew this node's lease") && log.contains("42P01"), "{log}");
+    assert!(!log.contains("25P02"), "{log}");
+}
+
+#[test]
+fn a_database_that_refuses_to_be_read_is_no_promotion() {
+    let Some(site) = Site::new() else { return };
+    let a = site.start("a");
+    site.run("ALTER TABLE revocation_log RENAME TO mislaid");
+    has_reason(&a, "refuses to be read: the log has the cause");
+    site.run("ALTER TABLE mislaid RENAME TO revocation_log");
+    until(|| (readiness(&a).0 == 200).then_some(())).expect("it recovers");
+    site.run("CREATE TABLE kept AS SELECT * FROM cluster; DELETE FROM cluster");
+    has_reason(&a, "refuses to be read: the log has the cause");
+    // Longer than a lease's renewals.
+    pause(Duration::from_secs(6));
+    has_reason(&a, "refuses to be read: the log has the cause");
+    let refused = site.refused_with_key("b");
+    assert!(refused.contains("its table cluster has lost its row"), "{refused}");
+    let log = a.terminate().stderr;
+    assert!(!log.contains("promoted"), "{log}");
+    assert!(log.lines().filter(|line| line.contains(" WARN ")).count() < 15, "{log}");
 }
 
 #[test]

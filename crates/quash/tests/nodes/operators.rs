@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::cluster::Cluster;
 use super::site::{PASSWORD, Site};
 use super::{REFRESH, me};
-use crate::support::on;
 use crate::support::wait::until as until_some;
+use crate::support::{Server, on};
 
 #[test]
 fn nodes_with_other_settings_say_so_and_decide_nothing() {
@@ -36,6 +36,39 @@ fn nodes_with_other_settings_say_so_and_decide_nothing() {
     assert_eq!((a.get("/readyz", None).status, a.get("/livez", None).status), (503, 200));
     let pair = b.sign_in("dana", PASSWORD);
     assert_eq!(me(&b, &pair), 200);
+    site.prepare_with_key("c", &site.url);
+    let args = ["--set", "tokens.user_id_claim=uid", "--set", "tokens.issuer=https://x.example"];
+    let refused = on(&site.data_dir("c"), &[&["serve", "--listen", "127.0.0.1:0"][..], &args].concat(), "");
+    let expected = "tokens.issuer is https://x.example here and not set at the other nodes";
+    assert!(refused.stderr.contains(expected), "{}", refused.stderr);
+}
+
+#[test]
+fn a_database_without_a_node_says_so() {
+    let Some(site) = Site::new() else { return };
+    site.start("a").terminate();
+    let listed = on(&site.data_dir("a"), &["node", "list"], "");
+    assert!(listed.stdout.contains("no node is registered"), "{}{}", listed.stdout, listed.stderr);
+}
+
+#[test]
+fn blanks_around_the_url_of_a_database_are_ignored() {
+    let Some(site) = Site::new() else { return };
+    let dir = site.prepare("a", &site.url);
+    let file = site.data_dir("url");
+    super::site::write(&file, &format!(" \n{}  \n", site.url));
+    let set = |text: &str| super::site::write(&dir.join("quash.toml"), text);
+    set(&format!("[storage]\nurl_file = {:?}\n", file.display().to_string()));
+    assert_eq!(Server::start_in(&dir, &[]).terminate().code(), 0);
+    super::site::write(&file, "");
+    let refused = on(&dir, &["config", "check"], "");
+    assert!(refused.stderr.contains("write the value of the setting into it"), "{}", refused.stderr);
+    let path = if site.url.contains('?') { "&" } else { "?" };
+    let nowhere = format!("{}{path}options=-csearch_path%3Dnowhere", site.url);
+    super::site::write(&file, &nowhere);
+    let refused = on(&dir, &["serve", "--listen", "127.0.0.1:0"], "");
+    assert!(!refused.status.success());
+    assert!(refused.stderr.contains("search_path"), "{}", refused.stderr);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use quash_store::Store;
 use tokio::sync::watch;
 
 use crate::context::{Context, Service};
+use crate::failing::Failing;
 use crate::failure::{Failure, StartError};
 use crate::sealer::audit_key;
 use crate::use_cases::operation::epoch::check_master_key;
@@ -76,11 +77,20 @@ pub enum AuditRefused {
 impl Service {
     /// Seals new entries for as long as the process runs.
     pub async fn seal_audit(&self) {
+        let mut failing = Failing::default();
         loop {
             match self.context.seal_round().await {
                 Ok(sealed) if sealed >= BATCH as usize => continue,
-                Ok(_) => {}
-                Err(failure) => tracing::warn!(%failure, "the audit could not be sealed now"),
+                Ok(_) => {
+                    if let Some(failed) = failing.succeeded() {
+                        tracing::info!(failed, "sealing the audit again");
+                    }
+                }
+                Err(failure) => {
+                    if let Some(failed) = failing.failed(&failure.to_string(), self.context.clock.uptime()) {
+                        tracing::warn!(%failure, failed, "the audit could not be sealed now");
+                    }
+                }
             }
             tokio::time::sleep(SEALED_EVERY).await;
         }

@@ -31,6 +31,8 @@ pub enum NotReady {
     LeaseExpired,
     /// The log couldn't be read in time.
     LogUnread,
+    /// A read of the log has failed with an error.
+    LogRefused,
     /// The disk is full.
     StoreFull,
     /// The store can't be read or written for another reason.
@@ -51,6 +53,7 @@ impl NotReady {
                 "this node's lease has expired, because the database didn't let the node renew it in time"
             }
             Self::LogUnread => "the database didn't answer a read of the log in time",
+            Self::LogRefused => "the database can't be reached or refuses to be read: the log has the cause",
             Self::StoreFull => "the disk of the store is full",
             Self::StoreFailed => "the store can't be read or written: the log has the cause",
         }
@@ -65,6 +68,7 @@ impl Service {
             _ if self.context.guard.is_fenced() => NotReady::SettingsChanged,
             _ if status.is_some_and(|status| status.is_in_doubt) => NotReady::PromotionInDoubt,
             Failure::Unavailable(Unavailable::StoreFull) => NotReady::StoreFull,
+            _ if status.is_some_and(|status| status.is_refused) => NotReady::LogRefused,
             _ if status.is_some_and(|status| !status.is_leased) => NotReady::LeaseExpired,
             Failure::Unavailable(Unavailable::Stale) => NotReady::LogUnread,
             Failure::Unavailable(_) | Failure::Refused(_) => NotReady::StoreFailed,

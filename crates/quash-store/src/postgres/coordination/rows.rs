@@ -5,7 +5,7 @@ use std::time::Duration;
 use quash_core::model::{Binding, InstanceId, ProcessLabel, Seq};
 use tokio_postgres::Row;
 
-use super::super::fault::PostgresError;
+use super::super::fault::{PostgresError, both};
 use super::super::params::Params;
 use super::super::server::identity;
 use super::super::transaction::{Database, Transaction};
@@ -96,7 +96,8 @@ impl Database {
         let transaction = self.begin_durable_unmarked().await?;
         let params: Params<'_> = &[&names, &numbers, &terms, &bound, &hosts, &pids];
         let (written, is_synchronous) =
-            tokio::try_join!(transaction.query(RECORD, params), self.compare_server(&transaction))?;
+            tokio::join!(transaction.query(RECORD, params), self.compare_server(&transaction));
+        let (written, is_synchronous) = both(written, is_synchronous)?;
         let granted = written.iter().map(|row| id(row, 0)).collect::<Result<_, _>>()?;
         transaction.commit().await?;
         if is_synchronous && let Some(history) = self.target.history() {

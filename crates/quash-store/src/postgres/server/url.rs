@@ -69,6 +69,8 @@ impl DatabaseUrl {
     /// # Errors
     /// The URL is malformed, or names servers or a TLS mode that quash doesn't use.
     pub(in crate::postgres) fn parse(url: &str) -> Result<Self, UrlFault> {
+        // A file may have blanks or empty lines around it.
+        let url = url.trim();
         if !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
             return Err(UrlFault::new(
                 "doesn't begin with postgres://",

@@ -93,7 +93,7 @@ fn text_of(file: File) -> Result<Zeroizing<String>, ValueFault> {
         .map_err(|_| ValueFault::new("is a file that isn't UTF-8", "write the key as UTF-8"))?;
     let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
     if text.is_empty() {
-        return Err(ValueFault::new("is an empty file", "write the key into it"));
+        return Err(ValueFault::new("is an empty file", "write the value of the setting into it"));
     }
     Ok(Zeroizing::new(text.to_owned()))
 }
