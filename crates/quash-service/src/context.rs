@@ -17,6 +17,8 @@ use quash_verify::issuer::Guard;
 use tokio::sync::{Mutex, Notify, watch};
 use tracing::Instrument;
 
+use crate::client_uses::ClientUses;
+use crate::counted::Counted;
 use crate::doctor::Observed;
 use crate::failure::{Failure, Unavailable};
 use crate::feed::Feed;
@@ -32,8 +34,6 @@ use crate::repeated::{NamesRevoked, Repeated};
 use crate::retry::{Conflicts, Uncommitted};
 use crate::sealer::Sealer;
 use crate::traced::part;
-use crate::use_cases::operation::clients::ClientUses;
-use crate::use_cases::operation::statistics::Counted;
 
 /// All use cases of one process. Cheap to clone.
 #[derive(Clone)]

@@ -4,7 +4,9 @@
 //! The rules are in `quash-core`, the queries in `quash-store`, HTTP in `quash-server`. This crate orders the
 //! steps and handles their failures.
 
+mod client_uses;
 mod context;
+mod counted;
 mod credential;
 pub mod doctor;
 mod embedded;
@@ -30,6 +32,7 @@ mod use_cases;
 mod vault;
 
 pub use context::{PublishedKeys, Service};
+pub use counted::Counts;
 pub use credential::Credential;
 pub use embedded::subscriber;
 pub use failure::{Failure, StartError, Unavailable};
@@ -40,7 +43,7 @@ pub use keys::{
 };
 pub use known_device::{DeviceToken, DeviceTokenInput};
 pub use mail::{AddressWarning, EmailProof, Mailer, MailerError, OutgoingEmail, mailbox};
-pub use metrics::Load;
+pub use metrics::{Load, SignIns};
 pub use node::{FailOverSetup, NodeSetup, NodeStatus};
 pub use passwords::{
     Arena, Argon2Hasher, Cap, CostClass, FormatFault, FormatName, HashSettings, PasswordHasher, Rehash,
@@ -73,7 +76,6 @@ pub use use_cases::operation::epoch::{
 };
 pub use use_cases::operation::fail_over::take_over_at_start;
 pub use use_cases::operation::ready::NotReady;
-pub use use_cases::operation::statistics::{Counts, SignIns};
 pub use use_cases::operation::upkeep::UpkeepReport;
 pub use use_cases::session::end::{Ended, RefusedAccess};
 pub use use_cases::session::end_named::NamedEnd;

@@ -14,7 +14,6 @@ use quash_store::StoreError;
 
 use crate::failure::Failure;
 use crate::mail::MailerError;
-use crate::use_cases::operation::statistics::SignIns;
 
 pub(crate) struct Metrics {
     attempts: Family<AttemptOutcome, Counter>,
@@ -26,6 +25,14 @@ pub(crate) struct Metrics {
     last_mail: Gauge,
     /// The secrets that could read the metrics when the store answered last.
     readers: Mutex<Vec<SecretDigest>>,
+}
+
+/// The attempts to sign in at this process since its start.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct SignIns {
+    pub succeeded: u64,
+    pub refused: u64,
+    pub unavailable: u64,
 }
 
 /// The work of this process at a moment.

@@ -14,6 +14,7 @@ use quash_store::{Coordination, Counters, Store, StoreError, StoreFile};
 use quash_verify::issuer::{GuardSetup, KeyFetcher, guard, guard_of_node};
 use tokio::sync::{Mutex, Notify, mpsc};
 
+use crate::client_uses::ClientUses;
 use crate::context::{Context, Service};
 use crate::doctor::Observed;
 use crate::failure::StartError;
@@ -31,7 +32,6 @@ use crate::repeated::Repeated;
 use crate::retry::repeated;
 use crate::sealer::Sealer;
 use crate::use_cases::keys::rotation;
-use crate::use_cases::operation::clients::ClientUses;
 use crate::use_cases::operation::epoch::{check_master_key, store_id};
 use crate::use_cases::operation::fail_over;
 use crate::use_cases::session::lock;

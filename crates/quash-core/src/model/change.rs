@@ -6,8 +6,8 @@
 use super::{
     Account, AccountClaims, AccountState, Actor, AuditPlace, AuditSeal, Client, ClientName, CustomClaims,
     DeviceId, Devices, Email, Ending, Epoch, Event, Flow, FlowId, Generation, KeyRecord, KeyState, Kid, Mail,
-    MailId, MailOutcome, Name, NewEntry, OldSessions, PasswordHash, Reason, Rights, ScopeKey, SealedEntry,
-    SecretDigest, Seq, Session, SessionId, Subject, Timestamp, limits,
+    MailId, MailOutcome, Name, NewEntry, Note, OldSessions, PasswordHash, Reason, Rights, ScopeKey,
+    SealedEntry, SecretDigest, Seq, Session, SessionId, Subject, Timestamp,
 };
 
 /// A fact to be written in one transaction.
@@ -289,41 +289,6 @@ pub struct AccountEdit {
     /// The sessions or tokens that end with the change.
     pub ends: Ends,
     pub note: Option<Note>,
-}
-
-/// An operator's note on their own action. It is personal data: it can be blanked in the audit.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Note {
-    /// The operator's name, as the operating system knows it.
-    pub author: Option<String>,
-    /// The operator's reason.
-    pub text: Option<String>,
-}
-
-/// The error for a text that can't be an operator's reason.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum NoteFault {
-    #[error("is empty")]
-    Empty,
-    #[error("is longer than {} characters", limits::NOTE_CHARS)]
-    TooLong,
-    #[error("contains a control character")]
-    Control,
-}
-
-impl Note {
-    /// Checks a reason, and returns it without white space at its ends.
-    ///
-    /// # Errors
-    /// It is empty, too long, or has more than one line.
-    pub fn checked(text: &str) -> Result<String, NoteFault> {
-        match text.trim() {
-            "" => Err(NoteFault::Empty),
-            text if text.chars().count() > limits::NOTE_CHARS => Err(NoteFault::TooLong),
-            text if text.chars().any(char::is_control) => Err(NoteFault::Control),
-            text => Ok(text.to_owned()),
-        }
-    }
 }
 
 /// The fields of an account's row that change; `None`: unchanged.

@@ -8,7 +8,9 @@ mod entropy;
 mod id;
 mod instance;
 mod key;
+pub mod limits;
 mod log;
+mod note;
 mod policy;
 mod refusal;
 mod session;
@@ -28,8 +30,8 @@ pub use audit::{
     Audit, AuditFilter, AuditHead, AuditPlace, AuditSeal, Event, NewAudit, PersonalData, SealedEntry, Sealing,
 };
 pub use change::{
-    AccountEdit, AccountFields, Adoption, Change, ClientEdit, Ends, NamesRevocation, Note, NoteFault,
-    Receipt, SessionEnd, SessionOpening, Survivor,
+    AccountEdit, AccountFields, Adoption, Change, ClientEdit, Ends, NamesRevocation, Receipt, SessionEnd,
+    SessionOpening, Survivor,
 };
 pub use client::{Client, ClientName, ClientNameFault, Right, Rights, SecretDigest, StoredClient};
 pub use entropy::{Entropy, Seeded, draw};
@@ -43,11 +45,11 @@ pub use log::namespace::{Namespace, NamespaceClaims};
 pub use log::revocation::{
     Actor, Chain, Entry, Keep, NewEntry, Reason, Scope, ScopeHasher, ScopeKey, ScopeKind, Seq,
 };
+pub use note::{Note, NoteFault};
 pub use policy::{
     AccountPolicy, AuditPolicy, ClaimNames, ClaimsChange, FollowPolicy, ForeignTokens, InactiveAccounts,
     LastLogin, LocalParts, LockEnds, LockoutPolicy, LoginFields, NameChanges, NumericNames, Policy,
     RegistrationPolicy, RotationPolicy, SessionPolicy, Subjects, TokenPolicy, UserIdField, UserIdType,
-    limits,
 };
 pub use refusal::{Invalid, PasswordFault, Refusal};
 pub use session::{Adopted, Ending, Session, SessionState};

@@ -1,4 +1,4 @@
-//! The facts about an installation that the checks judge. `gather.rs` reads those of the store; the binary gathers the
+//! The facts about an installation that the checks judge. `use_cases/operation/doctor.rs` reads those of the store; the binary gathers the
 //! others. Times are ages, so that the checks need no clock.
 
 use std::time::Duration;

@@ -1,9 +1,8 @@
 //! Judges an installation: each check is a pure function over [`Facts`]. [`CHECKS`] lists all of them.
-//! `gather.rs` reads the facts of the store, `observed.rs` keeps what a running server notices.
+//! `use_cases/operation/doctor.rs` gathers the facts of the store, `observed.rs` keeps what a running server notices.
 
 mod facts;
 mod files;
-mod gather;
 mod http;
 mod mail;
 mod observed;
@@ -22,7 +21,6 @@ pub use facts::{
     NodeFacts, PublicAnswer, PublicFacts, PublicUrlFacts, ServerFacts, SettingsFacts, StoreFacts, StoreFault,
     TrustedNetwork, WaitingMails,
 };
-pub(crate) use gather::BackupRecord;
 pub(crate) use observed::Observed;
 
 /// A check of an installation.

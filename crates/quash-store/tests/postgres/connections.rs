@@ -14,6 +14,7 @@ use tokio_postgres::config::Host;
 
 use crate::server::{at_address, server_of};
 use crate::support::postgres::database;
+use crate::support::wait::until;
 use crate::support::*;
 
 /// A name or a balancer may lead to a replica later.
@@ -62,12 +63,7 @@ async fn connections_that_are_not_used_are_given_back() {
     }
     let after_load = open();
     assert!(after_load > 6, "{after_load}");
-    for _ in 0..300 {
-        if open() < after_load {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    until(|| open() < after_load).await;
     assert!(open() < after_load, "{} of {after_load}", open());
     assert_eq!(store.accounts(None, 9).await.expect("accounts").len(), 0);
 }

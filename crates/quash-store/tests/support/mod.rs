@@ -4,6 +4,7 @@
 
 mod in_order;
 pub(crate) mod postgres;
+pub(crate) mod wait;
 
 use std::future::Future;
 use std::path::Path;

@@ -6,7 +6,7 @@ use quash_core::model::Seq;
 use quash_store::BackupError;
 
 use crate::context::Service;
-use crate::doctor::BackupRecord;
+use crate::use_cases::operation::doctor::BackupRecord;
 
 /// The reason why there is no backup.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]

@@ -1,11 +1,9 @@
 //! Clients: other services with secrets of their own, and public ones without. A secret is looked up by its
 //! digest. The HTTP layer checks a client's rights; `client_changes.rs` adds, changes and removes clients.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use quash_core::model::{Change, Client, ClientName, SecretDigest, StoredClient, Timestamp, limits};
+use quash_core::model::{Change, Client, ClientName, SecretDigest, StoredClient, limits};
 use quash_store::StoreError;
 
 use super::client_secret::{ClientSecret, digest_of_public};
@@ -15,10 +13,6 @@ use crate::failure::Failure;
 
 /// The longest wait for the store before the metrics are read without it.
 const METRICS_WAIT: Duration = Duration::from_secs(1);
-
-/// The clients that were used since upkeep has written this down, each with the time of its last use.
-#[derive(Default)]
-pub(crate) struct ClientUses(Mutex<BTreeMap<ClientName, Timestamp>>);
 
 impl Service {
     /// The client that has this secret, or `None`.
@@ -112,26 +106,5 @@ impl Context {
             used.iter().for_each(|(name, at)| self.client_uses.used(name, *at));
         }
         Ok(written.map(drop)?)
-    }
-}
-
-impl ClientUses {
-    fn used(&self, name: &ClientName, at: Timestamp) {
-        let mut uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match uses.get_mut(name) {
-            Some(last) => *last = at.max(*last),
-            None => drop(uses.insert(name.clone(), at)),
-        }
-    }
-
-    fn take(&self) -> BTreeMap<ClientName, Timestamp> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Adds the uses of this process that aren't written yet.
-    fn complete(&self, stored: StoredClient) -> StoredClient {
-        let uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let last_used_at = stored.last_used_at.max(uses.get(&stored.client.name).copied());
-        StoredClient { last_used_at, ..stored }
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod backup;
 pub(crate) mod client_changes;
 pub(crate) mod client_secret;
 pub(crate) mod clients;
+pub(crate) mod doctor;
 pub(crate) mod epoch;
 pub(crate) mod fail_over;
 mod leave;

@@ -1,49 +1,13 @@
 //! The number of accounts by their status, and of live sessions. They are counted part by part, so that no read takes
 //! long, and with many rows only by upkeep.
 
-use std::time::Duration;
-
-use quash_core::model::Timestamp;
-
 use crate::context::{Context, Service};
+use crate::counted::{Counted, Counts};
 use crate::failure::Failure;
-
-/// The accounts and live sessions at a time.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Counts {
-    pub active: u64,
-    pub unverified: u64,
-    pub locked: u64,
-    pub deactivated: u64,
-    pub live_sessions: u64,
-    /// When they were counted.
-    pub at: Timestamp,
-}
-
-/// The attempts to sign in at this process since its start.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct SignIns {
-    pub succeeded: u64,
-    pub refused: u64,
-    pub unavailable: u64,
-}
-
-/// The last count.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Counted {
-    counts: Counts,
-    /// The uptime at its end, and how long it took.
-    uptime: Duration,
-    took: Duration,
-}
+use crate::metrics::SignIns;
 
 /// The rows of one read.
 const PART: u32 = 5_000;
-/// A count that takes this long isn't repeated for a request.
-const QUICK: Duration = Duration::from_millis(20);
-/// Counting takes at most one part in so many of the time.
-const SHARE: u32 = 100;
-
 impl Service {
     /// The accounts and live sessions: as of now if there are few, or as of upkeep.
     ///
@@ -64,18 +28,6 @@ impl Service {
     /// The attempts to sign in at this process since its start.
     pub fn sign_ins(&self) -> SignIns {
         self.context.metrics.sign_ins()
-    }
-}
-
-impl Counted {
-    /// Returns whether a request may wait for another count.
-    fn is_quick(&self) -> bool {
-        self.took <= QUICK
-    }
-
-    /// Returns whether upkeep may count again.
-    fn is_due(&self, uptime: Duration) -> bool {
-        uptime >= self.uptime + self.took * SHARE
     }
 }
 
@@ -118,24 +70,5 @@ impl Context {
             let Some(next) = part.next else { return Ok(counts) };
             after = Some(next);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn counted(took: Duration) -> Counted {
-        Counted { counts: Counts::default(), uptime: Duration::from_secs(60), took }
-    }
-
-    #[test]
-    fn long_counts_are_repeated_by_upkeep_alone_and_seldom() {
-        assert!(counted(QUICK).is_quick() && !counted(QUICK + Duration::from_millis(1)).is_quick());
-        let two_seconds = counted(Duration::from_secs(2));
-        assert!(
-            !two_seconds.is_due(Duration::from_secs(259)) && two_seconds.is_due(Duration::from_secs(260))
-        );
-        assert!(counted(Duration::ZERO).is_due(Duration::from_secs(60)));
     }
 }

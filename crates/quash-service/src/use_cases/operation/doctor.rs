@@ -1,6 +1,7 @@
-//! Gathers the facts of the store, in the process that has opened it.
+//! The doctor in the process that has opened the store: gathers the store's facts, and judges them for the admin API.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use quash_core::model::{
@@ -8,11 +9,11 @@ use quash_core::model::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{
-    AccountFacts, AuditFacts, BackupFacts, ClientFacts, InstanceFacts, InstanceState, KeyFacts, KeyPhase,
-    NodeFacts, StoreFacts, WaitingMails,
-};
 use crate::context::Service;
+use crate::doctor::{
+    AccountFacts, AuditFacts, BackupFacts, ClientFacts, FactSource, Facts, Finding, InstanceFacts,
+    InstanceState, KeyFacts, KeyPhase, NodeFacts, StoreFacts, StoreFault, WaitingMails, examine,
+};
 use crate::failure::Failure;
 use crate::use_cases::feed::barrier::VerifierState;
 use crate::use_cases::feed::serve::VerifierInfo;
@@ -24,6 +25,9 @@ const EXAMINED: usize = 10_000;
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The name under which the last backup is stored.
 const LAST_BACKUP: &str = "last_backup";
+
+/// How long findings are reused: clients of the admin API can't keep the server reading the audit.
+const HOLDS: Duration = Duration::from_secs(10);
 
 /// The record of the last backup, in the store.
 #[derive(Serialize, Deserialize)]
@@ -38,6 +42,42 @@ impl BackupRecord {
     pub(crate) fn change(at: Timestamp, path: &Path) -> Change {
         let record = Self { at: at.as_millis(), path: path.to_string_lossy().into_owned() };
         Change::Remember { name: LAST_BACKUP, value: serde_json::to_string(&record).unwrap_or_default() }
+    }
+}
+
+impl Service {
+    /// Sets the source of the facts that the store doesn't have, once.
+    pub fn set_fact_source(&self, source: Arc<dyn FactSource>) {
+        let _ = self.context.observed.source.set(source);
+    }
+
+    /// Checks this installation, without requests to other machines. Callers within ten seconds share the findings.
+    /// Without a source of facts, all checks are skipped that need more than the store.
+    pub async fn diagnose(&self) -> Vec<Finding> {
+        let context = &*self.context;
+        // Held during the checks, so that concurrent callers wait for the findings.
+        let mut found = context.observed.found.lock().await;
+        if let Some((at, findings)) = &*found
+            && context.clock.uptime().saturating_sub(*at) < HOLDS
+        {
+            return findings.clone();
+        }
+        let source = context.observed.source.get();
+        let facts = match source {
+            Some(source) => source.facts().await,
+            None => Facts::default(),
+        };
+        let store = self
+            .store_facts()
+            .await
+            .map_err(|failure| StoreFault { message: failure.to_string(), remedy: None });
+        let facts = match source {
+            Some(source) => facts.with_store(store, &**source),
+            None => Facts { store: Some(store), ..facts },
+        };
+        let findings = examine(&facts);
+        *found = Some((context.clock.uptime(), findings.clone()));
+        findings
     }
 }
 
