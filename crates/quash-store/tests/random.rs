@@ -99,7 +99,7 @@ fn single() -> impl Strategy<Value = Wish> {
             .prop_map(|(ns, tokens)| Wish::EndSessions { ns, tokens }),
         1 => (stale, 0..4_u64).prop_map(|(stale, forget)| Wish::Seal { stale, forget }),
         2 => (who.clone(), n.clone(), n.clone()).prop_map(|(who, n, secret)| Wish::AddClient { who, n, secret }),
-        1 => (who.clone(), stale.clone(), n.clone()).prop_map(|(who, stale, secret)| Wish::ChangeClient { who, stale, secret }),
+        1 => (who.clone(), stale, n.clone()).prop_map(|(who, stale, secret)| Wish::ChangeClient { who, stale, secret }),
         1 => (who.clone(), n.clone()).prop_map(|(who, n)| Wish::UseClients { who, n }),
         1 => (who.clone(), stale).prop_map(|(who, stale)| Wish::RemoveClient { who, stale }),
         1 => (who.clone(), 0..6_u32).prop_map(|(who, limit)| Wish::Blank { who, limit }),
