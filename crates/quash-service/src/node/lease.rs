@@ -2,15 +2,20 @@
 //! processes wait for its row as they wait for a verifier's.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use quash_core::model::{Binding, Clock};
-use quash_store::{Coordination, Known, NewLease, NotRecorded};
+use quash_store::{Coordination, Known, NewLease, NotRecorded, StoreError};
 
 use super::{Node, Recorded};
 
 /// The time in which a row must be written.
 const WITHIN: Duration = Duration::from_secs(1);
+/// The difference between a node's clock and the database's of which the log warns.
+const CLOCK_WARNED: Duration = Duration::from_secs(30);
+/// The difference with which a node doesn't renew its lease.
+const CLOCK_REFUSED: Duration = Duration::from_secs(300);
 /// The pause after a failure.
 const AGAIN: Duration = Duration::from_millis(100);
 /// The interval at which all rows are read: those of processes that ended are then known to be expired before
@@ -67,11 +72,47 @@ impl Node {
         began: Duration,
         confirmed: Known,
     ) -> Result<(), NotRecorded> {
+        self.compare_clocks(coordination, clock).await?;
         let (id, label, term) = (&self.id, &self.label, self.term);
         coordination.record(NewLease { id, binding: Binding::Bound, label, term }, began).await?;
         let recorded = Recorded { at: clock.uptime(), until: began + self.term };
         self.recorded.send_replace(Some(recorded));
         coordination.confirm(&self.id, confirmed).await?;
+        Ok(())
+    }
+
+    /// Compares this node's wall clock with the database's. A node whose clock is far off would sign tokens from
+    /// another time.
+    ///
+    /// # Errors
+    /// It differs by more than [`CLOCK_REFUSED`], or the database doesn't tell its time.
+    async fn compare_clocks(
+        &self,
+        coordination: &dyn Coordination,
+        clock: &dyn Clock,
+    ) -> Result<(), StoreError> {
+        let before = clock.now();
+        let Some(shared) = coordination.shared_time().await? else { return Ok(()) };
+        // The other clock was read in between.
+        let ahead = before.since(shared);
+        let differs = ahead.max(shared.since(clock.now()));
+        let is_wrong = differs > CLOCK_REFUSED;
+        self.has_wrong_clock.store(is_wrong, Ordering::Relaxed);
+        let direction = if ahead.is_zero() { "behind" } else { "ahead of" };
+        if is_wrong {
+            return Err(StoreError::Unavailable(format!(
+                "this node's clock is {} s {direction} the database's: set it, and run NTP on both machines",
+                differs.as_secs()
+            )));
+        }
+        let is_off = differs > CLOCK_WARNED;
+        if is_off && !self.was_clock_off.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                secs = differs.as_secs(),
+                "this node's clock is {direction} the database's: run NTP on both machines"
+            );
+        }
+        self.was_clock_off.store(is_off, Ordering::Relaxed);
         Ok(())
     }
 

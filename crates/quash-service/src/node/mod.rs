@@ -67,6 +67,10 @@ pub(crate) struct Node {
     recorded: watch::Sender<Option<Recorded>>,
     /// Whether the newest read of the log has failed with an error, rather than without an answer.
     is_refused: AtomicBool,
+    /// Whether the wall clock differs from the database's by more than a node may have.
+    has_wrong_clock: AtomicBool,
+    /// Whether the log has a warning that the clocks differ.
+    was_clock_off: AtomicBool,
     /// The uptime until which the lease lasts, as far as it counts.
     until: watch::Sender<Duration>,
     /// The hash over this process's settings, once it is shown to operators: a server's.
@@ -88,6 +92,8 @@ pub struct NodeStatus {
     pub is_in_doubt: bool,
     /// The newest read of the log has failed with an error.
     pub is_refused: bool,
+    /// Its wall clock differs from the database's by more than a node may have.
+    pub has_wrong_clock: bool,
 }
 
 /// A lease of this process that was recorded. It counts once a read of the log's head that began later is
@@ -135,6 +141,8 @@ impl Node {
             left: watch::Sender::default(),
             recorded: watch::Sender::new(None),
             is_refused: AtomicBool::new(false),
+            has_wrong_clock: AtomicBool::new(false),
+            was_clock_off: AtomicBool::new(false),
             until: watch::Sender::new(Duration::ZERO),
             digest: OnceLock::new(),
             logged: Mutex::default(),
@@ -150,6 +158,7 @@ impl Node {
             read_before: now.saturating_sub(*self.proven.borrow()),
             is_in_doubt: self.fail_over.as_ref().is_some_and(|server| *server.is_due().borrow()),
             is_refused: self.is_refused.load(Ordering::Relaxed),
+            has_wrong_clock: self.has_wrong_clock.load(Ordering::Relaxed),
         }
     }
 

@@ -53,6 +53,11 @@ pub trait Coordination: Send + Sync {
     /// Forgets what is no longer needed. Called every minute.
     async fn upkeep(&self, now: Duration) -> Result<(), StoreError>;
 
+    /// The time of the clock that all processes can read: that of the server with their database. `None`: there is none.
+    async fn shared_time(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
+
     /// Writes what operators see of this process, if it is a node.
     async fn describe(&self, _node: &NodeDescription) -> Result<(), StoreError> {
         Ok(())

@@ -6,6 +6,7 @@ use super::site::{PASSWORD, Site};
 use super::{REFRESH, me};
 use crate::support::Server;
 use crate::support::faketime::FakeClock;
+use crate::support::wait::within;
 
 /// The sign-ins with each difference.
 const ROUNDS: usize = 20;
@@ -45,4 +46,31 @@ fn refreshes_repeated_at_a_node_whose_clock_is_behind_are_within_the_grace() {
     let [first, again] = [&b, &a].map(|node| node.post_json(REFRESH, &body, None).pair());
     assert_eq!(first.refresh, again.refresh);
     assert_eq!((me(&a, &again), me(&b, &again)), (200, 200));
+}
+
+#[test]
+fn a_node_with_a_wrong_clock_signs_nothing_until_it_is_set() {
+    let (Some(clock), Some(site)) = (FakeClock::right(), Site::new()) else { return };
+    let [a, b] = nodes(&site, &clock);
+    let pair = b.sign_in("dana", PASSWORD);
+    for wrong in ["+400s", "-400s"] {
+        clock.set(wrong);
+        let has_stopped = within(30, || b.get("/readyz", None).status == 503);
+        assert!(has_stopped, "{wrong}: its lease ends");
+        let ready = b.get("/readyz?verbose=1", None);
+        assert!(ready.text.contains("clock differs from the database's"), "{wrong}: {}", ready.text);
+        let body = json!({ "username": "dana", "password": PASSWORD });
+        assert_eq!(b.post_json("/api/token/", &body, None).status, 503, "{wrong}");
+        assert_eq!((me(&a, &pair), me(&b, &pair)), (200, 503), "{wrong}");
+        clock.set("+0s");
+        assert!(within(30, || me(&b, &pair) == 200), "{wrong}: it recovers");
+    }
+    clock.set("+40s");
+    assert!(within(30, || b.get("/readyz", None).status == 200));
+    let log = b.terminate().stderr;
+    assert!(
+        log.contains("400 s ahead of the database's") || log.contains("399 s ahead of the database's"),
+        "{log}"
+    );
+    assert!(log.contains("s behind the database's: set it"), "{log}");
 }

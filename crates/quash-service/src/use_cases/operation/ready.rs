@@ -27,6 +27,8 @@ pub enum NotReady {
     SettingsChanged,
     /// A promoted server may lack entries of the log.
     PromotionInDoubt,
+    /// This node's wall clock differs too much from the database's.
+    ClockDiffers,
     /// This node couldn't renew its lease.
     LeaseExpired,
     /// The log couldn't be read in time.
@@ -49,6 +51,7 @@ impl NotReady {
             Self::PromotionInDoubt => {
                 "a promoted database server was found, and it isn't known yet whether it lacks entries of the log"
             }
+            Self::ClockDiffers => "this node's clock differs from the database's by more than five minutes",
             Self::LeaseExpired => {
                 "this node's lease has expired, because the database didn't let the node renew it in time"
             }
@@ -67,6 +70,7 @@ impl Service {
         match failure {
             _ if self.context.guard.is_fenced() => NotReady::SettingsChanged,
             _ if status.is_some_and(|status| status.is_in_doubt) => NotReady::PromotionInDoubt,
+            _ if status.is_some_and(|status| status.has_wrong_clock) => NotReady::ClockDiffers,
             Failure::Unavailable(Unavailable::StoreFull) => NotReady::StoreFull,
             _ if status.is_some_and(|status| status.is_refused) => NotReady::LogRefused,
             _ if status.is_some_and(|status| !status.is_leased) => NotReady::LeaseExpired,

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use quash_core::model::{Clock, InstanceId, Seq};
+use quash_core::model::{Clock, InstanceId, Seq, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -167,6 +167,10 @@ impl Coordination for PostgresCoordination {
     /// Each process can list all leases, but for those that a promoted server has lost.
     fn unlisted_until(&self) -> Duration {
         self.shared.unsettled().until
+    }
+
+    async fn shared_time(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(Some(self.shared.database.time().await?))
     }
 
     /// Deletes rows that this process has seen expired for an hour, unless they were renewed since.

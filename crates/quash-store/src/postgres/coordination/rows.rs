@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use quash_core::model::{Binding, InstanceId, ProcessLabel, Seq};
+use quash_core::model::{Binding, InstanceId, ProcessLabel, Seq, Timestamp};
 use tokio_postgres::Row;
 
 use super::super::fault::{PostgresError, both};
@@ -55,6 +55,7 @@ const FORGET: &str = "WITH gone AS (\
 
 const WANT: &str = "INSERT INTO wanted (seq) SELECT $1 FROM set_config('synchronous_commit', 'off', true) \
     ON CONFLICT DO NOTHING";
+const TIME: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 const WANTED: &str = "SELECT max(seq) FROM wanted";
 const FORGET_WANTED: &str = "DELETE FROM wanted WHERE at < now() - interval '1 hour' \
     AND set_config('synchronous_commit', 'off', true) = 'off'";
@@ -177,6 +178,13 @@ impl Database {
     pub(super) async fn add_wanted(&self, seq: Seq) -> Result<(), StoreError> {
         self.query_once(WANT, &[&signed(seq.as_u64())]).await?;
         Ok(())
+    }
+
+    /// The time of the server's clock.
+    pub(super) async fn time(&self) -> Result<Timestamp, PostgresError> {
+        let rows = self.query(TIME, &[]).await?;
+        let millis: i64 = rows.first().ok_or(PostgresError::Value("no time"))?.try_get(0)?;
+        Ok(Timestamp::from_millis(millis))
     }
 
     /// The largest number that a request waits for, or recently did.
