@@ -1,5 +1,7 @@
 //! The interface by which a process inspects a promoted standby before it uses it.
 
+use std::time::Duration;
+
 use std::fmt::Debug;
 
 use async_trait::async_trait;
@@ -53,6 +55,8 @@ pub struct PromotedServer {
     pub was_synchronous: bool,
     /// Every process that had a lease has compared what it had seen, or had given its lease back.
     pub all_compared: bool,
+    /// The longest term of a node's lease.
+    pub longest_term: Duration,
     /// The entries that this process has seen and the log lacks, as far as it still has them.
     pub lost: Vec<Entry>,
 }

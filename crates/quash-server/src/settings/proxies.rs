@@ -74,9 +74,12 @@ impl Proxies {
         }
     }
 
-    /// Returns whether the network begins with an address of the internet.
+    /// Returns whether the network has addresses of the internet.
     pub fn is_public(self) -> bool {
-        matches!(self, Self::Network(network) if is_public(network.addr()))
+        let Self::Network(network) = self else { return false };
+        // No private range is wider than 10.0.0.0/8 or fc00::/7.
+        let widest = if network.addr().is_ipv4() { 8 } else { 7 };
+        network.prefix_len() < widest || is_public(network.network()) || is_public(network.broadcast())
     }
 
     pub(crate) fn has(self, peer: Option<IpAddr>) -> bool {

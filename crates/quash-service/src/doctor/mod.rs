@@ -319,11 +319,7 @@ pub const CHECKS: &[Check] = &[
     Check::new("node_settings", "nodes have different settings", server::node_settings),
     Check::new("node_versions", "nodes run different versions", server::node_versions),
     Check::new("postgres_version", "the PostgreSQL server gets no more fixes", postgres::version),
-    Check::new(
-        "postgres_commit",
-        "synchronous_commit lets PostgreSQL lose acknowledged changes",
-        postgres::commit,
-    ),
+    Check::new("postgres_commit", "synchronous_commit is off for the user of quash", postgres::commit),
     Check::new("postgres_superuser", "quash's database user is a superuser", postgres::superuser),
     Check::new("postgres_standby", "a standby exists, and PostgreSQL doesn't wait for it", postgres::standby),
     Check::new(

@@ -30,10 +30,10 @@ pub(super) fn version(facts: &Facts) -> Option<Verdict> {
 
 pub(super) fn commit(facts: &Facts) -> Option<Verdict> {
     judge(facts, |server| match server.synchronous_commit.as_str() {
-        "off" => Verdict::problem(
+        "off" => Verdict::note(
             "synchronous_commit is off for quash's database user",
-            "a crash of the database loses changes that were acknowledged, such as log-outs",
-            "set synchronous_commit = on for the user: ALTER ROLE quash RESET synchronous_commit",
+            "quash switches it on for each of its changes, but other programs that use this user may lose theirs",
+            "set synchronous_commit = on for the user, or leave it if only quash uses it",
         ),
         _ => Verdict::Fine,
     })
@@ -64,7 +64,8 @@ pub(super) fn standby(facts: &Facts) -> Option<Verdict> {
             ),
             "a promotion may lose the newest changes; unless nodes prove that nothing is lost, all users must then sign \
              in again",
-            "set synchronous_standby_names, such as 'ANY 1 (*)'",
+            "set synchronous_standby_names to the standby that is promoted, such as 'db2', or to all of several: \
+             'ANY 2 (db2, db3)'",
         )
     })
 }

@@ -173,7 +173,7 @@ pub(super) fn secret_age(facts: &Facts) -> Option<Verdict> {
     Some(Verdict::note(
         format!("the secrets of {} are older than two years", listed(names)),
         "the longer a secret is in use, the more people and backups have had it",
-        "add a client with another name, give its secret to the service, and remove the old one",
+        "give each a new one with `quash client renew NAME`, if you haven't since",
     ))
 }
 

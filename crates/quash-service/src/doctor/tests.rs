@@ -332,7 +332,7 @@ const BREAKS: &[Break] = &[
         store(f).nodes[1].version = "0.9.0".into();
     }),
     ("postgres_version", WARNING, |f| postgres(f).major_version = 14),
-    ("postgres_commit", PROBLEM, |f| postgres(f).synchronous_commit = "off".into()),
+    ("postgres_commit", NOTE, |f| postgres(f).synchronous_commit = "off".into()),
     ("postgres_superuser", WARNING, |f| postgres(f).is_superuser = true),
     ("postgres_standby", NOTE, |f| postgres(f).waits_for_standby = false),
     ("postgres_encryption", PROBLEM, |f| postgres(f).is_encrypted = false),

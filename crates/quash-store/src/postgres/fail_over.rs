@@ -34,8 +34,8 @@ pub struct PostgresFailOver {
 }
 
 const STATE: &str = "SELECT timeline, is_synchronous, \
-    NOT EXISTS (SELECT 1 FROM lease WHERE kind = 'node' AND NOT has_left AND compared_on IS DISTINCT FROM $1) \
-    FROM cluster WHERE id = 1";
+    NOT EXISTS (SELECT 1 FROM lease WHERE kind = 'node' AND NOT has_left AND compared_on IS DISTINCT FROM $1), \
+    (SELECT coalesce(max(term_ms), 0) FROM lease WHERE kind = 'node' AND NOT has_left) FROM cluster WHERE id = 1";
 
 /// The numbers and hashes of entries.
 const CHAINS: &str = "SELECT seq, chain FROM revocation_log WHERE seq = ANY($1)";
@@ -94,9 +94,9 @@ impl PostgresFailOver {
         numbers.extend(recent.iter().map(|entry| rows::bound(entry.seq.as_u64())));
         let snapshot = database.begin_read().await?;
         let head = rows::only(&snapshot.query(statements::HEAD, &[]).await?, rows::head)?;
-        let (timeline, was_synchronous, all_compared) =
+        let (timeline, was_synchronous, all_compared, longest_ms) =
             rows::only(&snapshot.query(STATE, &[&identity.timeline]).await?, |columns| {
-                Ok((columns.take::<Option<i32>>()?, columns.take()?, columns.take()?))
+                Ok((columns.take::<Option<i32>>()?, columns.take()?, columns.take()?, columns.take::<i64>()?))
             })?;
         let chains = rows::all(&snapshot.query(CHAINS, &[&numbers]).await?, |columns| {
             Ok((columns.seq()?, columns.bytes::<32>()?))
@@ -118,6 +118,7 @@ impl PostgresFailOver {
             // A server that wasn't its standby proves nothing.
             was_synchronous: was_synchronous && own.is_synchronous && own.may_be_followed_by(identity),
             all_compared,
+            longest_term: Duration::from_millis(u64::try_from(longest_ms).unwrap_or_default()),
             lost: recent.into_iter().filter(is_lost).collect(),
         })
     }

@@ -3,8 +3,10 @@
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::Method;
+use http::{HeaderMap, Method};
+use opentelemetry::Context;
 use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::trace::{SpanContext, TraceContextExt, TraceState};
 use opentelemetry_http::HeaderExtractor;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use quash_service::TRACED;
@@ -27,9 +29,8 @@ pub(crate) async fn traced(request: Request, next: Next) -> Response {
         http.response.status_code = Empty,
         quash.request_id = Empty,
     );
-    let parent = TraceContextPropagator::new().extract(&HeaderExtractor(request.headers()));
     // A span that isn't recorded has no parent.
-    let _ = span.set_parent(parent);
+    let _ = span.set_parent(parent(request.headers()));
     let response = next.run(request).instrument(span.clone()).await;
     span.record("http.response.status_code", i64::from(response.status().as_u16()));
     if response.status().is_server_error() {
@@ -39,6 +40,14 @@ pub(crate) async fn traced(request: Request, next: Next) -> Response {
         span.record("quash.request_id", id);
     }
     response
+}
+
+/// Returns the trace that a request continues, without the text in its header `tracestate`.
+fn parent(headers: &HeaderMap) -> Context {
+    let sent = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
+    let of = sent.span().span_context().clone();
+    let (trace, span, flags) = (of.trace_id(), of.span_id(), of.trace_flags());
+    Context::new().with_remote_span_context(SpanContext::new(trace, span, flags, true, TraceState::NONE))
 }
 
 /// Returns the name of a method. Those of clients' own making have one name.

@@ -30,7 +30,7 @@ struct Taker<'a> {
     noted: NotedEnd,
     scopes: &'a ScopeHasher,
     clock: &'a dyn Clock,
-    /// The time for which it waits for others: the term of their leases.
+    /// The least time for which it waits for others: the term of its own lease.
     patience: Duration,
 }
 
@@ -94,7 +94,8 @@ impl Taker<'_> {
                 is_decided: promoted.is_decided,
                 was_synchronous: promoted.was_synchronous,
                 all_compared: promoted.all_compared,
-                has_waited: self.clock.uptime().saturating_sub(began) >= counted(self.patience),
+                has_waited: self.clock.uptime().saturating_sub(began)
+                    >= counted(self.patience.max(promoted.longest_term)),
             };
             if noted_entry != NotedEntry::Lost
                 && !is_marked

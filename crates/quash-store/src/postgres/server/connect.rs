@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use deadpool::managed::{self, Metrics, RecycleError, RecycleResult, TimeoutType};
+use deadpool::managed::{self, Metrics, QueueMode, RecycleError, RecycleResult, TimeoutType};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -154,6 +154,8 @@ impl Target {
         let create = self.hosts.patience();
         let pool = Pool::builder(self)
             .max_size(size)
+            // A few requests use few connections; the others are given back.
+            .queue_mode(QueueMode::Lifo)
             .wait_timeout(Some(wait))
             // Covers the comparison of the server, too.
             .create_timeout(Some(create))

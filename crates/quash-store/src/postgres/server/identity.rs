@@ -70,9 +70,13 @@ pub(in crate::postgres) struct History {
 
 const SYSTEM: &str = "(SELECT CAST(system_identifier AS text) FROM pg_control_system())";
 const TIMELINE: &str = "CAST(('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32) AS int)";
+/// A commit must wait for each standby that could be promoted: with fewer of several, the promoted one may lack it, and
+/// the old primary could still commit.
 const REST: &str = "(SELECT CAST(oid AS bigint) FROM pg_database WHERE datname = current_database()), \
     CAST(CAST(to_regclass('revocation_log') AS oid) AS bigint), \
-    current_setting('synchronous_standby_names') <> '', (SELECT timeline FROM cluster WHERE id = 1)";
+    (SELECT CASE WHEN s = '' OR s LIKE '%*%' THEN false \
+        WHEN s LIKE '%(%' THEN CAST(substring(s FROM '([0-9]+)[ ]*[(]') AS int) >= cardinality(string_to_array(s, ',')) \
+        ELSE s NOT LIKE '%,%' END FROM current_setting('synchronous_standby_names') AS s), (SELECT timeline FROM cluster WHERE id = 1)";
 
 /// The errors of a server that doesn't offer a part.
 const NOT_OFFERED: [SqlState; 3] =
