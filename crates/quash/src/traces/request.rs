@@ -29,8 +29,10 @@ pub(crate) async fn traced(request: Request, next: Next) -> Response {
         http.response.status_code = Empty,
         quash.request_id = Empty,
     );
-    // A span that isn't recorded has no parent.
-    let _ = span.set_parent(parent(request.headers()));
+    if let Some(parent) = parent(request.headers()) {
+        // A span that isn't recorded has no parent.
+        let _ = span.set_parent(parent);
+    }
     let response = next.run(request).instrument(span.clone()).await;
     span.record("http.response.status_code", i64::from(response.status().as_u16()));
     if response.status().is_server_error() {
@@ -43,11 +45,12 @@ pub(crate) async fn traced(request: Request, next: Next) -> Response {
 }
 
 /// Returns the trace that a request continues, without the text in its header `tracestate`.
-fn parent(headers: &HeaderMap) -> Context {
+fn parent(headers: &HeaderMap) -> Option<Context> {
     let sent = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
     let of = sent.span().span_context().clone();
     let (trace, span, flags) = (of.trace_id(), of.span_id(), of.trace_flags());
-    Context::new().with_remote_span_context(SpanContext::new(trace, span, flags, true, TraceState::NONE))
+    let stripped = SpanContext::new(trace, span, flags, true, TraceState::NONE);
+    of.is_valid().then(|| Context::new().with_remote_span_context(stripped))
 }
 
 /// Returns the name of a method. Those of clients' own making have one name.
