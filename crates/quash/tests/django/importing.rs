@@ -228,6 +228,7 @@ fn malformed_sources_are_named() {
         (vec![source.clone(), "--subject-column=uuid".into()], 2, "has no column uuid"),
         (vec![source.clone(), "--claim=roles=groups".into()], 2, "auth_user_groups isn't a table"),
         (vec![source.clone(), "--claim=roles=group".into()], 2, "a source is staff"),
+        (vec![source.clone(), "--claim=exp=staff".into()], 2, "quash uses it itself"),
         (vec![source.clone(), "--namespace=shop".into()], 4, "no namespace"),
         (vec!["postgres://a:hunter2@127.0.0.1/x".into()], 2, "contains a password"),
         (vec!["postgres://a@127.0.0.1:1/x".into()], 1, "cannot read"),
@@ -312,7 +313,7 @@ fn each_setting_of_simple_jwt_is_handled() {
 }
 
 /// Makes a database with the table of users.
-fn database(dir: &QuashDir) -> (String, Connection) {
+pub(crate) fn database(dir: &QuashDir) -> (String, Connection) {
     let path = dir.path().join("site.sqlite3");
     let site = Connection::open(&path).expect("a database");
     let table = "CREATE TABLE auth_user (id integer PRIMARY KEY, username, password, email, is_active bool, last_login)";
@@ -320,7 +321,7 @@ fn database(dir: &QuashDir) -> (String, Connection) {
     (path.to_str().expect("UTF-8").to_owned(), site)
 }
 
-fn import(quash: &Server, args: &[&str]) -> Finished {
+pub(crate) fn import(quash: &Server, args: &[&str]) -> Finished {
     quash.run(&[&["import", "django", "--config", &settings_of(quash)], args].concat(), "")
 }
 
@@ -329,12 +330,12 @@ fn settings_of(quash: &Server) -> String {
     quash.data_dir.with_file_name("quash.toml").to_str().expect("UTF-8").to_owned()
 }
 
-fn command(data_dir: &Path, args: &[&str]) -> Finished {
+pub(crate) fn command(data_dir: &Path, args: &[&str]) -> Finished {
     run(crate::support::quash_on(data_dir, args), "")
 }
 
 /// Returns the summary, which is the last line.
-fn summary(done: &Finished) -> Value {
+pub(crate) fn summary(done: &Finished) -> Value {
     let last = done.stdout.lines().last().unwrap_or_else(|| panic!("no summary: {}", done.stderr));
     serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {last}"))
 }

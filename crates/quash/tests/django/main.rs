@@ -11,6 +11,7 @@ mod quash_dir;
 mod site;
 
 mod adopting;
+mod dumps;
 mod front_end;
 mod hostile;
 mod importing;

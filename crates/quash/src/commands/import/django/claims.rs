@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use quash_core::model::ClaimNames;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -73,6 +74,21 @@ impl ClaimMapping {
             None => Err(fault(format!("the claim {name} has the source {source:?}")).hint(FORMS)),
         });
         Ok(Self { claims: parsed.collect::<Result<_, _>>()?, groups, permissions })
+    }
+
+    /// Checks the names of the claims.
+    ///
+    /// # Errors
+    /// quash uses a claim itself.
+    pub(super) fn check(&self, names: &ClaimNames) -> Result<(), CommandError> {
+        match self.claims.keys().find(|name| names.reserves(name)) {
+            Some(name) => Err(CommandError::new(
+                Exit::Usage,
+                format!("the claim {name:?} can't be imported: quash uses it itself"),
+            )
+            .hint("give the claim another name")),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -66,9 +66,9 @@ impl Layout {
         };
         let username = chosen.required(&fields.username, "--column username=NAME, such as username=email")?;
         let password = chosen.required(&fields.password, "--column password=NAME")?;
-        let email = chosen.optional(&fields.email, "no account gets an address")?;
-        let active = chosen.optional(&fields.active, "every user counts as active")?;
-        let last_login = chosen.optional(&fields.last_login, "no account gets a last sign-in")?;
+        let email = chosen.optional(&fields.email)?;
+        let active = chosen.optional(&fields.active)?;
+        let last_login = chosen.optional(&fields.last_login)?;
         let verified = match &fields.verified {
             None => None,
             Some(name) => Some(chosen.required(name, "--email-verified column:NAME")?),
@@ -155,8 +155,8 @@ impl Chosen<'_> {
         Ok(self.columns.len())
     }
 
-    fn optional(&mut self, field: &OptionalField, effect: &str) -> Result<Option<usize>, CommandError> {
-        let OptionalField { name, is_required } = field;
+    fn optional(&mut self, field: &OptionalField) -> Result<Option<usize>, CommandError> {
+        let OptionalField { name, effect, is_required } = field;
         if *is_required || self.known.iter().any(|column| column.name == *name) {
             return self.required(name, "--column").map(Some);
         }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::claims::{ClaimMapping, ClaimSource};
-use super::source::{Fields, Item, SourceUser};
+use super::source::{BYTE_ORDER_MARK, Fields, Item, OptionalField, SourceUser};
 use super::user::parse_time;
 use crate::control::RevokeToken;
 use crate::error::{CommandError, Exit};
@@ -31,6 +31,10 @@ pub(super) struct Lines {
     catalogue: Catalogue,
     has_groups: bool,
     has_permissions: bool,
+    /// The users' model has a field that says whether a user is active.
+    has_active: bool,
+    /// Fields that no user has, in words.
+    pub(super) missing: Vec<String>,
     /// The number of users.
     pub(super) users: u64,
 }
@@ -90,24 +94,64 @@ impl Lines {
             catalogue: Catalogue::default(),
             has_groups: mapping.has(&ClaimSource::Groups),
             has_permissions: mapping.has(&ClaimSource::Permissions),
+            has_active: false,
+            missing: Vec::new(),
             users: 0,
         };
-        let mut input = Input::open(path)?;
-        while let Some((_, entry)) = input.next()? {
+        let (mut input, mut broken) = (Input::open(path)?, None);
+        let mut known = BTreeSet::from([lines.fields.key.clone()]);
+        while let Some((number, entry)) = input.next()? {
             match entry {
-                Ok(entry) if entry.model.to_lowercase() == lines.model => lines.users += 1,
+                Ok(entry) if entry.model.to_lowercase() == lines.model => {
+                    lines.users += 1;
+                    known.extend(entry.fields.into_iter().map(|(name, _)| name));
+                }
                 Ok(entry) => lines.catalogue.add(entry),
-                Err(_) => {}
+                Err(reason) => broken = broken.or(Some(format!("; line {number}: {reason}"))),
             }
         }
         if lines.users == 0 {
+            let broken = broken.unwrap_or_default();
             return Err(CommandError::new(
                 Exit::NotFound,
-                format!("{} has no {}", path.display(), lines.model),
+                format!("{} has no {}{broken}", path.display(), lines.model),
             )
             .hint("name the site's user model with --table, such as accounts.user"));
         }
+        lines.check(&known)?;
         Ok(lines)
+    }
+
+    /// Compares the fields that are read with those that the users have.
+    ///
+    /// # Errors
+    /// No user has a field that is needed, or that the operator has named.
+    fn check(&mut self, known: &BTreeSet<String>) -> Result<(), CommandError> {
+        let Fields { subject, username, password, email, active, last_login, verified, .. } = &self.fields;
+        let required = [
+            (subject.as_ref(), "--subject-column NAME, and the primary key's name with --column key=NAME"),
+            (Some(username), "--column username=NAME, such as username=email"),
+            (Some(password), "--column password=NAME"),
+            (verified.as_ref(), "--email-verified column:NAME"),
+        ];
+        let required = required.into_iter().filter_map(|(name, remedy)| Some((name?, remedy)));
+        let claims = self.columns.iter().map(|name| (name, "another column in the mapping of claims"));
+        let optional = [email, active, last_login];
+        let named = optional.iter().filter(|field| field.is_required).map(|field| (&field.name, "--column"));
+        if let Some((name, remedy)) =
+            required.chain(claims).chain(named).find(|(name, _)| !known.contains(*name))
+        {
+            let known: Vec<_> = known.iter().map(String::as_str).collect();
+            return Err(CommandError::new(Exit::Usage, format!("no {} has a field {name}", self.model))
+                .hint(format!("name another one with {remedy}; the fields are {}", known.join(", "))));
+        }
+        let missing = optional.iter().filter(|field| !known.contains(&field.name));
+        let missing = missing.map(|OptionalField { name, effect, .. }| {
+            format!("no {} has a field {name}: {effect}", self.model)
+        });
+        self.missing = missing.collect();
+        self.has_active = known.contains(&active.name);
+        Ok(())
     }
 
     pub(super) fn name(&self) -> String {
@@ -144,9 +188,10 @@ impl Lines {
     }
 
     fn user(&self, place: String, entry: Entry) -> Item {
-        let Entry { pk, mut fields, .. } = entry;
-        let mut take = |name: &str| match fields.remove(name) {
-            Some(value) => value,
+        let Entry { pk, fields, .. } = entry;
+        // Several fields of an account may be taken from the same one.
+        let get = |name: &str| match fields.get(name) {
+            Some(value) => value.clone(),
             None if name == self.fields.key => pk.clone(),
             None => Value::Null,
         };
@@ -154,26 +199,16 @@ impl Lines {
             Value::Array(references) => references,
             _ => Vec::new(),
         };
-        let (groups, permissions) = (names(take("groups")), names(take("user_permissions")));
-        let columns: BTreeMap<_, _> = self.columns.iter().map(|name| (name.clone(), take(name))).collect();
-        let username = take(&self.fields.username);
-        let subject = match self.fields.subject.as_deref() {
-            None => pk.clone(),
-            Some(name) if name == self.fields.username => username.clone(),
-            Some(name) => take(name),
-        };
+        let (groups, permissions) = (names(get("groups")), names(get("user_permissions")));
+        let columns: BTreeMap<_, _> = self.columns.iter().map(|name| (name.clone(), get(name))).collect();
         let user = SourceUser {
-            subject,
-            username,
-            email: take(&self.fields.email.name),
-            password: take(&self.fields.password),
-            active: Some(take(&self.fields.active.name)).filter(|value| !value.is_null()),
-            last_login: take(&self.fields.last_login.name),
-            verified: self
-                .fields
-                .verified
-                .as_deref()
-                .map_or(Value::Null, |name| columns.get(name).cloned().unwrap_or_else(|| take(name))),
+            subject: self.fields.subject.as_deref().map_or_else(|| pk.clone(), get),
+            username: get(&self.fields.username),
+            email: get(&self.fields.email.name),
+            password: get(&self.fields.password),
+            active: self.has_active.then(|| get(&self.fields.active.name)),
+            last_login: get(&self.fields.last_login.name),
+            verified: self.fields.verified.as_deref().map(get).unwrap_or_default(),
             columns,
             groups: Vec::new(),
             permissions: Vec::new(),
@@ -300,12 +335,17 @@ impl Input {
                 return Ok(None);
             }
             self.number += 1;
-            if bytes.len() as u64 > LINE_BYTES {
+            // A line break isn't part of the length.
+            if bytes.len() as u64 > LINE_BYTES && !bytes.ends_with(b"\n") {
                 self.file.skip_until(b'\n').map_err(|error| Self::failed(&self.path, &error))?;
                 return Ok(Some((self.number, Err(format!("it is longer than {LINE_BYTES} bytes")))));
             }
-            if !bytes.trim_ascii().is_empty() {
-                return Ok(Some((self.number, parsed(&bytes))));
+            let mut line = bytes.as_slice();
+            if self.number == 1 {
+                line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
+            }
+            if !line.trim_ascii().is_empty() {
+                return Ok(Some((self.number, parsed(line))));
             }
         }
     }

@@ -63,7 +63,7 @@ pub(in crate::commands) struct DjangoArgs {
     /// Write nothing, and report what would be written
     #[arg(long)]
     dry_run: bool,
-    /// Write the lines of the report to this file, as JSON lines, instead of standard output
+    /// Write the lines of the report to this new file, as JSON lines, instead of standard output
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
 }
@@ -99,6 +99,7 @@ pub(super) async fn run(args: DjangoArgs, context: &CommandContext) -> Result<()
     let settings = context.settings()?;
     let namespace = namespace(args.namespace.as_deref(), &settings)?;
     let mapping = ClaimMapping::read(args.claims.as_deref(), &args.claim)?;
+    mapping.check(&settings.policy.tokens.names)?;
     let fields = fields(&args)?;
     let source = source::named(args.source, args.source_file.as_deref(), context.import_source())?;
     let source = Source::open(&source, args.table.as_deref(), fields, &mapping).await?;
@@ -159,15 +160,15 @@ fn namespace(named: Option<&str>, settings: &Settings) -> Result<Option<String>,
 }
 
 fn fields(args: &DjangoArgs) -> Result<Fields, CommandError> {
-    let optional = |name: &str| OptionalField { name: name.into(), is_required: false };
+    let optional = |name: &str, effect| OptionalField { name: name.into(), effect, is_required: false };
     let mut fields = Fields {
         key: "id".into(),
         subject: args.subject_column.clone(),
         username: "username".into(),
         password: "password".into(),
-        email: optional("email"),
-        active: optional("is_active"),
-        last_login: optional("last_login"),
+        email: optional("email", "no account gets an address"),
+        active: optional("is_active", "every user counts as active"),
+        last_login: optional("last_login", "no account gets a last sign-in"),
         verified: match &args.email_verified {
             EmailVerified::Column(name) => Some(name.clone()),
             EmailVerified::All | EmailVerified::None => None,
@@ -175,15 +176,18 @@ fn fields(args: &DjangoArgs) -> Result<Fields, CommandError> {
     };
     for option in &args.columns {
         let (field, column) = option.split_once('=').unwrap_or((option, ""));
-        let given = || OptionalField { name: column.into(), is_required: true };
+        let given = |field: &mut OptionalField| {
+            column.clone_into(&mut field.name);
+            field.is_required = true;
+        };
         match field {
             _ if column.is_empty() => return Err(no_column(option)),
             "key" => fields.key = column.into(),
             "username" => fields.username = column.into(),
             "password" => fields.password = column.into(),
-            "email" => fields.email = given(),
-            "active" => fields.active = given(),
-            "last_login" => fields.last_login = given(),
+            "email" => given(&mut fields.email),
+            "active" => given(&mut fields.active),
+            "last_login" => given(&mut fields.last_login),
             _ => return Err(no_column(option)),
         }
     }

@@ -1,7 +1,8 @@
 //! The report of an import: a line for each user who was skipped or has a restriction, written at once, and a summary.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -50,6 +51,7 @@ pub(super) struct Summary {
 }
 
 impl Report {
+    /// Starts a report. Its file must be new, because it could be the source or the database of quash.
     pub(super) fn start(
         file: Option<&Path>,
         form: OutputFormat,
@@ -58,7 +60,8 @@ impl Report {
         let to = match file {
             None => Destination::Stdout(form),
             Some(path) => {
-                let file = File::create(path).map_err(|error| unwritable(path, &error))?;
+                let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+                let file = file.map_err(|error| unwritable(path, &error))?;
                 Destination::File(path.to_owned(), BufWriter::new(file))
             }
         };
@@ -122,6 +125,10 @@ impl Summary {
 }
 
 fn unwritable(path: &Path, error: &std::io::Error) -> CommandError {
-    CommandError::new(Exit::Failure, format!("the report {} can't be written: {error}", path.display()))
-        .hint("name another file with --report, and run the command again: users who were imported stay as they are")
+    let fault =
+        CommandError::new(Exit::Failure, format!("the report {} can't be written: {error}", path.display()));
+    if error.kind() == ErrorKind::AlreadyExists {
+        return fault.hint("nothing is overwritten: name another file");
+    }
+    fault.hint("name another file with --report, and run the command again: users who were imported stay as they are")
 }

@@ -16,6 +16,9 @@ use crate::control::RevokeToken;
 use crate::error::{CommandError, Exit};
 use crate::settings::SecretText;
 
+/// The mark that some programs write at the start of a text in UTF-8.
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// The fields of a user, and where the source has them.
 pub(super) struct Fields {
     pub(super) key: String,
@@ -33,6 +36,8 @@ pub(super) struct Fields {
 /// A field that some user models lack.
 pub(super) struct OptionalField {
     pub(super) name: String,
+    /// What it means for all users if the model lacks it.
+    pub(super) effect: &'static str,
     /// The operator has named it, so it must exist.
     pub(super) is_required: bool,
 }
@@ -143,7 +148,7 @@ impl Source {
     pub(super) fn missing(&self) -> &[String] {
         match self {
             Self::Database(_, layout) => &layout.missing,
-            Self::Lines(_) => &[],
+            Self::Lines(lines) => &lines.missing,
         }
     }
 
@@ -215,6 +220,7 @@ impl Format {
         let read = std::fs::File::open(path).and_then(|file| file.take(16).read(&mut start));
         let length = read.map_err(|error| fault(Exit::NotFound, &format!("can't be read: {error}")))?;
         let start = start.get(..length).unwrap_or_default();
+        let start = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start);
         match start.trim_ascii_start().first() {
             _ if start.starts_with(b"SQLite format 3\0") => Ok(Self::Sqlite),
             Some(b'{') => Ok(Self::Lines),

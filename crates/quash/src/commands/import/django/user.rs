@@ -77,7 +77,7 @@ impl SourceUser {
         };
         let password = optional_text(&self.password, "password hash")?.filter(|hash| !hash.is_empty());
         if let Some((name, _)) = self.columns.iter().find(|(_, value)| value.is_array()) {
-            return Err(format!("the column {name} has bytes, which can't be a claim"));
+            return Err(format!("the column {name} has a list or bytes, which can't be a claim"));
         }
         let claims = mapping.of(&self.columns, &self.groups, &self.permissions);
         let account = ProvisionAccount {
