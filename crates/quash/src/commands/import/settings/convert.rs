@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::python::{Entry, Literal};
+use super::python::{Literal, SimpleJwt};
 
 /// The result for a setting.
 #[derive(Serialize)]
@@ -138,11 +138,20 @@ struct Conversion<'e> {
     settings: Vec<Carried>,
 }
 
-/// Converts the entries of `SIMPLE_JWT`: returns the text of a settings file, and what became of each setting.
-pub(super) fn convert(entries: &[Entry]) -> (String, Vec<Carried>) {
+/// Converts `SIMPLE_JWT`: returns the text of a settings file, and what became of each setting.
+pub(super) fn convert(read: &SimpleJwt) -> (String, Vec<Carried>) {
     // Of equal keys, Python keeps the last.
-    let entries = entries.iter().map(|entry| (entry.name.as_str(), &entry.value)).collect();
+    let entries = read.entries.iter().map(|entry| (entry.name.as_str(), &entry.value)).collect();
     let mut conversion = Conversion { entries, tokens: Vec::new(), settings: Vec::new() };
+    if read.is_changed {
+        let detail = "the file changes the dictionary afterwards, which isn't read: its values may be others";
+        conversion.note("SIMPLE_JWT", Outcome::NotCarried, detail);
+    }
+    if read.has_spread {
+        let detail =
+            "the dictionary includes another one with `**`, which isn't read: its values may be others";
+        conversion.note("SIMPLE_JWT", Outcome::NotCarried, detail);
+    }
     for (name, rule) in RULES {
         conversion.apply(name, *rule);
     }
@@ -412,6 +421,16 @@ mod tests {
         assert_eq!(outcome("REFRESH_TOKEN_LIFETIME"), Some(Outcome::NotCarried));
         assert_eq!(outcome("ROTATE_REFRESH_TOKENS"), Some(Outcome::Differs));
         assert_eq!(outcome("X"), Some(Outcome::NotCarried));
+        assert_eq!(outcome("SIMPLE_JWT"), None);
+    }
+
+    #[test]
+    fn what_is_not_read_is_reported() {
+        for source in ["SIMPLE_JWT = {'LEEWAY': 1}\nSIMPLE_JWT['LEEWAY'] = 2", "SIMPLE_JWT = {**BASE}"] {
+            let (_, settings) = convert(&simple_jwt(source).expect("a dictionary"));
+            let first = settings.first().map(|one| (one.setting.as_str(), one.outcome));
+            assert_eq!(first, Some(("SIMPLE_JWT", Outcome::NotCarried)), "{source}");
+        }
     }
 
     #[test]

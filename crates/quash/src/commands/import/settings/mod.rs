@@ -2,6 +2,7 @@
 
 mod convert;
 mod python;
+mod tokens;
 
 use std::fs::OpenOptions;
 use std::io::{Read, Write};
@@ -48,10 +49,10 @@ pub(super) fn run(args: &SettingsArgs, context: &CommandContext) -> Result<(), C
     if source.len() as u64 > FILE_BYTES {
         return Err(fault(format!("it is longer than {FILE_BYTES} bytes")));
     }
-    let entries = python::simple_jwt(&source).map_err(|detail| {
+    let read = python::simple_jwt(&source).map_err(|detail| {
         fault(detail).hint("copy the dictionary into a file of its own: SIMPLE_JWT = {…}")
     })?;
-    let (toml, settings) = convert(&entries);
+    let (toml, settings) = convert(&read);
     let shown = ConvertedShown { toml, settings };
     if let Some(path) = to {
         let written = OpenOptions::new().write(true).create_new(true).open(path);

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use super::tokens::{Token, tokens};
+
 /// The deepest nesting of brackets.
 const DEPTH: usize = 32;
 
@@ -18,8 +20,20 @@ pub(super) enum Literal {
     Span(Duration),
     /// A name, such as `settings.SECRET_KEY`.
     Name(String),
+    /// `**NAME` in a dictionary, in place of a key.
+    Spread,
     /// An expression that isn't evaluated.
     Other,
+}
+
+/// The dictionary `SIMPLE_JWT`.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub(super) struct SimpleJwt {
+    pub(super) entries: Vec<Entry>,
+    /// It includes another dictionary, which isn't read.
+    pub(super) has_spread: bool,
+    /// The file changes it afterwards, which isn't read.
+    pub(super) is_changed: bool,
 }
 
 /// A setting in the dictionary.
@@ -29,25 +43,17 @@ pub(super) struct Entry {
     pub(super) value: Literal,
 }
 
-#[derive(Clone, PartialEq, Debug)]
-enum Token {
-    Name(String),
-    Number(f64),
-    Text(String),
-    Mark(char),
-}
-
 struct Parser<'t> {
     tokens: &'t [(Token, usize)],
     at: usize,
     depth: usize,
 }
 
-/// Returns the entries of `SIMPLE_JWT`, or of the dictionary that the file consists of.
+/// Returns `SIMPLE_JWT`, or the dictionary that the file consists of.
 ///
 /// # Errors
 /// There is none, or it isn't closed.
-pub(super) fn simple_jwt(source: &str) -> Result<Vec<Entry>, String> {
+pub(super) fn simple_jwt(source: &str) -> Result<SimpleJwt, String> {
     let tokens = tokens(source)?;
     let start = assigned(&tokens)
         .or_else(|| tokens.first().filter(|(first, _)| *first == Token::Mark('{')).map(|_| 0));
@@ -56,11 +62,66 @@ pub(super) fn simple_jwt(source: &str) -> Result<Vec<Entry>, String> {
     let Literal::Dict(items) = parser.value()? else {
         return Err("SIMPLE_JWT isn't a dictionary {…}".into());
     };
-    let entry = |(name, value)| match name {
-        Literal::Text(name) => Ok(Entry { name, value }),
-        _ => Err("SIMPLE_JWT has a key that isn't a text".to_owned()),
+    let rest = tokens.get(parser.at..).unwrap_or_default();
+    let has_operator = match (tokens.get(parser.at - 1), rest.first()) {
+        (_, Some((Token::Mark('|'), _))) => true,
+        (_, Some((Token::Mark(';'), _))) => false,
+        // Another statement begins on a line of its own.
+        (Some((_, last)), Some((_, next))) => last == next,
+        _ => false,
     };
-    items.into_iter().map(entry).collect()
+    let mut read = SimpleJwt { is_changed: has_operator || is_changed(rest), ..SimpleJwt::default() };
+    for (name, value) in items {
+        match name {
+            Literal::Text(name) => read.entries.push(Entry { name, value }),
+            Literal::Spread => read.has_spread = true,
+            _ => return Err("SIMPLE_JWT has a key that isn't a text".into()),
+        }
+    }
+    Ok(read)
+}
+
+/// Returns whether statements change the entries of `SIMPLE_JWT`.
+fn is_changed(tokens: &[(Token, usize)]) -> bool {
+    const METHODS: [&str; 5] = ["update", "setdefault", "pop", "popitem", "clear"];
+    tokens.iter().enumerate().any(|(at, (token, _))| {
+        if !matches!(token, Token::Name(name) if name == "SIMPLE_JWT") {
+            return false;
+        }
+        let is_deleted = at
+            .checked_sub(1)
+            .and_then(|at| tokens.get(at))
+            .is_some_and(|(before, _)| matches!(before, Token::Name(name) if name == "del"));
+        let mut rest = tokens.get(at + 1..).unwrap_or_default().iter().map(|(token, _)| token);
+        is_deleted
+            || match rest.next() {
+                Some(Token::Mark('.')) => {
+                    matches!(rest.next(), Some(Token::Name(name)) if METHODS.contains(&name.as_str()))
+                }
+                Some(Token::Mark('|')) => rest.next() == Some(&Token::Mark('=')),
+                Some(Token::Mark('[')) => is_assigned(rest),
+                _ => false,
+            }
+    })
+}
+
+/// Returns whether an item is assigned to, given what follows its opening bracket.
+fn is_assigned<'t>(rest: impl Iterator<Item = &'t Token>) -> bool {
+    let mut depth = 1_usize;
+    let mut rest = rest.skip_while(|token| {
+        let is_inside = depth > 0;
+        match token {
+            Token::Mark('[') => depth += 1,
+            Token::Mark(']') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        is_inside
+    });
+    match (rest.next(), rest.next()) {
+        (Some(Token::Mark('=')), next) => next != Some(&Token::Mark('=')),
+        (Some(Token::Mark('+' | '-' | '*' | '/' | '|')), Some(Token::Mark('='))) => true,
+        _ => false,
+    }
 }
 
 /// Returns where the value of the last assignment to `SIMPLE_JWT` outside of brackets begins.
@@ -108,37 +169,45 @@ impl Parser<'_> {
         if self.depth > DEPTH {
             return Err(format!("line {}: brackets are nested too deeply", self.line()));
         }
-        let mut value = self.operand()?;
-        while let Some(Token::Mark(mark)) = self.peek() {
-            let mark = *mark;
-            if matches!(mark, ',' | ':' | ')' | ']' | '}') {
-                break;
-            }
-            // The dictionary of the file may be followed by other statements.
-            if self.depth == 1 {
-                break;
-            }
-            self.at += 1;
-            if !matches!(mark, '+' | '-' | '*' | '/') {
-                value = self.skip();
-                break;
-            }
-            value = match (value, mark, self.operand()?) {
+        // The dictionary of the file may be followed by other statements.
+        let mut value = if self.depth == 1 { self.operand()? } else { self.sum()? };
+        let is_end = matches!(self.peek(), None | Some(Token::Mark(',' | ':' | ')' | ']' | '}')));
+        if self.depth > 1 && !is_end {
+            value = self.skip();
+        }
+        self.depth -= 1;
+        Ok(value)
+    }
+
+    fn sum(&mut self) -> Result<Literal, String> {
+        let mut value = self.product()?;
+        while let Some(sign) = self.operator(['+', '-']) {
+            value = match (value, sign, self.product()?) {
                 (Literal::Number(a), '+', Literal::Number(b)) => Literal::Number(a + b),
                 (Literal::Number(a), '-', Literal::Number(b)) => Literal::Number(a - b),
-                (Literal::Number(a), '*', Literal::Number(b)) => Literal::Number(a * b),
-                (Literal::Number(a), '/', Literal::Number(b)) => Literal::Number(a / b),
                 (Literal::Span(a), '+', Literal::Span(b)) => {
                     a.checked_add(b).map_or(Literal::Other, Literal::Span)
                 }
                 _ => Literal::Other,
             };
         }
-        if self.depth > 1 && matches!(self.peek(), Some(Token::Name(_) | Token::Number(_) | Token::Text(_))) {
-            value = self.skip();
-        }
-        self.depth -= 1;
         Ok(value)
+    }
+
+    fn product(&mut self) -> Result<Literal, String> {
+        let mut value = self.operand()?;
+        while let Some(sign) = self.operator(['*', '/']) {
+            value = match (value, sign, self.operand()?) {
+                (Literal::Number(a), '*', Literal::Number(b)) => Literal::Number(a * b),
+                (Literal::Number(a), '/', Literal::Number(b)) => Literal::Number(a / b),
+                _ => Literal::Other,
+            };
+        }
+        Ok(value)
+    }
+
+    fn operator(&mut self, signs: [char; 2]) -> Option<char> {
+        signs.into_iter().find(|sign| self.takes(*sign))
     }
 
     fn operand(&mut self) -> Result<Literal, String> {
@@ -173,6 +242,7 @@ impl Parser<'_> {
             Token::Mark('{') => self.dict(),
             Token::Name(name) => self.name(name),
             Token::Mark(_) => Ok(self.skip()),
+            Token::Other => Ok(Literal::Other),
         }
     }
 
@@ -243,6 +313,12 @@ impl Parser<'_> {
     fn dict(&mut self) -> Result<Literal, String> {
         let mut items = Vec::new();
         while !self.takes('}') {
+            if self.takes('*') {
+                self.skip();
+                items.push((Literal::Spread, Literal::Other));
+                self.end_of_item('}')?;
+                continue;
+            }
             let key = self.value()?;
             let value = if self.takes(':') { self.value()? } else { Literal::Other };
             items.push((key, value));
@@ -275,105 +351,12 @@ impl Parser<'_> {
     }
 }
 
-/// Splits a file into tokens, each with its line. White space and comments are left out.
-fn tokens(source: &str) -> Result<Vec<(Token, usize)>, String> {
-    let mut tokens = Vec::new();
-    let (mut rest, mut line) = (source.strip_prefix('\u{feff}').unwrap_or(source), 1);
-    while let Some(first) = rest.chars().next() {
-        let length = match first {
-            '#' => rest.find('\n').unwrap_or(rest.len()),
-            _ if first.is_whitespace() || first == '\\' => first.len_utf8(),
-            '"' | '\'' => {
-                let (text, length) = text(rest, false).ok_or_else(|| unclosed(line))?;
-                tokens.push((Token::Text(text), line));
-                length
-            }
-            _ if first.is_alphabetic() || first == '_' => {
-                let length = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
-                let (name, after) = rest.split_at(length);
-                let is_prefix = matches!(name.to_ascii_lowercase().as_str(), "r" | "u" | "b" | "br" | "rb");
-                match after.chars().next() {
-                    Some('"' | '\'') if is_prefix => {
-                        let is_raw = name.to_ascii_lowercase().contains('r');
-                        let (text, more) = text(after, is_raw).ok_or_else(|| unclosed(line))?;
-                        tokens.push((Token::Text(text), line));
-                        length + more
-                    }
-                    // The text after another prefix, such as that of an f-string, makes it an unknown expression.
-                    _ => {
-                        tokens.push((Token::Name(name.to_owned()), line));
-                        length
-                    }
-                }
-            }
-            _ if first.is_ascii_digit() => {
-                let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
-                let length = rest.find(|c: char| !is_part(c)).unwrap_or(rest.len());
-                let digits = rest.get(..length).unwrap_or_default().replace('_', "");
-                let number =
-                    digits.parse().map_err(|_| format!("line {line}: {digits} isn't a decimal number"))?;
-                tokens.push((Token::Number(number), line));
-                length
-            }
-            mark => {
-                tokens.push((Token::Mark(mark), line));
-                mark.len_utf8()
-            }
-        };
-        let (taken, after) = rest.split_at(length);
-        line += taken.matches('\n').count();
-        rest = after;
-    }
-    Ok(tokens)
-}
-
-fn unclosed(line: usize) -> String {
-    format!("line {line}: a text isn't closed")
-}
-
-/// Reads a text that begins with a quotation mark, and returns its length in the file.
-fn text(source: &str, is_raw: bool) -> Option<(String, usize)> {
-    let mark = if source.starts_with("\"\"\"") || source.starts_with("'''") {
-        source.get(..3)?
-    } else {
-        source.get(..1)?
-    };
-    let (mut text, mut at) = (String::new(), mark.len());
-    loop {
-        let rest = source.get(at..)?;
-        if rest.starts_with(mark) {
-            return Some((text, at + mark.len()));
-        }
-        let mut chars = rest.chars();
-        let first = chars.next()?;
-        at += first.len_utf8();
-        if first == '\n' && mark.len() == 1 {
-            return None;
-        }
-        if first != '\\' {
-            text.push(first);
-            continue;
-        }
-        let escaped = chars.next()?;
-        at += escaped.len_utf8();
-        match escaped {
-            _ if is_raw => text.extend(['\\', escaped]),
-            'n' => text.push('\n'),
-            't' => text.push('\t'),
-            'r' => text.push('\r'),
-            '\n' => {}
-            '\\' | '\'' | '"' => text.push(escaped),
-            other => text.extend(['\\', other]),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn value(text: &str) -> Literal {
-        let entries = simple_jwt(&format!("SIMPLE_JWT = {{'x': {text}}}\n")).expect("a dictionary");
+        let entries = simple_jwt(&format!("SIMPLE_JWT = {{'x': {text}}}\n")).expect("a dictionary").entries;
         entries.into_iter().next().expect("an entry").value
     }
 
@@ -389,6 +372,14 @@ mod tests {
             ("timedelta(days=1, hours=2)", Literal::Span(Duration::from_secs(93_600))),
             ("datetime.timedelta(1)", Literal::Span(Duration::from_secs(86_400))),
             ("timedelta(minutes=60 * 2)", Literal::Span(Duration::from_secs(7200))),
+            ("timedelta(minutes=30 + 60 * 5 - 6 / 2)", Literal::Span(Duration::from_secs(19_620))),
+            ("(1 + 2) * 3", Literal::Number(9.0)),
+            ("0x10 + 0o17 + 0b11 + 1_0 + 25e-1", Literal::Number(46.5)),
+            ("2 ** 3", Literal::Other),
+            ("7 // 2", Literal::Other),
+            ("1 + 7 % 2", Literal::Other),
+            ("[1, 2][0]", Literal::Other),
+            ("3j", Literal::Other),
             ("settings.SECRET_KEY", Literal::Name("settings.SECRET_KEY".into())),
             ("os.environ['KEY']", Literal::Other),
             ("env('KEY', default={'a': 1})", Literal::Other),
@@ -407,9 +398,39 @@ mod tests {
     fn the_last_assignment_of_a_file_counts() {
         let source = "from x import y\n# SIMPLE_JWT = 1\nSIMPLE_JWT = {'a': 1}\nif DEBUG:\n    pass\n\
              SIMPLE_JWT: dict[str, Any] = {\n  'b': 2,  # two\n}\nOTHER = {'SIMPLE_JWT': 3}\n";
-        let entries = simple_jwt(source).expect("a dictionary");
+        let SimpleJwt { entries, is_changed, has_spread } = simple_jwt(source).expect("a dictionary");
+        assert!(!is_changed && !has_spread);
         assert_eq!(entries, [Entry { name: "b".into(), value: Literal::Number(2.0) }]);
-        assert_eq!(simple_jwt("{'c': 1}").map(|entries| entries.len()), Ok(1));
+        assert_eq!(simple_jwt("{'c': 1}").map(|read| read.entries.len()), Ok(1));
+    }
+
+    #[test]
+    fn changes_are_noticed() {
+        let read =
+            |more: &str| simple_jwt(&format!("SIMPLE_JWT = {{'a': 1}}{more}\n")).expect("a dictionary");
+        for more in [
+            "\nSIMPLE_JWT['b'] = 2",
+            "\nif DEBUG:\n    SIMPLE_JWT[KEYS[0]] += 2",
+            "\nSIMPLE_JWT.update(OTHER)",
+            "\nSIMPLE_JWT |= OTHER",
+            "\ndel SIMPLE_JWT['a']",
+            " | {'b': 2}",
+            " if DEBUG else {}",
+        ] {
+            assert!(read(more).is_changed, "{more}");
+        }
+        for more in [
+            "",
+            "; x = 1",
+            "\nX = SIMPLE_JWT['a']\nif SIMPLE_JWT['a'] == 1:\n    Y = 0xFF",
+            "\nSIMPLE_JWT.get('a')",
+            "  # SIMPLE_JWT['b'] = 2",
+        ] {
+            assert!(!read(more).is_changed, "{more}");
+        }
+        let spread = simple_jwt("SIMPLE_JWT = {**OTHER, 'a': 1, **more(x, y)}").expect("a dictionary");
+        assert!(spread.has_spread && !spread.is_changed);
+        assert_eq!(spread.entries, [Entry { name: "a".into(), value: Literal::Number(1.0) }]);
     }
 
     #[test]
@@ -422,7 +443,6 @@ mod tests {
             "SIMPLE_JWT = {",
             "SIMPLE_JWT = {'a': 'b",
             "SIMPLE_JWT = {1: 2}",
-            "SIMPLE_JWT = {'a': 0x}",
             "SIMPLE_JWT =",
             &deep,
         ] {
