@@ -58,7 +58,7 @@ pub use sealer::audit_seal_of;
 pub use start::Setup;
 pub use traced::TRACED;
 pub use use_cases::account::add::{AddFault, ClaimsFault, NewAccount, NewPassword, ValueFault};
-pub use use_cases::account::change::{Address, ChangeFault, Changed, OneTimePassword};
+pub use use_cases::account::change::{AccountToChange, Address, ChangeFault, Changed, OneTimePassword};
 pub use use_cases::account::own::{Me, Reauthentication};
 pub use use_cases::account::provision::{Accepted, AccountRecord, Outcome, ProvisionFault, Run, UniqueField};
 pub use use_cases::account::search::AccountPage;

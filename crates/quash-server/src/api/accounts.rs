@@ -185,10 +185,7 @@ pub(crate) async fn change(
             Code::PasswordMarkDiffers,
             "The password may be another one: `password_mark_before` isn't the mark of the system's last known hash, or quash can't compare a password with that hash. Nothing was changed: send the new hash itself as `password_hash`.",
         ),
-        ProvisionFault::VersionDiffers => HttpError::new(
-            Code::VersionDiffers,
-            "The account has changed since it was read. Nothing was changed: read it again.",
-        ),
+        ProvisionFault::VersionDiffers => version_differs(),
         fault => {
             let RefusalShown { field, detail, .. } = RefusalShown::of(&fault);
             HttpError::of_field(field, &detail)
@@ -206,6 +203,13 @@ pub(crate) async fn change_batch(
     request: Request,
 ) -> Result<Response, HttpError> {
     change(state, client, Ok(Path("batch".to_owned())), request).await
+}
+
+pub(super) fn version_differs() -> HttpError {
+    HttpError::new(
+        Code::VersionDiffers,
+        "The account has changed since it was read. Nothing was changed: read it again.",
+    )
 }
 
 pub(super) fn unknown() -> HttpError {

@@ -1,11 +1,12 @@
 //! Actions on an account: each changes its state, ends what it must, and is audited with its note.
 
 use http::Method;
+use http::header::IF_MATCH;
 use quash_core::model::{Event, Right, limits};
 use quash_store::Store;
 use serde_json::{Value, json};
 
-use super::support::secs;
+use super::support::{Call, secs};
 use super::{field, get, post, send, world};
 
 fn path(action: &str) -> String {
@@ -70,6 +71,40 @@ async fn actions_in_a_wrong_state_are_conflicts() {
         let target = format!("/admin/v1/accounts/nobody/{action}");
         assert_eq!(post(&world, &secret, &target, &Value::Null).await.status, 404, "{action}");
     }
+}
+
+#[tokio::test]
+async fn actions_apply_only_to_the_version_that_was_seen() {
+    let (world, secret) = world(&[Right::Accounts]).await;
+    let call = async |method: Method, path: &str, body: Value, tag: &str| {
+        let call = Call::of(method, path).bearer(&secret).header(IF_MATCH, tag);
+        world.send(if body.is_null() { call } else { call.json(&body) }).await
+    };
+    let actions = [
+        ("lock", json!({ "seconds": 60 })),
+        ("unlock", Value::Null),
+        ("deactivate", Value::Null),
+        ("reactivate", Value::Null),
+        ("require-reset", Value::Null),
+        ("temporary-password", Value::Null),
+    ];
+    for (action, body) in &actions {
+        let refused = call(Method::POST, &path(action), body.clone(), "\"99\"").await;
+        assert_eq!((refused.status, &refused.json()["code"]), (412, &json!("version_differs")), "{action}");
+    }
+    for subject in ["dana", "noor"] {
+        let refused =
+            call(Method::DELETE, &format!("/admin/v1/accounts/{subject}"), Value::Null, "\"99\"").await;
+        assert_eq!(refused.status, 412, "{subject}");
+    }
+    assert_eq!(world.account("dana").await.version, 1, "nothing was changed");
+    let mut tag = "\"1\"".to_owned();
+    for (action, body) in actions {
+        let changed = call(Method::POST, &path(action), body, &tag).await;
+        assert_eq!(changed.status, 200, "{action} {changed}");
+        tag = changed.header("etag").expect("a tag").to_owned();
+    }
+    assert_eq!(call(Method::DELETE, "/admin/v1/accounts/dana", Value::Null, &tag).await.status, 204);
 }
 
 #[tokio::test]

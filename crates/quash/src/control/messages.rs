@@ -71,7 +71,9 @@ pub(super) fn not_changed(fault: &ChangeFault) -> CommandError {
         ChangeFault::Failed(Failure::Unavailable(fault)) => unavailable(fault),
         ChangeFault::Failed(Failure::Refused(_)) => CommandError::failure(fault.to_string()),
         ChangeFault::Gone => CommandError::new(Exit::NotFound, fault.to_string()),
-        ChangeFault::Already(_) | ChangeFault::Taken => CommandError::new(Exit::Conflict, fault.to_string()),
+        ChangeFault::Already(_) | ChangeFault::Taken | ChangeFault::VersionDiffers => {
+            CommandError::new(Exit::Conflict, fault.to_string())
+        }
         ChangeFault::Deactivated => CommandError::new(Exit::Conflict, fault.to_string())
             .hint("`quash account reactivate` lets it sign in again"),
         ChangeFault::Value(fault) => wrong_value(fault),

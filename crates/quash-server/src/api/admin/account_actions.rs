@@ -9,21 +9,21 @@ use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use quash_core::decide::ChangeAuthor;
 use quash_core::model::{Actor, Client, Note, Subject};
-use quash_service::{ChangeFault, Changed, OneTimePassword, rfc3339};
+use quash_service::{AccountToChange, ChangeFault, Changed, OneTimePassword, rfc3339};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::accounts::AccountDetails;
 use super::subject_of;
-use crate::api::accounts::{field_of, sentence, unknown};
+use crate::api::accounts::{field_of, sentence, unknown, version_differs};
 use crate::api::no_content;
 use crate::error::code::Code;
 use crate::error::http_error::HttpError;
 use crate::openapi::operation::{Operation, Tag};
-use crate::request::account_tag::{describe_tag, tagged};
+use crate::request::account_tag::{self, describe_condition, describe_tag, tagged};
 use crate::request::body::WholeRequest;
 use crate::request::items::parse;
 use crate::response::json;
@@ -80,6 +80,8 @@ struct TemporaryPassword<'a> {
 /// Who acts on which account, and why.
 struct Requested {
     subject: Subject,
+    /// The versions of which the account must have one.
+    versions: Option<Vec<u64>>,
     by: ChangeAuthor,
 }
 
@@ -89,14 +91,15 @@ pub(crate) async fn lock(
     subject: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, HttpError> {
+    let versions = account_tag::versions(request.headers());
     let body = WholeRequest::read(request).await?.into_json_text()?;
     let Lock { seconds, note } = parse(&body, "`seconds`")?;
     let span = Duration::from_secs(seconds);
     if span.is_zero() || span > LONGEST_LOCK {
         return Err(HttpError::of_field("seconds", "Must be from 1 second to ten years."));
     }
-    let Requested { subject, by } = Requested::new(&client, subject, note)?;
-    changed(&state, state.service.lock(&subject, span, by).await)
+    let requested = Requested::new(&client, subject, versions, note)?;
+    changed(&state, state.service.lock(requested.account(), span, requested.by.clone()).await)
 }
 
 pub(crate) async fn unlock(
@@ -105,8 +108,8 @@ pub(crate) async fn unlock(
     subject: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, HttpError> {
-    let Requested { subject, by } = Requested::read(&client, subject, request).await?;
-    changed(&state, state.service.unlock(&subject, by).await)
+    let requested = Requested::read(&client, subject, request).await?;
+    changed(&state, state.service.unlock(requested.account(), requested.by.clone()).await)
 }
 
 pub(crate) async fn deactivate(
@@ -115,8 +118,8 @@ pub(crate) async fn deactivate(
     subject: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, HttpError> {
-    let Requested { subject, by } = Requested::read(&client, subject, request).await?;
-    changed(&state, state.service.deactivate(&subject, by).await)
+    let requested = Requested::read(&client, subject, request).await?;
+    changed(&state, state.service.deactivate(requested.account(), requested.by.clone()).await)
 }
 
 pub(crate) async fn reactivate(
@@ -125,8 +128,8 @@ pub(crate) async fn reactivate(
     subject: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, HttpError> {
-    let Requested { subject, by } = Requested::read(&client, subject, request).await?;
-    changed(&state, state.service.reactivate(&subject, by).await)
+    let requested = Requested::read(&client, subject, request).await?;
+    changed(&state, state.service.reactivate(requested.account(), requested.by.clone()).await)
 }
 
 pub(crate) async fn require_reset(
@@ -135,8 +138,8 @@ pub(crate) async fn require_reset(
     subject: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, HttpError> {
-    let Requested { subject, by } = Requested::read(&client, subject, request).await?;
-    changed(&state, state.service.require_reset(&subject, by).await)
+    let requested = Requested::read(&client, subject, request).await?;
+    changed(&state, state.service.require_reset(requested.account(), requested.by.clone()).await)
 }
 
 pub(crate) async fn temporary_password(
@@ -145,8 +148,8 @@ pub(crate) async fn temporary_password(
     subject: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, HttpError> {
-    let Requested { subject, by } = Requested::read(&client, subject, request).await?;
-    let given = state.service.give_one_time_password(&subject, by).await;
+    let requested = Requested::read(&client, subject, request).await?;
+    let given = state.service.give_one_time_password(requested.account(), requested.by.clone()).await;
     let (Changed { account, seq }, OneTimePassword { password, until }) = given.map_err(refused)?;
     let shown = TemporaryPassword {
         account: AccountDetails::of(&account, state.service.now()),
@@ -161,9 +164,10 @@ pub(crate) async fn delete(
     State(state): State<Arc<AppState>>,
     Extension(client): Extension<Client>,
     subject: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
 ) -> Result<Response, HttpError> {
-    let Requested { subject, by } = Requested::new(&client, subject, None)?;
-    state.service.delete(&subject, by).await.map_err(refused)?;
+    let requested = Requested::new(&client, subject, account_tag::versions(&headers), None)?;
+    state.service.delete(requested.account(), requested.by.clone()).await.map_err(refused)?;
     Ok(no_content())
 }
 
@@ -171,8 +175,9 @@ pub(crate) async fn delete(
 pub(crate) async fn delete_batch(
     state: State<Arc<AppState>>,
     client: Extension<Client>,
+    headers: HeaderMap,
 ) -> Result<Response, HttpError> {
-    delete(state, client, Ok(Path("batch".to_owned()))).await
+    delete(state, client, Ok(Path("batch".to_owned())), headers).await
 }
 
 impl Requested {
@@ -181,22 +186,28 @@ impl Requested {
         subject: Result<Path<String>, PathRejection>,
         request: Request,
     ) -> Result<Self, HttpError> {
+        let versions = account_tag::versions(request.headers());
         let body = WholeRequest::read(request).await?.into_json_text()?;
         let Body { note } =
             if body.is_empty() { Body::default() } else { parse(&body, "an object with `note`, or none")? };
-        Self::new(client, subject, note)
+        Self::new(client, subject, versions, note)
     }
 
     fn new(
         client: &Client,
         subject: Result<Path<String>, PathRejection>,
+        versions: Option<Vec<u64>>,
         note: Option<String>,
     ) -> Result<Self, HttpError> {
         let note = note.map(|text| Note::checked(&text)).transpose();
         let note = note.map_err(|fault| HttpError::of_field("note", &sentence(format!("it {fault}"))))?;
         let note = note.map(|text| Note { author: None, text: Some(text) });
         let by = ChangeAuthor { actor: Actor::Client(client.name.clone()), note };
-        Ok(Self { subject: subject_of(subject)?, by })
+        Ok(Self { subject: subject_of(subject)?, versions, by })
+    }
+
+    fn account(&self) -> AccountToChange<'_> {
+        AccountToChange { subject: &self.subject, versions: self.versions.as_deref() }
     }
 }
 
@@ -218,6 +229,7 @@ fn refused(fault: ChangeFault) -> HttpError {
         ChangeFault::Deactivated => {
             HttpError::new(Code::Conflict, "The account is deactivated. Reactivate it first.")
         }
+        ChangeFault::VersionDiffers => version_differs(),
         ChangeFault::Taken => HttpError::new(Code::Conflict, "Another account has this value."),
         ChangeFault::Value(fault) => HttpError::of_field(field_of(&fault), &sentence(fault.to_string())),
         ChangeFault::Failed(failure) => failure.into(),
@@ -229,7 +241,7 @@ fn action(id: &'static str, summary: &'static str) -> Operation {
         .in_path("subject", "The account's subject.")
         .answers::<ChangedShown<'_>>(StatusCode::OK, "The account after the action.")
         .refuses(&[Code::NotFound, Code::Conflict]);
-    describe_tag(operation, StatusCode::OK)
+    describe_condition(describe_tag(operation, StatusCode::OK))
 }
 
 pub(crate) fn describe_lock() -> Operation {
@@ -261,7 +273,7 @@ pub(crate) fn describe_temporary_password() -> Operation {
         .optional_json_body::<Body>()
         .answers::<TemporaryPassword<'_>>(StatusCode::OK, "The account, and its new password.")
         .refuses(&[Code::NotFound, Code::Conflict]);
-    describe_tag(operation, StatusCode::OK)
+    describe_condition(describe_tag(operation, StatusCode::OK))
 }
 
 pub(crate) fn describe_delete() -> Operation {
@@ -273,8 +285,9 @@ pub(crate) fn describe_delete_batch() -> Operation {
 }
 
 fn deletion(id: &'static str) -> Operation {
-    Operation::new(Tag::Accounts, id, "Deletes an account with its sessions")
+    let operation = Operation::new(Tag::Accounts, id, "Deletes an account with its sessions")
         .text("Its subject is never used again.")
         .answers_empty("The account is deleted.")
-        .refuses(&[Code::NotFound, Code::Conflict])
+        .refuses(&[Code::NotFound, Code::Conflict]);
+    describe_condition(operation)
 }

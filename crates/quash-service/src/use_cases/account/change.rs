@@ -38,6 +38,14 @@ pub struct OneTimePassword {
     pub until: Timestamp,
 }
 
+/// The account to change.
+#[derive(Clone, Copy, Debug)]
+pub struct AccountToChange<'a> {
+    pub subject: &'a Subject,
+    /// The account must have one of these versions. `None`: any.
+    pub versions: Option<&'a [u64]>,
+}
+
 /// The state of an e-mail address that an operator sets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Address {
@@ -61,6 +69,9 @@ pub enum ChangeFault {
     Deactivated,
     #[error("{0}")]
     Value(#[from] ValueFault),
+    /// The account has none of the versions that the requester has seen.
+    #[error("the account has changed")]
+    VersionDiffers,
     #[error("another account has this name or e-mail address")]
     Taken,
     /// A failure on our side.
@@ -73,9 +84,13 @@ impl Service {
     ///
     /// # Errors
     /// The account is already deactivated or doesn't exist, or the store is unavailable.
-    pub async fn deactivate(&self, subject: &Subject, by: ChangeAuthor) -> Result<Changed, ChangeFault> {
+    pub async fn deactivate(
+        &self,
+        account: impl Into<AccountToChange<'_>>,
+        by: ChangeAuthor,
+    ) -> Result<Changed, ChangeFault> {
         self.context
-            .change(subject, |account, now| match account.state {
+            .change(account, |account, now| match account.state {
                 AccountState::Deactivated { .. } => Err(ChangeFault::Already("deactivated")),
                 AccountState::Active | AccountState::Locked { .. } => Ok(self.context.edit(
                     account,
@@ -92,9 +107,13 @@ impl Service {
     ///
     /// # Errors
     /// The account isn't deactivated or doesn't exist, or the store is unavailable.
-    pub async fn reactivate(&self, subject: &Subject, by: ChangeAuthor) -> Result<Changed, ChangeFault> {
+    pub async fn reactivate(
+        &self,
+        account: impl Into<AccountToChange<'_>>,
+        by: ChangeAuthor,
+    ) -> Result<Changed, ChangeFault> {
         self.context
-            .change(subject, |account, now| match account.state {
+            .change(account, |account, now| match account.state {
                 AccountState::Deactivated { .. } => Ok(Some(change_account(
                     account,
                     Event::Reactivated,
@@ -114,12 +133,12 @@ impl Service {
     /// The account is deactivated or doesn't exist, or the store is unavailable.
     pub async fn lock(
         &self,
-        subject: &Subject,
+        account: impl Into<AccountToChange<'_>>,
         span: Duration,
         by: ChangeAuthor,
     ) -> Result<Changed, ChangeFault> {
         self.context
-            .change(subject, |account, now| match account.state {
+            .change(account, |account, now| match account.state {
                 AccountState::Deactivated { .. } => Err(ChangeFault::Deactivated),
                 // No known device is exempt from this lock, so no session has to end again.
                 AccountState::Locked { since, until }
@@ -147,8 +166,13 @@ impl Service {
     ///
     /// # Errors
     /// The account is deactivated or doesn't exist, or the store is unavailable.
-    pub async fn unlock(&self, subject: &Subject, by: ChangeAuthor) -> Result<Changed, ChangeFault> {
-        let change = self.context.change(subject, |account, now| match account.state {
+    pub async fn unlock(
+        &self,
+        account: impl Into<AccountToChange<'_>>,
+        by: ChangeAuthor,
+    ) -> Result<Changed, ChangeFault> {
+        let to_change = account.into();
+        let change = self.context.change(to_change, |account, now| match account.state {
             AccountState::Deactivated { .. } => Err(ChangeFault::Deactivated),
             AccountState::Active | AccountState::Locked { .. } => {
                 let fields = unlocked(account, AccountFields::default());
@@ -158,7 +182,7 @@ impl Service {
             }
         });
         let changed = change.await?;
-        self.context.lockout.clear(subject).await;
+        self.context.lockout.clear(to_change.subject).await;
         Ok(changed)
     }
 
@@ -262,11 +286,12 @@ impl Service {
     /// The account doesn't exist, or can't be changed now.
     pub async fn give_one_time_password(
         &self,
-        subject: &Subject,
+        account: impl Into<AccountToChange<'_>>,
         by: ChangeAuthor,
     ) -> Result<(Changed, OneTimePassword), ChangeFault> {
         let context = &*self.context;
-        context.loaded(subject).await?;
+        let to_change = account.into();
+        to_change.check(&context.loaded(to_change.subject).await?)?;
         let password = random_password(&*context.entropy);
         let hash = context
             .passwords
@@ -280,11 +305,11 @@ impl Service {
             ..AccountFields::default()
         };
         let changed = context
-            .change(subject, |account, now| {
+            .change(to_change, |account, now| {
                 Ok(context.edit(account, EndCause::PasswordSet, fields.clone(), &by, now))
             })
             .await?;
-        context.lockout.clear(subject).await;
+        context.lockout.clear(to_change.subject).await;
         Ok((changed, OneTimePassword { password, until }))
     }
 
@@ -292,9 +317,13 @@ impl Service {
     ///
     /// # Errors
     /// The account doesn't exist, or can't be changed now.
-    pub async fn require_reset(&self, subject: &Subject, by: ChangeAuthor) -> Result<Changed, ChangeFault> {
+    pub async fn require_reset(
+        &self,
+        account: impl Into<AccountToChange<'_>>,
+        by: ChangeAuthor,
+    ) -> Result<Changed, ChangeFault> {
         self.context
-            .change(subject, |account, now| {
+            .change(account, |account, now| {
                 let fields = AccountFields {
                     password: account.has_usable_password().then_some(None),
                     temporary_until: Some(None),
@@ -328,10 +357,16 @@ impl Service {
     ///
     /// # Errors
     /// The account doesn't exist, or can't be deleted now.
-    pub async fn delete(&self, subject: &Subject, by: ChangeAuthor) -> Result<Ended, ChangeFault> {
+    pub async fn delete(
+        &self,
+        account: impl Into<AccountToChange<'_>>,
+        by: ChangeAuthor,
+    ) -> Result<Ended, ChangeFault> {
+        let to_change = account.into();
         let context = &*self.context;
         retry!({
-            let account = context.loaded(subject).await.map_err(Uncommitted::Failed)?;
+            let account = context.loaded(to_change.subject).await.map_err(Uncommitted::Failed)?;
+            to_change.check(&account).map_err(Uncommitted::Failed)?;
             let change = delete_account(&account, by.clone(), context.guard.scopes(), context.clock.now());
             Ok(context.end(change).await?)
         })
@@ -343,12 +378,15 @@ impl Context {
     /// and nothing is written. A conflict over an unchanged row is one over a name or an address.
     async fn change(
         &self,
-        subject: &Subject,
+        account: impl Into<AccountToChange<'_>>,
         decide: impl Fn(&Account, Timestamp) -> Result<Option<AccountEdit>, ChangeFault>,
     ) -> Result<Changed, ChangeFault> {
+        let to_change = account.into();
+        let subject = to_change.subject;
         let mut tried = None;
         retry!({
             let (account, head) = self.loaded_at(subject).await.map_err(Uncommitted::Failed)?;
+            to_change.check(&account).map_err(Uncommitted::Failed)?;
             if tried == Some(account.version) {
                 return Err(Uncommitted::Failed(ChangeFault::Taken));
             }
@@ -393,6 +431,21 @@ impl Context {
                 Err(ChangeFault::Gone)
             }
         }
+    }
+}
+
+impl AccountToChange<'_> {
+    fn check(self, account: &Account) -> Result<(), ChangeFault> {
+        match self.versions {
+            Some(versions) if !versions.contains(&account.version) => Err(ChangeFault::VersionDiffers),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+impl<'a> From<&'a Subject> for AccountToChange<'a> {
+    fn from(subject: &'a Subject) -> Self {
+        Self { subject, versions: None }
     }
 }
 
