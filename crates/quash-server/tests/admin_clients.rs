@@ -5,7 +5,8 @@ use crate::support;
 
 use http::Method;
 use http::header::{HeaderName, IF_MATCH};
-use quash_core::model::Right;
+use quash_core::model::{Client, Right, Rights};
+use quash_service::{ClientAuthor, ClientFault, ClientUpdate, NewClient};
 use serde_json::{Value, json};
 use support::{Answer, Call, World, secs};
 
@@ -126,6 +127,59 @@ async fn clients_give_only_rights_that_they_have() {
     assert_eq!((narrowed.status, &narrowed.json()["rights"]), (200, &json!(["introspect"])));
     assert_eq!(keys(&world, &strong).await, 403);
     assert_eq!(send(&world, &ops, Method::DELETE, "strong", None).await.status, 204);
+}
+
+#[tokio::test]
+async fn clients_give_no_later_expiry_than_their_own() {
+    let (world, ops) = world().await;
+    add(&world, &ops, &json!({ "name": "endless", "rights": ["read"] })).await;
+    let own = "2027-01-15T09:00:00Z";
+    let new = json!({ "name": "script", "rights": ["clients", "read"], "expires_at": own });
+    let added = add(&world, &ops, &new).await.json();
+    let script = added["secret"].as_str().expect("a secret");
+    let later = [Value::Null, json!("2027-01-15T09:00:01Z")];
+    for expires_at in later {
+        let new = json!({ "name": "other", "rights": ["read"], "expires_at": expires_at });
+        let change = json!({ "expires_at": expires_at });
+        for refused in [
+            add(&world, script, &new).await,
+            send(&world, script, Method::PATCH, "script", Some(&change)).await,
+            send(&world, script, Method::POST, "endless/secret", None).await,
+        ] {
+            assert_eq!(
+                (refused.status, &refused.json()["code"]),
+                (403, &json!("right_required")),
+                "{refused}"
+            );
+        }
+    }
+    let new = json!({ "name": "other", "rights": ["read"], "expires_at": own });
+    assert_eq!(add(&world, script, &new).await.status, 201);
+    assert_eq!(send(&world, script, Method::DELETE, "endless", None).await.status, 204);
+}
+
+#[tokio::test]
+async fn an_author_that_has_changed_meanwhile_changes_no_client() {
+    let (world, ops) = world().await;
+    add(&world, &ops, &json!({ "name": "grafana", "rights": ["read"] })).await;
+    let authenticated = world.service.client(&ops).await.expect("an answer").expect("a client");
+    let author = ClientAuthor::Client(&authenticated);
+    let any = |_: &Client| Ok(());
+    world.service.renew_client_secret("grafana", any, author, None).await.expect("a secret");
+    let rights: Rights = [Right::Clients, Right::Read].into_iter().collect();
+    let update = ClientUpdate { rights: Some(rights), expires_at: None };
+    world.service.change_client("ops", update, any, ClientAuthor::Operator, None).await.expect("a client");
+    let new = NewClient { name: "other", rights, namespace: None, expires_at: None };
+    assert_eq!(world.service.create_client(new, author, None).await.err(), Some(ClientFault::Author));
+    let renewed = world.service.renew_client_secret("grafana", any, author, None).await;
+    assert_eq!(renewed.err(), Some(ClientFault::Author));
+    let changed = world.service.change_client("grafana", update, any, author, None).await;
+    assert_eq!(changed.err(), Some(ClientFault::Author));
+    let removed = world.service.remove_client_if("grafana", any, author, None).await;
+    assert_eq!(removed.err(), Some(ClientFault::Author));
+    let again = world.service.client(&ops).await.expect("an answer").expect("a client");
+    let removed = world.service.remove_client_if("grafana", any, ClientAuthor::Client(&again), None).await;
+    assert!(removed.is_ok());
 }
 
 #[tokio::test]

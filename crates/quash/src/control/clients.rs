@@ -272,7 +272,9 @@ fn not_changed(name: &str, kind: Kind, fault: ClientFault) -> CommandError {
         | ClientFault::NamespaceRights
         | ClientFault::Public
         | ClientFault::Expiry
-        | ClientFault::NotGranted(_) => CommandError::new(Exit::Usage, fault.to_string()),
+        | ClientFault::NotGranted(_)
+        | ClientFault::ExpiryNotGranted
+        | ClientFault::Author => CommandError::new(Exit::Usage, fault.to_string()),
         ClientFault::Changed => CommandError::new(Exit::Conflict, fault.to_string()),
         ClientFault::Taken => {
             CommandError::new(Exit::Conflict, format!("a client or verifier \"{name}\" exists already"))

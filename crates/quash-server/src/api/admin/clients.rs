@@ -48,7 +48,7 @@ pub(crate) async fn show(
     name: Result<Path<String>, PathRejection>,
 ) -> Result<Response, HttpError> {
     let name = named(name)?;
-    let stored = state.service.client_named(&name).await?.ok_or_else(unknown)?;
+    let stored = state.service.client_named(name.as_str()).await?.ok_or_else(unknown)?;
     Ok(tagged(&stored))
 }
 
@@ -103,8 +103,8 @@ pub(crate) async fn change(
         if if_match(&headers, &etag(client)) { Ok(()) } else { Err(ClientFault::Changed) }
     };
     let author = ClientAuthor::Client(&author);
-    state.service.change_client(&name, update, meant, author, None).await.map_err(refused)?;
-    let stored = state.service.client_named(&name).await?.ok_or_else(unknown)?;
+    state.service.change_client(name.as_str(), update, meant, author, None).await.map_err(refused)?;
+    let stored = state.service.client_named(name.as_str()).await?.ok_or_else(unknown)?;
     Ok(tagged(&stored))
 }
 
@@ -120,7 +120,7 @@ pub(crate) async fn remove(
         if if_match(headers, &etag(client)) { Ok(()) } else { Err(ClientFault::Changed) }
     };
     let author = ClientAuthor::Client(&author);
-    state.service.remove_client_if(&name, meant, author, None).await.map_err(refused)?;
+    state.service.remove_client_if(name.as_str(), meant, author, None).await.map_err(refused)?;
     Ok(no_content())
 }
 
@@ -138,9 +138,10 @@ pub(crate) async fn renew_secret(
     };
     once(&state, &author, key, &format!("POST /admin/v1/clients/{name}/secret"), async {
         let author = ClientAuthor::Client(&author);
-        let renewed = state.service.renew_client_secret(&name, meant, author, None).await;
+        let renewed = state.service.renew_client_secret(name.as_str(), meant, author, None).await;
         let (client, secret) = renewed.map_err(refused)?;
-        let last_used_at = state.service.client_named(&name).await?.and_then(|stored| stored.last_used_at);
+        let last_used_at =
+            state.service.client_named(name.as_str()).await?.and_then(|stored| stored.last_used_at);
         let client = ClientShown::new(&StoredClient { client, last_used_at });
         let secret = secret.into_text().to_string();
         Ok((StatusCode::OK, SecretShown { client, secret }))
@@ -158,8 +159,8 @@ fn etag(client: &Client) -> String {
     format!("\"{:x}-{}\"", client.created_at.as_millis(), client.version)
 }
 
-fn named(name: Result<Path<String>, PathRejection>) -> Result<String, HttpError> {
-    name.map(|Path(name)| name).map_err(|_| unknown())
+fn named(name: Result<Path<String>, PathRejection>) -> Result<ClientName, HttpError> {
+    name.ok().and_then(|Path(name)| ClientName::parse(&name).ok()).ok_or_else(unknown)
 }
 
 fn unknown() -> HttpError {
@@ -180,6 +181,11 @@ fn refused(fault: ClientFault) -> HttpError {
         ClientFault::Failed(failure) => failure.into(),
         ClientFault::Unknown => unknown(),
         ClientFault::NotGranted(right) => HttpError::missing_right(right),
+        ClientFault::ExpiryNotGranted => HttpError::new(
+            Code::RightRequired,
+            "The credential expires earlier than the client's secret would: it can't give a later expiry than its own.",
+        ),
+        ClientFault::Author => HttpError::credential_not_valid(),
         ClientFault::Changed => {
             HttpError::new(Code::VersionDiffers, "The client isn't the version that If-Match names.")
         }
@@ -215,7 +221,7 @@ pub(crate) fn describe_list() -> Operation {
 
 pub(crate) fn describe_add() -> Operation {
     let operation = Operation::new(Tag::Clients, "addClient", "Adds a client")
-        .text("The credential needs each right that it gives, too.")
+        .text("The credential needs each right that it gives, too, and expires no earlier.")
         .exact_json_body::<NewClientSent<'_>>()
         .answers::<SecretShown>(StatusCode::CREATED, "The client, with its secret.")
         .refuses(&[Code::ClientTaken]);
@@ -230,7 +236,7 @@ pub(crate) fn describe_show() -> Operation {
 
 pub(crate) fn describe_change() -> Operation {
     let operation = Operation::new(Tag::Clients, "changeClient", "Changes a client's rights and expiry")
-        .text("The credential needs each right that the client then has, too.")
+        .text("The credential needs each right that the client then has, too, and expires no earlier.")
         .exact_json_body::<ClientValuesSent<'_>>()
         .answers::<ClientShown>(StatusCode::OK, "The client with its new values.")
         .answers_header(StatusCode::OK, "ETag", entity_tag());

@@ -1,5 +1,5 @@
 //! Adds, changes and removes clients, on behalf of an operator or of a client with the right `clients`. Such a client
-//! gives no right that it doesn't have itself, so it never obtains the secret of a client that may do more.
+//! gives no right that it doesn't have itself, and no later expiry, so it never obtains the secret of a client that may do more.
 
 use quash_core::model::{
     Actor, Change, Client, ClientEdit, ClientName, ClientNameFault, Note, Right, Rights, SecretDigest,
@@ -62,6 +62,12 @@ pub enum ClientFault {
     /// The author lacks this right.
     #[error("the right `{}` is missing: a client gives only rights that it has itself", .0.as_str())]
     NotGranted(Right),
+    /// The author's secret expires earlier.
+    #[error("the secret must not expire later than that of the client that gives it")]
+    ExpiryNotGranted,
+    /// The author was changed or removed, or its secret has expired, since its request began.
+    #[error("the credential isn't valid any more")]
+    Author,
     /// The client isn't the one that the author has seen.
     #[error("the client has changed")]
     Changed,
@@ -118,7 +124,7 @@ impl Service {
         let client =
             Client { namespace: namespace.map(str::to_owned), expires_at, ..self.new_client(name, rights)? };
         self.check_expiry(expires_at)?;
-        author.check_gives(rights)?;
+        self.check_gives(author, rights, expires_at).await?;
         let secret = ClientSecret::new(&client, &*self.context.entropy);
         self.write_client(client.clone(), secret.digest(), author, note).await?;
         Ok((client, secret))
@@ -188,7 +194,7 @@ impl Service {
             }
             let rights = rights.unwrap_or(client.rights);
             let expires_at = update.expires_at.unwrap_or(client.expires_at);
-            author.check_gives(rights).map_err(Uncommitted::Failed)?;
+            self.check_gives(author, rights, expires_at).await.map_err(Uncommitted::Failed)?;
             if (rights, expires_at) == (client.rights, client.expires_at) {
                 return Ok(client);
             }
@@ -210,9 +216,9 @@ impl Service {
         retry!({
             let client = self.client_to_change(name).await?;
             meant(&client).map_err(Uncommitted::Failed)?;
-            author.check_gives(client.rights).map_err(Uncommitted::Failed)?;
-            let secret = ClientSecret::new(&client, &*self.context.entropy);
             let values = (client.rights, client.expires_at);
+            self.check_gives(author, values.0, values.1).await.map_err(Uncommitted::Failed)?;
+            let secret = ClientSecret::new(&client, &*self.context.entropy);
             let digest = Some(secret.digest());
             Ok((self.edit_client(client, values, digest, author, note.clone()).await?, secret))
         })
@@ -249,6 +255,7 @@ impl Service {
             let found = self.client_named(name).await?;
             let client = found.ok_or(Uncommitted::Failed(ClientFault::Unknown))?.client;
             meant(&client).map_err(Uncommitted::Failed)?;
+            self.check_author(author).await.map_err(Uncommitted::Failed)?;
             let (at, actor, note) = (context.clock.now(), author.actor(), note.clone());
             let change = Change::RemoveClient { client: client.clone(), at, actor, note };
             context.store.commit(change).await?;
@@ -281,6 +288,34 @@ impl Service {
         Ok(Client { rights, expires_at, version: client.version + 1, ..client })
     }
 
+    /// Checks that the author is the client that was authenticated before the body of its request arrived.
+    async fn check_author(&self, author: ClientAuthor<'_>) -> Result<(), ClientFault> {
+        let ClientAuthor::Client(author) = author else { return Ok(()) };
+        let found = self.client_named(author.name.as_str()).await?;
+        let is_same = found.is_some_and(|stored| stored.client == *author);
+        if is_same && !author.is_expired(self.context.clock.now()) {
+            Ok(())
+        } else {
+            Err(ClientFault::Author)
+        }
+    }
+
+    /// Checks that the author may give these rights until this time.
+    async fn check_gives(
+        &self,
+        author: ClientAuthor<'_>,
+        rights: Rights,
+        expires_at: Option<Timestamp>,
+    ) -> Result<(), ClientFault> {
+        self.check_author(author).await?;
+        let ClientAuthor::Client(author) = author else { return Ok(()) };
+        if let Some(right) = rights.iter().find(|right| !author.may_administer(*right)) {
+            return Err(ClientFault::NotGranted(right));
+        }
+        let is_longer = |until| expires_at.is_none_or(|expires_at| expires_at > until);
+        if author.expires_at.is_some_and(is_longer) { Err(ClientFault::ExpiryNotGranted) } else { Ok(()) }
+    }
+
     fn check_expiry(&self, expires_at: Option<Timestamp>) -> Result<(), ClientFault> {
         match expires_at {
             Some(expires_at) if expires_at <= self.context.clock.now() => Err(ClientFault::Expiry),
@@ -294,17 +329,6 @@ impl ClientAuthor<'_> {
         match self {
             Self::Operator => Actor::Operator,
             Self::Client(client) => Actor::Client(client.name.clone()),
-        }
-    }
-
-    /// Checks that the author may give these rights.
-    fn check_gives(self, rights: Rights) -> Result<(), ClientFault> {
-        match self {
-            Self::Operator => Ok(()),
-            Self::Client(client) => match rights.iter().find(|right| !client.may_administer(*right)) {
-                Some(right) => Err(ClientFault::NotGranted(right)),
-                None => Ok(()),
-            },
         }
     }
 }
