@@ -6,7 +6,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use quash_core::model::{ClientName, Seq, limits};
+use quash_core::model::{Client, ClientName, Seq, Timestamp, limits};
 
 /// The result of a request that revokes in a namespace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,13 +17,16 @@ pub struct NamesRevoked {
     pub written: usize,
 }
 
+/// A client and its key. Another client may have its name later, but not the time of its addition.
+type ClientKey = (ClientName, Timestamp, String);
+
 /// The first answers of a kind of request, by client and key.
 pub struct Repeated<T>(Mutex<Known<T>>);
 
 struct Known<T> {
-    slots: HashMap<(ClientName, String), Slot<T>>,
+    slots: HashMap<ClientKey, Slot<T>>,
     /// The keys in the order of their first use, with its uptime.
-    order: VecDeque<(Duration, (ClientName, String))>,
+    order: VecDeque<(Duration, ClientKey)>,
 }
 
 /// Locked while the first request is carried out, so that a concurrent one waits for its answer.
@@ -43,12 +46,12 @@ impl<T: Clone> Repeated<T> {
     /// The request has failed.
     pub async fn once<E>(
         &self,
-        client: &ClientName,
+        client: &Client,
         key: &str,
         uptime: Duration,
         request: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        let slot = self.slot((client.clone(), key.to_owned()), uptime);
+        let slot = self.slot((client.name.clone(), client.created_at, key.to_owned()), uptime);
         let mut known = slot.lock().await;
         match &*known {
             Some(answer) => Ok(answer.clone()),
@@ -60,7 +63,7 @@ impl<T: Clone> Repeated<T> {
         }
     }
 
-    fn slot(&self, key: (ClientName, String), uptime: Duration) -> Slot<T> {
+    fn slot(&self, key: ClientKey, uptime: Duration) -> Slot<T> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some((since, oldest)) = known.order.front() {
             let is_over = uptime.saturating_sub(*since) >= limits::REPEATED_WITHIN;
@@ -83,10 +86,19 @@ impl<T: Clone> Repeated<T> {
 
 #[cfg(test)]
 mod tests {
+    use quash_core::model::Rights;
+
     use super::*;
 
-    fn client(name: &str) -> ClientName {
-        ClientName::parse(name).expect("a name")
+    fn client(name: &str) -> Client {
+        Client {
+            name: ClientName::parse(name).expect("a name"),
+            rights: Rights::default(),
+            created_at: Timestamp::default(),
+            namespace: None,
+            expires_at: None,
+            version: 0,
+        }
     }
 
     async fn ask(repeated: &Repeated<u32>, name: &str, key: &str, secs: u64, answer: u32) -> u32 {
@@ -103,6 +115,15 @@ mod tests {
         assert_eq!(ask(&repeated, "a", "j", 599, 4).await, 4);
         assert_eq!(ask(&repeated, "a", "k", 600, 5).await, 5);
         assert_eq!(ask(&repeated, "a", "j", 600, 6).await, 4);
+    }
+
+    #[tokio::test]
+    async fn a_later_client_of_the_same_name_gets_no_answer_of_the_former() {
+        let repeated = Repeated::default();
+        assert_eq!(ask(&repeated, "a", "k", 0, 1).await, 1);
+        let later = Client { created_at: Timestamp::from_secs(1), ..client("a") };
+        let answer = repeated.once(&later, "k", Duration::ZERO, async { Ok::<_, ()>(2) }).await;
+        assert_eq!(answer, Ok(2));
     }
 
     #[tokio::test]

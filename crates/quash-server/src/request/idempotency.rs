@@ -46,7 +46,7 @@ pub(crate) async fn once<T: Serialize>(
     let FirstAnswer { status, body } = match key {
         Some(key) => {
             let key = format!("{operation} {key}");
-            state.answers.once(&client.name, &key, state.service.uptime(), answer).await?
+            state.answers.once(client, &key, state.service.uptime(), answer).await?
         }
         None => answer.await?,
     };

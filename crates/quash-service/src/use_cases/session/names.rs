@@ -92,7 +92,7 @@ impl Context {
         request: impl Future<Output = Result<NamesRevoked, Failure>>,
     ) -> Result<NamesRevoked, Failure> {
         match key {
-            Some(key) => self.repeated.once(&client.name, key, self.clock.uptime(), request).await,
+            Some(key) => self.repeated.once(client, key, self.clock.uptime(), request).await,
             None => request.await,
         }
     }
