@@ -36,7 +36,7 @@ impl Counted {
         self.took <= QUICK
     }
 
-    /// Returns whether upkeep may count again.
+    /// Returns whether another count may follow.
     pub(crate) fn is_due(&self, uptime: Duration) -> bool {
         uptime >= self.uptime + self.took * SHARE
     }

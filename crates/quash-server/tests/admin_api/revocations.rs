@@ -6,7 +6,7 @@ use http::HeaderName;
 use quash_core::model::{Namespace, NamespaceClaims, Right};
 use serde_json::{Value, json};
 
-use super::support::{Call, Plan, World};
+use super::support::{Call, Plan, World, secs};
 use super::{client, field, post};
 
 const REVOCATIONS: &str = "/admin/v1/revocations";
@@ -110,6 +110,24 @@ async fn a_revoked_target_is_a_conflict() {
         }
     }
     assert_eq!(post(&world, &secret, REVOCATIONS, &json!({ "token": pair.refresh })).await.status, 409);
+}
+
+#[tokio::test]
+async fn tokens_of_an_expired_session_are_revoked() {
+    let world = World::planned(Plan::rotating(false, true)).await;
+    let secret = client(&world, "admin", &[Right::Revoke]).await;
+    let pair = world.sign_in("dana").await;
+    world.wait(secs(86_399));
+    let refreshed = world.refresh(&pair.refresh).await.json();
+    let access = refreshed["access"].as_str().expect("a token");
+    world.wait(secs(2));
+    assert_eq!(world.refresh(&pair.refresh).await.status, 401, "the session has expired");
+    assert_eq!(world.me(access).await.status, 200);
+    let told = revoke(&world, &secret, &json!({ "token": access, "dry_run": true })).await;
+    assert_eq!((&told["sessions"], world.me(access).await.status), (&json!(0), 200));
+    assert!(revoke(&world, &secret, &json!({ "token": access })).await["seq"].is_u64());
+    assert_eq!(world.me(access).await.status, 401);
+    assert_eq!(post(&world, &secret, REVOCATIONS, &json!({ "token": access })).await.status, 409);
 }
 
 #[tokio::test]

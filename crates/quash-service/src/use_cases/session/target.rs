@@ -172,12 +172,14 @@ impl Service {
         };
         match self.session_by_id(session.id).await? {
             Some((info, _)) if info.live => Ok(RevocationExtent::ONE),
-            _ => Err(RevocationFault::Ended),
+            // Access tokens of an expired session may still be valid.
+            Some((info, _)) if info.ending.is_none() => Ok(RevocationExtent::NONE),
+            Some(_) | None => Err(RevocationFault::Ended),
         }
     }
 
     async fn extent_of_everything(&self) -> Result<RevocationExtent, RevocationFault> {
-        let counts = self.context.count_rows().await?;
+        let counts = self.counts().await?;
         Ok(RevocationExtent {
             sessions: Some(counts.live_sessions),
             accounts: Some(counts.active + counts.unverified + counts.locked + counts.deactivated),
