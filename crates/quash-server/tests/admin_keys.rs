@@ -74,10 +74,14 @@ async fn revoked_keys_end_their_tokens() {
 
 #[tokio::test]
 async fn sessions_end_with_a_revoked_key_on_request() {
-    let (world, ops) = world().await;
+    let (world, keys_alone) = world().await;
+    let ops = secret(&world, "both", &[Right::Keys, Right::Revoke, Right::Read]).await;
     let refresh = world.attempt("dana", PASSWORD).await.pair().refresh;
     let kid = keys(&world, &ops).await[0]["kid"].as_str().expect("a key").to_owned();
-    let revoked = post(&world, &ops, &format!("{kid}/revoke"), &json!({ "end_sessions": true })).await;
+    let body = json!({ "end_sessions": true });
+    let refused = post(&world, &keys_alone, &format!("{kid}/revoke"), &body).await;
+    assert_eq!((refused.status, &refused.json()["code"]), (403, &json!("right_required")));
+    let revoked = post(&world, &ops, &format!("{kid}/revoke"), &body).await;
     assert_eq!(revoked.status, 200, "{revoked}");
     let refreshed = world.send(Call::post("/api/token/refresh/").json(&json!({ "refresh": refresh }))).await;
     assert_eq!(refreshed.status, 401);

@@ -30,7 +30,10 @@ impl<'a> Query<'a> {
         let parameters: Vec<_> = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).collect();
         for (place, (name, _)) in parameters.iter().enumerate() {
             let Some(known) = known.iter().find(|known| *known == name) else {
-                let fault = format!("A parameter isn't one of {}.", known.join(", "));
+                let fault = match known {
+                    [] => "This path takes no parameters.".to_owned(),
+                    known => format!("A parameter isn't one of {}.", known.join(", ")),
+                };
                 return Err(HttpError::of_field("query", &fault));
             };
             if parameters.iter().skip(place + 1).any(|(other, _)| other == name) {

@@ -84,8 +84,24 @@ async fn wrong_parameters_are_named() {
         ("email=d&state=active", "email"),
         ("name=a&name=b", "name"),
         ("nmae=a", "query"),
+        ("name=%20", "name"),
+        ("name=dan%00x", "name"),
+        ("email=%00", "email"),
     ] {
         assert_eq!(field(&get(&world, &secret, &format!("{ACCOUNTS}?{query}")).await), wrong, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn paths_without_parameters_refuse_them() {
+    let (world, secret) = world(&[Right::Read]).await;
+    for path in ["verifiers", "nodes", "statistics", "keys", "doctor"] {
+        assert_eq!(
+            field(&get(&world, &secret, &format!("/admin/v1/{path}?limit=1")).await),
+            "query",
+            "{path}"
+        );
+        assert_eq!(get(&world, &secret, &format!("/admin/v1/{path}")).await.status, 200, "{path}");
     }
 }
 

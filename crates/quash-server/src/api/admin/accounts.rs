@@ -9,7 +9,7 @@ use axum::extract::{Path, RawQuery, Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use http::header::LOCATION;
-use quash_core::model::{Account, AccountState, AccountStatus, Actor, Client, Timestamp};
+use quash_core::model::{Account, AccountState, AccountStatus, Actor, Client, Timestamp, fold};
 use quash_service::{AccountSearch, AddFault, NewAccount, NewPassword, NewState, UniqueField, rfc3339};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json as value};
@@ -110,6 +110,13 @@ pub(crate) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, HttpError> {
     let query = Query::read(query.as_deref(), &["name", "email", "state", "limit", "cursor"])?;
+    for field in ["name", "email"] {
+        // Folded, it would be empty: all accounts begin with that.
+        let is_wrong = |text: &str| text.contains('\0') || (!text.is_empty() && fold(text).is_empty());
+        if query.get(field).is_some_and(is_wrong) {
+            return Err(HttpError::of_field(field, "Must not be blank or contain U+0000."));
+        }
+    }
     let status = query.get("state").map(|word| STATES.iter().find(|(name, _)| *name == word));
     let status = match status {
         Some(None) => {

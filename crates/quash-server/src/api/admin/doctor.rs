@@ -3,14 +3,17 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use http::StatusCode;
 use quash_service::doctor::{Finding, Level};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::error::code::Code;
+use crate::error::http_error::HttpError;
 use crate::openapi::operation::{Operation, Tag};
+use crate::request::query::Query;
 use crate::response::json;
 use crate::state::AppState;
 
@@ -45,14 +48,19 @@ enum LevelShown {
     Problem,
 }
 
-pub(crate) async fn show(State(state): State<Arc<AppState>>) -> Response {
+pub(crate) async fn show(
+    State(state): State<Arc<AppState>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, HttpError> {
+    Query::read(query.as_deref(), &[])?;
     let findings = state.service.diagnose().await;
-    json(StatusCode::OK, &Diagnosis { checks: findings.iter().map(CheckShown::new).collect() })
+    Ok(json(StatusCode::OK, &Diagnosis { checks: findings.iter().map(CheckShown::new).collect() }))
 }
 
 pub(crate) fn describe_show() -> Operation {
     Operation::new(Tag::Server, "getDoctor", "Checks the installation")
         .text("Makes no request to other machines. Requests within ten seconds share the outcomes.")
+        .refuses(&[Code::InvalidRequest])
         .answers::<Diagnosis<'_>>(StatusCode::OK, "The outcome of each check.")
 }
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, RawQuery, Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use quash_core::decide::{KeyRefusal, RevokedKeySessions};
-use quash_core::model::{Actor, Client, KeyState, Kid};
+use quash_core::model::{Actor, Client, KeyState, Kid, Right};
 use quash_service::{KeyChangeFault, KeyInfo, Takeover, rfc3339};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -21,6 +21,7 @@ use crate::openapi::operation::{Operation, Tag};
 use crate::request::body::WholeRequest;
 use crate::request::idempotency::{describe_key, idempotency_key, once};
 use crate::request::items::parse;
+use crate::request::query::Query;
 use crate::response::json;
 use crate::state::AppState;
 
@@ -75,7 +76,7 @@ struct RotatedShown {
 #[serde(deny_unknown_fields)]
 #[schema(as = KeyRevocation)]
 struct RevocationSent {
-    /// Whether all sessions end, too.
+    /// Whether all sessions end, too. Requires the right `revoke`, too.
     #[serde(default)]
     end_sessions: bool,
 }
@@ -93,7 +94,11 @@ struct RevokedShown {
     signs: Option<String>,
 }
 
-pub(crate) async fn list(State(state): State<Arc<AppState>>) -> Result<Response, HttpError> {
+pub(crate) async fn list(
+    State(state): State<Arc<AppState>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, HttpError> {
+    Query::read(query.as_deref(), &[])?;
     let keys = state.service.keys().await?.own;
     Ok(json(StatusCode::OK, &KeysShown { items: keys.iter().map(KeyShown::new).collect(), next: None }))
 }
@@ -125,6 +130,9 @@ pub(crate) async fn revoke(
     let key = idempotency_key(request.headers())?;
     let body = body(request).await?;
     let RevocationSent { end_sessions } = parse(&body, "an object that may have `end_sessions`")?;
+    if end_sessions && !client.may_administer(Right::Revoke) {
+        return Err(HttpError::missing_right(Right::Revoke));
+    }
     let sessions = if end_sessions { RevokedKeySessions::End } else { RevokedKeySessions::Continue };
     let kid = kid.ok().and_then(|Path(kid)| Kid::parse(&kid).ok()).ok_or_else(unknown)?;
     once(&state, &client, key, &format!("POST /admin/v1/keys/{kid}/revoke"), async {
@@ -196,6 +204,7 @@ impl KeyShown {
 
 pub(crate) fn describe_list() -> Operation {
     Operation::new(Tag::Keys, "listKeys", "Lists the signing keys")
+        .refuses(&[Code::InvalidRequest])
         .answers::<KeysShown>(StatusCode::OK, "The keys, oldest first.")
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use http::StatusCode;
 use quash_core::hex;
@@ -12,8 +12,10 @@ use quash_service::{Counts, ListedNode, SignIns, VerifierInfo, VerifierState, rf
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::error::code::Code;
 use crate::error::http_error::HttpError;
 use crate::openapi::operation::{Operation, Tag};
+use crate::request::query::Query;
 use crate::response::json;
 use crate::state::AppState;
 
@@ -126,7 +128,11 @@ struct VerifierCounts {
     not_bound: usize,
 }
 
-pub(crate) async fn verifiers(State(state): State<Arc<AppState>>) -> Result<Response, HttpError> {
+pub(crate) async fn verifiers(
+    State(state): State<Arc<AppState>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, HttpError> {
+    Query::read(query.as_deref(), &[])?;
     let head = head_of(&state);
     let mut groups: BTreeMap<(String, Option<String>), Vec<Verifier>> = BTreeMap::new();
     for info in state.service.verifiers().await? {
@@ -137,13 +143,21 @@ pub(crate) async fn verifiers(State(state): State<Arc<AppState>>) -> Result<Resp
     Ok(json(StatusCode::OK, &VerifierList { items: items.collect(), next: None, head }))
 }
 
-pub(crate) async fn nodes(State(state): State<Arc<AppState>>) -> Result<Response, HttpError> {
+pub(crate) async fn nodes(
+    State(state): State<Arc<AppState>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, HttpError> {
+    Query::read(query.as_deref(), &[])?;
     let now = state.service.now();
     let items = state.service.nodes().await?.into_iter().map(|node| Node::of(node, now)).collect();
     Ok(json(StatusCode::OK, &NodeList { items, next: None }))
 }
 
-pub(crate) async fn statistics(State(state): State<Arc<AppState>>) -> Result<Response, HttpError> {
+pub(crate) async fn statistics(
+    State(state): State<Arc<AppState>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, HttpError> {
+    Query::read(query.as_deref(), &[])?;
     let Counts { active, unverified, locked, deactivated, live_sessions, at } =
         state.service.counts().await?;
     let SignIns { succeeded, refused, unavailable } = state.service.sign_ins();
@@ -204,16 +218,19 @@ impl Node {
 
 pub(crate) fn describe_verifiers() -> Operation {
     Operation::new(Tag::Server, "listVerifiers", "Lists the verifiers by credential and host")
+        .refuses(&[Code::InvalidRequest])
         .answers::<VerifierList>(StatusCode::OK, "The verifiers that have recently asked for a lease.")
 }
 
 pub(crate) fn describe_nodes() -> Operation {
     Operation::new(Tag::Server, "listNodes", "Lists the processes that serve one database")
+        .refuses(&[Code::InvalidRequest])
         .answers::<NodeList>(StatusCode::OK, "The nodes.")
 }
 
 pub(crate) fn describe_statistics() -> Operation {
     Operation::new(Tag::Server, "showStatistics", "Shows the accounts, sessions and verifiers in numbers")
+        .refuses(&[Code::InvalidRequest])
         .text("With many accounts or sessions, they are as of the last count by upkeep.")
         .answers::<Statistics>(StatusCode::OK, "The numbers.")
 }
