@@ -62,10 +62,13 @@ pub(crate) struct TextRange {
 }
 
 impl TextRange {
-    /// The texts that begin with a prefix and follow `after`. No stored text contains U+0000.
+    /// The texts that begin with a prefix and follow `after`. No stored text contains U+0000, so none begins with a
+    /// prefix that does.
     pub(crate) fn new(prefix: &str, after: Option<&str>) -> Self {
         let from = after.map_or_else(String::new, |after| format!("{}\u{1}", up_to_null(after)));
-        let prefix = up_to_null(prefix);
+        if prefix.contains('\0') {
+            return Self { from: String::new(), until: String::new() };
+        }
         Self { from: from.max(prefix.to_owned()), until: past(prefix) }
     }
 }
