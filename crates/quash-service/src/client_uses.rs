@@ -25,7 +25,9 @@ impl ClientUses {
     /// Adds the uses of this process that aren't written yet.
     pub(crate) fn complete(&self, stored: StoredClient) -> StoredClient {
         let uses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let last_used_at = stored.last_used_at.max(uses.get(&stored.client.name).copied());
+        // An earlier use is that of a removed client of the same name.
+        let used = uses.get(&stored.client.name).copied().filter(|at| stored.client.created_at <= *at);
+        let last_used_at = stored.last_used_at.max(used);
         StoredClient { last_used_at, ..stored }
     }
 }

@@ -384,7 +384,10 @@ impl State {
 
     fn use_clients(&mut self, used: &[(ClientName, Timestamp)]) -> Receipt {
         for (name, at) in used {
-            if let Some((stored, _)) = self.clients.get_mut(name) {
+            // An earlier use is that of a removed client of the same name.
+            if let Some((stored, _)) = self.clients.get_mut(name)
+                && stored.client.created_at <= *at
+            {
                 stored.last_used_at = stored.last_used_at.max(Some(*at));
             }
         }

@@ -337,7 +337,7 @@ pub(super) const ADD_CLIENT: &str = "INSERT INTO client (name, digest, rights, c
 // The digest is unique.
 pub(super) const CHANGE_CLIENT: &str = "UPDATE OR IGNORE client SET rights = :rights, expires_at = :expires_at, digest = coalesce(:digest, digest), \
      version = version + 1 WHERE name = :name AND created_at = :created_at AND namespace IS :namespace AND version = :version";
-pub(super) const USE_CLIENT: &str = "UPDATE client SET last_used_at = max(coalesce(last_used_at, :last_used_at), :last_used_at) WHERE name = :name";
+pub(super) const USE_CLIENT: &str = "UPDATE client SET last_used_at = max(coalesce(last_used_at, :last_used_at), :last_used_at) WHERE name = :name AND created_at <= :last_used_at";
 pub(super) const REMOVE_CLIENT: &str = "DELETE FROM client WHERE name = :name AND rights = :rights AND created_at = :created_at AND namespace IS :namespace AND version = :version";
 pub(super) const ADD_SECRET: &str =
     "INSERT INTO secret (name, secret) VALUES (:name, :secret) ON CONFLICT DO NOTHING";

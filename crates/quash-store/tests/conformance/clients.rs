@@ -83,6 +83,13 @@ pub(crate) async fn the_last_use_of_clients_only_moves_on(store: &dyn Store) {
     assert_eq!(used(30).await, Some(at(60)));
     assert_eq!(used(120).await, Some(at(120)));
     assert_eq!(store.audit(0, None, 10).await.expect("a read").len(), 1, "it is no event");
+    commit(store, remove_client(chat.clone())).await;
+    let later = Client { created_at: at(200), ..chat.clone() };
+    commit(store, add_client(later.clone(), 1)).await;
+    let earlier = Change::UseClients(vec![(chat.name.clone(), at(199))]);
+    commit(store, earlier).await;
+    let stored = store.client_named(&chat.name).await.expect("a read").expect("a client");
+    assert_eq!(stored, StoredClient { client: later, last_used_at: None }, "its namesake was used");
 }
 
 pub(crate) async fn clients_are_paginated(store: &dyn Store) {

@@ -177,7 +177,7 @@ pub(in crate::postgres) const CHANGE_CLIENT: &str = "UPDATE client SET rights = 
      AND ($7 IS NULL OR NOT EXISTS (SELECT 1 FROM client c WHERE c.digest = $7))";
 pub(in crate::postgres) const USE_CLIENTS: &str = "UPDATE client c SET last_used_at = q.at FROM (SELECT c.name, q.at \
      FROM unnest($1, $2) AS q(name, at) JOIN client c ON c.name = q.name ORDER BY c.name FOR UPDATE OF c) q \
-     WHERE c.name = q.name AND (c.last_used_at IS NULL OR c.last_used_at < q.at)";
+     WHERE c.name = q.name AND c.created_at <= q.at AND (c.last_used_at IS NULL OR c.last_used_at < q.at)";
 pub(in crate::postgres) const REMOVE_CLIENT: &str = "DELETE FROM client WHERE name = $1 AND rights = $2 \
      AND created_at = $3 AND namespace IS NOT DISTINCT FROM $4 AND version = $5";
 pub(in crate::postgres) const ADD_SECRET: &str =
