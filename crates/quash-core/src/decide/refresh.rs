@@ -135,8 +135,9 @@ pub(super) fn spend(
 fn forgiven(presented: Generation, session: &Session, policy: &Policy, now: Timestamp) -> bool {
     let parent = presented.next() == session.generation;
     let (grace, ahead) = (policy.rotation.grace, policy.tokens.signers_ahead);
-    // Another node may have rotated it, by a clock that is ahead or behind.
-    let is_in_grace = !grace.is_zero() && now.is_within(grace + ahead * 2, session.rotated_at - ahead);
+    // Another node may have rotated it, by a clock that is ahead. With one that is behind, the grace isn't longer: a thief
+    // would have more time, too.
+    let is_in_grace = !grace.is_zero() && now.is_within(grace + ahead, session.rotated_at - ahead);
     !policy.rotation.blacklist || (parent && is_in_grace)
 }
 
