@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use quash_core::model::{
-    Account, AccountClaims, AccountState, Actor, Adopted, Audit, AuditFilter, Client, ClientName,
-    CustomClaims, DeviceId, Devices, Digest, Email, Ending, Entry, Event, Flow, FlowId, Forgotten,
-    Generation, Head, KeyRecord, KeySource, KeyState, Kid, Mail, MailId, MailKind, MailPriority, Name,
-    NewAudit, Note, PasswordHash, PendingRegistration, PersonalData, Purpose, Reason, Rights, ScopeKey,
-    ScopeKind, Sealed, Sealing, Seq, Session, SessionId, SessionState, StoredClient, Subject, Timestamp,
+    Account, AccountClaims, AccountState, Actor, Adopted, Audit, Client, ClientName, CustomClaims, DeviceId,
+    Devices, Digest, Email, Ending, Entry, Event, Flow, FlowId, Forgotten, Generation, Head, KeyRecord,
+    KeySource, KeyState, Kid, Mail, MailId, MailKind, MailPriority, Name, NewAudit, Note, PasswordHash,
+    PendingRegistration, PersonalData, Purpose, Reason, Rights, ScopeKey, ScopeKind, Sealed, Sealing, Seq,
+    Session, SessionId, SessionState, StoredClient, Subject, Timestamp,
 };
 use quash_core::token::Algorithm;
 
@@ -358,31 +358,6 @@ impl Decode for Audit {
             let sealing = columns.optional_bytes()?.map(|chain| Sealing { salt, person, chain });
             Ok(Self { id, new, seq, sealing })
         })
-    }
-}
-
-/// The index by which the entries of a filter are found. Each is a partial one that leaves out the values of most
-/// entries, because these are found soon among all.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum AuditIndex {
-    Subject,
-    Event,
-    Actor,
-    Time,
-}
-
-impl AuditIndex {
-    pub(crate) fn of(filter: &AuditFilter) -> Self {
-        let is_rare = |event| !matches!(event, Event::SignedIn | Event::SessionEnded);
-        if filter.subject.is_some() {
-            Self::Subject
-        } else if filter.event.is_some_and(is_rare) {
-            Self::Event
-        } else if filter.actor.as_ref().is_some_and(|actor| *actor != Actor::Owner) {
-            Self::Actor
-        } else {
-            Self::Time
-        }
     }
 }
 

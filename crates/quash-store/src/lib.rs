@@ -10,6 +10,7 @@
 #[cfg(test)]
 extern crate self as quash_store;
 
+mod audit_index;
 mod columns;
 mod coordination;
 mod counters;

@@ -8,7 +8,7 @@ use quash_core::model::{
     Receipt, SealedEntry, SessionId, Subject, Timestamp,
 };
 
-use crate::columns::AuditIndex;
+use crate::audit_index::{AuditIndex, place_before};
 
 use super::fault::PostgresError;
 use super::params::Params;
@@ -173,7 +173,7 @@ pub(super) async fn entries(
 
 pub(super) async fn before(
     database: &Database,
-    (at, id): (Timestamp, u64),
+    place: (Timestamp, u64),
     filter: &AuditFilter,
     limit: u32,
 ) -> Result<Vec<Audit>, PostgresError> {
@@ -184,10 +184,7 @@ pub(super) async fn before(
         AuditIndex::Actor => statements::AUDIT_OF_ACTOR_BEFORE,
         AuditIndex::Time => statements::AUDIT_BEFORE,
     };
-    let (at, id) = match filter.until {
-        Some(until) if until <= at => (until, 0),
-        Some(_) | None => (at, id),
-    };
+    let (at, id) = place_before(filter, place);
     let values: Params<'_> = &[
         &at.as_millis(),
         &rows::bound(id),

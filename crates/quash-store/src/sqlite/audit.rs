@@ -6,7 +6,7 @@ use quash_core::model::{
 };
 use rusqlite::{Connection, named_params};
 
-use crate::columns::AuditIndex;
+use crate::audit_index::{AuditIndex, place_before};
 
 use super::fault::SqliteError;
 use super::rows::{self, Columns, ReadColumns};
@@ -151,7 +151,7 @@ pub(super) fn entries(
 
 pub(super) fn before(
     conn: &Connection,
-    (at, id): (Timestamp, u64),
+    place: (Timestamp, u64),
     filter: &AuditFilter,
     limit: u32,
 ) -> Result<Vec<Audit>, SqliteError> {
@@ -161,10 +161,7 @@ pub(super) fn before(
         AuditIndex::Actor => statements::AUDIT_OF_ACTOR_BEFORE,
         AuditIndex::Time => statements::AUDIT_BEFORE,
     };
-    let (at, id) = match filter.until {
-        Some(until) if until <= at => (until, 0),
-        Some(_) | None => (at, id),
-    };
+    let (at, id) = place_before(filter, place);
     let values = named_params! {
         ":at": at.as_millis(),
         ":id": i64::try_from(id).unwrap_or(i64::MAX),
