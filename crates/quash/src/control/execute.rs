@@ -213,7 +213,7 @@ async fn revoke_name(
     namespace: &str,
     name: NameSelector,
 ) -> Result<EndedShown, CommandError> {
-    let found = service.namespace(namespace).ok_or_else(|| no_namespace(namespace))?;
+    let found = service.namespace(namespace).ok_or_else(|| messages::no_namespace(namespace))?;
     let (scope, target, name) = match name {
         NameSelector::Session(name) => ("session", name.clone(), RevokedName::Session(name)),
         NameSelector::Token(name) => ("token", name.clone(), RevokedName::Token(name)),
@@ -228,12 +228,6 @@ async fn revoke_name(
     let revoked = service.revoke_names_by(Actor::Operator, found, &[NameRevocation::now(name)]).await;
     let revoked = revoked.map_err(|failure| messages::not_ended(scope, &failure))?;
     Ok(shown_end(service, scope, Some(target), Ended { seq: Some(revoked.seq) }))
-}
-
-/// The error for a namespace that the settings don't have.
-pub(super) fn no_namespace(name: &str) -> CommandError {
-    CommandError::new(Exit::NotFound, format!("the settings have no namespace \"{name}\""))
-        .hint("write it into a section [foreign.<name>]: `namespace = \"…\"`")
 }
 
 async fn inspect(service: &Service, token: &str) -> Result<InspectionShown, CommandError> {

@@ -23,6 +23,12 @@ pub(super) fn scope(kind: ScopeKind) -> &'static str {
     }
 }
 
+/// The error for a namespace that the settings don't have.
+pub(super) fn no_namespace(name: &str) -> CommandError {
+    CommandError::new(Exit::NotFound, format!("the settings have no namespace \"{name}\""))
+        .hint("write it into a section [foreign.<name>]: `namespace = \"…\"`")
+}
+
 /// Describes a temporary failure. Only a lost answer to a commit leaves it open whether a change was made.
 pub(super) fn unavailable(unavailable: &Unavailable) -> CommandError {
     let error = CommandError::new(Exit::Unavailable, unavailable.to_string());

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lookup::{failed, shown_end};
 use super::replies::EndedShown;
-use super::{Secret, account_changes, execute, messages};
+use super::{Secret, account_changes, messages};
 use crate::error::CommandError;
 
 /// An account as the source of an import has it. Values that are left out are empty, except that absent claims don't
@@ -84,7 +84,7 @@ pub(super) async fn revoke_tokens(
     namespace: &str,
     tokens: Vec<RevokeToken>,
 ) -> Result<EndedShown, CommandError> {
-    let found = service.namespace(namespace).ok_or_else(|| execute::no_namespace(namespace))?;
+    let found = service.namespace(namespace).ok_or_else(|| messages::no_namespace(namespace))?;
     let named =
         tokens.into_iter().filter(|token| (1..=limits::REVOKED_NAME_BYTES).contains(&token.name.len()));
     let items: Vec<_> = named
