@@ -1,10 +1,13 @@
 //! Builds JSON responses with the headers that every response of their kind carries.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, PRAGMA, VARY};
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::error::http_error::HttpError;
 
@@ -12,6 +15,13 @@ use crate::error::http_error::HttpError;
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// The media type of a problem document (RFC 9457 6.1).
 pub(crate) const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// An answer that may be sent again. It may contain a secret.
+#[derive(Clone)]
+pub(crate) struct FirstAnswer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Arc<Zeroizing<Vec<u8>>>,
+}
 
 /// Compact JSON that caches must not store (RFC 6749 5.1).
 pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {

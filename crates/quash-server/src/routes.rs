@@ -44,7 +44,7 @@ pub fn router(service: Service, settings: HttpSettings) -> Router {
 
 /// Like [`router`], with the metrics that the program knows.
 pub fn router_counting(service: Service, settings: HttpSettings, program: &ProgramMetrics) -> Router {
-    let state = Arc::new(AppState::new(service, settings, program));
+    let state = state_of(service, settings, program);
     let cors = Arc::new(Cors::new(&state.settings));
     let on_panic = |payload: Box<dyn std::any::Any + Send>| {
         let text = payload
@@ -69,13 +69,13 @@ pub fn router_counting(service: Service, settings: HttpSettings, program: &Progr
 
 /// The paths of all endpoints, with `{…}` for parameters, for tests that must reach each of them.
 pub fn paths(service: Service, settings: HttpSettings) -> Vec<String> {
-    let state = Arc::new(AppState::new(service, settings, &ProgramMetrics::default()));
+    let state = state_of(service, settings, &ProgramMetrics::default());
     endpoints(&state).into_endpoints().into_iter().map(|endpoint| endpoint.path).collect()
 }
 
 /// The operations of the admin API, each with the right that it needs, for tests that must reach each of them.
 pub fn admin_operations(service: Service, settings: HttpSettings) -> Vec<(Method, String, Right)> {
-    let state = Arc::new(AppState::new(service, settings, &ProgramMetrics::default()));
+    let state = state_of(service, settings, &ProgramMetrics::default());
     let endpoints = endpoints(&state).into_endpoints();
     let rights = endpoints.iter().flat_map(|endpoint| {
         endpoint.rights().map(|(method, right)| (method.clone(), endpoint.path.clone(), right))
@@ -83,12 +83,16 @@ pub fn admin_operations(service: Service, settings: HttpSettings) -> Vec<(Method
     rights.collect()
 }
 
-/// The OpenAPI document about these endpoints.
-pub fn openapi(service: Service, settings: HttpSettings) -> Value {
-    document(&Arc::new(AppState::new(service, settings, &ProgramMetrics::default())))
+fn state_of(service: Service, settings: HttpSettings, program: &ProgramMetrics) -> Arc<AppState> {
+    Arc::new(AppState::new(service, settings, program, document))
 }
 
-pub(crate) fn document(state: &Arc<AppState>) -> Value {
+/// The OpenAPI document about these endpoints.
+pub fn openapi(service: Service, settings: HttpSettings) -> Value {
+    document(&state_of(service, settings, &ProgramMetrics::default()))
+}
+
+fn document(state: &Arc<AppState>) -> Value {
     let endpoints = endpoints(state).described(layers::everywhere);
     let endpoints = match state.settings.refresh_cookie {
         RefreshCookie::On => endpoints.described(layers::same_site_with_cookies),

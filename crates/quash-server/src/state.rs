@@ -18,9 +18,7 @@ use crate::metrics::{Metrics, ProgramMetrics};
 use crate::outage::Outage;
 use crate::request::cookie;
 use crate::request::fields::{Fields, Whitespace};
-use crate::request::idempotency::FirstAnswer;
-use crate::response::with_header;
-use crate::routes::document;
+use crate::response::{FirstAnswer, with_header};
 use crate::settings::{HttpSettings, RefreshCookie};
 
 // draft-ietf-httpapi-ratelimit-headers-10.
@@ -35,12 +33,19 @@ pub(crate) struct AppState {
     pub(crate) outage: Outage,
     /// The first answers to requests with an `Idempotency-Key`.
     pub(crate) answers: Repeated<FirstAnswer>,
+    /// Describes the endpoints.
+    describe: fn(&Arc<Self>) -> Value,
     /// The description of the endpoints, once it was requested.
     document: OnceLock<Value>,
 }
 
 impl AppState {
-    pub(crate) fn new(service: Service, settings: HttpSettings, program: &ProgramMetrics) -> Self {
+    pub(crate) fn new(
+        service: Service,
+        settings: HttpSettings,
+        program: &ProgramMetrics,
+        describe: fn(&Arc<Self>) -> Value,
+    ) -> Self {
         let metrics = Metrics::new(&service, program);
         Self {
             service,
@@ -48,13 +53,14 @@ impl AppState {
             metrics,
             outage: Outage::default(),
             answers: Repeated::default(),
+            describe,
             document: OnceLock::new(),
         }
     }
 
     /// Returns the OpenAPI document about the endpoints with these settings.
     pub(crate) fn document(self: &Arc<Self>) -> &Value {
-        self.document.get_or_init(|| document(self))
+        self.document.get_or_init(|| (self.describe)(self))
     }
 
     /// Warns, once, that a proxy's forwarding headers aren't trusted.

@@ -24,7 +24,7 @@ use crate::openapi::operation::{Operation, Tag};
 use crate::request::body_error::BodyError;
 use crate::request::device_label::label;
 use crate::request::fields::Fields;
-use crate::request::page::{limit_schema, page_limit};
+use crate::request::query::{limit_schema, page_limit};
 use crate::response::json;
 use crate::state::AppState;
 

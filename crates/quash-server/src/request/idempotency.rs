@@ -14,19 +14,12 @@ use zeroize::Zeroizing;
 use crate::error::code::Code;
 use crate::error::http_error::HttpError;
 use crate::openapi::operation::Operation;
-use crate::response::json_bytes;
+use crate::response::{FirstAnswer, json_bytes};
 use crate::state::AppState;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The longest `Idempotency-Key`, in characters.
 const KEY_CHARS: usize = 255;
-
-/// An answer that may be sent again. It may contain a secret.
-#[derive(Clone)]
-pub(crate) struct FirstAnswer {
-    status: StatusCode,
-    body: Arc<Zeroizing<Vec<u8>>>,
-}
 
 /// Carries a client's request out, or returns the first answer to a request with the same key for the same operation.
 /// Errors aren't remembered.

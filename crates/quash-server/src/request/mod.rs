@@ -34,7 +34,6 @@ pub(crate) mod if_match;
 
 pub(crate) mod items;
 
-pub(crate) mod page;
 pub(crate) mod query;
 
 pub(crate) mod surrogates;

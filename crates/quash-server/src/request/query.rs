@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 
 use crate::error::http_error::HttpError;
 use crate::openapi::operation::Operation;
-use crate::request::page::{limit_schema, page_limit};
 
 /// The parameters of a request, each of which occurs once.
 pub(crate) struct Query<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
@@ -67,6 +66,21 @@ impl<'a> Query<'a> {
     }
 }
 
+/// Reads the requested page size, up to the limit.
+///
+/// # Errors
+/// It isn't a number, zero, or too large.
+pub(crate) fn page_limit(text: &str) -> Result<u32, HttpError> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let limit = text.parse().ok().filter(|limit| digits && (1..=limits::PAGE).contains(limit));
+    limit.ok_or_else(|| HttpError::of_field("limit", "Must be from 1 to 200."))
+}
+
+/// The schema of the page size.
+pub(crate) fn limit_schema() -> Value {
+    json!({ "type": "integer", "minimum": 1, "maximum": limits::PAGE, "default": limits::PAGE })
+}
+
 /// Returns the cursor after a place.
 pub(crate) fn cursor_after(order: Order, place: &str) -> String {
     URL_SAFE_NO_PAD.encode(format!("{}{place}", order.letter()))
@@ -104,6 +118,22 @@ pub(crate) fn text() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn page_size_is_limited() {
+        for (text, limit) in [
+            ("1", Some(1)),
+            ("200", Some(200)),
+            ("0", None),
+            ("201", None),
+            ("-1", None),
+            ("+1", None),
+            ("9223372036854775808", None),
+            ("", None),
+        ] {
+            assert_eq!(page_limit(text).ok(), limit, "{text}");
+        }
+    }
 
     #[test]
     fn cursors_continue_their_own_order_only() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request, State};
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use quash_core::decide::ChangeAuthor;
@@ -78,7 +78,7 @@ struct TemporaryPassword<'a> {
 }
 
 /// Who acts on which account, and why.
-struct Requested {
+pub(crate) struct Requested {
     subject: Subject,
     /// The versions of which the account must have one.
     versions: Option<Vec<u64>>,
@@ -104,51 +104,36 @@ pub(crate) async fn lock(
 
 pub(crate) async fn unlock(
     State(state): State<Arc<AppState>>,
-    Extension(client): Extension<Client>,
-    subject: Result<Path<String>, PathRejection>,
-    request: Request,
+    requested: Requested,
 ) -> Result<Response, HttpError> {
-    let requested = Requested::read(&client, subject, request).await?;
     changed(&state, state.service.unlock(requested.account(), requested.by.clone()).await)
 }
 
 pub(crate) async fn deactivate(
     State(state): State<Arc<AppState>>,
-    Extension(client): Extension<Client>,
-    subject: Result<Path<String>, PathRejection>,
-    request: Request,
+    requested: Requested,
 ) -> Result<Response, HttpError> {
-    let requested = Requested::read(&client, subject, request).await?;
     changed(&state, state.service.deactivate(requested.account(), requested.by.clone()).await)
 }
 
 pub(crate) async fn reactivate(
     State(state): State<Arc<AppState>>,
-    Extension(client): Extension<Client>,
-    subject: Result<Path<String>, PathRejection>,
-    request: Request,
+    requested: Requested,
 ) -> Result<Response, HttpError> {
-    let requested = Requested::read(&client, subject, request).await?;
     changed(&state, state.service.reactivate(requested.account(), requested.by.clone()).await)
 }
 
 pub(crate) async fn require_reset(
     State(state): State<Arc<AppState>>,
-    Extension(client): Extension<Client>,
-    subject: Result<Path<String>, PathRejection>,
-    request: Request,
+    requested: Requested,
 ) -> Result<Response, HttpError> {
-    let requested = Requested::read(&client, subject, request).await?;
     changed(&state, state.service.require_reset(requested.account(), requested.by.clone()).await)
 }
 
 pub(crate) async fn temporary_password(
     State(state): State<Arc<AppState>>,
-    Extension(client): Extension<Client>,
-    subject: Result<Path<String>, PathRejection>,
-    request: Request,
+    requested: Requested,
 ) -> Result<Response, HttpError> {
-    let requested = Requested::read(&client, subject, request).await?;
     let given = state.service.give_one_time_password(requested.account(), requested.by.clone()).await;
     let (Changed { account, seq }, OneTimePassword { password, until }) = given.map_err(refused)?;
     let shown = TemporaryPassword {
@@ -180,19 +165,24 @@ pub(crate) async fn delete_batch(
     delete(state, client, Ok(Path("batch".to_owned())), headers).await
 }
 
-impl Requested {
-    async fn read(
-        client: &Client,
-        subject: Result<Path<String>, PathRejection>,
-        request: Request,
-    ) -> Result<Self, HttpError> {
-        let versions = account_tag::versions(request.headers());
-        let body = WholeRequest::read(request).await?.into_json_text()?;
+impl FromRequest<Arc<AppState>> for Requested {
+    type Rejection = HttpError;
+
+    /// Reads the subject in the path, `If-Match`, and a body that is empty or has a note.
+    async fn from_request(request: Request, state: &Arc<AppState>) -> Result<Self, HttpError> {
+        let (mut parts, body) = request.into_parts();
+        let client = Extension::<Client>::from_request_parts(&mut parts, state).await;
+        let Extension(client) = client.map_err(|error| HttpError::internal(error.to_string()))?;
+        let subject = Path::from_request_parts(&mut parts, state).await;
+        let versions = account_tag::versions(&parts.headers);
+        let body = WholeRequest::read(Request::from_parts(parts, body)).await?.into_json_text()?;
         let Body { note } =
             if body.is_empty() { Body::default() } else { parse(&body, "an object with `note`, or none")? };
-        Self::new(client, subject, versions, note)
+        Self::new(&client, subject, versions, note)
     }
+}
 
+impl Requested {
     fn new(
         client: &Client,
         subject: Result<Path<String>, PathRejection>,
@@ -237,9 +227,13 @@ fn refused(fault: ChangeFault) -> HttpError {
 }
 
 fn action(id: &'static str, summary: &'static str) -> Operation {
+    action_with::<ChangedShown<'_>>(id, summary, "The account after the action.")
+}
+
+fn action_with<T: ToSchema>(id: &'static str, summary: &'static str, answer: &'static str) -> Operation {
     let operation = Operation::new(Tag::Accounts, id, summary)
         .in_path("subject", "The account's subject.")
-        .answers::<ChangedShown<'_>>(StatusCode::OK, "The account after the action.")
+        .answers::<T>(StatusCode::OK, answer)
         .refuses(&[Code::NotFound, Code::Conflict]);
     describe_condition(describe_tag(operation, StatusCode::OK))
 }
@@ -268,12 +262,8 @@ pub(crate) fn describe_require_reset() -> Operation {
 
 pub(crate) fn describe_temporary_password() -> Operation {
     let summary = "Sets a random password that must be changed at first use, and ends the account's sessions";
-    let operation = Operation::new(Tag::Accounts, "setTemporaryPassword", summary)
-        .in_path("subject", "The account's subject.")
-        .optional_json_body::<Body>()
-        .answers::<TemporaryPassword<'_>>(StatusCode::OK, "The account, and its new password.")
-        .refuses(&[Code::NotFound, Code::Conflict]);
-    describe_condition(describe_tag(operation, StatusCode::OK))
+    let answer = "The account, and its new password.";
+    action_with::<TemporaryPassword<'_>>("setTemporaryPassword", summary, answer).optional_json_body::<Body>()
 }
 
 pub(crate) fn describe_delete() -> Operation {

@@ -18,8 +18,7 @@ use utoipa::ToSchema;
 use crate::error::code::Code;
 use crate::error::http_error::HttpError;
 use crate::openapi::operation::{Operation, Tag};
-use crate::request::page::{limit_schema, page_limit};
-use crate::request::query::Query;
+use crate::request::query::{Query, limit_schema, page_limit};
 use crate::response::json;
 use crate::state::AppState;
 

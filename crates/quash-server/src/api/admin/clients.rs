@@ -24,8 +24,7 @@ use crate::request::body::WholeRequest;
 use crate::request::idempotency::{describe_key, idempotency_key, once};
 use crate::request::if_match::{describe_if_match, if_match};
 use crate::request::items::{ItemError, parse};
-use crate::request::page::limit_schema;
-use crate::request::query::Query;
+use crate::request::query::{Query, limit_schema};
 use crate::response::{json, with_header};
 use crate::state::AppState;
 
